@@ -1,0 +1,1 @@
+"""Tell mouse cortical neuron types from two current-clamp sweeps."""

@@ -1,0 +1,26 @@
+"""Errors a user can act on, and the kind answer to a misspelt name."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class StsError(Exception):
+    """Say in one line what was wanted, what came and what to do; ends a command with status 2."""
+
+
+class CellExcluded(StsError):  # noqa: N818 - a verdict on a cell, not an error of a program
+    """Say why a sound cell does not enter the study: its protocol lacks what is needed."""
+
+
+class CellFailed(StsError):  # noqa: N818 - a verdict on a cell, not an error of a program
+    """Say why a cell could not be read or measured."""
+
+
+def one_of(name: str, choices: Iterable[str], what: str) -> str:
+    """Return `name` if it is among `choices`, else raise an error that names the nearest."""
+    known = sorted(choices)
+    if name in known:
+        return name
+    near = get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise StsError(f"unknown {what} {name!r}: {hint}choose from {', '.join(known)}")

@@ -1,0 +1,1 @@
+"""Which cells there are: labels, tables and the sweep store."""

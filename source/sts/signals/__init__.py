@@ -1,0 +1,1 @@
+"""Sweeps are picked, spikes found, features measured, traces resampled."""

@@ -1,0 +1,1 @@
+"""One module a script: the named stages of that study, in order."""

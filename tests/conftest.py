@@ -1,0 +1,35 @@
+"""Fixtures every test can use, and the guard over global random state."""
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def random_state_is_left_alone(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test whose code draws from, or seeds, a global random generator."""
+    before = _random_state()
+    yield
+    assert _random_state() == before, f"{request.node.nodeid} touched a global random state"
+
+
+def _random_state() -> tuple[object, ...]:
+    import torch
+
+    kind, keys, *rest = np.random.get_state()  # noqa: NPY002 - the guard reads what others must not touch
+    return random.getstate(), kind, keys.tobytes(), rest, torch.random.get_rng_state().numpy().tobytes()
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Return the folder of real data, or skip and say what is missing."""
+    folder = Path(os.environ.get("STS_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}: set STS_TEST_DATA to the folder that holds them")
+    return folder

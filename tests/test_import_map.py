@@ -1,0 +1,62 @@
+"""The packages import downwards only, and torch stays where it belongs."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+SOURCE = REPOSITORY / "source" / "sts"
+
+# From the top down; a package imports only from those below it. A new one must find its place here.
+ORDER = (
+    "cli",
+    "studies",
+    "networks",
+    "boosting",
+    "augment",
+    "calcium",
+    "cells",
+    "scalograms",
+    "search",
+    "signals",
+    "recordings",
+    "reports",
+    "figures",
+    "evaluation",
+    "base",
+)
+HOMES = {
+    "torch": {"scalograms", "networks", "augment", "calcium"},
+    "matplotlib": {"figures"},
+    "optuna": {"search"},
+}
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are written in full"
+            yield node.module or ""
+
+
+MODULES = sorted(path for path in SOURCE.rglob("*.py") if path.parent != SOURCE)
+
+
+def test_every_package_is_in_the_map() -> None:
+    packages = {path.relative_to(SOURCE).parts[0] for path in MODULES}
+    assert packages <= set(ORDER), f"not in the map: {sorted(packages - set(ORDER))}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_point_one_way(path: Path) -> None:
+    package = path.relative_to(SOURCE).parts[0]
+    for name in imports_of(path):
+        top, *rest = name.split(".")
+        if top == "sts" and rest:
+            assert ORDER.index(rest[0]) >= ORDER.index(package), f"{package} must not import {name}"
+        assert package in HOMES.get(top, {package}), f"{top} is not imported in {package}"
