@@ -22,8 +22,14 @@ def random_state_is_left_alone(request: pytest.FixtureRequest) -> Iterator[None]
 def _random_state() -> tuple[object, ...]:
     import torch
 
-    kind, keys, *rest = np.random.get_state()  # noqa: NPY002 - the guard reads what others must not touch
-    return random.getstate(), kind, keys.tobytes(), rest, torch.random.get_rng_state().numpy().tobytes()
+    kind, keys, *rest = np.random.get_state()  # noqa: NPY002 - what others must not touch
+    return (
+        random.getstate(),
+        kind,
+        keys.tobytes(),
+        rest,
+        torch.random.get_rng_state().numpy().tobytes(),
+    )
 
 
 @pytest.fixture(scope="session")

@@ -1,1 +1,1 @@
-"""What every part stands on: workspace, settings, errors, run folders, tracking, parallel work, safe files."""
+"""What all stands on: workspace, settings, errors, runs, tracking, parallel work, safe files."""

@@ -1,1 +1,1 @@
-"""One module a script: arguments become settings, settings become one study, results are printed."""
+"""One module a script: arguments become settings, settings one study, results are printed."""

@@ -1,0 +1,234 @@
+"""Files that are whole or not there: atomic writing, digests, and CSV no spreadsheet executes."""
+
+import contextlib
+import csv
+import errno
+import hashlib
+import io
+import json
+import math
+import numbers
+import os
+import re
+import secrets
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import numpy as np
+
+from sts.base.errors import StsError
+
+ADVICE: Final = {
+    errno.ENOSPC: "the disk is full: free some space and run it again",
+    errno.EDQUOT: "the disk quota is used up: free some space and run it again",
+    errno.EROFS: "the file system is read-only: choose another place",
+    errno.EACCES: "writing is not permitted: change the permissions or choose another place",
+    errno.EPERM: "writing is not permitted: change the permissions or choose another place",
+    errno.ENOTDIR: "a file stands where a folder is needed: move it or choose another place",
+    errno.EEXIST: "a file stands where a folder is needed: move it or choose another place",
+    errno.EISDIR: "a folder stands where the file should go: move it or choose another place",
+    errno.ENAMETOOLONG: "the name is too long: choose a shorter one",
+}
+# The suffix stays last, since writers of figures and of NWB files look at it.
+TEMPORARY: Final = re.compile(r"\..*\.[0-9a-f]{8}\.partial(\.[^.]*)?", re.DOTALL)
+# What a spreadsheet takes for a formula, behind any apostrophes so that the guard can be undone.
+FORMULA: Final = re.compile(r"'*[=+\-@\t\r]")
+SPECIAL: Final = re.compile(r'[,"\r\n]')
+GUARDED: Final = re.compile(r"'+[=+\-@\t\r]")
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path` that takes its place once the block has ended well."""
+    temporary = path.with_name(f".{path.stem[:40]}.{secrets.token_hex(4)}.partial{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        _flush(temporary)
+        temporary.replace(path)
+        # Not every network file system can flush a folder; the rename has happened all the same.
+        with contextlib.suppress(OSError):
+            _flush(path.parent)
+    except OSError as error:
+        _explain(error, path, temporary)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _explain(error: OSError, path: Path, temporary: Path) -> NoReturn:
+    """Raise what the user can act on; an error about some other file stays as it is."""
+    ours = {None, *map(str, (path, temporary, path.parent, *path.parent.parents))}
+    named = error.filename if error.filename is None else os.fsdecode(error.filename)
+    if error.errno in ADVICE and named in ours:
+        raise StsError(f"cannot write {path}: {ADVICE[error.errno]}") from error
+    raise error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, or say why that is not possible."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _explain(error, path, path)
+
+
+def sweep_temporaries(folder: Path, *, older_than_s: float = 3600.0) -> int:
+    """Remove what killed writers left in `folder` and return how many files that were.
+
+    Age decides, not the process id: the writer may run on another host of a shared file system.
+    """
+    swept = 0
+    for path in sorted(folder.glob(".*")) if folder.is_dir() else []:
+        with contextlib.suppress(OSError):
+            if is_temporary(path) and time.time() - path.stat().st_mtime >= older_than_s:
+                path.unlink()
+                swept += 1
+    return swept
+
+
+def is_temporary(path: Path) -> bool:
+    """Tell whether `path` is a file that `atomic_path` has not finished."""
+    return TEMPORARY.fullmatch(path.name) is not None and path.is_file()
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8, whole or not at all."""
+    # A file name that is not UTF-8 holds lone surrogates: they are spelt out, not refused.
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(text.encode("utf-8", errors="backslashreplace"))
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write `value` as JSON; what is not a finite number becomes null."""
+    write_text(
+        path, json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    )
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds."""
+    try:
+        return json.loads(_read_text(path), parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        raise StsError(f"{path}, line {error.lineno}: not JSON: {error.msg.lower()}") from error
+    except ValueError as error:
+        raise StsError(f"{path}: not JSON: {error}") from error
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number; write null")
+
+
+def _read_text(path: Path) -> str:
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise StsError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise StsError(f"{path}, line {line}: not UTF-8 text; save the file as UTF-8") from error
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Write `rows` under `columns`; None, NaN and a value that is not there leave a cell empty."""
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
+        file.write(",".join(map(_cell, columns)) + "\n")
+        for row in rows:
+            if strange := set(row) - set(columns):
+                raise ValueError(f"values without a column in {path.name}: {sorted(strange)}")
+            file.write(",".join(_cell(row.get(column)) for column in columns) + "\n")
+
+
+def _cell(value: object) -> str:
+    # NaN is the one value that differs from itself.
+    if value is None or value != value:
+        return ""
+    text = str(value).strip(" ")
+    # A number may begin with a sign; text that does is a formula to a spreadsheet (CWE-1236).
+    if FORMULA.match(text) and not isinstance(value, numbers.Number):
+        text = "'" + text
+    # csv.writer leaves a lone carriage return bare, which its own reader takes for a line's end.
+    return '"' + text.replace('"', '""') + '"' if SPECIAL.search(text) else text
+
+
+def read_csv(
+    path: Path, needed: Sequence[str], *, header: Sequence[str] | None = None
+) -> list[dict[str, str]]:
+    """Return the rows of a CSV file as text without surrounding spaces.
+
+    Parameters
+    ----------
+    path
+        UTF-8, with or without byte-order mark, any line ending.
+    needed
+        Columns that must be there; others are returned too.
+    header
+        Names of all columns of a file that has no header line.
+    """
+    lines = _lines(path)
+    _, columns = (0, list(header)) if header is not None else next(lines, (0, []))
+    if missing := [name for name in needed if name not in columns]:
+        raise StsError(
+            f"no column {', '.join(map(repr, missing))} in {path}: "
+            f"its columns are {', '.join(columns) or 'none'}"
+        )
+    if len(set(columns)) < len(columns):
+        raise StsError(f"a column of {path} appears twice: {', '.join(columns)}")
+    rows = []
+    for number, cells in lines:
+        if len(cells) != len(columns):
+            raise StsError(
+                f"{path}, line {number}: {len(columns)} values wanted, {len(cells)} came"
+            )
+        rows.append(dict(zip(columns, cells, strict=True)))
+    return rows
+
+
+def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield line number and cells of every line that is not blank."""
+    reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                yield reader.line_num, [_text(cell) for cell in cells]
+    except csv.Error as error:
+        raise StsError(f"{path}, line {reader.line_num}: not CSV: {error}") from error
+
+
+def _text(cell: str) -> str:
+    text = cell.strip(" ")
+    return text[1:] if GUARDED.match(text) else text

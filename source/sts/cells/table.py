@@ -1,0 +1,146 @@
+"""The tables beside a sweep store: what became of every cell, and the features of each."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Final
+
+from sts.base.errors import StsError, one_of
+from sts.base.files import read_csv, write_csv
+from sts.signals.features import FEATURES
+
+STATUSES: Final = ("ok", "excluded", "failed")
+# Between the flags and notes of a cell; none of them has it inside.
+SEPARATOR: Final = "; "
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellRow:
+    """What became of one recording; NaN and None stand where there is nothing to say."""
+
+    specimen_id: str
+    status: str
+    """`ok`, `excluded` (sound, but not what the study needs) or `failed`."""
+    donor_id: str = ""
+    label: str = ""
+    dataset: str = ""
+    reason: str = ""
+    flags: tuple[str, ...] = ()
+    file: str = ""
+    rheobase_pa: float = float("nan")
+    step_pa: float = float("nan")
+    onset_s: float = float("nan")
+    rheobase_sweep: int | None = None
+    second_sweep: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureRow:
+    """The features of one recording, NaN where one is missing; none if its status is not `ok`."""
+
+    specimen_id: str
+    status: str = "ok"
+    donor_id: str = ""
+    label: str = ""
+    dataset: str = ""
+    reason: str = ""
+    file: str = ""
+    values: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+CELL_COLUMNS: Final = (
+    *("specimen_id", "donor_id", "label", "dataset", "status", "reason", "flags", "file"),
+    *("rheobase_pa", "step_pa", "onset_s", "rheobase_sweep", "second_sweep"),
+)
+IDENTITY: Final = ("specimen_id", "donor_id", "label", "dataset")
+FEATURE_COLUMNS: Final = (*IDENTITY, "status", "reason", *FEATURES, "notes", "file")
+FEATURE_TEXTS: Final = (*IDENTITY, "status", "reason", "file")
+
+
+def write_cells(path: Path, rows: Iterable[CellRow]) -> None:
+    """Write `cells.csv`."""
+    names = [one.name for one in fields(CellRow)]
+    lines = ({name: getattr(row, name) for name in names} for row in rows)
+    write_csv(
+        path, CELL_COLUMNS, (line | {"flags": SEPARATOR.join(line["flags"])} for line in lines)
+    )
+
+
+def read_cells(path: Path) -> list[CellRow]:
+    """Return the rows of `cells.csv`."""
+    return [
+        _cell_row(row, where=f"{path}, line {line}")
+        for line, row in enumerate(read_csv(path, CELL_COLUMNS), start=2)
+    ]
+
+
+def _cell_row(row: dict[str, str], *, where: str) -> CellRow:
+    _check_status(row, where)
+    return CellRow(
+        **{name: row[name] for name in (*IDENTITY, "status", "reason", "file")},
+        flags=_parts(row["flags"]),
+        rheobase_pa=_number(row, "rheobase_pa", where),
+        step_pa=_number(row, "step_pa", where),
+        onset_s=_number(row, "onset_s", where),
+        rheobase_sweep=_sweep(row, "rheobase_sweep", where),
+        second_sweep=_sweep(row, "second_sweep", where),
+    )
+
+
+def write_features(path: Path, rows: Iterable[FeatureRow]) -> None:
+    """Write `features.csv`, the features in their fixed order."""
+    write_csv(
+        path,
+        FEATURE_COLUMNS,
+        (
+            {name: getattr(row, name) for name in FEATURE_TEXTS}
+            | dict(row.values)
+            | {"notes": SEPARATOR.join(row.notes)}
+            for row in rows
+        ),
+    )
+
+
+def read_features(path: Path) -> list[FeatureRow]:
+    """Return the rows of `features.csv`."""
+    return [
+        _feature_row(row, where=f"{path}, line {line}")
+        for line, row in enumerate(read_csv(path, FEATURE_COLUMNS), start=2)
+    ]
+
+
+def _feature_row(row: dict[str, str], *, where: str) -> FeatureRow:
+    _check_status(row, where)
+    return FeatureRow(
+        **{name: row[name] for name in FEATURE_TEXTS},
+        values={name: _number(row, name, where) for name in FEATURES},
+        notes=_parts(row["notes"]),
+    )
+
+
+def _check_status(row: dict[str, str], where: str) -> None:
+    try:
+        one_of(row["status"], STATUSES, "status")
+    except StsError as error:
+        raise StsError(f"{where}: {error}") from error
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    return tuple(text.split(SEPARATOR)) if text else ()
+
+
+def _number(row: dict[str, str], name: str, where: str) -> float:
+    try:
+        return float(row[name] or "nan")
+    except ValueError:
+        raise StsError(f"{where}: {name} is {row[name]!r}, a number is wanted") from None
+
+
+def _sweep(row: dict[str, str], name: str, where: str) -> int | None:
+    number = _number(row, name, where)
+    if number != number:
+        return None
+    if number != int(number):
+        raise StsError(f"{where}: {name} is {row[name]!r}, a whole number is wanted")
+    return int(number)

@@ -1,0 +1,86 @@
+"""Flags that mean the same in every script."""
+
+import argparse
+from pathlib import Path
+
+WANDB_MODES = ("off", "offline", "online")
+
+
+def positive(text: str) -> int:
+    """Return a whole number of at least one."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"wanted a whole number of at least 1, got {text}")
+    return number
+
+
+def natural(text: str) -> int:
+    """Return a whole number of at least zero."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"wanted a whole number of at least 0, got {text}")
+    return number
+
+
+# argparse names a type by its __name__ in "invalid ... value"
+positive.__name__ = natural.__name__ = "whole number"
+
+
+def add_place(parser: argparse.ArgumentParser) -> None:
+    """Add what says where things are and how much is told."""
+    group = parser.add_argument_group("everywhere the same")
+    group.add_argument(
+        "--root",
+        type=Path,
+        metavar="DIR",
+        help="the workspace (default: the nearest folder upward with data/ and source/)",
+    )
+    group.add_argument(
+        "--data", type=Path, metavar="DIR", help="read data from here (default: ROOT/data)"
+    )
+    group.add_argument(
+        "--demo", action="store_true", help="work on simulated cells, in ROOT/output/demo"
+    )
+    group.add_argument("-v", "--verbose", action="count", default=0, help="tell more")
+    group.add_argument("-q", "--quiet", action="count", default=0, help="tell less")
+
+
+def add_work(parser: argparse.ArgumentParser) -> None:
+    """Add what says how work is shared out."""
+    group = parser.add_argument_group("work")
+    group.add_argument(
+        "--workers",
+        type=natural,
+        default=0,
+        metavar="N",
+        help="processes (default: as many as the cores this process may use)",
+    )
+    group.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="share the work out on a Dask scheduler (tls://..., or a loopback address)",
+    )
+
+
+def add_again(parser: argparse.ArgumentParser) -> None:
+    """Add what says how to treat what is there already."""
+    group = parser.add_argument_group("what is there already")
+    group.add_argument(
+        "--resume", action="store_true", help="keep what is finished there, add what is new"
+    )
+    group.add_argument("--force", action="store_true", help="throw away what is there")
+    group.add_argument(
+        "--dry-run", action="store_true", help="say what would be done, write nothing"
+    )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of a device."""
+    parser.add_argument(
+        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
+    )
+
+
+def add_seed(parser: argparse.ArgumentParser) -> None:
+    """Add the seed that everything random derives from."""
+    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="(default: 0)")

@@ -1,0 +1,91 @@
+"""One look for all figures, and files that are the same bytes whenever they are drawn again."""
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Final
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from sts.base.files import atomic_path
+
+# Okabe and Ito (2008): told apart with every kind of colour vision, and in grey.
+CLASS_COLOURS: Final = {
+    "Pvalb": "#0072B2",
+    "Excitatory": "#D55E00",
+    "Vip/Lamp5": "#009E73",
+    "Sst": "#CC79A7",
+}
+INK: Final = "#222222"
+FAINT: Final = "#8A8A8A"
+SHADE: Final = "#F1EFEA"
+# Red for what is above, blue for below, white for nothing.
+DIVERGING: Final = "RdBu_r"
+DPI: Final = 200
+
+LOOK: Final[dict[str, Any]] = {
+    # Comes with matplotlib, so that text is set alike on every machine.
+    "font.family": "DejaVu Sans",
+    "font.size": 9.0,
+    "axes.titlesize": 9.0,
+    "axes.titleweight": "normal",
+    "axes.labelsize": 9.0,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "xtick.major.size": 3.0,
+    "ytick.major.size": 3.0,
+    "lines.linewidth": 0.8,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    # Ids inside an SVG are derived from this instead of from chance.
+    "svg.hashsalt": "spike-train-scalograms",
+    "svg.fonttype": "path",
+    "path.simplify": True,
+}
+
+
+def look() -> AbstractContextManager[None]:
+    """Return the context in which figures are made and drawn; it leaves no trace behind."""
+    # The user's own settings would change the figures; the backend plays no part in them, and
+    # asking for it would load a window system.
+    settings: Any = {
+        name: setting
+        for name, setting in dict.items(mpl.rcParamsDefault)
+        if not name.startswith("backend")
+    }
+    return mpl.rc_context(settings | LOOK)
+
+
+def new_figure(width_in: float, height_in: float) -> Figure:
+    """Return an empty figure that belongs to no window and no global list."""
+    figure = Figure(figsize=(width_in, height_in), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """Write a figure as PNG and SVG and return both paths."""
+    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
+    # Neither the date nor the version of a library is anything a figure shows.
+    strip: list[dict[str, None]] = [{"Software": None}, {"Date": None, "Creator": None}]
+    for path, metadata in zip(paths, strip, strict=True):
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, format=path.suffix[1:], metadata=metadata)
+    return paths
+
+
+def shade(axes: Axes, start: float, end: float) -> None:
+    """Shade a stretch of time behind what is drawn."""
+    axes.axvspan(start, end, color=SHADE, linewidth=0, zorder=0)

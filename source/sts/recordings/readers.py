@@ -1,0 +1,77 @@
+"""Which files are recordings, and which reader a file gets: its content decides, not its name."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from sts.base.errors import CellFailed, StsError
+from sts.recordings.guard import open_hdf5
+from sts.recordings.nwb2 import nwb_version, read_nwb2
+from sts.recordings.recording import Recording
+
+SUFFIXES: Final = (".nwb",)
+# By what `content_of` begins with.
+READERS: Final[dict[str, Callable[[Path], Recording]]] = {
+    "NWB 2": read_nwb2,
+}
+# What other files of laboratories begin with, to call them by their names.
+STRANGERS: Final = {
+    b"ABF ": "ABF 1",
+    b"ABF2": "ABF 2",
+    b"MATLAB": "a MATLAB file",
+    b"PK\x03\x04": "a ZIP archive",
+    b"\x1f\x8b": "a gzip archive",
+    b"<": "a web page or XML file",
+    # An annexed file that was not fetched is a pointer of one line.
+    b"version https://git-lfs": "a Git LFS pointer whose file was not fetched",
+    b"/annex/": "a git-annex pointer whose file was not fetched",
+}
+
+
+def find_recordings(folder: Path) -> list[Path]:
+    """Return the recordings in a folder and those below it, in a fixed order; a file is itself."""
+    if folder.is_file():
+        return [folder]
+    if not folder.is_dir():
+        raise StsError(f"no folder {folder}: give the folder that holds the recordings")
+    found = [
+        Path(parent, name)
+        for parent, _, names in os.walk(folder, onerror=_refuse)
+        for name in names
+        if name.lower().endswith(SUFFIXES) and not name.startswith(".")
+    ]
+    if not found:
+        wanted = ", ".join(f"*{suffix}" for suffix in SUFFIXES)
+        raise StsError(f"no recordings in {folder}: looked for {wanted} there and in its folders")
+    return sorted(found, key=lambda path: path.as_posix())
+
+
+def _refuse(error: OSError) -> None:
+    raise StsError(
+        f"cannot look into {error.filename}: {(error.strerror or '').lower()}"
+    ) from error
+
+
+def read_recording(path: Path) -> Recording:
+    """Return the recording in a file; `CellFailed` says in words why there is none."""
+    content = content_of(path)
+    for kind, read in READERS.items():
+        if content.startswith(kind):
+            return read(path)
+    raise CellFailed(f"is {content}: what can be read is {', '.join(READERS)}")
+
+
+def content_of(path: Path) -> str:
+    """Return what a file holds, such as "NWB 2.2.5"."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(32)
+    except OSError as error:
+        raise CellFailed(f"cannot be opened: {(error.strerror or str(error)).lower()}") from error
+    for start, name in STRANGERS.items():
+        if head.startswith(start):
+            return name
+    with open_hdf5(path) as file:
+        version = nwb_version(file)
+    return f"NWB {version}" if version else "an HDF5 file without an NWB version"

@@ -1,0 +1,106 @@
+"""Which device is used, and whether it does its sums."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from sts.base.errors import StsError
+from sts.scalograms.image import Imager, ImageSettings
+from sts.scalograms.reference import direct_sum
+from sts.scalograms.transform import Transform
+from sts.signals.resample import RATE_HZ, SAMPLES
+
+TONE_HZ: Final = 60.0
+# Of the largest coefficient; an image goes through products, which TF32 alone makes 1e-3 wrong.
+FULL_TOLERANCE: Final = 1e-5
+IMAGE_TOLERANCE: Final = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceCheck:
+    """What is known of a device, and how far a scalogram computed on it is from the definition."""
+
+    facts: dict[str, str]
+    error: float
+    """The larger of the errors at full and at image resolution, of the largest coefficient."""
+    sound: bool
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Return the device called `auto`, `cpu`, `cuda` or `cuda:N`, or say why it cannot be had."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda") or (":" in name and not (kind == "cuda" and index.isdecimal())):
+        raise StsError(f"unknown device {name!r}: choose from auto, cpu, cuda, cuda:0, cuda:1, ...")
+    if kind == "cuda":
+        _check_cuda(name, int(index or 0))
+    return torch.device(name)
+
+
+def check_device(device: torch.device | str) -> DeviceCheck:
+    """Compute the scalogram of a tone on `device` and compare it with its definition."""
+    device = torch.device(device)
+    trace = np.sin(2 * np.pi * TONE_HZ * np.arange(SAMPLES) / RATE_HZ).astype(np.float32)
+    truth = torch.from_numpy(direct_sum(trace))
+    largest = truth.abs().max()
+    settings = ImageSettings()
+    wanted = functional.interpolate(
+        truth[None, None], size=(settings.height, settings.width), mode="bilinear"
+    )[0, 0]
+    tone = torch.from_numpy(trace)
+    full = Transform(device=device)(tone[None])[0].cpu()
+    image = Imager(settings, device)(tone.expand(1, 2, -1))[0, 0].cpu()
+    full_error = float((full - truth).abs().max() / largest)
+    image_error = float((image - wanted).abs().max() / largest)
+    mismatch = _torchvision_mismatch()
+    return DeviceCheck(
+        facts={
+            "torch": torch.__version__,
+            "CUDA of torch": torch.version.cuda or "none, a CPU build",
+            "GPU": _gpu(device),
+            "device": str(device),
+            "torchvision": mismatch or "fits torch",
+        },
+        error=max(full_error, image_error),
+        sound=not mismatch and full_error <= FULL_TOLERANCE and image_error <= IMAGE_TOLERANCE,
+    )
+
+
+def _check_cuda(name: str, index: int) -> None:
+    if not torch.cuda.is_available():
+        raise StsError(f"no CUDA device for {name!r}, {_why_no_cuda()}; or use --device cpu")
+    count = torch.cuda.device_count()
+    if index >= count:
+        seen = ", ".join(f"cuda:{known}" for known in range(count))
+        raise StsError(f"no device {name!r}: there are {seen}")
+
+
+def _why_no_cuda() -> str:
+    if torch.version.cuda is None:
+        return "this torch is a CPU build: install torch and torchvision the default way"
+    try:
+        torch.cuda.get_device_properties(0)
+    except (RuntimeError, AssertionError) as error:
+        return str(error).splitlines()[0].rstrip(".")
+    return "torch sees none: check nvidia-smi, CUDA_VISIBLE_DEVICES and, in a container, --nv"
+
+
+def _gpu(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU seen"
+
+
+def _torchvision_mismatch() -> str:
+    """Return what is wrong with torchvision, or nothing."""
+    try:
+        from torchvision import ops
+
+        ops.nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
+    except (ImportError, RuntimeError) as error:
+        return f"{str(error).splitlines()[0]}: install torch and torchvision in one command"
+    return ""

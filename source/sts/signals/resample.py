@@ -1,0 +1,138 @@
+"""Band-limited resampling to 4 kHz, and the window of 1.2 s around a step."""
+
+import math
+from fractions import Fraction
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from scipy import signal
+
+from sts.base.errors import CellFailed
+from sts.base.types import Floats
+from sts.recordings.recording import Sweep
+from sts.signals.select import Pair
+from sts.signals.steps import Step
+
+RATE_HZ: Final = 4000.0
+WINDOW_S: Final = 1.2
+BEFORE_S: Final = 0.1
+SAMPLES: Final = 4800
+
+# The filter passes up to the first and stops from the second share of the output rate:
+# 1.5 kHz stands untouched and nothing folds, at 4 kHz.
+PASS, STOP = 0.375, 0.5
+STOP_DB: Final = 90.0
+# Odd ratios of rates are rounded to such a denominator: over the window that moves no sample by
+# more than a fifth of an input sample, and by nothing at the rates that amplifiers have.
+LARGEST_RATIO: Final = 4000
+
+
+def resample(trace: Floats, rate_hz: float, to_hz: float = RATE_HZ) -> Floats:
+    """Return a trace at another, not higher, rate; its first sample stays where it is."""
+    count = math.ceil(len(trace) * to_hz / rate_hz - 1e-9)
+    level = float(trace[0])
+    return sample_at(trace, rate_hz, first=0.0, count=count, level=level, to_hz=to_hz)
+
+
+def sample_at(
+    trace: Floats,
+    rate_hz: float,
+    *,
+    first: float,
+    count: int,
+    level: float = 0.0,
+    to_hz: float = RATE_HZ,
+) -> Floats:
+    """Return `count` band-limited samples of a trace that its edges continue.
+
+    Parameters
+    ----------
+    first
+        Position of the first output in the trace, in input samples or fractions of them.
+    level
+        What is taken off before the filter and put back after it: with the offset gone, neither
+        an edge nor the rounding of a tap can show it.
+    """
+    if rate_hz < to_hz * (1 - 1e-6):
+        raise CellFailed(
+            f"sampled at {rate_hz / 1000:.6g} kHz: at least {to_hz / 1000:g} kHz is needed; "
+            "leave this recording out"
+        )
+    ratio = Fraction(rate_hz / to_hz).limit_denominator(LARGEST_RATIO)
+    down, up = ratio.numerator, ratio.denominator
+    whole = math.floor(first + 1e-6)
+    fraction = max(0.0, first - whole)
+    if ratio == 1 and fraction < 1e-6:
+        return _continued(trace, whole, whole + count).astype(np.float64)
+    half = _half_taps(rate_hz, to_hz)
+    # Outputs that lack earlier samples are computed and thrown away: `lead` input periods of them.
+    lead = -(-2 * half // down) * down
+    start = whole + half - lead
+    needed = lead + math.ceil(count * ratio) + 2 * half + 2
+    piece = _continued(trace, start, start + needed).astype(np.float64) - level
+    taps = _taps(rate_hz, to_hz, up, half, round(fraction, 9))
+    filtered = signal.upfirdn(taps, piece, up=up, down=down)
+    skipped = lead * up // down
+    return np.asarray(filtered[skipped : skipped + count]) + level
+
+
+def cut_window(sweep: Sweep, step: Step) -> tuple[Floats, tuple[str, ...]]:
+    """Return 1.2 s of voltage at 4 kHz, the onset at 0.1 s, and what had to be made up.
+
+    Sample k lies exactly at onset - 0.1 s + k / 4000 s.
+    """
+    rate_hz = sweep.rate_hz
+    first = step.onset - BEFORE_S * rate_hz
+    baseline = sweep.voltage_mv[max(0, round(first)) : step.onset]
+    level_mv = float(np.mean(baseline if len(baseline) else sweep.voltage_mv[:1], dtype=np.float64))
+    window = sample_at(sweep.voltage_mv, rate_hz, first=first, count=SAMPLES, level=level_mv)
+    return window.astype(np.float32), _flags(sweep, step)
+
+
+def cut_pair(pair: Pair) -> tuple[Floats, tuple[str, ...]]:
+    """Return the windows of both sweeps, (2, 4800) float32 in mV, and their flags."""
+    windows, flags = zip(
+        *(cut_window(sweep, step) for sweep, step in zip(pair.sweeps, pair.steps, strict=True)),
+        strict=True,
+    )
+    # Both sweeps of a cell tend to lack the same: said once.
+    return np.stack(windows), tuple(dict.fromkeys(flag for each in flags for flag in each))
+
+
+def _flags(sweep: Sweep, step: Step) -> tuple[str, ...]:
+    flags = []
+    if round(step.onset_s * 1000, 1) < BEFORE_S * 1000:
+        flags.append(f"baseline of {step.onset_s * 1000:.3g} ms continued to 100 ms")
+    after_s = (len(sweep.voltage_mv) - step.onset) / sweep.rate_hz
+    wanted_s = WINDOW_S - BEFORE_S
+    if round(after_s * 1000, 1) < round(wanted_s * 1000, 1):
+        flags.append(f"sweep ends {after_s:.3g} s after the onset, continued to {wanted_s:.3g} s")
+    return tuple(flags)
+
+
+def _continued(trace: Floats, start: int, stop: int) -> Floats:
+    """Return the samples from `start` to before `stop`, the edges repeated beyond the trace."""
+    inside = trace[max(0, start) : max(0, stop)]
+    if not len(inside):
+        inside = trace[-1:] if start >= len(trace) else trace[:1]
+        return np.full(stop - start, inside[0])
+    before = max(0, -start)
+    return np.pad(inside, (before, stop - start - before - len(inside)), mode="edge")
+
+
+def _half_taps(rate_hz: float, to_hz: float) -> int:
+    """Return how many input samples the filter reaches to either side (Kaiser, 1974)."""
+    width = 2 * np.pi * (STOP - PASS) * to_hz / rate_hz
+    return math.ceil((STOP_DB - 7.95) / (2.285 * width) / 2) + 1
+
+
+@lru_cache(maxsize=32)
+def _taps(rate_hz: float, to_hz: float, up: int, half: int, fraction: float) -> Floats:
+    """Return the windowed sinc on a grid `up` times finer, moved by a fraction of a sample."""
+    position = np.arange(2 * half * up + 1) / up - half + fraction
+    cutoff = (PASS + STOP) * to_hz / rate_hz
+    beta = signal.kaiser_beta(STOP_DB)
+    inside = np.maximum(1 - (position / half) ** 2, 0)
+    taps: Floats = cutoff * np.sinc(cutoff * position) * np.i0(beta * np.sqrt(inside)) / np.i0(beta)
+    return taps

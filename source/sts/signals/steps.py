@@ -1,0 +1,206 @@
+"""Long squares, short squares and ramps, found in the injected current alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sts.base.types import Floats
+from sts.recordings.recording import Sweep
+from sts.signals.levels import Stretch, find_stretches
+
+LONG_S = (0.4, 2.0)
+SHORT_S = (1e-3, 10e-3)
+# Another step nearer than this still shows in the voltage.
+APART_S = 0.2
+# A test pulse before the step must leave the baseline alone.
+BASELINE_S = 0.1
+TEST_PULSE_S = 0.1
+RAMP_S = 0.3
+# What a sweep begins with tells the holding current of a ramp.
+HEAD_S = 10e-3
+# A rise that leaves its line by more than this share of its height is no ramp.
+BENT = 0.02
+# Room for the rounding of a duration to samples.
+SLACK_S = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A stretch of constant current away from the holding current."""
+
+    onset: int
+    """First sample of the step."""
+    end: int
+    """First sample after it."""
+    amplitude_pa: float
+    """Relative to the holding current."""
+    holding_pa: float
+    rate_hz: float
+
+    @property
+    def onset_s(self) -> float:
+        """Return the time of the onset in the sweep."""
+        return self.onset / self.rate_hz
+
+    @property
+    def end_s(self) -> float:
+        """Return the time of the end in the sweep."""
+        return self.end / self.rate_hz
+
+    @property
+    def duration_s(self) -> float:
+        """Return how long the step lasts."""
+        return (self.end - self.onset) / self.rate_hz
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ramp:
+    """A current that rises steadily from the holding current."""
+
+    onset: int
+    end: int
+    slope_pa_per_s: float
+    holding_pa: float
+    rate_hz: float
+
+    def current_at(self, sample: float) -> float:
+        """Return the current in pA at a sample, relative to the holding current."""
+        return self.slope_pa_per_s * (sample - self.onset) / self.rate_hz
+
+
+def find_steps(current_pa: Floats, rate_hz: float) -> tuple[Step, ...]:
+    """Return every stretch of constant current away from the holding current, in time order.
+
+    The holding current is what the sweep begins with.
+    """
+    stretches, tolerance_pa = find_stretches(current_pa, rate_hz)
+    return _steps(stretches, tolerance_pa, rate_hz)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stimulus:
+    """What one sweep injects, of the stimuli that features are measured on."""
+
+    long_square: Step | None = None
+    short_square: Step | None = None
+    ramp: Ramp | None = None
+
+
+def stimulus_of(sweep: Sweep) -> Stimulus:
+    """Return what a sweep injects, judged by its current alone."""
+    stretches, tolerance_pa = find_stretches(sweep.current_pa, sweep.rate_hz)
+    steps = _steps(stretches, tolerance_pa, sweep.rate_hz)
+    return Stimulus(
+        long_square=_long_square(steps),
+        short_square=_short_square(steps),
+        ramp=_ramp(sweep, stretches, tolerance_pa),
+    )
+
+
+def long_square(sweep: Sweep) -> Step | None:
+    """Return the first step of 0.4 to 2 s that stands alone, if the sweep has one."""
+    return stimulus_of(sweep).long_square
+
+
+def short_square(sweep: Sweep) -> Step | None:
+    """Return the one positive step of 1 to 10 ms of a sweep, after an optional test pulse."""
+    return stimulus_of(sweep).short_square
+
+
+def ramp(sweep: Sweep) -> Ramp | None:
+    """Return the rising ramp of a sweep, if it has one."""
+    return stimulus_of(sweep).ramp
+
+
+def _steps(stretches: Sequence[Stretch], tolerance_pa: float, rate_hz: float) -> tuple[Step, ...]:
+    holding_pa = stretches[0].level_pa
+    return tuple(
+        Step(
+            onset=each.start,
+            end=each.end,
+            amplitude_pa=each.level_pa - holding_pa,
+            holding_pa=holding_pa,
+            rate_hz=rate_hz,
+        )
+        for each in stretches[1:]
+        if each.steady and abs(each.level_pa - holding_pa) > tolerance_pa
+    )
+
+
+def _long_square(steps: Sequence[Step]) -> Step | None:
+    for place, step in enumerate(steps):
+        if _lasts(step, LONG_S) and _stands_alone(steps, place):
+            return step
+    return None
+
+
+def _short_square(steps: Sequence[Step]) -> Step | None:
+    # A third step makes it another protocol: a train of pulses, say.
+    if not 0 < len(steps) < 3:
+        return None
+    last = len(steps) - 1
+    short = steps[last].amplitude_pa > 0 and _lasts(steps[last], SHORT_S)
+    alone = _stands_alone(steps, last) and steps[0].duration_s < LONG_S[0]
+    return steps[last] if short and alone else None
+
+
+def _lasts(step: Step, seconds: tuple[float, float]) -> bool:
+    # The slack must not let a brief pulse count as twice as long.
+    slack = min(SLACK_S, seconds[0] / 10)
+    return seconds[0] - slack <= step.duration_s <= seconds[1] + slack
+
+
+def _stands_alone(steps: Sequence[Step], place: int) -> bool:
+    """Tell whether the neighbours leave a step room, a test pulse less than another step."""
+    step = steps[place]
+    if place + 1 < len(steps) and steps[place + 1].onset_s - step.end_s < APART_S:
+        return False
+    if place == 0:
+        return True
+    before = steps[place - 1]
+    is_test_pulse = place == 1 and before.duration_s <= TEST_PULSE_S + SLACK_S
+    return step.onset_s - before.end_s >= (BASELINE_S if is_test_pulse else APART_S)
+
+
+def _ramp(sweep: Sweep, stretches: Sequence[Stretch], tolerance_pa: float) -> Ramp | None:
+    rising = [
+        each
+        for each in stretches
+        if not each.steady and each.end - each.start >= RAMP_S * sweep.rate_hz
+    ]
+    if not rising:
+        return None
+    # The sweep may begin within the stretch that rises: then only its head is holding current.
+    head = max(1, round(HEAD_S * sweep.rate_hz))
+    holding_pa = float(np.median(sweep.current_pa[:head]))
+    return _fitted_ramp(sweep, rising[-1], holding_pa, tolerance_pa)
+
+
+def _fitted_ramp(
+    sweep: Sweep, rise: Stretch, holding_pa: float, tolerance_pa: float
+) -> Ramp | None:
+    """Fit a line to the upper part of a rise and follow it down to the holding current."""
+    size = max(1, round(1e-3 * sweep.rate_hz))
+    whole = (rise.end - rise.start) // size * size
+    blocks = sweep.current_pa[rise.start : rise.start + whole].reshape(-1, size)
+    level_pa = np.median(blocks, axis=1).astype(np.float64) - holding_pa
+    middles = rise.start + (np.arange(len(level_pa)) + 0.5) * size - 0.5
+    top_pa = float(level_pa[-max(1, len(level_pa) // 50) :].mean())
+    # From a tenth upwards: below it noise decides when the rise begins.
+    low = np.flatnonzero(level_pa < top_pa / 10)
+    begin = int(low[-1]) + 1 if len(low) else 0
+    if top_pa <= tolerance_pa or len(level_pa) - begin < 10:
+        return None
+    slope, offset = np.polyfit(middles[begin:], level_pa[begin:], 1)
+    misfit_pa = np.median(np.abs(level_pa[begin:] - slope * middles[begin:] - offset))
+    onset = round(-offset / slope) if slope > 0 else -1
+    if misfit_pa > BENT * top_pa + tolerance_pa or not rise.start - size <= onset < rise.end:
+        return None
+    return Ramp(
+        onset=max(onset, rise.start),
+        end=rise.end,
+        slope_pa_per_s=float(slope * sweep.rate_hz),
+        holding_pa=holding_pa,
+        rate_hz=sweep.rate_hz,
+    )

@@ -1,0 +1,1 @@
+"""The stages behind data_pipeline.py: simulate, build, features, show, doctor."""

@@ -1,0 +1,179 @@
+"""One recording file becomes one outcome: its two sweeps, its features, or the reason why not."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from sts.base.errors import CellExcluded, StsError
+from sts.base.files import sha256_of
+from sts.base.types import Floats
+from sts.recordings.readers import read_recording
+from sts.recordings.recording import Recording
+from sts.signals.features import measure
+from sts.signals.resample import cut_pair
+from sts.signals.select import SelectSettings, select_pair
+
+# How the reason of a second recording of one specimen begins.
+DOUBLE: Final = "this specimen is there already"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildSettings:
+    """What is made of every recording, and by which rules."""
+
+    select: SelectSettings = field(default_factory=SelectSettings)
+    store: bool = True
+    features: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What became of a cell in one product: `ok`, `excluded` or `failed`, and why, in words."""
+
+    status: str
+    reason: str = ""
+    flags: tuple[str, ...] = ()
+    values: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Outcome:
+    """All that is kept of one recording file."""
+
+    file: str
+    size: int
+    mtime_ns: int
+    sha256: str = ""
+    specimen_id: str = ""
+    donor_id: str = ""
+    store: Verdict | None = None
+    features: Verdict | None = None
+    traces: Floats | None = None
+    """(2, 4800) float32, mV: rheobase sweep and second sweep, present if `store` is ok."""
+
+    @property
+    def failed(self) -> bool:
+        """Tell whether any product failed."""
+        return any(v is not None and v.status == "failed" for v in (self.store, self.features))
+
+    @property
+    def is_double(self) -> bool:
+        """Tell whether another file of the same specimen came first."""
+        verdicts = (self.store, self.features)
+        return any(v is not None and v.reason.startswith(DOUBLE) for v in verdicts)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything but the traces, ready for a line of JSON."""
+        line = asdict(replace(self, traces=None))
+        del line["traces"]
+        line["has_traces"] = self.traces is not None
+        for verdict in (line["store"], line["features"]):
+            if verdict is not None:
+                verdict["values"] = {k: _or_none(v) for k, v in verdict["values"].items()}
+        return line
+
+
+def outcome_from_json(line: dict[str, Any], traces: Floats | None) -> Outcome:
+    """Return the outcome whose `to_json` is given."""
+    own = {key: value for key, value in line.items() if key != "has_traces"}
+    own |= {key: _verdict(line[key]) for key in ("store", "features")}
+    return Outcome(**own, traces=traces)
+
+
+def _verdict(line: dict[str, Any] | None) -> Verdict | None:
+    if line is None:
+        return None
+    values = {key: math.nan if v is None else v for key, v in line["values"].items()}
+    return Verdict(**{**line, "flags": tuple(line["flags"]), "values": values})
+
+
+def _or_none(value: float) -> float | None:
+    """Return `value`, or None for the NaN that JSON does not know."""
+    return None if math.isnan(value) else value
+
+
+def process_file(path: Path, *, file: str, settings: BuildSettings) -> Outcome:
+    """Read one recording and make of it what the settings ask for; never raise for a bad file."""
+    # Looked at before the reading: a file that changes meanwhile will count as changed.
+    size, mtime_ns = _size_and_time(path)
+    try:
+        recording = read_recording(path)
+        sha256 = sha256_of(path)
+    except Exception as error:  # noqa: BLE001, RUF100 - a broken file raises whatever it likes
+        verdict = _verdict_of(error)
+        return Outcome(
+            file=file,
+            size=size,
+            mtime_ns=mtime_ns,
+            store=verdict if settings.store else None,
+            features=verdict if settings.features else None,
+        )
+    traces, in_store = _attempt(_store, recording, settings) if settings.store else (None, None)
+    _, measured = _attempt(_features, recording, settings) if settings.features else (None, None)
+    return Outcome(
+        file=file,
+        size=size,
+        mtime_ns=mtime_ns,
+        sha256=sha256,
+        specimen_id=recording.specimen_id,
+        donor_id=recording.donor_id,
+        store=in_store,
+        features=measured,
+        traces=traces,
+    )
+
+
+def store_entry(recording: Recording, select: SelectSettings) -> tuple[Floats, Verdict]:
+    """Return the two sweeps of a cell at 4 kHz and what the store says of them."""
+    pair = select_pair(recording, select)
+    traces, flags = cut_pair(pair)
+    rheobase, second = pair.steps
+    values = {
+        "rheobase_pa": rheobase.amplitude_pa,
+        "step_pa": second.amplitude_pa,
+        "onset_s": rheobase.onset_s,
+        "rheobase_sweep": float(pair.sweeps[0].number),
+        "second_sweep": float(pair.sweeps[1].number),
+    }
+    return traces, Verdict(status="ok", flags=(*pair.flags, *flags), values=values)
+
+
+def _store(recording: Recording, settings: BuildSettings) -> tuple[Floats | None, Verdict]:
+    return store_entry(recording, settings.select)
+
+
+def _features(recording: Recording, settings: BuildSettings) -> tuple[Floats | None, Verdict]:
+    del settings  # features are measured by published definitions; there is nothing to set
+    measured = measure(recording)
+    return None, Verdict(status="ok", flags=measured.notes, values=measured.values)
+
+
+def _attempt(
+    step: Callable[[Recording, BuildSettings], tuple[Floats | None, Verdict]],
+    recording: Recording,
+    settings: BuildSettings,
+) -> tuple[Floats | None, Verdict]:
+    try:
+        return step(recording, settings)
+    except Exception as error:  # noqa: BLE001, RUF100 - one bad cell never stops a batch
+        return None, _verdict_of(error)
+
+
+def _verdict_of(error: Exception) -> Verdict:
+    if isinstance(error, CellExcluded):
+        return Verdict(status="excluded", reason=str(error))
+    if isinstance(error, StsError):
+        return Verdict(status="failed", reason=str(error))
+    if isinstance(error, OSError | MemoryError):
+        return Verdict(status="failed", reason=f"cannot be read: {error}")
+    return Verdict(status="failed", reason=f"unexpected {type(error).__name__}: {error}")
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return -1, -1
+    return stat.st_size, stat.st_mtime_ns

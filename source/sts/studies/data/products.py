@@ -1,0 +1,231 @@
+"""What a build leaves in the folder of a data set, and how a later build picks it up again."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from sts.base.errors import StsError
+from sts.base.files import read_json, write_json
+from sts.base.settings import to_dict
+from sts.base.types import Floats
+from sts.cells.labels import CellLabel
+from sts.cells.store import SweepStore, load_store, write_store
+from sts.cells.table import (
+    CellRow,
+    FeatureRow,
+    read_cells,
+    read_features,
+    write_cells,
+    write_features,
+)
+from sts.recordings.recording import Recording
+from sts.studies.data.cellwork import DOUBLE, BuildSettings, Outcome, Verdict
+
+PRODUCTS: Final = {"store": "sweeps.h5", "features": "features.csv"}
+CELLS_NAME: Final = "cells.csv"
+MANIFEST_NAME: Final = "manifest.json"
+# Whose version may change what is written.
+PACKAGES: Final = ("h5py", "numpy", "scipy")
+
+Row = CellRow | FeatureRow
+Rows = Sequence[Row]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """What an earlier build left: the outcome of every file, and the rows as they stand."""
+
+    outcomes: tuple[Outcome, ...]
+    rows: dict[str, Rows]
+    same_settings: bool
+
+
+def read_made(out: Path, settings: BuildSettings, products: Sequence[str]) -> Made | None:
+    """Return what is there of the products, None if any of them is missing."""
+    paths = [out / PRODUCTS[product] for product in products]
+    if not all(path.is_file() for path in paths):
+        return None
+    manifest = _read_manifest(out)
+    for product, path in zip(products, paths, strict=True):
+        if product not in manifest:
+            raise StsError(
+                f"{path} was not made by this command: choose another --out, or --force to replace "
+                "it"
+            )
+    rows: dict[str, Rows] = {}
+    if "store" in products:
+        rows["store"] = read_cells(out / CELLS_NAME)
+    if "features" in products:
+        rows["features"] = read_features(out / PRODUCTS["features"])
+    known = {entry["file"]: entry for entry in manifest[products[0]]["files"]}
+    return Made(
+        outcomes=tuple(_outcomes(known, rows, _traces(out) if "store" in products else {})),
+        rows=rows,
+        same_settings=all(
+            manifest[product]["settings"] == _settings_of(product, settings) for product in products
+        ),
+    )
+
+
+def write_made(
+    out: Path, settings: BuildSettings, outcomes: Sequence[Outcome], rows: Mapping[str, Rows]
+) -> None:
+    """Write the products; killed in between, the journal still holds what they are made of."""
+    products = tuple(rows)
+    for product in products:
+        (out / PRODUCTS[product]).unlink(missing_ok=True)
+    files = [
+        {"file": o.file, "size": o.size, "mtime_ns": o.mtime_ns, "sha256": o.sha256}
+        for o in outcomes
+    ]
+    section = {"versions": _versions(), "files": files}
+    own = {product: {"settings": _settings_of(product, settings), **section} for product in rows}
+    write_json(out / MANIFEST_NAME, _read_manifest(out) | own)
+    if "store" in rows:
+        write_cells(out / CELLS_NAME, [row for row in rows["store"] if isinstance(row, CellRow)])
+        write_store(out / PRODUCTS["store"], _store(outcomes, rows["store"], out))
+    if "features" in rows:
+        own_rows = [row for row in rows["features"] if isinstance(row, FeatureRow)]
+        write_features(out / PRODUCTS["features"], own_rows)
+
+
+def rows_of(
+    product: str, outcomes: Iterable[Outcome], labels: Mapping[str, CellLabel], dataset: str
+) -> Rows:
+    """Return the lines of cells.csv (`store`) or of features.csv (`features`)."""
+    make: Callable[[Outcome, Verdict], Row] = _cell_row if product == "store" else _feature_row
+    rows: list[Row] = []
+    first: dict[str, str] = {}
+    for outcome in outcomes:
+        verdict: Verdict = getattr(outcome, product)
+        if verdict.status == "ok" and outcome.specimen_id in first:
+            reason = f"{DOUBLE}: from {first[outcome.specimen_id]}"
+            verdict = Verdict(status="excluded", reason=reason)
+        if verdict.status == "ok":
+            first[outcome.specimen_id] = outcome.file
+        label = labels.get(outcome.specimen_id) or CellLabel(specimen_id="", label="")
+        row = make(outcome, verdict)
+        rows.append(
+            replace(
+                row,
+                specimen_id=outcome.specimen_id,
+                donor_id=outcome.donor_id or label.donor_id,
+                label=label.label,
+                dataset=label.dataset or dataset,
+                file=outcome.file,
+                status=verdict.status,
+                reason=verdict.reason,
+            )
+        )
+    return rows
+
+
+def _cell_row(outcome: Outcome, verdict: Verdict) -> CellRow:
+    values: dict[str, Any] = dict(verdict.values)
+    for name in ("rheobase_sweep", "second_sweep"):
+        values[name] = int(values[name]) if name in values else None
+    return CellRow(specimen_id="", status=verdict.status, flags=verdict.flags, **values)
+
+
+def _feature_row(outcome: Outcome, verdict: Verdict) -> FeatureRow:
+    return FeatureRow(
+        specimen_id="", status=verdict.status, values=verdict.values, notes=verdict.flags
+    )
+
+
+def _store(outcomes: Iterable[Outcome], rows: Rows, out: Path) -> SweepStore:
+    by_file = {outcome.file: outcome for outcome in outcomes}
+    good = [row for row in rows if isinstance(row, CellRow) and row.status == "ok"]
+    if not good:
+        raise StsError(
+            f"none of {len(rows)} recordings can enter the store: {CELLS_NAME} in {out} says why"
+        )
+    return SweepStore(
+        traces=np.stack([_sweeps(by_file[row.file]) for row in good]),
+        specimen_id=np.array([row.specimen_id for row in good]),
+        donor_id=np.array([row.donor_id for row in good]),
+        label=np.array([row.label for row in good]),
+        dataset=np.array([row.dataset for row in good]),
+        rheobase_pa=np.array([row.rheobase_pa for row in good]),
+        step_pa=np.array([row.step_pa for row in good]),
+        onset_s=np.array([row.onset_s for row in good]),
+    )
+
+
+def store_of_one(recording: Recording, traces: Floats, values: Mapping[str, float]) -> SweepStore:
+    """Return a store of the one cell that was just read."""
+    return SweepStore(
+        traces=traces[np.newaxis],
+        specimen_id=np.array([recording.specimen_id]),
+        donor_id=np.array([recording.donor_id]),
+        label=np.array([""]),
+        dataset=np.array([""]),
+        rheobase_pa=np.array([values["rheobase_pa"]]),
+        step_pa=np.array([values["step_pa"]]),
+        onset_s=np.array([values["onset_s"]]),
+    )
+
+
+def _sweeps(outcome: Outcome) -> Floats:
+    if outcome.traces is None:
+        raise ValueError(f"{outcome.file} is ok but has no traces")
+    return outcome.traces
+
+
+def _outcomes(
+    known: Mapping[str, dict[str, Any]], rows: Mapping[str, Rows], traces: Mapping[str, Floats]
+) -> Iterator[Outcome]:
+    """Yield the outcomes that rows were made of, for files that stand in the manifest."""
+    by_file: dict[str, dict[str, Row]] = {}
+    for product, own in rows.items():
+        for row in own:
+            by_file.setdefault(row.file, {})[product] = row
+    for file, row_of in by_file.items():
+        if file not in known or set(row_of) != set(rows):
+            continue
+        any_row = next(iter(row_of.values()))
+        verdicts: dict[str, Any] = {name: _verdict_of(row) for name, row in row_of.items()}
+        stored = row_of.get("store")
+        yield Outcome(
+            **known[file],
+            specimen_id=any_row.specimen_id,
+            donor_id=any_row.donor_id,
+            traces=traces.get(stored.specimen_id) if stored and stored.status == "ok" else None,
+            **verdicts,
+        )
+
+
+def _verdict_of(row: Row) -> Verdict:
+    if isinstance(row, FeatureRow):
+        flags, values = row.notes, dict(row.values) if row.status == "ok" else {}
+    else:
+        flags = row.flags
+        names = ("rheobase_pa", "step_pa", "onset_s", "rheobase_sweep", "second_sweep")
+        values = {name: float(getattr(row, name)) for name in names if row.status == "ok"}
+    return Verdict(status=row.status, reason=row.reason, flags=flags, values=values)
+
+
+def _traces(out: Path) -> dict[str, Floats]:
+    store = load_store(out / PRODUCTS["store"])
+    return dict(zip(store.specimen_id.tolist(), store.traces, strict=True))
+
+
+def _read_manifest(out: Path) -> dict[str, Any]:
+    path = out / MANIFEST_NAME
+    manifest: dict[str, Any] = read_json(path) if path.is_file() else {}
+    return manifest
+
+
+def _settings_of(product: str, settings: BuildSettings) -> dict[str, Any]:
+    # Features follow published definitions; there is nothing to set.
+    return to_dict(settings.select) if product == "store" else {}
+
+
+def _versions() -> dict[str, str]:
+    from sts import __version__
+
+    return {"sts": __version__} | {name: metadata.version(name) for name in PACKAGES}

@@ -1,0 +1,126 @@
+"""A cell's two sweeps over their scalograms, as a picture."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sts.base.errors import StsError
+from sts.base.runs import start_run
+from sts.base.types import CLASSES
+from sts.base.workspace import Workspace
+from sts.cells.store import SweepStore, load_store
+from sts.figures.scalogram import CellPicture, draw_cell, draw_classes
+from sts.recordings.readers import read_recording
+from sts.scalograms.transform import scalograms_of
+from sts.scalograms.wavelet import FREQS_HZ
+from sts.signals.resample import BEFORE_S, RATE_HZ
+from sts.signals.select import SelectSettings
+from sts.studies.data.cellwork import store_entry
+from sts.studies.data.products import PRODUCTS, store_of_one
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowSettings:
+    """Which cells are drawn."""
+
+    data: str
+    specimens: tuple[str, ...] = ()
+    """Specimen ids or recording files; empty: one cell of each class, drawn by `seed`."""
+    seed: int = 0
+
+
+def show(workspace: Workspace, settings: ShowSettings) -> tuple[Path, ...]:
+    """Draw the cells asked for and return the pictures."""
+    cells = list(_named(settings) if settings.specimens else _one_a_class(settings))
+    what = "-".join(Path(name).stem for name in settings.specimens[:3]) or "classes"
+    with start_run(workspace, study="show", what=what, settings=settings) as run:
+        pictures = [_picture(cell) for cell in cells]
+        drawn: list[Path] = []
+        if not settings.specimens:
+            drawn += draw_classes(run.figures / "classes", pictures)
+        for picture in pictures:
+            drawn += draw_cell(run.figures / _file_name(picture.specimen_id), picture)
+        run.report({"cells": [_facts(cell) for cell in cells]})
+    return tuple(run.final / path.relative_to(run.path) for path in drawn)
+
+
+def find_stores(data: Path) -> list[Path]:
+    """Return the sweep stores in a data set's folder, or in those of several."""
+    name = PRODUCTS["store"]
+    found = [path for path in (data / name, *sorted(data.glob(f"*/{name}"))) if path.is_file()]
+    if not found:
+        raise StsError(
+            f"no {name} in {data} or the folders in it: make one with `data_pipeline.py build "
+            "FOLDER --out DIR`, or try --demo"
+        )
+    return found
+
+
+def _named(settings: ShowSettings) -> Iterator[SweepStore]:
+    """Yield a store of one cell for every specimen or recording that is named."""
+    stores: list[SweepStore] = []
+    for name in settings.specimens:
+        if Path(name).is_file():
+            recording = read_recording(Path(name))
+            traces, verdict = store_entry(recording, SelectSettings())
+            yield store_of_one(recording, traces, verdict.values)
+            continue
+        stores = stores or [load_store(path) for path in find_stores(Path(settings.data))]
+        yield _find(stores, name, settings.data)
+
+
+def _find(stores: Sequence[SweepStore], specimen: str, data: str) -> SweepStore:
+    for store in stores:
+        here = store.specimen_id == specimen
+        if here.any():
+            return store.rows(here)
+    examples = ", ".join(str(store.specimen_id[0]) for store in stores)
+    raise StsError(
+        f"no specimen {specimen!r} in the sweep stores of {data}: cells.csv there says what became "
+        f"of each cell; one that is there is {examples}"
+    )
+
+
+def _one_a_class(settings: ShowSettings) -> Iterator[SweepStore]:
+    """Yield one cell of each class that is there, any of them by `seed`."""
+    stores = [load_store(path) for path in find_stores(Path(settings.data))]
+    rng = np.random.default_rng(settings.seed)
+    none = True
+    for label in CLASSES:
+        places = [(s, row) for s in stores for row in np.flatnonzero(s.label == label)]
+        if places:
+            store, row = places[rng.integers(len(places))]
+            none = False
+            yield store.rows(np.array([row]))
+    if none:
+        raise StsError(
+            f"no cell in {settings.data} has a label: name a SPECIMEN, or build with --labels"
+        )
+
+
+def _picture(cell: SweepStore) -> CellPicture:
+    (traces,) = cell.traces
+    return CellPicture(
+        specimen_id=str(cell.specimen_id[0]),
+        label=str(cell.label[0]),
+        dataset=str(cell.dataset[0]),
+        traces=traces,
+        scalograms=scalograms_of(traces),
+        freqs_hz=FREQS_HZ,
+        amplitudes_pa=(float(cell.rheobase_pa[0]), float(cell.step_pa[0])),
+        rate_hz=RATE_HZ,
+        onset_s=BEFORE_S,
+    )
+
+
+def _facts(cell: SweepStore) -> dict[str, Any]:
+    names = ("specimen_id", "donor_id", "label", "dataset", "rheobase_pa", "step_pa", "onset_s")
+    return {name: getattr(cell, name)[0].item() for name in names}
+
+
+def _file_name(specimen: str) -> str:
+    """Return a file name for a specimen id, which is text from outside."""
+    return "".join(c if c.isalnum() or c in "-_" else "_" for c in specimen) or "cell"

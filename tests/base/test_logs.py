@@ -1,0 +1,78 @@
+"""The log is plain lines on stderr, as many as asked for, without passwords."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sts.base import logs
+
+log = logging.getLogger("sts.somewhere")
+
+
+@pytest.fixture(autouse=True)
+def logger() -> Iterator[None]:
+    handlers, level = logs.LOGGER.handlers[:], logs.LOGGER.level
+    yield
+    logs.LOGGER.handlers[:], logs.LOGGER.level = handlers, level
+
+
+@pytest.mark.parametrize(
+    ("verbosity", "expected"),
+    [
+        (-1, "warning: c\nerror: d\n"),
+        (0, "b\nwarning: c\nerror: d\n"),
+        (2, "a\nb\nwarning: c\nerror: d\n"),
+    ],
+)
+def test_stderr_tells_as_much_as_asked_for(
+    verbosity: int, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.set_up(verbosity)
+    log.debug("a")
+    log.info("b")
+    log.warning("c")
+    log.error("d")
+    told = capsys.readouterr()
+    assert told.err == expected
+    assert told.out == ""
+
+
+def test_setting_up_twice_does_not_tell_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.set_up(0)
+    logs.set_up(0)
+    log.info("once")
+    assert capsys.readouterr().err == "once\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("postgresql://ada:secret@host:5432/db", "postgresql://ada:***@host:5432/db"),
+        ("--storage=postgresql+psycopg://ada:p/a:s@host/db", None),
+        ("https://example.org:80/a?b=c:d", "https://example.org:80/a?b=c:d"),
+        ("12:30, mail@example.org", "12:30, mail@example.org"),
+    ],
+)
+def test_passwords_of_addresses_are_not_told(text: str, expected: str | None) -> None:
+    told = logs.redact(text)
+    assert told == (expected or "--storage=postgresql+psycopg://ada:***@host/db")
+
+
+def test_neither_stderr_nor_the_file_shows_a_password(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.set_up(0)
+    handler = logs.log_file(tmp_path / "log.txt")
+    logs.LOGGER.addHandler(handler)
+    try:
+        log.info("storage is %s", "postgresql://ada:secret@host/db")
+        raise ValueError("postgresql://ada:secret@host/db")
+    except ValueError:
+        log.exception("it failed")
+    handler.close()
+    written = (tmp_path / "log.txt").read_text()
+    assert "secret" not in written + capsys.readouterr().err
+    assert "INFO sts.somewhere: storage is postgresql://ada:***@host/db" in written
+    assert "Traceback" in written

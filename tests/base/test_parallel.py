@@ -1,0 +1,237 @@
+"""Parallel work gives what serial work gives, needs little memory, and ends clearly."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sts.base import parallel
+from sts.base.errors import StsError
+from sts.base.parallel import checked_address, map_unordered, worker_count
+from tests.conftest import REPOSITORY
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def threads(_: int) -> tuple[int, set[str | None]]:
+    import torch
+
+    return torch.get_num_threads(), {os.environ.get(name) for name in parallel.ONE_THREAD}
+
+
+def fail(number: int) -> int:
+    if number == 3:
+        raise KeyError(number)
+    return number
+
+
+def die(number: int) -> int:
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def slow_first(number: int) -> int:
+    time.sleep(0.4 if number == 0 else 0)
+    return number
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_parallel_equals_serial(workers: int) -> None:
+    found = dict(map_unordered(square, range(50), workers=workers))
+    assert found == {number: number * number for number in range(50)}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_nothing_to_do_is_done(workers: int) -> None:
+    assert list(map_unordered(square, [], workers=workers)) == []
+
+
+def test_what_is_done_first_comes_first() -> None:
+    order = [index for index, _ in map_unordered(slow_first, range(4), workers=2)]
+    assert sorted(order) == [0, 1, 2, 3]
+    assert order[0] != 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_long_list_is_not_read_ahead(workers: int) -> None:
+    read = 0
+
+    def items() -> Iterator[int]:
+        nonlocal read
+        for number in range(200):
+            read = number + 1
+            yield number
+
+    ahead = 0
+    for taken, _ in enumerate(map_unordered(square, items(), workers=workers)):
+        ahead = max(ahead, read - taken)
+    assert ahead <= parallel.AHEAD * workers
+
+
+def test_a_worker_runs_one_thread() -> None:
+    for _, (torch_threads, variables) in map_unordered(threads, range(2), workers=2):
+        assert torch_threads == 1
+        assert variables == {"1"}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_exception_of_the_function_comes_through(workers: int) -> None:
+    with pytest.raises(KeyError, match="3"):
+        list(map_unordered(fail, range(10), workers=workers))
+
+
+def test_a_worker_that_dies_is_told_and_the_next_work_runs() -> None:
+    with pytest.raises(StsError, match=r"a worker process died \(SIGKILL\)"):
+        list(map_unordered(die, range(10), workers=2))
+    assert dict(map_unordered(square, range(3), workers=2)) == {0: 0, 1: 1, 2: 4}
+
+
+def test_work_that_is_given_up_leaves_no_process() -> None:
+    results = map_unordered(pid_after, [0.0, 60.0, 60.0], workers=2)
+    _, worker = next(results)
+    results.close()  # type: ignore[attr-defined]
+    assert not Path(f"/proc/{worker}/cmdline").exists() or not sys.platform.startswith("linux")
+
+
+def pid_after(seconds: float) -> int:
+    time.sleep(seconds)
+    return os.getpid()
+
+
+INTERRUPTED = """
+import time
+from sts.base.parallel import map_unordered
+if __name__ == "__main__":
+    for index, _ in map_unordered(time.sleep, [0.0] + [60.0] * 20, workers=2):
+        print("under way", flush=True)
+"""
+
+
+def test_an_interrupt_ends_all_at_once(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(INTERRUPTED)
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "source")}
+    # A terminal sends Ctrl-C to the whole group: the workers get it too.
+    with subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    ) as command:
+        assert command.stdout is not None
+        assert command.stdout.readline() == "under way\n"
+        os.killpg(command.pid, signal.SIGINT)
+        # The 60 s of sleep must not be waited for.
+        _, told = command.communicate(timeout=20)
+    assert command.returncode == -signal.SIGINT
+    assert told.count("Traceback") == told.count("KeyboardInterrupt") == 1
+    with pytest.raises(ProcessLookupError):
+        os.killpg(command.pid, 0)
+
+
+def test_workers_are_those_asked_for() -> None:
+    assert worker_count(3) == 3
+    with pytest.raises(StsError, match="--workers must be 0"):
+        worker_count(-1)
+
+
+@pytest.mark.parametrize("asked", [None, 0])
+def test_workers_come_from_slurm_or_from_the_affinity(
+    asked: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "7")
+    assert worker_count(asked) == 7
+    for useless in ("", "0", "many"):
+        monkeypatch.setenv("SLURM_CPUS_PER_TASK", useless)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3}, raising=False)
+        assert worker_count(asked) == 1
+
+
+def test_a_system_without_affinity_has_workers_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLURM_CPUS_PER_TASK", raising=False)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert worker_count(None) >= 1
+
+
+@pytest.mark.parametrize(
+    ("address", "checked"),
+    [
+        ("tls://node7:8786", "tls://node7:8786"),
+        ("tcp://127.0.0.1:8786", "tcp://127.0.0.1:8786"),
+        ("127.0.0.1:8786", "tcp://127.0.0.1:8786"),
+        ("tcp://localhost:1", "tcp://localhost:1"),
+        ("tcp://[::1]:8786", "tcp://[::1]:8786"),
+    ],
+)
+def test_private_addresses_are_taken(address: str, checked: str) -> None:
+    assert checked_address(address) == checked
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "tcp://10.0.0.7:8786",
+        "node7:8786",
+        "tcp://127.0.0.1.example.org:8786",
+        "tcp://127.0.0.1@example.org:8786",
+        "tcp://someone@127.0.0.1:8786",
+        "ws://127.0.0.1:8786",
+        "http://127.0.0.1:8786",
+        "tls://node7",
+        "tcp://127.0.0.1:port",
+        "tcp://[::1",
+        "scheduler.json",
+        "",
+    ],
+)
+def test_other_addresses_are_refused_before_anything_is_sent(address: str) -> None:
+    with pytest.raises(StsError, match=r"refused cluster address .* use tls://"):
+        map_unordered(square, [1], cluster=address)
+
+
+def test_a_cluster_gives_what_serial_work_gives() -> None:
+    import distributed
+
+    with distributed.LocalCluster(  # type: ignore[no-untyped-call]
+        n_workers=1,
+        threads_per_worker=2,
+        processes=False,
+        protocol="tcp://",
+        host="127.0.0.1",
+        dashboard_address=None,
+    ) as cluster:
+        address = cluster.scheduler_address
+        found = dict(map_unordered(square, range(30), cluster=address))
+        with pytest.raises(KeyError, match="3"):
+            list(map_unordered(fail, range(10), cluster=address))
+    assert found == {number: number * number for number in range(30)}
+
+
+def test_a_scheduler_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "ANSWER_S", 0.5)
+    # Port 9 (discard) is closed on any machine of this century.
+    with pytest.raises(StsError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
+        list(map_unordered(square, [1], cluster="tcp://127.0.0.1:9"))
+
+
+def test_an_encrypted_address_without_certificates_is_told() -> None:
+    with pytest.raises(StsError, match=r"needs certificates"):
+        list(map_unordered(square, [1], cluster="tls://127.0.0.1:9"))
+
+
+def test_a_cluster_without_its_package_names_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(StsError, match=r"pip install 'spike-train-scalograms\[cluster\]'"):
+        list(map_unordered(square, [1], cluster="tls://node7:8786"))

@@ -1,0 +1,106 @@
+"""Progress is a bar on a terminal, a plain line now and then elsewhere, and never a flood."""
+
+import io
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from sts.base import logs
+from sts.base.progress import LINE_S, progress
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def run(stream: io.StringIO, *, items: int = 100, each_s: float = 0.5, quiet: bool = False) -> str:
+    clock = Clock()
+    with progress(items, "cells", stream=stream, quiet=quiet, clock=clock) as bar:
+        for _ in range(items):
+            clock.now += each_s
+            bar.advance(note="cell 7")
+    return stream.getvalue()
+
+
+def test_a_log_gets_one_line_an_interval_and_a_last_one() -> None:
+    lines = run(io.StringIO()).splitlines()
+    # 100 items of half a second: 50 s.
+    assert len(lines) == 50 / LINE_S + 1
+    assert lines[0] == "cells: 10 of 100, 2/s, 0:45 left, cell 7"
+    assert lines[-1] == "cells: 100 of 100, 2/s, in 0:50"
+
+
+def test_a_thousand_quick_items_make_one_line() -> None:
+    assert run(io.StringIO(), items=1000, each_s=1e-4) == "cells: 1000 of 1000, 1e+04/s, in 0:00\n"
+
+
+def test_slow_work_is_counted_by_the_minute() -> None:
+    assert run(io.StringIO(), items=2, each_s=1800).splitlines() == [
+        "cells: 1 of 2, 0.0333/min, 30:00 left, cell 7",
+        "cells: 2 of 2, 0.0333/min, 0:00 left, cell 7",
+        "cells: 2 of 2, 0.0333/min, in 1:00:00",
+    ]
+
+
+def test_a_terminal_gets_a_bar_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    text = run(Terminal())
+    assert text.count("\n") == 1
+    drawn = text.rstrip("\n").split("\r\x1b[K")[1:]
+    assert drawn[-1].startswith("[########################] cells: 100 of 100")
+    # A longer line would wrap, and the next one would not cover it.
+    assert max(map(len, drawn)) < 60
+
+
+def test_a_bar_is_drawn_ten_times_a_second_at_most() -> None:
+    assert run(Terminal(), items=1000, each_s=0.01).count("\r") <= 10 * 10 + 1
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
+def test_quiet_is_quiet(stream: io.StringIO) -> None:
+    assert run(stream, quiet=True) == ""
+
+
+def test_no_items_are_no_error() -> None:
+    assert run(io.StringIO(), items=0) == "cells: 0 of 0, 0/s, in 0:00\n"
+    assert run(Terminal(), items=0).endswith("\n")
+
+
+def test_the_last_line_tells_that_it_stopped() -> None:
+    stream = io.StringIO()
+    with pytest.raises(KeyError), progress(3, "cells", stream=stream, quiet=False) as bar:
+        bar.advance()
+        raise KeyError
+    assert stream.getvalue().startswith("cells: 1 of 3")
+    assert stream.getvalue().endswith("stopped\n")
+
+
+@pytest.fixture
+def logger() -> Iterator[logging.Logger]:
+    found = logging.getLogger("sts")
+    handlers, level = found.handlers[:], found.level
+    yield found
+    found.handlers[:], found.level = handlers, level
+
+
+@pytest.mark.usefixtures("logger")
+@pytest.mark.parametrize(("verbosity", "lines"), [(-1, 0), (0, 1), (1, 1)])
+def test_progress_is_as_quiet_as_the_log(
+    verbosity: int, lines: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.set_up(verbosity)
+    with progress(1, "cells") as bar:
+        bar.advance()
+    told = capsys.readouterr()
+    assert told.err.count("\n") == lines
+    assert told.out == ""

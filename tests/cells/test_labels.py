@@ -1,0 +1,85 @@
+"""Labels are read as text, and a wrong line is named."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from sts.base.errors import StsError
+from sts.base.types import CLASSES
+from sts.cells.labels import CellLabel, read_labels
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "labels.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_table_of_ids_and_classes_is_enough(tmp_path: Path) -> None:
+    labels = read_labels(write(tmp_path, "specimen_id,label\n007,Sst\n8,Vip/Lamp5\n"))
+    assert labels == {
+        "007": CellLabel(specimen_id="007", label="Sst"),
+        "8": CellLabel(specimen_id="8", label="Vip/Lamp5"),
+    }
+
+
+def test_data_set_and_donor_are_taken_where_they_are_there(tmp_path: Path) -> None:
+    text = "\ufeffdonor_id,label,dataset,specimen_id,more\r\nd 1,Pvalb,PatchSeq,1,x\r\n"
+    assert read_labels(write(tmp_path, text)) == {
+        "1": CellLabel(specimen_id="1", label="Pvalb", dataset="PatchSeq", donor_id="d 1")
+    }
+
+
+def test_the_published_layout_is_read_and_the_unsure_are_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="sts"):
+        labels = read_labels(write(tmp_path, "Pvalb 469801138\nUnsure 5\nSst 6\nUnsure 7\n"))
+    assert {key: label.label for key, label in labels.items()} == {"469801138": "Pvalb", "6": "Sst"}
+    assert "2 cells labelled Unsure are left out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", r"no labels in .*labels\.csv"),
+        ("specimen_id,label\n", r"no labels in .*labels\.csv"),
+        ("Unsure 5\n", r"no labels in .*labels\.csv"),
+        ("specimen,label\n1,Sst\n", "no column 'specimen_id'"),
+        ("specimen_id,class\n1,Sst\n", "no column 'label'"),
+        (
+            "specimen_id,label\n1,Sst\n\n2,Pvlab\n",
+            "line 4: unknown class 'Pvlab': did you mean 'Pvalb'?",
+        ),
+        ("specimen_id,label\n1,\n", "line 2: unknown class ''"),
+        ("specimen_id,label\n,Sst\n", "line 2: no specimen id"),
+        (
+            "specimen_id,label\n1,Sst\n2,Sst\n1,Sst\n",
+            "line 4: specimen 1 has a label in line 2 already",
+        ),
+        ("Sst 1\nPvalb 1\n", "line 2: specimen 1 has a label in line 1 already"),
+        ("Sst 1\nPvalb\n", "line 2: 'Pvalb' is not a class and a specimen id"),
+        ("pvalb 1\n", "line 1: unknown class 'pvalb': did you mean 'Pvalb'?"),
+    ],
+)
+def test_a_wrong_line_is_named(tmp_path: Path, text: str, reason: str) -> None:
+    with pytest.raises(StsError) as refused:
+        read_labels(write(tmp_path, text))
+    assert refused.match(reason.replace("?", r"\?"))
+    assert "labels.csv" in str(refused.value)
+
+
+def test_a_file_that_is_not_there_or_not_text_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StsError, match=r"cannot read .*labels\.csv: no such file"):
+        read_labels(tmp_path / "labels.csv")
+    (tmp_path / "labels.csv").write_bytes(b"specimen_id,label\n\xff\xfe,Sst\n")
+    with pytest.raises(StsError, match="not UTF-8 text"):
+        read_labels(tmp_path / "labels.csv")
+
+
+@pytest.mark.data
+def test_the_published_labels_are_those_of_the_study(data_dir: Path) -> None:
+    labels = read_labels(data_dir / "sts" / "data" / "cell_types_GouwensAll_new.txt")
+    counts = [sum(one.label == name for one in labels.values()) for name in CLASSES]
+    assert counts == [852, 637, 1438, 1545]
