@@ -77,9 +77,8 @@ def test_settings_survive_dictionaries_and_files(settings: Outer, tmp_path: Path
 def test_all_settings_of_the_package_keep_the_law(module: str, name: str) -> None:
     cls = getattr(importlib.import_module(module), name)
     assert dataclasses.is_dataclass(cls)
-    parameters = cls.__dataclass_params__
-    assert parameters.frozen
-    assert parameters.kw_only
+    assert cls.__dataclass_params__.frozen
+    assert all(field.kw_only for field in dataclasses.fields(cls))
     needed = {
         field.name: SAMPLES[get_type_hints(cls)[field.name]]
         for field in dataclasses.fields(cls)

@@ -8,6 +8,7 @@ import pytest
 
 from sts.base.errors import StsError
 from sts.cells.table import (
+    FATE,
     CellRow,
     FeatureRow,
     read_cells,
@@ -73,7 +74,14 @@ def test_features_come_back_exactly_and_missing_ones_as_nan(tmp_path: Path) -> N
 def test_features_stand_in_their_fixed_order(tmp_path: Path) -> None:
     write_features(tmp_path / "features.csv", [])
     header = (tmp_path / "features.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
-    assert header == ["specimen_id", "donor_id", "label", "dataset", *FEATURES, "notes"]
+    assert header == ["specimen_id", "donor_id", "label", "dataset", *FEATURES, "notes", *FATE]
+
+
+def test_a_cell_without_features_keeps_its_line(tmp_path: Path) -> None:
+    row = FeatureRow(specimen_id="", status="failed", reason="is empty", file="-cell.nwb")
+    write_features(tmp_path / "features.csv", [row])
+    (read,) = read_features(tmp_path / "features.csv")
+    assert (read.status, read.reason, read.file) == ("failed", "is empty", "-cell.nwb")
 
 
 def test_a_feature_that_is_not_there_is_missing_and_a_strange_one_an_error(tmp_path: Path) -> None:

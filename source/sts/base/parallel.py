@@ -6,6 +6,7 @@ import ipaddress
 import os
 import re
 import signal
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -82,6 +83,9 @@ def map_unordered(
 def _on_this_machine(
     function: Callable[[T], R], items: Iterable[T], workers: int
 ) -> Iterator[tuple[int, R]]:
+    # A worker that has grown is replaced without loss; where warnings are errors, the warning about
+    # it would end loky's own thread, and this one would wait for ever.
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
     executor = get_reusable_executor(
         max_workers=workers, timeout=IDLE_S, env=ONE_THREAD, initializer=_leave_interrupts_to_parent
     )
@@ -123,8 +127,8 @@ def _as_they_finish(
 
 def checked_address(address: str) -> str:
     """Return a scheduler's address if nobody on the way can read or change what is sent there."""
-    parts = urlsplit(address if "://" in address else f"tcp://{address}")
     with contextlib.suppress(ValueError):
+        parts = urlsplit(address if "://" in address else f"tcp://{address}")
         host, port = parts.hostname, parts.port
         private = parts.scheme == "tls" or (parts.scheme == "tcp" and _is_loopback(host or ""))
         if host and port and private and parts.username is None:

@@ -14,7 +14,6 @@ from sts.base.types import CLASSES, Bools, Floats, Ints
 from sts.recordings import guard
 from sts.signals.resample import RATE_HZ, SAMPLES, WINDOW_S
 
-STORE_NAME: Final = "sweeps.h5"
 FORMAT: Final = "sts-sweeps 1"
 TEXTS: Final = ("specimen_id", "donor_id", "label", "dataset")
 NUMBERS: Final = ("rheobase_pa", "step_pa", "onset_s")
@@ -136,7 +135,7 @@ def _fault_of_rows(store: SweepStore) -> str | None:
 
 
 def _first_unsound(values: Floats) -> int | None:
-    # A sum in float64 is finite exactly if all float32 numbers in it are, and takes no second array.
+    # A float64 sum of float32 numbers is finite exactly if they all are, and costs no second array.
     with np.errstate(invalid="ignore"):
         sums = values.sum(axis=tuple(range(1, values.ndim)), dtype=np.float64)
     return None if np.isfinite(sums).all() else int(np.argmin(np.isfinite(sums)))

@@ -1,7 +1,7 @@
 """The tables beside a sweep store: what became of every cell, and the features of each."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -49,19 +49,24 @@ class FeatureRow:
     notes: tuple[str, ...] = ()
 
 
-CELL_COLUMNS: Final = (
-    *("specimen_id", "donor_id", "label", "dataset", "status", "reason", "flags", "file"),
-    *("rheobase_pa", "step_pa", "onset_s", "rheobase_sweep", "second_sweep"),
-)
 IDENTITY: Final = ("specimen_id", "donor_id", "label", "dataset")
-FEATURE_COLUMNS: Final = (*IDENTITY, "status", "reason", *FEATURES, "notes", "file")
-FEATURE_TEXTS: Final = (*IDENTITY, "status", "reason", "file")
+FATE: Final = ("status", "reason", "file")
+CELL_COLUMNS: Final = (
+    *IDENTITY,
+    *FATE,
+    "flags",
+    "rheobase_pa",
+    "step_pa",
+    "onset_s",
+    "rheobase_sweep",
+    "second_sweep",
+)
+FEATURE_COLUMNS: Final = (*IDENTITY, *FEATURES, "notes", *FATE)
 
 
 def write_cells(path: Path, rows: Iterable[CellRow]) -> None:
     """Write `cells.csv`."""
-    names = [one.name for one in fields(CellRow)]
-    lines = ({name: getattr(row, name) for name in names} for row in rows)
+    lines = ({name: getattr(row, name) for name in CELL_COLUMNS} for row in rows)
     write_csv(
         path, CELL_COLUMNS, (line | {"flags": SEPARATOR.join(line["flags"])} for line in lines)
     )
@@ -69,16 +74,12 @@ def write_cells(path: Path, rows: Iterable[CellRow]) -> None:
 
 def read_cells(path: Path) -> list[CellRow]:
     """Return the rows of `cells.csv`."""
-    return [
-        _cell_row(row, where=f"{path}, line {line}")
-        for line, row in enumerate(read_csv(path, CELL_COLUMNS), start=2)
-    ]
+    return [_cell_row(row, where) for row, where in _rows(path, CELL_COLUMNS)]
 
 
-def _cell_row(row: dict[str, str], *, where: str) -> CellRow:
-    _check_status(row, where)
+def _cell_row(row: dict[str, str], where: str) -> CellRow:
     return CellRow(
-        **{name: row[name] for name in (*IDENTITY, "status", "reason", "file")},
+        **{name: row[name] for name in (*IDENTITY, *FATE)},
         flags=_parts(row["flags"]),
         rheobase_pa=_number(row, "rheobase_pa", where),
         step_pa=_number(row, "step_pa", where),
@@ -94,7 +95,7 @@ def write_features(path: Path, rows: Iterable[FeatureRow]) -> None:
         path,
         FEATURE_COLUMNS,
         (
-            {name: getattr(row, name) for name in FEATURE_TEXTS}
+            {name: getattr(row, name) for name in (*IDENTITY, *FATE)}
             | dict(row.values)
             | {"notes": SEPARATOR.join(row.notes)}
             for row in rows
@@ -105,25 +106,24 @@ def write_features(path: Path, rows: Iterable[FeatureRow]) -> None:
 def read_features(path: Path) -> list[FeatureRow]:
     """Return the rows of `features.csv`."""
     return [
-        _feature_row(row, where=f"{path}, line {line}")
-        for line, row in enumerate(read_csv(path, FEATURE_COLUMNS), start=2)
+        FeatureRow(
+            **{name: row[name] for name in (*IDENTITY, *FATE)},
+            values={name: _number(row, name, where) for name in FEATURES},
+            notes=_parts(row["notes"]),
+        )
+        for row, where in _rows(path, FEATURE_COLUMNS)
     ]
 
 
-def _feature_row(row: dict[str, str], *, where: str) -> FeatureRow:
-    _check_status(row, where)
-    return FeatureRow(
-        **{name: row[name] for name in FEATURE_TEXTS},
-        values={name: _number(row, name, where) for name in FEATURES},
-        notes=_parts(row["notes"]),
-    )
-
-
-def _check_status(row: dict[str, str], where: str) -> None:
-    try:
-        one_of(row["status"], STATUSES, "status")
-    except StsError as error:
-        raise StsError(f"{where}: {error}") from error
+def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[dict[str, str], str]]:
+    """Yield the rows of a table with a known status, and where each stands."""
+    for line, row in enumerate(read_csv(path, columns), start=2):
+        where = f"{path}, line {line}"
+        try:
+            one_of(row["status"], STATUSES, "status")
+        except StsError as error:
+            raise StsError(f"{where}: {error}") from error
+        yield row, where
 
 
 def _parts(text: str) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from sts.figures.style import (
 
 # About as many columns as there are pixels, so that none is mixed of its neighbours when drawn.
 CELL_COLUMNS: Final = 800
-CLASS_COLUMNS: Final = 400
+CLASS_COLUMNS: Final = 240
 # Spikes are rare and their coefficients far above the rest: the scale ends at this percentile, so
 # that what lies between them is seen as well.
 SCALE_PERCENTILE: Final = 99.5

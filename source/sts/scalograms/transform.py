@@ -21,7 +21,7 @@ POINTS: Final = (5120, 5400)
 ROWS: Final = 60
 CHUNK_BYTES: Final = {"cpu": 2**22, "cuda": 2**28}
 # Traces whose spectra are held at a time.
-BLOCK: Final = 32
+BLOCK: Final = 128
 
 
 @dataclass(frozen=True)

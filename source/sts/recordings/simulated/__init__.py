@@ -1,1 +1,6 @@
-"""Neurons made up on the spot: a membrane model, eight populations, the protocol of the archives."""
+"""Simulated neurons: what the four classes look like, on any machine and without a download."""
+
+from sts.recordings.simulated.cells import SimulatedCell, simulate_cells
+from sts.recordings.simulated.nwb import write_nwb
+
+__all__ = ["SimulatedCell", "simulate_cells", "write_nwb"]

@@ -1,105 +1,161 @@
-"""The compiled loop: all sweeps of a cell advance together, step by step, and leave as int16 counts."""
+"""The compiled loops: the sweeps of a cell advance together, step by step, into int16 counts."""
+
+from collections.abc import Callable
+from typing import TypeVar, cast
 
 import numpy as np
 from numba import njit
 
-from sts.recordings.simulated.membrane import LOWEST_MV, PER_MV, STEP_MS
+from sts.base.types import Floats, Ints
+from sts.recordings.simulated.membrane import (
+    CALCIUM_MV,
+    CALCIUM_OPEN,
+    D_OPEN,
+    GATES,
+    H_MV,
+    INSTANT_NS,
+    INSTANT_PA,
+    LOWEST_MV,
+    PER_MV,
+    POTASSIUM_MV,
+    SODIUM_MV,
+    STEP_MS,
+)
 
-_G = 8
-_NOISE_DECAY = float(np.exp(-STEP_MS / 3.0))
-_NOISE_KICK = float(np.sqrt(1 - _NOISE_DECAY**2))
+F = TypeVar("F", bound=Callable[..., object])
+
+GATE_COUNT = len(GATES)
+# A voltage no cell reaches without a spike.
+SPIKE_MV = -10.0
+# Membrane noise is an Ornstein-Uhlenbeck current of 3 ms.
+NOISE_MS = 3.0
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _mix(key, counter):
-    z = key + counter * np.uint64(0x9E3779B97F4A7C15)
+def compiled(function: F) -> F:
+    """Compile a function for threads that run side by side, and keep the result on disk."""
+    return cast(F, njit(nogil=True, cache=True)(function))
+
+
+@compiled
+def normal(key: np.uint64, counter: int) -> float:
+    """Return the counter-th number of a nearly normal stream: four 16-bit uniforms of a hash.
+
+    The hash is SplitMix64 (Steele et al., 2014). A stream depends on its key alone, so noise is
+    the same in whatever order or company sweeps are integrated.
+    """
+    z = key + np.uint64(counter) * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _normal(bits):
-    mask = np.uint64(0xFFFF)
+    z = z ^ (z >> np.uint64(31))
+    low = np.uint64(0xFFFF)
     total = (
-        np.int64(bits & mask)
-        + np.int64((bits >> np.uint64(16)) & mask)
-        + np.int64((bits >> np.uint64(32)) & mask)
-        + np.int64(bits >> np.uint64(48))
+        np.int64(z & low)
+        + np.int64((z >> np.uint64(16)) & low)
+        + np.int64((z >> np.uint64(32)) & low)
+        + np.int64(z >> np.uint64(48))
     )
-    return (total - 131070.0) * (1.0 / 37837.2)
+    # Mean and deviation of the sum of four uniform 16-bit integers.
+    return (total - 131070.0) / 37837.2
 
 
-@njit(cache=True, nogil=True)
-def sweep_block(table, const, start, pulses, keys, noise_pa, noise_mv, per_count, counts):
-    """pulses (lanes, 8): pulse on, off, amp; on, off, amp, slope; unused."""
-    lanes, steps = counts.shape
-    x = np.empty((lanes, _G))
-    v = np.empty(lanes)
-    ou = np.zeros(lanes)
-    for lane in range(lanes):
-        v[lane] = start[0]
-        for g in range(_G):
-            x[lane, g] = start[1 + g]
-    c, gna, gkd, gm, gt, gh, gz, gd = const
-    last = table.shape[0] - 1
-    for k in range(steps):
-        for lane in range(lanes):
-            bits = _mix(keys[lane], np.uint64(2 * k))
-            ou[lane] = ou[lane] * _NOISE_DECAY + noise_pa * _NOISE_KICK * _normal(bits)
-            i = ou[lane]
-            if k >= pulses[lane, 0] and k < pulses[lane, 1]:
-                i += pulses[lane, 2]
-            if k >= pulses[lane, 3] and k < pulses[lane, 4]:
-                i += pulses[lane, 5] + pulses[lane, 6] * (k - pulses[lane, 3])
-            vv = v[lane]
-            bits = _mix(keys[lane], np.uint64(2 * k + 1))
-            counts[lane, k] = np.int16(np.floor((vv + noise_mv * _normal(bits)) * per_count + 0.5))
-            row = int((vv - LOWEST_MV) * PER_MV + 0.5)
-            row = min(max(row, 0), last)
-            t = table[row]
-            s = x[lane]
-            for g in range(_G):
-                s[g] = t[g] + (s[g] - t[g]) * t[_G + g]
-            na = gna * s[0] * s[0] * s[0] * s[1]
-            n2 = s[2] * s[2]
-            k_ = gkd * n2 * n2 + gm * s[3] + gz * s[6] + gd * t[19] * s[7]
-            ca = gt * t[18] * s[4]
-            hh = gh * s[5]
-            g_all = t[16] + na + k_ + ca + hh
-            i += t[17] + 50.0 * na - 90.0 * k_ + 120.0 * ca - 40.0 * hh
-            v[lane] = vv + STEP_MS * (i - g_all * vv) / (c + 0.5 * STEP_MS * g_all)
+@compiled
+def advance(
+    table: Floats, constants: Floats, gates: Floats, voltage: float, current: float, step_ms: float
+) -> float:
+    """Move the gates by one exponential-Euler step and return the next voltage."""
+    row = int((voltage - LOWEST_MV) * PER_MV + 0.5)
+    row = min(max(row, 0), table.shape[0] - 1)
+    for gate in range(GATE_COUNT):
+        steady = table[row, gate]
+        gates[gate] = steady + (gates[gate] - steady) * table[row, GATE_COUNT + gate]
+    capacitance, sodium, potassium, m_type, calcium, h, after, d_type = constants
+    na = sodium * gates[0] * gates[0] * gates[0] * gates[1]
+    squared = gates[2] * gates[2]
+    k = potassium * squared * squared + m_type * gates[3] + after * gates[6]
+    k += d_type * table[row, D_OPEN] * gates[7]
+    ca = calcium * table[row, CALCIUM_OPEN] * gates[4]
+    mixed = h * gates[5]
+    total = table[row, INSTANT_NS] + na + k + ca + mixed
+    driven = current + table[row, INSTANT_PA]
+    driven += SODIUM_MV * na + POTASSIUM_MV * k + CALCIUM_MV * ca + H_MV * mixed
+    # The midpoint rule for the voltage: stable at any conductance.
+    change = step_ms * (driven - total * voltage)
+    return float(voltage + change / (capacitance + 0.5 * step_ms * total))
 
 
-@njit(cache=True, nogil=True)
-def first_spike(table, const, start, on, off, amp, slope, key, k0, noise_pa, steps):
-    """Return the step at which the voltage first passes -10 mV from below within steps, or -1"""
-    x = np.empty(_G)
-    v = start[0]
-    for g in range(_G):
-        x[g] = start[1 + g]
-    ou = 0.0
-    c, gna, gkd, gm, gt, gh, gz, gd = const
-    last = table.shape[0] - 1
-    for k in range(k0, steps):
-        bits = _mix(key, np.uint64(2 * k))
-        ou = ou * _NOISE_DECAY + noise_pa * _NOISE_KICK * _normal(bits)
-        i = ou
-        if k >= on and k < off:
-            i += amp + slope * (k - on)
-        row = int((v - LOWEST_MV) * PER_MV + 0.5)
-        row = min(max(row, 0), last)
-        t = table[row]
-        for g in range(_G):
-            x[g] = t[g] + (x[g] - t[g]) * t[_G + g]
-        na = gna * x[0] * x[0] * x[0] * x[1]
-        n2 = x[2] * x[2]
-        k_ = gkd * n2 * n2 + gm * x[3] + gz * x[6] + gd * t[19] * x[7]
-        ca = gt * t[18] * x[4]
-        hh = gh * x[5]
-        g_all = t[16] + na + k_ + ca + hh
-        i += t[17] + 50.0 * na - 90.0 * k_ + 120.0 * ca - 40.0 * hh
-        v = v + STEP_MS * (i - g_all * v) / (c + 0.5 * STEP_MS * g_all)
-        if v > -10.0:
-            return k
+@compiled
+def injected(stimulus: Floats, step: int) -> float:
+    """Return the current of a stimulus (begin, end, pA twice, then pA a step) at a step."""
+    current = 0.0
+    if stimulus[0] <= step < stimulus[1]:
+        current += stimulus[2]
+    if stimulus[3] <= step < stimulus[4]:
+        current += stimulus[5] + stimulus[6] * (step - stimulus[3])
+    return current
+
+
+@compiled
+def integrate(
+    table: Floats,
+    constants: Floats,
+    rest: Floats,
+    stimuli: Floats,
+    keys: Ints,
+    noise_pa: float,
+    noise_mv: float,
+    counts_per_mv: float,
+    counts: Ints,
+) -> None:
+    """Fill `counts` (sweeps, samples) with the recorded voltage of every sweep.
+
+    Parameters
+    ----------
+    stimuli
+        (sweeps, 7), a row as `injected` takes it.
+    keys
+        Of the noise streams of the sweeps.
+    """
+    sweeps, samples = counts.shape
+    gates = np.empty((sweeps, GATE_COUNT))
+    voltage = np.full(sweeps, rest[0])
+    noise = np.zeros(sweeps)
+    for sweep in range(sweeps):
+        gates[sweep] = rest[1:]
+    kept = np.exp(-STEP_MS / NOISE_MS)
+    added = noise_pa * np.sqrt(1 - kept * kept)
+    for step in range(samples):
+        for sweep in range(sweeps):
+            key = keys[sweep]
+            seen = voltage[sweep] + noise_mv * normal(key, 2 * step + 1)
+            counts[sweep, step] = np.int16(np.floor(seen * counts_per_mv + 0.5))
+            noise[sweep] = noise[sweep] * kept + added * normal(key, 2 * step)
+            current = noise[sweep] + injected(stimuli[sweep], step)
+            voltage[sweep] = advance(
+                table, constants, gates[sweep], voltage[sweep], current, STEP_MS
+            )
+
+
+@compiled
+def first_spike(
+    table: Floats,
+    constants: Floats,
+    rest: Floats,
+    stimulus: Floats,
+    key: np.uint64,
+    noise_pa: float,
+    begin: int,
+    end: int,
+) -> int:
+    """Return the step of the first spike between two steps, -1 where there is none."""
+    gates = rest[1:].copy()
+    voltage = rest[0]
+    noise = 0.0
+    kept = np.exp(-STEP_MS / NOISE_MS)
+    added = noise_pa * np.sqrt(1 - kept * kept)
+    for step in range(begin, end):
+        noise = noise * kept + added * normal(key, 2 * step)
+        current = noise + injected(stimulus, step)
+        voltage = advance(table, constants, gates, voltage, current, STEP_MS)
+        if voltage > SPIKE_MV:
+            return step
     return -1

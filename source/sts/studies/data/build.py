@@ -14,7 +14,7 @@ from sts.cells.labels import CellLabel, read_labels
 from sts.recordings.readers import find_recordings
 from sts.studies.data.cellwork import BuildSettings, Outcome, process_file
 from sts.studies.data.journal import Journal
-from sts.studies.data.products import PRODUCTS, Rows, read_made, rows_of, write_made
+from sts.studies.data.products import CELLS_NAME, PRODUCTS, Rows, read_made, rows_of, write_made
 
 LABELS_NAME = "labels.csv"
 
@@ -101,6 +101,11 @@ def build(job: BuildJob) -> BuildReport:
         rows = {name: _rows(name, outcomes, plan.labels, job) for name in job.products}
         write_made(job.out, job.settings, outcomes, rows)
         journal.discard()
+    if "store" in rows and not any(row.status == "ok" for row in rows["store"]):
+        raise StsError(
+            f"none of {len(outcomes)} recordings can enter the store: {job.out / CELLS_NAME} says "
+            f"why, first {rows['store'][0].reason}"
+        )
     return _report(job, plan, rows, worked_on=len(todo))
 
 

@@ -85,12 +85,14 @@ def write_made(
     section = {"versions": _versions(), "files": files}
     own = {product: {"settings": _settings_of(product, settings), **section} for product in rows}
     write_json(out / MANIFEST_NAME, _read_manifest(out) | own)
-    if "store" in rows:
-        write_cells(out / CELLS_NAME, [row for row in rows["store"] if isinstance(row, CellRow)])
-        write_store(out / PRODUCTS["store"], _store(outcomes, rows["store"], out))
-    if "features" in rows:
-        own_rows = [row for row in rows["features"] if isinstance(row, FeatureRow)]
-        write_features(out / PRODUCTS["features"], own_rows)
+    features = [row for row in rows.get("features", ()) if isinstance(row, FeatureRow)]
+    cells = [row for row in rows.get("store", ()) if isinstance(row, CellRow)]
+    if features:
+        write_features(out / PRODUCTS["features"], features)
+    if cells:
+        write_cells(out / CELLS_NAME, cells)
+    if good := [row for row in cells if row.status == "ok"]:
+        write_store(out / PRODUCTS["store"], _store(outcomes, good))
 
 
 def rows_of(
@@ -137,13 +139,8 @@ def _feature_row(outcome: Outcome, verdict: Verdict) -> FeatureRow:
     )
 
 
-def _store(outcomes: Iterable[Outcome], rows: Rows, out: Path) -> SweepStore:
+def _store(outcomes: Iterable[Outcome], good: Sequence[CellRow]) -> SweepStore:
     by_file = {outcome.file: outcome for outcome in outcomes}
-    good = [row for row in rows if isinstance(row, CellRow) and row.status == "ok"]
-    if not good:
-        raise StsError(
-            f"none of {len(rows)} recordings can enter the store: {CELLS_NAME} in {out} says why"
-        )
     return SweepStore(
         traces=np.stack([_sweeps(by_file[row.file]) for row in good]),
         specimen_id=np.array([row.specimen_id for row in good]),
