@@ -135,9 +135,10 @@ def test_the_colours_are_symmetric_and_shared(drawn: list[Figure]) -> None:
     assert high > 0
 
 
-def test_a_dark_scalogram_is_drawn(tmp_path: Path) -> None:
+def test_a_dark_scalogram_is_drawn_in_the_middle_of_a_scale(drawn: list[Figure]) -> None:
     picture = make_picture()
-    assert draw_cell(tmp_path / "cell", replace(picture, scalograms=0 * picture.scalograms))
+    draw_cell(Path("cell"), replace(picture, scalograms=0 * picture.scalograms))
+    assert panels(drawn[0])[-1, 0].get_images()[0].get_clim() == (-1.0, 1.0)
 
 
 def test_the_title_says_who_it_is_and_the_panels_what_was_injected(drawn: list[Figure]) -> None:

@@ -70,10 +70,10 @@ def test_the_holding_current_of_the_amplifier_is_part_of_what_was_injected(path:
     with h5py.File(path, "r+") as file:
         response(file, 0)["bias_current"] = -30e-12
         response(file, 1).attrs["bias_current"] = np.nan
-    sweeps = read_nwb2(path).sweeps
+    held, free, _ = read_nwb2(path).sweeps
     # float32 holds 30 pA to a millionth
-    assert sweeps[0].current_pa[0] == pytest.approx(-30.0, rel=1e-6)
-    assert sweeps[1].current_pa[0] == 0.0
+    assert held.current_pa[0] == pytest.approx(-30.0, rel=1e-6)
+    assert (free.number, free.current_pa[0]) == (1, 0.0)
 
 
 def test_the_offset_is_added_after_the_conversion(path: Path) -> None:
@@ -159,7 +159,9 @@ def test_the_table_of_intracellular_recordings_pairs_first(path: Path) -> None:
     assert amplitudes_pa(read_nwb2(path)) == {0: 20.0, 1: 10.0, 2: 30.0}
 
 
-def test_the_sweep_number_pairs_whatever_the_names_say(path: Path) -> None:
+@pytest.mark.parametrize("electrode", [True, False])
+def test_the_sweep_number_pairs_whatever_the_names_say(tmp_path: Path, electrode: bool) -> None:
+    path = write_mies(tmp_path / "cell.nwb", electrode=electrode)
     with h5py.File(path, "r+") as file:
         stimuli = file["stimulus/presentation"]
         stimuli.move("data_00000_DA0", "kept")
@@ -181,6 +183,7 @@ def test_the_electrode_tells_stimuli_of_one_sweep_number_apart(path: Path) -> No
         add_sweep(file, 1, channel=1)
         del file["acquisition/data_00001_AD1"]
         replace_data(file["stimulus/presentation/data_00001_DA1"], np.zeros(2000, np.int16))
+        file.move("stimulus/presentation/data_00001_DA0", "stimulus/presentation/by_no_name")
     assert amplitudes_pa(read_nwb2(path)) == {0: 10.0, 1: 20.0, 2: 30.0}
 
 

@@ -52,7 +52,7 @@ def virtual(file: h5py.File) -> None:
 def claim(samples: int, *, chunk: int) -> Callable[[h5py.File], None]:
     def edit(file: h5py.File) -> None:
         del file[DATA]
-        claimed = file.create_dataset(DATA, (samples,), "f8", chunks=(chunk,))
+        claimed = file.create_dataset(DATA, (samples,), "f8", chunks=(chunk,), maxshape=(None,))
         if chunk < samples:
             claimed[:16] = 1.0
 
@@ -94,7 +94,7 @@ UNSAFE: dict[str, tuple[Callable[[h5py.File], None], str]] = {
     "a virtual data set": (virtual, "is a virtual data set"),
     "a claim of 8 TB": (claim(10**12, chunk=1024), "claims 8000000 MB, 268 MB are allowed"),
     "a chunk of 800 MB": (
-        claim(10**8, chunk=10**8),
+        claim(SAMPLES, chunk=10**8),
         "claims 800 MB",
     ),
     "a claim the file cannot hold": (

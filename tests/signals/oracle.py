@@ -69,6 +69,8 @@ def _rises(slope: list[float], start: int, end: int) -> list[int]:
 
 
 def _separate(v: list[float], slope: list[float], rises: list[int], end: int) -> list[SlowSpike]:
+    if not rises:
+        return []
     peaks = [_top(v, a, b) for a, b in zip(rises, [*rises[1:], end], strict=True)]
     kept_rises, kept_peaks = rises[:1], []
     for peak, rise in zip(peaks[:-1], rises[1:], strict=True):
@@ -137,14 +139,12 @@ def _follow(
     """Find what follows every peak."""
     last = spikes[-1]
     last.clipped = all(v[k] > v[last.threshold] + 1 for k in range(last.peak, end + 1))
-    whole = [s for s in spikes if not s.clipped]
     for spike, following in zip(spikes, [*spikes[1:], None], strict=True):
         if spike.clipped:
             continue
         stop = end if following is None else following.threshold
         spike.trough = _bottom(v, spike.peak, stop)
         spike.downstroke = _bottom(slope, spike.peak, max(spike.trough, spike.peak + 1))
-        stop = end if spike is whole[-1] else stop
         steepest = _bottom(slope, spike.peak, stop)
         over = [k for k in range(steepest, stop) if slope[k] >= 0.01 * slope[steepest]]
         if not over:

@@ -11,6 +11,8 @@ from tests.signals.worlds import current_of, sweep_of
 
 RATE_HZ = 50_000
 TEST_PULSE = (0.1, 0.01, -10.0)
+# in the middle of a block, however long the blocks are
+ONSET_S = 0.0817
 
 
 def quiet(current_pa: Floats, rate_hz: float = RATE_HZ):
@@ -97,11 +99,13 @@ def test_a_test_pulse_leaves_the_baseline_free(gap_s: float, is_alone: bool) -> 
 
 def noisy_step(amplitude_pa: float, noise_pa: float, rate_hz: int, *, spikes: bool) -> Floats:
     """Return a measured stimulus: noise, and capacitive currents where the cell spikes."""
-    rng = np.random.default_rng(round(amplitude_pa))
-    current_pa = current_of([(0.08, 1.0, amplitude_pa)], rate_hz=rate_hz, holding_pa=-74)
+    rng = np.random.default_rng(round(abs(amplitude_pa)))
+    current_pa = current_of([(ONSET_S, 1.0, amplitude_pa)], rate_hz=rate_hz, holding_pa=-74)
     current_pa += rng.normal(0, noise_pa, len(current_pa))
     if spikes:
-        for time_s in np.arange(0.085, 0.5, 0.02):
+        charge = round((ONSET_S + 0.5e-3) * rate_hz)
+        current_pa[charge : charge + round(0.3e-3 * rate_hz)] -= np.sign(amplitude_pa) * 600
+        for time_s in np.arange(ONSET_S + 5e-3, 0.5, 0.02):
             begin, brief = round(time_s * rate_hz), round(0.7e-3 * rate_hz)
             current_pa[begin : begin + brief] += 400
             current_pa[begin + brief : begin + 3 * brief] -= 300
@@ -117,18 +121,21 @@ def test_a_step_is_found_in_a_measured_stimulus(
     step = long_square(quiet(noisy_step(amplitude_pa, 8, rate_hz, spikes=spikes), rate_hz))
     assert step is not None
     # A jump of 3 deviations is located within a few samples; artefacts sit 5 ms away.
-    assert step.onset_s == pytest.approx(0.08, abs=0.6e-3)
-    assert step.end_s == pytest.approx(1.08, abs=0.6e-3)
+    assert step.onset_s == pytest.approx(ONSET_S, abs=0.6e-3)
+    assert step.end_s == pytest.approx(ONSET_S + 1, abs=0.6e-3)
     # The median of 10,000 samples of 8 pA noise is known to 0.1 pA, that of the 80 ms to 0.4 pA.
     assert step.amplitude_pa == pytest.approx(amplitude_pa, abs=1.5)
 
 
-def test_a_short_square_is_found_in_a_measured_stimulus() -> None:
-    current_pa = current_of([(0.6, 0.003, 600)], duration_s=1.5)
+@pytest.mark.parametrize("length_s", [0.001, 0.0012, 0.002, 0.003, 0.005])
+@pytest.mark.parametrize("onset_s", [0.6, 0.6003])
+def test_a_short_square_is_found_in_a_measured_stimulus(onset_s: float, length_s: float) -> None:
+    current_pa = current_of([(onset_s, length_s, 600)], duration_s=1.5)
     current_pa += np.random.default_rng(0).normal(0, 3, len(current_pa))
     step = short_square(quiet(current_pa))
     assert step is not None
-    assert (step.onset_s, step.duration_s) == pytest.approx((0.6, 0.003), abs=1e-4)
+    # 200 deviations: to the sample
+    assert (step.onset_s, step.duration_s) == pytest.approx((onset_s, length_s), abs=1e-5)
 
 
 @pytest.mark.parametrize("noise_pa", [0, 5])
@@ -137,6 +144,46 @@ def test_a_sweep_without_stimulus_has_no_step(noise_pa: float) -> None:
     sweep = quiet(20 + noise)
     assert find_steps(sweep.current_pa, RATE_HZ) == ()
     assert (long_square(sweep), short_square(sweep), ramp(sweep)) == (None, None, None)
+
+
+@pytest.mark.parametrize("kind", ["hum", "drift"])
+def test_hum_and_drift_do_not_break_a_step(kind: str) -> None:
+    current_pa = current_of([(0.6, 1.0, 30)])
+    time_s = np.arange(len(current_pa)) / RATE_HZ
+    noise = np.random.default_rng(0).normal(0, 0.5, len(current_pa))
+    slow = 2 * np.sin(2 * np.pi * 50 * time_s) if kind == "hum" else 0.7 * np.sin(3 * time_s)
+    step = long_square(quiet(current_pa + noise + slow))
+    assert step is not None
+    # 2 pA of hum are a fifteenth of the step: they move its edge by a few samples.
+    assert (step.onset_s, step.end_s) == pytest.approx((0.6, 1.6), abs=2e-4)
+    assert step.amplitude_pa == pytest.approx(30, abs=3)
+
+
+@pytest.mark.parametrize("kind", ["noise", "tone", "chirp", "triangle"])
+def test_other_stimuli_are_none_of_ours(kind: str) -> None:
+    time_s = np.arange(150_000) / RATE_HZ
+    inside = (time_s >= 1) & (time_s < 2)
+    rng = np.random.default_rng(0)
+    course = {
+        "noise": 100 + 20 * np.repeat(rng.normal(size=1500), 100),
+        "tone": 50 * np.sin(2 * np.pi * 5 * time_s),
+        "chirp": 50 * np.sin(2 * np.pi * 5 * (time_s - 1) ** 2),
+        "triangle": 100 * (0.5 - np.abs(time_s - 1.5)),
+    }[kind]
+    sweep = quiet(np.where(inside, course, 0))
+    assert (long_square(sweep), short_square(sweep), ramp(sweep)) == (None, None, None)
+
+
+@pytest.mark.parametrize("shift", range(0, 25, 4))
+def test_a_step_is_found_beside_a_test_pulse_many_times_as_high(shift: int) -> None:
+    # wherever its edges fall among the blocks: in the middle of one, each half is small
+    onset_s = 0.6 + shift / RATE_HZ
+    current_pa = current_of([(0.1, 0.05, 300), (onset_s, 1.0, 25)])
+    current_pa += np.random.default_rng(0).normal(0, 18, len(current_pa))
+    step = long_square(quiet(current_pa))
+    assert step is not None
+    # Of 18 pA noise on 25 pA a few samples remain.
+    assert step.onset_s == pytest.approx(onset_s, abs=2e-4)
 
 
 def test_a_sweep_too_brief_to_judge_has_no_step() -> None:

@@ -10,9 +10,9 @@ from sts.base.types import Floats
 from sts.recordings.recording import Recording, Sweep
 
 # Corners of one made-up spike: ms after its threshold, mV.
-THRESHOLD_MV, PEAK_MV, TROUGH_MV = -50.0, 30.0, -62.0
+THRESHOLD_MV, PEAK_MV, TROUGH_MV = -50.0, 30.0, -75.0
 UPSTROKE, DOWNSTROKE = 200.0, -100.0
-PEAK_MS, TROUGH_MS = 0.4, 1.32
+PEAK_MS, TROUGH_MS = 0.4, 1.45
 REST_MV = -70.0
 
 

@@ -6,6 +6,8 @@ import ipaddress
 import os
 import re
 import signal
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
@@ -87,7 +89,7 @@ def _on_this_machine(
     # it would end loky's own thread, and this one would wait for ever.
     warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
     executor = get_reusable_executor(
-        max_workers=workers, timeout=IDLE_S, env=ONE_THREAD, initializer=_leave_interrupts_to_parent
+        max_workers=workers, timeout=IDLE_S, env=ONE_THREAD, initializer=_follow_parent
     )
     finished = False
     try:
@@ -101,12 +103,24 @@ def _on_this_machine(
         ) from error
     finally:
         if not finished:
-            executor.shutdown(wait=True, kill_workers=True)
+            # loky's own kill_workers stumbles over items that were handed in just before.
+            for process_id in list(executor._processes):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process_id, signal.SIGKILL)
+            executor.shutdown(wait=True)
 
 
-def _leave_interrupts_to_parent() -> None:
-    """Ignore Ctrl-C, which a terminal sends to every process: the parent ends its workers."""
+def _follow_parent() -> None:
+    """Leave Ctrl-C, which every process of a terminal gets, to the parent, and end when it does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    # A parent that was killed cannot end its workers, and they would go on for a minute.
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _as_they_finish(

@@ -45,6 +45,10 @@ class Tracker:
         self._mirrored(lambda run: run.summary.update(dict(summary or {})))
         self._mirrored(lambda run: run.finish())
         self._mirror = None
+        # W&B links to its log by the full path, which ends nowhere once a run folder is renamed.
+        for path in (self._path.parent / "wandb").rglob("*.log"):
+            if path.is_symlink():
+                path.unlink()
 
     def _mirrored(self, act: Callable[[Any], object]) -> None:
         if self._mirror is None:
@@ -83,7 +87,7 @@ def track(mode: Mode, *, folder: Path, project: str, name: str, settings: object
 def _start(mode: Mode, folder: Path, project: str, name: str, settings: object) -> Any:
     """Return a W&B run, or None where that is not possible."""
     try:
-        with _home_in(folder, offline=mode == "offline"):
+        with _surroundings(folder):
             wandb: Any = importlib.import_module("wandb")
             return wandb.init(
                 mode=mode,
@@ -112,13 +116,13 @@ def _start(mode: Mode, folder: Path, project: str, name: str, settings: object) 
 
 
 @contextlib.contextmanager
-def _home_in(folder: Path, *, offline: bool) -> Iterator[None]:
+def _surroundings(folder: Path) -> Iterator[None]:
     """Let W&B write to `folder` only: home is read-only on many nodes, and never ours."""
-    places = {f"WANDB_{kind}_DIR": str(folder) for kind in ("CACHE", "DATA", "ARTIFACT")}
-    if offline:
-        places |= {"WANDB_MODE": "offline", "WANDB_CONFIG_DIR": str(folder)}
-    before = {key: os.environ.get(key) for key in places}
-    os.environ.update(places)
+    given = {f"WANDB_{kind}_DIR": str(folder) for kind in ("CACHE", "DATA", "ARTIFACT")}
+    # It would ask the network where to send reports of its own crashes, even offline.
+    given["WANDB_ERROR_REPORTING"] = "false"
+    before = {key: os.environ.get(key) for key in given}
+    os.environ.update(given)
     try:
         yield
     finally:

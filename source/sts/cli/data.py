@@ -43,7 +43,14 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (_add_simulate, _add_build, _add_features, _add_show, _add_doctor):
+    for add in (
+        _add_simulate,
+        _add_build,
+        _add_features,
+        _add_show,
+        _add_compare,
+        _add_doctor,
+    ):
         add(commands)
     return parser
 
@@ -173,6 +180,19 @@ def _add_show(commands: "_Commands[argparse.ArgumentParser]") -> None:
     flags.add_seed(parser)
 
 
+def _add_compare(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    parser = _add(
+        commands,
+        "compare",
+        _compare,
+        "Compare two runs on the same held-out cells. Paired differences with intervals, pooled "
+        "and by data set.",
+    )
+    parser.add_argument("first", type=Path, metavar="RUN", help="the folder of a run")
+    parser.add_argument("second", type=Path, metavar="RUN", help="the folder of another run")
+    flags.add_seed(parser)
+
+
 def _add_doctor(commands: "_Commands[argparse.ArgumentParser]") -> None:
     parser = _add(
         commands,
@@ -207,8 +227,7 @@ def _simulate(args: argparse.Namespace) -> int:
         force=args.force,
     )
     if args.dry_run:
-        present = len(plan_simulation(job))
-        say(f"would write {job.cells - present} of {job.cells} cells to {job.out}")
+        say(f"would write {len(plan_simulation(job))} of {job.cells} cells to {job.out}")
         return Status.DONE
     report = simulate(job)
     say(f"{job.cells} cells in {job.out}, {report.written} of them written now")
@@ -310,6 +329,16 @@ def _draw(
     settings = ShowSettings(data=str(data), specimens=specimens, seed=seed)
     for path in show(_workspace(args), settings):
         say(f"{path}")
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from sts.studies.data.compare import CompareJob, compare_runs
+
+    job = CompareJob(first=str(args.first), second=str(args.second), seed=args.seed)
+    compared = compare_runs(_workspace(args), job)
+    say_table(compared.table.columns, compared.table.rows)
+    say(f"report  {compared.folder / 'report.html'}")
+    return Status.DONE
 
 
 def _doctor(args: argparse.Namespace) -> int:

@@ -69,8 +69,11 @@ class CellPicture:
         return (samples - self.onset_s) * 1e3
 
 
-def draw_cell(stem: Path, picture: CellPicture) -> list[Path]:
-    """Draw both sweeps of a cell over their scalograms; return the PNG and the SVG."""
+def draw_cell(stem: Path, picture: CellPicture, *, said: str = "") -> list[Path]:
+    """Draw both sweeps of a cell over their scalograms; return the PNG and the SVG.
+
+    `said` is what a network says of the cell, for the title.
+    """
     with look():
         figure = new_figure(9.6, 5.2)
         limit = _limit(picture.scalograms)
@@ -86,7 +89,8 @@ def draw_cell(stem: Path, picture: CellPicture) -> list[Path]:
             column[2].set_xlabel("time from stimulus onset (ms)")
         _name_rows(grid[:, 0], ["membrane\npotential (mV)", "current\n(pA)", "frequency (Hz)"])
         _add_bar(figure, image, grid[2, :])
-        figure.suptitle(picture.title, fontsize=11, fontweight="bold", color=picture.colour)
+        title = "  ·  ".join(part for part in (picture.title, said) if part)
+        figure.suptitle(title, fontsize=11, fontweight="bold", color=picture.colour)
         return save(figure, stem)
 
 
@@ -179,5 +183,5 @@ def _name_rows(axes: Sequence[Axes], names: Sequence[str]) -> None:
 
 def _add_bar(figure: Figure, image: AxesImage, axes: Any) -> None:
     bar = figure.colorbar(image, ax=list(axes), pad=0.015, aspect=18, extend="both")
-    bar.set_label("coefficient (mV)")
+    bar.set_label("coefficient (mV)", labelpad=6)
     bar.outline.set_visible(False)

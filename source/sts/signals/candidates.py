@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sts.base.types import Bools, Floats, Ints
+from sts.base.types import Floats, Ints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,23 +59,18 @@ def _rises_and_peaks(
     rises = np.flatnonzero(fast[1:] & ~fast[:-1]) + start
     if not len(rises):
         return rises, rises
-    falls = np.concatenate(([0], np.cumsum(dvdt < 0)))
-    # A second rise is another spike only if the voltage fell in between.
-    rises = rises[_first_and(falls[rises[1:]] > falls[rises[:-1]])]
     stops = np.append(rises[1:], end)
     peaks = np.array(
         [v[a:b].argmax() + a for a, b in zip(rises, stops, strict=True)], dtype=np.intp
     )
-    fell = falls[rises[1:]] > falls[np.minimum(peaks[:-1], rises[1:])]
+    # A second rise is another spike only if the voltage fell from the peak before it.
+    falls = np.concatenate(([0], np.cumsum(dvdt < 0)))
+    fell = falls[rises[1:]] > falls[peaks[:-1]]
     peaks = peaks[np.append(fell, True)]
-    rises = rises[_first_and(fell)]
+    rises = rises[np.append(True, fell)]
     high = v[peaks] >= detection.min_peak_mv
     high &= v[peaks] - v[rises] >= detection.min_height_mv
     return rises[high], peaks[high]
-
-
-def _first_and(others: Bools) -> Bools:
-    return np.concatenate(([True], others))
 
 
 def _largest(dvdt: Floats, starts: Ints, stops: Ints) -> Ints:

@@ -96,11 +96,14 @@ def _second(
         # Amplitudes read like 249.99998 pA.
         return round(abs(square.amplitude_pa - wanted_pa), 1)
 
-    near = [each for each in squares if distance(each) <= settings.step_tolerance_pa]
+    # However wide the tolerance, the second sweep is another one, and stronger.
+    above = [each for each in squares if each.rank[0] > rheobase.rank[0]]
+    near = [each for each in above if distance(each) <= settings.step_tolerance_pa]
     if not near:
+        rising = [each for each in squares if each.amplitude_pa > 0]
         raise CellExcluded(
             f"no sweep at rheobase + {settings.second_pa:g} pA: amplitudes are "
-            f"{amplitudes_in_words(squares)}; widen with --step-tolerance"
+            f"{amplitudes_in_words(rising)}; widen with --step-tolerance"
         )
     return min(near, key=lambda each: (distance(each), each.sweep.number))
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from sts.base.types import Floats
 from sts.recordings.recording import Sweep
-from sts.signals.levels import Stretch, find_stretches
+from sts.signals.levels import Course, Stretch, course_of
 
 LONG_S = (0.4, 2.0)
 SHORT_S = (1e-3, 10e-3)
@@ -74,8 +74,7 @@ def find_steps(current_pa: Floats, rate_hz: float) -> tuple[Step, ...]:
 
     The holding current is what the sweep begins with.
     """
-    stretches, tolerance_pa = find_stretches(current_pa, rate_hz)
-    return _steps(stretches, tolerance_pa, rate_hz)
+    return _steps(course_of(current_pa, rate_hz), rate_hz)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,12 +88,12 @@ class Stimulus:
 
 def stimulus_of(sweep: Sweep) -> Stimulus:
     """Return what a sweep injects, judged by its current alone."""
-    stretches, tolerance_pa = find_stretches(sweep.current_pa, sweep.rate_hz)
-    steps = _steps(stretches, tolerance_pa, sweep.rate_hz)
+    course = course_of(sweep.current_pa, sweep.rate_hz)
+    steps = _steps(course, sweep.rate_hz)
     return Stimulus(
         long_square=_long_square(steps),
         short_square=_short_square(steps),
-        ramp=_ramp(sweep, stretches, tolerance_pa),
+        ramp=_ramp(sweep, course),
     )
 
 
@@ -113,8 +112,8 @@ def ramp(sweep: Sweep) -> Ramp | None:
     return stimulus_of(sweep).ramp
 
 
-def _steps(stretches: Sequence[Stretch], tolerance_pa: float, rate_hz: float) -> tuple[Step, ...]:
-    holding_pa = stretches[0].level_pa
+def _steps(course: Course, rate_hz: float) -> tuple[Step, ...]:
+    holding_pa = course.stretches[0].level_pa
     return tuple(
         Step(
             onset=each.start,
@@ -123,8 +122,8 @@ def _steps(stretches: Sequence[Stretch], tolerance_pa: float, rate_hz: float) ->
             holding_pa=holding_pa,
             rate_hz=rate_hz,
         )
-        for each in stretches[1:]
-        if each.steady and abs(each.level_pa - holding_pa) > tolerance_pa
+        for each in course.stretches[1:]
+        if each.steady and abs(each.level_pa - holding_pa) > course.least_pa
     )
 
 
@@ -163,10 +162,10 @@ def _stands_alone(steps: Sequence[Step], place: int) -> bool:
     return step.onset_s - before.end_s >= (BASELINE_S if is_test_pulse else APART_S)
 
 
-def _ramp(sweep: Sweep, stretches: Sequence[Stretch], tolerance_pa: float) -> Ramp | None:
+def _ramp(sweep: Sweep, course: Course) -> Ramp | None:
     rising = [
         each
-        for each in stretches
+        for each in course.stretches
         if not each.steady and each.end - each.start >= RAMP_S * sweep.rate_hz
     ]
     if not rising:
@@ -174,12 +173,10 @@ def _ramp(sweep: Sweep, stretches: Sequence[Stretch], tolerance_pa: float) -> Ra
     # The sweep may begin within the stretch that rises: then only its head is holding current.
     head = max(1, round(HEAD_S * sweep.rate_hz))
     holding_pa = float(np.median(sweep.current_pa[:head]))
-    return _fitted_ramp(sweep, rising[-1], holding_pa, tolerance_pa)
+    return _fitted_ramp(sweep, rising[-1], holding_pa, course.noise_pa)
 
 
-def _fitted_ramp(
-    sweep: Sweep, rise: Stretch, holding_pa: float, tolerance_pa: float
-) -> Ramp | None:
+def _fitted_ramp(sweep: Sweep, rise: Stretch, holding_pa: float, noise_pa: float) -> Ramp | None:
     """Fit a line to the upper part of a rise and follow it down to the holding current."""
     size = max(1, round(1e-3 * sweep.rate_hz))
     whole = (rise.end - rise.start) // size * size
@@ -190,12 +187,12 @@ def _fitted_ramp(
     # From a tenth upwards: below it noise decides when the rise begins.
     low = np.flatnonzero(level_pa < top_pa / 10)
     begin = int(low[-1]) + 1 if len(low) else 0
-    if top_pa <= tolerance_pa or len(level_pa) - begin < 10:
+    if top_pa <= noise_pa or len(level_pa) - begin < 10:
         return None
     slope, offset = np.polyfit(middles[begin:], level_pa[begin:], 1)
     misfit_pa = np.median(np.abs(level_pa[begin:] - slope * middles[begin:] - offset))
     onset = round(-offset / slope) if slope > 0 else -1
-    if misfit_pa > BENT * top_pa + tolerance_pa or not rise.start - size <= onset < rise.end:
+    if misfit_pa > BENT * top_pa + noise_pa or not rise.start - size <= onset < rise.end:
         return None
     return Ramp(
         onset=max(onset, rise.start),

@@ -125,7 +125,8 @@ def _fitted_ms(voltage_mv: Floats, final_mv: float, rate_hz: float) -> float:
     size = max(1, len(voltage_mv) // FIT_POINTS)
     whole = len(voltage_mv) // size * size
     points = voltage_mv[:whole].reshape(-1, size).mean(axis=1, dtype=np.float64)
-    time_s = (np.arange(len(points)) * size + (size - 1) / 2) / rate_hz
+    # Where time begins moves the height of an exponential, not its constant.
+    time_s = np.arange(len(points)) * (size / rate_hz)
     # 50 per second: a time constant of 20 ms
     guess = (float(voltage_mv[0]) - final_mv, 50.0, final_mv)
     # A trace that no exponential fits may send the search anywhere.

@@ -39,24 +39,20 @@ class Troughs:
 def find_troughs(v: Floats, dvdt: Floats, found: Found, *, end: int, rate_hz: float) -> Troughs:
     """Return what follows each peak before the next threshold, or before `end` for the last."""
     stops = np.append(found.thresholds[1:], end)
-    shape_stops = stops.copy()
     clipped = np.zeros(len(stops), dtype=np.bool_)
     lowest = np.full(len(stops), -1)
     downstrokes = lowest.copy()
     fast = lowest.copy()
     clipped[-1] = not _returns(v[found.peaks[-1] : end + 1], v[found.thresholds[-1]])
-    if clipped[-1] and len(stops) > 1:
-        # A clipped spike has no shape and bounds none, in the original definitions too.
-        shape_stops[-2] = end
-    for spike, peak in enumerate(found.peaks):
-        if clipped[spike] or stops[spike] <= peak + 1:
+    for spike, (peak, stop) in enumerate(zip(found.peaks, stops, strict=True)):
+        if clipped[spike] or stop <= peak + 1:
             clipped[spike] = True
             continue
-        lowest[spike] = v[peak : stops[spike]].argmin() + peak
+        lowest[spike] = v[peak:stop].argmin() + peak
         downstrokes[spike] = dvdt[peak : max(lowest[spike], peak + 1)].argmin() + peak
-        fast[spike] = _fast_trough(dvdt, peak, shape_stops[spike])
+        fast[spike] = _fast_trough(dvdt, peak, stop)
         clipped[spike] = fast[spike] < 0
-    slow = _slow_troughs(v, fast, shape_stops, rate_hz)
+    slow = _slow_troughs(v, fast, stops, rate_hz)
     return Troughs(downstrokes=downstrokes, fast=fast, slow=slow, lowest=lowest, clipped=clipped)
 
 

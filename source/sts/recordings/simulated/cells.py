@@ -1,6 +1,5 @@
 """Simulated cells as recordings in memory, a few at a time, each a function of seed and index."""
 
-import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from sts.base.errors import StsError, one_of
+from sts.base.parallel import worker_count
 from sts.base.types import Floats, Ints
 from sts.recordings.recording import Recording, Sweep
 from sts.recordings.simulated.neuron import (
@@ -20,6 +20,7 @@ from sts.recordings.simulated.neuron import (
     neuron_of,
     record_long_squares,
     record_others,
+    short_square_pa,
 )
 from sts.recordings.simulated.populations import load_populations
 from sts.recordings.simulated.protocol import BENCHES, RATE_HZ
@@ -59,7 +60,7 @@ def simulate_cells(
     shares
         Of the classes: "equal", or "published" as in the published training set.
     chunk
-        How many cells are under way or wait at a time: it bounds the memory and changes nothing else.
+        How many cells are under way or wait at a time; it bounds the memory, no more.
     workers
         Threads; by default as many as this process may use.
     """
@@ -73,18 +74,18 @@ def simulate_cell(entry: Entry, *, seed: int, protocol: str = "full") -> Simulat
     """Simulate one cell of a roster, drawn again until it can be taken through the protocol."""
     populations = load_populations()
     for draw in range(MOST_DRAWS):
-        parameters = populations.draw(
-            entry.dataset, entry.label, seed=(seed, entry.index, draw)
-        )
+        parameters = populations.draw(entry.dataset, entry.label, seed=(seed, entry.index, draw))
         neuron = neuron_of(parameters, seed=(seed, entry.index), bench=BENCHES[entry.dataset])
         try:
             rheobase_pa, recorded = record_long_squares(neuron)
-            if protocol == "full":
-                recorded += record_others(neuron, rheobase_pa)
+            # Asked for under either protocol, so that both take the same neurons.
+            short_pa = short_square_pa(neuron)
         except Unfit:
             continue
+        if protocol == "full":
+            recorded += record_others(neuron, rheobase_pa=rheobase_pa, short_pa=short_pa)
         return SimulatedCell(
-            recording=_recording(entry, recorded),
+            recording=recording_of(entry, recorded),
             label=entry.label,
             dataset=entry.dataset,
             redraws=draw,
@@ -98,7 +99,7 @@ def _simulated(
     waiting: deque[Future[SimulatedCell]] = deque()
     queue = iter(entries)
     # The compiled loops let go of the interpreter, so threads share the work.
-    with ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as threads:
+    with ThreadPoolExecutor(worker_count(workers)) as threads:
         while True:
             for entry in islice(queue, chunk - len(waiting)):
                 waiting.append(threads.submit(simulate_cell, entry, seed=seed, protocol=protocol))
@@ -107,7 +108,8 @@ def _simulated(
             yield waiting.popleft().result()
 
 
-def _recording(entry: Entry, recorded: list[Recorded]) -> Recording:
+def recording_of(entry: Entry, recorded: list[Recorded]) -> Recording:
+    """Return sweeps as a reader of the written file finds them."""
     return Recording(
         specimen_id=entry.specimen_id,
         donor_id=entry.donor_id,

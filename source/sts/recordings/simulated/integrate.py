@@ -1,34 +1,45 @@
 """The compiled loops: the sweeps of a cell advance together, step by step, into int16 counts."""
 
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Final, TypeVar, cast
 
 import numpy as np
 from numba import njit
 
 from sts.base.types import Floats, Ints
-from sts.recordings.simulated.membrane import (
-    CALCIUM_MV,
-    CALCIUM_OPEN,
-    D_OPEN,
-    GATES,
-    H_MV,
-    INSTANT_NS,
-    INSTANT_PA,
-    LOWEST_MV,
-    PER_MV,
-    POTASSIUM_MV,
-    SODIUM_MV,
-    STEP_MS,
-)
 
 F = TypeVar("F", bound=Callable[..., object])
 
-GATE_COUNT = len(GATES)
+# The compiler notices changes of this file alone, so all that the loops know stands here.
+STEP_MS: Final = 0.02
+"""The integration step, and the sampling interval of the recordings."""
+
+SODIUM_MV: Final = 50.0
+POTASSIUM_MV: Final = -90.0
+CALCIUM_MV: Final = 120.0
+H_MV: Final = -40.0
+
+GATES: Final = ("m", "h", "n", "p", "u", "r", "z", "b")
+"""Sodium activation and inactivation, delayed rectifier, M-type, inactivation of calcium,
+h-current, after-hyperpolarisation, inactivation of the D-type."""
+CONDUCTANCES: Final = ("sodium", "potassium", "m_type", "calcium", "h", "after", "d_type")
+
+LOWEST_MV: Final = -150.0
+# The nearest row is taken: a gate sees the voltage to within 0.025 mV, less than the noise.
+PER_MV: Final = 20
+
+# Columns of a table after the steady states of all gates and their decays over one step.
+GATE_COUNT: Final = len(GATES)
+INSTANT_NS: Final = 2 * GATE_COUNT
+INSTANT_PA: Final = INSTANT_NS + 1
+CALCIUM_OPEN: Final = INSTANT_NS + 2
+D_OPEN: Final = INSTANT_NS + 3
+COLUMNS: Final = INSTANT_NS + 4
+
 # A voltage no cell reaches without a spike.
-SPIKE_MV = -10.0
+SPIKE_MV: Final = -10.0
 # Membrane noise is an Ornstein-Uhlenbeck current of 3 ms.
-NOISE_MS = 3.0
+NOISE_MS: Final = 3.0
 
 
 def compiled(function: F) -> F:
@@ -36,7 +47,12 @@ def compiled(function: F) -> F:
     return cast(F, njit(nogil=True, cache=True)(function))
 
 
-@compiled
+def inlined(function: F) -> F:
+    """Compile a function into its callers: a call would cost more than what it does."""
+    return cast(F, njit(nogil=True, inline="always")(function))
+
+
+@inlined
 def normal(key: np.uint64, counter: int) -> float:
     """Return the counter-th number of a nearly normal stream: four 16-bit uniforms of a hash.
 
@@ -58,39 +74,45 @@ def normal(key: np.uint64, counter: int) -> float:
     return (total - 131070.0) / 37837.2
 
 
-@compiled
+@inlined
 def advance(
-    table: Floats, constants: Floats, gates: Floats, voltage: float, current: float, step_ms: float
+    table: Floats,
+    constants: Floats,
+    gates: Floats,
+    sweep: int,
+    voltage: float,
+    current: float,
+    step_ms: float,
 ) -> float:
-    """Move the gates by one exponential-Euler step and return the next voltage."""
+    """Move the gates of a sweep by one exponential-Euler step and return its next voltage."""
     row = int((voltage - LOWEST_MV) * PER_MV + 0.5)
     row = min(max(row, 0), table.shape[0] - 1)
     for gate in range(GATE_COUNT):
         steady = table[row, gate]
-        gates[gate] = steady + (gates[gate] - steady) * table[row, GATE_COUNT + gate]
-    capacitance, sodium, potassium, m_type, calcium, h, after, d_type = constants
-    na = sodium * gates[0] * gates[0] * gates[0] * gates[1]
-    squared = gates[2] * gates[2]
-    k = potassium * squared * squared + m_type * gates[3] + after * gates[6]
-    k += d_type * table[row, D_OPEN] * gates[7]
-    ca = calcium * table[row, CALCIUM_OPEN] * gates[4]
-    mixed = h * gates[5]
+        decay = table[row, GATE_COUNT + gate]
+        gates[sweep, gate] = steady + (gates[sweep, gate] - steady) * decay
+    m, n = gates[sweep, 0], gates[sweep, 2]
+    na = constants[1] * m * m * m * gates[sweep, 1]
+    k = constants[2] * n * n * n * n + constants[3] * gates[sweep, 3]
+    k += constants[6] * gates[sweep, 6] + constants[7] * table[row, D_OPEN] * gates[sweep, 7]
+    ca = constants[4] * table[row, CALCIUM_OPEN] * gates[sweep, 4]
+    mixed = constants[5] * gates[sweep, 5]
     total = table[row, INSTANT_NS] + na + k + ca + mixed
     driven = current + table[row, INSTANT_PA]
     driven += SODIUM_MV * na + POTASSIUM_MV * k + CALCIUM_MV * ca + H_MV * mixed
     # The midpoint rule for the voltage: stable at any conductance.
     change = step_ms * (driven - total * voltage)
-    return float(voltage + change / (capacitance + 0.5 * step_ms * total))
+    return float(voltage + change / (constants[0] + 0.5 * step_ms * total))
 
 
-@compiled
-def injected(stimulus: Floats, step: int) -> float:
-    """Return the current of a stimulus (begin, end, pA twice, then pA a step) at a step."""
+@inlined
+def injected(stimuli: Floats, sweep: int, step: int) -> float:
+    """Return the current of a sweep, whose row holds begin, end and pA twice, then pA a step."""
     current = 0.0
-    if stimulus[0] <= step < stimulus[1]:
-        current += stimulus[2]
-    if stimulus[3] <= step < stimulus[4]:
-        current += stimulus[5] + stimulus[6] * (step - stimulus[3])
+    if stimuli[sweep, 0] <= step < stimuli[sweep, 1]:
+        current += stimuli[sweep, 2]
+    if stimuli[sweep, 3] <= step < stimuli[sweep, 4]:
+        current += stimuli[sweep, 5] + stimuli[sweep, 6] * (step - stimuli[sweep, 3])
     return current
 
 
@@ -99,6 +121,7 @@ def integrate(
     table: Floats,
     constants: Floats,
     rest: Floats,
+    step_ms: float,
     stimuli: Floats,
     keys: Ints,
     noise_pa: float,
@@ -121,7 +144,7 @@ def integrate(
     noise = np.zeros(sweeps)
     for sweep in range(sweeps):
         gates[sweep] = rest[1:]
-    kept = np.exp(-STEP_MS / NOISE_MS)
+    kept = np.exp(-step_ms / NOISE_MS)
     added = noise_pa * np.sqrt(1 - kept * kept)
     for step in range(samples):
         for sweep in range(sweeps):
@@ -129,9 +152,9 @@ def integrate(
             seen = voltage[sweep] + noise_mv * normal(key, 2 * step + 1)
             counts[sweep, step] = np.int16(np.floor(seen * counts_per_mv + 0.5))
             noise[sweep] = noise[sweep] * kept + added * normal(key, 2 * step)
-            current = noise[sweep] + injected(stimuli[sweep], step)
+            current = noise[sweep] + injected(stimuli, sweep, step)
             voltage[sweep] = advance(
-                table, constants, gates[sweep], voltage[sweep], current, STEP_MS
+                table, constants, gates, sweep, voltage[sweep], current, step_ms
             )
 
 
@@ -140,22 +163,23 @@ def first_spike(
     table: Floats,
     constants: Floats,
     rest: Floats,
-    stimulus: Floats,
+    step_ms: float,
+    stimuli: Floats,
     key: np.uint64,
     noise_pa: float,
     begin: int,
     end: int,
 ) -> int:
     """Return the step of the first spike between two steps, -1 where there is none."""
-    gates = rest[1:].copy()
+    gates = rest[1:].copy().reshape(1, GATE_COUNT)
     voltage = rest[0]
     noise = 0.0
-    kept = np.exp(-STEP_MS / NOISE_MS)
+    kept = np.exp(-step_ms / NOISE_MS)
     added = noise_pa * np.sqrt(1 - kept * kept)
     for step in range(begin, end):
         noise = noise * kept + added * normal(key, 2 * step)
-        current = noise + injected(stimulus, step)
-        voltage = advance(table, constants, gates, voltage, current, STEP_MS)
+        current = noise + injected(stimuli, 0, step)
+        voltage = advance(table, constants, gates, 0, voltage, current, step_ms)
         if voltage > SPIKE_MV:
             return step
     return -1

@@ -12,34 +12,27 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from sts.base.types import Floats
+from sts.recordings.simulated.integrate import (
+    CALCIUM_MV,
+    CALCIUM_OPEN,
+    COLUMNS,
+    CONDUCTANCES,
+    D_OPEN,
+    GATE_COUNT,
+    H_MV,
+    INSTANT_NS,
+    INSTANT_PA,
+    LOWEST_MV,
+    PER_MV,
+    POTASSIUM_MV,
+    SODIUM_MV,
+    STEP_MS,
+)
 
 Parameters: TypeAlias = Mapping[str, float]
 
-STEP_MS: Final = 0.02
-"""The integration step, and the sampling interval of the recordings."""
-
-SODIUM_MV: Final = 50.0
-POTASSIUM_MV: Final = -90.0
-CALCIUM_MV: Final = 120.0
-H_MV: Final = -40.0
-
-GATES: Final = ("m", "h", "n", "p", "u", "r", "z", "b")
-"""Sodium activation and inactivation, delayed rectifier, M-type, inactivation of calcium,
-h-current, after-hyperpolarisation, inactivation of the D-type."""
-CONDUCTANCES: Final = ("sodium", "potassium", "m_type", "calcium", "h", "after", "d_type")
-
-LOWEST_MV: Final = -150.0
 HIGHEST_MV: Final = 100.0
-# The nearest row is taken: a gate sees the voltage to within 0.025 mV, less than the noise.
-PER_MV: Final = 20
 VOLTAGES_MV: Final = LOWEST_MV + np.arange(int((HIGHEST_MV - LOWEST_MV) * PER_MV) + 1) / PER_MV
-
-# Columns of a table after the steady states of all gates and their decays over one step.
-INSTANT_NS: Final = 2 * len(GATES)
-INSTANT_PA: Final = INSTANT_NS + 1
-CALCIUM_OPEN: Final = INSTANT_NS + 2
-D_OPEN: Final = INSTANT_NS + 3
-COLUMNS: Final = INSTANT_NS + 4
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,6 +45,7 @@ class Membrane:
     """Capacitance in pF, then CONDUCTANCES in nS."""
     rest: Floats
     """Voltage in mV, then all gates, where no current flows."""
+    step_ms: float
 
 
 def membrane_of(parameters: Parameters, *, step_ms: float = STEP_MS) -> Membrane:
@@ -60,12 +54,10 @@ def membrane_of(parameters: Parameters, *, step_ms: float = STEP_MS) -> Membrane
     names = ("capacitance_pf", *CONDUCTANCES)
     constants = np.array([_nanosiemens(parameters, name) for name in names])
     constants[0] = parameters["capacitance_pf"]
-    return Membrane(table=table, constants=constants, rest=_rest(table, constants))
+    return Membrane(table=table, constants=constants, rest=_rest(table, constants), step_ms=step_ms)
 
 
-def gate_kinetics(
-    parameters: Parameters, voltage_mv: Floats
-) -> dict[str, tuple[Floats, Floats]]:
+def gate_kinetics(parameters: Parameters, voltage_mv: Floats) -> dict[str, tuple[Floats, Floats]]:
     """Return steady state and time constant (ms) of every gate at the given voltages."""
     above = voltage_mv - parameters["threshold_mv"]
     early = above - parameters["inactivation_shift_mv"]
@@ -96,7 +88,7 @@ def _table(parameters: Parameters, step_ms: float) -> Floats:
     table = np.empty((VOLTAGES_MV.size, COLUMNS))
     for column, (steady, tau_ms) in enumerate(gate_kinetics(parameters, VOLTAGES_MV).values()):
         table[:, column] = steady
-        table[:, len(GATES) + column] = np.exp(-step_ms / tau_ms)
+        table[:, GATE_COUNT + column] = np.exp(-step_ms / tau_ms)
     leak = parameters["capacitance_pf"] / parameters["leak_tau_ms"]
     persistent = _nanosiemens(parameters, "persistent") * _sigmoid((VOLTAGES_MV + 52) / 5)
     inward = _nanosiemens(parameters, "inward") * _sigmoid(-(VOLTAGES_MV + 80) / 10)
@@ -112,7 +104,7 @@ def _table(parameters: Parameters, step_ms: float) -> Floats:
 def _rest(table: Floats, constants: Floats) -> Floats:
     """Return the lowest voltage at which all steady currents cancel, and the gates there."""
     _, sodium, potassium, m_type, calcium, h, after, d_type = constants
-    m, h_gate, n, p, u, r, z, b = (table[:, column] for column in range(len(GATES)))
+    m, h_gate, n, p, u, r, z, b = (table[:, column] for column in range(GATE_COUNT))
     outward = potassium * n**4 + m_type * p + after * z + d_type * table[:, D_OPEN] * b
     current = (
         table[:, INSTANT_NS] * VOLTAGES_MV
@@ -123,7 +115,10 @@ def _rest(table: Floats, constants: Floats) -> Floats:
         + h * r * (VOLTAGES_MV - H_MV)
     )
     row = int(np.argmax(current > 0))
-    return np.concatenate(([VOLTAGES_MV[row]], table[row, : len(GATES)]))
+    # Between two rows, where the line through their currents crosses 0.
+    share = current[row - 1] / (current[row - 1] - current[row])
+    voltage_mv = VOLTAGES_MV[row - 1] + share / PER_MV
+    return np.concatenate(([voltage_mv], table[row, :GATE_COUNT]))
 
 
 def _nanosiemens(parameters: Parameters, name: str) -> float:

@@ -24,7 +24,8 @@ from sts.recordings.simulated.protocol import (
 
 Recorded: TypeAlias = tuple[Stimulus, Ints]
 
-MV_PER_COUNT: Final = 0.00625
+V_PER_COUNT: Final = 6.25e-6
+MV_PER_COUNT: Final = V_PER_COUNT * 1e3
 # One cell in a thousand of the archives needs more.
 HIGHEST_RHEOBASE_PA: Final = 800
 # The search leaves out the quiet time before the onset, but for what the noise needs to settle.
@@ -58,7 +59,8 @@ class Neuron:
             membrane.table,
             membrane.constants,
             membrane.rest,
-            stimulus.row(),
+            membrane.step_ms,
+            stimulus.row()[None],
             self._key(stimulus),
             self.noise_pa,
             begin,
@@ -77,6 +79,7 @@ class Neuron:
             membrane.table,
             membrane.constants,
             membrane.rest,
+            membrane.step_ms,
             np.array([each.row() for each in stimuli]),
             np.array([self._key(each) for each in stimuli]),
             self.noise_pa,
@@ -115,9 +118,14 @@ def record_long_squares(neuron: Neuron) -> tuple[int, list[Recorded]]:
     raise Unfit("its rheobase does not settle")
 
 
-def record_others(neuron: Neuron, rheobase_pa: int) -> list[Recorded]:
-    """Return three short squares that fire and a ramp."""
-    short_pa = _lowest(neuron, short_square, step_pa=2 * SEARCH_PA, highest_pa=LARGEST_PA)
+def short_square_pa(neuron: Neuron) -> int:
+    """Return an amplitude at which short squares fire: a step above the lowest, for the noise."""
+    step_pa = 2 * SEARCH_PA
+    return step_pa + _lowest(neuron, short_square, step_pa=step_pa, highest_pa=LARGEST_PA - step_pa)
+
+
+def record_others(neuron: Neuron, *, rheobase_pa: int, short_pa: int) -> list[Recorded]:
+    """Return three short squares and a ramp."""
     squares = [
         replace(short_square(short_pa, bench=neuron.bench), repeat=repeat)
         for repeat in range(SHORT_SQUARES)
@@ -125,9 +133,7 @@ def record_others(neuron: Neuron, rheobase_pa: int) -> list[Recorded]:
     return neuron.record(squares) + neuron.record([ramp(rheobase_pa, bench=neuron.bench)])
 
 
-def _lowest(
-    neuron: Neuron, make: Callable[..., Stimulus], *, step_pa: int, highest_pa: int
-) -> int:
+def _lowest(neuron: Neuron, make: Callable[..., Stimulus], *, step_pa: int, highest_pa: int) -> int:
     """Return the lowest amplitude that fires, by doubling and then halving."""
     silent, firing = 0, 8
     while not neuron.fires(make(firing * step_pa, bench=neuron.bench)):

@@ -1,6 +1,8 @@
 """Eight populations of neurons, four classes in two data sets, and how one neuron is drawn."""
 
+import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -41,29 +43,40 @@ class Populations:
     by_name: dict[tuple[str, str], Population]
     """By data set and class."""
 
+    def within(self, transformed: Floats) -> Floats:
+        """Return transformed parameters (neurons, parameters) moved inside their bounds."""
+        low = [_transformed(each.low, each) for each in self.parameters]
+        high = [_transformed(each.high, each) for each in self.parameters]
+        return np.clip(transformed, low, high)
+
     def natural(self, transformed: Floats) -> list[Parameters]:
-        """Return the parameters behind transformed ones (neurons, parameters), within bounds."""
-        columns = [
-            np.clip(np.exp(column) if each.logarithmic else column, each.low, each.high)
-            for each, column in zip(self.parameters, transformed.T, strict=True)
-        ]
+        """Return the parameters behind transformed ones (neurons, parameters)."""
+        logarithmic = [each.logarithmic for each in self.parameters]
+        values = np.where(logarithmic, np.exp(np.where(logarithmic, transformed, 0)), transformed)
         names = [each.name for each in self.parameters]
-        rows = np.column_stack(columns).tolist()
-        return [dict(zip(names, row, strict=True)) for row in rows]
+        return [dict(zip(names, row, strict=True)) for row in values.tolist()]
 
     def draw(self, dataset: str, label: str, *, seed: tuple[int, ...]) -> Parameters:
         """Return the parameters of one neuron, the same for the same seed."""
         population = self.by_name[dataset, label]
         standard = np.random.default_rng(seed).standard_normal(len(self.parameters))
         root = np.linalg.cholesky(population.covariance)
-        return self.natural((population.mean + root @ standard)[None])[0]
+        return self.natural(self.within((population.mean + root @ standard)[None]))[0]
 
 
 @cache
 def load_populations() -> Populations:
     """Read the table that calibration has left."""
-    text = resources.files(__package__).joinpath(TABLE).read_text(encoding="utf-8")
-    return from_table(json.loads(text))
+    return from_table(json.loads(_text()))
+
+
+def _text() -> str:
+    return resources.files(__package__).joinpath(TABLE).read_text(encoding="utf-8")
+
+
+def populations_digest() -> str:
+    """Return 8 hexadecimal digits that change with the table."""
+    return hashlib.sha256(_text().encode()).hexdigest()[:8]
 
 
 def from_table(table: Mapping[str, Any]) -> Populations:
@@ -104,16 +117,18 @@ def to_table(populations: Populations, meaning: Mapping[str, str]) -> dict[str, 
 
 
 def _population(entry: Mapping[str, Any], parameters: tuple[Parameter, ...]) -> Population:
-    median = np.array([entry["median"][each.name] for each in parameters])
-    logarithmic = np.array([each.logarithmic for each in parameters])
     spread = np.array([entry["spread"][each.name] for each in parameters])
     correlation = np.eye(len(parameters))
     for row, values in enumerate(entry["correlation"]):
         correlation[row, :row] = correlation[:row, row] = values
     return Population(
-        mean=np.where(logarithmic, np.log(np.where(logarithmic, median, 1)), median),
+        mean=np.array([_transformed(entry["median"][each.name], each) for each in parameters]),
         covariance=correlation * np.outer(spread, spread),
     )
+
+
+def _transformed(value: float, parameter: Parameter) -> float:
+    return math.log(value) if parameter.logarithmic else value
 
 
 def _entry(population: Population, parameters: tuple[Parameter, ...]) -> dict[str, Any]:

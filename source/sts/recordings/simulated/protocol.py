@@ -1,4 +1,4 @@
-"""What is injected: a test pulse, then long squares, short squares or a ramp, as MIES names them."""
+"""What is injected: a test pulse, then long squares, short squares or a ramp, named as by MIES."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,11 +6,12 @@ from typing import Final
 import numpy as np
 
 from sts.base.types import Floats
-from sts.recordings.simulated.membrane import STEP_MS
+from sts.recordings.simulated.integrate import STEP_MS
 
 RATE_HZ: Final = 1000 / STEP_MS
 # 0.1 pA; a hair less, as the amplitudes of the archives read like 249.99998 pA.
-PA_PER_COUNT: Final = 0.1 * (1 - 6e-8)
+A_PER_COUNT: Final = 1e-13 * (1 - 6e-8)
+PA_PER_COUNT: Final = A_PER_COUNT * 1e12
 # 16 bits then reach this far.
 LARGEST_PA: Final = 3200
 PULSE_S: Final = (0.1, 0.12)
@@ -70,11 +71,13 @@ class Stimulus:
         current_pa = np.zeros(self.samples)
         current_pa[begin:end] = PULSE_PA
         steps = np.arange(self.end - self.onset)
-        current_pa[self.onset : self.end] += self.amplitude_pa + self.slope_pa_per_s / RATE_HZ * steps
+        current_pa[self.onset : self.end] += (
+            self.amplitude_pa + self.slope_pa_per_s / RATE_HZ * steps
+        )
         return (np.rint(current_pa / PA_PER_COUNT) * PA_PER_COUNT).astype(np.float32)
 
 
-def long_square(name: str, amplitude_pa: float, *, bench: Bench) -> Stimulus:
+def long_square(amplitude_pa: float, *, bench: Bench, name: str = "X2LP_Search_DA_0") -> Stimulus:
     """Return a step of one second."""
     return _stimulus(name, amplitude_pa, bench=bench, seconds=LONG_S, after_s=AFTER_LONG_S)
 
@@ -103,7 +106,7 @@ def long_squares(rheobase_pa: int, *, bench: Bench) -> list[Stimulus]:
         "X4PS_SupraThresh_DA_0": [rheobase_pa + above for above in SUPRATHRESHOLD_PA],
     }
     return [
-        long_square(name, amplitude_pa, bench=bench)
+        long_square(amplitude_pa, bench=bench, name=name)
         for name, amplitudes in steps.items()
         for amplitude_pa in amplitudes
     ]

@@ -92,7 +92,7 @@ def write_made(
     if cells:
         write_cells(out / CELLS_NAME, cells)
     if good := [row for row in cells if row.status == "ok"]:
-        write_store(out / PRODUCTS["store"], _store(outcomes, good))
+        write_store(out / PRODUCTS["store"], store_of(outcomes, good))
 
 
 def rows_of(
@@ -139,7 +139,8 @@ def _feature_row(outcome: Outcome, verdict: Verdict) -> FeatureRow:
     )
 
 
-def _store(outcomes: Iterable[Outcome], good: Sequence[CellRow]) -> SweepStore:
+def store_of(outcomes: Iterable[Outcome], good: Sequence[CellRow]) -> SweepStore:
+    """Return the store of the cells whose rows are given, all of them `ok`."""
     by_file = {outcome.file: outcome for outcome in outcomes}
     return SweepStore(
         traces=np.stack([_sweeps(by_file[row.file]) for row in good]),

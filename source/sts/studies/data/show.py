@@ -37,7 +37,7 @@ def show(workspace: Workspace, settings: ShowSettings) -> tuple[Path, ...]:
     cells = list(_named(settings) if settings.specimens else _one_a_class(settings))
     what = "-".join(Path(name).stem for name in settings.specimens[:3]) or "classes"
     with start_run(workspace, study="show", what=what, settings=settings) as run:
-        pictures = [_picture(cell) for cell in cells]
+        pictures = [picture_of(cell) for cell in cells]
         drawn: list[Path] = []
         if not settings.specimens:
             drawn += draw_classes(run.figures / "classes", pictures)
@@ -101,7 +101,8 @@ def _one_a_class(settings: ShowSettings) -> Iterator[SweepStore]:
         )
 
 
-def _picture(cell: SweepStore) -> CellPicture:
+def picture_of(cell: SweepStore) -> CellPicture:
+    """Return what is drawn of a store's only cell."""
     (traces,) = cell.traces
     return CellPicture(
         specimen_id=str(cell.specimen_id[0]),

@@ -1,0 +1,143 @@
+"""Neurons drawn from populations and real cells, by the features in which they are compared."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from likeness import FALL, FEATURES, HEIGHT, with_differences
+from sts.base.errors import CellExcluded
+from sts.base.parallel import map_unordered, worker_count
+from sts.base.types import CLASSES
+from sts.recordings.simulated import populations as table
+from sts.recordings.simulated.cells import recording_of
+from sts.recordings.simulated.neuron import Unfit, neuron_of, record_long_squares
+from sts.recordings.simulated.protocol import BENCHES
+from sts.recordings.simulated.roster import DATASETS, Entry
+from sts.signals.features import measure
+
+Name = tuple[str, str]
+NAMES = [(dataset, label) for dataset in DATASETS for label in CLASSES]
+NEURONS_A_TASK = 25
+SHORT_ONSET_S = 0.35
+
+# What cells are matched by, beside the eleven features, and how much each of it weighs.
+CONTEXT = {
+    "vrest": 0.6,
+    "vm_for_sag": 0.5,
+    "threshold_v_long_square": 0.8,
+    "slow_fall": 0.6,
+    "threshold_t_long_square": 0.6,
+}
+MEASURED = (
+    "vrest",
+    "vm_for_sag",
+    "threshold_v_long_square",
+    "peak_v_long_square",
+    "fast_trough_v_long_square",
+    "trough_v_long_square",
+    "threshold_t_long_square",
+)
+WEIGHTS = np.array([1.0] * len(FEATURES) + list(CONTEXT.values()))
+LOGARITHMS = ("threshold_i_long_square", "tau", "ri", "latency", "avg_isi")
+LOGARITHMS += ("upstroke_downstroke_ratio_long_square", "threshold_t_long_square")
+ROOTS = ("f_i_curve_slope", "sag", "slow_fall")
+
+
+def scaled(frame: pd.DataFrame) -> np.ndarray:
+    """Return the features by which cells are matched, each nearly normal (cells, features)."""
+    frame = frame.assign(
+        slow_fall=frame["fast_trough_v_long_square"] - frame["trough_v_long_square"],
+        adaptation=np.arcsinh(frame["adaptation"] / 0.02),
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for name in LOGARITHMS:
+            frame[name] = np.log(frame[name])
+        for name in ROOTS:
+            frame[name] = np.sqrt(np.maximum(frame[name], 0))
+    features = frame[[*FEATURES, *CONTEXT]].to_numpy(float)
+    return np.where(np.isfinite(features), features, np.nan)
+
+
+def read_real(folder: Path) -> pd.DataFrame:
+    """Return the features of the published cells with class and data set."""
+    named = pd.read_csv(
+        folder / "cell_types_GouwensAll_new.txt", sep=" ", names=["label", "id"], dtype=str
+    )
+    labels = dict(zip(named["id"], named["label"], strict=True))
+    frames = []
+    for dataset, key, onset_s in (
+        ("PatchClamp", "specimen_id", 1.02),
+        ("PatchSeq", "cell_specimen_id", 0.5),
+    ):
+        frame = pd.read_csv(folder / "Split" / f"{dataset}_EP_features.csv", dtype={key: str})
+        frame = frame.drop_duplicates(key)
+        frame["threshold_t_long_square"] -= onset_s
+        frames.append(frame.assign(label=frame[key].map(labels), dataset=dataset))
+    return with_differences(pd.concat(frames, ignore_index=True))
+
+
+class Drawn(NamedTuple):
+    """Neurons of one population: transformed parameters, and scaled features, NaN where unfit."""
+
+    parameters: np.ndarray
+    frame: pd.DataFrame
+    features: np.ndarray
+
+    def usable(self) -> "Drawn":
+        """Return the neurons that fire a second spike train."""
+        some = self.frame["latency"].notna().to_numpy()
+        return Drawn(self.parameters[some], self.frame[some], self.features[some])
+
+
+class Task(NamedTuple):
+    """A few neurons for one process."""
+
+    neurons: list[table.Parameters]
+    name: Name
+    seed: tuple[int, ...]
+
+
+def measured(task: Task) -> list[dict[str, float]]:
+    """Return the features of every neuron, none where it is unfit."""
+    dataset, label = task.name
+    entry = Entry(index=0, label=label, dataset=dataset, specimen_id="", donor_id="")
+    # No feature knows how long the sweep was quiet before; less of it is faster.
+    bench = replace(BENCHES[dataset], onset_s=SHORT_ONSET_S)
+    rows = []
+    for place, neuron in enumerate(task.neurons):
+        seed = (*task.seed, place)
+        try:
+            _, recorded = record_long_squares(neuron_of(neuron, seed=seed, bench=bench))
+            rows.append(measure(recording_of(entry, recorded)).values)
+        except (Unfit, CellExcluded):
+            rows.append({})
+    return rows
+
+
+def draw(
+    populations: table.Populations, standard: dict[Name, np.ndarray], *, seed: int
+) -> dict[Name, Drawn]:
+    """Simulate neurons made from standard normal numbers (neurons, parameters)."""
+    parameters, tasks = {}, []
+    for number, name in enumerate(NAMES):
+        population = populations.by_name[name]
+        root = np.linalg.cholesky(population.covariance)
+        parameters[name] = populations.within(population.mean + standard[name] @ root.T)
+        neurons = populations.natural(parameters[name])
+        tasks += [
+            Task(neurons[first : first + NEURONS_A_TASK], name, (seed, number, first))
+            for first in range(0, len(neurons), NEURONS_A_TASK)
+        ]
+    rows = dict(map_unordered(measured, tasks, workers=worker_count(None)))
+    drawn = {}
+    for name in NAMES:
+        places = [place for place, task in enumerate(tasks) if task.name == name]
+        frame = pd.DataFrame([row for place in places for row in rows[place]])
+        frame = with_differences(
+            frame.reindex(columns=sorted({*FEATURES, *MEASURED} - {HEIGHT, FALL}))
+        )
+        drawn[name] = Drawn(parameters[name], frame, scaled(frame))
+    return drawn

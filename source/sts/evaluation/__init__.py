@@ -1,0 +1,1 @@
+"""Truth and probabilities become scores with intervals; two runs are compared."""

@@ -1,0 +1,82 @@
+"""Intervals by resampling cells within their classes (stratified percentile bootstrap)."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from sts.base.types import Floats, Ints
+
+RESAMPLES: Final = 2000
+# 95 % lie between these.
+QUANTILES: Final = (0.025, 0.975)
+# Numbers in one block of resamples: 16 MB.
+BLOCK: Final = 2**21
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value and the 95 % interval around it; NaN where there is nothing to measure."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def from_dict(cls, mapping: Mapping[str, float | None]) -> "Interval":
+        """Return what a report holds, in which null stands for NaN."""
+        kept = {name: mapping.get(name) for name in ("value", "low", "high")}
+        return cls(**{name: math.nan if v is None else float(v) for name, v in kept.items()})
+
+    def excludes(self, number: float) -> bool:
+        """Tell whether a number lies outside."""
+        return number < self.low or number > self.high
+
+    def in_words(self, digits: int = 3) -> str:
+        """Return "0.912 [0.893, 0.930]"."""
+        if math.isnan(self.value):
+            return "–"
+        return f"{self.value:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+
+
+def resampled_sums(
+    contributions: Floats, strata: Ints, rng: np.random.Generator, *, resamples: int
+) -> Floats:
+    """Return sums over cells drawn with replacement within their strata, (resamples, terms).
+
+    Parameters
+    ----------
+    contributions
+        (cells, terms), what one drawing of a cell adds.
+    strata
+        (cells,), the stratum of each cell; every resample has as many cells of it as there are.
+    """
+    blocks = _multiplicities(strata, rng, resamples=resamples)
+    return np.concatenate([times @ contributions for times in blocks])
+
+
+def _multiplicities(strata: Ints, rng: np.random.Generator, *, resamples: int) -> Iterator[Floats]:
+    """Yield blocks of resamples as (rows, cells): how often each cell is drawn."""
+    n = len(strata)
+    order = np.argsort(strata, kind="stable")
+    sorted_strata = strata[order]
+    first = np.searchsorted(sorted_strata, sorted_strata, side="left")
+    behind = np.searchsorted(sorted_strata, sorted_strata, side="right")
+    most = max(1, BLOCK // n)
+    for begin in range(0, resamples, most):
+        rows = min(most, resamples - begin)
+        drawn = order[rng.integers(first, behind, size=(rows, n))]
+        places = drawn + n * np.arange(rows)[:, None]
+        yield np.bincount(places.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
+
+
+def interval_of(value: float, resampled: Floats) -> Interval:
+    """Return a value with the interval that its resamples (resamples,) span.
+
+    Resampling adds noise to noise, which lifts a score like the calibration error: where the
+    percentiles leave the value out, the interval reaches to it.
+    """
+    low, high = np.quantile(resampled, QUANTILES)
+    return Interval(float(value), float(np.minimum(low, value)), float(np.maximum(high, value)))

@@ -1,0 +1,142 @@
+"""Whether one classifier is better than another, by a paired bootstrap over the cells of both."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from sts.base.errors import StsError
+from sts.evaluation.bootstrap import RESAMPLES, Interval, interval_of, resampled_sums
+from sts.evaluation.metrics import LOWER_IS_BETTER, SCORES, contributions, metrics_of
+from sts.evaluation.predictions import UNKNOWN, Predictions, Texts
+from sts.evaluation.scores import drawn_alike, groups_of, notes_on
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A score of two classifiers and how much the second one's is above the first one's."""
+
+    score: str
+    first: float
+    second: float
+    difference: Interval
+
+    @property
+    def verdict(self) -> str:
+        """Say who is better: "second", "first", or "cannot tell" if the interval holds 0."""
+        if not self.difference.excludes(0.0):
+            return "cannot tell"
+        rises = self.difference.value > 0
+        return "first" if rises == (self.score in LOWER_IS_BETTER) else "second"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """The differences on some of the cells, by score."""
+
+    cells: int
+    differences: dict[str, Difference]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Two classifiers on the cells that both have predicted."""
+
+    cells: int
+    only_first: tuple[str, ...]
+    """Specimen ids that the second one lacks."""
+    only_second: tuple[str, ...]
+    groups: dict[str, Group]
+    """Pooled, and each data set."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `report.json` holds."""
+        plain = asdict(self)
+        for name, group in self.groups.items():
+            for score, difference in group.differences.items():
+                plain["groups"][name]["differences"][score]["verdict"] = difference.verdict
+        return plain
+
+
+def compare(
+    first: Predictions,
+    second: Predictions,
+    *,
+    rng: np.random.Generator,
+    resamples: int = RESAMPLES,
+) -> Comparison:
+    """Return the scores of the second less those of the first, on the cells both hold."""
+    if first.classes != second.classes:
+        raise StsError(
+            "the runs do not tell the same classes apart: "
+            f"{', '.join(first.classes)} and {', '.join(second.classes)}"
+        )
+    first, second = (each.rows(np.argsort(each.specimen_id)) for each in (first, second))
+    _, here, there = np.intersect1d(first.specimen_id, second.specimen_id, return_indices=True)
+    one, other = _agreed(first.rows(here), second.rows(there))
+    ids = other.specimen_id
+    groups = {
+        name: _group(cells, other.rows(np.isin(ids, cells.specimen_id)), generator, resamples)
+        for name, cells, generator in drawn_alike(groups_of(one), rng)
+    }
+    return Comparison(
+        cells=len(one),
+        only_first=_without(first, here),
+        only_second=_without(second, there),
+        groups=groups,
+    )
+
+
+def _without(predictions: Predictions, rows: Any) -> tuple[str, ...]:
+    return tuple(np.delete(predictions.specimen_id, rows).tolist())
+
+
+def _agreed(first: Predictions, second: Predictions) -> tuple[Predictions, Predictions]:
+    """Return both with the same classes and data sets, on cells of known class."""
+    ids = first.specimen_id
+    truth = _one_of_both(first.truth, second.truth, UNKNOWN, ids=ids, what="class")
+    dataset = _one_of_both(first.dataset, second.dataset, "", ids=ids, what="data set")
+    if not (truth != UNKNOWN).any():
+        raise StsError("the runs have no cell of known class in common: nothing to compare")
+    one, other = (
+        Predictions(
+            specimen_id=ids,
+            dataset=dataset,
+            truth=truth,
+            probabilities=each.probabilities,
+            classes=each.classes,
+        )
+        for each in (first, second)
+    )
+    return one.scorable(), other.scorable()
+
+
+def _one_of_both(one: Any, other: Any, missing: object, *, ids: Texts, what: str) -> Any:
+    """Return what either run knows of each cell; what they know must not differ."""
+    apart = (one != other) & (one != missing) & (other != missing)
+    if apart.any():
+        at = int(np.argmax(apart))
+        raise StsError(
+            f"the runs disagree on the {what} of {int(apart.sum())} cells, the first is specimen "
+            f"{ids[at]}: compare runs on the same labels"
+        )
+    return np.where(one == missing, other, one)
+
+
+def _group(
+    first: Predictions, second: Predictions, rng: np.random.Generator, resamples: int
+) -> Group:
+    # Side by side, so that each resample draws the same cells for both.
+    terms = np.concatenate([contributions(first), contributions(second)], axis=1)
+    sums = [terms.sum(axis=0), resampled_sums(terms, first.truth, rng, resamples=resamples)]
+    (one, one_drawn), (other, other_drawn) = (
+        [metrics_of(half, len(first.classes)) for half in halves]
+        for halves in zip(*(np.split(each, 2, axis=-1) for each in sums), strict=True)
+    )
+    differences = {}
+    for name in SCORES:
+        gap = interval_of(float(other[name] - one[name]), other_drawn[name] - one_drawn[name])
+        differences[name] = Difference(name, float(one[name]), float(other[name]), gap)
+    notes = (*notes_on(first), *notes_on(second))
+    return Group(cells=len(first), differences=differences, notes=tuple(dict.fromkeys(notes)))

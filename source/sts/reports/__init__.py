@@ -1,0 +1,1 @@
+"""Predictions as a table, and a run on one self-contained page."""

@@ -1,0 +1,143 @@
+"""What a page is made of, and each piece as HTML in which all text is escaped."""
+
+import base64
+import math
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Final
+
+from sts.base.errors import StsError
+
+# Beyond it, a drawing full of pixels is no sharper than its PNG and many times as large.
+SVG_BYTES: Final = 600_000
+PNG_MARK: Final = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows under named columns; numbers are set to the right, what is missing is a dash."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    caption: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A figure that was drawn: its files, of which one is shown, and what is to be seen."""
+
+    files: Sequence[Path]
+    caption: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The few figures a reader looks for first: (name, value, remark)."""
+
+    facts: Sequence[tuple[str, str, str]]
+
+
+@dataclass(frozen=True)
+class Code:
+    """Text to be copied as it is, such as a command."""
+
+    text: str
+
+
+# A text is a paragraph.
+Block = str | Table | Picture | Facts | Code
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands under it."""
+
+    title: str
+    blocks: Sequence[Block]
+
+
+def as_html(block: Block) -> str:
+    """Return a block as HTML."""
+    if isinstance(block, Table):
+        return _table(block)
+    if isinstance(block, Picture):
+        return _picture(block)
+    if isinstance(block, Facts):
+        return _facts(block)
+    if isinstance(block, Code):
+        return f"<pre><code>{escape(block.text)}</code></pre>"
+    return f"<p>{escape(block)}</p>"
+
+
+def _table(table: Table) -> str:
+    caption = f"<caption>{escape(table.caption)}</caption>" if table.caption else ""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.columns)
+    rows = "".join(_row(row) for row in table.rows)
+    return (
+        f'<div class="wide"><table>{caption}<thead><tr>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _row(row: Sequence[object]) -> str:
+    first, *others = row
+    cells = "".join(f"<td{_kind(value)}>{escape(text_of(value))}</td>" for value in others)
+    return f'<tr><th scope="row">{escape(text_of(first))}</th>{cells}</tr>'
+
+
+def _kind(value: object) -> str:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return ' class="number"' if number else ""
+
+
+def text_of(value: object) -> str:
+    """Return a value as a reader wants it: four digits, thousands apart, a dash for nothing."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _facts(block: Facts) -> str:
+    tiles = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd><dd>{escape(remark)}</dd></div>"
+        for name, value, remark in block.facts
+    )
+    return f"<dl>{tiles}</dl>"
+
+
+def _picture(picture: Picture) -> str:
+    path = _shown(picture.files)
+    raw = path.read_bytes()
+    kind, size = ("svg+xml", "") if path.suffix == ".svg" else ("png", _png_size(raw))
+    source = f"data:image/{kind};base64,{base64.b64encode(raw).decode()}"
+    caption = escape(picture.caption)
+    return (
+        f'<figure><div class="wide"><img src="{source}" alt="{caption}"{size}></div>'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _shown(files: Sequence[Path]) -> Path:
+    """Return the SVG, which is sharp at any size, or the PNG if that one is too large."""
+    by_kind = {path.suffix: path for path in files}
+    svg, png = by_kind.get(".svg"), by_kind.get(".png")
+    if svg and (png is None or svg.stat().st_size <= SVG_BYTES):
+        return svg
+    if png is None:
+        raise StsError(f"no PNG or SVG among {', '.join(map(str, files)) or 'no files'}")
+    return png
+
+
+def _png_size(raw: bytes) -> str:
+    """Return how large to show it: figures have two pixels for each one of a screen."""
+    if not raw.startswith(PNG_MARK) or len(raw) < 24:
+        return ""
+    width, height = struct.unpack(">II", raw[16:24])
+    return f' width="{width // 2}" height="{height // 2}"'

@@ -1,0 +1,95 @@
+"""Scores, differences and settings as tables of a page."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from sts.evaluation.compare import Comparison, Difference
+from sts.evaluation.metrics import SCORES
+from sts.evaluation.scores import Scores
+from sts.reports.blocks import Facts, Table
+
+BRACKETS: Final = "In brackets: 95 % intervals, bootstrap within each class."
+# What a page begins with.
+HEADLINE: Final = ("balanced_accuracy", "weighted_f1", "macro_f1", "ece")
+
+
+def headline(scores: Scores) -> Facts:
+    """Return the figures that a reader looks for first."""
+    intervals = [(SCORES[name], getattr(scores, name)) for name in HEADLINE]
+    return Facts(
+        [
+            (name, f"{one.value:.3f}", f"{one.low:.3f} to {one.high:.3f} (95 %)")
+            for name, one in intervals
+        ]
+    )
+
+
+def score_table(scores: Mapping[str, Scores]) -> Table:
+    """Return every score, pooled and by data set, side by side."""
+    counts = ["cells", *(f"{one.cells:,}" for one in scores.values())]
+    rows = [
+        [name, *(getattr(one, key).in_words() for one in scores.values())]
+        for key, name in SCORES.items()
+    ]
+    return Table(columns=["score", *scores], rows=[counts, *rows], caption=BRACKETS)
+
+
+def class_table(scores: Mapping[str, Scores]) -> Table:
+    """Return precision, recall and F1 of every class, pooled and by data set."""
+    rows = [
+        [
+            name,
+            group,
+            one.support,
+            *(i.in_words() for i in (one.precision, one.recall, one.f1)),
+        ]
+        for name in next(iter(scores.values())).classes
+        for group, one in ((group, each.per_class[name]) for group, each in scores.items())
+    ]
+    columns = ["class", "data set", "cells", "precision", "recall", "F1"]
+    return Table(columns=columns, rows=rows, caption=BRACKETS)
+
+
+def notes_on_scores(scores: Mapping[str, Scores]) -> list[str]:
+    """Return what is to be kept in mind about the scores, a sentence each."""
+    return [f"{group}: {note}." for group, one in scores.items() for note in one.notes]
+
+
+def difference_table(comparison: Comparison, *, first: str, second: str) -> Table:
+    """Return the scores of two runs and their paired differences, pooled and by data set."""
+    verdicts = {"first": f"{first} is better", "second": f"{second} is better"}
+
+    def row(group: str, cells: int, each: Difference) -> list[object]:
+        scores = [f"{each.first:.3f}", f"{each.second:.3f}"]
+        verdict = verdicts.get(each.verdict, each.verdict)
+        return [SCORES[each.score], group, cells, *scores, each.difference.in_words(), verdict]
+
+    return Table(
+        columns=["score", "data set", "cells", first, second, "difference", "verdict"],
+        rows=[
+            row(name, group.cells, group.differences[score])
+            for score in SCORES
+            for name, group in comparison.groups.items()
+        ],
+        caption=f"Differences are {second} less {first}, on the same cells. {BRACKETS}",
+    )
+
+
+def settings_table(settings: Mapping[str, Any]) -> Table:
+    """Return settings, those inside others by their full names."""
+    return Table(columns=["setting", "value"], rows=[list(pair) for pair in _flat(settings)])
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, _as_set(value)
+
+
+def _as_set(value: object) -> object:
+    """Return a setting as it was given, to its last digit."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return value if value is None or isinstance(value, bool) else str(value)

@@ -1,0 +1,141 @@
+"""Simulated cells as a folder of recordings, with the labels beside them."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from sts import __version__
+from sts.base.errors import StsError
+from sts.base.files import read_json, write_csv, write_json
+from sts.base.parallel import map_unordered, worker_count
+from sts.base.progress import progress
+from sts.base.types import CLASSES
+from sts.cells.store import SweepStore
+from sts.recordings.simulated.cells import SimulatedCell, simulate_cell
+from sts.recordings.simulated.nwb import path_of, write_nwb
+from sts.recordings.simulated.populations import populations_digest
+from sts.recordings.simulated.roster import DATASETS, Entry, roster
+from sts.signals.select import SelectSettings
+from sts.studies.data.build import LABELS_NAME
+from sts.studies.data.cellwork import store_entry
+
+RECORD_NAME: Final = "simulation.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulateJob:
+    """How many cells go where."""
+
+    cells: int
+    seed: int
+    out: Path
+    workers: int = 0
+    cluster: str | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulateReport:
+    """What was made up."""
+
+    written: int
+    """Files of this run; the others were there already."""
+    redraws: int
+    """Neurons of this run that could not be taken through the protocol and were drawn again."""
+    counts: tuple[tuple[str, str, int], ...]
+    """Data set, class, cells."""
+
+
+def simulate(job: SimulateJob) -> SimulateReport:
+    """Write the cells that are not there yet; go on where an earlier process stopped."""
+    todo = plan_simulation(job)
+    entries = roster(job.cells, seed=job.seed)
+    columns = ("specimen_id", "label", "dataset", "donor_id")
+    write_json(job.out / RECORD_NAME, _record(job))
+    write_csv(
+        job.out / LABELS_NAME,
+        columns,
+        ({name: getattr(entry, name) for name in columns} for entry in entries),
+    )
+    work = partial(_write, seed=job.seed, folder=job.out)
+    redraws = 0
+    done = map_unordered(work, todo, workers=worker_count(job.workers), cluster=job.cluster)
+    with progress(len(todo), "simulated cells") as bar:
+        for _, draws in done:
+            redraws += draws
+            bar.advance()
+    counts = Counter((entry.dataset, entry.label) for entry in entries)
+    return SimulateReport(
+        written=len(todo),
+        redraws=redraws,
+        counts=tuple((d, label, counts[d, label]) for d in DATASETS for label in CLASSES),
+    )
+
+
+def plan_simulation(job: SimulateJob) -> list[Entry]:
+    """Return the cells whose files are still to be written, or say what stands in the way."""
+    entries = roster(job.cells, seed=job.seed)
+    record = job.out / RECORD_NAME
+    if not record.is_file():
+        _check_nothing_else(job.out)
+        return entries
+    there, wanted = read_json(record), _record(job)
+    if there.get("cells", 0) > job.cells:
+        raise StsError(
+            f"{job.out} holds {there['cells']} simulated cells: ask for as many with --cells, or "
+            "choose another --out"
+        )
+    if job.force:
+        return entries
+    if {**there, "cells": job.cells} != wanted:
+        raise StsError(
+            f"{job.out} holds cells of another seed or version: add --force to write them anew, "
+            "or choose another --out"
+        )
+    return [entry for entry in entries if not path_of(entry, job.out).exists()]
+
+
+def simulated_store(cells: Iterable[SimulatedCell]) -> SweepStore:
+    """Return the sweep store of simulated cells, without a file in between."""
+    entries = [
+        (cell.label, cell.dataset, cell.recording, *store_entry(cell.recording, SelectSettings()))
+        for cell in cells
+    ]
+    labels, datasets, recordings, traces, verdicts = zip(*entries, strict=True)
+    return SweepStore(
+        traces=np.stack(traces),
+        specimen_id=np.array([recording.specimen_id for recording in recordings]),
+        donor_id=np.array([recording.donor_id for recording in recordings]),
+        label=np.array(labels),
+        dataset=np.array(datasets),
+        rheobase_pa=np.array([verdict.values["rheobase_pa"] for verdict in verdicts]),
+        step_pa=np.array([verdict.values["step_pa"] for verdict in verdicts]),
+        onset_s=np.array([verdict.values["onset_s"] for verdict in verdicts]),
+    )
+
+
+def _write(entry: Entry, *, seed: int, folder: Path) -> int:
+    cell = simulate_cell(entry, seed=seed)
+    write_nwb(cell, folder)
+    return cell.redraws
+
+
+def _record(job: SimulateJob) -> dict[str, Any]:
+    return {
+        "cells": job.cells,
+        "seed": job.seed,
+        "version": __version__,
+        "populations": populations_digest(),
+    }
+
+
+def _check_nothing_else(out: Path) -> None:
+    if out.is_dir() and any(out.rglob("*.nwb")):
+        raise StsError(
+            f"{out} holds recordings that were not made by this command: choose another --out"
+        )

@@ -1,0 +1,129 @@
+"""Reliability by hand, and temperatures that are known."""
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+from sklearn.metrics import log_loss
+
+from sts.base.types import Floats, Ints
+from sts.evaluation.calibration import (
+    TEMPERATURES,
+    apply_temperature,
+    ece,
+    fit_temperature,
+    reliability,
+)
+from tests.evaluation.worlds import make_predictions
+
+
+def calibrated_world(cells: int, seed: int = 0) -> tuple[Floats, Ints]:
+    """Return logits and classes drawn with the very probabilities they say."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 2, (cells, 4))
+    # Gumbel's trick: the largest of logits and such noise follows their softmax
+    return logits, (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_a_known_temperature_is_found(temperature: float) -> None:
+    logits, truth = calibrated_world(20_000)
+    # the inverse temperature of 20,000 such cells is uncertain by about 1 %
+    assert fit_temperature(logits * temperature, truth) == pytest.approx(temperature, rel=0.04)
+
+
+def test_no_other_temperature_has_a_lower_log_loss() -> None:
+    logits, truth = calibrated_world(400, seed=3)
+    logits = logits * 2.5
+    best = fit_temperature(logits, truth)
+    least = log_loss(truth, apply_temperature(logits, best), labels=range(4))
+    for temperature in np.geomspace(*TEMPERATURES, 100):
+        found = log_loss(truth, apply_temperature(logits, temperature), labels=range(4))
+        # the search stops within 1e-6 of the minimum, where the loss is flat
+        assert least <= found + 1e-9
+
+
+def test_log_probabilities_serve_as_logits() -> None:
+    logits, truth = calibrated_world(500)
+    logs = log_softmax(logits, axis=1)
+    assert fit_temperature(logs, truth) == pytest.approx(fit_temperature(logits, truth), rel=1e-5)
+    # the normaliser cancels: rounding alone remains
+    assert apply_temperature(logs, 2.0) == pytest.approx(apply_temperature(logits, 2.0), abs=1e-12)
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.7, 1.0, 20.0])
+def test_a_temperature_leaves_the_prediction_alone(temperature: float) -> None:
+    logits, _ = calibrated_world(2000)
+    probabilities = apply_temperature(logits, temperature)
+    assert (probabilities.argmax(axis=1) == logits.argmax(axis=1)).all()
+    # float64 sums of four numbers
+    assert probabilities.sum(axis=1) == pytest.approx(1.0, abs=1e-12)
+
+
+def test_the_temperature_lowers_the_calibration_error_of_the_overconfident() -> None:
+    logits, truth = calibrated_world(3000)
+    boasting = logits * 3
+    before = ece(apply_temperature(boasting, 1.0), truth)
+    after = ece(apply_temperature(boasting, fit_temperature(boasting, truth)), truth)
+    assert after < 0.25 * before
+
+
+def test_nothing_is_learnt_from_cells_that_are_all_right() -> None:
+    assert fit_temperature(np.eye(4) * 3, np.arange(4)) == 1.0
+
+
+def test_cells_of_unknown_class_teach_nothing() -> None:
+    logits, truth = calibrated_world(300)
+    hidden = np.arange(300) < 100
+    told = fit_temperature(logits, np.where(hidden, -1, truth))
+    assert told == fit_temperature(logits[~hidden], truth[~hidden])
+
+
+def test_a_class_held_impossible_that_comes_true_counts_but_not_beyond_measure() -> None:
+    logits, truth = calibrated_world(300)
+    logs = log_softmax(logits, axis=1)
+    logs[0, truth[0]] = -np.inf
+    floored = np.maximum(logs, np.log(np.finfo(np.float64).eps))
+
+    def loss(temperature: float) -> float:
+        return log_loss(truth, apply_temperature(floored, temperature), labels=range(4))
+
+    grid = np.geomspace(0.5, 5.0, 200)
+    # the grid's steps are 1.2 %
+    best = grid[np.argmin([loss(temperature) for temperature in grid])]
+    assert fit_temperature(logs, truth) == pytest.approx(best, rel=0.012)
+
+
+def test_the_calibration_error_equals_its_definition() -> None:
+    predictions = make_predictions(500, skill=1.0)
+    probabilities, truth = predictions.probabilities, predictions.truth
+    wanted = 0.0
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+    for edge in range(15):
+        inside = (confidence > edge / 15) & (confidence <= (edge + 1) / 15)
+        if inside.any():
+            gap = abs(confidence[inside].mean() - right[inside].mean())
+            wanted += inside.mean() * gap
+    # sums of 500 rounded numbers
+    assert ece(probabilities, truth) == pytest.approx(wanted, abs=1e-12)
+
+
+def test_bins_hold_what_falls_into_them() -> None:
+    probabilities = np.array([[0.95, 0.05], [0.9, 0.1], [0.4, 0.6], [0.35, 0.65]])
+    diagram = reliability(probabilities, np.array([0, 1, 1, 0]), bins=2)
+    assert diagram.cells.tolist() == [0, 4]
+    assert np.isnan(diagram.accuracy[0])
+    assert diagram.accuracy[1] == 0.5
+    # means of four numbers
+    assert diagram.confidence[1] == pytest.approx(0.775, abs=1e-12)
+
+
+def test_an_edge_belongs_to_the_bin_below() -> None:
+    assert reliability(np.array([[0.5, 0.5]]), np.array([0]), bins=2).cells.tolist() == [1, 0]
+
+
+def test_full_certainty_lies_in_the_last_bin() -> None:
+    assert reliability(np.eye(4), np.arange(4)).cells[-1] == 4
+
+
+def test_no_cells_have_no_calibration_error() -> None:
+    assert np.isnan(ece(np.empty((0, 4)), np.empty(0, int)))

@@ -1,0 +1,235 @@
+"""Images straight from traces, against full resolution resized."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from sts.base.errors import StsError
+from sts.base.settings import from_dict, to_dict
+from sts.base.types import Floats
+from sts.scalograms import image as module
+from sts.scalograms.image import Channels, Imager, ImageSettings
+from sts.scalograms.traces import PARITIES
+from sts.scalograms.transform import Transform
+from sts.signals.resample import SAMPLES
+
+# What the study asks for, of the largest coefficient. Positions that torch rounds to float32 take
+# half of it, the rest of our way 1e-5.
+TOLERANCE = 1e-4
+# Two ways through float32 that add in another order.
+ROUNDING = 2e-6
+SIZES = [(224, 224), (224, 244), (299, 299), (180, 240), (180, 4800), (96, 96), (128, 128)]
+ODD_SIZES = [(1, 1), (17, 31), (331, 997), (200, 1500), (181, 4801), (90, 6000)]
+STANDARDS: list[Channels | None] = [None, (1.5, -2.0, 0.5)]
+
+
+@pytest.fixture(scope="module")
+def full(traces: Floats) -> dict[str, Tensor]:
+    sweeps = torch.from_numpy(traces[:2].reshape(-1, SAMPLES))
+    return {parity: Transform(parity)(sweeps).unflatten(0, (2, 2)) for parity in PARITIES}
+
+
+def resized(scalograms: Tensor, settings: ImageSettings) -> Tensor:
+    size = (settings.height, settings.width)
+    channels = functional.interpolate(
+        scalograms, size=size, mode="bilinear", antialias=settings.antialias
+    )
+    images = torch.cat([channels, channels[:, :1]], dim=1)
+    if settings.mean is not None and settings.deviation is not None:
+        mean, deviation = torch.tensor(settings.mean), torch.tensor(settings.deviation)
+        images = (images - mean[:, None, None]) / deviation[:, None, None]
+    return images
+
+
+def furthest(ours: Tensor, wanted: Tensor) -> float:
+    return float((ours.double() - wanted).abs().max())
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.float64])
+@pytest.mark.parametrize("antialias", [False, True])
+@pytest.mark.parametrize("parity", PARITIES)
+@pytest.mark.parametrize("size", SIZES + ODD_SIZES, ids=str)
+def test_an_image_is_full_resolution_resized(
+    full: dict[str, Tensor],
+    traces: Floats,
+    size: tuple[int, int],
+    parity: str,
+    antialias: bool,
+    precision: torch.dtype,
+) -> None:
+    settings = ImageSettings(height=size[0], width=size[1], antialias=antialias, parity=parity)
+    ours = Imager(settings)(torch.from_numpy(traces[:2]))
+    assert ours.shape == (2, 3, *size)
+    wanted = resized(full[parity].to(precision), settings)
+    assert furthest(ours, wanted) < TOLERANCE * float(full[parity].abs().max())
+
+
+@pytest.mark.parametrize(
+    ("parity", "antialias", "mean", "deviation"),
+    [
+        (parity, antialias, mean, (2.0, 3.0, 4.0) if mean else None)
+        for parity, antialias, mean in product(PARITIES, [False, True], STANDARDS)
+    ],
+)
+def test_every_kind_of_settings_gives_its_images_whatever_the_batch(
+    full: dict[str, Tensor],
+    traces: Floats,
+    monkeypatch: pytest.MonkeyPatch,
+    parity: str,
+    antialias: bool,
+    mean: Channels | None,
+    deviation: Channels | None,
+) -> None:
+    settings = ImageSettings(
+        height=60, width=70, antialias=antialias, parity=parity, mean=mean, deviation=deviation
+    )
+    assert from_dict(ImageSettings, to_dict(settings)) == settings
+    imager = Imager(settings)
+    cells = torch.from_numpy(traces)
+    whole = imager(cells)
+    scale = float(full[parity].abs().max())
+    assert furthest(whole[:2], resized(full[parity], settings)) < TOLERANCE * scale
+    monkeypatch.setattr(module, "CHUNK_BYTES", {"cpu": 4 * imager._operator.bytes_a_trace})
+    assert furthest(imager(cells), whole) < ROUNDING * scale
+    alone = torch.cat([imager(cell[None]) for cell in cells])
+    assert furthest(alone, whole) < ROUNDING * scale
+
+
+def test_the_third_channel_repeats_the_rheobase_sweep(traces: Floats) -> None:
+    images = Imager(ImageSettings(height=32, width=32))(torch.from_numpy(traces))
+    assert torch.equal(images[:, 2], images[:, 0])
+    assert not torch.equal(images[:, 1], images[:, 0])
+    swapped = Imager(ImageSettings(height=32, width=32))(torch.from_numpy(traces[:, ::-1].copy()))
+    assert furthest(swapped[:, 1], images[:, 0]) < ROUNDING * float(images.abs().max())
+
+
+def test_each_channel_is_standardised_by_its_own_numbers(traces: Floats) -> None:
+    plain = Imager(ImageSettings(height=20, width=20))(torch.from_numpy(traces))
+    settings = ImageSettings(height=20, width=20, mean=(1, 2, 3), deviation=(4, 5, 6))
+    ours = Imager(settings)(torch.from_numpy(traces))
+    for channel, (mean, deviation) in enumerate([(1, 4), (2, 5), (3, 6)]):
+        torch.testing.assert_close(ours[:, channel], (plain[:, channel] - mean) / deviation)
+
+
+def test_a_constant_is_dark_and_a_resting_potential_does_not_show(traces: Floats) -> None:
+    imager = Imager(ImageSettings())
+    # Kernels that end at 5.5 scales sum to 1e-6 of their weight, and the baseline is float32.
+    assert float(imager(torch.full((1, 2, SAMPLES), -70.0)).abs().max()) < 1e-4
+    here = imager(torch.from_numpy(traces))
+    there = imager(torch.from_numpy(traces) - 14)
+    # float32 keeps fewer digits of larger voltages.
+    assert furthest(here, there) < 1e-5 * float(here.abs().max())
+
+
+def test_it_writes_where_it_is_told_and_leaves_its_input_alone(traces: Floats) -> None:
+    imager = Imager(ImageSettings(height=16, width=16))
+    cells = torch.from_numpy(traces.copy())
+    out = torch.empty(5, 3, 16, 16)
+    assert imager(cells, out=out) is out
+    assert torch.equal(cells, torch.from_numpy(traces))
+    assert torch.equal(out, imager(cells))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_images_are_float32_and_need_no_gradient(traces: Floats, dtype: torch.dtype) -> None:
+    cells = torch.from_numpy(traces).to(dtype).requires_grad_()
+    images = Imager(ImageSettings(height=16, width=16))(cells)
+    assert images.dtype == torch.float32
+    assert not images.requires_grad
+    # A saliency map asks for the gradient with respect to an image.
+    assert not images.is_inference()
+
+
+def test_mixed_precision_around_it_does_not_blur_it(traces: Floats) -> None:
+    imager = Imager(ImageSettings())
+    cells = torch.from_numpy(traces)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = imager(cells)
+    assert torch.equal(inside, imager(cells))
+
+
+def test_an_empty_batch_gives_an_empty_batch() -> None:
+    imager = Imager(ImageSettings(height=5, width=6))
+    assert imager(torch.empty(0, 2, SAMPLES)).shape == (0, 3, 5, 6)
+
+
+class _Largest(TorchDispatchMode):
+    """Notes the largest storage that an operation returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, Tensor):
+            self.seen = max(self.seen, result.untyped_storage().nbytes())
+        return result
+
+
+@contextmanager
+def largest_storage() -> Iterator[_Largest]:
+    with _Largest() as noted:
+        yield noted
+
+
+@pytest.mark.parametrize("parity", PARITIES)
+def test_memory_stays_bounded_whatever_the_batch(traces: Floats, parity: str) -> None:
+    imager = Imager(ImageSettings(height=8, width=224, parity=parity))
+    cells = torch.from_numpy(np.concatenate([traces[:, :, :]] * 10))
+    # What comes in and what goes out grow with the batch: 2 MB and 1 MB here. Windows of all of it
+    # at once would be 50 MB.
+    out = torch.empty(len(cells), 3, 8, 224)
+    with largest_storage() as noted:
+        imager(cells, out=out)
+    assert 2**20 < noted.seen <= module.CHUNK_BYTES["cpu"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"height": 0}, "height must be at least 1 pixel, not 0"),
+        ({"width": -3}, "width must be at least 1 pixel, not -3"),
+        ({"parity": "pwt"}, "unknown parity 'pwt': did you mean 'pywt'"),
+        ({"mean": (0.0, 0.0, 0.0)}, "mean and deviation go together"),
+        ({"deviation": (1.0, 1.0, 1.0)}, "mean and deviation go together"),
+        ({"mean": (0.0, 0.0), "deviation": (1.0, 1.0)}, "mean must be 3 finite numbers"),
+        (
+            {"mean": (0.0, float("nan"), 0.0), "deviation": (1.0, 1.0, 1.0)},
+            "mean must be 3 finite numbers",
+        ),
+        ({"mean": (0.0, 0.0, 0.0), "deviation": (1.0, 0.0, 1.0)}, "deviation must be above 0"),
+    ],
+)
+def test_settings_are_checked_where_they_are_made(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(StsError, match=message):
+        ImageSettings(**wrong)
+
+
+def test_wrong_arguments_are_refused() -> None:
+    imager = Imager(ImageSettings(height=8, width=8))
+    with pytest.raises(ValueError, match=r"shape \(n, 2, 4800\), not \(2, 4800\)"):
+        imager(torch.zeros(2, SAMPLES))
+    with pytest.raises(ValueError, match="out must be of shape"):
+        imager(torch.zeros(2, 2, SAMPLES), out=torch.empty(1, 3, 8, 8))
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("antialias", [False, True])
+@pytest.mark.parametrize("parity", PARITIES)
+def test_cuda_gives_what_the_cpu_gives(
+    cuda: torch.device, traces: Floats, parity: str, antialias: bool
+) -> None:
+    settings = ImageSettings(antialias=antialias, parity=parity)
+    cells = torch.from_numpy(traces)
+    here, there = Imager(settings)(cells), Imager(settings, cuda)(cells).cpu()
+    # float32 sums in another order, of numbers up to 1e3 times their result.
+    assert furthest(there, here) < 1e-5 * float(here.abs().max())

@@ -1,0 +1,175 @@
+"""Sources of images: traces and published files behind one interface."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sts.base.errors import StsError
+from sts.base.types import Floats
+from sts.scalograms.image import Imager, ImageSettings
+from sts.scalograms.published import PublishedSource, find_published
+from sts.scalograms.sources import ImageSource, TraceSource, measure_statistics
+from sts.scalograms.transform import scalograms_of
+
+SETTINGS = ImageSettings(height=40, width=50, parity="pywt")
+PLACES = [
+    ("PatchClamp", "PatchClampGouwensCWT"),
+    ("PatchClamp", "PatchClampGouwens_CWT"),
+    ("PatchSeq", "PatchSeqGouwensCWT"),
+    ("PatchSeq", "PatchSeqGouwens_CWT"),
+]
+
+
+def publish(folder: Path, specimen_id: str, array: Floats) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"cell_{specimen_id}.npy"
+    np.save(path, array, allow_pickle=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory, traces: Floats) -> Path:
+    """A data folder with the scalograms of three cells, in the published layout."""
+    data = tmp_path_factory.mktemp("data")
+    for at, specimen_id in enumerate(["101", "102", "103"]):
+        scalograms = scalograms_of(traces[at], parity="pywt").transpose(1, 2, 0)
+        kind = np.float64 if at == 0 else np.float32
+        publish(data / "PatchClampGouwens_CWT", specimen_id, scalograms.astype(kind))
+    return data
+
+
+def both(published: Path, traces: Floats, settings: ImageSettings) -> list[ImageSource]:
+    paths = find_published(published, [("PatchClamp", str(at)) for at in (101, 102, 103)])
+    return [TraceSource(traces[:3], settings), PublishedSource(paths, settings)]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SETTINGS,
+        ImageSettings(height=224, width=244, parity="pywt"),
+        ImageSettings(height=40, width=50, parity="pywt", antialias=True),
+        ImageSettings(
+            height=40, width=50, parity="pywt", mean=(1.0, 2.0, 3.0), deviation=(4.0, 5.0, 6.0)
+        ),
+    ],
+)
+def test_published_scalograms_give_the_images_of_their_traces(
+    published: Path, traces: Floats, settings: ImageSettings
+) -> None:
+    computed, read = both(published, traces, settings)
+    assert len(computed) == len(read) == 3
+    assert computed.settings == read.settings == settings
+    ours, theirs = computed.images([0, 1, 2]), read.images([0, 1, 2])
+    # The tolerance of the image path; the largest coefficient of these traces is above 100.
+    assert float((ours - theirs).abs().max()) < 1e-4 * 100
+    assert ours.dtype == theirs.dtype == torch.float32
+
+
+def test_rows_come_in_the_order_asked_for(published: Path, traces: Floats) -> None:
+    for source in both(published, traces, SETTINGS):
+        apart = [source.images([row])[0] for row in (2, 0, 2)]
+        for rows in ([2, 0, 2], np.array([2, 0, 2])):
+            # Products of one cell and of three may add in another order.
+            torch.testing.assert_close(source.images(rows), torch.stack(apart), atol=1e-3, rtol=0)
+        assert source.images([]).shape == (0, 3, 40, 50)
+
+
+def test_a_source_computes_what_the_imager_computes(traces: Floats) -> None:
+    source = TraceSource(traces, SETTINGS)
+    assert torch.equal(source.images(range(5)), Imager(SETTINGS)(torch.from_numpy(traces)))
+
+
+def test_statistics_make_the_rows_they_were_measured_on_standard(
+    traces: Floats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sts.scalograms.sources.BATCH", 2)
+    rows = [0, 2, 4]
+    measured = measure_statistics(TraceSource(traces, SETTINGS), rows)
+    images = TraceSource(traces, SETTINGS).images(rows).double()
+    np.testing.assert_allclose(measured.mean, images.mean(dim=(0, 2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(measured.deviation, images.std(dim=(0, 2, 3), correction=0))
+    settings = ImageSettings(
+        height=40, width=50, parity="pywt", mean=measured.mean, deviation=measured.deviation
+    )
+    standard = TraceSource(traces, settings).images(rows).double()
+    # float32 pixels, 6,000 a channel.
+    assert float(standard.mean(dim=(0, 2, 3)).abs().max()) < 1e-5
+    assert float((standard.std(dim=(0, 2, 3), correction=0) - 1).abs().max()) < 1e-5
+
+
+def test_statistics_know_nothing_of_other_rows(traces: Floats) -> None:
+    other = traces.copy()
+    other[3:] *= 5
+    rows = [0, 1, 2]
+    assert measure_statistics(TraceSource(traces, SETTINGS), rows) == measure_statistics(
+        TraceSource(other, SETTINGS), rows
+    )
+
+
+def test_statistics_are_refused_where_they_mean_nothing(traces: Floats) -> None:
+    with pytest.raises(StsError, match="no rows to measure"):
+        measure_statistics(TraceSource(traces, SETTINGS), [])
+    settings = ImageSettings(height=4, width=4, mean=(0, 0, 0), deviation=(1, 1, 1))
+    with pytest.raises(ValueError, match="not standardised yet"):
+        measure_statistics(TraceSource(traces, settings), [0])
+
+
+@pytest.mark.parametrize(("dataset", "folder"), PLACES)
+def test_both_spellings_of_a_folder_are_found(tmp_path: Path, dataset: str, folder: str) -> None:
+    (tmp_path / folder).mkdir()
+    path = tmp_path / folder / "cell_7.npy"
+    path.touch()
+    assert find_published(tmp_path, [(dataset, "7")]) == [path]
+
+
+def test_a_missing_cell_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(StsError, match=r"cell 42: looked for .*CWT.cell_42.npy and .*_CWT.cell_42"):
+        find_published(tmp_path, [("PatchSeq", "42")])
+    with pytest.raises(StsError, match=r"no published scalogram at .*cell_42.npy"):
+        PublishedSource([tmp_path / "cell_42.npy"], SETTINGS)
+    with pytest.raises(StsError, match="is no specimen id"):
+        find_published(tmp_path, [("PatchSeq", "../42")])
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((180, 4800)), r"must hold \(180, 4800, 2\) of floating-point numbers, not"),
+        (np.zeros((2, 180, 4800), np.float32), r"not \(2, 180, 4800\) of float32"),
+        (np.zeros((180, 4800, 2), np.int16), r"not \(180, 4800, 2\) of int16"),
+        (np.zeros((180, 4800, 2), np.complex64), r"not \(180, 4800, 2\) of complex64"),
+    ],
+)
+def test_a_wrong_array_is_refused_by_name(tmp_path: Path, array: Floats, message: str) -> None:
+    path = publish(tmp_path, "9", array)
+    with pytest.raises(StsError, match=rf"cell_9\.npy .*{message}"):
+        PublishedSource([path], SETTINGS)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY\x01\x00", b"no array at all" * 20, b"PK\3\4"])
+def test_a_file_that_is_no_array_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "cell_9.npy"
+    path.write_bytes(content)
+    with pytest.raises(StsError, match=r"cell_9\.npy is no \.npy array"):
+        PublishedSource([path], SETTINGS)
+
+
+def test_a_torn_file_and_a_pickle_are_refused_by_name(tmp_path: Path) -> None:
+    torn = publish(tmp_path, "1", np.zeros((180, 4800, 2), np.float32))
+    torn.write_bytes(torn.read_bytes()[:100_000])
+    pickled = tmp_path / "cell_2.npy"
+    np.save(pickled, np.array([{}, None]), allow_pickle=True)
+    for path in (torn, pickled):
+        with pytest.raises(StsError, match=rf"{path.name} is no \.npy array"):
+            PublishedSource([path], SETTINGS)
+
+
+def test_a_file_with_nan_is_refused_when_it_is_read(tmp_path: Path) -> None:
+    array = np.zeros((180, 4800, 2), np.float32)
+    array[:, 2000:2100] = np.nan
+    source = PublishedSource([publish(tmp_path, "5", array)], SETTINGS)
+    with pytest.raises(StsError, match=r"cell_5\.npy holds values that are not finite"):
+        source.images([0])
