@@ -40,6 +40,7 @@ def even_roster(cells: int) -> list[Entry]:
     return [
         Entry(
             index=index,
+            member=index // len(names),
             label=names[index % len(names)][1],
             dataset=names[index % len(names)][0],
             specimen_id=f"even{index}",

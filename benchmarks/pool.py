@@ -103,7 +103,7 @@ class Task(NamedTuple):
 def measured(task: Task) -> list[dict[str, float]]:
     """Return the features of every neuron, none where it is unfit."""
     dataset, label = task.name
-    entry = Entry(index=0, label=label, dataset=dataset, specimen_id="", donor_id="")
+    entry = Entry(index=0, member=0, label=label, dataset=dataset, specimen_id="", donor_id="")
     # No feature knows how long the sweep was quiet before; less of it is faster.
     bench = replace(BENCHES[dataset], onset_s=SHORT_ONSET_S)
     rows = []

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import signal
 import subprocess
 import sys
@@ -227,7 +226,7 @@ def test_runs_that_start_at_once_do_not_collide(workspace: Workspace) -> None:
     def claim() -> None:
         start.wait()
         path, lock = runs._claim_new(base, "0123abcd")
-        os.close(lock)
+        lock.close()
         claimed.append(path)
 
     threads = [threading.Thread(target=claim) for _ in range(8)]

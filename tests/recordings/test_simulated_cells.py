@@ -1,4 +1,5 @@
 from collections import Counter, defaultdict
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -142,6 +143,13 @@ def test_amplitudes_read_like_those_of_the_archives() -> None:
     assert all(abs(each - round(each)) < 1e-4 for each in currents)
 
 
+def test_members_of_a_population_are_counted() -> None:
+    counted = defaultdict(list)
+    for entry in roster(200, seed=0):
+        counted[entry.dataset, entry.label].append(entry.member)
+    assert all(members == list(range(len(members))) for members in counted.values())
+
+
 def test_a_longer_roster_begins_with_the_shorter_one() -> None:
     assert roster(100, seed=2)[:30] == roster(30, seed=2)
 
@@ -208,22 +216,51 @@ def test_a_table_that_was_written_reads_back_the_same() -> None:
 
 def test_every_population_lies_among_the_real_cells() -> None:
     real = pd.read_csv(REPOSITORY / "benchmarks" / "real_classes.csv")
-    for place, ((dataset, label), figures) in enumerate(real.groupby(["dataset", "label"])):
-        cells = [
-            simulate_cell(
-                Entry(index=index, label=label, dataset=dataset, specimen_id="", donor_id=""),
-                seed=place,
-                protocol="long",
-            )
-            for index in range(11)
-        ]
-        values = pd.DataFrame([measure(cell.recording).values for cell in cells])
+    for (dataset, label), figures in real.groupby(["dataset", "label"]):
+        values = pd.DataFrame([measure(each.recording).values for each in members(dataset, label)])
         threshold = values["threshold_v_long_square"]
         values["peak_v - threshold_v"] = values["peak_v_long_square"] - threshold
         values["threshold_v - fast_trough_v"] = threshold - values["fast_trough_v_long_square"]
         for feature, low, high in figures[["feature", "p05", "p95"]].itertuples(index=False):
             # The median of eleven cells leaves the middle 90 % of its population once in 10^5.
             assert low <= np.nanmedian(values[feature]) <= high, (dataset, label, feature)
+
+
+def members(dataset: str, label: str) -> list[SimulatedCell]:
+    entries = [
+        Entry(
+            index=member, member=member, label=label, dataset=dataset, specimen_id="", donor_id=""
+        )
+        for member in range(11)
+    ]
+    return [simulate_cell(entry, seed=0, protocol="long") for entry in entries]
+
+
+def test_eight_members_hold_one_of_every_eighth_of_every_parameter() -> None:
+    populations = load_populations()
+    apart = replace(
+        populations,
+        by_name={
+            name: replace(each, covariance=np.diag(np.diag(each.covariance)))
+            for name, each in populations.by_name.items()
+        },
+    )
+    population = apart.by_name["PatchSeq", "Sst"]
+    drawn = [apart.draw("PatchSeq", "Sst", seed=4, member=member) for member in range(8, 16)]
+    for place, parameter in enumerate(apart.parameters):
+        values = np.array([each[parameter.name] for each in drawn])
+        middle = population.mean[place]
+        above = values > (np.exp(middle) if parameter.logarithmic else middle)
+        assert above.sum() == 4
+
+
+def test_a_member_drawn_again_is_another() -> None:
+    populations = load_populations()
+    drawn = [
+        populations.draw("PatchSeq", "Sst", seed=4, member=0, redraw=redraw)["sodium"]
+        for redraw in range(3)
+    ]
+    assert len(set(drawn)) == 3
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,8 @@
 """Run folders: one a run, unfinished and resumable under one name, whole under the final one."""
 
 import contextlib
-import errno
-import fcntl
 import importlib.metadata
 import logging
-import os
 import platform
 import re
 import socket
@@ -15,10 +12,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from sts.base.errors import StsError
 from sts.base.files import make_folder, sweep_temporaries, write_json, write_text
+from sts.base.locks import try_lock
 from sts.base.logs import LOGGER, log_file, redact
 from sts.base.settings import digest, to_dict
 from sts.base.workspace import Workspace
@@ -66,7 +64,7 @@ def start_run(
             yield run
         _finish(run)
     finally:
-        os.close(lock)
+        lock.close()
 
 
 def unfinished_run(workspace: Workspace, *, study: str, what: str, settings: object) -> Path | None:
@@ -75,7 +73,7 @@ def unfinished_run(workspace: Workspace, *, study: str, what: str, settings: obj
     if claimed is None:
         return None
     path, lock = claimed
-    os.close(lock)
+    lock.close()
     return path
 
 
@@ -86,7 +84,7 @@ def _base(workspace: Workspace, study: str, what: str) -> Path:
     )
 
 
-def _claim_unfinished(base: Path, key: str) -> tuple[Path, int] | None:
+def _claim_unfinished(base: Path, key: str) -> tuple[Path, IO[bytes]] | None:
     pattern = re.compile(rf"\d{{8}}-\d{{6}}-{key}(-\d+)?{re.escape(UNFINISHED)}")
     folders = base.iterdir() if base.is_dir() else ()
     for path in sorted(folders, reverse=True):
@@ -95,7 +93,7 @@ def _claim_unfinished(base: Path, key: str) -> tuple[Path, int] | None:
     return None
 
 
-def _claim_new(base: Path, key: str) -> tuple[Path, int]:
+def _claim_new(base: Path, key: str) -> tuple[Path, IO[bytes]]:
     """Make a folder that is nobody else's; making one is what two processes cannot both do."""
     stem = f"{datetime.now():%Y%m%d-%H%M%S}-{key}"
     for attempt in range(1, 1000):
@@ -112,20 +110,16 @@ def _claim_new(base: Path, key: str) -> tuple[Path, int]:
     raise StsError(f"no free name for a run in {base}: wait a second and run it again")
 
 
-def _lock(path: Path) -> int | None:
+def _lock(path: Path) -> IO[bytes] | None:
     """Return a lock that ends with this process, or None while another one holds it."""
     try:
-        lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        lock = (path / LOCK).open("ab")
     except FileNotFoundError:
         return None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        # A file system without locks cannot tell; a run must be possible there all the same.
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            os.close(lock)
-            return None
-    return lock
+    if try_lock(lock):
+        return lock
+    lock.close()
+    return None
 
 
 @contextlib.contextmanager

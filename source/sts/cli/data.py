@@ -49,6 +49,7 @@ def make_parser() -> argparse.ArgumentParser:
         _add_features,
         _add_show,
         _add_compare,
+        _add_import,
         _add_doctor,
     ):
         add(commands)
@@ -191,6 +192,20 @@ def _add_compare(commands: "_Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument("first", type=Path, metavar="RUN", help="the folder of a run")
     parser.add_argument("second", type=Path, metavar="RUN", help="the folder of another run")
     flags.add_seed(parser)
+
+
+def _add_import(commands: "_Commands[argparse.ArgumentParser]") -> None:
+    parser = _add(
+        commands,
+        "import-models",
+        _import_models,
+        "Convert the published models. From their pickles, of which nothing is run, to models that "
+        "TEST, EXPLAIN and PREDICT take.",
+    )
+    parser.add_argument(
+        "folder", type=Path, metavar="FOLDER", help="holds ResNet18_best_models and so on"
+    )
+    parser.add_argument("--force", action="store_true", help="replace models that are there")
 
 
 def _add_doctor(commands: "_Commands[argparse.ArgumentParser]") -> None:
@@ -338,6 +353,14 @@ def _compare(args: argparse.Namespace) -> int:
     compared = compare_runs(_workspace(args), job)
     say_table(compared.table.columns, compared.table.rows)
     say(f"report  {compared.folder / 'report.html'}")
+    return Status.DONE
+
+
+def _import_models(args: argparse.Namespace) -> int:
+    from sts.studies.data.import_models import import_models
+
+    for each in import_models(_workspace(args), args.folder, force=args.force):
+        say(f"{each.name}  {each.pickle} -> {each.folder}")
     return Status.DONE
 
 

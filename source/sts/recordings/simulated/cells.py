@@ -73,8 +73,10 @@ def simulate_cells(
 def simulate_cell(entry: Entry, *, seed: int, protocol: str = "full") -> SimulatedCell:
     """Simulate one cell of a roster, drawn again until it can be taken through the protocol."""
     populations = load_populations()
-    for draw in range(MOST_DRAWS):
-        parameters = populations.draw(entry.dataset, entry.label, seed=(seed, entry.index, draw))
+    for redraw in range(MOST_DRAWS):
+        parameters = populations.draw(
+            entry.dataset, entry.label, seed=seed, member=entry.member, redraw=redraw
+        )
         neuron = neuron_of(parameters, seed=(seed, entry.index), bench=BENCHES[entry.dataset])
         try:
             rheobase_pa, recorded = record_long_squares(neuron)
@@ -88,7 +90,7 @@ def simulate_cell(entry: Entry, *, seed: int, protocol: str = "full") -> Simulat
             recording=recording_of(entry, recorded),
             label=entry.label,
             dataset=entry.dataset,
-            redraws=draw,
+            redraws=redraw,
         )
     raise RuntimeError(f"{MOST_DRAWS} unfit neurons for {entry}: the populations are not usable")
 

@@ -30,6 +30,10 @@ MV_PER_COUNT: Final = V_PER_COUNT * 1e3
 HIGHEST_RHEOBASE_PA: Final = 800
 # The search leaves out the quiet time before the onset, but for what the noise needs to settle.
 LEAD_S: Final = 0.1
+# Between this and SPIKE_MV one definition sees a spike and another none; so with a spike that
+# begins in the last millisecond of a step and peaks after it.
+DOUBTFUL_MV: Final = -30.0
+LATE: Final = 50
 # A spike that a short square evokes peaks within so long after it.
 WAIT_S: Final = 0.01
 # Noise shifts rheobase by a step between search and recording in a few cells of a hundred.
@@ -156,8 +160,10 @@ def _lowest_recorded(recorded: Sequence[Recorded]) -> int:
     for stimulus, counts in recorded:
         if counts[: stimulus.onset].max() > level:
             raise Unfit("it fires without a current")
-        if counts[stimulus.onset : stimulus.end].max() > level:
+        if counts[stimulus.onset : stimulus.end - LATE].max() > level:
             amplitudes.append(round(stimulus.amplitude_pa))
+        elif counts[stimulus.onset : stimulus.end].max() > DOUBTFUL_MV / MV_PER_COUNT:
+            raise Unfit("whether it fires is in doubt")
     if not amplitudes or min(amplitudes) < 0:
         raise Unfit("it fires at rest or not at all")
     return min(amplitudes)

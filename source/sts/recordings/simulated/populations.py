@@ -10,11 +10,14 @@ from importlib import resources
 from typing import Any, Final
 
 import numpy as np
+from scipy.special import ndtri
 
 from sts.base.types import Floats
 from sts.recordings.simulated.membrane import Parameters
 
 TABLE: Final = "populations.json"
+# Members that share a Latin hypercube.
+MEMBERS: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +59,32 @@ class Populations:
         names = [each.name for each in self.parameters]
         return [dict(zip(names, row, strict=True)) for row in values.tolist()]
 
-    def draw(self, dataset: str, label: str, *, seed: tuple[int, ...]) -> Parameters:
-        """Return the parameters of one neuron, the same for the same seed."""
+    def draw(
+        self, dataset: str, label: str, *, seed: int, member: int, redraw: int = 0
+    ) -> Parameters:
+        """Return the parameters of one member of a population, the same for the same numbers.
+
+        Eight members at a time are a Latin hypercube (McKay et al., 1979): every eighth of every
+        parameter's distribution has one of them, so that even a handful shows the population. One
+        that is drawn again is drawn by itself.
+        """
+        number = list(self.by_name).index((dataset, label))
+        if redraw:
+            rng = np.random.default_rng((seed, number, member, redraw))
+            standard = rng.standard_normal(len(self.parameters))
+        else:
+            standard = self._hypercube((seed, number, member // MEMBERS))[member % MEMBERS]
         population = self.by_name[dataset, label]
-        standard = np.random.default_rng(seed).standard_normal(len(self.parameters))
         root = np.linalg.cholesky(population.covariance)
         return self.natural(self.within((population.mean + root @ standard)[None]))[0]
+
+    def _hypercube(self, seed: tuple[int, ...]) -> Floats:
+        """Return standard normal numbers (MEMBERS, parameters), one from each eighth."""
+        rng = np.random.default_rng(seed)
+        eighths = np.tile(np.arange(MEMBERS)[:, None], len(self.parameters))
+        places = rng.permuted(eighths, axis=0) + rng.random(eighths.shape)
+        standard: Floats = ndtri(places / MEMBERS)
+        return standard
 
 
 @cache

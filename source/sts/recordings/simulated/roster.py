@@ -32,6 +32,8 @@ class Entry:
     """One cell to be simulated."""
 
     index: int
+    member: int
+    """Which of its population it is, from 0."""
     label: str
     dataset: str
     specimen_id: str
@@ -58,6 +60,7 @@ def _entries(*, seed: int, shares: str) -> Iterator[Entry]:
         donors[dataset] += 1
         yield Entry(
             index=index,
+            member=members[dataset, label] - 1,
             label=label,
             dataset=dataset,
             specimen_id=f"sim{seed}cell{index:05d}",

@@ -1,7 +1,8 @@
 """Simulated cells as a folder of recordings, with the labels beside them."""
 
+import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,19 +11,22 @@ from typing import Any, Final
 import numpy as np
 
 from sts import __version__
-from sts.base.errors import StsError
+from sts.base.errors import CellExcluded, StsError
 from sts.base.files import read_json, write_csv, write_json
 from sts.base.parallel import map_unordered, worker_count
 from sts.base.progress import progress
-from sts.base.types import CLASSES
+from sts.base.types import CLASSES, Floats
 from sts.cells.store import SweepStore
+from sts.recordings.recording import Recording
 from sts.recordings.simulated.cells import SimulatedCell, simulate_cell
 from sts.recordings.simulated.nwb import path_of, write_nwb
 from sts.recordings.simulated.populations import populations_digest
 from sts.recordings.simulated.roster import DATASETS, Entry, roster
 from sts.signals.select import SelectSettings
 from sts.studies.data.build import LABELS_NAME
-from sts.studies.data.cellwork import store_entry
+from sts.studies.data.cellwork import Verdict, store_entry
+
+logger = logging.getLogger("sts")
 
 RECORD_NAME: Final = "simulation.json"
 
@@ -102,10 +106,7 @@ def plan_simulation(job: SimulateJob) -> list[Entry]:
 
 def simulated_store(cells: Iterable[SimulatedCell]) -> SweepStore:
     """Return the sweep store of simulated cells, without a file in between."""
-    entries = [
-        (cell.label, cell.dataset, cell.recording, *store_entry(cell.recording, SelectSettings()))
-        for cell in cells
-    ]
+    entries = list(_stored(cells))
     labels, datasets, recordings, traces, verdicts = zip(*entries, strict=True)
     return SweepStore(
         traces=np.stack(traces),
@@ -117,6 +118,18 @@ def simulated_store(cells: Iterable[SimulatedCell]) -> SweepStore:
         step_pa=np.array([verdict.values["step_pa"] for verdict in verdicts]),
         onset_s=np.array([verdict.values["onset_s"] for verdict in verdicts]),
     )
+
+
+def _stored(
+    cells: Iterable[SimulatedCell],
+) -> Iterator[tuple[str, str, Recording, Floats, Verdict]]:
+    for cell in cells:
+        try:
+            traces, verdict = store_entry(cell.recording, SelectSettings())
+        except CellExcluded as error:
+            logger.warning("%s is left out: %s", cell.recording.specimen_id, error)
+            continue
+        yield cell.label, cell.dataset, cell.recording, traces, verdict
 
 
 def _write(entry: Entry, *, seed: int, folder: Path) -> int:

@@ -1,0 +1,284 @@
+"""Measure how fast the four networks train, and what their images cost, in one run.
+
+    python benchmarks/training.py [--networks 1 2 3 4] [--batches 32] [--device auto] [--out FILE]
+
+For each network: images a second through a whole epoch, with scalograms computed for the batch at
+hand, and the share of that epoch they take. Then the data path (everything but forward and
+backward) against the way of the published code: float64 scalograms in one .npy file a cell, loaded
+every epoch and resized on the CPU. The files are read just after they were written, so from memory
+and not from a disk, which flatters that way. Times are medians over repeats that take turns.
+"""
+
+import argparse
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sts.base.files import write_json
+from sts.base.types import Ints
+from sts.cells.store import SweepStore
+from sts.networks.backbones import BACKBONES, Architecture, make_network, placed
+from sts.networks.images import ImageBank
+from sts.networks.learner import Learner
+from sts.networks.parallel import ALONE
+from sts.networks.progress import Progress
+from sts.networks.schedule import epoch_batches
+from sts.networks.settings import TrainSettings
+from sts.scalograms.device import choose_device
+from sts.scalograms.image import ImageSettings
+from sts.scalograms.transform import scalograms_of
+from sts.signals.resample import RATE_HZ, SAMPLES
+
+RESULTS: Final = Path(__file__).resolve().parent / "results" / "training.json"
+# Batches an epoch: enough on a GPU that waiting for its end does not count.
+STEPS: Final = {"cpu": 2, "cuda": 32}
+NONE: Final = np.zeros(0, dtype=np.int64)
+# Cells whose scalograms are written for the way by hand; 14 MB each.
+BY_HAND: Final = 32
+# The published search: trials, folds, and the cells that a fold trains on and validates with.
+TRIALS, FOLDS, TRAINED, VALIDATED = 50, 3, 2385, 597
+# Epochs a fold, of at most 100, until early stopping; validation takes a third of training.
+EPOCHS: Final = 40
+FORWARD_SHARE: Final = 1 / 3
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast a network trains."""
+
+    network: str
+    side: int
+    batch: int
+    images_per_s: float
+    scalogram_share: float
+    kept_share: float
+    """The share where images are kept."""
+    search_h: float
+    """The published search on this device."""
+
+
+@dataclass(frozen=True)
+class DataPath:
+    """What the images of a batch cost in each way, before any network sees them."""
+
+    side: int
+    by_hand_ms: float
+    """A cell."""
+    computed_ms: float
+    kept_ms: float
+    times_computed: float
+    times_kept: float
+
+
+def main() -> None:
+    """Measure, print the tables, write the results."""
+    asked = arguments()
+    if asked.threads:
+        torch.set_num_threads(asked.threads)
+    device = choose_device(asked.device)
+    paths = [data_path(side, device, asked.repeats) for side in (224, 299)]
+    print(f"data path, ms a cell, on {device}")
+    for path in paths:
+        print(
+            f"  {path.side} pixels: by hand {path.by_hand_ms:.2f}, computed {path.computed_ms:.3f} "
+            f"({path.times_computed:.0f} times), kept {path.kept_ms:.3f} "
+            f"({path.times_kept:.0f} times)"
+        )
+    speeds = []
+    print(f"training on {device}, {torch.get_num_threads()} threads")
+    for number in asked.networks:
+        for batch in asked.batches:
+            speeds.append(speed(number, batch, device, asked))
+            print(f"  {in_words(speeds[-1], paths)}", flush=True)
+    results = {
+        "machine": machine(device),
+        "versions": {name: metadata.version(name) for name in ("numpy", "torch", "torchvision")},
+        "threads": torch.get_num_threads(),
+        "repeats": asked.repeats,
+        "data_path": [asdict(path) for path in paths],
+        "training": [asdict(one) | {"times_by_hand": epoch_ratio(one, paths)} for one in speeds],
+    }
+    write_json(asked.out, results)
+    print(f"\nwritten to {asked.out}")
+
+
+def arguments() -> argparse.Namespace:
+    """Return what the command line asks for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--networks", type=int, nargs="+", default=sorted(BACKBONES))
+    parser.add_argument("--batches", type=int, nargs="+", default=[64], help="images (default 64)")
+    parser.add_argument("--side", type=int, help="pixels (default: the network's own)")
+    parser.add_argument("--repeats", type=int, default=3, help="of each (default 3)")
+    parser.add_argument("--threads", type=int, default=0, help="on a CPU (default: torch's)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda (default auto)")
+    parser.add_argument("--compile", action="store_true", help="use torch.compile")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="JSON file of the results")
+    return parser.parse_args()
+
+
+def spiking(cells: int) -> SweepStore:
+    """Return cells that fire during a step."""
+    rng = np.random.default_rng(0)
+    traces = (-70 + rng.normal(scale=0.2, size=(cells, 2, SAMPLES))).astype(np.float32)
+    traces[..., 400:4400] += 20
+    spikes = rng.random(traces[..., 400:4400].shape) < 20 / RATE_HZ
+    traces[..., 400:4400] += np.where(spikes, np.float32(60), np.float32(0))
+    names = np.array([f"{cell}" for cell in range(cells)], dtype=np.str_)
+    return SweepStore(
+        traces=traces,
+        specimen_id=names,
+        donor_id=names,
+        label=names,
+        dataset=names,
+        rheobase_pa=np.ones(cells),
+        step_pa=np.ones(cells),
+        onset_s=np.ones(cells),
+    )
+
+
+def speed(number: int, batch: int, device: torch.device, asked: argparse.Namespace) -> Speed:
+    """Return how fast a network trains."""
+    architecture = Architecture(number=number, weights="none")
+    settings = TrainSettings(batch=batch, compile=asked.compile)
+    cells = batch * STEPS.get(device.type, STEPS["cpu"])
+    images = architecture.images(asked.side)
+    store, rows = spiking(cells), np.arange(cells)
+    banks = [
+        ImageBank(store, images, device, budget_bytes=budget).standardised(rows)
+        for budget in (0, 2**40)
+    ]
+    side = architecture.backbone.auxiliary_from or 0
+    network = placed(make_network(architecture, auxiliary=images.height >= side > 0), device)
+    labels = rows % architecture.classes
+    learner = Learner(network, banks[0], labels, np.ones(4), settings, ALONE)
+    batches = epoch_batches(rows, settings, 0)
+    epoch_s, made_s, kept_s = taking_turns(
+        [
+            lambda: learner.run_epoch(Progress(), rows, NONE),
+            *(lambda bank=bank: look_at(bank, batches) for bank in banks),
+        ],
+        asked.repeats,
+        device,
+    )
+    one_s = epoch_s / cells
+    trained = TRIALS * FOLDS * EPOCHS * (TRAINED + FORWARD_SHARE * VALIDATED)
+    return Speed(
+        network=architecture.backbone.name,
+        side=images.height,
+        batch=batch,
+        images_per_s=1 / one_s,
+        scalogram_share=made_s / epoch_s,
+        kept_share=kept_s / (epoch_s - made_s + kept_s),
+        search_h=trained * one_s / 3600,
+    )
+
+
+def look_at(bank: ImageBank, batches: list[Ints]) -> None:
+    """Make the images of an epoch and do nothing with them."""
+    for images in bank.batches(batches):
+        del images
+
+
+def data_path(side: int, device: torch.device, repeats: int) -> DataPath:
+    """Return what images cost in each way."""
+    store, rows = spiking(BY_HAND), np.arange(BY_HAND)
+    settings = ImageSettings(height=side, width=side)
+    banks = [
+        ImageBank(store, settings, device, budget_bytes=budget).standardised(rows)
+        for budget in (0, 2**40)
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"cell_{name}.npy" for name in store.specimen_id]
+        for path, traces in zip(paths, store.traces, strict=True):
+            scalograms = scalograms_of(traces)
+            np.save(path, scalograms.transpose(1, 2, 0).astype(np.float64))
+        by_hand_s, made_s, kept_s = taking_turns(
+            [
+                lambda: by_hand(paths, side, device),
+                *(lambda bank=bank: look_at(bank, [rows]) for bank in banks),
+            ],
+            repeats,
+            device,
+        )
+    return DataPath(
+        side=side,
+        by_hand_ms=1e3 * by_hand_s / BY_HAND,
+        computed_ms=1e3 * made_s / BY_HAND,
+        kept_ms=1e3 * kept_s / BY_HAND,
+        times_computed=by_hand_s / made_s,
+        times_kept=by_hand_s / kept_s,
+    )
+
+
+def by_hand(paths: list[Path], side: int, device: torch.device) -> Tensor:
+    """Return a batch as the published code makes it."""
+    whole = np.array([np.load(path) for path in paths])
+    data = torch.from_numpy(whole.astype(np.float32)).permute(0, 3, 1, 2)
+    resized = functional.interpolate(data, size=(side, side), mode="bilinear", align_corners=False)
+    return torch.cat((resized, resized[:, :1]), dim=1).to(device)
+
+
+def taking_turns(
+    ways: list[Callable[[], object]], repeats: int, device: torch.device
+) -> list[float]:
+    """Return the median seconds of each way; a first turn is not counted."""
+    taken: list[list[float]] = [[] for _ in ways]
+    for turn in range(repeats + 1):
+        for way, seconds in zip(ways, taken, strict=True):
+            start = time.perf_counter()
+            way()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            if turn:
+                seconds.append(time.perf_counter() - start)
+    return [float(np.median(seconds)) for seconds in taken]
+
+
+def epoch_ratio(one: Speed, paths: list[DataPath]) -> float:
+    """Return how much longer an epoch takes whose images are made by hand."""
+    nearest = min(paths, key=lambda path: abs(path.side - one.side))
+    by_hand_s = 1e-3 * nearest.by_hand_ms * (one.side / nearest.side) ** 2
+    network_s = (1 - one.scalogram_share) / one.images_per_s
+    return (by_hand_s + network_s) * one.images_per_s
+
+
+def in_words(one: Speed, paths: list[DataPath]) -> str:
+    """Return a line of the table."""
+    return (
+        f"{one.network:12} {one.side} pixels, batch {one.batch}: {one.images_per_s:.0f} images/s, "
+        f"scalograms {one.scalogram_share:.1%} of a step ({one.kept_share:.2%} where kept), "
+        f"epoch {epoch_ratio(one, paths):.1f} times faster than by hand, "
+        f"published search {one.search_h:.1f} h"
+    )
+
+
+def machine(device: torch.device) -> Mapping[str, object]:
+    """Return what the times were taken on, and how many others ran there."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": models[0] if models else platform.processor(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,288 @@
+"""The arguments of sts_pipeline.py and what it prints."""
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sts import __version__
+from sts.cli import flags
+from sts.cli.output import complain, say, say_table
+from sts.cli.run import Status, run
+
+if TYPE_CHECKING:
+    from sts.base.workspace import Workspace
+    from sts.evaluation.scores import Scores
+    from sts.networks.backbones import Architecture
+
+MODELS = {1: "ResNet18", 2: "InceptionV3", 3: "DenseNet121", 4: "MobileNetV2"}
+FREEZE = ("FULL", "NONE")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run sts_pipeline.py with these arguments and return its exit status."""
+    args = make_parser().parse_args(argv)
+    return run(partial(_start, args))
+
+
+def _start(args: argparse.Namespace) -> int:
+    from sts.base.logs import set_up
+
+    set_up(args.verbose - args.quiet)
+    return MODES[args.mode](args)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of sts_pipeline.py."""
+    parser = argparse.ArgumentParser(
+        prog="sts_pipeline.py",
+        description="Train, test, explain and use convolutional networks on scalograms.",
+        epilog="`sts_pipeline.py 1 TRAIN NONE --demo` runs it all on simulated cells.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument(
+        "model",
+        type=int,
+        choices=MODELS,
+        metavar="MODEL_NO",
+        help=", ".join(f"{number} {name}" for number, name in MODELS.items()),
+    )
+    parser.add_argument(
+        "mode", choices=MODES, metavar="MODE", help="TRAIN, TEST, EXPLAIN or PREDICT"
+    )
+    parser.add_argument(
+        "freeze",
+        nargs="?",
+        choices=FREEZE,
+        default="NONE",
+        metavar="FREEZE",
+        help="FULL: train the head only; NONE: all layers (default)",
+    )
+    flags.add_place(parser)
+    flags.add_device(parser)
+    flags.add_seed(parser)
+    _add_training(parser)
+    _add_looking(parser)
+    return parser
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("TRAIN")
+    group.add_argument(
+        "--weights",
+        metavar="W",
+        help="imagenet (default), none for random ones, or a file of this network's weights",
+    )
+    group.add_argument(
+        "--trials", type=flags.positive, metavar="N", help="settings to try (default: 50)"
+    )
+    group.add_argument("--folds", type=flags.positive, metavar="N", help="(default: 3)")
+    group.add_argument(
+        "--epochs", type=flags.positive, metavar="N", help="at most so many (default: 100)"
+    )
+    group.add_argument(
+        "--image-size",
+        type=flags.positive,
+        metavar="PIXELS",
+        help="side of the square images (default: 224, InceptionV3 299)",
+    )
+    group.add_argument(
+        "--settings",
+        type=Path,
+        metavar="JSON",
+        help="train with these settings instead of searching",
+    )
+    group.add_argument(
+        "--group-by",
+        choices=("specimen", "donor"),
+        default="specimen",
+        help="what stands on one side of a split only (default: specimen)",
+    )
+    group.add_argument(
+        "--class-weights", action="store_true", help="let all classes count the same in the loss"
+    )
+    group.add_argument(
+        "--compile", action="store_true", help="compile the network (pays on long runs on a GPU)"
+    )
+    group.add_argument(
+        "--storage",
+        metavar="URL",
+        help="where trials are kept: an SQLite file for the processes of one host (default, in "
+        "output/sts), or postgresql://... for several hosts",
+    )
+    group.add_argument(
+        "--join",
+        action="store_true",
+        help="help another TRAIN of the same arguments to search, then stop",
+    )
+    group.add_argument(
+        "--wandb",
+        choices=flags.WANDB_MODES,
+        default="off",
+        help="mirror the run to Weights & Biases (default: off; only online uses the network)",
+    )
+
+
+def _add_looking(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("EXPLAIN and PREDICT")
+    group.add_argument(
+        "--cells",
+        nargs="+",
+        default=(),
+        metavar="SPECIMEN",
+        help="EXPLAIN: draw these (default: one held-out cell of each class)",
+    )
+    group.add_argument(
+        "--recordings",
+        nargs="+",
+        default=(),
+        metavar="FILE",
+        help="PREDICT: recordings, or folders of them",
+    )
+
+
+def _workspace(args: argparse.Namespace) -> "Workspace":
+    from sts.base.workspace import find_workspace
+
+    workspace = find_workspace(args.root)
+    return workspace.demo() if args.demo else workspace
+
+
+def _data(args: argparse.Namespace) -> Path:
+    from sts.studies.sts.demo import CELLS
+
+    workspace = _workspace(args)
+    data: Path = args.data or (workspace.data / CELLS if args.demo else workspace.data)
+    return data
+
+
+def _architecture(args: argparse.Namespace) -> "Architecture":
+    from sts.networks.backbones import Architecture
+
+    weights = args.weights or ("none" if args.demo else "imagenet")
+    return Architecture(number=args.model, freeze=args.freeze, weights=weights)
+
+
+def _train(args: argparse.Namespace) -> int:
+    from sts.networks.parallel import joined
+    from sts.studies.sts.demo import demo_job, ensure_cells
+    from sts.studies.sts.settings import make_job
+    from sts.studies.sts.train import join, train
+
+    data = _data(args)
+    architecture = _architecture(args)
+    given = {
+        "trials": args.trials,
+        "folds": args.folds,
+        "epochs": args.epochs,
+        "image_size": args.image_size,
+        "class_weights": args.class_weights or None,
+        "compile": args.compile or None,
+    }
+    job = (demo_job if args.demo else make_job)(
+        architecture, group_by=args.group_by, seed=args.seed, file=args.settings, **given
+    )
+    if args.demo:
+        ensure_cells(data)
+        complain("random weights: nothing was downloaded, and simulated cells need no more")
+    with joined(args.device) as (group, device):
+        if args.join:
+            join(_workspace(args), job, data=data, device=device, storage=args.storage)
+            return Status.DONE
+        trained = train(
+            _workspace(args),
+            job,
+            data=data,
+            device=device,
+            storage=args.storage,
+            wandb=args.wandb,
+            group=group,
+        )
+        if not group.is_main:
+            return Status.DONE
+    _say_scores(trained.scores)
+    say(f"model   {trained.model}")
+    say(f"report  {trained.folder / 'report.html'}")
+    return _explain(args) if args.demo else Status.DONE
+
+
+def _test(args: argparse.Namespace) -> int:
+    from sts.studies.sts.evaluate import TestJob, test
+
+    job = TestJob(
+        architecture=_architecture(args),
+        data=str(_data(args)),
+        group_by=args.group_by,
+        seed=args.seed,
+    )
+    tested = test(_workspace(args), job, device=args.device)
+    _say_scores(tested.scores)
+    say(f"report  {tested.folder / 'report.html'}")
+    return Status.DONE
+
+
+def _explain(args: argparse.Namespace) -> int:
+    from sts.studies.sts.explain import ExplainJob, explain
+
+    job = ExplainJob(
+        architecture=_architecture(args),
+        data=str(_data(args)),
+        cells=tuple(args.cells),
+        group_by=args.group_by,
+        seed=args.seed,
+    )
+    explained = explain(_workspace(args), job, device=args.device)
+    say_table(explained.attention.columns, explained.attention.rows)
+    say(f"report  {explained.folder / 'report.html'}")
+    return Status.DONE
+
+
+def _predict(args: argparse.Namespace) -> int:
+    from sts.base.errors import StsError
+    from sts.studies.sts.predict import PredictJob, predict_recordings
+
+    if not args.recordings:
+        raise StsError("no recordings given: name files or folders with --recordings")
+    job = PredictJob(architecture=_architecture(args), recordings=tuple(args.recordings))
+    found = predict_recordings(_workspace(args), job, device=args.device)
+    rows = [
+        (each.specimen_id or each.file, each.prediction, f"{max(each.probabilities):.3f}")
+        for each in found.called
+        if each.prediction
+    ]
+    say_table(("specimen", "class", "probability"), rows)
+    for each in found.called:
+        if each.unlike_training:
+            complain(
+                f"warning: {each.specimen_id} looks unlike the training cells (distance "
+                f"{each.distance:.1f}, of which 1 in 100 of theirs exceeds {each.threshold:.1f})"
+            )
+        if each.status != "ok":
+            complain(f"{each.status}: {each.file}: {each.reason}")
+    say(f"table   {found.folder / 'predictions.csv'}")
+    return Status.DONE if all(each.prediction for each in found.called) else Status.PARTIAL
+
+
+def _say_scores(scores: "Mapping[str, Scores]") -> None:
+    say_table(
+        ("held-out cells", "cells", "balanced accuracy", "weighted F1", "ECE"),
+        [
+            (
+                name,
+                each.cells,
+                each.balanced_accuracy.in_words(),
+                each.weighted_f1.in_words(),
+                each.ece.in_words(),
+            )
+            for name, each in scores.items()
+        ],
+    )
+
+
+MODES: dict[str, Callable[[argparse.Namespace], int]] = {
+    "TRAIN": _train,
+    "TEST": _test,
+    "EXPLAIN": _explain,
+    "PREDICT": _predict,
+}

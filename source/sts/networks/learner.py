@@ -1,0 +1,185 @@
+"""One epoch of training and validation: the layers that learn, their optimiser and their data."""
+
+import math
+from contextlib import AbstractContextManager, nullcontext
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sts.base.types import Floats, Ints
+from sts.networks.backbones import AUXILIARY_SHARE, both_outputs, seeded
+from sts.networks.images import Inputs
+from sts.networks.parallel import Group
+from sts.networks.predict import evaluating
+from sts.networks.progress import Epoch, Progress
+from sts.networks.schedule import epoch_batches, in_order, learning_rate, momentum
+from sts.networks.settings import TrainSettings
+
+# A validation loss is better when it is lower by this part (Amprimo et al., 2025).
+GAIN: Final = 0.05
+# GPUs before this generation only pretend to know bfloat16.
+BFLOAT16_FROM: Final = (8, 0)
+
+
+class Learner:
+    """The layers that learn, with their optimiser, inputs and labels."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        inputs: Inputs,
+        labels: Ints,
+        weights: Floats,
+        settings: TrainSettings,
+        group: Group,
+    ) -> None:
+        self._device = inputs.device
+        self._module, self._inputs, self._settings, self._group = module, inputs, settings, group
+        self._labels = np.asarray(labels, dtype=np.int64)
+        self._weights = weights
+        self._targets = torch.from_numpy(self._labels).to(self._device)
+        self._target_weights = torch.tensor(weights, dtype=torch.float32, device=self._device)
+        wrapped = group.wrap(module, self._device)
+        self._forward = torch.compile(wrapped) if settings.compile else wrapped
+        learned = [value for value in module.parameters() if value.requires_grad]
+        self._optimizer = torch.optim.Adam(learned, lr=settings.learning_rate, fused=True)
+
+    def run_epoch(self, done: Progress, rows: Ints, checked: Ints) -> Progress:
+        """Return what is done after one more epoch."""
+        epoch = len(done.curves)
+        with seeded(self._seed(epoch), self._device):
+            train_loss, train_accuracy = self._train(rows, epoch)
+        if not math.isfinite(train_loss):
+            raise FloatingPointError(
+                f"the training loss is {train_loss} in epoch {epoch + 1}: lower the learning rate"
+            )
+        loss, accuracy = self._validate(checked) if len(checked) else (None, None)
+        better = loss is None or loss < (1 - GAIN) * done.best_loss
+        best = done.best
+        if better and loss is not None:
+            best = {
+                name: value.detach().clone() for name, value in self._module.state_dict().items()
+            }
+        record = Epoch(
+            number=epoch + 1,
+            learning_rate=learning_rate(self._settings, epoch, 0.0),
+            train_loss=train_loss,
+            train_accuracy=train_accuracy,
+            validation_loss=loss,
+            validation_accuracy=accuracy,
+            better=better,
+        )
+        return Progress(
+            curves=(*done.curves, record),
+            best_epoch=epoch + 1 if better else done.best_epoch,
+            best_loss=loss if better and loss is not None else done.best_loss,
+            best=best,
+        )
+
+    def _train(self, rows: Ints, epoch: int) -> tuple[float, float]:
+        """Go through all batches once; return mean loss and accuracy on the way."""
+        self._module.train()
+        batches = epoch_batches(rows, self._settings, epoch, least=2 * self._group.size)
+        parts = [self._group.part(batch) for batch in batches]
+        sums = torch.zeros(4, dtype=torch.float64, device=self._device)
+        for step, images in enumerate(self._inputs.batches(parts)):
+            self._set_rate(epoch, step / len(batches))
+            sums += self.backward(images, parts[step], batches[step])
+            self._optimizer.step()
+            self._optimizer.zero_grad()
+        return self._means(sums)
+
+    def backward(self, images: Tensor, part: Ints, batch: Ints) -> Tensor:
+        """Add to the gradients what this process's part of a batch tells; return its sums.
+
+        The loss is divided by the weight of the whole batch, not of the part, so that the mean
+        over processes is the gradient one process would have had.
+        """
+        with self._precision():
+            output = self._forward(images)
+        logits, auxiliary = both_outputs(output)
+        targets = self._targets[torch.as_tensor(part, device=self._device)]
+        loss = self._loss(logits, targets)
+        total = loss
+        if auxiliary is not None:
+            total = loss + AUXILIARY_SHARE * self._loss(auxiliary, targets)
+        share = float(self._weights[self._labels[batch]].sum()) / self._group.size
+        (total / share).backward()  # type: ignore[no-untyped-call]
+        return self._sums(loss.detach(), logits.detach(), targets)
+
+    def take_best(self, done: Progress) -> None:
+        """Go back to the best epoch, where one was kept."""
+        if done.best:
+            self._module.load_state_dict(done.best)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the state of the layers and of the optimiser under plain names."""
+        named = {f"module.{name}": value for name, value in self._module.state_dict().items()}
+        for index, values in self._optimizer.state_dict()["state"].items():
+            named |= {f"adam.{index}.{name}": value for name, value in values.items()}
+        return named
+
+    @torch.no_grad()
+    def restore(self, named: dict[str, Tensor]) -> None:
+        """Take over what `tensors` returned."""
+        state = self._module.state_dict()
+        self._module.load_state_dict({name: named[f"module.{name}"] for name in state})
+        learned = self._optimizer.param_groups[0]["params"]
+        for index, parameter in enumerate(learned):
+            kept = self._optimizer.state[parameter]
+            kept["step"] = named[f"adam.{index}.step"].to(self._device)
+            for name in ("exp_avg", "exp_avg_sq"):
+                # The same memory layout as the parameter, which the fused step counts on.
+                value = named[f"adam.{index}.{name}"].to(self._device)
+                kept[name] = torch.empty_like(parameter).copy_(value)
+
+    @torch.no_grad()
+    def _validate(self, rows: Ints) -> tuple[float, float]:
+        """Return loss and accuracy of `rows`."""
+        parts = in_order(self._group.part(rows), 2 * self._settings.batch)
+        sums = torch.zeros(4, dtype=torch.float64, device=self._device)
+        with evaluating(self._module), self._precision():
+            for part, images in zip(parts, self._inputs.batches(parts), strict=True):
+                logits = both_outputs(self._module(images))[0]
+                targets = self._targets[torch.as_tensor(part, device=self._device)]
+                sums += self._sums(self._loss(logits, targets), logits, targets)
+        loss, accuracy = self._means(sums)
+        return (loss if math.isfinite(loss) else math.inf), accuracy
+
+    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return functional.cross_entropy(
+            logits.float(), targets, weight=self._target_weights, reduction="sum"
+        )
+
+    def _sums(self, loss: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return loss, its weight, right answers and answers, which add up over batches."""
+        # Kept on the device: asking for a number makes a GPU wait.
+        right = (logits.argmax(dim=1) == targets).sum()
+        weight = self._target_weights[targets].sum()
+        count = torch.full_like(weight, len(targets))
+        return torch.stack([loss.double(), weight.double(), right.double(), count.double()])
+
+    def _means(self, sums: Tensor) -> tuple[float, float]:
+        loss, weight, right, count = self._group.sum(sums).tolist()
+        return loss / weight, right / count
+
+    def _set_rate(self, epoch: int, progress: float) -> None:
+        for some in self._optimizer.param_groups:
+            some["lr"] = learning_rate(self._settings, epoch, progress)
+            some["betas"] = (momentum(self._settings, epoch, progress), some["betas"][1])
+
+    def _precision(self) -> AbstractContextManager[object]:
+        """Return bfloat16 on GPUs that have it, else what there is."""
+        if self._device.type != "cuda":
+            return nullcontext()
+        if torch.cuda.get_device_capability(self._device) < BFLOAT16_FROM:
+            return nullcontext()
+        return torch.autocast("cuda", dtype=torch.bfloat16)
+
+    def _seed(self, epoch: int) -> int:
+        """Return the seed of torch's own generator, which dropout draws from."""
+        parts = (self._settings.seed, epoch, self._group.rank)
+        return int(np.random.SeedSequence(parts).generate_state(1)[0])

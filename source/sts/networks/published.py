@@ -1,0 +1,280 @@
+"""The published models, brought out of their pickles without running anything in them.
+
+A pickle names what it wants called. Here every name that a published model holds is answered with
+a stand-in of ours that only keeps what it is given; any other name ends the reading. The weights
+are then copied from the stand-ins into a network that we made.
+"""
+
+import io
+import pickle
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sts.base.errors import StsError
+from sts.networks.backbones import BACKBONES, Architecture, make_network
+from sts.networks.checkpoint import Model, ModelCard
+from sts.networks.weights import State
+from sts.scalograms.image import ImageSettings
+
+# Which class of torchvision stands for which network, and how the folders are called.
+ROOTS: Final = {
+    ("torchvision.models.resnet", "ResNet"): 1,
+    ("torchvision.models.inception", "Inception3"): 2,
+    ("torchvision.models.densenet", "DenseNet"): 3,
+    ("torchvision.models.mobilenetv2", "MobileNetV2"): 4,
+}
+FOLDERS: Final = {
+    1: ("ResNet18_best_models",),
+    2: ("InceptionV3_best_models", "Incep_v3_best_models"),
+    3: ("DenseNet121_best_models",),
+    4: ("MobileNetV2_best_models", "MobileNet_v2_best_models"),
+}
+FILES: Final = ("best_model.pkl", "best_estimator.pkl")
+# Height and width; 244 is what the published code says.
+SIZES: Final = {1: (224, 244), 2: (299, 299), 3: (224, 244), 4: (224, 244)}
+ESTIMATOR: Final = ("__main__", "MyEstimator")
+LAYERS: Final = frozenset(
+    {
+        *ROOTS,
+        ESTIMATOR,
+        ("torchvision.models.resnet", "BasicBlock"),
+        ("torchvision.models.inception", "BasicConv2d"),
+        ("torchvision.models.inception", "InceptionA"),
+        ("torchvision.models.inception", "InceptionB"),
+        ("torchvision.models.inception", "InceptionC"),
+        ("torchvision.models.inception", "InceptionD"),
+        ("torchvision.models.inception", "InceptionE"),
+        ("torchvision.models.inception", "InceptionAux"),
+        ("torchvision.models.densenet", "_DenseBlock"),
+        ("torchvision.models.densenet", "_DenseLayer"),
+        ("torchvision.models.densenet", "_Transition"),
+        ("torchvision.models.mobilenetv2", "InvertedResidual"),
+        # What one and the same block was called over the years.
+        ("torchvision.ops.misc", "Conv2dNormActivation"),
+        ("torchvision.ops.misc", "ConvNormActivation"),
+        ("torch.nn.modules.activation", "ReLU"),
+        ("torch.nn.modules.activation", "ReLU6"),
+        ("torch.nn.modules.batchnorm", "BatchNorm2d"),
+        ("torch.nn.modules.container", "Sequential"),
+        ("torch.nn.modules.conv", "Conv2d"),
+        ("torch.nn.modules.dropout", "Dropout"),
+        ("torch.nn.modules.linear", "Linear"),
+        ("torch.nn.modules.pooling", "AdaptiveAvgPool2d"),
+        ("torch.nn.modules.pooling", "AvgPool2d"),
+        ("torch.nn.modules.pooling", "MaxPool2d"),
+    }
+)
+# torchvision's InceptionV3 turns what was standardised for one set of weights into what suits
+# another: channel c becomes SCALE[c] * x + SHIFT[c].
+SCALE: Final = (0.229 / 0.5, 0.224 / 0.5, 0.225 / 0.5)
+SHIFT: Final = ((0.485 - 0.5) / 0.5, (0.456 - 0.5) / 0.5, (0.406 - 0.5) / 0.5)
+NUMBERS: Final = ("f4", "f8", "i4", "i8", "b1")
+
+
+class _Part:
+    """Stand-in for a layer, a network or the estimator: keeps its attributes, does nothing."""
+
+    origin: tuple[str, str]
+
+
+def find_published_models(folder: Path) -> dict[int, Path]:
+    """Return the pickle of each network that lies under `folder`, by model number."""
+    found = {}
+    for number, names in FOLDERS.items():
+        places = [folder / name / file for file in FILES for name in names]
+        if there := [place for place in places if place.is_file()]:
+            found[number] = there[0]
+    if not found:
+        raise StsError(
+            f"no published model under {folder}: wanted are folders such as {FOLDERS[1][0]} "
+            f"with {' or '.join(FILES)}"
+        )
+    return found
+
+
+def import_published(path: Path) -> Model:
+    """Return a published model as one of ours: pywt parity, no standardisation, their size."""
+    content = _read(path)
+    estimator = vars(content) if _origin(content) == ESTIMATOR else {}
+    root = estimator.get("model", content)
+    number = ROOTS.get(_origin(root) or ("", ""))
+    if number is None:
+        raise StsError(f"{path} holds none of the four networks: is it a published model?")
+    try:
+        state, dropout, freeze = _taken(root, number)
+        architecture = Architecture(number=number, freeze=freeze, weights="none")
+        network = make_network(architecture, dropout=dropout)
+        network.load_state_dict(state)
+    except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        name = BACKBONES[number].name
+        raise StsError(f"{path} is not a published {name} of 4 classes: fetch it again") from error
+    height, width = _size(estimator, number)
+    card = ModelCard(
+        name=architecture.backbone.name,
+        architecture=architecture,
+        images=ImageSettings(height=height, width=width, parity="pywt"),
+        dropout=dropout,
+        origin="published by Amprimo et al. (2025)",
+    )
+    return Model(network=network, card=card)
+
+
+def _read(path: Path) -> Any:
+    try:
+        with path.open("rb") as file:
+            return _Reader(file).load()
+    except RefusedError as error:
+        raise StsError(
+            f"refused {path}: it wants {error}, which no published model does; nothing was run"
+        ) from None
+    except OSError as error:
+        raise StsError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+    # What a damaged pickle can raise is not listed anywhere.
+    except Exception as error:
+        raise StsError(f"{path} is damaged or no pickle: fetch it again") from error
+
+
+class RefusedError(Exception):
+    """Say which name was refused."""
+
+
+class _Reader(pickle.Unpickler):
+    """Read a pickle in which only stand-ins can be called."""
+
+    def __init__(self, file: io.BufferedReader) -> None:
+        super().__init__(file)
+        # Made anew for every file: a pickle may set attributes of what it can name.
+        self._known = _stand_ins()
+
+    def find_class(self, module: str, name: str, /) -> Any:
+        """Return the stand-in for an exact name."""
+        if (module, name) not in self._known:
+            raise RefusedError(f"{module}.{name}")
+        return self._known[module, name]
+
+    def persistent_load(self, identity: Any) -> Any:
+        """Refuse what lies outside the pickle."""
+        raise RefusedError("something outside the file")
+
+
+def _stand_ins() -> dict[tuple[str, str], Any]:
+    known: dict[tuple[str, str], Any] = {
+        name: type(f"_{name[1]}", (_Part,), {"origin": name}) for name in LAYERS
+    }
+
+    class Kind:
+        """Stand-in for a numpy dtype, as the settings of an estimator hold one."""
+
+        def __init__(self, text: str, *rest: object) -> None:
+            self.text = text
+
+        def __setstate__(self, state: object) -> None:
+            pass
+
+    def storage(data: bytes) -> Tensor:
+        # What torch itself calls here would unpickle `data` without any check.
+        typed = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        return torch.empty(0, dtype=typed.dtype).set_(typed._untyped_storage)
+
+    def tensor(
+        flat: Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *rest: object
+    ) -> Tensor:
+        if np.prod(size, dtype=float) > flat.numel():
+            raise ValueError("a tensor larger than its storage")
+        return torch.as_strided(flat, size, stride, offset).clone()
+
+    def parameter(data: Tensor, learns: bool, *rest: object) -> Tensor:
+        return data.requires_grad_(learns)
+
+    def number(kind: Kind, data: bytes) -> object:
+        if kind.text not in NUMBERS:
+            raise ValueError(f"no number: {kind.text}")
+        return np.frombuffer(data, dtype=f"<{kind.text}")[0].item()
+
+    def encode(text: str, encoding: str) -> bytes:
+        return text.encode("latin1")
+
+    plain: dict[tuple[str, str], Callable[..., Any]] = {
+        ("torch.storage", "_load_from_bytes"): storage,
+        ("torch._utils", "_rebuild_tensor_v2"): tensor,
+        ("torch._utils", "_rebuild_parameter"): parameter,
+        ("collections", "OrderedDict"): OrderedDict,
+        ("builtins", "set"): set,
+        ("__builtin__", "set"): set,
+        ("_codecs", "encode"): encode,
+        ("numpy", "dtype"): Kind,
+        ("numpy.core.multiarray", "scalar"): number,
+        ("numpy._core.multiarray", "scalar"): number,
+    }
+    return known | plain
+
+
+def _origin(value: Any) -> tuple[str, str] | None:
+    return type(value).origin if isinstance(value, _Part) else None
+
+
+def _size(estimator: dict[str, Any], number: int) -> tuple[int, int]:
+    """Return the height and width a model was trained with; a bare model does not tell."""
+    size = estimator.get("size_model")
+    if isinstance(size, tuple | list) and [type(side) for side in size] == [int, int]:
+        return size[0], size[1]
+    return SIZES[number]
+
+
+def _taken(root: _Part, number: int) -> tuple[State, float, Any]:
+    """Return the state as our network names it, the dropout, and the freeze level."""
+    state: State = {}
+    dropouts: dict[str, float] = {}
+    _walk(root, "", state, dropouts)
+    backbone = BACKBONES[number]
+    state = {name: value for name, value in state.items() if not name.startswith("AuxLogits.")}
+    if vars(root).get("transform_input"):
+        _fold_input(state)
+    head = {name: value for name, value in state.items() if name.startswith(f"{backbone.head}.")}
+    body = {name: value for name, value in state.items() if name not in head}
+    # A bare layer, or a dropout and a layer, in MobileNetV2 behind another dropout.
+    renamed = {f"{backbone.head}.1.{name.rsplit('.', 1)[1]}": value for name, value in head.items()}
+    if len(renamed) != len(head):
+        raise ValueError("more than one layer in the head")
+    inside = [rate for name, rate in dropouts.items() if name.startswith(f"{backbone.head}.")]
+    frozen = not any(value.requires_grad for value in body.values())
+    plain = {name: value.detach() for name, value in {**body, **renamed}.items()}
+    return plain, inside[-1] if inside else 0.0, "FULL" if frozen else "NONE"
+
+
+def _walk(part: Any, prefix: str, state: State, dropouts: dict[str, float]) -> None:
+    """Collect the tensors and the dropout rates of a stand-in and of those inside it."""
+    if prefix.count(".") > 12:
+        raise ValueError("layers within layers without end")
+    inside = vars(part)
+    for name, value in {**inside["_parameters"], **inside["_buffers"]}.items():
+        if isinstance(value, Tensor):
+            state[f"{prefix}{name}"] = value
+    if _origin(part) == ("torch.nn.modules.dropout", "Dropout"):
+        dropouts[prefix] = float(inside["p"])
+    for name, child in inside["_modules"].items():
+        if child is not None:
+            _walk(child, f"{prefix}{name}.", state, dropouts)
+
+
+def _fold_input(state: State) -> None:
+    """Put InceptionV3's input transform into its first convolution, which pads with nothing.
+
+    The slope goes into the kernels; what the shift adds is the same in every pixel, so the
+    normalisation behind it can take it off its mean.
+    """
+    layer = "Conv2d_1a_3x3"
+    kernels = state[f"{layer}.conv.weight"]
+    learns = kernels.requires_grad
+    exact = kernels.detach().double()
+    scale, shift = (torch.tensor(values).double()[:, None, None] for values in (SCALE, SHIFT))
+    added = (exact * shift).sum(dim=(1, 2, 3))
+    state[f"{layer}.conv.weight"] = (exact * scale).float().requires_grad_(learns)
+    mean = state[f"{layer}.bn.running_mean"].double() - added
+    state[f"{layer}.bn.running_mean"] = mean.float()

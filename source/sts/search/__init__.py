@@ -1,0 +1,1 @@
+"""Try settings on folds, for any score(settings, fold): it knows no model."""

@@ -1,0 +1,1 @@
+"""The stages behind sts_pipeline.py: train, test, explain, predict."""

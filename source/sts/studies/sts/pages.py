@@ -1,0 +1,189 @@
+"""What TRAIN and TEST leave to look at: figures, predictions, report.json and report.html."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from sts.base.errors import StsError
+from sts.base.files import read_json
+from sts.base.runs import Run
+from sts.base.settings import to_dict
+from sts.evaluation.bootstrap import Interval
+from sts.evaluation.calibration import reliability
+from sts.evaluation.predictions import Predictions
+from sts.evaluation.scores import POOLED, Scores
+from sts.figures.bars import SHOWN, ModelScores, draw_bars
+from sts.figures.calibration import draw_reliability
+from sts.figures.confusion import draw_confusion
+from sts.figures.curves import FoldCurves, draw_curves
+from sts.networks.checkpoint import CARD, ModelCard
+from sts.reports.blocks import Block, Picture, Section, Table
+from sts.reports.page import write_page
+from sts.reports.predictions import write_predictions
+from sts.reports.tables import (
+    class_table,
+    headline,
+    notes_on_scores,
+    score_table,
+    settings_table,
+)
+from sts.search.trials import SearchResult
+
+PREDICTIONS: Final = "predictions.csv"
+CAVEAT: Final = (
+    "The pooled figure never stands alone: class and data set of origin hang together in these "
+    "cells, so a network may gain by telling where a cell was recorded. Compare the columns."
+)
+OUT_OF_FOLD: Final = (
+    "Training cells, each predicted by the network that did not see it; the mean over the folds "
+    "chose the settings."
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evaluated:
+    """A model's predictions of held-out cells and their scores, pooled and by data set."""
+
+    predictions: Predictions
+    scores: dict[str, Scores]
+
+
+def scores_for_card(cross_validation: Scores, holdout: Mapping[str, Scores]) -> dict[str, Any]:
+    """Return the scores that travel with a model."""
+    return {
+        "cross_validation": _intervals(cross_validation),
+        "holdout": {name: _intervals(each) for name, each in holdout.items()},
+    }
+
+
+def _intervals(scores: Scores) -> dict[str, dict[str, float]]:
+    return {name: asdict(getattr(scores, name)) for name in SHOWN}
+
+
+def models_with_scores(models: Path) -> list[ModelScores]:
+    """Return the scores of every trained model in the workspace, networks and baseline alike."""
+    found = []
+    for path in sorted(models.glob(f"*_best_models/*/{CARD}")):
+        try:
+            scores = read_json(path).get("scores", {})
+            holdout = {name: _read(each) for name, each in scores.get("holdout", {}).items()}
+            cross = _read(scores.get("cross_validation", {}))
+        except (StsError, AttributeError, TypeError, KeyError, ValueError):
+            continue  # a model of others, or one without scores, has no bar
+        if holdout or cross:
+            name = path.parts[-3].removesuffix("_best_models")
+            found.append(
+                ModelScores(
+                    name=name if path.parts[-2] == "NONE" else f"{name} {path.parts[-2]}",
+                    cross_validation=cross,
+                    holdout=holdout.pop(POOLED, {}),
+                    holdout_by_dataset=holdout,
+                )
+            )
+    return found
+
+
+def _read(scores: Mapping[str, Mapping[str, float]]) -> dict[str, Interval]:
+    return {name: Interval.from_dict(values) for name, values in scores.items() if name in SHOWN}
+
+
+def write_test_report(
+    run: Run, card: ModelCard, evaluated: Evaluated, *, more: Sequence[Section] = ()
+) -> None:
+    """Write everything about an evaluation on held-out cells."""
+    write_predictions(run.path / PREDICTIONS, evaluated.predictions)
+    matrix = draw_confusion(run.figures / "confusion", evaluated.scores)
+    blocks: list[Block] = [
+        headline(evaluated.scores[POOLED]),
+        CAVEAT,
+        score_table(evaluated.scores),
+        Picture(files=matrix, caption="Held-out cells: true class in rows, predicted in columns."),
+        class_table(evaluated.scores),
+        *notes_on_scores(evaluated.scores),
+    ]
+    sections = [Section("Holdout", blocks), *more, Section("Settings", _settings(card))]
+    weights = card.architecture.weights
+    write_page(
+        run.path / "report.html",
+        f"{card.name}, {card.architecture.freeze}",
+        subtitle=f"{card.origin}, from {'random' if weights == 'none' else weights} weights",
+        sections=sections,
+    )
+
+
+def _settings(card: ModelCard) -> list[Block]:
+    settings = to_dict(card)
+    for name in ("scores", "versions", "data"):
+        settings.pop(name)
+    return [settings_table(settings)]
+
+
+def training_sections(
+    run: Run,
+    searched: SearchResult,
+    *,
+    cross_validation: Mapping[str, Scores],
+    before: Predictions,
+    after: Predictions,
+    temperature: float,
+    models: Path,
+) -> list[Section]:
+    """Draw the curves, the calibration and the comparison of models, and say what is to be seen."""
+    folds = [_fold_curves(fold.extras) for fold in searched.best_trial.folds]
+    curves = draw_curves(run.figures / "curves", folds)
+    diagrams = [reliability(each.probabilities, each.truth) for each in (before, after)]
+    calibration = draw_reliability(
+        run.figures / "calibration", diagrams[0], after=diagrams[1], temperature=temperature
+    )
+    said = (
+        f"One temperature, {temperature:.2f}, fitted on out-of-fold predictions: the calibration "
+        f"error there goes from {diagrams[0].ece:.3f} to {diagrams[1].ece:.3f}."
+    )
+    bars = draw_bars(run.figures / "models", models_with_scores(models))
+    return [
+        Section(
+            "Cross-validation",
+            [
+                OUT_OF_FOLD,
+                score_table(cross_validation),
+                Picture(files=curves, caption="Every fold, with mean and spread."),
+                _trial_table(searched),
+            ],
+        ),
+        Section(
+            "Calibration",
+            [
+                said,
+                Picture(files=calibration, caption="How often it is right, by how sure it is."),
+            ],
+        ),
+        Section(
+            "All models",
+            [Picture(files=bars, caption="Every trained model of this workspace, with intervals.")],
+        ),
+    ]
+
+
+def _fold_curves(extras: Mapping[str, Any]) -> FoldCurves:
+    epochs = extras["curves"]
+    return FoldCurves(
+        train_loss=[epoch["train_loss"] for epoch in epochs],
+        train_accuracy=[epoch["train_accuracy"] for epoch in epochs],
+        validation_loss=[epoch["validation_loss"] for epoch in epochs],
+        validation_accuracy=[epoch["validation_accuracy"] for epoch in epochs],
+        best_epoch=extras["best_epoch"],
+    )
+
+
+def _trial_table(searched: SearchResult) -> Table:
+    ranked = sorted(searched.trials, key=lambda trial: -(trial.value or 0.0))
+    return Table(
+        columns=["trial", "state", "mean balanced accuracy", "settings"],
+        rows=[
+            [trial.number, trial.state, trial.value, json.dumps(dict(trial.settings))]
+            for trial in ranked[:10]
+        ],
+        caption=f"The best of {len(ranked)} trials.",
+    )

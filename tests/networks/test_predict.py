@@ -1,0 +1,70 @@
+"""Probabilities and features."""
+
+import numpy as np
+import pytest
+import torch
+
+from sts.networks.backbones import head_of
+from sts.networks.images import ImageBank
+from sts.networks.predict import evaluating, feature_bank, features, logits, predict
+from sts.networks.train import Fitted
+
+
+@pytest.fixture(scope="module")
+def seen(fitted: Fitted, bank: ImageBank) -> ImageBank:
+    return bank.like(fitted.images)
+
+
+def test_probabilities_sum_to_one_in_the_order_of_rows(fitted: Fitted, seen: ImageBank) -> None:
+    found = predict(fitted.network, seen, np.array([9, 2, 5]))
+    assert found.shape == (3, 4)
+    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-12)
+    turned = predict(fitted.network, seen, np.array([5, 9, 2]))
+    # A batch of the same size: each image's sums are the same, wherever it stands.
+    np.testing.assert_allclose(turned, found[[2, 0, 1]], rtol=1e-5)
+
+
+def test_a_cell_does_not_depend_on_its_company(fitted: Fitted, seen: ImageBank) -> None:
+    together = logits(fitted.network, seen, np.arange(40))
+    alone = np.concatenate([logits(fitted.network, seen, [row]) for row in range(3)])
+    # float32 sums in another order.
+    np.testing.assert_allclose(alone, together[:3], atol=1e-4)
+
+
+def test_temperature_flattens_and_never_turns_a_verdict(fitted: Fitted, seen: ImageBank) -> None:
+    rows = np.arange(12)
+    sharp, flat = (predict(fitted.network, seen, rows, temperature=t) for t in (1.0, 4.0))
+    assert (sharp.argmax(axis=1) == flat.argmax(axis=1)).all()
+    assert (flat.max(axis=1) < sharp.max(axis=1)).all()
+    even = predict(fitted.network, seen, rows, temperature=1e9)
+    np.testing.assert_allclose(even, 0.25, atol=1e-6)
+
+
+def test_the_head_makes_the_logits_of_the_features(fitted: Fitted, seen: ImageBank) -> None:
+    rows = np.array([3, 30])
+    head = head_of(fitted.network, fitted.architecture)
+    given = torch.from_numpy(features(fitted.network, head, seen, rows)).float()
+    assert given.shape == (2, 512)
+    with torch.no_grad():
+        wanted = head(given).numpy()
+    np.testing.assert_allclose(logits(fitted.network, seen, rows), wanted, atol=1e-5)
+    kept = feature_bank(fitted.network, head, seen, rows, cells=len(seen))
+    (batch,) = kept.batches([rows[::-1].copy()])
+    assert torch.equal(batch, given.flip(0))
+
+
+def test_looking_leaves_a_network_as_it_was(fitted: Fitted, seen: ImageBank) -> None:
+    network = fitted.network
+    network.fc[0].train()  # type: ignore[union-attr, operator]
+    before = [module.training for module in network.modules()]
+    with pytest.raises(RuntimeError, match="inside"), evaluating(network):
+        assert not any(module.training for module in network.modules())
+        raise RuntimeError("inside")
+    predict(network, seen, [0])
+    assert [module.training for module in network.modules()] == before
+    network.eval()
+
+
+def test_no_rows_are_refused(fitted: Fitted, seen: ImageBank) -> None:
+    with pytest.raises(ValueError, match="no rows to look at"):
+        logits(fitted.network, seen, [])

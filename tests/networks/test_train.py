@@ -1,0 +1,297 @@
+"""The training loop: what it learns, when it stops, and that it does the same twice."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sts.base.errors import StsError
+from sts.base.types import Ints
+from sts.cells.store import SweepStore
+from sts.networks import train as train_module
+from sts.networks.backbones import BACKBONES, Architecture, make_network
+from sts.networks.images import ImageBank
+from sts.networks.predict import logits, predict
+from sts.networks.progress import Epoch
+from sts.networks.settings import TrainSettings
+from sts.networks.train import Fitted, class_weights, fit
+from tests.networks.conftest import RESNET, SEEN, TRAIN, UNSEEN, VALIDATION
+from tests.networks.worlds import same_state
+
+MOBILE = Architecture(number=4, weights="none")
+QUICK = TrainSettings(batch=8, epochs=2, dropout=0.3)
+
+
+def test_a_network_learns_to_tell_classes_of_cells_it_has_not_seen(
+    fitted: Fitted, bank: ImageBank, labels: Ints
+) -> None:
+    found = predict(fitted.network, bank.like(fitted.images), UNSEEN).argmax(axis=1)
+    # Chance gives 6 of 24, and 16 or more once in 40,000 times.
+    assert (found == labels[UNSEEN]).sum() >= 16
+
+
+@pytest.mark.parametrize("freeze", ["NONE", "FULL"])
+@pytest.mark.parametrize("number", sorted(BACKBONES))
+def test_every_network_trains_at_every_freeze_level(
+    number: int, freeze: str, store: SweepStore, labels: Ints
+) -> None:
+    architecture = Architecture(number=number, freeze=freeze, weights="none")  # type: ignore[arg-type]
+    bank = ImageBank(store.rows(np.arange(12)), architecture.images(architecture.backbone.smallest))
+    # Nine cells in batches of four would leave one alone.
+    result = fit(
+        architecture,
+        bank,
+        labels[:12],
+        train_rows=np.arange(9),
+        validation_rows=np.arange(9, 12),
+        settings=TrainSettings(batch=4, epochs=1, learning_rate=1e-3, seed=5),
+    )
+    start = make_network(architecture, seed=5)
+    head = architecture.backbone.head
+    before, after = start.state_dict(), result.network.state_dict()
+    assert before.keys() == after.keys()
+    for name, value in after.items():
+        moved = not torch.equal(value, before[name])
+        if name.startswith(f"{head}."):
+            assert moved, name
+        elif freeze == "FULL":
+            assert not moved, name
+        elif name.endswith("running_mean"):
+            assert moved, name
+    assert not result.network.training
+
+
+def test_a_seed_gives_the_same_weights_twice(bank: ImageBank, labels: Ints) -> None:
+    one, other, third = (
+        fit(MOBILE, bank, labels, train_rows=TRAIN, settings=replace(QUICK, seed=seed))
+        for seed in (1, 1, 2)
+    )
+    assert same_state(one.network, other.network)
+    assert one.curves == other.curves
+    assert not same_state(one.network, third.network)
+
+
+def test_a_fit_that_was_killed_goes_on_to_the_same_weights(
+    bank: ImageBank, labels: Ints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_module, "KEEP_EVERY_S", 0.0)
+    rows = {"train_rows": TRAIN, "validation_rows": VALIDATION}
+    settings = replace(QUICK, epochs=4)
+    whole = fit(MOBILE, bank, labels, **rows, settings=settings)
+    state = tmp_path / "fit.safetensors"
+    seen: list[int] = []
+
+    def die(epoch: Epoch) -> None:
+        seen.append(epoch.number)
+        if epoch.number == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(MOBILE, bank, labels, **rows, settings=settings, state=state, on_epoch=die)
+    again = fit(
+        MOBILE,
+        bank,
+        labels,
+        **rows,
+        settings=settings,
+        state=state,
+        on_epoch=lambda epoch: seen.append(epoch.number),
+    )
+    assert seen == [1, 2, 3, 4]
+    assert same_state(again.network, whole.network)
+    assert again.curves == whole.curves
+    assert again.best_epoch == whole.best_epoch
+
+
+def test_the_file_of_another_fit_is_not_gone_on_from(
+    bank: ImageBank, labels: Ints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_module, "KEEP_EVERY_S", 0.0)
+    state = tmp_path / "fit.safetensors"
+    frozen = replace(MOBILE, freeze="FULL")
+    seen: list[int] = []
+    for settings, rows in ((QUICK, TRAIN), (replace(QUICK, seed=9), TRAIN), (QUICK, TRAIN[:20])):
+        fit(
+            frozen,
+            bank,
+            labels,
+            train_rows=rows,
+            settings=settings,
+            state=state,
+            on_epoch=lambda epoch: seen.append(epoch.number),
+        )
+    assert seen == [1, 2] * 3
+    state.write_bytes(state.read_bytes()[:-100])
+    with pytest.raises(StsError, match=r"fit\.safetensors is damaged: remove it"):
+        fit(frozen, bank, labels, train_rows=TRAIN, settings=QUICK, state=state)
+
+
+def losses(monkeypatch: pytest.MonkeyPatch, values: list[float]) -> None:
+    """Let validation losses be `values`, one an epoch."""
+    left = iter(values)
+
+    def validate(self: object, rows: Ints) -> tuple[float, float]:
+        return next(left), 0.5
+
+    monkeypatch.setattr("sts.networks.learner.Learner._validate", validate)
+
+
+def test_training_stops_when_the_loss_no_longer_falls_by_5_percent(
+    bank: ImageBank, labels: Ints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 0.96 and 0.951 are lower, and not by 5 %.
+    losses(monkeypatch, [1.0, 0.96, 0.94, 0.9, 0.951 * 0.94, 0.1])
+    frozen = replace(MOBILE, freeze="FULL")
+    result = fit(
+        frozen,
+        bank,
+        labels,
+        train_rows=TRAIN,
+        validation_rows=VALIDATION,
+        settings=TrainSettings(batch=8, epochs=20, patience=2),
+    )
+    assert [epoch.better for epoch in result.curves] == [True, False, True, False, False]
+    assert (result.best_epoch, result.epochs) == (3, 5)
+
+
+def test_the_network_of_the_best_epoch_is_returned(
+    bank: ImageBank, labels: Ints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frozen = replace(MOBILE, freeze="FULL")
+    settings = TrainSettings(batch=8, epochs=4, patience=2)
+    best = fit(frozen, bank, labels, train_rows=TRAIN, settings=replace(settings, epochs=2))
+    losses(monkeypatch, [1.0, 0.5, 0.9, 0.9])
+    result = fit(
+        frozen, bank, labels, train_rows=TRAIN, validation_rows=VALIDATION, settings=settings
+    )
+    assert same_state(result.network, best.network)
+
+
+def test_without_validation_every_epoch_is_run(bank: ImageBank, labels: Ints) -> None:
+    settings = TrainSettings(batch=8, epochs=5, patience=1)
+    frozen = replace(MOBILE, freeze="FULL")
+    result = fit(frozen, bank, labels, train_rows=TRAIN, settings=settings)
+    assert result.epochs == result.best_epoch == 5
+
+
+def test_statistics_come_from_the_training_rows_alone(fitted: Fitted, bank: ImageBank) -> None:
+    assert fitted.images == bank.standardised(SEEN).settings
+
+
+def test_a_loss_that_is_not_finite_is_a_numeric_failure(
+    bank: ImageBank, labels: Ints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frozen = replace(MOBILE, freeze="FULL")
+    losses(monkeypatch, [float("inf")] * 3)
+    with pytest.raises(FloatingPointError, match="validation loss was never finite"):
+        fit(
+            frozen,
+            bank,
+            labels,
+            train_rows=TRAIN,
+            validation_rows=VALIDATION,
+            settings=TrainSettings(batch=8, epochs=3),
+        )
+    monkeypatch.setattr(
+        "sts.networks.learner.functional.cross_entropy",
+        lambda logits, *args, **kwargs: logits.sum() * float("nan"),
+    )
+    with pytest.raises(FloatingPointError, match="training loss is nan in epoch 1"):
+        fit(frozen, bank, labels, train_rows=TRAIN, settings=QUICK)
+
+
+def test_a_class_that_is_missing_is_named(bank: ImageBank, labels: Ints) -> None:
+    rows = np.flatnonzero((labels == 0) | (labels == 2))
+    with pytest.raises(StsError, match="no cell of class Excitatory, Sst among the 32"):
+        fit(RESNET, bank, labels, train_rows=rows, settings=QUICK)
+
+
+def test_images_that_are_too_small_are_refused(bank: ImageBank, labels: Ints) -> None:
+    inception = Architecture(number=2, weights="none")
+    with pytest.raises(StsError, match="InceptionV3 needs images of at least 75 pixels, not 32"):
+        fit(inception, bank, labels, train_rows=TRAIN, settings=QUICK)
+
+
+def test_a_row_is_trained_on_or_validated_with(bank: ImageBank, labels: Ints) -> None:
+    with pytest.raises(ValueError, match="cannot be trained on and validated with"):
+        fit(RESNET, bank, labels, train_rows=TRAIN, validation_rows=TRAIN, settings=QUICK)
+
+
+def test_class_weights_make_all_classes_count_the_same() -> None:
+    labels = np.array([0, 0, 0, 0, 1, 1, 2, 3])
+    weights = class_weights(labels, np.arange(8), 4)
+    assert (weights * np.bincount(labels)).tolist() == [2, 2, 2, 2]
+
+
+def test_class_weights_change_what_is_learnt(bank: ImageBank, labels: Ints) -> None:
+    frozen = replace(MOBILE, freeze="FULL")
+    rows = np.concatenate([TRAIN, np.flatnonzero(labels == 1)[6:]])
+    one, other = (
+        fit(frozen, bank, labels, train_rows=rows, settings=replace(QUICK, class_weights=some))
+        for some in (False, True)
+    )
+    assert not same_state(one.network, other.network)
+
+
+def test_a_frozen_extractor_gives_what_training_by_images_would(
+    bank: ImageBank, labels: Ints
+) -> None:
+    """Features made once and a head trained on them, against every batch through the network."""
+    frozen = replace(RESNET, freeze="FULL")
+    settings = TrainSettings(batch=8, epochs=1, learning_rate=0.01)
+    result = fit(frozen, bank, labels, train_rows=TRAIN, settings=settings)
+    network = make_network(frozen, seed=settings.seed)
+    seen = bank.standardised(TRAIN)
+    optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=0.01)
+    for rows in train_module_batches(settings):
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(
+            network(seen.images(rows)), torch.from_numpy(labels[rows])
+        )
+        loss.backward()
+        optimizer.step()
+    # Three steps of Adam in float32, features from batches of another size.
+    np.testing.assert_allclose(
+        logits(result.network, seen, VALIDATION), logits(network, seen, VALIDATION), atol=1e-4
+    )
+
+
+def train_module_batches(settings: TrainSettings) -> list[Ints]:
+    from sts.networks.schedule import epoch_batches
+
+    return epoch_batches(TRAIN, settings, 0)
+
+
+def test_compiling_is_asked_for_by_a_setting(
+    bank: ImageBank, labels: Ints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[object] = []
+    monkeypatch.setattr(torch, "compile", lambda module: compiled.append(module) or module)
+    frozen = replace(MOBILE, freeze="FULL")
+    for wanted in (False, True):
+        fit(frozen, bank, labels, train_rows=TRAIN, settings=replace(QUICK, compile=wanted))
+    assert len(compiled) == 1
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("number", sorted(BACKBONES))
+def test_every_network_trains_on_cuda(number: int, store: SweepStore, labels: Ints) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    architecture = Architecture(number=number, weights="none")
+    bank = ImageBank(store, architecture.images(), "cuda")
+    before = torch.cuda.get_rng_state()
+    result = fit(
+        architecture,
+        bank,
+        labels,
+        train_rows=TRAIN,
+        validation_rows=VALIDATION,
+        settings=TrainSettings(batch=8, epochs=2, dropout=0.3, compile=number == 1),
+    )
+    assert np.isfinite([epoch.train_loss for epoch in result.curves]).all()
+    found = predict(result.network, bank.like(result.images), np.arange(len(store)))
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
+    assert torch.equal(torch.cuda.get_rng_state(), before)
