@@ -1,5 +1,6 @@
 """Fixtures every test can use, and the guard over global random state."""
 
+import logging
 import os
 import random
 from collections.abc import Iterator
@@ -17,6 +18,16 @@ def random_state_is_left_alone(request: pytest.FixtureRequest) -> Iterator[None]
     before = _random_state()
     yield
     assert _random_state() == before, f"{request.node.nodeid} touched a global random state"
+
+
+@pytest.fixture(autouse=True)
+def the_log_is_left_alone() -> Iterator[None]:
+    """Take away what a command of one test has set up, so that the next one hears nothing."""
+    logger = logging.getLogger("sts")
+    handlers, level = list(logger.handlers), logger.level
+    yield
+    logger.handlers[:] = handlers
+    logger.setLevel(level)
 
 
 def _random_state() -> tuple[object, ...]:
