@@ -199,6 +199,14 @@ def test_only_inception_keeps_an_auxiliary_output_and_only_where_asked() -> None
     assert not getattr(with_it, "transform_input")  # noqa: B009 - unknown to mypy
 
 
+def test_images_are_square_unless_height_and_width_are_given() -> None:
+    architecture = Architecture(number=1)
+    sizes = [(s.height, s.width) for s in map(architecture.images, (None, 96, (32, 384)))]
+    assert sizes == [(224, 224), (96, 96), (32, 384)]
+    with pytest.raises(StsError, match="at least 32 pixels, not 24"):
+        architecture.images((24, 512))
+
+
 def test_an_unknown_network_or_freeze_level_is_refused() -> None:
     with pytest.raises(StsError, match="unknown model number 5: choose from 1 ResNet18, 2 Incep"):
         Architecture(number=5)

@@ -1,5 +1,7 @@
 """The training loop: what it learns, when it stops, and that it does the same twice."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +15,11 @@ from sts.cells.store import SweepStore
 from sts.networks import train as train_module
 from sts.networks.backbones import BACKBONES, Architecture, make_network
 from sts.networks.images import ImageBank
+from sts.networks.learner import Learner
+from sts.networks.parallel import ALONE, Group
 from sts.networks.predict import logits, predict
-from sts.networks.progress import Epoch
+from sts.networks.progress import Epoch, Progress
+from sts.networks.schedule import epoch_batches
 from sts.networks.settings import TrainSettings
 from sts.networks.train import Fitted, class_weights, fit
 from tests.networks.conftest import RESNET, SEEN, TRAIN, UNSEEN, VALIDATION
@@ -235,6 +240,55 @@ def test_class_weights_change_what_is_learnt(bank: ImageBank, labels: Ints) -> N
     assert not same_state(one.network, other.network)
 
 
+def test_gradients_are_those_of_torchs_weighted_cross_entropy(
+    bank: ImageBank, labels: Ints
+) -> None:
+    network = make_network(replace(MOBILE, freeze="FULL"))
+    weights = np.array([1.0, 5.0, 0.2, 2.0])
+    learner = Learner(network, bank, labels, weights, QUICK, ALONE)
+    network.eval()
+    batch = np.array([0, 1, 2, 5, 9])
+    images = bank.images(batch)
+    loss, weight, right, count = learner.backward(images, batch, batch).tolist()
+    linear = network.get_submodule("classifier.1")
+    came = linear.get_parameter("weight").grad
+    assert came is not None
+    logits_ = network(images)
+    wanted = torch.nn.functional.cross_entropy(
+        logits_, torch.from_numpy(labels[batch]), weight=torch.tensor(weights, dtype=torch.float32)
+    )
+    (gradient,) = torch.autograd.grad(wanted, linear.get_parameter("weight"))
+    # One float32 sum divided before or after.
+    torch.testing.assert_close(came, gradient, rtol=1e-4, atol=1e-6)
+    assert loss / weight == pytest.approx(wanted.item(), rel=1e-5)
+    assert right == (logits_.detach().argmax(dim=1).numpy() == labels[batch]).sum()
+    assert count == 5
+
+
+def test_dropout_differs_between_epochs_seeds_and_processes(
+    bank: ImageBank, labels: Ints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds: list[int] = []
+
+    @contextmanager
+    def record(seed: int, device: torch.device) -> Iterator[None]:
+        seeds.append(seed)
+        yield
+
+    monkeypatch.setattr("sts.networks.learner.seeded", record)
+    # Processes are asked for their seed alone.
+    monkeypatch.setattr(Learner, "_train", lambda *args: (1.0, 1.0))
+    monkeypatch.setattr(Group, "wrap", lambda group, network, device: network)
+    head = make_network(MOBILE).get_submodule("classifier")
+    for seed in (0, 1):
+        for rank in (0, 1):
+            group = Group(rank=rank, size=2)
+            learner = Learner(head, bank, labels, np.ones(4), replace(QUICK, seed=seed), group)
+            done = learner.run_epoch(Progress(), TRAIN, np.array([], dtype=int))
+            learner.run_epoch(done, TRAIN, np.array([], dtype=int))
+    assert len(set(seeds)) == len(seeds) == 8
+
+
 def test_a_frozen_extractor_gives_what_training_by_images_would(
     bank: ImageBank, labels: Ints
 ) -> None:
@@ -245,7 +299,7 @@ def test_a_frozen_extractor_gives_what_training_by_images_would(
     network = make_network(frozen, seed=settings.seed)
     seen = bank.standardised(TRAIN)
     optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=0.01)
-    for rows in train_module_batches(settings):
+    for rows in epoch_batches(TRAIN, settings, 0):
         optimizer.zero_grad()
         loss = torch.nn.functional.cross_entropy(
             network(seen.images(rows)), torch.from_numpy(labels[rows])
@@ -256,12 +310,6 @@ def test_a_frozen_extractor_gives_what_training_by_images_would(
     np.testing.assert_allclose(
         logits(result.network, seen, VALIDATION), logits(network, seen, VALIDATION), atol=1e-4
     )
-
-
-def train_module_batches(settings: TrainSettings) -> list[Ints]:
-    from sts.networks.schedule import epoch_batches
-
-    return epoch_batches(TRAIN, settings, 0)
 
 
 def test_compiling_is_asked_for_by_a_setting(

@@ -57,11 +57,10 @@ def whole_fit(group: Group, folder: Path) -> dict[str, torch.Tensor]:
         state=folder / f"fit{group.rank}.safetensors",
     )
     losses = [(epoch.train_loss, epoch.validation_loss) for epoch in result.curves]
-    heard = group.share(heard)
     return {
         **{name: value for name, value in result.network.state_dict().items() if "1." in name},
         "losses": torch.tensor(losses),
-        "heard": torch.tensor(heard),
+        "heard": torch.tensor(heard, dtype=torch.int64),
     }
 
 

@@ -102,11 +102,22 @@ class Architecture:
         """Return the row of the table."""
         return BACKBONES[self.number]
 
-    def images(self, side: int | None = None, *, parity: str = "direct") -> ImageSettings:
-        """Return settings of square images that this network can look at, ours unless told."""
-        side = self.backbone.side if side is None else side
-        self.check_side(side)
-        return ImageSettings(height=side, width=side, parity=parity)
+    def images(
+        self, size: int | tuple[int, int] | None = None, *, parity: str = "direct"
+    ) -> ImageSettings:
+        """Return settings of images that this network can look at.
+
+        Parameters
+        ----------
+        size
+            Pixels of a side, or height and width; the network's own square if None. For as many
+            pixels a wide image tells more: neighbouring frequencies say much the same, and columns
+            farther apart than a few ms leave out spikes.
+        """
+        side = self.backbone.side if size is None else size
+        height, width = (side, side) if isinstance(side, int) else side
+        self.check_side(min(height, width))
+        return ImageSettings(height=height, width=width, parity=parity)
 
     def check_side(self, side: int) -> None:
         """Raise unless images of this side survive the network's poolings."""
