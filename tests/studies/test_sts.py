@@ -207,6 +207,20 @@ def test_what_is_missing_is_one_clear_line(
     assert "Traceback" not in told
 
 
+def test_a_refused_storage_address_reaches_no_file_and_no_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_workspace(tmp_path / "world")
+    address = "postgresql://me:very@secret@host/trials"
+    arguments = ["1", "TRAIN", "--root", str(root), *QUICK, "--storage", address]
+    # A run writes down how the process was called.
+    monkeypatch.setattr(sys, "argv", ["sts_pipeline.py", *arguments])
+    assert main(arguments) == Status.USER
+    assert "secret" not in "".join(capsys.readouterr())
+    written = [path for path in (root / "output").rglob("*") if path.is_file()]
+    assert not [path for path in written if b"secret" in path.read_bytes()]
+
+
 def test_a_fresh_clone_says_what_is_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

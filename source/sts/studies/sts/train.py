@@ -25,6 +25,7 @@ from sts.networks.novelty import measure_novelty
 from sts.networks.parallel import ALONE, Group
 from sts.networks.predict import features, logits
 from sts.networks.train import Fitted, fit
+from sts.search.address import read_address
 from sts.search.search import search
 from sts.search.trials import FoldScore, SearchResult, TrialRecord
 from sts.studies.sts.cohort import Cohort, Fold, load_cohort
@@ -114,6 +115,8 @@ def train(
     group: Group = ALONE,
 ) -> Trained:
     """Train a network from the cells in `data`; interrupted, the same call goes on."""
+    # Before the run writes down how it was called: an address is refused while it is in no file.
+    read_address(storage)
     bench = make_bench(job, data=data, device=device, group=group)
     what = f"{job.architecture.backbone.name}-{job.architecture.freeze}"
     with start_run(workspace, study=STUDY, what=what, settings=job, resume=True) as run:
