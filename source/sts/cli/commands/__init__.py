@@ -1,0 +1,1 @@
+"""The commands of data_pipeline.py, a module for each group of them."""

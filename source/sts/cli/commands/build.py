@@ -1,0 +1,174 @@
+"""`build` and `features`: recordings into data sets."""
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sts.cli import flags
+from sts.cli.commands.common import add_command, data_of
+from sts.cli.commands.look import draw_cells
+from sts.cli.output import complain, say
+from sts.cli.run import Status
+
+if TYPE_CHECKING:
+    from sts.cli.commands.common import Commands
+    from sts.studies.data.build import BuildJob, BuildReport
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folder",
+        type=Path,
+        nargs="?",
+        metavar="FOLDER",
+        help="recordings (NWB 2), searched with all sub-folders",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="the data set to write, such as data/mine"
+    )
+    parser.add_argument(
+        "--labels",
+        type=Path,
+        metavar="CSV",
+        help="specimen_id, label and perhaps dataset and donor_id "
+        "(default: FOLDER/labels.csv if there is one)",
+    )
+    parser.add_argument(
+        "--dataset",
+        default="",
+        metavar="NAME",
+        help="where the cells come from, for scores by data set (default: the name of DIR)",
+    )
+    flags.add_work(parser)
+    flags.add_again(parser)
+
+
+def add_build(commands: "Commands") -> None:
+    """Add `build`."""
+    parser = add_command(
+        commands,
+        "build",
+        _build,
+        "Turn recordings into a sweep store. Of every cell the rheobase sweep and the one 40 pA "
+        "above it, at 4 kHz; cells.csv says what became of each cell.",
+    )
+    _add_source(parser)
+    parser.add_argument(
+        "--features", action="store_true", help="measure features in the same reading"
+    )
+    select = parser.add_argument_group("which sweeps")
+    select.add_argument(
+        "--step-tolerance",
+        type=float,
+        default=5.0,
+        metavar="PA",
+        help="how far from rheobase + 40 pA the second sweep may be (default: 5)",
+    )
+    select.add_argument(
+        "--min-step",
+        type=float,
+        default=0.9,
+        metavar="S",
+        help="the shortest step to take; what is shorter than 0.9 s is flagged (default: 0.9)",
+    )
+    select.add_argument(
+        "--hero",
+        action="store_true",
+        help="choose the second sweep by Allen's rule: the lowest step 39 to 61 pA above "
+        "rheobase, else the closest",
+    )
+
+
+def add_features(commands: "Commands") -> None:
+    """Add `features`."""
+    parser = add_command(
+        commands,
+        "features",
+        _features,
+        "Measure electrophysiology features. The definitions of the Allen Institute at the native "
+        "rate, times from the stimulus onset, one row a cell.",
+    )
+    _add_source(parser)
+
+
+def _build(args: argparse.Namespace) -> int:
+    from sts.signals.select import SelectSettings
+    from sts.studies.data.build import BuildJob
+    from sts.studies.data.cellwork import BuildSettings
+
+    select = SelectSettings(
+        step_tolerance_pa=args.step_tolerance, min_step_s=args.min_step, hero=args.hero
+    )
+    # The demo is to show all there is.
+    settings = BuildSettings(select=select, features=args.features or args.demo)
+    return _carry_out(args, partial(BuildJob, settings=settings))
+
+
+def _features(args: argparse.Namespace) -> int:
+    from sts.studies.data.build import BuildJob
+    from sts.studies.data.cellwork import BuildSettings
+
+    settings = BuildSettings(store=False, features=True)
+    return _carry_out(args, partial(BuildJob, settings=settings))
+
+
+def _carry_out(args: argparse.Namespace, make_job: "Callable[..., BuildJob]") -> int:
+    from sts.studies.data.build import build, plan_build
+
+    folder, out = _source(args)
+    job = make_job(
+        folder=folder,
+        out=out,
+        labels=args.labels,
+        dataset=args.dataset,
+        workers=args.workers,
+        cluster=args.cluster,
+        resume=args.resume,
+        force=args.force,
+    )
+    if args.dry_run:
+        plan = plan_build(job)
+        say(f"would read {len(plan.todo)} of {len(plan.paths)} recordings in {folder} into {out}")
+        return Status.DONE
+    report = build(job)
+    _tell(report)
+    if args.demo:
+        draw_cells(args, data=out)
+    return Status.PARTIAL if report.failed else Status.DONE
+
+
+def _source(args: argparse.Namespace) -> tuple[Path, Path]:
+    """Return what to read and where to write; a demo makes up its own recordings."""
+    from sts.base.errors import StsError
+
+    if args.demo and args.folder is None:
+        from sts.studies.data.simulate import SimulateJob, simulate
+
+        folder = data_of(args) / "simulated" / "recordings"
+        simulate(SimulateJob(cells=40, seed=0, out=folder, workers=args.workers))
+        return folder, args.out or folder.parent
+    if args.folder is None:
+        raise StsError("no FOLDER of recordings given: name one, or try the simulated --demo")
+    if args.out is None:
+        raise StsError(f"no --out given for {args.folder}: name the data set, such as data/mine")
+    return args.folder, args.out
+
+
+def _tell(report: "BuildReport") -> None:
+    for product, counts in report.counts.items():
+        known = ("ok", "excluded", "failed")
+        say(f"{product}: " + ", ".join(f"{counts.get(status, 0)} {status}" for status in known))
+        for reason, count in report.reasons[product].items():
+            say(f"  {count} {reason}")
+    if report.unlabelled:
+        say(f"{report.unlabelled} cells have no label")
+    if report.unused_labels:
+        say(f"{report.unused_labels} labels have no recording here")
+    if not report.worked_on:
+        say("everything was there already")
+    for path in report.files:
+        say(f"{path}")
+    for failure in report.failures:
+        complain(f"failed: {failure}")

@@ -1,0 +1,70 @@
+"""`show` and `compare`: look at cells and at runs."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sts.cli import flags
+from sts.cli.commands.common import add_command, data_of, workspace_of
+from sts.cli.output import say, say_table
+from sts.cli.run import Status
+
+if TYPE_CHECKING:
+    from sts.cli.commands.common import Commands
+
+
+def add_show(commands: "Commands") -> None:
+    """Add `show`."""
+    parser = add_command(
+        commands,
+        "show",
+        _show,
+        "Draw a cell's two sweeps over their scalograms. As PNG and SVG, with true axes.",
+    )
+    parser.add_argument(
+        "specimen",
+        nargs="*",
+        metavar="SPECIMEN",
+        help="a specimen id, or a recording file (default: one cell of each class)",
+    )
+    flags.add_seed(parser)
+
+
+def add_compare(commands: "Commands") -> None:
+    """Add `compare`."""
+    parser = add_command(
+        commands,
+        "compare",
+        _compare,
+        "Compare two runs on the same held-out cells. Paired differences with intervals, pooled "
+        "and by data set.",
+    )
+    parser.add_argument("first", type=Path, metavar="RUN", help="the folder of a run")
+    parser.add_argument("second", type=Path, metavar="RUN", help="the folder of another run")
+    flags.add_seed(parser)
+
+
+def _show(args: argparse.Namespace) -> int:
+    draw_cells(args, data=data_of(args), specimens=tuple(args.specimen), seed=args.seed)
+    return Status.DONE
+
+
+def draw_cells(
+    args: argparse.Namespace, *, data: Path, specimens: tuple[str, ...] = (), seed: int = 0
+) -> None:
+    """Draw cells of a data set and name the pictures."""
+    from sts.studies.data.show import ShowSettings, show
+
+    settings = ShowSettings(data=str(data), specimens=specimens, seed=seed)
+    for path in show(workspace_of(args), settings):
+        say(f"{path}")
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from sts.studies.data.compare import CompareJob, compare_runs
+
+    job = CompareJob(first=str(args.first), second=str(args.second), seed=args.seed)
+    compared = compare_runs(workspace_of(args), job)
+    say_table(compared.table.columns, compared.table.rows)
+    say(f"report  {compared.folder / 'report.html'}")
+    return Status.DONE
