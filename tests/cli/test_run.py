@@ -1,5 +1,6 @@
 """How a command ended is told by its exit status and one line."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,17 @@ def test_a_defect_keeps_its_traceback_out_of_the_way(
     kept = workspace / "output" / "errors.txt"
     assert str(kept) in told
     assert "Traceback" in kept.read_text()
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "1000"), ("7", "7")])
+def test_threads_that_wait_sleep_soon_unless_the_user_decided(
+    before: str | None, after: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOMP_SPINCOUNT", before or "")
+    if before is None:
+        monkeypatch.delenv("GOMP_SPINCOUNT")
+    assert run(lambda: Status.DONE) == Status.DONE
+    assert os.environ["GOMP_SPINCOUNT"] == after
 
 
 def test_ctrl_c_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:

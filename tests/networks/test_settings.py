@@ -25,6 +25,7 @@ def test_settings_survive_the_way_to_paper_and_back() -> None:
         ("epochs", 0),
         ("schedule", "linear"),
         ("seed", -1),
+        ("precision", "float16"),
     ],
 )
 def test_what_cannot_be_trained_with_is_refused_by_name(name: str, value: object) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from sts.base.errors import StsError
 from sts.base.types import Ints
@@ -15,12 +16,12 @@ from sts.cells.store import SweepStore
 from sts.networks import train as train_module
 from sts.networks.backbones import BACKBONES, Architecture, make_network
 from sts.networks.images import ImageBank
-from sts.networks.learner import Learner
+from sts.networks.learner import Learner, has_bfloat16
 from sts.networks.parallel import ALONE, Group
 from sts.networks.predict import logits, predict
 from sts.networks.progress import Epoch, Progress
 from sts.networks.schedule import epoch_batches
-from sts.networks.settings import TrainSettings
+from sts.networks.settings import Precision, TrainSettings
 from sts.networks.train import Fitted, class_weights, fit
 from tests.networks.conftest import RESNET, SEEN, TRAIN, UNSEEN, VALIDATION
 from tests.networks.worlds import same_state
@@ -245,7 +246,8 @@ def test_gradients_are_those_of_torchs_weighted_cross_entropy(
 ) -> None:
     network = make_network(replace(MOBILE, freeze="FULL"))
     weights = np.array([1.0, 5.0, 0.2, 2.0])
-    learner = Learner(network, bank, labels, weights, QUICK, ALONE)
+    settings = replace(QUICK, precision="float32")
+    learner = Learner(network, bank, labels, weights, settings, ALONE)
     network.eval()
     batch = np.array([0, 1, 2, 5, 9])
     images = bank.images(batch)
@@ -263,6 +265,29 @@ def test_gradients_are_those_of_torchs_weighted_cross_entropy(
     assert loss / weight == pytest.approx(wanted.item(), rel=1e-5)
     assert right == (logits_.detach().argmax(dim=1).numpy() == labels[batch]).sum()
     assert count == 5
+
+
+def test_bfloat16_is_used_where_asked_for_and_loses_little(bank: ImageBank, labels: Ints) -> None:
+    batch = np.arange(10)
+    found: dict[Precision, Tensor] = {}
+    for precision in ("float32", "bfloat16"):
+        network = make_network(replace(MOBILE, freeze="FULL")).eval()
+        settings = replace(QUICK, precision=precision)
+        learner = Learner(network, bank, labels, np.ones(4), settings, ALONE)
+        learner.backward(bank.images(batch), batch, batch)
+        came = network.get_parameter("classifier.1.weight").grad
+        assert came is not None
+        found[precision] = came
+    exact, short = found["float32"], found["bfloat16"]
+    assert not torch.equal(exact, short)
+    # bfloat16 keeps 8 bits; through fifty layers a few of them are lost.
+    assert float((short - exact).norm() / exact.norm()) < 0.1
+
+
+def test_a_device_without_bfloat16_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for native in (True, False):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native, raising=False)  # noqa: B023
+        assert has_bfloat16(torch.device("cpu")) is native
 
 
 def test_dropout_differs_between_epochs_seeds_and_processes(
@@ -294,7 +319,7 @@ def test_a_frozen_extractor_gives_what_training_by_images_would(
 ) -> None:
     """Features made once and a head trained on them, against every batch through the network."""
     frozen = replace(RESNET, freeze="FULL")
-    settings = TrainSettings(batch=8, epochs=1, learning_rate=0.01)
+    settings = TrainSettings(batch=8, epochs=1, learning_rate=0.01, precision="float32")
     result = fit(frozen, bank, labels, train_rows=TRAIN, settings=settings)
     network = make_network(frozen, seed=settings.seed)
     seen = bank.standardised(TRAIN)

@@ -22,8 +22,15 @@ def natural(text: str) -> int:
     return number
 
 
+def size(text: str) -> tuple[int, int]:
+    """Return height and width in pixels, of one number or of two with an x between them."""
+    height, _, width = text.lower().partition("x")
+    return positive(height), positive(width or height)
+
+
 # argparse names a type by its __name__ in "invalid ... value"
 positive.__name__ = natural.__name__ = "whole number"
+size.__name__ = "size"
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:

@@ -1,24 +1,25 @@
 """A study that fits into minutes: simulated cells, small images, few trials."""
 
-import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from sts.base.progress import Progress, progress
 from sts.cells.store import write_store
 from sts.networks.backbones import Architecture
 from sts.networks.settings import TrainSettings
-from sts.recordings.simulated.cells import simulate_cells
+from sts.recordings.simulated.cells import SimulatedCell, simulate_cells
 from sts.studies.data.products import PRODUCTS
 from sts.studies.data.simulate import simulated_store
 from sts.studies.sts.settings import TrainJob, make_job
 
-logger = logging.getLogger("sts")
-
 CELLS: Final = "cells"
-COUNT: Final = 240
-IMAGE_SIZE: Final = {1: 112, 2: 128, 3: 112, 4: 112}
+# Populations that overlap as real ones do take so many to be learned from random weights.
+COUNT: Final = 2000
+# As many pixels as 111 x 111, and spikes stay apart; InceptionV3 needs more of either side.
+IMAGE_SIZE: Final = {1: (32, 384), 2: (80, 240), 3: (32, 384), 4: (32, 384)}
 # Random weights need a rate that rises and falls, and the small network needs more of it.
-EPOCHS: Final = {1: 8, 2: 8, 3: 8, 4: 14}
+EPOCHS: Final = {1: 6, 2: 6, 3: 6, 4: 12}
 RATE: Final = {1: 1e-3, 2: 1e-3, 3: 1e-3, 4: 3e-3}
 
 
@@ -27,8 +28,15 @@ def ensure_cells(data: Path) -> None:
     path = data / PRODUCTS["store"]
     if path.is_file():
         return
-    logger.info("simulating %d cells", COUNT)
-    write_store(path, simulated_store(simulate_cells(COUNT, seed=0, protocol="long")))
+    with progress(COUNT, "simulate") as bar:
+        cells = _counted(simulate_cells(COUNT, seed=0, protocol="long"), bar)
+        write_store(path, simulated_store(cells))
+
+
+def _counted(cells: Iterator[SimulatedCell], bar: Progress) -> Iterator[SimulatedCell]:
+    for cell in cells:
+        yield cell
+        bar.advance()
 
 
 def demo_job(architecture: Architecture, **given: Any) -> TrainJob:

@@ -26,8 +26,8 @@ class TrainJob:
     """All that decides what TRAIN arrives at, besides the cells."""
 
     architecture: Architecture
-    image_size: int | None = None
-    """Side of the square images; None: the network's own."""
+    image_size: tuple[int, int] | None = None
+    """Height and width of the images; None: the network's own."""
     group_by: str = "specimen"
     search: SearchSettings = field(default_factory=SearchSettings)
     base: TrainSettings = field(default_factory=TrainSettings)
@@ -64,7 +64,7 @@ def make_job(
     file: Path | None = None,
     trials: int | None = None,
     folds: int | None = None,
-    image_size: int | None = None,
+    image_size: tuple[int, int] | None = None,
     base: TrainSettings | None = None,
     varied: tuple[str, ...] = tuple(SPACE),
     **changed: Any,
