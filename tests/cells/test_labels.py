@@ -7,7 +7,7 @@ import pytest
 
 from sts.base.errors import StsError
 from sts.base.types import CLASSES
-from sts.cells.labels import CellLabel, read_labels
+from sts.cells.labels import CellLabel, labels_of, read_label_file, read_labels
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -60,6 +60,9 @@ def test_the_published_layout_is_read_and_the_unsure_are_left_out(
         ),
         ("Sst 1\nPvalb 1\n", "line 2: specimen 1 has a label in line 1 already"),
         ("Sst 1\nPvalb\n", "line 2: 'Pvalb' is not a class and a specimen id"),
+        ("Sst 1a\n", "line 1: 'Sst 1a' is not a class and a specimen id"),
+        ("Sst 1 2\n", "line 1: 'Sst 1 2' is not a class and a specimen id"),
+        ("Unsure 1\nSst 1\n", "line 2: specimen 1 has a label in line 1 already"),
         ("pvalb 1\n", "line 1: unknown class 'pvalb': did you mean 'Pvalb'?"),
     ],
 )
@@ -76,6 +79,21 @@ def test_a_file_that_is_not_there_or_not_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_bytes(b"specimen_id,label\n\xff\xfe,Sst\n")
     with pytest.raises(StsError, match="not UTF-8 text"):
         read_labels(tmp_path / "labels.csv")
+
+
+def test_the_unsure_are_known_by_name(tmp_path: Path) -> None:
+    found = read_label_file(write(tmp_path, "Pvalb 1\nUnsure 5\nUnsure 7\n"))
+    assert (set(found.labels), found.unsure) == ({"1"}, {"5", "7"})
+
+
+def test_labels_are_found_in_a_folder_of_data_the_published_ones_first(tmp_path: Path) -> None:
+    with pytest.raises(StsError, match=r"data_pipeline\.py fetch sts-tables"):
+        labels_of(tmp_path)
+    write(tmp_path, "specimen_id,label\n1,Sst\n")
+    assert set(labels_of(tmp_path).labels) == {"1"}
+    published = tmp_path / "cell_types_GouwensAll_new.txt"
+    published.write_text("Pvalb 2\n", encoding="utf-8")
+    assert labels_of(tmp_path).path == published
 
 
 @pytest.mark.data

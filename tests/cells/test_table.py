@@ -74,7 +74,26 @@ def test_features_come_back_exactly_and_missing_ones_as_nan(tmp_path: Path) -> N
 def test_features_stand_in_their_fixed_order(tmp_path: Path) -> None:
     write_features(tmp_path / "features.csv", [])
     header = (tmp_path / "features.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
-    assert header == ["specimen_id", "donor_id", "label", "dataset", *FEATURES, "notes", *FATE]
+    identity = ("specimen_id", "donor_id", "label", "dataset")
+    assert header == [*identity, *FEATURES, "times", "notes", *FATE]
+
+
+def test_the_frame_of_times_is_written_and_frames_do_not_mix(tmp_path: Path) -> None:
+    path = tmp_path / "features.csv"
+    write_features(path, [FeatureRow(specimen_id="1", times="PatchSeq")])
+    assert read_features(path)[0].times == "PatchSeq"
+    with pytest.raises(ValueError, match="PatchSeq and onset"):
+        write_features(
+            path, [FeatureRow(specimen_id="1"), FeatureRow(specimen_id="2", times="PatchSeq")]
+        )
+    write_features(path, [FeatureRow(specimen_id="1"), FeatureRow(specimen_id="2")])
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace(",onset,", ",PatchClamp,", 1), encoding="utf-8")
+    with pytest.raises(StsError, match="count from PatchClamp and onset: measure all its cells"):
+        read_features(path)
+    path.write_text(text.replace(",onset,", ",on set,", 1), encoding="utf-8")
+    with pytest.raises(StsError, match="line 2: unknown frame of times 'on set': did you mean"):
+        read_features(path)
 
 
 def test_a_cell_without_features_keeps_its_line(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from sts.figures import saliency
 from sts.figures.saliency import ClassSaliency, draw_class_saliency, draw_saliency
 from sts.figures.scalogram import CellPicture
 from tests.figures.drawn import assert_legible, keep_figures
-from tests.figures.test_scalogram import make_picture
+from tests.figures.test_scalogram import SAMPLES, make_picture
 
 FREQS_HZ = np.arange(20.0, 200.0)
 WINDOW_MS = (-100.0, 1100.0)
@@ -146,6 +146,32 @@ def test_the_sweeps_stand_above_in_the_colour_of_the_class(drawn: list[Figure]) 
     assert drawn[0].get_suptitle().endswith("taken for Sst")
 
 
+def without_sweeps(cell: CellPicture) -> CellPicture:
+    """Return a cell of which others have published the scalograms alone."""
+    return replace(cell, traces=np.empty((0, SAMPLES)), amplitudes_pa=(np.nan, np.nan))
+
+
+def test_scalograms_stand_above_where_no_sweep_is_known(drawn: list[Figure]) -> None:
+    cell = make_cell()
+    scalograms = cell.scalograms.copy()
+    scalograms[1, 60, 2400:2406] = -5.0
+    cell = without_sweeps(replace(cell, scalograms=scalograms))
+    draw_saliency(Path("x"), cell, maps={"gradient": np.zeros((2, 4, 4))})
+    left, right = panels(drawn[0], 2)[0]
+    assert [axes.get_title(loc="left") for axes in (left, right)] == [
+        "rheobase sweep",
+        "second sweep",
+    ]
+    assert left.get_ylabel() == "frequency (Hz)"
+    assert not left.get_lines()[2:]  # both ends of the step, no trace
+    pixels = pixels_of(right)
+    times_ms, freqs_hz = places(right, pixels[..., 0] < pixels[..., 2] - 0.1)
+    # six columns of the scalogram are one of the picture
+    assert times_ms == pytest.approx([500.75])
+    assert freqs_hz == pytest.approx([80.0])
+    assert (np.ptp(pixels_of(left), axis=(0, 1)) == 0).all()
+
+
 def test_a_map_that_is_dark_everywhere_is_drawn(drawn: list[Figure]) -> None:
     draw_saliency(Path("x"), make_cell(), maps={"gradient": np.zeros((2, 8, 8))})
     dark = ClassSaliency(label="Sst", cells=1, saliency=np.zeros((2, 8, 8)))
@@ -195,12 +221,15 @@ def test_classes_share_one_scale_and_name_their_cells(drawn: list[Figure]) -> No
     assert len([axes for axes in drawn[0].axes if axes.get_label() == "<colorbar>"]) == 1
 
 
+@pytest.mark.parametrize("sweeps", [True, False])
 @pytest.mark.parametrize("count", [1, 2])
 def test_no_text_of_a_cell_lies_on_another(
-    drawn: list[Figure], monkeypatch: pytest.MonkeyPatch, count: int
+    drawn: list[Figure], monkeypatch: pytest.MonkeyPatch, count: int, sweeps: bool
 ) -> None:
     maps = {name: np.ones((2, 8, 8)) for name in ("gradient", "integrated gradients")[:count]}
     picture = replace(make_cell("Excitatory"), dataset="PatchClamp")
+    if not sweeps:
+        picture = without_sweeps(replace(picture, scalograms=make_picture().scalograms))
     draw_saliency(Path("x"), picture, maps=maps, said="taken for Vip/Lamp5 with probability 0.93")
     assert_legible(drawn[0], monkeypatch)
 

@@ -1,5 +1,6 @@
 """Images for a network, kept or made for the batch."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -8,10 +9,11 @@ import torch
 
 from sts.base.errors import StsError
 from sts.cells.store import SweepStore
+from sts.networks import images as module
 from sts.networks.images import ImageBank
 from sts.networks.schedule import in_order
 from sts.scalograms.image import Imager, ImageSettings
-from sts.scalograms.sources import TraceSource, measure_statistics
+from sts.scalograms.sources import Rows, TraceSource, measure_statistics
 
 SETTINGS = ImageSettings(height=32, width=40)
 
@@ -28,40 +30,83 @@ def made(store: SweepStore) -> ImageBank:
 
 def test_images_are_those_of_the_imager(kept: ImageBank, store: SweepStore) -> None:
     rows = np.array([3, 1])
-    wanted = Imager(SETTINGS)(torch.from_numpy(store.traces[rows]))
-    # Batches of other sizes are summed in another order by the matrix product.
-    torch.testing.assert_close(kept.images(rows), wanted, rtol=1e-4, atol=1e-3)
+    assert torch.equal(kept.images(rows), Imager(SETTINGS)(torch.from_numpy(store.traces[rows])))
 
 
-def test_kept_images_equal_those_made_for_the_batch(kept: ImageBank, made: ImageBank) -> None:
+def test_images_are_the_same_to_the_last_bit_however_many_are_kept(
+    kept: ImageBank, made: ImageBank, store: SweepStore
+) -> None:
+    """How much memory is free must not show in a report."""
     batches = in_order(np.array([5, 0, 7, 2, 30]), 2)
     statistics = kept.standardised(np.arange(10)).settings
-    pairs = zip(
-        kept.like(statistics).batches(batches), made.like(statistics).batches(batches), strict=True
-    )
-    for at, (one, other) in enumerate(pairs):
-        assert len(one) == len(batches[at])
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    some = ImageBank(store, SETTINGS, budget_bytes=6 * 4 * 2 * 32 * 40)
+    assert made.standardised(np.arange(10)).settings == statistics
+    assert some.standardised(np.arange(10)).settings == statistics
+    banks = [bank.like(statistics).batches(batches) for bank in (kept, made, some)]
+    for batch, images, *others in zip(batches, *banks, strict=True):
+        assert len(images) == len(batch)
+        for other in others:
+            assert torch.equal(images, other)
 
 
+def test_colours_lie_next_to_each_other_in_memory(kept: ImageBank, made: ImageBank) -> None:
+    for bank in (kept, made):
+        for images in (bank.images([0, 1]), bank.dark(), *bank.batches([np.arange(3)])):
+            assert images.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_batch_on_the_cpu_is_written_over_the_one_before(kept: ImageBank) -> None:
+    batches = kept.batches(in_order(np.arange(8), 3))
+    first = next(batches)
+    before = first.clone()
+    second = next(batches)
+    assert second.data_ptr() == first.data_ptr()
+    assert not torch.equal(first, before)
+    assert [len(batch) for batch in batches] == [2]
+
+
+def test_no_batches_of_no_rows(kept: ImageBank) -> None:
+    assert list(kept.batches([])) == []
+    assert kept.images([]).shape == (0, 3, 32, 40)
+
+
+@pytest.mark.parametrize(("budget_cells", "computed"), [(64, []), (3, [4, 3]), (0, [4, 2, 2, 3])])
 def test_images_are_computed_once_where_they_fit(
-    store: SweepStore, monkeypatch: pytest.MonkeyPatch
+    store: SweepStore, monkeypatch: pytest.MonkeyPatch, budget_cells: int, computed: list[int]
 ) -> None:
     seen: list[int] = []
-    original = TraceSource.images
+    original = TraceSource.channels
 
-    def counted(self: TraceSource, rows: np.ndarray) -> torch.Tensor:
+    def counted(self: TraceSource, rows: Rows) -> Iterator[torch.Tensor]:
         seen.extend(np.asarray(rows).tolist())
         return original(self, rows)
 
-    monkeypatch.setattr(TraceSource, "images", counted)
-    bank = ImageBank(store, SETTINGS)
-    for _ in range(2):
-        bank.standardised(np.arange(8)).images([0, 1])
-    assert seen == list(range(len(store)))
+    monkeypatch.setattr(TraceSource, "channels", counted)
+    bank = ImageBank(store, SETTINGS, budget_bytes=budget_cells * 4 * 2 * 32 * 40)
+    bank.images([0])
+    assert seen == list(range(budget_cells)) + [0] * (budget_cells == 0)
     seen.clear()
-    ImageBank(store, SETTINGS, budget_bytes=0).images([4, 2])
-    assert seen == [4, 2]
+    bank.images([4, 2, 2, 3])
+    assert seen == computed
+    seen.clear()
+    for _ in range(2):
+        bank.standardised(np.arange(8))
+    assert seen == list(range(budget_cells, len(store)))
+
+
+def test_a_quarter_of_free_memory_is_kept_on_a_cpu(
+    store: SweepStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = 4 * 2 * 32 * 40
+    monkeypatch.setattr(module, "free_memory_bytes", lambda: 4 * 5 * one)
+    bank = ImageBank(store, SETTINGS)
+    bank.images([0])
+    assert bank._raw._kept is not None
+    assert len(bank._raw._kept) == 5
+
+
+def test_all_published_cells_at_224_pixels_are_kept_where_10_gb_are_free() -> None:
+    assert module.KEPT_PART["cpu"] * 10e9 >= 5590 * 4 * 2 * 224 * 224
 
 
 def test_standardised_rows_have_mean_0_and_deviation_1(kept: ImageBank) -> None:
@@ -124,6 +169,6 @@ def test_images_on_cuda_are_those_on_the_cpu(kept: ImageBank, store: SweepStore)
     rows = np.arange(12)
     settings = kept.standardised(rows).settings
     on_cuda = ImageBank(store, settings, "cuda")
-    came = torch.cat(list(on_cuda.batches(in_order(rows, 5)))).cpu()
+    came = torch.cat([batch.cpu() for batch in on_cuda.batches(in_order(rows, 5))])
     # float32 products of another order; standardised images have a deviation of 1.
     torch.testing.assert_close(came, kept.like(settings).images(rows), rtol=1e-3, atol=1e-3)

@@ -178,7 +178,7 @@ def test_a_file_without_a_usable_sweep_says_why_for_all(path: Path) -> None:
     with pytest.raises(CellFailed) as failed:
         read_nwb2(path)
     assert str(failed.value) == (
-        "holds no usable current clamp sweep: no stimulus trace belongs to it (2 x); "
+        "holds no usable current clamp sweep: no stimulus trace belongs to it (2 x), "
         "it has no sampling rate (1 x)"
     )
 

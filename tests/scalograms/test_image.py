@@ -97,10 +97,12 @@ def test_every_kind_of_settings_gives_its_images_whatever_the_batch(
     whole = imager(cells)
     scale = float(full[parity].abs().max())
     assert furthest(whole[:2], resized(full[parity], settings)) < TOLERANCE * scale
-    monkeypatch.setattr(module, "CHUNK_BYTES", {"cpu": 4 * imager._operator.bytes_a_trace})
-    assert furthest(imager(cells), whole) < ROUNDING * scale
     alone = torch.cat([imager(cell[None]) for cell in cells])
-    assert furthest(alone, whole) < ROUNDING * scale
+    assert torch.equal(alone, whole)
+    # Several cells at a time, as on a GPU.
+    monkeypatch.setattr(module, "PIECE_BYTES", {"cpu": 4 * imager._operator.bytes_a_trace})
+    assert [len(piece) for piece in imager.channels(cells)] == [2, 2, 1]
+    assert furthest(imager(cells), whole) < ROUNDING * scale
 
 
 def test_the_third_channel_repeats_the_rheobase_sweep(traces: Floats) -> None:
@@ -156,6 +158,15 @@ def test_mixed_precision_around_it_does_not_blur_it(traces: Floats) -> None:
     assert torch.equal(inside, imager(cells))
 
 
+@pytest.mark.parametrize(("width", "runs"), [(224, 7), (240, 1), (244, 6), (299, 17)])
+def test_columns_are_cut_out_in_few_runs(width: int, runs: int) -> None:
+    """Each run is a call: one a column would take longer than all products together."""
+    operator = Imager(ImageSettings(height=8, width=width))._operator
+    assert len(operator._runs) == runs
+    columns = np.concatenate([np.arange(width)[run.columns] for run in operator._runs])
+    assert sorted(columns) == list(range(width))
+
+
 def test_an_empty_batch_gives_an_empty_batch() -> None:
     imager = Imager(ImageSettings(height=5, width=6))
     assert imager(torch.empty(0, 2, SAMPLES)).shape == (0, 3, 5, 6)
@@ -190,7 +201,7 @@ def test_memory_stays_bounded_whatever_the_batch(traces: Floats, parity: str) ->
     out = torch.empty(len(cells), 3, 8, 224)
     with largest_storage() as noted:
         imager(cells, out=out)
-    assert 2**20 < noted.seen <= module.CHUNK_BYTES["cpu"]
+    assert 2**20 < noted.seen <= 2**21
 
 
 @pytest.mark.parametrize(

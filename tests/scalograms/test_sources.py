@@ -1,5 +1,6 @@
 """Sources of images: traces and published files behind one interface."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,12 @@ import torch
 from sts.base.errors import StsError
 from sts.base.types import Floats
 from sts.scalograms.image import Imager, ImageSettings
-from sts.scalograms.published import PublishedSource, find_published
+from sts.scalograms.published import (
+    PublishedSource,
+    find_published,
+    has_published,
+    read_published,
+)
 from sts.scalograms.sources import ImageSource, TraceSource, measure_statistics
 from sts.scalograms.transform import scalograms_of
 
@@ -41,7 +47,7 @@ def published(tmp_path_factory: pytest.TempPathFactory, traces: Floats) -> Path:
 
 
 def both(published: Path, traces: Floats, settings: ImageSettings) -> list[ImageSource]:
-    paths = find_published(published, [("PatchClamp", str(at)) for at in (101, 102, 103)])
+    paths = [find_published(published, "PatchClamp", str(at)) for at in (101, 102, 103)]
     return [TraceSource(traces[:3], settings), PublishedSource(paths, settings)]
 
 
@@ -72,9 +78,18 @@ def test_rows_come_in_the_order_asked_for(published: Path, traces: Floats) -> No
     for source in both(published, traces, SETTINGS):
         apart = [source.images([row])[0] for row in (2, 0, 2)]
         for rows in ([2, 0, 2], np.array([2, 0, 2])):
-            # Products of one cell and of three may add in another order.
-            torch.testing.assert_close(source.images(rows), torch.stack(apart), atol=1e-3, rtol=0)
+            assert torch.equal(source.images(rows), torch.stack(apart))
         assert source.images([]).shape == (0, 3, 40, 50)
+
+
+def test_channels_are_two_colours_before_they_are_standardised(
+    published: Path, traces: Floats
+) -> None:
+    standard = replace(SETTINGS, mean=(1.0, 2.0, 3.0), deviation=(4.0, 5.0, 6.0))
+    pairs = zip(both(published, traces, SETTINGS), both(published, traces, standard), strict=True)
+    for plain, source in pairs:
+        pieces = [piece.clone() for piece in source.channels([2, 0, 2])]
+        assert torch.equal(torch.cat(pieces), plain.images([2, 0, 2])[:, :2])
 
 
 def test_a_source_computes_what_the_imager_computes(traces: Floats) -> None:
@@ -119,19 +134,23 @@ def test_statistics_are_refused_where_they_mean_nothing(traces: Floats) -> None:
 
 @pytest.mark.parametrize(("dataset", "folder"), PLACES)
 def test_both_spellings_of_a_folder_are_found(tmp_path: Path, dataset: str, folder: str) -> None:
+    assert not has_published(tmp_path)
     (tmp_path / folder).mkdir()
     path = tmp_path / folder / "cell_7.npy"
     path.touch()
-    assert find_published(tmp_path, [(dataset, "7")]) == [path]
+    assert has_published(tmp_path)
+    assert find_published(tmp_path, dataset, "7") == path
+    # Labels of one's own may not tell.
+    assert find_published(tmp_path, "", "7") == path
 
 
 def test_a_missing_cell_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(StsError, match=r"cell 42: looked for .*CWT.cell_42.npy and .*_CWT.cell_42"):
-        find_published(tmp_path, [("PatchSeq", "42")])
+        find_published(tmp_path, "PatchSeq", "42")
     with pytest.raises(StsError, match=r"no published scalogram at .*cell_42.npy"):
-        PublishedSource([tmp_path / "cell_42.npy"], SETTINGS)
+        read_published(tmp_path / "cell_42.npy")
     with pytest.raises(StsError, match="is no specimen id"):
-        find_published(tmp_path, [("PatchSeq", "../42")])
+        find_published(tmp_path, "PatchSeq", "../42")
 
 
 @pytest.mark.parametrize(
@@ -146,7 +165,7 @@ def test_a_missing_cell_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_wrong_array_is_refused_by_name(tmp_path: Path, array: Floats, message: str) -> None:
     path = publish(tmp_path, "9", array)
     with pytest.raises(StsError, match=rf"cell_9\.npy .*{message}"):
-        PublishedSource([path], SETTINGS)
+        read_published(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY\x01\x00", b"no array at all" * 20, b"PK\3\4"])
@@ -154,7 +173,7 @@ def test_a_file_that_is_no_array_is_refused_by_name(tmp_path: Path, content: byt
     path = tmp_path / "cell_9.npy"
     path.write_bytes(content)
     with pytest.raises(StsError, match=r"cell_9\.npy is no \.npy array"):
-        PublishedSource([path], SETTINGS)
+        read_published(path)
 
 
 def test_a_torn_file_and_a_pickle_are_refused_by_name(tmp_path: Path) -> None:
@@ -164,12 +183,26 @@ def test_a_torn_file_and_a_pickle_are_refused_by_name(tmp_path: Path) -> None:
     np.save(pickled, np.array([{}, None]), allow_pickle=True)
     for path in (torn, pickled):
         with pytest.raises(StsError, match=rf"{path.name} is no \.npy array"):
-            PublishedSource([path], SETTINGS)
+            read_published(path)
 
 
-def test_a_file_with_nan_is_refused_when_it_is_read(tmp_path: Path) -> None:
-    array = np.zeros((180, 4800, 2), np.float32)
-    array[:, 2000:2100] = np.nan
-    source = PublishedSource([publish(tmp_path, "5", array)], SETTINGS)
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_a_file_with_what_is_no_number_is_refused(tmp_path: Path, value: float) -> None:
+    array = np.zeros((180, 4800, 2))
+    # One value between the columns that an image shows.
+    array[90, 2001, 1] = value
     with pytest.raises(StsError, match=r"cell_5\.npy holds values that are not finite"):
-        source.images([0])
+        read_published(publish(tmp_path, "5", array))
+
+
+def test_one_bad_file_does_not_keep_others_from_being_used(published: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "cell_9.npy"
+    bad.write_bytes(b"no")
+    good = [find_published(published, "PatchClamp", at) for at in ("101", "102")]
+    seen: list[None] = []
+    source = PublishedSource([good[0], bad, good[1]], SETTINGS, on_cell=lambda: seen.append(None))
+    assert len(seen) == 3
+    assert list(source.faults) == [1]
+    assert str(source.faults[1]).startswith(f"{bad} is no .npy array")
+    assert len(source) == 2
+    assert torch.equal(source.images([0, 1]), PublishedSource(good, SETTINGS).images([0, 1]))

@@ -32,7 +32,7 @@ def written(folder: Path, settings: str = "a") -> None:
 def test_outcomes_come_back_sorted_and_whole(tmp_path: Path) -> None:
     written(tmp_path / "j")
     with Journal(tmp_path / "j", "a") as journal:
-        back = journal.collect()
+        back = list(journal.collect())
         assert [o.file for o in back] == ["a.nwb", "b.nwb", "c.nwb"]
         for stored, level in zip(back, (1, 2), strict=False):
             np.testing.assert_array_equal(stored.traces, sweeps(level))
@@ -48,7 +48,7 @@ def test_a_torn_last_line_costs_one_cell_only(tmp_path: Path, cut: int) -> None:
     with Journal(tmp_path / "j", "a") as journal:
         assert [o.file for o in journal.collect()] == ["b.nwb", "c.nwb"]
         journal.add(outcome("a.nwb", traces=sweeps(9)))
-        np.testing.assert_array_equal(journal.collect()[0].traces, sweeps(9))
+        np.testing.assert_array_equal(next(iter(journal.collect())).traces, sweeps(9))
 
 
 def test_lines_whose_traces_never_reached_the_disk_are_dropped(tmp_path: Path) -> None:
@@ -65,15 +65,15 @@ def test_traces_without_a_line_are_overwritten(tmp_path: Path) -> None:
     with Journal(tmp_path / "j", "a") as journal:
         journal.add(outcome("d.nwb", traces=sweeps(4)))
     with Journal(tmp_path / "j", "a") as journal:
-        np.testing.assert_array_equal(journal.collect()[-1].traces, sweeps(4))
+        np.testing.assert_array_equal(list(journal.collect())[-1].traces, sweeps(4))
 
 
 def test_other_settings_start_afresh(tmp_path: Path) -> None:
     written(tmp_path / "j", "a")
     with Journal(tmp_path / "j", "b") as journal:
-        assert journal.collect() == []
+        assert list(journal.collect()) == []
     with Journal(tmp_path / "j", "a") as journal:
-        assert journal.collect() == []
+        assert list(journal.collect()) == []
 
 
 def test_garbage_in_the_journal_is_no_outcome(tmp_path: Path) -> None:

@@ -1,17 +1,21 @@
-"""Which cell is of which class: from a table of one's own or from the published label file."""
+"""Which cell is of which class: from one's own table, the published file, or Allen's tables."""
 
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from sts.base.errors import StsError, one_of
 from sts.base.files import read_csv
 from sts.base.types import CLASSES
+from sts.cells.allen import AllenCell, assign, by_name, find_allen, is_allen_table, read_allen
 
 # What the published file calls cells that no one could assign.
 UNSURE: Final = "Unsure"
+# Where labels lie in a folder of data: the published file, or a table of one's own.
+LABEL_FILES: Final = ("cell_types_GouwensAll_new.txt", "labels.csv")
 
 log = logging.getLogger(__name__)
 
@@ -26,16 +30,50 @@ class CellLabel:
     donor_id: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class LabelFile:
+    """What a file says of the classes of cells."""
+
+    path: Path
+    labels: dict[str, CellLabel]
+    """By specimen id; only cells of a class."""
+    unsure: frozenset[str]
+    """Specimens without a class: labelled Unsure, or metadata that speak for none."""
+
+
+def labels_of(data: Path) -> LabelFile:
+    """Return the labels that lie in a folder of data, published or one's own."""
+    path = find_labels(data)
+    if path is None:
+        raise StsError(
+            f"no {' or '.join(LABEL_FILES)} in {data}: fetch the published labels with "
+            "`data_pipeline.py fetch sts-tables`, or write lines of specimen_id,label"
+        )
+    return read_label_file(path)
+
+
+def find_labels(data: Path) -> Path | None:
+    """Return the file of labels in a folder of data, None if there is none."""
+    return next((data / name for name in LABEL_FILES if (data / name).is_file()), None)
+
+
 def read_labels(path: Path) -> dict[str, CellLabel]:
-    """Return the labels in a file by specimen id.
+    """Return the labels in a file by specimen id; cells without a class are left out."""
+    return read_label_file(path).labels
+
+
+def read_label_file(path: Path) -> LabelFile:
+    """Return what a file says of the classes of cells.
 
     Either CSV with the columns specimen_id, label and perhaps dataset and donor_id, or lines of a
-    class and a specimen id, as `cell_types_GouwensAll_new.txt` of the study has them. Cells
+    class and a specimen id, as `cell_types_GouwensAll_new.txt` of the study has them, or a table of
+    the Allen Institute (T-types, transgenic lines), whose classes `mapping.csv` states. Cells
     labelled Unsure are left out.
     """
+    if is_allen_table(_header(path)):
+        return _from_allen(path)
     labels: dict[str, CellLabel] = {}
     lines: dict[str, int] = {}
-    unsure = 0
     for line, label in _entries(path):
         where = f"{path}, line {line}"
         if not label.specimen_id:
@@ -46,15 +84,58 @@ def read_labels(path: Path) -> dict[str, CellLabel]:
                 f"{lines[label.specimen_id]} already; keep one of them"
             )
         lines[label.specimen_id] = line
-        if label.label == UNSURE:
-            unsure += 1
-        else:
+        if label.label != UNSURE:
             labels[label.specimen_id] = _checked(label, where)
     if not labels:
         raise StsError(f"no labels in {path}: lines of specimen_id,label are wanted")
-    if unsure:
-        log.info("%d cells labelled %s are left out", unsure, UNSURE)
-    return labels
+    if unsure := frozenset(lines) - frozenset(labels):
+        log.info("%d cells labelled %s are left out", len(unsure), UNSURE)
+    return LabelFile(path=path, labels=labels, unsure=unsure)
+
+
+def identities(path: Path | None, *, near: Iterable[Path] = ()) -> dict[str, CellLabel]:
+    """Return who cells are by any id a recording may bear, with their classes.
+
+    Parameters
+    ----------
+    path
+        A file of labels. Cells that it does not name have an empty label.
+    near
+        Folders in which tables of the Allen Institute are looked for: they say which specimen a
+        session of the DANDI archive belongs to, and its donor.
+    """
+    labels = read_labels(path) if path is not None else {}
+    tables = [path] if path is not None and is_allen_table(_header(path)) else find_allen(near)
+    known = by_name(cell for table in tables for cell in read_allen(table).values())
+    return labels | {
+        name: _known(cell, labels.get(cell.specimen_id)) for name, cell in known.items()
+    }
+
+
+def _known(cell: AllenCell, label: CellLabel | None) -> CellLabel:
+    found = label or CellLabel(specimen_id=cell.specimen_id, label="")
+    return replace(
+        found, dataset=found.dataset or cell.dataset, donor_id=found.donor_id or cell.donor_id
+    )
+
+
+def _from_allen(path: Path) -> LabelFile:
+    labels: dict[str, CellLabel] = {}
+    unsure: dict[str, str] = {}
+    for specimen, cell in read_allen(path).items():
+        found = assign(cell)
+        if found.label:
+            labels[specimen] = CellLabel(
+                specimen_id=specimen,
+                label=found.label,
+                dataset=cell.dataset,
+                donor_id=cell.donor_id,
+            )
+        else:
+            unsure[specimen] = found.reason
+    for reason, count in Counter(unsure.values()).most_common():
+        log.info("%d cells have no class: %s", count, reason)
+    return LabelFile(path=path, labels=labels, unsure=frozenset(unsure))
 
 
 def _checked(label: CellLabel, where: str) -> CellLabel:
@@ -66,12 +147,19 @@ def _checked(label: CellLabel, where: str) -> CellLabel:
 
 
 def _entries(path: Path) -> Iterator[tuple[int, CellLabel]]:
-    return _from_csv(path) if _is_csv(path) else _from_published(path)
+    # Told by the first line: no class and no specimen id has a comma.
+    return _from_csv(path) if len(_header(path)) > 1 else _from_published(path)
 
 
-def _is_csv(path: Path) -> bool:
-    """Tell by the first line: no class and no specimen id has a comma."""
-    return "," in next((line for line in _read_lines(path) if line.strip()), "")
+def _header(path: Path) -> list[str]:
+    """Return the parts between commas of the first line that is not blank."""
+    first = next((line for line in _read_lines(path) if line.strip()), "")
+    return [part.strip(' "') for part in first.split(",")]
+
+
+def filled_lines(path: Path) -> list[int]:
+    """Return the numbers of the lines of a CSV file that hold anything."""
+    return [line for line, text in enumerate(_read_lines(path), start=1) if text.strip(", \t")]
 
 
 def _read_lines(path: Path) -> list[str]:
@@ -84,9 +172,9 @@ def _read_lines(path: Path) -> list[str]:
 
 
 def _from_csv(path: Path) -> Iterator[tuple[int, CellLabel]]:
-    filled = [line for line, text in enumerate(_read_lines(path), start=1) if text.strip(", \t")]
     # The first of them holds the names of the columns.
-    for line, row in zip(filled[1:], read_csv(path, ["specimen_id", "label"]), strict=False):
+    lines = filled_lines(path)[1:]
+    for line, row in zip(lines, read_csv(path, ["specimen_id", "label"]), strict=False):
         yield (
             line,
             CellLabel(
@@ -101,7 +189,7 @@ def _from_csv(path: Path) -> Iterator[tuple[int, CellLabel]]:
 def _from_published(path: Path) -> Iterator[tuple[int, CellLabel]]:
     for line, text in enumerate(_read_lines(path), start=1):
         words = text.split()
-        if len(words) == 2:
+        if len(words) == 2 and words[1].isdigit():
             yield line, CellLabel(label=words[0], specimen_id=words[1])
         elif words:
             raise StsError(

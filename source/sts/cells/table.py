@@ -7,7 +7,7 @@ from typing import Final
 
 from sts.base.errors import StsError, one_of
 from sts.base.files import read_csv, write_csv
-from sts.signals.features import FEATURES
+from sts.signals.features import FEATURES, ONSET, TIME_FRAMES
 
 STATUSES: Final = ("ok", "excluded", "failed")
 # Between the flags and notes of a cell; none of them has it inside.
@@ -46,6 +46,8 @@ class FeatureRow:
     reason: str = ""
     file: str = ""
     values: Mapping[str, float] = field(default_factory=dict)
+    times: str = ONSET
+    """What its times count from: the onset, or a sweep's begin as a published table has it."""
     notes: tuple[str, ...] = ()
 
 
@@ -61,7 +63,7 @@ CELL_COLUMNS: Final = (
     "rheobase_sweep",
     "second_sweep",
 )
-FEATURE_COLUMNS: Final = (*IDENTITY, *FEATURES, "notes", *FATE)
+FEATURE_COLUMNS: Final = (*IDENTITY, *FEATURES, "times", "notes", *FATE)
 
 
 def write_cells(path: Path, rows: Iterable[CellRow]) -> None:
@@ -90,12 +92,15 @@ def _cell_row(row: dict[str, str], where: str) -> CellRow:
 
 
 def write_features(path: Path, rows: Iterable[FeatureRow]) -> None:
-    """Write `features.csv`, the features in their fixed order."""
+    """Write `features.csv`, the features in their fixed order, all times in one frame."""
+    rows = list(rows)
+    if len(frames := sorted({row.times for row in rows})) > 1:
+        raise ValueError(f"times of {path.name} count from {' and '.join(frames)}: choose one")
     write_csv(
         path,
         FEATURE_COLUMNS,
         (
-            {name: getattr(row, name) for name in (*IDENTITY, *FATE)}
+            {name: getattr(row, name) for name in (*IDENTITY, "times", *FATE)}
             | dict(row.values)
             | {"notes": SEPARATOR.join(row.notes)}
             for row in rows
@@ -104,26 +109,37 @@ def write_features(path: Path, rows: Iterable[FeatureRow]) -> None:
 
 
 def read_features(path: Path) -> list[FeatureRow]:
-    """Return the rows of `features.csv`."""
-    return [
-        FeatureRow(
-            **{name: row[name] for name in (*IDENTITY, *FATE)},
-            values={name: _number(row, name, where) for name in FEATURES},
-            notes=_parts(row["notes"]),
+    """Return the rows of `features.csv`; times are those written, `times` says their frame."""
+    rows = [_feature_row(row, where) for row, where in _rows(path, FEATURE_COLUMNS)]
+    if len(frames := sorted({row.times for row in rows})) > 1:
+        raise StsError(
+            f"times in {path} count from {' and '.join(frames)}: measure all its cells in one way"
         )
-        for row, where in _rows(path, FEATURE_COLUMNS)
-    ]
+    return rows
+
+
+def _feature_row(row: dict[str, str], where: str) -> FeatureRow:
+    _known(row["times"], TIME_FRAMES, "frame of times", where)
+    return FeatureRow(
+        **{name: row[name] for name in (*IDENTITY, "times", *FATE)},
+        values={name: _number(row, name, where) for name in FEATURES},
+        notes=_parts(row["notes"]),
+    )
 
 
 def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[dict[str, str], str]]:
     """Yield the rows of a table with a known status, and where each stands."""
     for line, row in enumerate(read_csv(path, columns), start=2):
         where = f"{path}, line {line}"
-        try:
-            one_of(row["status"], STATUSES, "status")
-        except StsError as error:
-            raise StsError(f"{where}: {error}") from error
+        _known(row["status"], STATUSES, "status", where)
         yield row, where
+
+
+def _known(name: str, choices: Iterable[str], what: str, where: str) -> None:
+    try:
+        one_of(name, choices, what)
+    except StsError as error:
+        raise StsError(f"{where}: {error}") from error
 
 
 def _parts(text: str) -> tuple[str, ...]:

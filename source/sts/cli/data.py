@@ -6,15 +6,19 @@ from functools import partial
 
 from sts import __version__
 from sts.cli.commands.build import add_build, add_features
+from sts.cli.commands.check import add_check
+from sts.cli.commands.fetch import add_fetch
 from sts.cli.commands.look import add_compare, add_show
 from sts.cli.commands.machine import add_doctor, add_import
 from sts.cli.commands.simulate import add_simulate
 from sts.cli.run import run
 
 COMMANDS = (
+    add_fetch,
     add_simulate,
     add_build,
     add_features,
+    add_check,
     add_show,
     add_compare,
     add_import,

@@ -15,9 +15,13 @@ if TYPE_CHECKING:
     from sts.base.workspace import Workspace
     from sts.evaluation.scores import Scores
     from sts.networks.backbones import Architecture
+    from sts.studies.sts.evaluate import LookJob
+    from sts.studies.sts.published import LeftOut
 
 MODELS = {1: "ResNet18", 2: "InceptionV3", 3: "DenseNet121", 4: "MobileNetV2"}
 FREEZE = ("FULL", "NONE")
+# Cells left out that are named on the screen; a file names them all.
+LINES = 10
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,9 +87,10 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--image-size",
-        type=flags.positive,
+        type=flags.size,
         metavar="PIXELS",
-        help="side of the square images (default: 224, InceptionV3 299)",
+        help="side of square images, or height x width such as 32x384 (default: 224, InceptionV3 "
+        "299)",
     )
     group.add_argument(
         "--settings",
@@ -125,7 +130,14 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_looking(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("EXPLAIN and PREDICT")
+    group = parser.add_argument_group("TEST, EXPLAIN and PREDICT")
+    group.add_argument(
+        "--scalograms",
+        choices=("auto", "computed", "published"),
+        default="auto",
+        help="TEST and EXPLAIN: computed from a sweep store, or the published .npy files (default: "
+        "a store if there is one)",
+    )
     group.add_argument(
         "--cells",
         nargs="+",
@@ -208,34 +220,42 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _test(args: argparse.Namespace) -> int:
-    from sts.studies.sts.evaluate import TestJob, test
+    from sts.studies.sts.evaluate import test
 
-    job = TestJob(
-        architecture=_architecture(args),
-        data=str(_data(args)),
-        group_by=args.group_by,
-        seed=args.seed,
-    )
-    tested = test(_workspace(args), job, device=args.device)
+    tested = test(_workspace(args), _look_job(args), device=args.device)
     _say_scores(tested.scores)
     say(f"report  {tested.folder / 'report.html'}")
-    return Status.DONE
+    return _say_left_out(tested.left_out)
 
 
 def _explain(args: argparse.Namespace) -> int:
-    from sts.studies.sts.explain import ExplainJob, explain
+    from sts.studies.sts.explain import explain
 
-    job = ExplainJob(
+    explained = explain(_workspace(args), _look_job(args), device=args.device)
+    say_table(explained.attention.columns, explained.attention.rows)
+    say(f"report  {explained.folder / 'report.html'}")
+    return _say_left_out(explained.left_out)
+
+
+def _look_job(args: argparse.Namespace) -> "LookJob":
+    from sts.studies.sts.evaluate import LookJob
+
+    return LookJob(
         architecture=_architecture(args),
         data=str(_data(args)),
         cells=tuple(args.cells),
+        scalograms=args.scalograms,
         group_by=args.group_by,
         seed=args.seed,
     )
-    explained = explain(_workspace(args), job, device=args.device)
-    say_table(explained.attention.columns, explained.attention.rows)
-    say(f"report  {explained.folder / 'report.html'}")
-    return Status.DONE
+
+
+def _say_left_out(left_out: "Sequence[LeftOut]") -> int:
+    for cell in left_out[:LINES]:
+        complain(f"left out: {cell.specimen_id}: {cell.reason}")
+    if len(left_out) > LINES:
+        complain(f"left out: {len(left_out) - LINES} more cells, listed in left-out.csv")
+    return Status.PARTIAL if left_out else Status.DONE
 
 
 def _predict(args: argparse.Namespace) -> int:

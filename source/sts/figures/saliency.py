@@ -46,6 +46,9 @@ def draw_saliency(
 
     Parameters
     ----------
+    cell
+        One without traces, (0, n), has its scalograms drawn instead; amplitudes that are not known
+        are NaN.
     maps
         By name of the method, (2, frequencies, times) over the axes of the scalograms, at any
         resolution. One with negative values is drawn as speaking for and against the class.
@@ -59,10 +62,11 @@ def draw_saliency(
             1 + len(maps), 2, sharex=True, sharey="row", height_ratios=ratios, squeeze=False
         )
         for sweep, name in enumerate(SWEEPS):
-            grid[0, sweep].set_title(f"{name}: {cell.amplitudes_pa[sweep]:.0f} pA", loc="left")
-            _draw_trace(grid[0, sweep], cell, sweep)
+            amplitude_pa = cell.amplitudes_pa[sweep]
+            known = "" if np.isnan(amplitude_pa) else f": {amplitude_pa:.0f} pA"
+            grid[0, sweep].set_title(f"{name}{known}", loc="left")
             grid[-1, sweep].set_xlabel("time from stimulus onset (ms)")
-        grid[0, 0].set_ylabel("membrane\npotential (mV)")
+        _draw_sweeps(figure, grid[0], cell)
         for row, (method, saliency) in zip(grid[1:], maps.items(), strict=True):
             _draw_method(figure, row, cell, saliency)
             row[0].set_title(method, loc="left")
@@ -70,6 +74,30 @@ def draw_saliency(
         title = "  ·  ".join(part for part in (cell.title, said) if part)
         figure.suptitle(title, fontsize=11, fontweight="bold", color=cell.colour)
         return save(figure, stem)
+
+
+def _draw_sweeps(figure: Figure, axes: Sequence[Axes], cell: CellPicture) -> None:
+    """Draw what the network was given: the traces, or the scalograms where there are none."""
+    if len(cell.traces):
+        for sweep, one in enumerate(axes):
+            _draw_trace(one, cell, sweep)
+        axes[0].set_ylabel("membrane\npotential (mV)")
+        return
+    limit = _limit(cell.scalograms)
+    scale = ScalarMappable(Normalize(-limit, limit), DIVERGING)
+    for one, scalogram in zip(axes, cell.scalograms, strict=True):
+        colours = scale.to_rgba(_strongest(scalogram, CELL_COLUMNS))[..., :3]
+        _draw_image(one, colours, times_ms=_span_ms(cell), freqs_hz=cell.freqs_hz)
+    axes[0].set_ylabel("frequency (Hz)")
+    bar = figure.colorbar(scale, ax=list(axes), pad=0.015, fraction=0.03, aspect=14, extend="both")
+    bar.set_label("coefficient (mV)", labelpad=6)
+    bar.outline.set_visible(False)
+
+
+def _span_ms(cell: CellPicture) -> tuple[float, float]:
+    """Return from the beginning of the first column of a scalogram to the end of the last."""
+    start_ms = float(cell.times_ms[0])
+    return start_ms, start_ms + cell.scalograms.shape[2] / cell.rate_hz * 1e3
 
 
 def _draw_trace(axes: Axes, cell: CellPicture, sweep: int) -> None:
@@ -96,11 +124,10 @@ def _draw_method(figure: Figure, axes: Sequence[Axes], cell: CellPicture, salien
         colours = scale.to_rgba(wanted)[..., :3]
         # Colour covers as much as it says: where nothing is decisive the scalogram stands alone.
         cover = np.minimum(np.abs(wanted) / limit, 1.0)[..., None]
-        end_ms = cell.times_ms[0] + cell.scalograms.shape[2] / cell.rate_hz * 1e3
         _draw_image(
             one,
             cover * colours + (1 - cover) * grey[..., None],
-            times_ms=(cell.times_ms[0], end_ms),
+            times_ms=_span_ms(cell),
             freqs_hz=cell.freqs_hz,
         )
     ends = ("against", "for the class") if signed else ("none", "strong")

@@ -1,8 +1,9 @@
 """Images of cells for a network: computed for the batch at hand, or once and kept."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Protocol
 
 import numpy as np
@@ -10,16 +11,19 @@ import torch
 from torch import Tensor
 
 from sts.base.errors import StsError
+from sts.base.memory import free_memory_bytes
 from sts.base.types import Floats, Ints
 from sts.cells.store import SweepStore
-from sts.networks.schedule import in_order
 from sts.scalograms.image import CHANNELS, SWEEPS, Channels, ImageSettings
 from sts.scalograms.sources import ImageSource, Rows, TraceSource
 
-# Images that may be kept. A GPU makes them faster than it would miss the memory.
-BUDGET_BYTES: Final = {"cpu": 2**31, "cuda": 0}
-# Cells whose images are made at a time; on a GPU launches cost more than sums.
-BLOCK: Final = {"cpu": 64, "cuda": 1024}
+# The part of free memory in which images are kept: 2.2 GB are all 5,590 cells at 224 pixels. A GPU
+# makes images faster than it would miss the memory.
+KEPT_PART: Final = {"cpu": 1 / 4, "cuda": 0}
+# Images that are made in one go, though a batch be smaller: on a GPU launches cost more than sums.
+BLOCK: Final = {"cpu": 1, "cuda": 1024}
+# The channel that each colour of an image shows.
+COLOURS: Final = (0, 1, 0)
 
 
 class Inputs(Protocol):
@@ -30,7 +34,7 @@ class Inputs(Protocol):
         """Return where the inputs are."""
 
     def batches(self, rows: Sequence[Ints]) -> Iterator[Tensor]:
-        """Yield the inputs of every batch of rows."""
+        """Yield the inputs of every batch of rows; each may be overwritten by the next."""
 
 
 class ImageBank:
@@ -52,17 +56,15 @@ class ImageBank:
             store = TraceSource(store.traces, plain(settings), device)
         if store.settings != plain(settings):
             raise ValueError("a source makes images of the bank's settings, without mean and so on")
-        budget = BUDGET_BYTES.get(device.type, 0) if budget_bytes is None else budget_bytes
-        self._take(_Raw(store, device, budget), settings)
+        self._take(_Raw(store, device, budget_bytes), settings)
 
     def _take(self, raw: "_Raw", settings: ImageSettings) -> None:
         self._raw, self.settings = raw, settings
-        self._scale: Tensor | None = None
-        self._shift: Tensor | None = None
-        if settings.mean is not None and settings.deviation is not None:
-            pairs = list(zip(settings.mean, settings.deviation, strict=True))
-            self._scale = self._every_pixel([1 / deviation for _, deviation in pairs])
-            self._shift = self._every_pixel([-mean / deviation for mean, deviation in pairs])
+        means = settings.mean or (0.0,) * CHANNELS
+        deviations = settings.deviation or (1.0,) * CHANNELS
+        shifts = [-mean / deviation for mean, deviation in zip(means, deviations, strict=True)]
+        self._shifts = torch.tensor(shifts, device=raw.device)
+        self._scales = [1 / deviation for deviation in deviations]
 
     @property
     def device(self) -> torch.device:
@@ -90,36 +92,56 @@ class ImageBank:
 
     def images(self, rows: Rows) -> Tensor:
         """Return images (len(rows), 3, H, W), in the order of `rows`."""
-        return self._finish(self._raw.pixels(np.asarray(rows, dtype=np.int64)))
+        images = self._room(len(rows))
+        self._fill(images, np.asarray(rows, dtype=np.int64))
+        return images
 
     def dark(self) -> Tensor:
         """Return the image (1, 3, H, W) of a trace in which nothing happens."""
-        shape = (1, self.settings.height, self.settings.width, CHANNELS)
-        return self._finish(torch.zeros(shape, device=self.device))
+        images = self._room(1)
+        self._write(images, images.new_zeros(1, SWEEPS, *images.shape[2:]))
+        return images
 
     def batches(self, rows: Sequence[Ints]) -> Iterator[Tensor]:
-        """Yield the images of every batch of rows."""
-        for some in _blocks(rows, self._raw.block):
-            pixels = self._raw.pixels(np.concatenate(some))
-            start = 0
-            for batch in some:
-                yield self._finish(pixels[start : start + len(batch)])
-                start += len(batch)
+        """Yield the images of every batch of rows; on a CPU each is overwritten by the next.
+
+        New memory costs a CPU more than what is written into it.
+        """
+        reused = None
+        if self.device.type == "cpu":
+            reused = self._room(max(map(len, rows), default=0))
+        for some in _blocks(rows, BLOCK.get(self.device.type, BLOCK["cpu"])):
+            block = np.concatenate(some)
+            images = self._room(len(block)) if reused is None else reused[: len(block)]
+            self._fill(images, block)
+            yield from torch.split(images, [len(batch) for batch in some])
+
+    def _room(self, count: int) -> Tensor:
+        """Return room for images (count, 3, H, W), colours last in memory.
+
+        That is the layout in which convolutions are quickest, on a CPU too.
+        """
+        shape = (count, self.settings.height, self.settings.width, CHANNELS)
+        return torch.empty(shape, device=self.device).permute(0, 3, 1, 2)
+
+    def _fill(self, images: Tensor, rows: Ints) -> None:
+        """Write the images of `rows`."""
+        start = 0
+        with _one_of_two_threads():
+            for channels in self._raw.channels(rows):
+                self._write(images[start : start + len(channels)], channels)
+                start += len(channels)
 
     @torch.no_grad()
-    def _finish(self, pixels: Tensor) -> Tensor:
-        """Standardise pixels (n, H, W, 3) in their place and return them as (n, 3, H, W).
-
-        Colours last is the layout in which convolutions are quickest, on a CPU too.
-        """
-        if self._scale is not None and self._shift is not None:
-            torch.addcmul(self._shift, pixels, self._scale, out=pixels)
-        return pixels.permute(0, 3, 1, 2)
-
-    def _every_pixel(self, values: Sequence[float]) -> Tensor:
-        """Return (H, W, 3): as large as an image, since short rows of three are slow to go by."""
-        colours = torch.tensor(values, dtype=torch.float32, device=self.device)
-        return colours.expand(self.settings.height, self.settings.width, CHANNELS).contiguous()
+    def _write(self, images: Tensor, channels: Tensor) -> None:
+        """Write channels (n, 2, H, W), standardised, into images (n, 3, H, W)."""
+        for colour, channel in enumerate(COLOURS):
+            torch.add(
+                self._shifts[colour],
+                channels[:, channel],
+                alpha=self._scales[colour],
+                out=images[:, colour],
+            )
 
 
 def plain(settings: ImageSettings) -> ImageSettings:
@@ -127,71 +149,71 @@ def plain(settings: ImageSettings) -> ImageSettings:
     return replace(settings, mean=None, deviation=None)
 
 
-@dataclass(eq=False)
 class _Raw:
-    """Images before they are standardised."""
+    """The channels of all cells before they are standardised; the first of them may be kept."""
 
-    source: ImageSource
-    device: torch.device
-    budget_bytes: int
-    _kept: Tensor | None = None
-    _moments: tuple[Floats, Floats] | None = None
+    def __init__(
+        self, source: ImageSource, device: torch.device, budget_bytes: int | None = None
+    ) -> None:
+        self.source, self.device = source, device
+        self._budget_bytes = budget_bytes
+        self._kept: Tensor | None = None
+        self._moments: tuple[Floats, Floats] | None = None
 
-    @property
-    def block(self) -> int:
-        """Return how many images are made at a time; 1 where they are there already."""
-        return 1 if self._fits else BLOCK.get(self.device.type, BLOCK["cpu"])
-
-    @property
-    def _fits(self) -> bool:
-        settings = self.source.settings
-        one = 4 * CHANNELS * settings.height * settings.width
-        return len(self.source) * one <= self.budget_bytes
-
-    def pixels(self, rows: Ints) -> Tensor:
-        """Return (len(rows), H, W, 3), free to be changed."""
+    def channels(self, rows: Ints) -> Iterator[Tensor]:
+        """Yield channels (n, 2, H, W) of some of `rows` at a time, overwritten by the next."""
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(self.source):
             raise ValueError(f"rows must lie in 0..{len(self.source) - 1}")
-        if not self._fits:
-            return self._made(rows)
         if self._kept is None:
-            self._kept = self._all()
-        return self._kept[torch.as_tensor(rows, device=self.device)]
+            self._kept = self._made()
+        is_kept = rows < len(self._kept)
+        for some in np.split(rows, np.flatnonzero(np.diff(is_kept)) + 1):
+            if len(some) == 0 or some[0] >= len(self._kept):
+                yield from self.source.channels(some)
+            elif self.device.type == "cpu":
+                yield from (self._kept[row : row + 1] for row in some)
+            else:
+                yield self._kept[torch.as_tensor(some, device=self.device)]
 
-    def _all(self) -> Tensor:
-        settings, count = self.source.settings, len(self.source)
-        shape = (count, settings.height, settings.width, CHANNELS)
-        kept = torch.empty(shape, device=self.device)
-        for rows in in_order(range(count), BLOCK.get(self.device.type, BLOCK["cpu"])):
-            kept[int(rows[0]) : int(rows[-1]) + 1] = self._made(rows)
+    def _made(self) -> Tensor:
+        """Return the channels of as many cells as there is room for."""
+        settings = self.source.settings
+        shape = (SWEEPS, settings.height, settings.width)
+        count = min(len(self.source), self._budget() // (4 * math.prod(shape)))
+        kept = torch.empty((count, *shape), device=self.device)
+        start = 0
+        for channels in self.source.channels(range(count)):
+            kept[start : start + len(channels)] = channels
+            start += len(channels)
         return kept
 
-    def _made(self, rows: Ints) -> Tensor:
-        """Return (len(rows), H, W, 3), computed."""
-        with _one_of_two_threads():
-            images = self.source.images(rows)
-        return images.permute(0, 2, 3, 1).contiguous()
+    def _budget(self) -> int:
+        if self._budget_bytes is not None:
+            return self._budget_bytes
+        part = KEPT_PART.get(self.device.type, 0)
+        return int(part * free_memory_bytes()) if part else 0
 
     def statistics(self, rows: Ints) -> tuple[Channels, Channels]:
         """Return mean and deviation of every channel over all pixels of `rows`."""
         if len(rows) == 0:
             raise StsError("no rows to measure mean and deviation of: give at least one")
         if self._moments is None:
-            self._moments = self._measure()
+            with _one_of_two_threads():
+                self._moments = self._measure()
         # Every image has as many pixels, so the variance of all is the mean of the variances
         # within images and the variance between their means.
         means, variances = (values[rows] for values in self._moments)
         deviation = np.sqrt(variances.mean(axis=0) + means.var(axis=0))
-        return _channels(means.mean(axis=0)), _channels(deviation)
+        return _colours(means.mean(axis=0)), _colours(deviation)
 
     @torch.no_grad()
     def _measure(self) -> tuple[Floats, Floats]:
         """Return means and variances (cells, 2), each of one image alone."""
         means, variances = [], []
-        for rows in in_order(range(len(self.source)), BLOCK["cpu"]):
-            pixels = self.pixels(rows).flatten(1, 2)[..., :SWEEPS].double()
-            means.append(pixels.mean(dim=1).cpu().numpy())
-            variances.append(pixels.var(dim=1, correction=0).cpu().numpy())
+        for channels in self.channels(np.arange(len(self.source))):
+            pixels = channels.flatten(2).double()
+            means.append(pixels.mean(dim=2).cpu().numpy())
+            variances.append(pixels.var(dim=2, correction=0).cpu().numpy())
         return np.concatenate(means), np.concatenate(variances)
 
 
@@ -224,6 +246,6 @@ def _blocks(rows: Sequence[Ints], size: int) -> Iterator[list[Ints]]:
         yield some
 
 
-def _channels(values: Floats) -> Channels:
-    first, second = values.tolist()
-    return first, second, first
+def _colours(values: Floats) -> Channels:
+    first, second, third = values[list(COLOURS)].tolist()
+    return first, second, third

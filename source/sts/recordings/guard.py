@@ -13,8 +13,9 @@ from sts.base.errors import CellFailed
 from sts.base.types import Floats, Ints
 
 SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
-# A sweep of 160 s at 200 kHz in float64; real ones are a tenth of it.
-MAX_ARRAY_BYTES: Final = 2**28
+# A sweep of 160 s at 200 kHz, in float64; real ones are a tenth of it.
+MAX_SAMPLES: Final = 2**25
+MAX_ARRAY_BYTES: Final = 8 * MAX_SAMPLES
 # Deflate, the tightest of the filters in use, cannot pack more than 1032 bytes into one.
 MAX_RATIO: Final = 2000
 MAX_TEXT_BYTES: Final = 2**16
@@ -27,7 +28,7 @@ BROKEN: Final = (
     TypeError,
     ValueError,
     AttributeError,
-    MemoryError,
+    IndexError,
     OverflowError,
 )
 
@@ -46,6 +47,8 @@ def open_hdf5(path: Path) -> Iterator[Any]:
             yield file
         except BROKEN as error:
             raise CellFailed(f"cannot be read: {said(error)}") from error
+        except MemoryError as error:
+            raise CellFailed("cannot be read: it takes more memory than there is") from error
 
 
 def _check_signature(path: Path) -> None:
@@ -148,6 +151,21 @@ def array(dataset: Any, *, max_bytes: int = MAX_ARRAY_BYTES) -> Floats | Ints:
         raise TypeError("numbers were expected")
     check_claim(dataset, max_bytes=max_bytes)
     values: Floats | Ints = dataset[()]
+    return values
+
+
+def trace(dataset: Any, *, end: int | None = None) -> Floats | Ints:
+    """Return the samples of one trace up to `end`, without reading what lies behind."""
+    if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "iuf":
+        raise TypeError("numbers were expected")
+    check_claim(dataset)
+    samples = math.prod(dataset.shape or ())
+    if samples > MAX_SAMPLES:
+        raise CellFailed(
+            f"is not safe to read: {dataset.name} claims {samples / 1e6:.0f} million samples, "
+            f"{MAX_SAMPLES / 1e6:.0f} million are allowed"
+        )
+    values: Floats | Ints = dataset[()] if end is None or dataset.ndim != 1 else dataset[:end]
     return values
 
 

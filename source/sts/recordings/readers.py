@@ -6,17 +6,21 @@ from pathlib import Path
 from typing import Final
 
 from sts.base.errors import CellFailed, StsError
+from sts.recordings.abf import read_abf
 from sts.recordings.guard import open_hdf5
+from sts.recordings.nwb1 import read_nwb1
 from sts.recordings.nwb2 import nwb_version, read_nwb2
-from sts.recordings.recording import Recording
+from sts.recordings.recording import Recording, Wanted, every_sweep
 
-SUFFIXES: Final = (".nwb",)
+SUFFIXES: Final = (".nwb", ".abf")
 # By what `content_of` begins with.
-READERS: Final[dict[str, Callable[[Path], Recording]]] = {
+READERS: Final[dict[str, Callable[[Path, Wanted], Recording]]] = {
     "NWB 2": read_nwb2,
+    "NWB 1": read_nwb1,
+    "ABF": read_abf,
 }
-# What other files of laboratories begin with, to call them by their names.
-STRANGERS: Final = {
+# What files that are not HDF5 begin with, to call them by their names.
+BEGINNINGS: Final = {
     b"ABF ": "ABF 1",
     b"ABF2": "ABF 2",
     b"MATLAB": "a MATLAB file",
@@ -53,12 +57,20 @@ def _refuse(error: OSError) -> None:
     ) from error
 
 
-def read_recording(path: Path) -> Recording:
-    """Return the recording in a file; `CellFailed` says in words why there is none."""
+def read_recording(path: Path, wanted: Wanted = every_sweep) -> Recording:
+    """Return the recording in a file; `CellFailed` says in words why there is none.
+
+    Parameters
+    ----------
+    path
+        Of any name: the content tells what it is.
+    wanted
+        Which sweeps are to be read, by their current; the responses of others stay unread.
+    """
     content = content_of(path)
     for kind, read in READERS.items():
         if content.startswith(kind):
-            return read(path)
+            return read(path, wanted)
     raise CellFailed(f"is {content}: what can be read is {', '.join(READERS)}")
 
 
@@ -69,7 +81,7 @@ def content_of(path: Path) -> str:
             head = file.read(32)
     except OSError as error:
         raise CellFailed(f"cannot be opened: {(error.strerror or str(error)).lower()}") from error
-    for start, name in STRANGERS.items():
+    for start, name in BEGINNINGS.items():
         if head.startswith(start):
             return name
     with open_hdf5(path) as file:

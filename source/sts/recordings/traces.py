@@ -12,14 +12,20 @@ from sts.base.types import Bools, Floats, Ints
 MILLIVOLTS: Final = {
     **dict.fromkeys(("", "v", "volt", "volts"), 1e3),
     **dict.fromkeys(("mv", "millivolt", "millivolts"), 1.0),
+    # the micro sign and the Greek letter, as casefold leaves them, and what pyabf makes of them
+    **dict.fromkeys(("uv", "μv", "microvolt", "microvolts"), 1e-3),
 }
 PICOAMPERES: Final = {
     **dict.fromkeys(("", "a", "amp", "amps", "ampere", "amperes"), 1e12),
     **dict.fromkeys(("na", "nanoamp", "nanoamps", "nanoampere", "nanoamperes"), 1e3),
     **dict.fromkeys(("pa", "picoamp", "picoamps", "picoampere", "picoamperes"), 1.0),
 }
-# No membrane has such a mean potential; volts taken for millivolts have.
-POTENTIAL_MV: Final = (-200.0, 150.0)
+# No membrane has such a mean potential; volts taken for millivolts have, and a trace upside down.
+POTENTIAL_MV: Final = (-200.0, 30.0)
+# Below it the band of the scalograms, 20 to 200 Hz, would be badly sampled or not there.
+MIN_RATE_HZ: Final = 1e3
+# No converter of a patch-clamp rig is so fast.
+MAX_RATE_HZ: Final = 1e7
 # Acquisition and output of one card may end a few samples apart.
 SPARE_SAMPLES: Final = 10
 # A converter does not give exactly zero for this long; the unwritten end of a sweep does.
@@ -38,6 +44,15 @@ def factor(unit: str, units: Mapping[str, float], *, what: str) -> float:
         known = ", ".join(name for name in units if name)
         raise Unusable(f"its {what} is in {unit!r}, wanted is one of {known}")
     return units[unit.casefold()]
+
+
+def usable_rate_hz(rate_hz: float) -> float:
+    """Return a sampling rate without the rounding of an interval, or say why it is none."""
+    if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
+        raise Unusable(f"its sampling rate of {rate_hz:g} Hz is not usable: 1 kHz to 10 MHz are")
+    # 50000.00000000001 Hz is what dividing by a sampling interval leaves behind, in float32 more.
+    whole = float(round(rate_hz))
+    return whole if math.isclose(rate_hz, whole, rel_tol=1e-6) else rate_hz
 
 
 def scaled(stored: Floats | Ints, *, per_unit: float, conversion: float, offset: float) -> Floats:
@@ -68,7 +83,7 @@ def recorded_part(
             f"its stimulus {lengths[1] / rate_hz:g} s"
         )
     length = min(lengths)
-    end = min(_end(voltage_mv[:length], rate_hz), _last(np.isfinite(current_pa[:length])))
+    end = min(_end(voltage_mv[:length], rate_hz), last_good(np.isfinite(current_pa[:length])))
     if end == 0:
         raise Unusable("it was never recorded: nothing but NaN or zeros")
     for trace in (voltage_mv[:end], current_pa[:end]):
@@ -81,12 +96,12 @@ def recorded_part(
 
 def _end(voltage_mv: Floats, rate_hz: float) -> int:
     """Return how many samples there are before the padding."""
-    end = _last(np.isfinite(voltage_mv))
-    written = _last(voltage_mv[:end] != 0)
+    end = last_good(np.isfinite(voltage_mv))
+    written = last_good(voltage_mv[:end] != 0)
     return written if end - written >= PADDING_S * rate_hz else end
 
 
-def _last(good: Bools) -> int:
+def last_good(good: Bools) -> int:
     """Return the end of the last stretch that is good, 0 where there is none."""
     return len(good) - int(np.argmax(good[::-1])) if good.any() else 0
 
@@ -101,4 +116,6 @@ def check_potential(voltage_mv: Floats) -> None:
     """Refuse a voltage whose mean no cell has."""
     mean_mv = float(voltage_mv.mean(dtype=np.float64))
     if not POTENTIAL_MV[0] < mean_mv < POTENTIAL_MV[1]:
-        raise Unusable(f"its mean potential is {mean_mv:g} mV: its unit or conversion is wrong")
+        raise Unusable(
+            f"its mean potential is {mean_mv:g} mV: its sign, unit or conversion is wrong"
+        )

@@ -1,6 +1,7 @@
 """Traces to images for a network: three channels of one size, standardised or not."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,8 +16,9 @@ from sts.signals.resample import SAMPLES
 # Rheobase, rheobase + 40 pA, and the rheobase sweep again, as the published networks have it.
 CHANNELS: Final = 3
 SWEEPS: Final = 2
-# Working memory of a chunk: more falls out of a CPU's cache, less leaves a GPU idle.
-CHUNK_BYTES: Final = {"cpu": 2**23, "cuda": 2**29}
+# Working memory of a piece on a GPU, which less would leave idle. On a CPU a piece is one cell: it
+# stays in the cache, and comes out the same to the last bit in whatever batch.
+PIECE_BYTES: Final = {"cuda": 2**29}
 
 Channels = tuple[float, float, float]
 
@@ -67,17 +69,27 @@ class Imager:
     @torch.no_grad()
     def __call__(self, traces_mv: Tensor, *, out: Tensor | None = None) -> Tensor:
         """Return images (n, 3, H, W) of traces (n, 2, 4800), in `out` where one is given."""
-        check_traces(traces_mv, (SWEEPS, SAMPLES))
         images = image_buffer(len(traces_mv), self.settings, self.device, out)
+        start = 0
+        for channels in self.channels(traces_mv):
+            fill(images[start : start + len(channels)], channels, self.settings)
+            start += len(channels)
+        return images
+
+    @torch.no_grad()
+    def channels(self, traces_mv: Tensor) -> Iterator[Tensor]:
+        """Yield both channels (n, 2, H, W) of some traces at a time, not standardised.
+
+        Each piece is overwritten by the next.
+        """
+        check_traces(traces_mv, (SWEEPS, SAMPLES))
         sweeps = on_device(traces_mv, self.device).reshape(-1, SAMPLES)
-        budget = CHUNK_BYTES.get(self.device.type, CHUNK_BYTES["cpu"])
-        cells = max(1, budget // (SWEEPS * self._operator.bytes_a_trace))
-        for some, coefficients in self._operator.chunks(sweeps, SWEEPS * cells):
+        room = PIECE_BYTES.get(self.device.type, 0)
+        cells = max(1, room // (SWEEPS * self._operator.bytes_a_trace))
+        for coefficients in self._operator.chunks(sweeps, SWEEPS * cells):
             height, count, width = coefficients.shape
             by_cell = coefficients.view(height, count // SWEEPS, SWEEPS, width)
-            channels = by_cell.permute(1, 2, 0, 3)
-            fill(images[some.start // SWEEPS : some.stop // SWEEPS], channels, self.settings)
-        return images
+            yield by_cell.permute(1, 2, 0, 3)
 
 
 def image_buffer(

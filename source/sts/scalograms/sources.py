@@ -33,6 +33,12 @@ class ImageSource(Protocol):
     def images(self, rows: Rows) -> Tensor:
         """Return images (len(rows), 3, H, W), in the order of `rows`."""
 
+    def channels(self, rows: Rows) -> Iterator[Tensor]:
+        """Yield both channels (n, 2, H, W) of some of `rows` at a time, not standardised.
+
+        Each piece may be overwritten by the next.
+        """
+
 
 class TraceSource:
     """Images computed from traces (n, 2, 4800) that stay on the device."""
@@ -56,8 +62,15 @@ class TraceSource:
 
     def images(self, rows: Rows) -> Tensor:
         """Return images (len(rows), 3, H, W), in the order of `rows`."""
+        return self._imager(self._taken(rows))
+
+    def channels(self, rows: Rows) -> Iterator[Tensor]:
+        """Yield both channels (n, 2, H, W) of some of `rows` at a time, not standardised."""
+        return self._imager.channels(self._taken(rows))
+
+    def _taken(self, rows: Rows) -> Tensor:
         index = torch.as_tensor(np.asarray(rows, dtype=np.int64), device=self._traces.device)
-        return self._imager(self._traces[index])
+        return self._traces[index]
 
 
 @dataclass(frozen=True, kw_only=True)

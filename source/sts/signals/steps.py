@@ -81,20 +81,38 @@ def find_steps(current_pa: Floats, rate_hz: float) -> tuple[Step, ...]:
 class Stimulus:
     """What one sweep injects, of the stimuli that features are measured on."""
 
+    steps: tuple[Step, ...] = ()
+    """Every step after a test pulse that the file itself tells apart."""
     long_square: Step | None = None
     short_square: Step | None = None
     ramp: Ramp | None = None
+    cut_off: bool = False
+    """Whether the sweep ends within a step."""
+
+    @property
+    def is_measured(self) -> bool:
+        """Tell whether any feature is measured on it."""
+        return any((self.long_square, self.short_square, self.ramp))
 
 
 def stimulus_of(sweep: Sweep) -> Stimulus:
     """Return what a sweep injects, judged by its current alone."""
     course = course_of(sweep.current_pa, sweep.rate_hz)
-    steps = _steps(course, sweep.rate_hz)
+    steps = tuple(step for step in _steps(course, sweep.rate_hz) if step.end > sweep.begin)
     return Stimulus(
+        steps=steps,
         long_square=_long_square(steps),
         short_square=_short_square(steps),
         ramp=_ramp(sweep, course),
+        cut_off=bool(steps) and steps[-1].end == len(sweep.current_pa),
     )
+
+
+def has_stimulus(current_pa: Floats, rate_hz: float) -> bool:
+    """Tell whether a current is one that features are measured on, or was cut off within a step."""
+    sweep = Sweep(voltage_mv=current_pa, current_pa=current_pa, rate_hz=rate_hz, name="", number=0)
+    stimulus = stimulus_of(sweep)
+    return stimulus.is_measured or stimulus.cut_off
 
 
 def long_square(sweep: Sweep) -> Step | None:

@@ -14,6 +14,7 @@ from sts.cli.run import Status
 
 if TYPE_CHECKING:
     from sts.cli.commands.common import Commands
+    from sts.signals.quality import QualitySettings
     from sts.studies.data.build import BuildJob, BuildReport
 
 
@@ -23,7 +24,7 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="?",
         metavar="FOLDER",
-        help="recordings (NWB 2), searched with all sub-folders",
+        help="recordings (NWB 1 and 2, ABF 1 and 2), searched with all sub-folders",
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="the data set to write, such as data/mine"
@@ -31,15 +32,25 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labels",
         type=Path,
-        metavar="CSV",
-        help="specimen_id, label and perhaps dataset and donor_id "
-        "(default: FOLDER/labels.csv if there is one)",
+        metavar="FILE",
+        help="CSV with specimen_id, label and perhaps dataset and donor_id; the published label "
+        "file; or a metadata table of the Allen Institute (default: FOLDER/labels.csv if there is "
+        "one)",
     )
     parser.add_argument(
         "--dataset",
         default="",
         metavar="NAME",
         help="where the cells come from, for scores by data set (default: the name of DIR)",
+    )
+    parser.add_argument(
+        "--quality",
+        default="usual",
+        metavar="usual|allen|off|JSON",
+        help="what a sweep may be at worst: usual (noise 0.5 mV rms within 1.5 ms, slow noise 5 mV "
+        "rms, drift 10 mV, rest -40 mV, 10 %% off its amplitude), allen (noise 0.07 mV, slow noise "
+        "0.5 mV, drift 1 mV, else as usual), off, or a file with noise_mv, slow_noise_mv, "
+        "drift_mv, rest_mv, amplitude_error (default: usual)",
     )
     flags.add_work(parser)
     flags.add_again(parser)
@@ -91,6 +102,12 @@ def add_features(commands: "Commands") -> None:
         "rate, times from the stimulus onset, one row a cell.",
     )
     _add_source(parser)
+    parser.add_argument(
+        "--absolute-times",
+        choices=("PatchSeq", "PatchClamp"),
+        help="write times as that published table does: 0.50 s or 1.02 s plus the time since the "
+        "onset; the column `times` says so",
+    )
 
 
 def _build(args: argparse.Namespace) -> int:
@@ -102,7 +119,9 @@ def _build(args: argparse.Namespace) -> int:
         step_tolerance_pa=args.step_tolerance, min_step_s=args.min_step, hero=args.hero
     )
     # The demo is to show all there is.
-    settings = BuildSettings(select=select, features=args.features or args.demo)
+    settings = BuildSettings(
+        select=select, quality=_quality(args.quality), features=args.features or args.demo
+    )
     return _carry_out(args, partial(BuildJob, settings=settings))
 
 
@@ -110,8 +129,27 @@ def _features(args: argparse.Namespace) -> int:
     from sts.studies.data.build import BuildJob
     from sts.studies.data.cellwork import BuildSettings
 
-    settings = BuildSettings(store=False, features=True)
+    settings = BuildSettings(
+        store=False,
+        features=True,
+        quality=_quality(args.quality),
+        times=args.absolute_times or BuildSettings.times,
+    )
     return _carry_out(args, partial(BuildJob, settings=settings))
+
+
+def _quality(name: str) -> "QualitySettings | None":
+    """Return the bounds of a name, or those in a file."""
+    from sts.base.errors import one_of
+    from sts.base.settings import load_settings
+    from sts.signals.quality import QUALITY, QualitySettings
+
+    if name in QUALITY:
+        return QUALITY[name]
+    path = Path(name)
+    if path.suffix == ".json" or path.is_file():
+        return load_settings(QualitySettings, path)
+    return QUALITY[one_of(name, QUALITY, "quality (a name, or a .json file)")]
 
 
 def _carry_out(args: argparse.Namespace, make_job: "Callable[..., BuildJob]") -> int:

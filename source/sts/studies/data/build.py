@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -10,9 +10,11 @@ from sts.base.errors import StsError
 from sts.base.parallel import map_unordered, worker_count
 from sts.base.progress import progress
 from sts.base.settings import digest
-from sts.cells.labels import CellLabel, read_labels
+from sts.cells.labels import CellLabel, identities
+from sts.recordings.isolated import Limits
 from sts.recordings.readers import find_recordings
-from sts.studies.data.cellwork import BuildSettings, Outcome, process_file
+from sts.studies.data.apart import process_apart
+from sts.studies.data.cellwork import BuildSettings, Outcome
 from sts.studies.data.journal import Journal
 from sts.studies.data.products import CELLS_NAME, PRODUCTS, Rows, read_made, rows_of, write_made
 
@@ -34,6 +36,8 @@ class BuildJob:
     cluster: str | None = None
     resume: bool = False
     force: bool = False
+    limits: Limits = field(default_factory=Limits)
+    """What reading one file may take."""
 
     @property
     def products(self) -> tuple[str, ...]:
@@ -91,13 +95,13 @@ def build(job: BuildJob) -> BuildReport:
     with Journal(_journal_folder(job), digest(job.settings)) as journal:
         if job.force:
             journal.clear()
-        if not journal.outcomes:
+        if not len(journal):
             for outcome in plan.known.values():
                 journal.add(outcome)
-        finished = _unchanged(journal.collect(), plan.paths)
-        todo = {name: p for name, p in plan.paths.items() if _is_open(finished.get(name))}
+        done = _done(journal.collect(), plan.paths)
+        todo = {name: path for name, path in plan.paths.items() if name not in done}
         _work_on(todo, job, journal)
-        outcomes = [outcome for outcome in journal.collect() if outcome.file in plan.paths]
+        outcomes = journal.collect(plan.paths)
         rows = {name: _rows(name, outcomes, plan.labels, job) for name in job.products}
         write_made(job.out, job.settings, outcomes, rows)
         journal.discard()
@@ -151,26 +155,31 @@ def _rows(
 
 
 def _labels(job: BuildJob, top: Path) -> dict[str, CellLabel]:
-    if job.labels is not None:
-        return read_labels(job.labels)
     beside = top / LABELS_NAME
-    return read_labels(beside) if beside.is_file() else {}
+    path = job.labels or (beside if beside.is_file() else None)
+    return identities(path, near=(top, job.out, job.out.parent))
 
 
 def _unchanged(outcomes: Iterable[Outcome], paths: dict[str, Path]) -> dict[str, Outcome]:
     """Return the outcomes whose file is still there as it was."""
-    return {
-        outcome.file: outcome
-        for outcome in outcomes
-        if outcome.file in paths
-        and (stat := paths[outcome.file].stat()).st_size == outcome.size
-        and stat.st_mtime_ns == outcome.mtime_ns
-    }
+    return {outcome.file: outcome for outcome in outcomes if _is_unchanged(outcome, paths)}
 
 
-def _is_open(outcome: Outcome | None) -> bool:
+def _is_unchanged(outcome: Outcome, paths: dict[str, Path]) -> bool:
+    if outcome.file not in paths:
+        return False
+    stat = paths[outcome.file].stat()
+    return (stat.st_size, stat.st_mtime_ns) == (outcome.size, outcome.mtime_ns)
+
+
+def _done(outcomes: Iterable[Outcome], paths: dict[str, Path]) -> set[str]:
+    """Return the files that need no more work."""
+    return {o.file for o in outcomes if _is_unchanged(o, paths) and not _is_open(o)}
+
+
+def _is_open(outcome: Outcome) -> bool:
     """Tell whether another try may end otherwise."""
-    return outcome is None or outcome.failed or outcome.is_double
+    return outcome.failed or outcome.is_double
 
 
 def _journal_folder(job: BuildJob) -> Path:
@@ -178,7 +187,7 @@ def _journal_folder(job: BuildJob) -> Path:
 
 
 def _work_on(todo: dict[str, Path], job: BuildJob, journal: Journal) -> None:
-    work = partial(_process, settings=job.settings)
+    work = partial(_process, settings=job.settings, limits=job.limits)
     done = map_unordered(
         work, list(todo.items()), workers=worker_count(job.workers), cluster=job.cluster
     )
@@ -188,9 +197,9 @@ def _work_on(todo: dict[str, Path], job: BuildJob, journal: Journal) -> None:
             bar.advance()
 
 
-def _process(item: tuple[str, Path], *, settings: BuildSettings) -> Outcome:
+def _process(item: tuple[str, Path], *, settings: BuildSettings, limits: Limits) -> Outcome:
     name, path = item
-    return process_file(path, file=name, settings=settings)
+    return process_apart(path, file=name, settings=settings, limits=limits)
 
 
 def _report(
@@ -198,6 +207,7 @@ def _report(
 ) -> BuildReport:
     everyone = [row for own in rows.values() for row in own]
     specimens = {row.specimen_id for row in everyone if row.specimen_id}
+    labelled = {label.specimen_id for label in plan.labels.values() if label.label}
     failures = (f"{row.file}: {row.reason}" for row in everyone if row.status == "failed")
     return BuildReport(
         files=tuple(job.out / PRODUCTS[product] for product in rows),
@@ -207,8 +217,8 @@ def _report(
             for product, own in rows.items()
         },
         failures=tuple(dict.fromkeys(failures)),
-        unlabelled=len(specimens - set(plan.labels)),
-        unused_labels=len(set(plan.labels) - specimens),
+        unlabelled=len(specimens - labelled),
+        unused_labels=len(labelled - specimens),
         worked_on=worked_on,
     )
 

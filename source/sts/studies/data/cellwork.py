@@ -6,14 +6,19 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from sts.base.errors import CellExcluded, StsError
+from sts.base.errors import CellExcluded, CellFailed, StsError
 from sts.base.files import sha256_of
+from sts.base.settings import to_dict
 from sts.base.types import Floats
+from sts.recordings.gather import most_common
+from sts.recordings.nwb2 import OTHER_MODES
 from sts.recordings.readers import read_recording
 from sts.recordings.recording import Recording
-from sts.signals.features import measure
+from sts.signals.features import ONSET, absolute_times, measure
+from sts.signals.quality import Checked, QualitySettings, checked
 from sts.signals.resample import cut_pair
 from sts.signals.select import SelectSettings, select_pair
+from sts.signals.steps import has_stimulus
 
 # How the reason of a second recording of one specimen begins.
 DOUBLE: Final = "this specimen is there already"
@@ -24,8 +29,18 @@ class BuildSettings:
     """What is made of every recording, and by which rules."""
 
     select: SelectSettings = field(default_factory=SelectSettings)
+    quality: QualitySettings | None = field(default_factory=QualitySettings)
+    """What a sweep may be at worst; None leaves none out."""
     store: bool = True
     features: bool = False
+    times: str = ONSET
+    """What the times of features count from: one of TIME_FRAMES."""
+
+    def of(self, product: str) -> dict[str, Any]:
+        """Return all that one product depends on."""
+        # Features follow published definitions; what their times count from is all there is to set.
+        own = to_dict(self.select) if product == "store" else {"times": self.times}
+        return own | {"quality": None if self.quality is None else to_dict(self.quality)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,32 +112,60 @@ def _or_none(value: float) -> float | None:
 def process_file(path: Path, *, file: str, settings: BuildSettings) -> Outcome:
     """Read one recording and make of it what the settings ask for; never raise for a bad file."""
     # Looked at before the reading: a file that changes meanwhile will count as changed.
-    size, mtime_ns = _size_and_time(path)
+    size, mtime_ns = before = _size_and_time(path)
+    outcome = Outcome(file=file, size=size, mtime_ns=mtime_ns, sha256=digest_of(path))
     try:
-        recording = read_recording(path)
-        sha256 = sha256_of(path)
+        recording = read_recording(path, has_stimulus)
+        if _size_and_time(path) != before:
+            raise CellFailed("changed while it was read: run it again once it is complete")
     except Exception as error:  # noqa: BLE001, RUF100 - a broken file raises whatever it likes
-        verdict = _verdict_of(error)
-        return Outcome(
-            file=file,
-            size=size,
-            mtime_ns=mtime_ns,
-            store=verdict if settings.store else None,
-            features=verdict if settings.features else None,
-        )
-    traces, in_store = _attempt(_store, recording, settings) if settings.store else (None, None)
-    _, measured = _attempt(_features, recording, settings) if settings.features else (None, None)
-    return Outcome(
-        file=file,
-        size=size,
-        mtime_ns=mtime_ns,
-        sha256=sha256,
-        specimen_id=recording.specimen_id,
-        donor_id=recording.donor_id,
-        store=in_store,
-        features=measured,
-        traces=traces,
+        return judged(outcome, _verdict_of(error), settings)
+    outcome = replace(outcome, specimen_id=recording.specimen_id, donor_id=recording.donor_id)
+    try:
+        sound = _sound(recording, settings)
+    except Exception as error:  # noqa: BLE001, RUF100 - one bad cell never stops a batch
+        return judged(outcome, _verdict_of(error), settings)
+    traces, in_store = _attempt(_store, sound, settings) if settings.store else (None, None)
+    _, measured = _attempt(_features, sound, settings) if settings.features else (None, None)
+    return replace(outcome, store=in_store, features=measured, traces=traces)
+
+
+def judged(outcome: Outcome, verdict: Verdict, settings: BuildSettings) -> Outcome:
+    """Return an outcome with one verdict on all that the settings ask for."""
+    return replace(
+        outcome,
+        store=verdict if settings.store else None,
+        features=verdict if settings.features else None,
     )
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file, "" where it cannot be read."""
+    try:
+        return sha256_of(path)
+    except OSError:
+        return ""
+
+
+def _sound(recording: Recording, settings: BuildSettings) -> Checked:
+    if not recording.sweeps and recording.unread:
+        raise CellExcluded(
+            f"no long square: none of {recording.unread} current clamp sweeps holds a lone step of "
+            "constant current of 0.4 to 2 s"
+        )
+    sound = checked(recording, settings.quality)
+    return replace(sound, flags=(*_unread(recording), *sound.flags))
+
+
+def _unread(recording: Recording) -> tuple[str, ...]:
+    """Return what is to be said of current clamp sweeps that the reader left out."""
+    reasons = [line.partition(": ")[2] for line in recording.skipped]
+    odd = [
+        " ".join(reason.replace(";", ",").split())
+        for reason in reasons
+        if reason not in OTHER_MODES.values()
+    ]
+    return (f"{len(odd)} sweeps not read: {most_common(odd)}",) if odd else ()
 
 
 def store_entry(recording: Recording, select: SelectSettings) -> tuple[Floats, Verdict]:
@@ -145,20 +188,22 @@ def _store(recording: Recording, settings: BuildSettings) -> tuple[Floats | None
 
 
 def _features(recording: Recording, settings: BuildSettings) -> tuple[Floats | None, Verdict]:
-    del settings  # features are measured by published definitions; there is nothing to set
     measured = measure(recording)
-    return None, Verdict(status="ok", flags=measured.notes, values=measured.values)
+    values = absolute_times(measured.values, settings.times)
+    return None, Verdict(status="ok", flags=measured.notes, values=values)
 
 
 def _attempt(
     step: Callable[[Recording, BuildSettings], tuple[Floats | None, Verdict]],
-    recording: Recording,
+    sound: Checked,
     settings: BuildSettings,
 ) -> tuple[Floats | None, Verdict]:
+    traces: Floats | None = None
     try:
-        return step(recording, settings)
+        traces, verdict = step(sound.recording, settings)
     except Exception as error:  # noqa: BLE001, RUF100 - one bad cell never stops a batch
-        return None, _verdict_of(error)
+        verdict = _verdict_of(error)
+    return traces, replace(verdict, flags=(*verdict.flags, *sound.flags))
 
 
 def _verdict_of(error: Exception) -> Verdict:
@@ -166,7 +211,9 @@ def _verdict_of(error: Exception) -> Verdict:
         return Verdict(status="excluded", reason=str(error))
     if isinstance(error, StsError):
         return Verdict(status="failed", reason=str(error))
-    if isinstance(error, OSError | MemoryError):
+    if isinstance(error, MemoryError):
+        return Verdict(status="failed", reason="needs more memory than one file is allowed")
+    if isinstance(error, OSError):
         return Verdict(status="failed", reason=f"cannot be read: {error}")
     return Verdict(status="failed", reason=f"unexpected {type(error).__name__}: {error}")
 

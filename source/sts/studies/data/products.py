@@ -10,7 +10,6 @@ import numpy as np
 
 from sts.base.errors import StsError
 from sts.base.files import read_json, write_json
-from sts.base.settings import to_dict
 from sts.base.types import Floats
 from sts.cells.labels import CellLabel
 from sts.cells.store import SweepStore, load_store, write_store
@@ -23,6 +22,7 @@ from sts.cells.table import (
     write_features,
 )
 from sts.recordings.recording import Recording
+from sts.signals.resample import SAMPLES
 from sts.studies.data.cellwork import DOUBLE, BuildSettings, Outcome, Verdict
 
 PRODUCTS: Final = {"store": "sweeps.h5", "features": "features.csv"}
@@ -30,6 +30,8 @@ CELLS_NAME: Final = "cells.csv"
 MANIFEST_NAME: Final = "manifest.json"
 # Whose version may change what is written.
 PACKAGES: Final = ("h5py", "numpy", "scipy")
+
+TRACE_SHAPE: Final = (2, SAMPLES)
 
 Row = CellRow | FeatureRow
 Rows = Sequence[Row]
@@ -66,13 +68,13 @@ def read_made(out: Path, settings: BuildSettings, products: Sequence[str]) -> Ma
         outcomes=tuple(_outcomes(known, rows, _traces(out) if "store" in products else {})),
         rows=rows,
         same_settings=all(
-            manifest[product]["settings"] == _settings_of(product, settings) for product in products
+            manifest[product]["settings"] == settings.of(product) for product in products
         ),
     )
 
 
 def write_made(
-    out: Path, settings: BuildSettings, outcomes: Sequence[Outcome], rows: Mapping[str, Rows]
+    out: Path, settings: BuildSettings, outcomes: Iterable[Outcome], rows: Mapping[str, Rows]
 ) -> None:
     """Write the products; killed in between, the journal still holds what they are made of."""
     products = tuple(rows)
@@ -83,9 +85,13 @@ def write_made(
         for o in outcomes
     ]
     section = {"versions": _versions(), "files": files}
-    own = {product: {"settings": _settings_of(product, settings), **section} for product in rows}
+    own = {product: {"settings": settings.of(product), **section} for product in rows}
     write_json(out / MANIFEST_NAME, _read_manifest(out) | own)
-    features = [row for row in rows.get("features", ()) if isinstance(row, FeatureRow)]
+    features = [
+        replace(row, times=settings.times)
+        for row in rows.get("features", ())
+        if isinstance(row, FeatureRow)
+    ]
     cells = [row for row in rows.get("store", ()) if isinstance(row, CellRow)]
     if features:
         write_features(out / PRODUCTS["features"], features)
@@ -104,18 +110,19 @@ def rows_of(
     first: dict[str, str] = {}
     for outcome in outcomes:
         verdict: Verdict = getattr(outcome, product)
-        if verdict.status == "ok" and outcome.specimen_id in first:
-            reason = f"{DOUBLE}: from {first[outcome.specimen_id]}"
-            verdict = Verdict(status="excluded", reason=reason)
-        if verdict.status == "ok":
-            first[outcome.specimen_id] = outcome.file
+        # A file of the DANDI archive bears its session's id; whose it is, its label knows.
         label = labels.get(outcome.specimen_id) or CellLabel(specimen_id="", label="")
+        specimen = label.specimen_id or outcome.specimen_id
+        if verdict.status == "ok" and specimen in first:
+            verdict = Verdict(status="excluded", reason=f"{DOUBLE}: from {first[specimen]}")
+        if verdict.status == "ok":
+            first[specimen] = outcome.file
         row = make(outcome, verdict)
         rows.append(
             replace(
                 row,
-                specimen_id=outcome.specimen_id,
-                donor_id=outcome.donor_id or label.donor_id,
+                specimen_id=specimen,
+                donor_id=label.donor_id or outcome.donor_id,
                 label=label.label,
                 dataset=label.dataset or dataset,
                 file=outcome.file,
@@ -141,9 +148,8 @@ def _feature_row(outcome: Outcome, verdict: Verdict) -> FeatureRow:
 
 def store_of(outcomes: Iterable[Outcome], good: Sequence[CellRow]) -> SweepStore:
     """Return the store of the cells whose rows are given, all of them `ok`."""
-    by_file = {outcome.file: outcome for outcome in outcomes}
     return SweepStore(
-        traces=np.stack([_sweeps(by_file[row.file]) for row in good]),
+        traces=_traces_of(outcomes, {row.file: place for place, row in enumerate(good)}),
         specimen_id=np.array([row.specimen_id for row in good]),
         donor_id=np.array([row.donor_id for row in good]),
         label=np.array([row.label for row in good]),
@@ -168,10 +174,16 @@ def store_of_one(recording: Recording, traces: Floats, values: Mapping[str, floa
     )
 
 
-def _sweeps(outcome: Outcome) -> Floats:
-    if outcome.traces is None:
-        raise ValueError(f"{outcome.file} is ok but has no traces")
-    return outcome.traces
+def _traces_of(outcomes: Iterable[Outcome], places: Mapping[str, int]) -> Floats:
+    """Return the traces of some files, each at its place; none stays in memory twice."""
+    traces = np.empty((len(places), *TRACE_SHAPE), np.float32)
+    for outcome in outcomes:
+        if outcome.file not in places:
+            continue
+        if outcome.traces is None:
+            raise ValueError(f"{outcome.file} is ok but has no traces")
+        traces[places[outcome.file]] = outcome.traces
+    return traces
 
 
 def _outcomes(
@@ -216,11 +228,6 @@ def _read_manifest(out: Path) -> dict[str, Any]:
     path = out / MANIFEST_NAME
     manifest: dict[str, Any] = read_json(path) if path.is_file() else {}
     return manifest
-
-
-def _settings_of(product: str, settings: BuildSettings) -> dict[str, Any]:
-    # Features follow published definitions; there is nothing to set.
-    return to_dict(settings.select) if product == "store" else {}
 
 
 def _versions() -> dict[str, str]:

@@ -3,31 +3,38 @@
 import hashlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from sts.base.errors import StsError
+from sts.base.errors import StsError, one_of
 from sts.base.types import CLASSES, Floats, Ints
+from sts.cells.identity import IDENTITY, Cells, Identified
+from sts.cells.identity import find_stores as stores_in
 from sts.cells.splits import Split, folds_of, split_of
 from sts.cells.store import NUMBERS, TEXTS, SweepStore, load_store
 from sts.evaluation.predictions import Predictions
 from sts.networks.images import ImageBank
 from sts.scalograms.device import choose_device
 from sts.scalograms.image import ImageSettings
+from sts.scalograms.published import has_published
 from sts.studies.data.show import find_stores
+from sts.studies.sts.published import published_cells
 
 logger = logging.getLogger("sts")
 
 # Inside a fold one cell in five decides when training stops (Amprimo et al., 2025).
 VALIDATION_PARTS: Final = 5
+# Where scalograms come from: computed from a sweep store, read from published files, or from a
+# store if there is one.
+ORIGINS: Final = ("auto", "computed", "published")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fold:
-    """Rows of a store that are fitted, that tell when to stop, and that are scored."""
+    """Rows of a cohort that are fitted, that tell when to stop, and that are scored."""
 
     fit: Ints
     validation: Ints
@@ -38,7 +45,8 @@ class Fold:
 class Cohort:
     """Labelled cells, ordered by specimen id, and on which side each stands."""
 
-    store: SweepStore
+    cells: SweepStore | Cells
+    """With their sweeps, unless their scalograms are published."""
     labels: Ints
     """Index into CLASSES."""
     split: Split
@@ -50,22 +58,53 @@ class Cohort:
         logger.info("the holdout of %d cells is opened: %s", len(self._test_rows), why)
         return self._test_rows
 
+    @property
+    def is_published(self) -> bool:
+        """Tell whether scalograms are read instead of being computed."""
+        return not isinstance(self.cells, SweepStore)
+
     def fingerprint(self) -> str:
-        """Return a digest of the training cells: who they are, their classes and sweeps."""
-        training = self.store.rows(self.train_rows)
-        digest = hashlib.sha256("\n".join([*training.specimen_id, *training.label]).encode())
-        digest.update(np.ascontiguousarray(training.traces).data)
-        return digest.hexdigest()[:16]
+        """Return a digest of who the training cells are and of their classes, and one of sweeps."""
+        training = identity_of(self.cells, self.train_rows)
+        who = hashlib.sha256("\n".join([*training.specimen_id, *training.label]).encode())
+        if not isinstance(self.cells, SweepStore):
+            return who.hexdigest()[:16]
+        sweeps = hashlib.sha256(np.ascontiguousarray(self.cells.traces[self.train_rows]).data)
+        return f"{who.hexdigest()[:16]}-{sweeps.hexdigest()[:16]}"
+
+    def rows_of(self, specimens: Sequence[str]) -> Ints:
+        """Return the rows of these specimens."""
+        places = {name: row for row, name in enumerate(self.cells.specimen_id.tolist())}
+        if unknown := [name for name in specimens if name not in places]:
+            raise StsError(
+                f"no labelled specimen {unknown[0]!r} in these data: one that is there is "
+                f"{self.cells.specimen_id[0]}"
+            )
+        return np.array([places[name] for name in specimens], dtype=np.int64)
+
+    def only(self, rows: Ints) -> "Cohort":
+        """Return the cohort of these rows, in their order."""
+        place = np.full(len(self.cells), -1)
+        place[rows] = np.arange(len(rows))
+        train, test = (place[side][place[side] >= 0] for side in (self.train_rows, self._test_rows))
+        cells = self.cells
+        some = cells.rows(rows) if isinstance(cells, SweepStore) else identity_of(cells, rows)
+        return replace(
+            self, cells=some, labels=self.labels[rows], train_rows=train, _test_rows=test
+        )
 
     def folds(self, count: int, *, group_by: str, seed: int) -> list[Fold]:
         """Return the folds of the training cells, each with its own validation cells."""
-        training = self.store.rows(self.train_rows)
+        training = identity_of(self.cells, self.train_rows)
         folds = []
         for number, (fitted, scored) in enumerate(
             folds_of(training, count, group_by=group_by, seed=seed)
         ):
             inner, validation = folds_of(
-                training.rows(fitted), VALIDATION_PARTS, group_by=group_by, seed=seed + number
+                identity_of(training, fitted),
+                VALIDATION_PARTS,
+                group_by=group_by,
+                seed=seed + number,
             )[0]
             folds.append(
                 Fold(
@@ -78,43 +117,68 @@ class Cohort:
 
     def bank(self, images: ImageSettings, device: str) -> ImageBank:
         """Return the images of all cells, by row."""
-        return ImageBank(self.store, images, choose_device(device))
+        if not isinstance(self.cells, SweepStore):
+            raise StsError("published scalograms are tested and explained on, not trained on")
+        return ImageBank(self.cells, images, choose_device(device))
 
     def predictions(self, rows: Ints, probabilities: Floats) -> Predictions:
         """Return what a classifier says of these rows, beside the truth."""
         return Predictions(
-            specimen_id=self.store.specimen_id[rows],
-            dataset=self.store.dataset[rows],
+            specimen_id=self.cells.specimen_id[rows],
+            dataset=self.cells.dataset[rows],
             truth=self.labels[rows],
             probabilities=probabilities,
         )
 
 
-def load_cohort(data: Path, *, group_by: str, seed: int) -> Cohort:
-    """Return the labelled cells of all sweep stores in `data`, divided as kept there."""
+def load_cohort(data: Path, *, group_by: str, seed: int, scalograms: str = "computed") -> Cohort:
+    """Return the labelled cells in `data`, divided as kept there.
+
+    `scalograms` is one of ORIGINS.
+    """
+    published = _origin(data, scalograms) == "published"
+    cells = published_cells(data) if published else _labelled(data)
+    split = split_of(cells, data, group_by=group_by, seed=seed)
+    train, test = (
+        np.flatnonzero(np.isin(cells.specimen_id, sorted(side)))
+        for side in (split.train, split.test)
+    )
+    counts = len(train), len(test), split.origin
+    logger.info("%d cells to train on, %d held out (%s)", *counts)
+    return Cohort(
+        cells=cells,
+        labels=np.array([CLASSES.index(label) for label in cells.label.tolist()]),
+        split=split,
+        train_rows=train,
+        _test_rows=test,
+    )
+
+
+def _origin(data: Path, scalograms: str) -> str:
+    """Return where scalograms come from, and leave a line in the log."""
+    one_of(scalograms, ORIGINS, "origin of scalograms")
+    stored, published = bool(stores_in(data)), has_published(data)
+    if scalograms == "auto":
+        scalograms = "published" if published and not stored else "computed"
+    if scalograms == "published":
+        logger.info("scalograms are the published ones in %s", data)
+    elif published:
+        logger.info("scalograms are computed from sweeps; the published ones are not looked at")
+    return scalograms
+
+
+def _labelled(data: Path) -> SweepStore:
+    """Return the labelled cells of all sweep stores, by specimen id."""
     store = merged([load_store(path) for path in find_stores(data)])
     labelled = store.rows(np.isin(store.label, CLASSES))
     if not len(labelled):
         raise StsError(f"no cell in {data} has a label: build with --labels")
-    store = labelled.rows(np.argsort(labelled.specimen_id))
-    split = split_of(store, data, group_by=group_by, seed=seed)
-    sides = {
-        name: np.flatnonzero(np.isin(store.specimen_id, sorted(side)))
-        for name, side in (("train", split.train), ("test", split.test))
-    }
-    logger.info(
-        "%d cells to train on, %d held out (%s)",
-        len(sides["train"]),
-        len(sides["test"]),
-        split.origin,
-    )
-    return Cohort(
-        store=store,
-        labels=np.array([CLASSES.index(label) for label in store.label.tolist()]),
-        split=split,
-        train_rows=sides["train"],
-        _test_rows=sides["test"],
-    )
+    return labelled.rows(np.argsort(labelled.specimen_id))
+
+
+def identity_of(cells: Identified, rows: Ints) -> Cells:
+    """Return who some cells are."""
+    return Cells(**{name: getattr(cells, name)[rows] for name in IDENTITY})
 
 
 def merged(stores: Sequence[SweepStore]) -> SweepStore:

@@ -7,16 +7,14 @@ from typing import Final
 
 import numpy as np
 
-from sts.base.errors import StsError
 from sts.base.runs import Run, start_run
 from sts.base.types import CLASSES, Floats, Ints
 from sts.base.workspace import Workspace
+from sts.cells.store import SweepStore
 from sts.evaluation.predictions import Predictions
 from sts.figures.saliency import ClassSaliency, draw_class_saliency, draw_saliency
+from sts.figures.scalogram import CellPicture
 from sts.networks.attention import TIMES_S, Attention, attention_by_class
-from sts.networks.backbones import Architecture
-from sts.networks.checkpoint import Model
-from sts.networks.images import ImageBank
 from sts.networks.saliency import (
     METHODS,
     class_averages,
@@ -28,8 +26,9 @@ from sts.reports.page import write_page
 from sts.scalograms.wavelet import FREQS_HZ
 from sts.signals.resample import BEFORE_S, WINDOW_S
 from sts.studies.data.show import picture_of
-from sts.studies.sts.cohort import Cohort, load_cohort
-from sts.studies.sts.evaluate import check_same_split, predictions_of, stored_model
+from sts.studies.sts.cohort import Cohort
+from sts.studies.sts.evaluate import LookJob, Opened, open_study, predictions_of
+from sts.studies.sts.published import LeftOut, list_left_out, picture_of_published
 
 # Of these the class averages are made: integrated gradients cost dozens of passes a cell.
 CELLS_A_CLASS: Final = 10
@@ -45,18 +44,6 @@ SANITY: Final = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExplainJob:
-    """Which model is explained on which cells."""
-
-    architecture: Architecture
-    data: str
-    cells: tuple[str, ...] = ()
-    """Specimen ids to draw; empty: one held-out cell of each class that was called right."""
-    group_by: str = "specimen"
-    seed: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
 class Explained:
     """What EXPLAIN found."""
 
@@ -65,44 +52,44 @@ class Explained:
     """Where the attention lies, per class."""
     random: dict[str, float]
     """Rank correlation with the maps of random weights, by method."""
+    left_out: tuple[LeftOut, ...]
 
 
-def explain(workspace: Workspace, job: ExplainJob, *, device: str = "auto") -> Explained:
+def explain(workspace: Workspace, job: LookJob, *, device: str = "auto") -> Explained:
     """Draw saliency of some cells and of the classes, and say where the attention lies."""
-    model = stored_model(workspace, job.architecture, device=device)
-    cohort = load_cohort(Path(job.data), group_by=job.group_by, seed=job.seed)
-    check_same_split(model, cohort)
-    bank = cohort.bank(model.card.images, device)
-    what = f"{model.card.name}-{model.card.architecture.freeze}"
+    opened = open_study(workspace, job, device=device)
+    cohort, card, what = opened.cohort, opened.model.card, opened.what
     with start_run(workspace, study="sts-explain", what=what, settings=job) as run:
         held_out = cohort.open_holdout(f"EXPLAIN of {what}, {run.final.name}")
-        said = predictions_of(model, bank, cohort, held_out)
-        drawn = _chosen(cohort, job) if job.cells else _one_right_a_class(held_out, said, job.seed)
-        own_maps = maps_of(model, bank, cohort, drawn)
-        called = predictions_of(model, bank, cohort, drawn)
-        pictures = _draw_cells(run, called, own_maps, cohort, drawn)
+        drawn = _drawn(opened, held_out, job)
+        own_maps = maps_of(opened, drawn)
+        pictures = _draw_cells(run, opened, own_maps, drawn)
         many = np.concatenate(list(_some_a_class(cohort, held_out, job.seed)))
-        maps = integrated_gradients(model.network, bank, many, cohort.labels[many], steps=STEPS)
+        maps = integrated_gradients(
+            opened.model.network, opened.bank, many, cohort.labels[many], steps=STEPS
+        )
         averages = _draw_classes(run, maps, cohort.labels[many])
         found = attention_by_class(maps, cohort.labels[many], CLASSES)
-        plain = replace(model.card.architecture, weights="none")
-        random = random_correlation(plain, bank, drawn, cohort.labels[drawn], own_maps)
+        plain = replace(card.architecture, weights="none")
+        random = random_correlation(plain, opened.bank, drawn, cohort.labels[drawn], own_maps)
         table = attention_table(found)
+        sections = _sections(pictures, averages, table, random)
         write_page(
             run.path / "report.html",
             f"What {what} looks at",
             subtitle=f"{len(drawn)} cells drawn, {len(many)} held-out cells averaged",
-            sections=_sections(pictures, averages, table, random),
+            sections=[*sections, *list_left_out(run, opened.left_out)],
         )
         run.report(
             {
-                "model": {"name": what, "sha256": model.card.sha256},
+                "model": {"name": what, "sha256": card.sha256},
                 "attention": {name: asdict(each) for name, each in found.items()},
                 "likeness_to_random_weights": random,
-                "cells": cohort.store.specimen_id[drawn].tolist(),
+                "cells": cohort.cells.specimen_id[drawn].tolist(),
+                "left_out": len(opened.left_out),
             }
         )
-    return Explained(folder=run.final, attention=table, random=random)
+    return Explained(folder=run.final, attention=table, random=random, left_out=opened.left_out)
 
 
 def attention_table(found: Mapping[str, Attention]) -> Table:
@@ -121,12 +108,11 @@ def attention_table(found: Mapping[str, Attention]) -> Table:
     )
 
 
-def _chosen(cohort: Cohort, job: ExplainJob) -> Ints:
-    places = {name: row for row, name in enumerate(cohort.store.specimen_id.tolist())}
-    unknown = [name for name in job.cells if name not in places]
-    if unknown:
-        raise StsError(f"no labelled specimen {unknown[0]!r} in {job.data}: see its cells.csv")
-    return np.array([places[name] for name in job.cells])
+def _drawn(opened: Opened, held_out: Ints, job: LookJob) -> Ints:
+    """Return the rows of the cells that are drawn."""
+    if job.cells:
+        return opened.cohort.rows_of(job.cells)
+    return _one_right_a_class(held_out, predictions_of(opened, held_out), job.seed)
 
 
 def _one_right_a_class(rows: Ints, said: Predictions, seed: int) -> Ints:
@@ -149,18 +135,28 @@ def _some_a_class(cohort: Cohort, rows: Ints, seed: int) -> Iterator[Ints]:
         yield np.sort(rng.permutation(of_class)[:CELLS_A_CLASS])
 
 
-def maps_of(model: Model, bank: ImageBank, cohort: Cohort, rows: Ints) -> dict[str, Floats]:
+def maps_of(opened: Opened, rows: Ints) -> dict[str, Floats]:
     """Return the saliency of each cell's own class by every method, (cells, 2, H, W)."""
-    targets = cohort.labels[rows]
-    return {name: make(model.network, bank, rows, targets) for name, make in METHODS.items()}
+    targets = opened.cohort.labels[rows]
+    return {
+        name: make(opened.model.network, opened.bank, rows, targets)
+        for name, make in METHODS.items()
+    }
 
 
-def _draw_cells(
-    run: Run, said: Predictions, maps: Mapping[str, Floats], cohort: Cohort, rows: Ints
-) -> list[Picture]:
+def _picture(opened: Opened, row: int) -> CellPicture:
+    """Return what is drawn of a cell beside its maps: its sweeps, where they are known."""
+    cells = opened.cohort.cells
+    if isinstance(cells, SweepStore):
+        return picture_of(cells.rows(np.array([row])))
+    return picture_of_published(cells, row, opened.paths[row])
+
+
+def _draw_cells(run: Run, opened: Opened, maps: Mapping[str, Floats], rows: Ints) -> list[Picture]:
     drawn = []
+    said = predictions_of(opened, rows)
     for at, row in enumerate(rows.tolist()):
-        picture = picture_of(cohort.store.rows(np.array([row])))
+        picture = _picture(opened, row)
         likely = said.probabilities[at]
         called = f"called {CLASSES[int(likely.argmax())]}, {likely.max():.0%}"
         files = draw_saliency(

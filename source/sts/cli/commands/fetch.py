@@ -1,0 +1,175 @@
+"""`fetch`: public recordings, tables and weights."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sts.cli import flags
+from sts.cli.commands.common import add_command, data_of
+from sts.cli.output import complain, say, say_table
+from sts.cli.run import Status
+
+if TYPE_CHECKING:
+    from sts.cli.commands.common import Commands
+    from sts.studies.data.fetch import FetchPlan
+    from sts.studies.data.fetching.job import Done, FetchJob
+
+
+def add_fetch(commands: "Commands") -> None:
+    """Add `fetch`."""
+    parser = add_command(
+        commands,
+        "fetch",
+        _fetch,
+        "Bring public recordings, tables and weights. Nothing is fetched unless asked. Every file "
+        "is verified before it gets its name; killed at any moment, the same command goes on. "
+        "--list tells what there is, how large it is, and under which terms.",
+    )
+    parser.add_argument("source", nargs="?", metavar="SOURCE", help="one of those that --list has")
+    parser.add_argument("--list", action="store_true", help="say what can be fetched")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="where to put it (default: where the other commands look, in ROOT/data; weights go "
+        "to torch's cache)",
+    )
+    _add_choice(parser)
+    _add_network(parser)
+    flags.add_again(parser)
+    flags.add_seed(parser)
+
+
+def _add_choice(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("which cells (allen, dandi, kaggle)")
+    group.add_argument(
+        "--cells",
+        nargs="+",
+        metavar="ID",
+        help="specimen ids, or a file of them: a list, a table with specimen_id, a split",
+    )
+    group.add_argument("--limit", type=flags.positive, metavar="N", help="the first N only")
+    group.add_argument(
+        "--stream",
+        action="store_true",
+        help="dandi: read only the needed sweeps, where they are, and keep excerpts; "
+        "kaggle: take members out of the archive without fetching all of it",
+    )
+    group.add_argument(
+        "--dandiset",
+        metavar="ID/VERSION",
+        help="another one than the study's (default: 000020/0.210913.1639)",
+    )
+
+
+def _add_network(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("network")
+    group.add_argument(
+        "--api-url",
+        default="",
+        metavar="URL",
+        help="another instance or a mirror (https only, but on this machine)",
+    )
+    group.add_argument(
+        "--workers",
+        type=flags.positive,
+        default=2,
+        metavar="N",
+        help="files at a time (default: 2)",
+    )
+    group.add_argument(
+        "--retries",
+        type=flags.natural,
+        default=5,
+        metavar="N",
+        help="attempts after the first, each later than the one before (default: 5)",
+    )
+    group.add_argument(
+        "--timeout",
+        type=float,
+        default=30.0,
+        metavar="S",
+        help="how long to wait for a server that says nothing (default: 30)",
+    )
+
+
+def _fetch(args: argparse.Namespace) -> int:
+    if args.list or args.source is None:
+        return _list(asked=args.list)
+    from sts.studies.data.fetch import fetch, plan_fetch
+
+    job = _job(args)
+    if args.dry_run:
+        _tell_plan(plan_fetch(job), job)
+        return Status.DONE
+    done = fetch(job)
+    _tell(done, job)
+    return Status.PARTIAL if done.failures else Status.DONE
+
+
+def _job(args: argparse.Namespace) -> "FetchJob":
+    from sts.recordings.archives.dandi import DANDISET
+    from sts.recordings.archives.patience import Patience
+    from sts.studies.data.fetch import cells_in, default_folder
+    from sts.studies.data.fetching.job import FetchJob
+
+    data = None if args.source == "weights" else data_of(args)
+    out = args.out or default_folder(args.source, data)
+    return FetchJob(
+        source=args.source,
+        out=out,
+        metadata=tuple(folder for folder in (out, data) if folder is not None),
+        cells=None if args.cells is None else cells_in(args.cells),
+        limit=args.limit,
+        api_url=args.api_url,
+        dandiset=args.dandiset or DANDISET,
+        workers=args.workers,
+        patience=Patience(timeout_s=args.timeout, retries=args.retries),
+        seed=args.seed,
+        force=args.force,
+        stream=args.stream,
+    )
+
+
+def _list(*, asked: bool) -> int:
+    from sts.base.errors import StsError
+    from sts.recordings.archives.sources import SOURCES
+    from sts.studies.data.fetch import size_text
+
+    if not asked:
+        raise StsError(f"no SOURCE given: choose from {', '.join(SOURCES)}; --list tells more")
+    rows = [(s.name, s.about_files, size_text(s.about_bytes), s.what) for s in SOURCES.values()]
+    say_table(("source", "files", "size", "what"), rows)
+    for source in SOURCES.values():
+        say(f"\n{source.name}: {source.home}")
+        say(f"  terms   {source.terms}")
+        say(f"  credit  {source.credit}")
+    return Status.DONE
+
+
+def _tell_plan(plan: "FetchPlan", job: "FetchJob") -> None:
+    from sts.studies.data.fetch import size_text
+
+    for place, size in plan.todo:
+        say(f"{place}  {size_text(size)}")
+    untold = f", and {plan.untold} whose size nobody tells" if plan.untold else ""
+    say(
+        f"would fetch {len(plan.todo)} files, {size_text(plan.total_bytes)}{untold}, into "
+        f"{job.out}; {plan.there} are there already"
+    )
+
+
+def _tell(done: "Done", job: "FetchJob") -> None:
+    from sts.recordings.archives.sources import source_of
+
+    source = source_of(job.source)
+    say(
+        f"{source.name}: {done.fetched} files fetched into {job.out}, {done.there} were there, "
+        f"{len(done.failures)} failed"
+    )
+    for note in done.notes:
+        say(f"  {note}")
+    say(f"  terms   {source.terms}")
+    say(f"  credit  {source.credit}")
+    for failure in done.failures:
+        complain(f"failed: {failure}")

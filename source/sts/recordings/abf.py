@@ -1,0 +1,175 @@
+"""ABF 1 and 2 files of pCLAMP, read through pyabf once their claims have been checked."""
+
+import importlib
+import struct
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from sts.base.errors import CellFailed
+from sts.base.types import Floats
+from sts.recordings import guard
+from sts.recordings.abf_claims import Head, checked_head
+from sts.recordings.abf_protocol import (
+    Output,
+    commanding,
+    commands_of,
+    outputs_of,
+    rebuilt_pa,
+    stated_pa,
+)
+from sts.recordings.gather import Source, gather, made_sweep, wants
+from sts.recordings.recording import Recording, Sweep, Wanted, every_sweep
+from sts.recordings.traces import MILLIVOLTS, PICOAMPERES, Unusable, factor, usable_rate_hz
+
+# What pyabf raises over a broken file, beside what h5py does.
+BROKEN: Final = (*guard.BROKEN, ArithmeticError, AssertionError, struct.error, NotImplementedError)
+VARIABLE_LENGTH: Final = 1
+ENABLED: Final = 1
+# The current of a sweep by its number, and the amplitude that was commanded if that is known.
+Current = Callable[[int], tuple[Floats, float | None]]
+
+
+def read_abf(path: Path, wanted: Wanted = every_sweep) -> Recording:
+    """Return the current-clamp sweeps of an ABF file; `CellFailed` says why there are none.
+
+    The current is the input channel that recorded one, else what the epoch table commanded.
+    """
+    head = checked_head(path)
+    try:
+        abf = _pyabf().ABF(str(path), cacheStimulusFiles=False)
+        return _recording(abf, head, path, wanted)
+    except Unusable as reason:
+        raise CellFailed(f"holds no usable current clamp sweep: {reason}") from reason
+    except BROKEN as error:
+        raise CellFailed(f"is truncated or damaged: {guard.said(error)}") from error
+    except MemoryError as error:
+        raise CellFailed("cannot be read: it takes more memory than there is") from error
+
+
+def _pyabf() -> Any:
+    # pyabf puts a folder of its authors before all others that modules are looked for in.
+    before = list(sys.path)
+    try:
+        return importlib.import_module("pyabf")
+    finally:
+        sys.path[:] = before
+
+
+def _recording(abf: Any, head: Head, path: Path, wanted: Wanted) -> Recording:
+    _check_form(abf, head)
+    outputs = outputs_of(abf, head)
+    currents = _channels(abf, PICOAMPERES)
+    voltage = _voltage_channel(abf, outputs, currents)
+    current_of = _recorded if len(currents) == 1 else _commanded
+    current = current_of(abf, head, outputs, currents)
+    rate_hz = usable_rate_hz(_rate_hz(abf, head))
+    read = partial(_sweep, abf, voltage, current, rate_hz=rate_hz, wanted=wanted)
+    found = gather(
+        Source(called=f"sweep {number}", read=partial(read, number)) for number in abf.sweepList
+    )
+    return Recording(
+        specimen_id=path.stem, sweeps=found.sweeps, skipped=found.skipped, unread=found.unread
+    )
+
+
+def _check_form(abf: Any, head: Head) -> None:
+    lengths = set(abf._synchArraySection.lLength) if head.version == 2 else set()
+    if abf.nOperationMode == VARIABLE_LENGTH or (abf.sweepCount > 1 and len(lengths) > 1):
+        raise CellFailed("holds sweeps of different lengths: fixed lengths are needed")
+    if not head.is_long:
+        own = abf._headerV1
+        used = [own.nTelegraphEnable[own.nADCSamplingSeq[channel]] for channel in abf.channelList]
+        if ENABLED in used:
+            raise CellFailed("is ABF 1 with a short head whose gain cannot be told: save it anew")
+
+
+def _channels(abf: Any, units: dict[str, float]) -> list[int]:
+    """Return the input channels whose unit is one of `units`."""
+    called = [str(unit).strip().casefold() for unit in abf.adcUnits]
+    return [channel for channel, unit in enumerate(called) if unit and unit in units]
+
+
+def _voltage_channel(abf: Any, outputs: list[Output], currents: list[int]) -> int:
+    """Return the channel that recorded the cell's voltage in current clamp."""
+    voltages = _channels(abf, MILLIVOLTS)
+    if not voltages and not currents:
+        raise CellFailed(
+            f"holds channels in {', '.join(map(repr, abf.adcUnits))}: one in mV is needed"
+        )
+    if not voltages or _clamps_voltage(outputs, first_is_current=currents[:1] == [0]):
+        raise CellFailed(
+            f"holds only voltage clamp sweeps: current clamp is needed ({abf.sweepCount} sweeps)"
+        )
+    if len(voltages) > 1:
+        raise CellFailed(
+            f"holds more than one cell: {len(voltages)} channels record voltages; give every cell "
+            "a file of its own"
+        )
+    return voltages[0]
+
+
+def _clamps_voltage(outputs: list[Output], *, first_is_current: bool) -> bool:
+    """Tell by what is commanded; where nothing is, the first channel is the one not clamped."""
+    active = [each for each in outputs if each.source]
+    if any(each.is_current for each in active):
+        return False
+    return any(each.is_voltage for each in active) or first_is_current
+
+
+def _rate_hz(abf: Any, head: Head) -> float:
+    # pyabf rounds the rate down to a whole number.
+    if head.version == 1:
+        return float(1e6 / abf._headerV1.fADCSampleInterval / abf.channelCount)
+    return float(1e6 / abf._protocolSection.fADCSequenceInterval)
+
+
+def _samples(abf: Any, channel: int, number: int) -> Floats:
+    first = number * abf.sweepPointCount
+    values: Floats = abf.data[channel, first : first + abf.sweepPointCount]
+    return values
+
+
+def _recorded(abf: Any, head: Head, outputs: list[Output], currents: list[int]) -> Current:
+    """Return what an input channel recorded, beside what was commanded if that is known."""
+    (channel,) = currents
+    per_unit = np.float32(factor(str(abf.adcUnits[channel]).strip(), PICOAMPERES, what="stimulus"))
+    try:
+        command = _commanded(abf, head, outputs, currents)
+    except Unusable:
+        return lambda number: (_samples(abf, channel, number) * per_unit, None)
+    return lambda number: (_samples(abf, channel, number) * per_unit, command(number)[1])
+
+
+def _commanded(abf: Any, head: Head, outputs: list[Output], currents: list[int]) -> Current:
+    """Return the current that the epoch table commanded."""
+    del currents
+    output = commanding(outputs, abf, head)
+    waveforms = commands_of(abf, output, head)
+
+    def current(number: int) -> tuple[Floats, float | None]:
+        command_pa = rebuilt_pa(waveforms[number], output.unit)
+        return command_pa, stated_pa(command_pa)
+
+    return current
+
+
+def _sweep(
+    abf: Any, voltage: int, current: Current, number: int, *, rate_hz: float, wanted: Wanted
+) -> Sweep | None:
+    current_pa, amplitude_pa = current(number)
+    if not wants(wanted, current_pa, rate_hz):
+        return None
+    per_unit = np.float32(factor(str(abf.adcUnits[voltage]).strip(), MILLIVOLTS, what="response"))
+    return made_sweep(
+        _samples(abf, voltage, number) * per_unit,
+        current_pa,
+        rate_hz=rate_hz,
+        name=str(abf.protocol),
+        number=number,
+        stated_pa=amplitude_pa,
+    )

@@ -1,0 +1,1 @@
+"""Where public recordings and tables come from, and how they get here whole."""

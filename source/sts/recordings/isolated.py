@@ -1,0 +1,275 @@
+"""Work on files nobody vouches for, in a process of its own with bounds on memory and time.
+
+The process answers one request after the other and is replaced when it dies or takes too long, so
+that it costs a start and not a start a file. What goes to and fro is JSON and plain bytes.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final, Self
+
+from sts.base.errors import CellFailed, StsError
+from sts.base.parallel import ONE_THREAD
+
+# Takes a request, gives an answer and bytes that belong to it.
+Work = Callable[[dict[str, Any]], tuple[dict[str, Any], bytes]]
+
+HEAD: Final = struct.Struct("<QQ")
+# Far above any answer; what a process whose memory was overwritten may claim to send.
+MAX_ANSWER_BYTES: Final = 2**26
+# After so many requests it makes room for a fresh one: the HDF5 library never gives all back.
+REQUESTS_EACH: Final = 500
+# sys.path arrives first: it may be the script's, which a new interpreter does not know.
+BOOT: Final = (
+    "import json, sys; sys.path[:] = json.loads(sys.stdin.buffer.readline()); "
+    "from sts.recordings.isolated import serve; serve()"
+)
+# Signals that somebody else sends: the file is not to blame, and another try may end otherwise.
+FROM_OUTSIDE: Final = ("SIGKILL", "SIGTERM", "SIGHUP")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How much one file may take."""
+
+    memory_mb: int = 2048
+    """Address space beyond what the process has before its first file."""
+    processor_s: int = 120
+    wall_s: float = 900.0
+    """Longer, since a network file system may keep the processor waiting."""
+
+
+class Died(Exception):  # noqa: N818 - a verdict, not an error of a program
+    """Say how a process ended before it had answered."""
+
+    def __init__(self, words: str, *, by: str = "") -> None:
+        super().__init__(words)
+        self.by = by
+
+
+class Isolated:
+    """A process that does one kind of work; started when it is first needed, replaced at need."""
+
+    def __init__(self, work: str, limits: Limits | None = None) -> None:
+        """Remember what to do.
+
+        Parameters
+        ----------
+        work
+            `module:function`, a `Work`.
+        limits
+            What each request may take.
+        """
+        self.work = work
+        self.limits = limits or Limits()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._ending: Callable[[], Any] = bool
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def ask(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
+        """Return the answer to a request; `CellFailed` says in words why there is none."""
+        try:
+            try:
+                return self._ask(request)
+            except Died as death:
+                if death.by not in FROM_OUTSIDE:
+                    raise
+            return self._ask(request)
+        except Died as death:
+            raise CellFailed(str(death)) from death
+
+    def close(self) -> None:
+        """End the process."""
+        self._process = None
+        self._ending()
+
+    def _ask(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
+        process = self._process or self._start()
+        stopwatch = _Stopwatch(process, self.limits.wall_s)
+        try:
+            with stopwatch:
+                _send(process, request)
+                answer, data = _receive(process)
+        except (OSError, EOFError, ValueError) as error:
+            code = _reap(process)
+            self.close()
+            raise _death(code, self.limits, late=stopwatch.rang) from error
+        if answer["last"]:
+            self.close()
+        return answer["answer"], data
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        complaints = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
+        process = subprocess.Popen(
+            [sys.executable, "-c", BOOT],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            env=os.environ | ONE_THREAD | {"HDF5_USE_FILE_LOCKING": "FALSE"},
+        )
+        self._process = process
+        # It also ends when this object, or the whole parent, is gone without a word.
+        self._ending = weakref.finalize(self, _end, process, complaints)
+        try:
+            _send(process, sys.path)
+            _send(process, {"work": self.work, **vars(self.limits)})
+            _receive(process)
+        except (OSError, EOFError, ValueError) as error:
+            _reap(process)
+            told = _last_line(complaints)
+            self.close()
+            raise StsError(f"the process that reads files cannot start: {told}") from error
+        return process
+
+
+def _last_line(complaints: IO[bytes]) -> str:
+    complaints.seek(0)
+    lines = complaints.read()[-10_000:].decode(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it says nothing")
+
+
+def _reap(process: subprocess.Popen[bytes]) -> int:
+    """End a process that does not answer and return its exit code."""
+    # One that has crashed is given the time to be gone, so that its own code is seen.
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return process.wait(timeout=1)
+    process.kill()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return process.wait(timeout=1)
+    return -signal.SIGKILL
+
+
+def _death(code: int, limits: Limits, *, late: bool) -> Died:
+    by = signal.Signals(-code).name if code < 0 else f"status {code}"
+    if late:
+        return Died(f"took more than {limits.wall_s:g} s to read: it is damaged or out of reach")
+    if by == "SIGXCPU":
+        return Died(f"took more than {limits.processor_s} s of processor time: it is damaged")
+    if by in FROM_OUTSIDE:
+        advice = "most often memory ran out: try fewer --workers"
+        return Died(f"lost its reader ({by}): {advice}", by=by)
+    return Died(f"crashed its reader ({by}): it is damaged", by=by)
+
+
+class _Stopwatch:
+    """Kill a process that is not done in time."""
+
+    def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
+        self.rang = False
+        self._process = process
+        self._timer = threading.Timer(seconds, self._ring)
+        self._timer.daemon = True
+
+    def __enter__(self) -> None:
+        self._timer.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def _ring(self) -> None:
+        self.rang = True
+        self._process.kill()
+
+
+def _end(process: subprocess.Popen[bytes], complaints: IO[bytes]) -> None:
+    """Let a process go: it ends by itself when nothing more can come, or is made to."""
+    for pipe in (process.stdin, process.stdout, complaints):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
+    _reap(process)
+
+
+def _send(process: subprocess.Popen[bytes], message: Any) -> None:
+    if process.stdin is None:
+        raise EOFError
+    process.stdin.write(json.dumps(message).encode() + b"\n")
+    process.stdin.flush()
+
+
+def _receive(process: subprocess.Popen[bytes]) -> tuple[dict[str, Any], bytes]:
+    if process.stdout is None:
+        raise EOFError
+    sizes = HEAD.unpack(_exactly(process.stdout, HEAD.size))
+    if max(sizes) > MAX_ANSWER_BYTES:
+        raise ValueError(f"an answer of {max(sizes)} bytes")
+    message: dict[str, Any] = json.loads(_exactly(process.stdout, sizes[0]))
+    return message, _exactly(process.stdout, sizes[1])
+
+
+def _exactly(pipe: IO[bytes], size: int) -> bytes:
+    data = pipe.read(size)
+    if len(data) < size:
+        raise EOFError
+    return data
+
+
+def serve() -> None:
+    """Answer requests until no more can come; the main function of the process."""
+    # Ctrl-C reaches every process of a terminal; it is the parent's to answer.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    answers = os.fdopen(os.dup(1), "wb")
+    # What a library prints must not come among the answers.
+    os.dup2(2, 1)
+    requests = sys.stdin.buffer
+    orders = json.loads(requests.readline())
+    module, _, name = orders.pop("work").partition(":")
+    work: Work = getattr(importlib.import_module(module), name)
+    limits = Limits(**orders)
+    _bound_memory(limits)
+    _answer(answers, {}, b"")
+    for count, line in enumerate(requests, start=1):
+        _bound_time(limits)
+        answer, data = work(json.loads(line))
+        _answer(answers, {"answer": answer, "last": count == REQUESTS_EACH}, data)
+        if count == REQUESTS_EACH:
+            return
+
+
+def _answer(pipe: IO[bytes], message: Mapping[str, Any], data: bytes) -> None:
+    text = json.dumps(message).encode()
+    pipe.write(HEAD.pack(len(text), len(data)) + text + data)
+    pipe.flush()
+
+
+def _bound_memory(limits: Limits) -> None:
+    with contextlib.suppress(ImportError, OSError, ValueError):  # not on every system
+        import resource
+
+        # A crash is no reason to leave gigabytes behind.
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        _bound(resource.RLIMIT_AS, pages * resource.getpagesize() + limits.memory_mb * 2**20)
+
+
+def _bound_time(limits: Limits) -> None:
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        _bound(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + limits.processor_s + 1)
+
+
+def _bound(what: int, most: int) -> None:
+    """Set a limit, which another one may stand above or below."""
+    import resource
+
+    _, hard = resource.getrlimit(what)
+    resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))

@@ -1,0 +1,147 @@
+"""Bring public recordings and tables here: planned, in parallel, verified, told file by file."""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from sts.base.errors import StsError
+from sts.base.files import make_folder, read_csv, sweep_temporaries
+from sts.base.locks import try_lock
+from sts.recordings.archives import kaggle
+from sts.recordings.archives.client import Client
+from sts.recordings.archives.download import Target, seems_there
+from sts.recordings.archives.receipts import Receipts
+from sts.recordings.archives.sources import source_of
+from sts.studies.data.fetching.archive import fetch_archive
+from sts.studies.data.fetching.excerpts import fetch_excerpts
+from sts.studies.data.fetching.files import fetch_files, sizes_of
+from sts.studies.data.fetching.job import Done, FetchJob, Method, items_of
+
+LOCK: Final = ".fetch.lock"
+ID_COLUMNS: Final = ("specimen_id", "cell_specimen_id", "specimen__id")
+# Where a source is not brought file by file.
+METHODS: Final[dict[tuple[str, bool], Method]] = {
+    ("dandi", True): fetch_excerpts,
+    ("kaggle", False): fetch_archive,
+    ("kaggle", True): fetch_archive,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchPlan:
+    """What would be fetched."""
+
+    todo: tuple[tuple[str, int | None], ...]
+    """Place and size of each file, None where nobody tells."""
+    there: int
+    """Files that seem to be there already."""
+
+    @property
+    def total_bytes(self) -> int:
+        """Return the sum of the sizes that are known."""
+        return sum(size or 0 for _, size in self.todo)
+
+    @property
+    def untold(self) -> int:
+        """Return of how many files nobody tells the size."""
+        return sum(size is None for _, size in self.todo)
+
+
+def plan_fetch(job: FetchJob) -> FetchPlan:
+    """Return what a fetch would bring; nothing is written."""
+    with closing(_client(job)) as client:
+        items, target = items_of(client, job), _target(job)
+        todo = [i for i in items if job.force or not seems_there(i, target, excerpts=job.stream)]
+        sizes = sizes_of(client, todo, target, job)
+    return FetchPlan(todo=tuple(sizes), there=len(items) - len(todo))
+
+
+def fetch(job: FetchJob) -> Done:
+    """Bring what is not there yet; go on where an earlier process stopped."""
+    with closing(_client(job)) as client:
+        items = items_of(client, job)
+        with _claimed(job.out):
+            method = METHODS.get((job.source, job.stream), fetch_files)
+            return method(client, items, _target(job), job)
+
+
+def _client(job: FetchJob) -> Client:
+    return Client(job.patience, rng=np.random.default_rng(job.seed))
+
+
+def _target(job: FetchJob) -> Target:
+    return Target(
+        folder=job.out,
+        source=job.source,
+        receipts=Receipts(job.out),
+        secret=kaggle.find_secret() if job.source == "kaggle" else None,
+    )
+
+
+@contextlib.contextmanager
+def _claimed(out: Path) -> Iterator[None]:
+    """Keep other processes from writing the same files."""
+    make_folder(out)
+    with (out / LOCK).open("ab") as lock:
+        if not try_lock(lock):
+            raise StsError(f"another fetch works in {out}: wait until it has ended")
+        sweep_temporaries(out, older_than_s=0)
+        yield
+
+
+def default_folder(source: str, data: Path | None) -> Path:
+    """Return where the other commands look for what a source brings."""
+    if data is None:
+        return torch_cache()
+    return data / source_of(source).folder
+
+
+def torch_cache(environment: Mapping[str, str] = os.environ) -> Path:
+    """Return where torch keeps weights, without importing it, which takes seconds."""
+    cache = environment.get("XDG_CACHE_HOME") or "~/.cache"
+    home = environment.get("TORCH_HOME") or f"{cache}/torch"
+    return Path(home).expanduser() / "hub" / "checkpoints"
+
+
+def cells_in(words: Sequence[str]) -> tuple[str, ...]:
+    """Return the specimen ids that words name: ids, or files of ids."""
+    cells: list[str] = []
+    for word in words:
+        path = Path(word)
+        cells += _cells_of(path) if path.is_file() else word.split(",")
+    for cell in cells:
+        if not re.fullmatch(r"[\w-]+", cell):
+            raise StsError(f"{cell[:60]!r} is neither a specimen id nor a file of them")
+    return tuple(dict.fromkeys(cells))
+
+
+def _cells_of(path: Path) -> list[str]:
+    """Return the ids of a table with a column of them, or the first number of every line."""
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    header = next(iter(text.splitlines()), "").replace('"', "").split(",")
+    columns = [name.strip() for name in header if name.strip() in ID_COLUMNS]
+    if columns:
+        cells = [row[columns[0]] for row in read_csv(path, columns)]
+    else:
+        found = (re.search(r"(?<![\w.-])\d+(?![\w.])", line) for line in text.splitlines())
+        cells = [match[0] for match in found if match]
+    if not cells:
+        raise StsError(f"no specimen ids in {path}: a list, or a table with specimen_id, is wanted")
+    return cells
+
+
+def size_text(count: int | None) -> str:
+    """Return a size for people."""
+    if count is None:
+        return "not told"
+    for power, unit in ((9, "GB"), (6, "MB"), (3, "kB")):
+        if count >= 10**power:
+            return f"{count / 10**power:.1f} {unit}"
+    return f"{count} bytes"

@@ -1,0 +1,115 @@
+"""The published scalograms and models: one archive, unpacked member by member."""
+
+import hashlib
+import io
+from dataclasses import replace
+
+from sts.base.progress import progress
+from sts.recordings.archives import kaggle
+from sts.recordings.archives.client import Client
+from sts.recordings.archives.download import Target, download, is_there, keep_aside
+from sts.recordings.archives.items import Item
+from sts.recordings.archives.parts import check_space
+from sts.recordings.archives.patience import FetchError
+from sts.recordings.archives.ranges import RangeFile
+from sts.recordings.archives.receipts import Receipt, changed_since_fetched, now
+from sts.recordings.archives.unzip import (
+    DamagedError,
+    Member,
+    Opened,
+    is_unpacked,
+    open_archive,
+    unpack,
+)
+from sts.studies.data.fetching.files import KB, Bar
+from sts.studies.data.fetching.job import Done, FetchJob
+
+# Receipts are written once for so many members.
+BATCH = 100
+
+
+def fetch_archive(client: Client, items: list[Item], target: Target, job: FetchJob) -> Done:
+    """Bring the archive, unpack what is wanted of it, and delete it once all of it is unpacked."""
+    (item,) = items
+    if job.stream:
+        with io.BufferedReader(RangeFile(client, item.address, secret=target.secret)) as file:
+            return _take_out(open_archive(file, kaggle.place_of), item, target, job)
+    if not job.force and _is_unpacked(item, target):
+        return Done(there=len(_members(target)))
+    if job.force or not is_there(item, target):
+        with progress(0, "fetched kB") as shown:
+            download(client, item, replace(target, told=Bar(shown, in_files=False).brought))
+    path = target.path(item)
+    try:
+        done = _take_out(open_archive(path, kaggle.place_of), item, target, job)
+    except DamagedError as error:
+        path.unlink()
+        raise FetchError(f"{path}: {error}; it was deleted, fetch it again") from error
+    if done.failures:
+        path.unlink()
+        return replace(done, notes=(f"{path} is damaged and was deleted: fetch it again",))
+    if job.cells is not None or job.limit is not None:
+        return replace(done, notes=(f"{path} is kept: not all of it was taken out",))
+    receipt = target.receipts.get(item.place)
+    if receipt is not None:
+        target.receipts.put(item.place, replace(receipt, unpacked=True))
+    path.unlink()
+    return done
+
+
+def _is_unpacked(item: Item, target: Target) -> bool:
+    """Tell whether everything of the archive was taken out, and still is what it was."""
+    receipt = target.receipts.get(item.place)
+    if receipt is None or not receipt.unpacked or receipt.key != item.key:
+        return False
+    paths = [target.folder / place for place in _members(target)]
+    return all(path.is_file() and not changed_since_fetched(path) for path in paths)
+
+
+def _members(target: Target) -> list[str]:
+    return [
+        place
+        for place, receipt in target.receipts
+        if receipt.source == target.source and not receipt.unpacked
+    ]
+
+
+def _take_out(opened: Opened, item: Item, target: Target, job: FetchJob) -> Done:
+    members = kaggle.select(opened.members, cells=job.cells, limit=job.limit)
+    missing = [m for m in members if job.force or not is_unpacked(m, target.folder)]
+    check_space(target.folder, sum(member.size for member in missing))
+    total = sum(member.size for member in missing) // KB
+    receipts: dict[str, Receipt] = {}
+    failures = []
+    with opened.archive, progress(total, "unpacked kB") as shown:
+        heard = replace(target, told=Bar(shown, in_files=False).brought)
+        for member in missing:
+            try:
+                receipts[member.place] = _take(opened, member, item, heard)
+            except DamagedError as error:
+                failures.append(str(error))
+            if len(receipts) >= BATCH:
+                target.receipts.put_all(receipts)
+                receipts = {}
+        target.receipts.put_all(receipts)
+    return Done(
+        fetched=len(missing) - len(failures),
+        there=len(members) - len(missing),
+        failures=tuple(failures),
+    )
+
+
+def _take(opened: Opened, member: Member, item: Item, target: Target) -> Receipt:
+    sha256 = hashlib.sha256()
+    keep_aside(target.path(member), target.receipts.get(member.place))
+    for block in unpack(opened, member, target.folder):
+        sha256.update(block)
+        target.told(len(block))
+    return Receipt(
+        size=member.size,
+        sha256=sha256.hexdigest(),
+        source=target.source,
+        address=item.address,
+        key=f"{member.name} {member.crc32:08x}",
+        date=now(),
+    )

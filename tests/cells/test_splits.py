@@ -1,0 +1,258 @@
+"""A split is made once, holds, and says what changed when it no longer can."""
+
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sts.base.errors import StsError
+from sts.base.types import CLASSES
+from sts.cells.identity import Cells
+from sts.cells.splits import SPLIT_NAME, find_split, folds_of, read_split_file, split_of
+from sts.cells.store import write_store
+from sts.cells.table import FeatureRow, write_features
+from tests.cells.stores import make_store
+
+
+def make_cells(n: int, *, per_donor: int = 1) -> Cells:
+    """Return cells of the four classes in turn, in two data sets, some of one donor."""
+    return Cells(
+        specimen_id=np.array([f"{1000 + i}" for i in range(n)]),
+        donor_id=np.array([f"donor {i // per_donor}" for i in range(n)]),
+        label=np.array([CLASSES[i % 4] for i in range(n)]),
+        dataset=np.array([("PatchSeq", "PatchClamp")[i // 4 % 2] for i in range(n)]),
+    )
+
+
+def write_published(data: Path, train: str, test: str) -> None:
+    (data / "Split").mkdir(parents=True)
+    (data / "Split" / "Train_split.csv").write_text(train, encoding="utf-8")
+    (data / "Split" / "Test_split.csv").write_text(test, encoding="utf-8")
+
+
+def sides_of(path: Path) -> tuple[list[str], list[str]]:
+    kept = json.loads((path / SPLIT_NAME).read_text(encoding="utf-8"))
+    return kept["train"], kept["test"]
+
+
+def test_one_in_five_is_held_out_of_every_class_and_data_set(tmp_path: Path) -> None:
+    cells = make_cells(400)
+    split = split_of(cells, tmp_path)
+    held_out = np.isin(cells.specimen_id, sorted(split.test))
+    for label in CLASSES:
+        for dataset in ("PatchSeq", "PatchClamp"):
+            group = (cells.label == label) & (cells.dataset == dataset)
+            assert held_out[group].sum() == 10, "one in five of 50"
+    assert not split.train & split.test
+
+
+def test_the_file_says_how_it_was_made(tmp_path: Path) -> None:
+    split = split_of(make_cells(40), tmp_path, seed=7)
+    kept = json.loads((tmp_path / SPLIT_NAME).read_text(encoding="utf-8"))
+    assert (kept["format"], kept["group_by"], kept["seed"]) == ("sts-split 2", "specimen", 7)
+    assert kept["fingerprint"] == split.fingerprint
+    assert find_split(tmp_path) == split
+    assert find_split(tmp_path / "elsewhere") is None
+
+
+def test_the_order_of_the_cells_changes_nothing(tmp_path: Path) -> None:
+    cells = make_cells(80)
+    split_of(cells, tmp_path / "a")
+    split_of(cells.rows(np.arange(80)[::-1]), tmp_path / "b")
+    assert sides_of(tmp_path / "a") == sides_of(tmp_path / "b")
+
+
+def test_another_seed_divides_otherwise(tmp_path: Path) -> None:
+    cells = make_cells(80)
+    assert split_of(cells, tmp_path / "a").test != split_of(cells, tmp_path / "b", seed=1).test
+
+
+def test_a_donor_stands_on_one_side_and_classes_are_even(tmp_path: Path) -> None:
+    cells = make_cells(400, per_donor=4)
+    split = split_of(cells, tmp_path, group_by="donor")
+    held_out = np.isin(cells.specimen_id, sorted(split.test))
+    assert not set(cells.donor_id[held_out]) & set(cells.donor_id[~held_out])
+    # every donor has one cell of each class, so that no division is uneven
+    assert [int((cells.label[held_out] == label).sum()) for label in CLASSES] == [20] * 4
+
+
+def test_cells_without_a_donor_are_divided_one_by_one(tmp_path: Path) -> None:
+    cells = make_cells(40)
+    cells = replace(cells, donor_id=np.array([""] * 40))
+    assert len(split_of(cells, tmp_path, group_by="donor").test) == 8
+
+
+def test_a_kept_split_is_never_remade(tmp_path: Path) -> None:
+    cells = make_cells(40)
+    first = split_of(cells, tmp_path)
+    written = (tmp_path / SPLIT_NAME).read_bytes()
+    assert split_of(cells, tmp_path, seed=9) == first
+    more, fewer = make_cells(44), make_cells(36)
+    with pytest.raises(StsError, match=r"4 labelled cells stand on neither side .* such as 1040"):
+        split_of(more, tmp_path)
+    with pytest.raises(StsError, match=r"4 cells of .*split\.json are gone, such as 1036") as gone:
+        split_of(fewer, tmp_path)
+    assert f"move {tmp_path / SPLIT_NAME} away to divide all cells anew" in str(gone.value)
+    assert (tmp_path / SPLIT_NAME).read_bytes() == written
+    (tmp_path / SPLIT_NAME).rename(tmp_path / "old.json")
+    assert len(split_of(more, tmp_path).train) == 35
+
+
+def test_other_donors_break_a_split_by_donor_only(tmp_path: Path) -> None:
+    cells = make_cells(80, per_donor=2)
+    moved = replace(cells, donor_id=np.roll(cells.donor_id, 1))
+    split_of(cells, tmp_path / "donor", group_by="donor")
+    with pytest.raises(StsError, match="the donors of cells are others"):
+        split_of(moved, tmp_path / "donor", group_by="donor")
+    split = split_of(cells, tmp_path / "specimen")
+    assert split_of(moved, tmp_path / "specimen") == split
+
+
+def test_a_changed_grouping_is_refused(tmp_path: Path) -> None:
+    cells = make_cells(40)
+    split_of(cells, tmp_path)
+    with pytest.raises(StsError, match="divided by specimen, not by donor: ask for --group-by sp"):
+        split_of(cells, tmp_path, group_by="donor")
+    with pytest.raises(StsError, match="did you mean 'donor'"):
+        split_of(cells, tmp_path, group_by="doner")
+
+
+def test_stores_and_tables_share_one_split(tmp_path: Path) -> None:
+    store = make_store(40)
+    write_store(tmp_path / "mine" / "sweeps.h5", store)
+    ids = [*store.specimen_id.tolist(), "extra 1", "extra 2"]
+    rows = [FeatureRow(specimen_id=name, label="Sst") for name in ids[20:]]
+    write_features(tmp_path / "mine" / "features.csv", rows)
+    table = Cells(
+        specimen_id=np.array(ids[20:]),
+        donor_id=np.array([""] * 22),
+        label=np.array(["Sst"] * 22),
+        dataset=np.array([""] * 22),
+    )
+    split = split_of(store, tmp_path)
+    assert split.train | split.test == set(ids), "also cells that only the table has"
+    assert split_of(table, tmp_path) == split
+
+
+def test_a_cell_that_lost_its_label_is_not_gone(tmp_path: Path) -> None:
+    store = make_store(40)
+    split = split_of(store, tmp_path)
+    write_store(tmp_path / "sweeps.h5", replace(store, label=np.array([""] * 40)))
+    assert split_of(store.rows(np.arange(20)), tmp_path) == split
+
+
+SOUND = {
+    "format": "sts-split 2",
+    "group_by": "donor",
+    "fingerprint": "a",
+    "train": ["1"],
+    "test": ["2"],
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"format": "sts-split 1"}, "is not a split of this program"),
+        ({"group_by": None}, "lacks sides, group_by or fingerprint"),
+        ({"fingerprint": 3}, "lacks sides, group_by or fingerprint"),
+        ({"train": None}, "lacks sides, group_by or fingerprint"),
+        ({"test": "2"}, "lacks sides, group_by or fingerprint"),
+        ({"test": [2]}, "lacks sides, group_by or fingerprint"),
+        ({"train": ["1", "2"]}, "specimen 2 is listed twice"),
+        ({"group_by": "doner"}, "did you mean 'donor'"),
+    ],
+)
+def test_a_broken_split_is_not_replaced(
+    tmp_path: Path, change: dict[str, object], reason: str
+) -> None:
+    text = json.dumps(SOUND | change)
+    (tmp_path / SPLIT_NAME).write_text(text, encoding="utf-8")
+    with pytest.raises(StsError, match=reason):
+        split_of(make_cells(40), tmp_path, group_by="donor")
+    assert (tmp_path / SPLIT_NAME).read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("text", ["[]", "{", ""])
+def test_what_is_no_split_is_not_replaced_either(tmp_path: Path, text: str) -> None:
+    (tmp_path / SPLIT_NAME).write_text(text, encoding="utf-8")
+    with pytest.raises(StsError, match=SPLIT_NAME):
+        split_of(make_cells(40), tmp_path)
+    assert (tmp_path / SPLIT_NAME).read_text(encoding="utf-8") == text
+
+
+def test_too_few_cells_of_a_class_are_named(tmp_path: Path) -> None:
+    with pytest.raises(StsError, match="only 1 specimens of class Pvalb for 5 parts"):
+        split_of(make_cells(4), tmp_path)
+    with pytest.raises(StsError, match="only 2 donors of class Pvalb for 3 parts"):
+        folds_of(make_cells(8, per_donor=4), 3, group_by="donor")
+    assert not (tmp_path / SPLIT_NAME).exists()
+
+
+def test_the_published_split_is_read_with_its_data_sets(tmp_path: Path) -> None:
+    write_published(tmp_path, "1000, Seq\n1001, Clamp\n", "1002, Seq\r\n")
+    split = split_of(make_cells(3), tmp_path)
+    assert (split.train, split.test) == ({"1000", "1001"}, {"1002"})
+    assert not (tmp_path / SPLIT_NAME).exists()
+    assert read_split_file(tmp_path / "Split" / "Train_split.csv") == {
+        "1000": "PatchSeq",
+        "1001": "PatchClamp",
+    }
+
+
+def test_a_part_of_the_published_cells_is_enough_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_published(tmp_path, "1000, Seq\n1001, Clamp\n", "1002, Seq\n")
+    with caplog.at_level(logging.WARNING, logger="sts"):
+        split_of(make_cells(2), tmp_path)
+    assert "1 specimens of" in caplog.text
+    assert "such as 1002" in caplog.text
+
+
+def test_cells_of_another_study_are_refused_beside_the_published_split(tmp_path: Path) -> None:
+    write_published(tmp_path, "1000, Seq\n", "1001, Seq\n")
+    with pytest.raises(StsError, match=r"1 labelled cells stand on neither side .*none of the st"):
+        split_of(make_cells(3), tmp_path)
+    unlabelled = replace(make_cells(3), label=np.array(["Sst", "Sst", ""]))
+    assert split_of(unlabelled, tmp_path).train == {"1000"}
+    with pytest.raises(StsError, match="divided by specimen, not by donor"):
+        split_of(make_cells(2), tmp_path, group_by="donor")
+
+
+@pytest.mark.parametrize(
+    ("train", "reason"),
+    [
+        ("", "lists no cell"),
+        ("1000, Seq\n1000, Seq\n", "line 2: specimen 1000 is listed already in line 1"),
+        ("1000, Sec\n", "line 1: unknown source 'Sec': did you mean 'Seq'?"),
+        ("\n1000\n", "line 2: 2 values wanted, 1 came"),
+        ("100a, Seq\n", "line 1: '100a' is no specimen id"),
+        ("1001, Seq\n", "1 specimens stand on both sides"),
+    ],
+)
+def test_a_wrong_line_of_the_published_split_is_named(
+    tmp_path: Path, train: str, reason: str
+) -> None:
+    write_published(tmp_path, train, "1001, Seq\n")
+    with pytest.raises(StsError) as refused:
+        split_of(make_cells(2), tmp_path)
+    assert reason in str(refused.value)
+    assert "Split" in str(refused.value)
+
+
+def test_half_a_published_split_is_refused(tmp_path: Path) -> None:
+    write_published(tmp_path, "1000, Seq\n", "1001, Seq\n")
+    (tmp_path / "Split" / "Test_split.csv").unlink()
+    with pytest.raises(StsError, match="one half of the published split: fetch the other"):
+        split_of(make_cells(2), tmp_path)
+
+
+@pytest.mark.data
+def test_the_published_split_divides_the_published_cells(data_dir: Path) -> None:
+    split = find_split(data_dir / "sts" / "data")
+    assert split is not None
+    assert (len(split.train), len(split.test)) == (3577, 895)

@@ -1,0 +1,116 @@
+"""data_pipeline.py check and features --absolute-times as a user meets them."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sts.cells.table import read_features
+from sts.cli.data import main
+from sts.cli.run import Status
+from sts.signals.features import TIMES
+from tests.cells.ep_worlds import write_published
+from tests.cells.plausible import plausible_table
+from tests.studies.cells import write_cell
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name in ("data", "source"):
+        (tmp_path / name).mkdir()
+    return tmp_path
+
+
+def test_help_of_check_loads_no_library() -> None:
+    code = (
+        "import sys\n"
+        "from sts.cli.data import main\n"
+        "try:\n"
+        "    main(['check', '--help'])\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "heavy = {'torch', 'numpy', 'pandas', 'h5py', 'sklearn'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "data_pipeline.py check" in shown.stdout
+
+
+def test_an_empty_folder_is_one_clear_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--root", str(root)]) == Status.USER
+    told = capsys.readouterr()
+    assert told.out == ""
+    (line,) = told.err.splitlines()
+    assert line.startswith(f"error: nothing to check in {root / 'data'}: fetch the published")
+
+
+def test_counts_and_notes_end_well(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_published(root / "data", plausible_table(40))
+    assert main(["check", "--root", str(root)]) == Status.DONE
+    told = capsys.readouterr().out
+    lines = told.splitlines()
+    assert lines[0] == f"read {root / 'data' / 'cell_types_GouwensAll_new.txt'}"
+    header = next(line for line in lines if line.startswith("data set"))
+    assert header == "data set    class       labels  train  test  features  sweeps"
+    assert "PatchSeq    Vip/Lamp5        5      4     1         5       0" in lines
+    assert "\nto know:\n" in told
+    assert "  1 cells have no class in the label file: 999 (left out)\n" in told
+    assert "must be changed" not in told
+    assert told.isascii()
+    assert "\x1b" not in told
+
+
+def test_what_must_be_changed_is_told_by_the_status(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_published(root / "data", plausible_table(40))
+    with (root / "data" / "Split" / "Train_split.csv").open("a", encoding="utf-8") as file:
+        file.write("1000, Clamp\n")
+    out = root / "cases.csv"
+    arguments = ["check", "--data", str(root / "data"), "--out", str(out)]
+    assert main(arguments) == Status.USER
+    told = capsys.readouterr()
+    assert "must be changed:\n  1 specimens stand on both sides of the split: 1000" in told.out
+    assert str(out) in told.out
+    assert "Traceback" not in told.err
+    with out.open(encoding="utf-8", newline="") as file:
+        assert next(csv.DictReader(file))["specimen_id"] == "1000"
+
+
+@pytest.mark.parametrize(("dataset", "onset_s"), [("PatchSeq", 0.50), ("PatchClamp", 1.02)])
+def test_absolute_times_are_the_onset_and_what_follows(
+    root: Path, dataset: str, onset_s: float
+) -> None:
+    write_cell(root / "recordings", "101")
+    tables = {}
+    for name, more in (("plain", []), ("moved", ["--absolute-times", dataset])):
+        out = root / "data" / name
+        arguments = [str(root / "recordings"), "--out", str(out), "--workers", "1", "-q"]
+        assert main(["features", *arguments, "--root", str(root), *more]) == Status.DONE
+        (tables[name],) = read_features(out / "features.csv")
+        manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
+        assert manifest["features"]["settings"]["times"] == tables[name].times
+    plain, moved = tables["plain"], tables["moved"]
+    assert (plain.times, moved.times) == ("onset", dataset)
+    for name, value in plain.values.items():
+        shift_s = onset_s if name in TIMES else 0.0
+        assert moved.values[name] == pytest.approx(value + shift_s, abs=1e-12, nan_ok=True), name
+
+
+def test_a_table_with_other_times_is_not_taken_for_this_one(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_cell(root / "recordings", "101")
+    arguments = [str(root / "recordings"), "--out", str(root / "data" / "mine"), "--workers", "1"]
+    assert main(["features", *arguments, "--root", str(root)]) == Status.DONE
+    arguments += ["--root", str(root), "--absolute-times", "PatchSeq"]
+    assert main(["features", *arguments]) == Status.USER
+    assert "was built with other settings: add --force" in capsys.readouterr().err
+    assert main(["features", *arguments, "--force"]) == Status.DONE
+    assert read_features(root / "data" / "mine" / "features.csv")[0].times == "PatchSeq"
