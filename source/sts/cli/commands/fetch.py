@@ -133,8 +133,7 @@ def _job(args: argparse.Namespace) -> "FetchJob":
 
 def _list(*, asked: bool) -> int:
     from sts.base.errors import StsError
-    from sts.recordings.archives.sources import SOURCES
-    from sts.studies.data.fetch import size_text
+    from sts.recordings.archives.sources import SOURCES, size_text
 
     if not asked:
         raise StsError(f"no SOURCE given: choose from {', '.join(SOURCES)}; --list tells more")
@@ -148,7 +147,7 @@ def _list(*, asked: bool) -> int:
 
 
 def _tell_plan(plan: "FetchPlan", job: "FetchJob") -> None:
-    from sts.studies.data.fetch import size_text
+    from sts.recordings.archives.sources import size_text
 
     for place, size in plan.todo:
         say(f"{place}  {size_text(size)}")

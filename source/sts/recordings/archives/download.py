@@ -140,6 +140,10 @@ def _collect(client: Client, item: Item, target: Target) -> None:
         start, total = _extent(answer, item)
         if start not in (0, begun.size):
             raise FetchError(f"{shown(item.address)} sends another part than was asked for")
+        if start and begun.tag not in ("", _tag(answer)):
+            # Not every store knows If-Range.
+            part.discard()
+            raise Transient("the server has another version of it now", retries=1)
         check_space(target.folder, (total or 0) - start)
         for count in part.write(answer.blocks(), start=start, tag=_tag(answer)):
             target.told(count)

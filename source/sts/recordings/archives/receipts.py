@@ -93,10 +93,14 @@ def receipt_of(path: Path) -> Receipt | None:
 def changed_since_fetched(path: Path) -> str:
     """Return how a file differs from what was fetched, "" if it does not or never was."""
     receipt = receipt_of(path)
-    if receipt is None:
-        return ""
-    size = path.stat().st_size
-    if size != receipt.size:
+    return "" if receipt is None else difference(path, receipt)
+
+
+def difference(path: Path, receipt: Receipt) -> str:
+    """Return how a file differs from its receipt, "" if it does not."""
+    if not path.is_file():
+        return "is gone"
+    if (size := path.stat().st_size) != receipt.size:
         return f"has {size} bytes, {receipt.size} were fetched"
     if (sha256 := sha256_of(path)) != receipt.sha256:
         return f"has sha256 {sha256[:12]}, {receipt.sha256[:12]} was fetched"

@@ -232,3 +232,13 @@ def table_items(source: Source, *, api_url: str = "") -> list[Item]:
         )
         for table in source.tables
     ]
+
+
+def size_text(count: int | None) -> str:
+    """Return a size for people."""
+    if count is None:
+        return "not told"
+    for power, unit in ((9, "GB"), (6, "MB"), (3, "kB")):
+        if count >= 10**power:
+            return f"{count / 10**power:.1f} {unit}"
+    return f"{count} bytes"

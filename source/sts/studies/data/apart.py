@@ -8,7 +8,8 @@ import numpy as np
 
 from sts.base.errors import CellFailed
 from sts.base.settings import from_dict, to_dict
-from sts.recordings.isolated import Isolated, Limits
+from sts.recordings.inside import Limits
+from sts.recordings.isolated import Isolated
 from sts.signals.resample import SAMPLES
 from sts.studies.data.cellwork import (
     BuildSettings,

@@ -11,7 +11,7 @@ from sts.base.parallel import map_unordered, worker_count
 from sts.base.progress import progress
 from sts.base.settings import digest
 from sts.cells.labels import CellLabel, identities
-from sts.recordings.isolated import Limits
+from sts.recordings.inside import Limits
 from sts.recordings.readers import find_recordings
 from sts.studies.data.apart import process_apart
 from sts.studies.data.cellwork import BuildSettings, Outcome

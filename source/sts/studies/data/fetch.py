@@ -17,6 +17,7 @@ from sts.base.locks import try_lock
 from sts.recordings.archives import kaggle
 from sts.recordings.archives.client import Client
 from sts.recordings.archives.download import Target, seems_there
+from sts.recordings.archives.parts import writing
 from sts.recordings.archives.receipts import Receipts
 from sts.recordings.archives.sources import source_of
 from sts.studies.data.fetching.archive import fetch_archive
@@ -89,7 +90,9 @@ def _target(job: FetchJob) -> Target:
 def _claimed(out: Path) -> Iterator[None]:
     """Keep other processes from writing the same files."""
     make_folder(out)
-    with (out / LOCK).open("ab") as lock:
+    with writing(out):
+        lock = (out / LOCK).open("ab")
+    with lock:
         if not try_lock(lock):
             raise StsError(f"another fetch works in {out}: wait until it has ended")
         sweep_temporaries(out, older_than_s=0)
@@ -124,7 +127,10 @@ def cells_in(words: Sequence[str]) -> tuple[str, ...]:
 
 def _cells_of(path: Path) -> list[str]:
     """Return the ids of a table with a column of them, or the first number of every line."""
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    try:
+        text = path.read_text(encoding="utf-8-sig", errors="replace")
+    except OSError as error:
+        raise StsError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
     header = next(iter(text.splitlines()), "").replace('"', "").split(",")
     columns = [name.strip() for name in header if name.strip() in ID_COLUMNS]
     if columns:
@@ -135,13 +141,3 @@ def _cells_of(path: Path) -> list[str]:
     if not cells:
         raise StsError(f"no specimen ids in {path}: a list, or a table with specimen_id, is wanted")
     return cells
-
-
-def size_text(count: int | None) -> str:
-    """Return a size for people."""
-    if count is None:
-        return "not told"
-    for power, unit in ((9, "GB"), (6, "MB"), (3, "kB")):
-        if count >= 10**power:
-            return f"{count / 10**power:.1f} {unit}"
-    return f"{count} bytes"

@@ -7,12 +7,12 @@ from dataclasses import replace
 from sts.base.progress import progress
 from sts.recordings.archives import kaggle
 from sts.recordings.archives.client import Client
-from sts.recordings.archives.download import Target, download, is_there, keep_aside
+from sts.recordings.archives.download import Target, download, is_there, keep_aside, size_at
 from sts.recordings.archives.items import Item
 from sts.recordings.archives.parts import check_space
 from sts.recordings.archives.patience import FetchError
 from sts.recordings.archives.ranges import RangeFile
-from sts.recordings.archives.receipts import Receipt, changed_since_fetched, now
+from sts.recordings.archives.receipts import Receipt, difference, now
 from sts.recordings.archives.unzip import (
     DamagedError,
     Member,
@@ -37,8 +37,7 @@ def fetch_archive(client: Client, items: list[Item], target: Target, job: FetchJ
     if not job.force and _is_unpacked(item, target):
         return Done(there=len(_members(target)))
     if job.force or not is_there(item, target):
-        with progress(0, "fetched kB") as shown:
-            download(client, item, replace(target, told=Bar(shown, in_files=False).brought))
+        _bring(client, item, target)
     path = target.path(item)
     try:
         done = _take_out(open_archive(path, kaggle.place_of), item, target, job)
@@ -57,21 +56,28 @@ def fetch_archive(client: Client, items: list[Item], target: Target, job: FetchJ
     return done
 
 
+def _bring(client: Client, item: Item, target: Target) -> None:
+    size = size_at(client, item, secret=target.secret) or 0
+    with progress(size // KB, "fetched kB") as shown:
+        download(client, item, replace(target, told=Bar(shown, in_files=False).brought))
+
+
 def _is_unpacked(item: Item, target: Target) -> bool:
     """Tell whether everything of the archive was taken out, and still is what it was."""
     receipt = target.receipts.get(item.place)
     if receipt is None or not receipt.unpacked or receipt.key != item.key:
         return False
-    paths = [target.folder / place for place in _members(target)]
-    return all(path.is_file() and not changed_since_fetched(path) for path in paths)
+    members = _members(target)
+    return not any(difference(target.folder / place, members[place]) for place in members)
 
 
-def _members(target: Target) -> list[str]:
-    return [
-        place
+def _members(target: Target) -> dict[str, Receipt]:
+    """Return the receipts of what was taken out."""
+    return {
+        place: receipt
         for place, receipt in target.receipts
         if receipt.source == target.source and not receipt.unpacked
-    ]
+    }
 
 
 def _take_out(opened: Opened, item: Item, target: Target, job: FetchJob) -> Done:

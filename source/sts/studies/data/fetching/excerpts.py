@@ -14,7 +14,8 @@ from sts.recordings.archives.parts import writing
 from sts.recordings.archives.patience import FetchError, UnreachableError
 from sts.recordings.archives.receipts import Receipt, now
 from sts.recordings.archives.streaming import Order, Streamed
-from sts.recordings.isolated import Isolated, Limits
+from sts.recordings.inside import Limits
+from sts.recordings.isolated import Isolated
 from sts.studies.data.fetching.files import together
 from sts.studies.data.fetching.job import Done, FetchJob, completed
 

@@ -122,12 +122,15 @@ def sizes_of(
     """Return place and size of files; who does not list sizes is asked."""
     sizes: dict[str, int | None] = {item.place: item.size for item in items}
 
-    def work(item: Item) -> bool:
-        whole = completed(client, item, job)
-        sizes[item.place] = size_at(client, whole, secret=target.secret)
-        return True
-
     unknown = [item for item in items if item.size is None]
-    with suppress(UnreachableError):
+    with suppress(UnreachableError), progress(len(unknown), "asked for sizes") as shown:
+        bar = Bar(shown, in_files=True)
+
+        def work(item: Item) -> bool:
+            whole = completed(client, item, job)
+            sizes[item.place] = size_at(client, whole, secret=target.secret)
+            bar.finished(item.place)
+            return True
+
         together(client, unknown, work, workers=job.workers)
     return list(sizes.items())

@@ -45,6 +45,8 @@ class FetchJob:
             raise StsError(f"{self.source} comes whole: leave out --cells and --limit")
         if self.stream and self.source not in STREAMED:
             raise StsError(f"--stream is for {' and '.join(STREAMED)}, not for {self.source}")
+        if self.dandiset != dandi.DANDISET and self.source != "dandi":
+            raise StsError(f"--dandiset is for dandi, not for {self.source}")
 
 
 @dataclass(frozen=True, kw_only=True)

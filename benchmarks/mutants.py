@@ -1,0 +1,126 @@
+"""What thousands of spoilt recordings do to a build.
+
+    python benchmarks/mutants.py [--files 2000] [--seed 0] [--workers 2] [--out DIR]
+
+Spoils small files of one made-up cell in every format, builds them all, prints how they ended and
+writes DIR/mutants.json. Fails unless every file has its row, and its digest beside every value.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+# The files that are spoilt are those of the tests.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from tests.recordings.mutator import mutate, write_bases
+
+from processes import Watch, machine
+from sts.base.files import read_json, sha256_of, write_json
+from sts.cells.table import FeatureRow, read_features
+from sts.recordings.inside import Limits
+from sts.studies.data.build import BuildJob, build
+from sts.studies.data.cellwork import BuildSettings
+
+LIMITS = Limits(memory_mb=1024, processor_s=20, wall_s=60)
+
+
+def write_mutants(folder: Path, *, files: int, seed: int) -> dict[str, tuple[str, str]]:
+    """Write the sound files and so many spoilt ones; return of what each is, and what was done."""
+    bases = write_bases(folder)
+    for path in bases.values():
+        if path.suffix == ".nwb":
+            # Named by their files, they are no doubles of one specimen.
+            with h5py.File(path, "r+") as file:
+                for name in ("session_id", "aibs_specimen_id"):
+                    file["general"].pop(name, None)
+    done = {path.name: (name, "") for name, path in bases.items()}
+    for number in range(files):
+        rng = np.random.default_rng([seed, number])
+        name = list(bases)[number % len(bases)]
+        path = folder / f"{number:05d}{bases[name].suffix}"
+        done[path.name] = (name, mutate(bases[name], path, rng))
+    return done
+
+
+def ending(row: FeatureRow, truth: FeatureRow) -> str:
+    """Return how a file ended: what it gave, or that it gave nothing."""
+    if row.status != "ok":
+        return row.status
+    same = np.array_equal(list(row.values.values()), list(truth.values.values()), equal_nan=True)
+    return "true" if same else "other values"
+
+
+def check(folder: Path, done: dict[str, tuple[str, str]]) -> dict[str, Any]:
+    """Return how the files ended, once every one has a row and the digest of what was read."""
+    rows = {row.file: row for row in read_features(folder / "out" / "features.csv")}
+    manifest = read_json(folder / "out" / "manifest.json")["features"]["files"]
+    assert set(rows) == set(done) == {entry["file"] for entry in manifest}
+    truths = {name: rows[file] for file, (name, way) in done.items() if not way}
+    assert all(truth.status == "ok" for truth in truths.values())
+    for entry in manifest:
+        assert entry["sha256"] == sha256_of(folder / "mutants" / entry["file"]), entry["file"]
+    ends = {file: ending(row, truths[done[file][0]]) for file, row in rows.items()}
+    reasons = Counter(row.reason.split(":")[0] for row in rows.values() if row.reason)
+    assert not any("unexpected" in reason for reason in reasons)
+    table: dict[str, Counter[str]] = {}
+    for file, (_, way) in done.items():
+        table.setdefault(way or "nothing", Counter())[ends[file]] += 1
+    return {
+        "endings": Counter(ends.values()),
+        "ways": table,
+        "reasons": dict(reasons.most_common()),
+        "crashes": sum("its reader" in row.reason for row in rows.values()),
+        "too_slow": sum("took more than" in row.reason for row in rows.values()),
+        "too_large": sum("more memory than" in row.reason for row in rows.values()),
+    }
+
+
+def main() -> None:
+    """Run what the arguments ask for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--files", type=int, default=2000, help="(2000)")
+    parser.add_argument("--seed", type=int, default=0, help="(0)")
+    parser.add_argument("--workers", type=int, default=2, help="(2)")
+    parser.add_argument("--out", type=Path, default=Path("output/benchmarks"), metavar="DIR")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        done = write_mutants(folder / "mutants", files=args.files, seed=args.seed)
+        settings = BuildSettings(store=False, features=True)
+        job = BuildJob(folder=folder / "mutants", out=folder / "out", settings=settings,
+                       workers=args.workers, limits=LIMITS)  # fmt: skip
+        begin = time.perf_counter()
+        with Watch() as watch:
+            build(job)
+        seconds = time.perf_counter() - begin
+        found = check(folder, done)
+    report = {
+        "machine": machine(),
+        "files": args.files,
+        "seed": args.seed,
+        "workers": args.workers,
+        "seconds": round(seconds, 1),
+        "files_per_s": round(args.files / seconds, 1),
+        "largest_process_mb": round(watch.largest_mb),
+        "all_processes_mb": round(watch.together_mb),
+        "limit_mb": LIMITS.memory_mb,
+        **found,
+    }
+    for way, ends in sorted(report["ways"].items()):
+        print(f"{way:28}" + "".join(f"{end} {count:4}   " for end, count in sorted(ends.items())))
+    for key, value in report.items():
+        if key != "ways":
+            print(f"{key}: {value}")
+    write_json(args.out / "mutants.json", report)
+
+
+if __name__ == "__main__":
+    main()

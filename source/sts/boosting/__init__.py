@@ -1,0 +1,1 @@
+"""Classifiers of tables: LightGBM with its contributions, and others under one contract."""

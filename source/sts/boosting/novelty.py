@@ -1,0 +1,130 @@
+"""Whether a cell looks unlike the cells a classifier of tables was fitted on.
+
+The distance of a cell is the mean Euclidean distance to its k nearest training cells. Each feature
+is first centred on its median and scaled by its quartiles, its far tails are drawn in by arsinh,
+and a missing one counts as the median; then follow the leading principal components, with the
+length of what those leave out as one more coordinate. Farther than a percentile of the training
+cells' own distances to the others is unlike them. So is a cell that lacks more of the features that
+nearly all training cells have than a percentile of them does: one without a stimulus of theirs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from sts.base.errors import StsError
+from sts.base.types import Floats, Ints
+
+# Past these few, what tells training cells apart is noise.
+COMPONENTS: Final = 32
+# Quartiles of a normal distribution lie so many deviations apart.
+QUARTILES: Final = 1.349
+# A feature that so many training cells have is expected of every cell.
+NEARLY_ALL: Final = 0.95
+ARRAYS: Final = ("centre", "spread", "components", "cells", "expected")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoveltyRule:
+    """How far is too far."""
+
+    neighbours: int = 5
+    percentile: float = 99.0
+    threshold: float = 0.0
+    """Distance at the percentile, of training cells to the others among them."""
+    most_lacking: float = 0.0
+    """How many expected features the cell at the percentile lacks."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Novelty:
+    """The training cells of a classifier, in the coordinates in which distances are taken."""
+
+    rule: NoveltyRule
+    centre: Floats
+    """(features,), medians."""
+    spread: Floats
+    components: Floats
+    """(components, features), orthonormal."""
+    cells: Floats
+    """(training cells, components + 1)."""
+    expected: Floats
+    """(features,), 1 for those that nearly all training cells have, else 0."""
+
+    def lacking(self, X: Floats) -> Ints:
+        """Return how many of the expected features each cell lacks."""
+        return np.asarray((np.isnan(X) & (self.expected > 0)).sum(axis=1))
+
+    def distances(self, X: Floats) -> Floats:
+        """Return the distance of cells (cells, features)."""
+        points = _turned(_scaled(X, self.centre, self.spread), self.components)
+        return np.asarray(nearest(self.cells, points, self.rule.neighbours).mean(axis=1))
+
+    def arrays(self) -> dict[str, Floats]:
+        """Return the arrays that are to be stored."""
+        return {name: getattr(self, name) for name in ARRAYS}
+
+    @classmethod
+    def of(cls, rule: NoveltyRule, arrays: Mapping[str, Floats]) -> "Novelty":
+        """Return what `arrays` was stored from."""
+        if missing := [name for name in ARRAYS if name not in arrays]:
+            raise StsError(f"the model lacks novelty's {', '.join(missing)}: train it again")
+        return cls(rule=rule, **{name: arrays[name] for name in ARRAYS})
+
+
+def measure_novelty(X: Floats, *, neighbours: int = 5, percentile: float = 99.0) -> Novelty:
+    """Return what is needed to tell whether cells are unlike X (training cells, features)."""
+    if len(X) <= neighbours:
+        raise StsError(f"novelty needs more than {neighbours} training cells, {len(X)} came")
+    centre, spread = _scales(X)
+    scaled = _scaled(X, centre, spread)
+    _, _, axes = np.linalg.svd(scaled, full_matrices=False)
+    components = axes[:COMPONENTS].copy()
+    cells = _turned(scaled, components)
+    # Every cell is its own nearest neighbour: one more is asked for, and the first left out.
+    others = nearest(cells, cells, neighbours + 1)[:, 1:]
+    missing = np.isnan(X)
+    expected = 1.0 - missing.mean(axis=0) >= NEARLY_ALL
+    return Novelty(
+        rule=NoveltyRule(
+            neighbours=neighbours,
+            percentile=percentile,
+            threshold=float(np.percentile(others.mean(axis=1), percentile)),
+            most_lacking=float(np.percentile((missing & expected).sum(axis=1), percentile)),
+        ),
+        expected=expected.astype(np.float64),
+        centre=centre,
+        spread=spread,
+        components=components,
+        cells=cells,
+    )
+
+
+def nearest(cells: Floats, points: Floats, count: int) -> Floats:
+    """Return the distances (points, count) to the nearest cells, in rising order."""
+    found, _ = cKDTree(cells).query(points, k=count)
+    return np.asarray(found).reshape(len(points), count)
+
+
+def _scales(X: Floats) -> tuple[Floats, Floats]:
+    """Return median and spread of each feature, 0 and 1 where they tell nothing."""
+    known = np.where(np.isfinite(X).any(axis=0), X, 0.0)
+    low, centre, high = np.nanpercentile(known, (25, 50, 75), axis=0)
+    spread = (high - low) / QUARTILES
+    # Of an indicator that most cells share, the quartiles are one; its deviation is not.
+    deviation = np.nanstd(known, axis=0)
+    spread = np.where(spread > 0, spread, deviation)
+    return centre, np.where(spread > 0, spread, 1.0)
+
+
+def _scaled(X: Floats, centre: Floats, spread: Floats) -> Floats:
+    return np.arcsinh(np.nan_to_num((X - centre) / spread, nan=0.0))
+
+
+def _turned(scaled: Floats, components: Floats) -> Floats:
+    inside = scaled @ components.T
+    left = scaled - inside @ components
+    return np.column_stack([inside, np.linalg.norm(left, axis=1)])

@@ -1,0 +1,265 @@
+"""The arguments of baseline_pipeline.py and what it prints."""
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sts import __version__
+from sts.cli import flags
+from sts.cli.output import complain, say, say_table
+from sts.cli.run import Status, run
+
+if TYPE_CHECKING:
+    from sts.base.workspace import Workspace
+    from sts.evaluation.scores import Scores
+    from sts.studies.baseline.cohort import Source
+    from sts.studies.baseline.settings import TrainJob
+
+MODELS = ("lightgbm", "extra-trees", "hist-boosting", "svm", "logistic", "stack")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run baseline_pipeline.py with these arguments and return its exit status."""
+    args = make_parser().parse_args(argv)
+    return run(partial(_start, args))
+
+
+def _start(args: argparse.Namespace) -> int:
+    from sts.base.logs import set_up
+
+    set_up(args.verbose - args.quiet)
+    return MODES[args.mode](args)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of baseline_pipeline.py."""
+    parser = argparse.ArgumentParser(
+        prog="baseline_pipeline.py",
+        description="Train, test and use classifiers of electrophysiology features.",
+        epilog="`baseline_pipeline.py --demo` runs it all on simulated cells.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument(
+        "mode",
+        nargs="?",
+        choices=MODES,
+        default="TRAIN",
+        metavar="MODE",
+        help="TRAIN (default), TEST or PREDICT",
+    )
+    flags.add_place(parser)
+    flags.add_seed(parser)
+    _add_model(parser)
+    _add_training(parser)
+    _add_cells(parser)
+    return parser
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("which model")
+    group.add_argument(
+        "--model", default="lightgbm", metavar="NAME", help=f"{', '.join(MODELS)} (default: first)"
+    )
+    group.add_argument(
+        "--features",
+        metavar="SET",
+        help="paper, paper+isi, shared, engineered (default), or a file that lists names",
+    )
+    group.add_argument(
+        "--times",
+        choices=("onset", "absolute"),
+        help="what times count from: the stimulus onset (default) or the begin of the sweep, which "
+        "tells the data set; absolute is for reproducing the published figure only",
+    )
+    group.add_argument(
+        "--published",
+        action="store_true",
+        help="all published choices: features of the paper, absolute times, search space",
+    )
+    group.add_argument(
+        "--skip-missing",
+        action="store_true",
+        help="leave out features that no training cell has",
+    )
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("TRAIN")
+    group.add_argument(
+        "--trials", type=flags.positive, metavar="N", help="settings to try (default: 50)"
+    )
+    group.add_argument("--folds", type=flags.positive, metavar="N", help="(default: 3)")
+    group.add_argument(
+        "--settings",
+        type=Path,
+        metavar="JSON",
+        help="train with these settings instead of searching",
+    )
+    group.add_argument(
+        "--workers",
+        type=flags.natural,
+        default=0,
+        metavar="N",
+        help="folds side by side (default: as many as the cores this process may use)",
+    )
+    group.add_argument(
+        "--storage",
+        metavar="URL",
+        help="where trials are kept: an SQLite file (default, in output/baseline), or "
+        "postgresql://...",
+    )
+    group.add_argument(
+        "--wandb",
+        choices=flags.WANDB_MODES,
+        default="off",
+        help="mirror the run to Weights & Biases (default: off; only online uses the network)",
+    )
+
+
+def _add_cells(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("which cells")
+    group.add_argument(
+        "--table",
+        type=Path,
+        metavar="CSV",
+        help="a table of features of your own: TRAIN and TEST with --labels, PREDICT without",
+    )
+    group.add_argument(
+        "--labels", type=Path, metavar="CSV", help="TRAIN, TEST: lines of specimen_id,label"
+    )
+    group.add_argument(
+        "--recordings",
+        nargs="+",
+        default=(),
+        metavar="FILE",
+        help="PREDICT: recordings, or folders of them",
+    )
+
+
+def _workspace(args: argparse.Namespace) -> "Workspace":
+    from sts.base.workspace import find_workspace
+
+    workspace = find_workspace(args.root)
+    return workspace.demo() if args.demo else workspace
+
+
+def _source(args: argparse.Namespace) -> "Source":
+    from sts.studies.baseline.cohort import Source
+    from sts.studies.baseline.settings import DEMO_FOLDER
+
+    workspace = _workspace(args)
+    data = args.data or (workspace.data / DEMO_FOLDER if args.demo else workspace.data)
+    return Source(data=data, table=args.table, labels=args.labels)
+
+
+def _job(args: argparse.Namespace) -> "TrainJob":
+    from sts.studies.baseline.settings import DEMO_TRIALS, make_job
+
+    return make_job(
+        model=args.model,
+        features=args.features,
+        times=args.times,
+        published=args.published,
+        # Simulated neurons lack what few real ones have.
+        skip_missing=args.skip_missing or args.demo,
+        trials=args.trials or (DEMO_TRIALS if args.demo else None),
+        folds=args.folds,
+        seed=args.seed,
+        file=args.settings,
+    )
+
+
+def _train(args: argparse.Namespace) -> int:
+    job, source = _job(args), _source(args)
+    if args.demo:
+        from sts.studies.baseline.demo import ensure_table
+
+        ensure_table(source.data)
+    from sts.studies.baseline.train import train
+
+    trained = train(
+        _workspace(args),
+        job,
+        source=source,
+        workers=args.workers,
+        storage=args.storage,
+        wandb=args.wandb,
+    )
+    _say_scores("training cells, out of fold", trained.cross_validation)
+    say()
+    _say_scores("held-out cells", trained.scores)
+    say(f"model   {trained.model}")
+    say(f"report  {trained.folder / 'report.html'}")
+    return Status.DONE
+
+
+def _test(args: argparse.Namespace) -> int:
+    from sts.studies.baseline.evaluate import TestJob, test
+
+    wanted, source = _job(args), _source(args)
+    job = TestJob(model=wanted.model, variant=wanted.variant, data=str(source.data), seed=args.seed)
+    tested = test(_workspace(args), job, source=source)
+    _say_scores("held-out cells", tested.scores)
+    say(f"report  {tested.folder / 'report.html'}")
+    return Status.DONE
+
+
+def _predict(args: argparse.Namespace) -> int:
+    from sts.base.errors import StsError
+    from sts.studies.baseline.predict import PredictJob, predict
+
+    if bool(args.recordings) == bool(args.table):
+        raise StsError("name the cells to predict: --recordings FILE..., or --table CSV")
+    wanted = _job(args)
+    job = PredictJob(
+        model=wanted.model,
+        variant=wanted.variant,
+        recordings=tuple(args.recordings),
+        table=str(args.table or ""),
+    )
+    found = predict(_workspace(args), job)
+    say_table(
+        ("specimen", "class", "probability", "because"),
+        [
+            (
+                each.specimen_id or each.file,
+                each.prediction,
+                f"{max(each.probabilities):.3f}",
+                "; ".join(why.in_words() for why in each.because),
+            )
+            for each in found.called
+            if each.prediction
+        ],
+    )
+    for each in found.called:
+        if each.unlike_training:
+            complain(f"warning: {each.warning()}")
+        if each.status != "ok":
+            complain(f"{each.status}: {each.file}: {each.reason}")
+    say(f"table   {found.folder / 'predictions.csv'}")
+    return Status.DONE if all(each.prediction for each in found.called) else Status.PARTIAL
+
+
+def _say_scores(what: str, scores: "Mapping[str, Scores]") -> None:
+    say_table(
+        (what, "cells", "balanced accuracy", "weighted F1", "ECE"),
+        [
+            (
+                name,
+                each.cells,
+                each.balanced_accuracy.in_words(),
+                each.weighted_f1.in_words(),
+                each.ece.in_words(),
+            )
+            for name, each in scores.items()
+        ],
+    )
+
+
+MODES: dict[str, Callable[[argparse.Namespace], int]] = {
+    "TRAIN": _train,
+    "TEST": _test,
+    "PREDICT": _predict,
+}

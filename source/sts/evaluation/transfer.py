@@ -1,0 +1,149 @@
+"""Whether a classifier knows classes or data sets: weights, shares of classes, and their scores."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+from scipy.stats import rankdata
+
+from sts.base.types import Bools, Floats, Ints
+from sts.evaluation.bootstrap import RESAMPLES, Interval, interval_of, resampled_sums
+from sts.evaluation.metrics import contributions, metrics_of
+from sts.evaluation.predictions import Predictions, Texts
+
+# Shares are found when none of them moves by more.
+SETTLED: Final = 1e-6
+ROUNDS: Final = 500
+# A class that the cells seem to lack keeps this share: it must not become impossible.
+LEAST_SHARE: Final = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransferScores:
+    """Both published scores of some cells, each weighing more or less."""
+
+    cells: int
+    effective_cells: float
+    """As many cells of equal weight would tell as much (Kish, 1965)."""
+    weighted_f1: Interval
+    balanced_accuracy: Interval
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `report.json` holds."""
+        return asdict(self)
+
+
+def transfer_scores(
+    predictions: Predictions,
+    *,
+    rng: np.random.Generator,
+    weights: Floats | None = None,
+    resamples: int = RESAMPLES,
+) -> TransferScores:
+    """Return the scores of cells of known class; the order they come in changes nothing.
+
+    Parameters
+    ----------
+    weights
+        (cells,), one for each cell of `predictions`; by default all weigh the same.
+    """
+    given = np.ones(len(predictions)) if weights is None else weights
+    known = np.flatnonzero(predictions.labelled)
+    order = known[np.argsort(predictions.specimen_id[known])]
+    cells, each = predictions.rows(order), given[order]
+    terms = contributions(cells) * each[:, None]
+    count = len(cells.classes)
+    values = metrics_of(terms.sum(axis=0), count)
+    # Within class and data set, so that every resample has the weights that it needs.
+    strata = _strata(cells.truth, cells.dataset)
+    drawn = metrics_of(resampled_sums(terms, strata, rng, resamples=resamples), count)
+    both = {
+        name: interval_of(float(values[name]), drawn[name])
+        for name in ("weighted_f1", "balanced_accuracy")
+    }
+    return TransferScores(cells=len(cells), effective_cells=effective_size(each), **both)
+
+
+def _strata(truth: Ints, dataset: Texts) -> Ints:
+    _, place = np.unique(dataset, return_inverse=True)
+    strata: Ints = truth * (place.max() + 1) + place
+    return strata
+
+
+def independence_weights(truth: Ints, dataset: Texts) -> Floats:
+    """Return weights under which class and data set are independent, each as frequent as before.
+
+    The weight of a cell is the share of its class times that of its data set, over that of both
+    together. A class that a data set lacks cannot be weighed up: there they stay dependent.
+    """
+    _, classes = np.unique(truth, return_inverse=True)
+    _, places = np.unique(dataset, return_inverse=True)
+    both = np.zeros((classes.max() + 1, places.max() + 1))
+    np.add.at(both, (classes, places), 1.0 / len(truth))
+    alone = both.sum(axis=1)[classes] * both.sum(axis=0)[places]
+    weights: Floats = alone / both[classes, places]
+    return weights
+
+
+def effective_size(weights: Floats) -> float:
+    """Return how many cells of equal weight tell as much (Kish, 1965)."""
+    return float(weights.sum() ** 2 / (weights**2).sum())
+
+
+def auc(
+    scores: Floats, is_other: Bools, *, rng: np.random.Generator, resamples: int = RESAMPLES
+) -> Interval:
+    """Return the area under the ROC curve by which two data sets are told apart.
+
+    The interval resamples the cells of each data set, of each of which the share of the others that
+    it beats is known (placements; DeLong et al., 1988).
+    """
+    counts = {side: int((is_other == side).sum()) for side in (True, False)}
+    if not all(counts.values()):
+        raise ValueError("cells of both data sets are needed")
+    everyone = rankdata(scores)
+    beaten = np.empty(len(scores))
+    for side, others in ((True, counts[False]), (False, counts[True])):
+        own = is_other == side
+        beaten[own] = (everyone[own] - rankdata(scores[own])) / others
+    # A cell of the first data set counts by how many of the others beat it.
+    placements = np.where(is_other, beaten, 1.0 - beaten)
+    shares = placements / np.where(is_other, counts[True], counts[False])
+    value = float(shares[is_other].sum())
+    drawn = resampled_sums(shares[:, None], is_other.astype(int), rng, resamples=resamples)[:, 0]
+    # Each data set gives the value as a mean of its own placements, and each varies by chance: the
+    # chance of both adds up, the value counts once.
+    return interval_of(value, np.clip(drawn - value, 0.0, 1.0))
+
+
+def with_shares(probabilities: Floats, shares: Floats, wanted: Floats) -> Floats:
+    """Return the probabilities that hold where classes are as frequent as `wanted`.
+
+    Parameters
+    ----------
+    probabilities
+        (cells, classes), of a classifier fitted where classes have `shares`.
+    """
+    odds = probabilities * (wanted / np.where(shares > 0, shares, np.inf))
+    total = odds.sum(axis=1, keepdims=True)
+    # Where only classes that are not wanted were possible, nothing is known any more.
+    changed: Floats = np.where(total > 0, odds / np.where(total > 0, total, 1.0), wanted)
+    return changed
+
+
+def estimate_shares(probabilities: Floats, shares: Floats) -> Floats:
+    """Return the shares of classes under which such cells are most likely (Saerens et al., 2002).
+
+    Parameters
+    ----------
+    probabilities
+        (cells, classes), of a classifier fitted where classes have `shares`.
+    """
+    found = shares
+    for _ in range(ROUNDS):
+        before, found = found, with_shares(probabilities, shares, found).mean(axis=0)
+        if np.abs(found - before).max() <= SETTLED:
+            break
+    floored = np.maximum(found, LEAST_SHARE)
+    estimated: Floats = floored / floored.sum()
+    return estimated

@@ -1,0 +1,1 @@
+"""The stages behind baseline_pipeline.py: train, test, predict."""

@@ -1,0 +1,184 @@
+"""What TRAIN and TEST leave to look at: figures, predictions and report.html."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sts.base.runs import Run
+from sts.base.settings import to_dict
+from sts.boosting.checkpoint import BaselineCard
+from sts.evaluation.calibration import reliability
+from sts.evaluation.predictions import Predictions
+from sts.evaluation.scores import POOLED, Scores
+from sts.figures.bars import draw_bars
+from sts.figures.calibration import draw_reliability
+from sts.figures.confusion import draw_confusion
+from sts.reports.blocks import Block, Code, Picture, Section, Table
+from sts.reports.page import write_page
+from sts.reports.predictions import write_predictions
+from sts.reports.tables import (
+    class_table,
+    headline,
+    notes_on_scores,
+    score_table,
+    settings_table,
+)
+from sts.reports.trained import models_with_scores
+from sts.search.trials import SearchResult
+from sts.studies.baseline.settings import TrainJob
+
+PREDICTIONS: Final = "predictions.csv"
+CAVEAT: Final = (
+    "The pooled figure never stands alone: class and data set of origin hang together in these "
+    "cells, so a classifier may gain by telling where a cell was recorded. Compare the columns."
+)
+ABSOLUTE: Final = (
+    "The times are absolute sweep times, as published: the stimulus begins at 1.02 s in PatchClamp "
+    "and at 0.50 s in PatchSeq, so that they tell the data set. Use such a model to reproduce, not "
+    "to classify."
+)
+OUT_OF_FOLD: Final = (
+    "Training cells, each predicted by the model that did not see it; the mean over the folds "
+    "chose the settings."
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evaluated:
+    """A model's predictions of held-out cells and their scores, pooled and by data set."""
+
+    predictions: Predictions
+    scores: dict[str, Scores]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Validated:
+    """What the folds of the best trial say."""
+
+    searched: SearchResult
+    before: Predictions
+    """Out of fold, as trained."""
+    after: Predictions
+    """The same, calibrated."""
+    temperature: float
+    scores: dict[str, Scores]
+    """Of the calibrated ones, pooled and by data set."""
+
+
+def write_test_report(
+    run: Run,
+    card: BaselineCard,
+    evaluated: Evaluated,
+    *,
+    more: Sequence[Section] = (),
+    job: TrainJob | None = None,
+) -> None:
+    """Write everything about an evaluation on held-out cells."""
+    write_predictions(run.path / PREDICTIONS, evaluated.predictions)
+    matrix = draw_confusion(run.figures / "confusion", evaluated.scores)
+    blocks: list[Block] = [
+        headline(evaluated.scores[POOLED]),
+        CAVEAT,
+        *([ABSOLUTE] if card.times == "absolute" else []),
+        score_table(evaluated.scores),
+        Picture(files=matrix, caption="Held-out cells: true class in rows, predicted in columns."),
+        class_table(evaluated.scores),
+        *notes_on_scores(evaluated.scores),
+    ]
+    again: list[Section] = [] if job is None else [_how_to_repeat(job, card)]
+    sections = [Section("Holdout", blocks), *more, Section("Settings", [_settings(card)]), *again]
+    write_page(
+        run.path / "report.html",
+        f"{card.name}, {card.features} features",
+        subtitle=f"{len(card.names)} features, times from the {_origin(card)}",
+        sections=sections,
+    )
+
+
+def _origin(card: BaselineCard) -> str:
+    return "stimulus onset" if card.times == "onset" else "begin of the sweep"
+
+
+def _settings(card: BaselineCard) -> Table:
+    settings = to_dict(card)
+    for name in ("scores", "formulas", "names", "probe", "sha256"):
+        settings.pop(name)
+    return settings_table(settings)
+
+
+def _how_to_repeat(job: TrainJob, card: BaselineCard) -> Section:
+    command = ["python source/baseline_pipeline.py TRAIN", f"--model {job.model}"]
+    if job.published:
+        command.append("--published")
+    else:
+        command.append(f"--features {job.chosen.title}")
+    command += [f"--times {job.chosen.times}", f"--seed {job.seed}"]
+    if job.fixed:
+        command.append("--settings SETTINGS.json")
+    else:
+        command.append(f"--trials {job.search.trials} --folds {job.search.folds}")
+    versions = ", ".join(f"{name} {number}" for name, number in card.versions.items())
+    said = (
+        f"With the same cells (training cells {card.data['training_fingerprint']}), seed and "
+        f"releases ({versions}) this gives the same report. The settings that were found:"
+    )
+    return Section(
+        "How to repeat it", [Code(" ".join(command)), said, Code(json.dumps(card.settings))]
+    )
+
+
+def training_sections(run: Run, validated: Validated, *, models: Path) -> list[Section]:
+    """Draw the calibration and the comparison of models, and say what is to be seen."""
+    diagrams = [
+        reliability(each.probabilities, each.truth) for each in (validated.before, validated.after)
+    ]
+    calibration = draw_reliability(
+        run.figures / "calibration",
+        diagrams[0],
+        after=diagrams[1],
+        temperature=validated.temperature,
+    )
+    said = (
+        f"One temperature, {validated.temperature:.2f}, fitted on out-of-fold predictions: the "
+        f"calibration error there goes from {diagrams[0].ece:.3f} to {diagrams[1].ece:.3f}."
+    )
+    bars = draw_bars(run.figures / "models", models_with_scores(models))
+    return [
+        Section(
+            "Cross-validation",
+            [OUT_OF_FOLD, score_table(validated.scores), _trial_table(validated.searched)],
+        ),
+        Section(
+            "Calibration",
+            [
+                said,
+                Picture(files=calibration, caption="How often it is right, by how sure it is."),
+            ],
+        ),
+        Section(
+            "All models",
+            [Picture(files=bars, caption="Every trained model of this workspace, with intervals.")],
+        ),
+    ]
+
+
+def _trial_table(searched: SearchResult) -> Table:
+    ranked = sorted(searched.trials, key=lambda trial: -(trial.value or 0.0))
+    return Table(
+        columns=["trial", "state", "mean balanced accuracy", "settings"],
+        rows=[
+            [trial.number, trial.state, trial.value, _in_short(trial.settings)]
+            for trial in ranked[:10]
+        ],
+        caption=f"The best of {len(ranked)} trials.",
+    )
+
+
+def _in_short(settings: object) -> str:
+    values = settings.items() if hasattr(settings, "items") else ()
+    return ", ".join(
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in values
+    )

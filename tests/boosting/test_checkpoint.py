@@ -1,0 +1,143 @@
+"""A stored model answers as before, or says what is wrong with it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sts.base.errors import StsError
+from sts.boosting import checkpoint
+from sts.boosting.checkpoint import (
+    Baseline,
+    BaselineCard,
+    baseline_folder,
+    load_baseline,
+    load_card,
+    save_baseline,
+)
+from sts.boosting.models import MODELS, kind_of
+from sts.boosting.novelty import measure_novelty
+from sts.cells.feature_sets import with_features
+from tests.boosting.test_models import QUICK, small_members
+from tests.cells.ep_worlds import make_table
+
+__all__ = ["small_members"]
+
+NAMES = ("vrest", "ri", "sag", "tau", "latency", "threshold_i_ramp", "height_ramp", "log_isi")
+
+
+def make_model(name: str = "lightgbm", **changed: Any) -> Baseline:
+    table = with_features(make_table(80), NAMES)
+    kind = kind_of(name)
+    card = BaselineCard(
+        name=kind.title,
+        model=name,
+        features="some",
+        names=NAMES,
+        temperature=1.5,
+        settings=vars(kind.configured(QUICK[name])),
+        **changed,
+    )
+    settings = kind.configured(QUICK[name])
+    return Baseline(
+        classifier=kind.fit(table.X, table.truth, settings, seed=0, names=NAMES),
+        card=card,
+        novelty=measure_novelty(table.X),
+        X=table.X,
+        y=table.truth,
+    )
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    folder = baseline_folder(tmp_path, "lightgbm", "some")
+    save_baseline(folder, make_model())
+    return folder
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_stored_model_answers_as_before(tmp_path: Path, name: str) -> None:
+    model = make_model(name)
+    folder = baseline_folder(tmp_path, name, "some")
+    card = save_baseline(folder, model)
+    again = load_baseline(folder)
+    assert again.card == card
+    shown = with_features(make_table(40, seed=9), NAMES).X
+    np.testing.assert_array_equal(again.probabilities(shown), model.probabilities(shown))
+    np.testing.assert_array_equal(again.novelty.distances(shown), model.novelty.distances(shown))
+    files = {"model.json", "cells.safetensors", *(["model.txt"] if name == "lightgbm" else [])}
+    assert {path.name for path in folder.iterdir()} == files
+
+
+def test_it_stands_in_the_folder_of_its_kind_and_features(tmp_path: Path) -> None:
+    folder = baseline_folder(tmp_path, "lightgbm", "engineered")
+    assert folder == tmp_path / "LightGBM_best_models" / "engineered"
+
+
+@pytest.mark.parametrize("name", ["model.txt", "cells.safetensors"])
+@pytest.mark.parametrize("harm", ["flip", "cut", "gone"])
+def test_damage_is_found(stored: Path, name: str, harm: str) -> None:
+    path = stored / name
+    raw = bytearray(path.read_bytes())
+    if harm == "gone":
+        path.unlink()
+    else:
+        raw[len(raw) // 2] ^= 1
+        path.write_bytes(raw if harm == "flip" else raw[:-100])
+    with pytest.raises(StsError, match="train the model again"):
+        load_baseline(stored)
+
+
+def edit(folder: Path, **changed: Any) -> None:
+    path = folder / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+
+
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        ({"format": "sts-baseline 0"}, "no card of format"),
+        ({"sha256": {}}, "does not name the files"),
+        ({"formulas": {"height_ramp": "peak_v_ramp"}}, "derives height_ramp in another way"),
+        ({"names": ["vrest", "tau"]}, "takes other features"),
+        ({"temperature": 3.0}, "says other than it did"),
+        ({"model": "lightgbn"}, "does not name the files"),
+    ],
+)
+def test_a_card_that_does_not_fit_is_refused(
+    stored: Path, changed: dict[str, Any], line: str
+) -> None:
+    edit(stored, **changed)
+    with pytest.raises(StsError, match=line):
+        load_baseline(stored)
+
+
+def test_a_repeated_fit_that_comes_out_otherwise_is_refused(tmp_path: Path) -> None:
+    save_baseline(tmp_path, make_model("logistic"))
+    edit(tmp_path, settings={"C": 1e-4, "class_weight": None})
+    with pytest.raises(StsError, match="says other than it did when it was stored under"):
+        load_baseline(tmp_path)
+
+
+def test_without_a_model_it_is_said_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(StsError, match=r"train it with `baseline_pipeline\.py TRAIN`"):
+        load_card(tmp_path)
+
+
+def test_a_writer_that_is_killed_leaves_the_old_model_or_none(
+    stored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = (stored / "model.json").read_bytes()
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint, "write_json", die)
+    model = make_model()
+    with pytest.raises(KeyboardInterrupt):
+        save_baseline(stored, replace(model, card=replace(model.card, temperature=2.0)))
+    assert (stored / "model.json").read_bytes() == before
+    assert load_baseline(stored).card.temperature == 1.5

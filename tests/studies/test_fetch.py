@@ -1,0 +1,571 @@
+"""Archives on loopback become folders of data: whole, verified, and gone on with after a kill."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sts.base.errors import StsError
+from sts.cells.store import load_store
+from sts.cells.table import read_features
+from sts.recordings.archives import sources
+from sts.recordings.archives.patience import UnreachableError
+from sts.recordings.archives.receipts import Receipts
+from sts.studies.data.build import BuildJob, build
+from sts.studies.data.cellwork import BuildSettings
+from sts.studies.data.fetch import cells_in, fetch, plan_fetch, torch_cache
+from sts.studies.data.fetching.job import FetchJob
+from tests.conftest import REPOSITORY
+from tests.recordings.archives.server import (
+    QUICK,
+    Server,
+    cut,
+    instead,
+    serving,
+    slow,
+    status,
+    whole,
+)
+from tests.recordings.archives.worlds import (
+    KAGGLE_PATH,
+    PUBLISHED,
+    UNPACKED,
+    asset_id,
+    blob_of,
+    files_in,
+    serve_allen,
+    serve_dandi,
+    serve_kaggle,
+    zipped,
+)
+from tests.studies.cells import write_cell
+
+HDF5 = b"\x89HDF\r\n\x1a\n"
+FILES = {
+    f"sub-{n}/sub-{n}_ses-{n + 600}_icephys.nwb": HDF5 + bytes([n]) * (40_000 * n)
+    for n in range(1, 7)
+}
+SPECIMENS = {"464212183": HDF5 + b"1" * 5000, "325464516": HDF5 + b"2" * 6000}
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serving() as running:
+        yield running
+
+
+@pytest.fixture
+def job(server: Server, tmp_path: Path) -> FetchJob:
+    api_url = serve_dandi(server, FILES)
+    return FetchJob(source="dandi", out=tmp_path / "dandi", api_url=api_url, patience=QUICK)
+
+
+def blobs(server: Server) -> int:
+    """Return how often contents were asked for."""
+    return sum(request.path.startswith("/blobs/") for request in server.log)
+
+
+def test_a_dandiset_comes_whole_and_is_not_fetched_twice(job: FetchJob, server: Server) -> None:
+    done = fetch(job)
+    assert (done.fetched, done.there, done.failures) == (6, 0, ())
+    assert files_in(job.out) == FILES
+    server.log.clear()
+    done = fetch(job)
+    assert (done.fetched, done.there, done.failures) == (0, 6, ())
+    # The list is asked for, and nothing else: receipts say what each file has to be.
+    assert all("/assets/?" in request.path for request in server.log)
+
+
+def test_a_dry_run_tells_all_and_writes_nothing(job: FetchJob) -> None:
+    plan = plan_fetch(job)
+    assert dict(plan.todo) == {path: len(content) for path, content in FILES.items()}
+    assert (plan.total_bytes, plan.untold, plan.there) == (sum(map(len, FILES.values())), 0, 0)
+    assert not job.out.exists()
+    fetch(replace(job, limit=2))
+    assert (plan_fetch(job).there, len(plan_fetch(job).todo)) == (2, 4)
+    assert plan_fetch(replace(job, force=True)).there == 0
+
+
+def test_what_was_damaged_meanwhile_is_fetched_again(job: FetchJob, server: Server) -> None:
+    fetch(job)
+    damaged, gone, *_ = (job.out / path for path in FILES)
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
+    gone.unlink()
+    server.log.clear()
+    assert fetch(job).fetched == 2
+    assert blobs(server) == 2
+    assert files_in(job.out) == FILES
+    assert fetch(replace(job, force=True)).fetched == 6
+
+
+def test_some_fail_and_the_rest_is_kept(job: FetchJob, server: Server) -> None:
+    names = list(FILES)
+    server.fail(blob_of(names[0]), *[status(404)] * 9)
+    server.fail(blob_of(names[1]), *[instead(b"x" * len(FILES[names[1]]))] * 9)
+    server.fail(blob_of(names[2]), *[cut(10)] * 9)
+    server.fail(blob_of(names[3]), status(500), cut(100), slow(0.05), whole)
+    server.redirect(f"/api/assets/{asset_id(names[4])}/download/", "file:///etc/passwd")
+    done = fetch(job)
+    assert (done.fetched, done.there) == (2, 0)
+    for failure, name, line in zip(
+        done.failures,
+        (names[0], names[1], names[2], names[4]),
+        ("404", "it was deleted", "was cut", "refused the address file:///etc/passwd"),
+        strict=True,
+    ):
+        assert failure.startswith(f"{name}: ")
+        assert line in failure
+    sound = {name: FILES[name] for name in (names[3], names[5])}
+    parts = (".part", ".part.json")
+    assert {n: c for n, c in files_in(job.out).items() if not n.endswith(parts)} == sound
+    server.faults.clear()
+    serve_dandi(server, FILES)
+    assert fetch(job).fetched == 4
+    assert files_in(job.out) == FILES
+
+
+def test_cells_are_chosen_through_the_metadata(job: FetchJob, tmp_path: Path) -> None:
+    table = "cell_specimen_id,ephys_session_id\n101,603\n102,605\n"
+    (tmp_path / sources.METADATA).write_text(table)
+    chosen = replace(job, cells=("102", "101"), metadata=(tmp_path / "none", tmp_path))
+    assert [place.split("_")[1] for place, _ in plan_fetch(chosen).todo] == ["ses-605", "ses-603"]
+    assert fetch(chosen).fetched == 2
+    with pytest.raises(StsError, match="fetch patchseq-metadata"):
+        fetch(replace(chosen, metadata=()))
+
+
+def test_a_copy_from_elsewhere_is_verified_and_kept(job: FetchJob, server: Server) -> None:
+    path, content = next(iter(FILES.items()))
+    place = job.out / path
+    place.parent.mkdir(parents=True)
+    place.write_bytes(content)
+    assert (fetch(job).there, blobs(server)) == (1, 5)
+
+
+def test_two_at_once_do_not_write_the_same_files(job: FetchJob, server: Server) -> None:
+    names = list(FILES)
+    server.fail(blob_of(names[0]), slow(0.05, piece=10, pieces=2000))
+    code = (
+        "import sys; from sts.cli.data import main; "
+        "sys.exit(main(['fetch', 'dandi', '-q', '--workers', '1', *sys.argv[1:]]))"
+    )
+    arguments = ["--api-url", job.api_url, "--out", str(job.out), "--limit", "1"]
+    with subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=REPOSITORY) as other:
+        part = job.out / f"{names[0]}.part"
+        wait_for(part.exists)
+        with pytest.raises(StsError, match="another fetch works in"):
+            fetch(job)
+        other.kill()
+    assert fetch(job).fetched == len(FILES)
+
+
+def wait_for(happened: object) -> None:
+    deadline_s = time.monotonic() + 60
+    while not happened():  # type: ignore[operator]
+        assert time.monotonic() < deadline_s
+        time.sleep(0.005)
+
+
+def killed_again_and_again(job: FetchJob, server: Server, *, seed: int) -> int:
+    """Fetch in processes that are killed at random moments; return how many that took."""
+    code = (
+        "import sys; from sts.cli.data import main; "
+        "sys.exit(main(['fetch', sys.argv[1], '-q', '--api-url', sys.argv[2], '--out', "
+        "sys.argv[3], '--retries', '0']))"
+    )
+    rng = np.random.default_rng(seed)
+    for attempt in range(1, 40):
+        before = server.sent
+        some = int(rng.integers(1, 300_000))
+        arguments = [sys.executable, "-c", code, job.source, job.api_url, str(job.out)]
+        with subprocess.Popen(arguments, cwd=REPOSITORY, start_new_session=True) as process:
+            wait_for(
+                lambda p=process, b=before, s=some: p.poll() is not None or server.sent > b + s
+            )
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+        if process.returncode == 0:
+            return attempt
+    raise AssertionError("it never ended")
+
+
+def test_killed_at_any_moment_the_same_command_goes_on(job: FetchJob, server: Server) -> None:
+    for path in FILES:
+        # Slow enough to be killed in the middle.
+        server.fail(blob_of(path), *[slow(0.002, piece=2000, pieces=200)])
+    assert killed_again_and_again(job, server, seed=0) > 1
+    assert files_in(job.out) == FILES
+    hidden = {path.name for path in job.out.rglob(".*")}
+    assert hidden == {".fetch.lock"}
+    receipts = dict(Receipts(job.out))
+    assert set(receipts) == set(FILES)
+    assert all(receipts[path].size == len(content) for path, content in FILES.items())
+
+
+def test_without_a_network_it_ends_in_one_line(tmp_path: Path) -> None:
+    for source in ("sts-tables", "etypes", "dandi", "allen", "allen-table", "weights"):
+        job = FetchJob(
+            source=source, out=tmp_path / source, api_url="http://127.0.0.1:9", patience=QUICK
+        )
+        with pytest.raises(
+            UnreachableError, match=r"cannot reach http://127\.0\.0\.1:9/"
+        ) as failed:
+            fetch(job)
+        assert "\n" not in str(failed.value)
+        assert files_in(tmp_path / source) == {}
+        if source in ("dandi", "allen"):
+            with pytest.raises(UnreachableError):
+                plan_fetch(job)
+        else:
+            # What is known without asking is told without a network.
+            assert plan_fetch(job).untold == len([t for t in job_tables(source) if not t.size])
+
+
+def job_tables(source: str) -> tuple[sources.Table, ...]:
+    return sources.SOURCES[source].tables
+
+
+def test_a_network_that_goes_away_ends_it_early(job: FetchJob, server: Server) -> None:
+    names = list(FILES)
+    for name in names[1:]:
+        # A port on which nobody listens.
+        target = "http://127.0.0.1:9/blob"
+        server.redirect(f"/api/assets/{asset_id(name)}/download/", target)
+    done = fetch(replace(job, workers=1))
+    assert done.fetched == 1
+    (failure,) = done.failures
+    assert failure.startswith("5 files were not tried any more: cannot reach")
+
+
+def serve_tables(server: Server, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """Serve tables of the right digests at the paths of the published ones."""
+    import hashlib
+
+    contents, known = {}, {}
+    for name in ("sts-tables", "etypes"):
+        source = sources.SOURCES[name]
+        tables = []
+        for table in source.tables:
+            content = table.place.encode() * 100
+            server.file("/" + table.address.split("/", 3)[3], content)
+            digest = hashlib.sha256(content).hexdigest()
+            tables.append(replace(table, sha256=digest, size=len(content)))
+            contents[f"{name}/{table.place}"] = content
+        known[name] = replace(source, tables=tuple(tables))
+    monkeypatch.setattr(sources, "SOURCES", {**sources.SOURCES, **known})
+    return contents
+
+
+def test_tables_go_where_the_published_repository_has_them(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = serve_tables(server, monkeypatch)
+    for source in ("sts-tables", "etypes"):
+        job = FetchJob(source=source, out=tmp_path / source, api_url=server.at(), patience=QUICK)
+        assert fetch(job).failures == ()
+        assert fetch(job).fetched == 0
+    assert files_in(tmp_path) == contents
+
+
+def test_what_is_not_what_was_published_is_refused(server: Server, tmp_path: Path) -> None:
+    for table in sources.SOURCES["etypes"].tables:
+        server.file("/" + table.address.split("/", 3)[3], b"something else")
+    job = FetchJob(source="etypes", out=tmp_path, api_url=server.at(), patience=QUICK)
+    done = fetch(job)
+    assert len(done.failures) == 2
+    assert all("is wanted; it was deleted" in failure for failure in done.failures)
+    assert files_in(tmp_path) == {}
+
+
+def test_recordings_of_the_allen_institute_come_by_specimen(server: Server, tmp_path: Path) -> None:
+    job = FetchJob(
+        source="allen", out=tmp_path, api_url=serve_allen(server, SPECIMENS), patience=QUICK
+    )
+    plan = plan_fetch(job)
+    assert dict(plan.todo) == {f"{s}.nwb": len(content) for s, content in SPECIMENS.items()}
+    assert fetch(replace(job, cells=("325464516",))).fetched == 1
+    done = fetch(job)
+    assert (done.fetched, done.there) == (1, 1)
+    assert files_in(tmp_path) == {f"{s}.nwb": content for s, content in SPECIMENS.items()}
+
+
+@pytest.fixture
+def kaggle(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FetchJob:
+    monkeypatch.setenv("KAGGLE_USERNAME", "ada")
+    monkeypatch.setenv("KAGGLE_KEY", "s3cret")
+    api_url = serve_kaggle(server, zipped(PUBLISHED))
+    return FetchJob(source="kaggle", out=tmp_path / "data", api_url=api_url, patience=QUICK)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_published_scalograms_are_unpacked_once(
+    kaggle: FetchJob, server: Server, stream: bool
+) -> None:
+    job = replace(kaggle, stream=stream)
+    done = fetch(job)
+    assert (done.fetched, done.there, done.failures) == (5, 0, ())
+    assert set(files_in(job.out)) == UNPACKED
+    server.log.clear()
+    assert (fetch(job).fetched, fetch(job).there) == (0, 5)
+    if not stream:
+        assert server.log == []
+    told = {r.path.split("?")[0]: "Authorization" in r.headers for r in server.log}
+    assert told.get(KAGGLE_PATH, True)
+    assert not told.get("/bundle/archive.zip", False)
+
+
+def test_a_damaged_member_is_taken_out_again(kaggle: FetchJob, server: Server) -> None:
+    fetch(kaggle)
+    damaged = kaggle.out / "PatchSeqGouwensCWT" / "cell_102.npy"
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[:-1] + b"?")
+    done = fetch(kaggle)
+    assert (done.fetched, done.there) == (1, 4)
+    assert damaged.read_bytes() == content
+    assert set(files_in(kaggle.out)) == UNPACKED
+    assert server.log
+
+
+def test_some_cells_are_taken_out_and_the_archive_is_kept(kaggle: FetchJob) -> None:
+    done = fetch(replace(kaggle, cells=("102",)))
+    assert done.fetched == 3
+    assert "is kept" in done.notes[0]
+    assert "STS-data.zip" in files_in(kaggle.out)
+    assert fetch(kaggle).fetched == 2
+    assert set(files_in(kaggle.out)) == UNPACKED
+
+
+def test_streaming_brings_only_the_members_that_are_wanted(
+    kaggle: FetchJob, server: Server
+) -> None:
+    rng = np.random.default_rng(0)
+    many = {f"PatchSeqGouwensCWT/cell_{n}.npy": rng.bytes(300_000) for n in range(20)}
+    content = zipped(many)
+    serve_kaggle(server, content)
+    done = fetch(replace(kaggle, stream=True, cells=("7", "8")))
+    assert done.fetched == 2
+    assert server.sent < len(content) / 3
+    assert set(files_in(kaggle.out)) == {f"PatchSeqGouwensCWT/cell_{n}.npy" for n in (7, 8)}
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (zipped({**PUBLISHED, "../../out.npy": b"1"}), "leads out of the folder"),
+        (zipped({"zeros.npy": bytes(2**25)}), "would grow"),
+        (zipped(PUBLISHED, links=("kaggle/link",)), "is a link"),
+    ],
+)
+def test_an_archive_that_is_not_safe_is_refused_whole(
+    kaggle: FetchJob, server: Server, content: bytes, line: str
+) -> None:
+    serve_kaggle(server, content)
+    for stream in (False, True):
+        with pytest.raises(StsError, match=line):
+            fetch(replace(kaggle, stream=stream))
+        assert set(files_in(kaggle.out.parent)) == {"data/STS-data.zip"}
+
+
+def test_a_damaged_archive_is_deleted_and_named(kaggle: FetchJob, server: Server) -> None:
+    sound = zipped({"a.npy": bytes(range(256)) * 100, "b.npy": b"b"})
+    at = sound.index(b"a.npy") + 20
+    damaged = sound[:at] + bytes([sound[at] ^ 1]) + sound[at + 1 :]
+    for content, line in ((b"PK but not an archive", "no ZIP archive"), (sound[:-9], "no ZIP")):
+        serve_kaggle(server, content)
+        with pytest.raises(StsError, match=rf"{line}.* it was deleted"):
+            fetch(kaggle)
+        assert files_in(kaggle.out) == {}
+    serve_kaggle(server, damaged)
+    done = fetch(kaggle)
+    assert done.fetched == 1
+    assert "kaggle/a.npy" not in files_in(kaggle.out)
+    assert "a.npy cannot be unpacked" in done.failures[0]
+    serve_kaggle(server, sound)
+    assert (fetch(kaggle).fetched, fetch(kaggle).there) == (1, 2)
+    assert set(files_in(kaggle.out)) == {"kaggle/a.npy", "kaggle/b.npy"}
+
+
+def test_credentials_appear_nowhere(
+    kaggle: FetchJob, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    server.fail(KAGGLE_PATH, status(503))
+    server.fail("/bundle/archive.zip", cut(10), status(403))
+    done_or_not = ""
+    try:
+        fetch(kaggle)
+    except StsError as error:
+        done_or_not = str(error)
+    assert "403" in done_or_not
+    written = "".join(p.read_text(errors="replace") for p in kaggle.out.rglob("*") if p.is_file())
+    for secret in ("s3cret", "YWRhOnMzY3JldA", "sig=secret"):
+        assert secret not in done_or_not + caplog.text + written
+
+
+def big_cell(folder: Path, specimen: str) -> bytes:
+    """Return a cell whose file holds, beside what is needed, searches and voltage clamp."""
+    import h5py
+
+    path = write_cell(folder, specimen)
+    rng = np.random.default_rng(0)
+    with h5py.File(path, "a") as file:
+        for series in [*file["acquisition"].values(), *file["stimulus/presentation"].values()]:
+            series.attrs["stimulus_description"] = "X4PS_SupraThresh_DA_0"
+        for number in range(50, 60):
+            for place, side, kind in (
+                ("acquisition", "AD0", "CurrentClampSeries"),
+                ("stimulus/presentation", "DA0", "CurrentClampStimulusSeries"),
+            ):
+                group = file.create_group(f"{place}/data_{number:05d}_{side}")
+                group.create_dataset("data", data=rng.normal(size=100_000)).attrs["unit"] = "volts"
+                group["starting_time"] = 0.0
+                group["starting_time"].attrs["rate"] = 20_000.0
+                group.attrs["neurodata_type"] = kind if number % 2 else "VoltageClampSeries"
+                group.attrs["stimulus_description"] = "X5SP_Search_DA_0"
+                group.attrs["sweep_number"] = np.uint64(number)
+    return path.read_bytes()
+
+
+def built(folder: Path, out: Path) -> tuple[object, object]:
+    settings = BuildSettings(store=True, features=True)
+    report = build(BuildJob(folder=folder, out=out, settings=settings, workers=1))
+    assert report.failed == 0
+    return load_store(out / "sweeps.h5"), read_features(out / "features.csv")
+
+
+def test_streamed_cells_give_what_whole_files_give(server: Server, tmp_path: Path) -> None:
+    files = {
+        f"sub-7/sub-7_ses-{n}_icephys.nwb": big_cell(tmp_path / "made", n) for n in ("601", "602")
+    }
+    job = FetchJob(
+        source="dandi",
+        out=tmp_path / "whole",
+        api_url=serve_dandi(server, files),
+        patience=QUICK,
+    )
+    fetch(job)
+    before = server.sent
+    streamed = replace(job, out=tmp_path / "streamed", stream=True, workers=1)
+    done = fetch(streamed)
+    assert (done.fetched, done.failures) == (2, ())
+    size = sum(map(len, files.values()))
+    # Two thirds of each file are searches and voltage clamp.
+    assert server.sent - before < 0.5 * size
+    assert "MB came of" in done.notes[0]
+    receipts = dict(Receipts(streamed.out))
+    assert all(receipt.excerpt and receipt.whole_sha256 for receipt in receipts.values())
+    store, features = built(streamed.out, tmp_path / "a")
+    other_store, other_features = built(job.out, tmp_path / "b")
+    np.testing.assert_array_equal(store.traces, other_store.traces)  # type: ignore[attr-defined]
+    for row, other in zip(features, other_features, strict=True):  # type: ignore[call-overload]
+        assert row.values == pytest.approx(other.values, rel=0, abs=0, nan_ok=True)
+
+
+def test_excerpts_are_kept_until_the_whole_file_is_wanted(server: Server, tmp_path: Path) -> None:
+    (path, content) = ("sub-7/sub-7_ses-601_icephys.nwb", big_cell(tmp_path / "made", "601"))
+    api_url = serve_dandi(server, {path: content})
+    job = FetchJob(
+        source="dandi",
+        out=tmp_path / "dandi",
+        api_url=api_url,
+        patience=QUICK,
+        stream=True,
+        workers=1,
+    )
+    assert fetch(job).fetched == 1
+    excerpt = (job.out / path).read_bytes()
+    assert len(excerpt) < len(content)
+    assert (fetch(job).fetched, fetch(job).there) == (0, 1)
+    (job.out / path).write_bytes(excerpt[:-1] + b"?")
+    assert fetch(job).fetched == 1
+    assert fetch(replace(job, stream=False)).fetched == 1
+    assert (job.out / path).read_bytes() == content
+    # Nor is a whole file replaced by an excerpt.
+    assert fetch(job).there == 1
+    assert files_in(job.out) == {path: content}
+
+
+def test_a_server_without_ranges_is_never_read_whole_by_streaming(
+    server: Server, tmp_path: Path
+) -> None:
+    content = HDF5 + bytes(20_000_000)
+    path = "sub-7/sub-7_ses-601_icephys.nwb"
+    api_url = serve_dandi(server, {path: content})
+    server.file(blob_of(path), content, ranges=False)
+    job = FetchJob(
+        source="dandi",
+        out=tmp_path / "dandi",
+        api_url=api_url,
+        patience=QUICK,
+        stream=True,
+        workers=1,
+    )
+    done = fetch(job)
+    assert done.fetched == 0
+    assert "ignores ranges" in done.failures[0]
+    assert server.sent < len(content) / 2
+    assert files_in(job.out) == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"source": "dandy"}, "did you mean 'dandi'"),
+        ({"source": "etypes", "limit": 1}, "comes whole"),
+        ({"source": "sts-tables", "cells": ("1",)}, "comes whole"),
+        ({"source": "allen", "stream": True}, "--stream is for"),
+    ],
+)
+def test_what_a_source_cannot_do_is_refused(
+    job: FetchJob, change: dict[str, object], line: str
+) -> None:
+    with pytest.raises(StsError, match=line):
+        replace(job, **change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("api_url", ["http://api.dandiarchive.org", "ftp://localhost/", "file:///"])
+@pytest.mark.parametrize("source", ["dandi", "allen", "kaggle", "etypes"])
+def test_only_https_leaves_this_machine(
+    job: FetchJob, source: str, api_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAGGLE_USERNAME", "ada")
+    monkeypatch.setenv("KAGGLE_KEY", "s3cret")
+    with pytest.raises(StsError, match="refused the address"):
+        fetch(replace(job, source=source, api_url=api_url))
+    assert not job.out.exists()
+
+
+def test_cells_are_named_one_by_one_or_by_files(tmp_path: Path) -> None:
+    for name, text in (
+        ("list.txt", "101\n102\n\n101\n"),
+        ("labels.txt", "Sst 101\nVip/Lamp5 102\n"),
+        ("split.csv", "101, Seq\n102, Clamp\n"),
+        ("table.csv", "donor_id,specimen_id,label\n7,101,Sst\n8,102,Pvalb\n"),
+        ("published.csv", '"tau","specimen_id"\n"3.5","101"\n"2.0","102"\n'),
+    ):
+        (tmp_path / name).write_text(text)
+        assert cells_in([str(tmp_path / name)]) == ("101", "102"), name
+    assert cells_in(["102,101", "102"]) == ("102", "101")
+    (tmp_path / "empty.txt").write_text("nothing\n")
+    with pytest.raises(StsError, match="no specimen ids"):
+        cells_in([str(tmp_path / "empty.txt")])
+    with pytest.raises(StsError, match="neither a specimen id nor a file"):
+        cells_in(["nowhere/cells.txt"])
+
+
+def test_weights_go_where_torch_looks_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    for environment in ({"TORCH_HOME": "/t"}, {"XDG_CACHE_HOME": "/c"}, {}):
+        for name in ("TORCH_HOME", "XDG_CACHE_HOME"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        assert torch_cache() == Path(torch.hub.get_dir()) / "checkpoints"
