@@ -215,7 +215,7 @@ def test_labels_of_a_file_come_before_those_of_the_table(data: Path) -> None:
 def test_labels_of_other_cells_are_told(data: Path, caplog: pytest.LogCaptureFixture) -> None:
     some = {name: CellLabel(specimen_id=name, label="Sst") for name in ("1000", "77")}
     with_labels(loaded(data), some, origin="mine.csv")
-    assert "1 specimens that mine.csv labels are in no feature table, such as 77" in caplog.text
+    assert "mine.csv labels specimens that are in no feature table (1), such as 77" in caplog.text
     none = {"77": CellLabel(specimen_id="77", label="Sst")}
     with pytest.raises(StsError, match=r"none of the 1 specimens that mine\.csv labels"):
         with_labels(loaded(data), none, origin="mine.csv")

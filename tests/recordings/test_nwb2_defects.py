@@ -78,6 +78,10 @@ SPOILT_SWEEPS: dict[str, tuple[Spoil, str]] = {
         "mean potential is -64870.2 mV",
     ),
     "no conversion to speak of": (attribute("conversion", 0.0), "conversion 0 and offset 0"),
+    "a trace upside down": (
+        attribute("conversion", -VOLTS_PER_BIT),
+        "mean potential is 64.8.* mV: its sign, unit or conversion is wrong",
+    ),
     "conversion not a number": (attribute("conversion", np.nan), "conversion nan"),
     "picoamperes for amperes": (attribute("bias_current", -50.0, of=""), "no holding current"),
     "kilohertz for hertz": (attribute("rate", 10.0, of="starting_time"), "sampling rate of 10 Hz"),
@@ -85,6 +89,7 @@ SPOILT_SWEEPS: dict[str, tuple[Spoil, str]] = {
         attribute("rate", 20e3, of="starting_time"),
         "sampled at 20000 Hz, its stimulus at 10000 Hz",
     ),
+    "gigahertz": (attribute("rate", 1e9, of="starting_time"), "sampling rate of 1e.09 Hz is not"),
     "a rate that is none": (attribute("rate", np.nan, of="starting_time"), "rate of nan Hz"),
     "no rate": (
         lambda response, stimulus: response.pop("starting_time"),

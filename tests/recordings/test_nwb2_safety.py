@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sts.base.errors import CellFailed
-from sts.recordings import guard
+from sts.recordings import gather, guard
 from sts.recordings.nwb2 import read_nwb2
 from tests.recordings.files import SAMPLES, write_mies
 
@@ -101,6 +101,10 @@ UNSAFE: dict[str, tuple[Callable[[h5py.File], None], str]] = {
         claim(2**24, chunk=64),
         "claims 134217728 bytes, which the file cannot hold",
     ),
+    "more samples than any sweep": (
+        lambda file: in_place_of(DATA, np.zeros(2**25 + 1, np.int8))(file),
+        "claims 33554433 samples, 33554432 are allowed",
+    ),
     "a huge attribute": (huge_attribute, "the attribute 'neurodata_type' is huge"),
 }
 
@@ -114,6 +118,27 @@ def test_a_file_that_reaches_out_is_refused(path: Path, attempt: str) -> None:
     with pytest.raises(CellFailed, match=f"is not safe to read: .*{reason}") as failed:
         read_nwb2(path)
     assert "\n" not in str(failed.value)
+
+
+def test_all_sweeps_together_are_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gather, "MAX_SAMPLES", 3 * SAMPLES)
+    assert len(read_nwb2(path).sweeps) == 3
+    monkeypatch.setattr(gather, "MAX_SAMPLES", 3 * SAMPLES - 1)
+    with pytest.raises(CellFailed, match="holds more than 0 million samples"):
+        read_nwb2(path)
+
+
+def test_memory_that_runs_out_costs_the_file_and_not_a_sweep(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cell that was measured on fewer sweeps because memory was short would be another cell."""
+
+    def run_out(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(guard, "trace", run_out)
+    with pytest.raises(CellFailed, match="it takes more memory than there is"):
+        read_nwb2(path)
 
 
 def test_a_claim_is_refused_before_any_of_it_is_read(

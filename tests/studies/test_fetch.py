@@ -553,6 +553,11 @@ def test_cells_are_named_one_by_one_or_by_files(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
         assert cells_in([str(tmp_path / name)]) == ("101", "102"), name
     assert cells_in(["102,101", "102"]) == ("102", "101")
+    (tmp_path / "both.csv").write_text("specimen_id,dataset\n101,PatchSeq\n102,PatchClamp\n")
+    for name in ("split.csv", "both.csv"):
+        assert cells_in([str(tmp_path / name)], source="dandi") == ("101",)
+        assert cells_in([str(tmp_path / name)], source="allen") == ("102",)
+        assert cells_in([str(tmp_path / name)], source="kaggle") == ("101", "102")
     (tmp_path / "empty.txt").write_text("nothing\n")
     with pytest.raises(StsError, match="no specimen ids"):
         cells_in([str(tmp_path / "empty.txt")])

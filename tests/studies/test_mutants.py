@@ -75,7 +75,7 @@ def assert_spoken_of(verdict: Verdict, way: str) -> None:
 def test_every_way_to_spoil_a_file_is_gone(bases: dict[str, Path], tmp_path: Path) -> None:
     """Seeds that leave a way out would test less than they say."""
     gone = set()
-    for name, count in (("packed nwb2", 130), ("abf2", 50)):
+    for name, count in (("packed nwb2", 160), ("abf2", 30)):
         for number in range(count):
             rng = np.random.default_rng([7, number])
             gone.add(mutate(bases[name], tmp_path / "mutant", rng))

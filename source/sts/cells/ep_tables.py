@@ -214,8 +214,8 @@ def with_labels(table: EpTable, labels: Mapping[str, CellLabel], *, origin: str)
         )
     if strange := sorted(set(labels) - set(ids)):
         logger.warning(
-            "%d specimens that %s labels are in no feature table, such as %s",
-            *(len(strange), origin, strange[0]),
+            "%s labels specimens that are in no feature table (%d), such as %s",
+            *(origin, len(strange), strange[0]),
         )
     parts: dict[str, Any] = {
         name: np.array(

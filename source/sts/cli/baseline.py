@@ -1,7 +1,7 @@
 """The arguments of baseline_pipeline.py and what it prints."""
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,10 +10,11 @@ from sts import __version__
 from sts.cli import flags
 from sts.cli.output import complain, say, say_table
 from sts.cli.run import Status, run
+from sts.cli.scores import say_scores
+from sts.cli.transfer import add_transfer, check_transfer, network_of, say_fusion, say_transfer
 
 if TYPE_CHECKING:
     from sts.base.workspace import Workspace
-    from sts.evaluation.scores import Scores
     from sts.studies.baseline.cohort import Source
     from sts.studies.baseline.settings import TrainJob
 
@@ -30,6 +31,7 @@ def _start(args: argparse.Namespace) -> int:
     from sts.base.logs import set_up
 
     set_up(args.verbose - args.quiet)
+    check_transfer(args)
     return MODES[args.mode](args)
 
 
@@ -53,6 +55,7 @@ def make_parser() -> argparse.ArgumentParser:
     flags.add_seed(parser)
     _add_model(parser)
     _add_training(parser)
+    add_transfer(parser)
     _add_cells(parser)
     return parser
 
@@ -88,7 +91,10 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 def _add_training(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("TRAIN")
     group.add_argument(
-        "--trials", type=flags.positive, metavar="N", help="settings to try (default: 50)"
+        "--trials",
+        type=flags.positive,
+        metavar="N",
+        help="settings to try (default: 50, other models fewer)",
     )
     group.add_argument("--folds", type=flags.positive, metavar="N", help="(default: 3)")
     group.add_argument(
@@ -177,21 +183,27 @@ def _train(args: argparse.Namespace) -> int:
         from sts.studies.baseline.demo import ensure_table
 
         ensure_table(source.data)
+    workspace = _workspace(args)
+    if args.transfer:
+        return say_transfer(args, workspace, source, job)
+    network = network_of(args)
     from sts.studies.baseline.train import train
 
     trained = train(
-        _workspace(args),
+        workspace,
         job,
         source=source,
         workers=args.workers,
         storage=args.storage,
         wandb=args.wandb,
     )
-    _say_scores("training cells, out of fold", trained.cross_validation)
+    say_scores("training cells, out of fold", trained.cross_validation)
     say()
-    _say_scores("held-out cells", trained.scores)
+    say_scores("held-out cells", trained.scores)
     say(f"model   {trained.model}")
     say(f"report  {trained.folder / 'report.html'}")
+    if network is not None:
+        say_fusion(args, workspace, source, job, run=trained.folder, network=network)
     return Status.DONE
 
 
@@ -201,7 +213,7 @@ def _test(args: argparse.Namespace) -> int:
     wanted, source = _job(args), _source(args)
     job = TestJob(model=wanted.model, variant=wanted.variant, data=str(source.data), seed=args.seed)
     tested = test(_workspace(args), job, source=source)
-    _say_scores("held-out cells", tested.scores)
+    say_scores("held-out cells", tested.scores)
     say(f"report  {tested.folder / 'report.html'}")
     return Status.DONE
 
@@ -240,22 +252,6 @@ def _predict(args: argparse.Namespace) -> int:
             complain(f"{each.status}: {each.file}: {each.reason}")
     say(f"table   {found.folder / 'predictions.csv'}")
     return Status.DONE if all(each.prediction for each in found.called) else Status.PARTIAL
-
-
-def _say_scores(what: str, scores: "Mapping[str, Scores]") -> None:
-    say_table(
-        (what, "cells", "balanced accuracy", "weighted F1", "ECE"),
-        [
-            (
-                name,
-                each.cells,
-                each.balanced_accuracy.in_words(),
-                each.weighted_f1.in_words(),
-                each.ece.in_words(),
-            )
-            for name, each in scores.items()
-        ],
-    )
 
 
 MODES: dict[str, Callable[[argparse.Namespace], int]] = {

@@ -162,8 +162,8 @@ def trace(dataset: Any, *, end: int | None = None) -> Floats | Ints:
     samples = math.prod(dataset.shape or ())
     if samples > MAX_SAMPLES:
         raise CellFailed(
-            f"is not safe to read: {dataset.name} claims {samples / 1e6:.0f} million samples, "
-            f"{MAX_SAMPLES / 1e6:.0f} million are allowed"
+            f"is not safe to read: {dataset.name} claims {samples} samples, "
+            f"{MAX_SAMPLES} are allowed"
         )
     values: Floats | Ints = dataset[()] if end is None or dataset.ndim != 1 else dataset[:end]
     return values

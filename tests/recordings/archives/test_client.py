@@ -1,5 +1,6 @@
 """Asking a server that is slow, ill, or sends us elsewhere."""
 
+import http.client
 import logging
 import time
 from dataclasses import replace
@@ -14,6 +15,7 @@ from sts.recordings.archives.client import Client, Secret, seconds_of
 from sts.recordings.archives.patience import Patience, Stopped, UnreachableError
 from tests.recordings.archives.server import (
     QUICK,
+    Handler,
     Page,
     Server,
     asking,
@@ -199,9 +201,9 @@ def test_credentials_are_never_told(
 def test_connections_are_kept_open(server: Server, client: Client) -> None:
     ports = set()
 
-    def note(handler: object, page: Page) -> None:
-        ports.add(handler.client_address[1])  # type: ignore[attr-defined]
-        handler.answer(page)  # type: ignore[attr-defined]
+    def note(handler: Handler, page: Page) -> None:
+        ports.add(handler.client_address[1])
+        handler.answer(page)
 
     address = server.json("/a", 1)
     server.fail("/a", *[note] * 5)
@@ -210,11 +212,13 @@ def test_connections_are_kept_open(server: Server, client: Client) -> None:
     assert len(ports) == 1
 
 
-def test_a_connection_that_was_closed_meanwhile_is_replaced(server: Server, client: Client) -> None:
-    def last(handler: object, page: Page) -> None:
-        handler.answer(page)  # type: ignore[attr-defined]
-        handler.close_connection = True  # type: ignore[attr-defined]
+def last(handler: Handler, page: Page) -> None:
+    """Answer, and close the connection without having said so."""
+    handler.answer(page)
+    handler.close_connection = True
 
+
+def test_a_connection_that_was_closed_meanwhile_is_replaced(server: Server, client: Client) -> None:
     address = server.json("/a", 1)
     for _ in range(3):
         server.fail("/a", last)
@@ -227,6 +231,31 @@ def test_a_server_that_is_not_there_is_one_line(client: Client) -> None:
         client.json("http://127.0.0.1:9/x")
     assert "login node" in str(failed.value)
     assert "\n" not in str(failed.value)
+
+
+def test_a_network_that_was_there_is_waited_for(
+    server: Server, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts: list[str] = []
+
+    def refuse(connection: http.client.HTTPConnection) -> None:
+        attempts.append(connection.host)
+        raise ConnectionRefusedError("refused")
+
+    address = server.json("/a", 1)
+    server.fail("/a", last, last)
+    monkeypatch.setattr(http.client.HTTPConnection, "connect", refuse)
+    with pytest.raises(UnreachableError):
+        client.json(address)
+    # Nothing ever worked: two more attempts are enough to know.
+    assert len(attempts) == 3
+    monkeypatch.undo()
+    assert client.json(address) == 1
+    monkeypatch.setattr(http.client.HTTPConnection, "connect", refuse)
+    attempts.clear()
+    with pytest.raises(UnreachableError):
+        client.json(address)
+    assert len(attempts) == 1 + QUICK.retries
 
 
 def test_everything_can_be_stopped(server: Server, client: Client) -> None:

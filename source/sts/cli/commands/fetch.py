@@ -119,7 +119,7 @@ def _job(args: argparse.Namespace) -> "FetchJob":
         source=args.source,
         out=out,
         metadata=tuple(folder for folder in (out, data) if folder is not None),
-        cells=None if args.cells is None else cells_in(args.cells),
+        cells=None if args.cells is None else cells_in(args.cells, source=args.source),
         limit=args.limit,
         api_url=args.api_url,
         dandiset=args.dandiset or DANDISET,

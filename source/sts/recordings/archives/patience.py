@@ -38,6 +38,10 @@ class Patience:
             )
 
 
+# Attempts without a connection that are enough where there never was one.
+NO_NETWORK: Final = 2
+
+
 class Transient(Exception):  # noqa: N818 - a verdict on an attempt, not an error of a program
     """Say what went wrong this time and may go well the next time."""
 
@@ -46,7 +50,7 @@ class Transient(Exception):  # noqa: N818 - a verdict on an attempt, not an erro
         self.wait_s = wait_s
         """What the server asked for."""
         self.retries = retries
-        """How often at most this is worth another attempt; None as often as anything else."""
+        """How often at most, 1 or more, this is worth another attempt; None as often as others."""
 
 
 class FetchError(StsError):
@@ -58,10 +62,7 @@ class UnreachableError(FetchError):
 
 
 class NoWay(Transient):
-    """Say why there was no connection; more than a try or two does not make a network."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason, retries=2)
+    """Say why there was no connection."""
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: somebody asked for it
@@ -76,6 +77,7 @@ class Waits:
     ) -> None:
         self._patience, self._rng, self._stop = patience, rng, stop
         self._one_at_a_time = threading.Lock()
+        self._has_worked = False
 
     def check(self) -> None:
         """Raise if everything is to stop."""
@@ -98,16 +100,24 @@ class Waits:
         while True:
             self.check()
             try:
-                return attempt()
+                result = attempt()
             except Transient as reason:
                 failures = 1 if reached() - far >= WORTH_BYTES else failures + 1
                 rare += reason.retries is not None
                 far = max(far, reached())
-                if failures > self._patience.retries or rare > _allowed(reason, failures):
+                if failures > self._most(reason) or rare > (reason.retries or rare):
                     raise _given_up(reason, what, failures) from reason
                 wait_s = self._wait_s(failures, reason.wait_s)
                 logger.debug("%s: %s; again in %.1f s", what, reason, wait_s)
                 self._stop.wait(wait_s)
+            else:
+                self._has_worked = True
+                return result
+
+    def _most(self, reason: Transient) -> int:
+        # Where nothing has worked yet there is no network, and waiting does not make one.
+        hopeless = isinstance(reason, NoWay) and not self._has_worked
+        return min(self._patience.retries, NO_NETWORK if hopeless else self._patience.retries)
 
     def _wait_s(self, failures: int, asked_s: float) -> float:
         patience = self._patience
@@ -116,10 +126,6 @@ class Waits:
             share = float(self._rng.uniform(0.5, 1.0))
         grown_s = patience.first_wait_s * 2.0 ** min(failures - 1, 30) * share
         return min(max(grown_s, asked_s), patience.longest_wait_s)
-
-
-def _allowed(reason: Transient, failures: int) -> int:
-    return failures if reason.retries is None else reason.retries
 
 
 def _given_up(reason: Transient, what: str, attempts: int) -> FetchError:

@@ -46,6 +46,7 @@ from sts.studies.baseline.transferring.findings import (
     TransferJob,
 )
 from sts.studies.baseline.transferring.pages import write_transfer_report
+from sts.studies.baseline.transferring.words import paragraph
 from sts.studies.data.contradictions import RULES
 from sts.studies.data.inventory import take_inventory
 
@@ -61,6 +62,7 @@ class Transferred:
 
     folder: Path
     found: Findings
+    paragraph: str
 
 
 def transfer(
@@ -78,7 +80,7 @@ def transfer(
         attempts = attempt_both_ways(training, seed=job.seed, workers=count)
         found = with_attempts(found, attempts, seed=job.seed)
         write_transfer_report(run, job, found)
-    return Transferred(folder=run.final, found=found)
+    return Transferred(folder=run.final, found=found, paragraph=paragraph(found))
 
 
 def training_cells(source: Source, job: TransferJob) -> EpTable:

@@ -26,6 +26,13 @@ from sts.studies.data.fetching.files import fetch_files, sizes_of
 from sts.studies.data.fetching.job import Done, FetchJob, Method, items_of
 
 LOCK: Final = ".fetch.lock"
+NUMBER: Final = re.compile(r"(?<![\w.-])\d+(?![\w.])")
+# What a split or a table calls the cells that a source does not have.
+OTHERS: Final = {
+    "allen": re.compile(r"\b(Patch)?Seq\b"),
+    "dandi": re.compile(r"\b(Patch)?Clamp\b"),
+}
+NOBODY: Final = re.compile(r"(?!)")
 ID_COLUMNS: Final = ("specimen_id", "cell_specimen_id", "specimen__id")
 # Where a source is not brought file by file.
 METHODS: Final[dict[tuple[str, bool], Method]] = {
@@ -113,30 +120,34 @@ def torch_cache(environment: Mapping[str, str] = os.environ) -> Path:
     return Path(home).expanduser() / "hub" / "checkpoints"
 
 
-def cells_in(words: Sequence[str]) -> tuple[str, ...]:
-    """Return the specimen ids that words name: ids, or files of ids."""
+def cells_in(words: Sequence[str], *, source: str = "") -> tuple[str, ...]:
+    """Return the specimen ids that words name: ids, or files of ids.
+
+    Of a file that says which data set each cell is of, only those of this source are taken.
+    """
     cells: list[str] = []
     for word in words:
         path = Path(word)
-        cells += _cells_of(path) if path.is_file() else word.split(",")
+        cells += _cells_of(path, OTHERS.get(source, NOBODY)) if path.is_file() else word.split(",")
     for cell in cells:
         if not re.fullmatch(r"[\w-]+", cell):
             raise StsError(f"{cell[:60]!r} is neither a specimen id nor a file of them")
     return tuple(dict.fromkeys(cells))
 
 
-def _cells_of(path: Path) -> list[str]:
+def _cells_of(path: Path, others: re.Pattern[str]) -> list[str]:
     """Return the ids of a table with a column of them, or the first number of every line."""
     try:
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
+        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     except OSError as error:
         raise StsError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
-    header = next(iter(text.splitlines()), "").replace('"', "").split(",")
-    columns = [name.strip() for name in header if name.strip() in ID_COLUMNS]
-    if columns:
-        cells = [row[columns[0]] for row in read_csv(path, columns)]
+    header = [name.strip(' "') for name in next(iter(lines), "").split(",")]
+    column = next((name for name in ID_COLUMNS if name in header), None)
+    if column is not None:
+        rows = read_csv(path, [column])
+        cells = [row[column] for row in rows if not others.search(row.get("dataset", ""))]
     else:
-        found = (re.search(r"(?<![\w.-])\d+(?![\w.])", line) for line in text.splitlines())
+        found = (NUMBER.search(line) for line in lines if not others.search(line))
         cells = [match[0] for match in found if match]
     if not cells:
         raise StsError(f"no specimen ids in {path}: a list, or a table with specimen_id, is wanted")

@@ -2,23 +2,20 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sts.base.errors import StsError
-from sts.base.files import read_json
 from sts.base.runs import Run
 from sts.base.settings import to_dict
-from sts.evaluation.bootstrap import Interval
 from sts.evaluation.calibration import reliability
 from sts.evaluation.predictions import Predictions
 from sts.evaluation.scores import POOLED, Scores
-from sts.figures.bars import SHOWN, ModelScores, draw_bars
+from sts.figures.bars import draw_bars
 from sts.figures.calibration import draw_reliability
 from sts.figures.confusion import draw_confusion
 from sts.figures.curves import FoldCurves, draw_curves
-from sts.networks.checkpoint import CARD, ModelCard
+from sts.networks.checkpoint import ModelCard
 from sts.reports.blocks import Block, Picture, Section, Table
 from sts.reports.page import write_page
 from sts.reports.predictions import write_predictions
@@ -29,6 +26,7 @@ from sts.reports.tables import (
     score_table,
     settings_table,
 )
+from sts.reports.trained import models_with_scores
 from sts.search.trials import SearchResult
 
 PREDICTIONS: Final = "predictions.csv"
@@ -48,45 +46,6 @@ class Evaluated:
 
     predictions: Predictions
     scores: dict[str, Scores]
-
-
-def scores_for_card(cross_validation: Scores, holdout: Mapping[str, Scores]) -> dict[str, Any]:
-    """Return the scores that travel with a model."""
-    return {
-        "cross_validation": _intervals(cross_validation),
-        "holdout": {name: _intervals(each) for name, each in holdout.items()},
-    }
-
-
-def _intervals(scores: Scores) -> dict[str, dict[str, float]]:
-    return {name: asdict(getattr(scores, name)) for name in SHOWN}
-
-
-def models_with_scores(models: Path) -> list[ModelScores]:
-    """Return the scores of every trained model in the workspace, networks and baseline alike."""
-    found = []
-    for path in sorted(models.glob(f"*_best_models/*/{CARD}")):
-        try:
-            scores = read_json(path).get("scores", {})
-            holdout = {name: _read(each) for name, each in scores.get("holdout", {}).items()}
-            cross = _read(scores.get("cross_validation", {}))
-        except (StsError, AttributeError, TypeError, KeyError, ValueError):
-            continue  # a model of others, or one without scores, has no bar
-        if holdout or cross:
-            name = path.parts[-3].removesuffix("_best_models")
-            found.append(
-                ModelScores(
-                    name=name if path.parts[-2] == "NONE" else f"{name} {path.parts[-2]}",
-                    cross_validation=cross,
-                    holdout=holdout.pop(POOLED, {}),
-                    holdout_by_dataset=holdout,
-                )
-            )
-    return found
-
-
-def _read(scores: Mapping[str, Mapping[str, float]]) -> dict[str, Interval]:
-    return {name: Interval.from_dict(values) for name, values in scores.items() if name in SHOWN}
 
 
 def write_test_report(

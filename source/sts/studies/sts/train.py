@@ -25,13 +25,14 @@ from sts.networks.novelty import measure_novelty
 from sts.networks.parallel import ALONE, Group
 from sts.networks.predict import features, logits
 from sts.networks.train import Fitted, fit
+from sts.reports.predictions import write_predictions
+from sts.reports.trained import scores_for_card
 from sts.search.address import read_address
 from sts.search.search import search
 from sts.search.trials import FoldScore, SearchResult, TrialRecord
 from sts.studies.sts.cohort import Cohort, Fold, load_cohort
 from sts.studies.sts.pages import (
     Evaluated,
-    scores_for_card,
     training_sections,
     write_test_report,
 )
@@ -43,6 +44,8 @@ STUDY: Final = "sts"
 # Logits as they are kept with a fold: enough digits to calibrate by.
 DIGITS: Final = 5
 REFIT: Final = "refit.safetensors"
+# What the folds say of the training cells, for others to join.
+OUT_OF_FOLD: Final = "out_of_fold.csv"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -258,6 +261,7 @@ def finish(
         models=workspace.models,
     )
     write_test_report(run, card, evaluated, more=more)
+    write_predictions(run.path / OUT_OF_FOLD, validated.after)
     run.report(
         {
             "model": to_dict(card),

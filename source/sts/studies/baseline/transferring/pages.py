@@ -1,6 +1,5 @@
 """What --transfer leaves to look at: one table, one figure, one paragraph, and the attempt."""
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -15,7 +14,12 @@ from sts.figures.transfer import Panel, draw_transfer
 from sts.reports.blocks import Code, Picture, Section, Table
 from sts.reports.page import write_page
 from sts.reports.predictions import write_predictions
-from sts.studies.baseline.transferring.attempts import Attempt, steps_to
+from sts.studies.baseline.transferring.attempt_pages import (
+    RECIPE_COLUMNS,
+    SCORES,
+    attempt_blocks,
+    recipe_lines,
+)
 from sts.studies.baseline.transferring.crossing import ABSOLUTE, ACROSS, EVEN, MOVED, POOLED, WITHIN
 from sts.studies.baseline.transferring.findings import (
     BOTH,
@@ -25,11 +29,9 @@ from sts.studies.baseline.transferring.findings import (
     Key,
     TransferJob,
 )
-from sts.studies.baseline.transferring.recipes import RECIPES
 from sts.studies.baseline.transferring.words import paragraph
 
 CARRIED: Final = "carried over"
-SCORES: Final = {"weighted_f1": "weighted F1", "balanced_accuracy": "balanced accuracy"}
 NO_WITNESSES: Final = (
     "No e-types and no metadata of the Allen Institute are here that could contradict a label: "
     "fetch them with `data_pipeline.py fetch etypes` to see the scores without such cells."
@@ -129,7 +131,7 @@ def write_transfer_report(run: Run, job: TransferJob, found: Findings) -> None:
         Section("In one paragraph", [words]),
         Section("In one figure", [Picture(files=picture, caption=caption)]),
         Section("In one table", [transfer_table(found), *notes]),
-        Section("The attempt to carry a classifier over", list(_attempt_blocks(found))),
+        Section("The attempt to carry a classifier over", list(attempt_blocks(found.attempts))),
         Section("How to repeat it", [Code(_command(job))]),
     ]
     write_page(
@@ -173,47 +175,6 @@ def _panel(title: str, found: Findings, rows: list[Row], name_of: Any) -> Panel:
     return Panel(title=title, label="weighted F1", rows=names, marks=marks)
 
 
-def _attempt_blocks(found: Findings) -> Iterator[str | Table]:
-    yield (
-        f"{len(RECIPES)} recipes were tried each way: which features, on which scale, with which "
-        "shares of classes, by LightGBM and extra trees together. None sees a class of the other "
-        "data set; scales, weights and shares come from its unlabelled features. The recipe was "
-        "chosen on made-up data sets: half of the training cells are trained on, the others are "
-        "drawn with random shares of classes, and every feature is shifted, stretched and missing "
-        "as much as features of the real other data set are. The best mean of weighted F1 and "
-        "balanced accuracy there is what counts; what the other data set's classes say was looked "
-        "at afterwards only."
-    )
-    for attempt in found.attempts:
-        where = f"{attempt.trained_on} → {attempt.tested_on}"
-        yield f"{where}, chosen: {attempt.recipe.in_words()}. {_in_hindsight(attempt)}"
-        yield _steps(attempt, where)
-
-
-def _in_hindsight(attempt: Attempt) -> str:
-    scores = [each.weighted_f1.value for each in attempt.scores()]
-    best = int(np.argmax(scores))
-    return (
-        f"In hindsight: the worlds rank the recipes as the real cells do with a correlation of "
-        f"{attempt.agreement():.2f} (Spearman); the best of all would have been "
-        f"({RECIPES[best].in_words()}), weighted F1 {scores[best]:.3f}."
-    )
-
-
-def _steps(attempt: Attempt, where: str) -> Table:
-    scores = attempt.scores()
-    lines: list[list[object]] = []
-    for name, recipe in steps_to(attempt.recipe).items():
-        at = RECIPES.index(recipe)
-        values = [attempt.in_worlds[at], *(getattr(scores[at], one).value for one in SCORES)]
-        lines.append([name, *(f"{value:.3f}" for value in values), recipe.in_words()])
-    return Table(
-        columns=["recipe", "in the worlds", *SCORES.values(), "in words"],
-        rows=lines,
-        caption=f"{where}: the plain recipe, each choice alone, all together.",
-    )
-
-
 def _command(job: TransferJob) -> str:
     return f"python source/baseline_pipeline.py --transfer --model {job.model} --seed {job.seed}"
 
@@ -223,22 +184,9 @@ def _write_files(run: Run, found: Findings) -> None:
     columns = [str(name) for name in table.columns]
     lines = (dict(zip(columns, line, strict=True)) for line in table.rows)
     write_csv(run.path / "transfer.csv", columns, lines)
-    write_csv(run.path / "recipes.csv", RECIPE_COLUMNS, _recipe_lines(found))
+    write_csv(run.path / "recipes.csv", RECIPE_COLUMNS, recipe_lines(found.attempts))
     said = [attempt.of(attempt.recipe) for attempt in found.attempts]
     write_predictions(run.path / "predictions.csv", _joined(said))
-
-
-RECIPE_COLUMNS: Final = ("trained_on", "tested_on", "fit", "scale", "shares", "in_worlds", *SCORES)
-
-
-def _recipe_lines(found: Findings) -> Iterator[dict[str, object]]:
-    for attempt in found.attempts:
-        for recipe, worlds, scores in zip(
-            RECIPES, attempt.in_worlds, attempt.scores(), strict=True
-        ):
-            values = {name: getattr(scores, name).value for name in SCORES}
-            about = {"trained_on": attempt.trained_on, "tested_on": attempt.tested_on}
-            yield {**about, **asdict(recipe), "in_worlds": float(worlds), **values}
 
 
 def _joined(parts: list[Predictions]) -> Predictions:

@@ -41,8 +41,8 @@ LOOKING: Final = (STEADY, WEIGHTED)
 SCALES: Final = {
     "as measured": "features as they are",
     "ranks": "features of the other data set brought to the scale of this one",
-    "class by class": "features of the other data set brought to the scale of this one, every class "
-    "weighing alike in both",
+    "class by class": "features of the other data set brought to the scale of this one, with every "
+    "class weighing alike in both",
 }
 SHARES: Final = {
     "kept": "classes as frequent as in training",

@@ -1,0 +1,111 @@
+"""What baseline_pipeline.py prints of --transfer and --with-networks."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sts.base.errors import StsError
+from sts.cli.output import say, say_table
+from sts.cli.run import Status
+from sts.cli.scores import say_scores
+
+if TYPE_CHECKING:
+    from sts.base.workspace import Workspace
+    from sts.studies.baseline.cohort import Source
+    from sts.studies.baseline.fusion import Fused, Sides
+    from sts.studies.baseline.settings import TrainJob
+
+
+def add_transfer(parser: argparse.ArgumentParser) -> None:
+    """Add what TRAIN does besides training."""
+    group = parser.add_argument_group("TRAIN, with another question")
+    group.add_argument(
+        "--transfer",
+        action="store_true",
+        help="train on each data set and test on the other: does it know neurons, or data sets? "
+        "(the holdout stays closed, no model is kept)",
+    )
+    group.add_argument(
+        "--with-networks",
+        type=Path,
+        metavar="RUN",
+        help="join the table with a network, by the folder of its TRAIN run: what do both know "
+        "that each alone does not?",
+    )
+
+
+def check_transfer(args: argparse.Namespace) -> None:
+    """Refuse flags that ask for two things at once."""
+    if (args.transfer or args.with_networks) and args.mode != "TRAIN":
+        raise StsError("--transfer and --with-networks go with TRAIN: leave out the mode")
+    if not args.transfer:
+        return
+    given = {
+        "--times": args.times,
+        "--published": args.published,
+        "--with-networks": args.with_networks,
+    }
+    if unwanted := [name for name, value in given.items() if value]:
+        raise StsError(f"--transfer looks at all times and features: leave out {unwanted[0]}")
+
+
+def say_transfer(
+    args: argparse.Namespace, workspace: "Workspace", source: "Source", job: "TrainJob"
+) -> int:
+    """Run --transfer and print its table."""
+    from sts.studies.baseline.transfer import transfer
+    from sts.studies.baseline.transferring.findings import SETS, TransferJob
+    from sts.studies.baseline.transferring.pages import transfer_table
+
+    asked = TransferJob(
+        features=(args.features,) if args.features else SETS,
+        model=job.model,
+        settings=job.settings,
+        skip_missing=job.chosen.skip_missing,
+        seed=job.seed,
+    )
+    found = transfer(workspace, asked, source=source, workers=args.workers)
+    table = transfer_table(found.found)
+    say_table(
+        table.columns, [["" if value is None else value for value in row] for row in table.rows]
+    )
+    say()
+    say(found.paragraph)
+    say(f"report  {found.folder / 'report.html'}")
+    return Status.DONE
+
+
+def network_of(args: argparse.Namespace) -> "Sides | None":
+    """Return what the network that is named says, before anything is trained."""
+    if args.with_networks is None:
+        return None
+    from sts.studies.baseline.fusion import network_sides
+
+    return network_sides(args.with_networks)
+
+
+def say_fusion(
+    args: argparse.Namespace,
+    workspace: "Workspace",
+    source: "Source",
+    job: "TrainJob",
+    *,
+    run: Path,
+    network: "Sides",
+) -> None:
+    """Join the table that was trained with the network and print what that gains."""
+    from sts.studies.baseline.fusion import FusionJob, fuse, table_sides
+
+    table = table_sides(workspace, job, source=source, run=run, storage=args.storage)
+    fusion = FusionJob(table=str(run), network=str(args.with_networks), seed=job.seed)
+    fused = fuse(workspace, fusion, table=table, network=network)
+    say()
+    say_scores("held-out cells", {name: each["pooled"] for name, each in fused.scores.items()})
+    _say_gains(fused)
+    say(f"report  {fused.folder / 'report.html'}")
+
+
+def _say_gains(fused: "Fused") -> None:
+    for name, comparison in fused.gains.items():
+        gain = comparison.groups["pooled"].differences["weighted_f1"].difference
+        say(f"gain in weighted F1 over the {name} alone: {gain.in_words()}")
