@@ -110,6 +110,17 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     assert np.sum(covered) >= 51
 
 
+def test_every_resample_has_the_only_cell_of_its_class_and_data_set() -> None:
+    truth = np.tile(np.arange(3), 14)[:40]
+    truth[7] = 3
+    said = np.eye(4)[truth]
+    said[7] = np.eye(4)[0]
+    alone = make_predictions(40, truth=truth, probabilities=said)
+    found = transfer_scores(alone, rng=generator(), resamples=200)
+    # Three classes are always right and one always wrong, whichever cells are drawn.
+    assert (found.balanced_accuracy.low, found.balanced_accuracy.high) == (0.75, 0.75)
+
+
 @pytest.mark.parametrize("digits", [8, 1])
 def test_the_auc_is_that_of_scikit_learn_with_ties_and_without(digits: int) -> None:
     rng = generator()

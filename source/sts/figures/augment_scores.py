@@ -72,7 +72,7 @@ def draw_levels(stem: Path, panels: Sequence[Panel]) -> list[Path]:
 
 
 def _columns(names: Sequence[str], panels: Sequence[object]) -> int:
-    return min(len(names), 3 if len(panels) < 3 else 5)
+    return min(len(names), len(panels) + 1, 5)
 
 
 def _draw_panel(axes: Axes, panel: Panel, score: str) -> None:

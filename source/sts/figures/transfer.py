@@ -82,7 +82,7 @@ def _draw_mark(axes: Axes, at: float, found: Interval, colour: str, marker: str)
         at,
         marker=marker,
         markersize=5,
-        markerfacecolor=colour,
+        color=colour,
         markeredgecolor="white",
         markeredgewidth=0.5,
         linestyle="none",

@@ -1,5 +1,6 @@
 """The attempt to carry a classifier over, as the report tells it."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Final
@@ -35,10 +36,16 @@ def attempt_blocks(found: Sequence[Attempt]) -> Iterator[str | Table]:
 def _in_hindsight(attempt: Attempt) -> str:
     scores = [each.weighted_f1.value for each in attempt.scores()]
     best = int(np.argmax(scores))
+    agreement = attempt.agreement()
+    alike = (
+        "all recipes do alike"
+        if math.isnan(agreement)
+        else "the worlds rank the recipes as the real cells do with a correlation of "
+        f"{agreement:.2f} (Spearman)"
+    )
     return (
-        f"In hindsight: the worlds rank the recipes as the real cells do with a correlation of "
-        f"{attempt.agreement():.2f} (Spearman); the best of all would have been "
-        f"({RECIPES[best].in_words()}), weighted F1 {scores[best]:.3f}."
+        f"In hindsight: {alike}; the best of all would have been ({RECIPES[best].in_words()}), "
+        f"weighted F1 {scores[best]:.3f}."
     )
 
 

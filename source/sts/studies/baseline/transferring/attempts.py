@@ -1,5 +1,6 @@
 """The attempt to carry a classifier over: recipes tried on worlds, the best one on the cells."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -52,8 +53,13 @@ class Attempt:
         return [transfer_scores(each, rng=rng, resamples=NO_RESAMPLES) for each in self.predictions]
 
     def agreement(self) -> float:
-        """Return how well worlds rank the recipes, by Spearman's correlation with weighted F1."""
+        """Return how well worlds rank the recipes, by Spearman's correlation with weighted F1.
+
+        NaN where all recipes do alike.
+        """
         found = [each.weighted_f1.value for each in self.scores()]
+        if min(np.ptp(found), np.ptp(self.in_worlds)) == 0:
+            return math.nan
         return float(spearmanr(self.in_worlds, found).statistic)
 
 

@@ -1,0 +1,182 @@
+"""Measure the augmentation benchmark: the default grid, every generator, and the published grid.
+
+    python benchmarks/augment.py --data DATA [--methods smote vae ...] [--out FILE] [--quick]
+
+DATA holds e-type.csv and mee-type.csv. The default grid is `--method smote` as a user starts it,
+on all cores. Every generator is fitted on one training part of task E and makes 10,000 rows of
+each class, on one thread. The time of the whole published grid (two tasks, seven reducers, the
+paper's seven classifiers, N up to 10,000, five seeds, five methods) is put together from cells that
+were measured: the classifiers at each N on SMOTE's rows, and the generators. Times are wall clock,
+so the machine should be idle; its load is written down.
+"""
+
+import argparse
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from sts.augment.contract import GENERATORS, METHODS, make_generator
+from sts.augment.division import divisions, fold_count
+from sts.augment.evaluate import Bench, Grid, Item, evaluate
+from sts.augment.tasks import Task, load_task
+from sts.base.files import write_json
+from sts.base.parallel import worker_count
+from sts.base.workspace import Workspace
+from sts.studies.augment.benchmark import benchmark
+from sts.studies.augment.settings import DEFAULT_ADDED, make_job
+
+RESULTS: Final = Path(__file__).resolve().parent / "results" / "augment.json"
+# All classifiers but the vote, which costs nothing beside its members.
+GRID: Final = (
+    "svm",
+    "mlp",
+    "tree",
+    "forest",
+    "naive-bayes",
+    "lda",
+    "logistic",
+    "extra-trees",
+    "lightgbm",
+)
+PAPER: Final = ("svm", "mlp", "tree", "forest", "naive-bayes", "lda", "logistic")
+EACH: Final = 10_000
+SEEDS: Final = 5
+REDUCERS: Final = 7
+TARGETS: Final = {"default_grid_s": 600.0, "fit_s": 180.0, "sample_s": 60.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What one generator costs on task E."""
+
+    method: str
+    fit_s: float
+    sample_s: float
+    rows: int
+    notes: tuple[str, ...]
+
+
+def time_grid(data: Path) -> float:
+    """Return how long `--method smote` takes."""
+    job = make_job(methods=("smote",), classifiers=GRID)
+    with tempfile.TemporaryDirectory() as folder:
+        begin_s = time.perf_counter()
+        benchmark(Workspace(Path(folder)), job, data=data)
+        return time.perf_counter() - begin_s
+
+
+def first_item(task: Task, method: str, grid: Grid) -> Item:
+    """Return a method on the first fold."""
+    division = divisions(task, "cv", folds=fold_count(task), repeats=1, seed=0)[0]
+    return Item(method=method, task=task.name, division=division, neurons=task.neurons, grid=grid)
+
+
+def time_generator(task: Task, method: str, *, each: int) -> Row:
+    """Return how long a generator takes to fit and to make so many rows of each class."""
+    bench = Bench(first_item(task, method, Grid()))
+    X, y = bench.view.native, bench.view.y
+    begin_s = time.perf_counter()
+    generator = make_generator(method, task=task.name).fit(X, y, np.random.default_rng(0))
+    fitted_s = time.perf_counter()
+    made = [
+        generator.sample(label, each, np.random.default_rng(label))
+        for label in np.unique(y).tolist()
+    ]
+    ended_s = time.perf_counter()
+    return Row(
+        method=method,
+        fit_s=fitted_s - begin_s,
+        sample_s=ended_s - fitted_s,
+        rows=sum(map(len, made)),
+        notes=generator.notes,
+    )
+
+
+def time_cells(task: Task, added: Sequence[int]) -> dict[int, float]:
+    """Return the seconds of the paper's classifiers at each N, on the rows of SMOTE."""
+    seconds = dict.fromkeys(added, 0.0)
+    grid = Grid(added=tuple(added), classifiers=PAPER, curves=False)
+
+    def keep(row: dict[str, Any]) -> None:
+        seconds[row["added"]] += row["seconds"]
+
+    evaluate(first_item(task, "smote", grid), keep=keep)
+    seconds[0] = 0.0
+    evaluate(first_item(task, "none", grid), keep=keep)
+    return dict(sorted(seconds.items()))
+
+
+def measure(data: Path, methods: Sequence[str], *, quick: bool) -> dict[str, Any]:
+    """Return all times."""
+    where = {
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "cores": worker_count(None),
+        "load": os.getloadavg()[0],
+    }
+    task = load_task("e", data)
+    each = 1000 if quick else EACH
+    rows = [time_generator(task, method, each=each) for method in methods]
+    added = DEFAULT_ADDED["cv"] if quick else DEFAULT_ADDED["paper"]
+    cells = time_cells(task, added)
+    generators = {row.method: row.fit_s + row.sample_s for row in rows if row.method in METHODS}
+    one_seed_s = cells[0] + sum(
+        sum(seconds for n, seconds in cells.items() if n) + generators[name] for name in generators
+    )
+    return {
+        "machine": where,
+        "versions": {n: metadata.version(n) for n in ("lightgbm", "scikit-learn", "torch")},
+        "default_grid_s": time_grid(data),
+        "generators": [asdict(row) for row in rows],
+        "cells_s": {str(n): seconds for n, seconds in cells.items()},
+        # Task M+E has a quarter of the neurons, but as many synthetic ones: taken as task E.
+        "published_grid_core_hours": 2 * REDUCERS * SEEDS * one_seed_s / 3600,
+        "published_grid_of": {"methods": list(generators), "added": list(added)},
+    }
+
+
+def show(report: dict[str, Any]) -> None:
+    """Print the times, and whether the targets are met."""
+    grid_s = report["default_grid_s"]
+    print(f"default grid, --method smote: {grid_s:.0f} s {_met(grid_s, 'default_grid_s')}")
+    for row in report["generators"]:
+        deep = GENERATORS[row["method"]].deep
+        fit = _met(row["fit_s"], "fit_s") if deep else ""
+        print(
+            f"{row['method']:12} fit {row['fit_s']:7.1f} s {fit}  {row['rows']:,} rows in "
+            f"{row['sample_s']:.1f} s {_met(row['sample_s'], 'sample_s')}"
+        )
+    for added, seconds in report["cells_s"].items():
+        print(f"the paper's classifiers, {added} rows added to each class: {seconds:.1f} s")
+    hours = report["published_grid_core_hours"]
+    print(f"the published grid from these: {hours:.1f} core hours {report['published_grid_of']}")
+
+
+def _met(seconds: float, name: str) -> str:
+    wanted = TARGETS[name]
+    return f"(wanted {wanted:g} s: {'met' if seconds <= wanted else 'missed'})"
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the published tables")
+    parser.add_argument("--methods", nargs="+", default=list(GENERATORS), choices=list(GENERATORS))
+    parser.add_argument("--quick", action="store_true", help="fewer rows, to see that it runs")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    report = measure(args.data, args.methods, quick=args.quick)
+    show(report)
+    write_json(args.out, report)
+
+
+if __name__ == "__main__":
+    main()

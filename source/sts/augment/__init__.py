@@ -1,0 +1,1 @@
+"""Synthetic neurons: generators, what they are worth to classifiers, and how real they are."""

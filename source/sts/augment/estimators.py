@@ -1,0 +1,286 @@
+"""Each classifier made from its settings, and a cheaper way where rows are too many for it.
+
+The libraries are imported when one is made; all run on one thread, since cells of the grid run side
+by side.
+"""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from sts.base.types import Floats, Ints
+
+# libsvm needs the square of the rows; beyond this many the kernel is approximated.
+SVM_ROWS: Final = 50_000
+LANDMARKS: Final = 300
+# A tree of a forest sees no more rows than this, and boosting draws as many for each.
+TREE_ROWS: Final = 20_000
+# What an MLP may learn from in all, and logistic regression look at.
+MLP_ROWS: Final = 500_000
+LOGISTIC_ROWS: Final = 20_000
+# How steeply the probability of a pair rises with the distance from the boundary between both.
+SLOPE: Final = 3.0
+
+Settings = Mapping[str, Any]
+Made = tuple[Any, str]
+
+
+def svm(settings: Settings, rows: int, seed: int) -> Made:
+    """Return a support vector machine with a radial kernel."""
+    if rows <= SVM_ROWS:
+        return _scaled(PairwiseSvm(**settings, seed=seed)), ""
+    how = f"kernel approximated by {LANDMARKS} landmarks (Nystroem), linear machine"
+    return _scaled(LandmarkSvm(**settings, seed=seed)), how
+
+
+def mlp(settings: Settings, rows: int, seed: int) -> Made:
+    """Return a perceptron of one hidden layer."""
+    from sklearn.neural_network import MLPClassifier
+
+    epochs = int(np.clip(MLP_ROWS // rows, 10, 120))
+    estimator = MLPClassifier(
+        (settings["hidden"],),
+        alpha=settings["alpha"],
+        # Few epochs over many rows: larger batches keep their price down.
+        batch_size=int(np.clip(rows // 50, 32, 256)),
+        max_iter=epochs,
+        # A loss that must fall by this much would end it early; it never does.
+        n_iter_no_change=epochs,
+        random_state=seed,
+    )
+    return _scaled(Quiet(estimator)), f"{epochs} epochs" if epochs < 120 else ""
+
+
+def tree(settings: Settings, rows: int, seed: int) -> Made:
+    """Return one decision tree."""
+    from sklearn.tree import DecisionTreeClassifier
+
+    return DecisionTreeClassifier(**settings, random_state=seed), ""
+
+
+def forest(settings: Settings, rows: int, seed: int) -> Made:
+    """Return a random forest."""
+    from sklearn.ensemble import RandomForestClassifier
+
+    part, how = _part(rows)
+    return RandomForestClassifier(**settings, max_samples=part, random_state=seed), how
+
+
+def extra_trees(settings: Settings, rows: int, seed: int) -> Made:
+    """Return extremely randomised trees."""
+    from sklearn.ensemble import ExtraTreesClassifier
+
+    part, how = _part(rows)
+    return (
+        ExtraTreesClassifier(
+            **settings, bootstrap=part is not None, max_samples=part, random_state=seed
+        ),
+        how,
+    )
+
+
+def _part(rows: int) -> tuple[float | None, str]:
+    if rows <= TREE_ROWS:
+        return None, ""
+    return TREE_ROWS / rows, f"{TREE_ROWS:,} rows drawn for each tree"
+
+
+def naive_bayes(settings: Settings, rows: int, seed: int) -> Made:
+    """Return Gaussian naive Bayes."""
+    from sklearn.naive_bayes import GaussianNB
+
+    return GaussianNB(**settings), ""
+
+
+def lda(settings: Settings, rows: int, seed: int) -> Made:
+    """Return linear discriminant analysis whose covariance is shrunk."""
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    return Quiet(LinearDiscriminantAnalysis(solver="lsqr", **settings)), ""
+
+
+def logistic(settings: Settings, rows: int, seed: int) -> Made:
+    """Return multinomial logistic regression; nothing in it is random."""
+    from sklearn.linear_model import LogisticRegression
+
+    how = "" if rows <= LOGISTIC_ROWS else "stopped after 50 iterations"
+    iterations = 50 if how else 500
+    return _scaled(Quiet(LogisticRegression(**settings, max_iter=iterations, tol=1e-3))), how
+
+
+def lightgbm(settings: Settings, rows: int, seed: int) -> Made:
+    """Return gradient-boosted trees, which take missing values as they are."""
+    return Boosted({**settings, "subsample": min(0.8, TREE_ROWS / rows)}, seed), (
+        "" if rows <= TREE_ROWS else f"{TREE_ROWS:,} rows drawn for each tree"
+    )
+
+
+def _scaled(estimator: Any) -> Any:
+    return Scaled(estimator)
+
+
+class Scaled:
+    """Standardise all columns, ratios and flags too, for what measures distances."""
+
+    def __init__(self, estimator: Any) -> None:
+        self.estimator = estimator
+
+    def fit(self, X: Floats, y: Ints, sample_weight: Floats | None = None) -> "Scaled":
+        """Fit scales on the rows, then the estimator."""
+        self._mean, deviation = X.mean(axis=0), X.std(axis=0)
+        self._deviation = np.where(deviation > 0, deviation, 1.0)
+        self.estimator.fit((X - self._mean) / self._deviation, y, sample_weight=sample_weight)
+        self.classes_ = self.estimator.classes_
+        return self
+
+    def predict_proba(self, X: Floats) -> Floats:
+        """Return probabilities of the classes that were fitted."""
+        return np.asarray(self.estimator.predict_proba((X - self._mean) / self._deviation))
+
+
+class Quiet:
+    """Fit without warnings of another iteration that was possible, or of a class of one row."""
+
+    def __init__(self, estimator: Any) -> None:
+        self.estimator = estimator
+
+    def set_params(self, **values: Any) -> None:
+        """Change settings of the estimator."""
+        self.estimator.set_params(**values)
+
+    def fit(self, X: Floats, y: Ints, **weights: Floats | None) -> "Quiet":
+        """Fit as far as it goes."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.estimator.fit(X, y, **weights)
+        self.classes_ = self.estimator.classes_
+        return self
+
+    def predict_proba(self, X: Floats) -> Floats:
+        """Return probabilities of the classes that were fitted."""
+        return np.asarray(self.estimator.predict_proba(X))
+
+
+class PairwiseSvm:
+    """A machine for every pair of classes; a class is as probable as all its pairs together say."""
+
+    def __init__(self, *, C: float, gamma: float, seed: int) -> None:
+        from sklearn.svm import SVC
+
+        # libsvm asks for a seed though it uses none here.
+        self._machine = SVC(
+            C=C, gamma=gamma, decision_function_shape="ovo", random_state=seed, cache_size=500
+        )
+
+    def fit(self, X: Floats, y: Ints, sample_weight: Floats | None = None) -> "PairwiseSvm":
+        """Fit on standardised rows."""
+        self._machine.fit(X, y, sample_weight=sample_weight)
+        self.classes_ = self._machine.classes_
+        return self
+
+    def predict_proba(self, X: Floats) -> Floats:
+        """Return probabilities of the classes that were fitted."""
+        distances = self._machine.decision_function(X).reshape(len(X), -1)
+        count = len(self.classes_)
+        if count == 2:
+            # For two classes alone, the sign speaks for the second.
+            distances = -distances
+        first, second = np.triu_indices(count, k=1)
+        logits = np.zeros((len(X), count))
+        for pair, (one, other) in enumerate(zip(first, second, strict=True)):
+            logits[:, one] += log_sigmoid(SLOPE * distances[:, pair])
+            logits[:, other] += log_sigmoid(-SLOPE * distances[:, pair])
+        return softmax(logits)
+
+
+class LandmarkSvm:
+    """A linear machine on the kernel's values at some rows (Williams and Seeger, 2001)."""
+
+    def __init__(self, *, C: float, gamma: float, seed: int) -> None:
+        self._C, self._gamma, self._seed = C, gamma, seed
+
+    def fit(self, X: Floats, y: Ints, sample_weight: Floats | None = None) -> "LandmarkSvm":
+        """Fit on standardised rows; landmarks are drawn evenly from the classes."""
+        from sklearn.kernel_approximation import Nystroem
+        from sklearn.svm import LinearSVC
+
+        rng = np.random.default_rng(self._seed)
+        each = -(-LANDMARKS // len(np.unique(y)))
+        chosen = [rng.permutation(np.flatnonzero(y == label))[:each] for label in np.unique(y)]
+        landmarks = X[np.concatenate(chosen)]
+        self._map = Nystroem(
+            gamma=self._gamma, n_components=len(landmarks), random_state=self._seed
+        ).fit(landmarks)
+        self._machine = LinearSVC(C=self._C, dual=False, tol=1e-2, random_state=self._seed)
+        self._machine.fit(self._map.transform(X), y, sample_weight=sample_weight)
+        self.classes_ = self._machine.classes_
+        return self
+
+    def predict_proba(self, X: Floats) -> Floats:
+        """Return probabilities of the classes that were fitted."""
+        distances = self._machine.decision_function(self._map.transform(X))
+        if distances.ndim == 1:
+            distances = np.column_stack([-distances, distances])
+        return softmax(SLOPE * distances)
+
+
+class Boosted:
+    """LightGBM whose splits are drawn, not searched (extremely randomised): better on few rows."""
+
+    def __init__(self, settings: Settings, seed: int) -> None:
+        self._settings, self._seed = settings, seed
+
+    def fit(self, X: Floats, y: Ints, sample_weight: Floats | None = None) -> "Boosted":
+        """Fit on rows in which NaN is missing."""
+        import lightgbm as library
+
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        data = library.Dataset(
+            X, labels, weight=sample_weight, params={"max_bin": 63, "verbosity": -1}
+        )
+        self._booster = library.train(
+            self._parameters(len(self.classes_)),
+            data,
+            num_boost_round=self._settings["n_estimators"],
+        )
+        return self
+
+    def _parameters(self, classes: int) -> dict[str, Any]:
+        given = self._settings
+        return {
+            "objective": "multiclass",
+            "num_class": classes,
+            "num_threads": 1,
+            "deterministic": True,
+            "force_row_wise": True,
+            "verbosity": -1,
+            "extra_trees": True,
+            "seed": self._seed,
+            "max_bin": 63,
+            "num_leaves": given["num_leaves"],
+            "max_depth": given["max_depth"],
+            "learning_rate": given["learning_rate"],
+            "min_data_in_leaf": given["min_child_samples"],
+            "feature_fraction": given["colsample_bytree"],
+            "bagging_fraction": given["subsample"],
+            "bagging_freq": 1,
+            "lambda_l1": 0.1,
+            "lambda_l2": 0.3,
+        }
+
+    def predict_proba(self, X: Floats) -> Floats:
+        """Return probabilities of the classes that were fitted."""
+        return np.asarray(self._booster.predict(X, num_threads=1)).reshape(len(X), -1)
+
+
+def log_sigmoid(values: Floats) -> Floats:
+    """Return the logarithm of the logistic function."""
+    return np.asarray(-np.logaddexp(0.0, -values))
+
+
+def softmax(logits: Floats) -> Floats:
+    """Return probabilities that rise with the logits, rows with a sum of one."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))

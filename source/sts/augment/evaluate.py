@@ -1,0 +1,307 @@
+"""One method on one division: the generator is fitted once, then every cell of it is scored."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+
+from sts.augment.classifiers import (
+    CLASSIFIERS,
+    VOTE,
+    VOTERS,
+    Choice,
+    Fitted,
+    fit_classifier,
+    floored,
+)
+from sts.augment.contract import GENERATORS, Generator, make_generator
+from sts.augment.division import Division, nested
+from sts.augment.grid import BASELINE, BORROW, Key, rng_of, seed_of
+from sts.augment.neurons import Neurons
+from sts.augment.scoring import scores_of
+from sts.augment.views import Preparing, Rows, View, borrowed, make_view
+from sts.base.types import Floats, Ints
+
+INNER_FOLDS: Final = 3
+# Parts of the training rows at which the learning curve is drawn; all of them are the baseline.
+CURVE: Final = (0.2, 0.4, 0.6, 0.8)
+WEIGHTS: Final = "weights"
+
+Keep = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """Which cells there are, and how each is made."""
+
+    added: tuple[int, ...] = (100, 500, 1000)
+    classifiers: tuple[str, ...] = (*CLASSIFIERS, VOTE)
+    preparing: Preparing = field(default_factory=Preparing)
+    tune: bool = False
+    curves: bool = True
+    seed: int = 0
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Item:
+    """One method on one division, with all that is needed to work on it anywhere."""
+
+    method: str
+    task: str
+    division: Division
+    neurons: Neurons
+    grid: Grid
+    lenders: Neurons | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Of the generator, where they differ from the tuned ones."""
+
+    def cells(self) -> list[Key]:
+        """Return the cells of this item."""
+        return [
+            Key(
+                method=self.method,
+                repeat=self.division.repeat,
+                fold=self.division.fold,
+                added=added,
+                part=part,
+                classifier=name,
+            )
+            for added, part in self._levels()
+            for name in self.grid.classifiers
+        ]
+
+    def _levels(self) -> Iterator[tuple[int, float]]:
+        if self.method in (BORROW, WEIGHTS):
+            yield 0, 1.0
+        elif self.method == BASELINE:
+            # One repeat is enough for a curve.
+            parts = CURVE if self.grid.curves and self.division.repeat == 0 else ()
+            yield from ((0, part) for part in (*parts, 1.0))
+        else:
+            yield from ((added, 1.0) for added in self.grid.added)
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """What the cells of an item share; each part is made when it is first asked for."""
+
+    item: Item
+
+    @cached_property
+    def fit(self) -> Neurons:
+        """Return the training neurons."""
+        return self.item.neurons.rows(self.item.division.fit)
+
+    @cached_property
+    def scored(self) -> Neurons:
+        """Return the neurons that are scored."""
+        return self.item.neurons.rows(self.item.division.scored)
+
+    @cached_property
+    def view(self) -> View:
+        """Return both sides as classifiers take them."""
+        return self.view_of(self.fit)
+
+    def view_of(self, fit: Neurons) -> View:
+        """Return both sides, everything learnt from these training neurons."""
+        division, grid = self.item.division, self.item.grid
+        return make_view(
+            fit,
+            self.scored.X,
+            grid.preparing,
+            seed=seed_of(grid.seed, "reducer", division.repeat, division.fold),
+            names=fit.names,
+        )
+
+    @cached_property
+    def generator(self) -> Generator:
+        """Return the generator, fitted on training rows."""
+        item = self.item
+        made = make_generator(
+            item.method, device=item.grid.device, settings=dict(item.settings), task=item.task
+        )
+        return made.fit(self.view.learnt_from, self.view.y, self.rng("fit"))
+
+    def rng(self, *words: str | int) -> np.random.Generator:
+        """Return random numbers for one purpose of this item."""
+        division = self.item.division
+        return rng_of(self.item.grid.seed, self.item.method, division.repeat, division.fold, *words)
+
+    def synthetic(self, counts: Mapping[int, int], purpose: str) -> tuple[Floats, Ints]:
+        """Return made rows and their classes, so many of each class."""
+        rows = [
+            self.generator.sample(label, count, self.rng(purpose, label, count))
+            for label, count in counts.items()
+        ]
+        labels = np.repeat(list(counts), [len(each) for each in rows])
+        return np.concatenate(rows), labels.astype(np.int64)
+
+    @cached_property
+    def choices(self) -> dict[str, Choice]:
+        """Return every classifier with its settings, searched on training rows if asked for."""
+        names = [name for name in CLASSIFIERS if name in self._fitted]
+        if not self.item.grid.tune:
+            return {name: Choice(name=name) for name in names}
+        return {name: self._tuned(name) for name in names}
+
+    @property
+    def _fitted(self) -> set[str]:
+        wanted = set(self.item.grid.classifiers)
+        return wanted | set(VOTERS) if VOTE in wanted else wanted
+
+    def _tuned(self, name: str) -> Choice:
+        """Return the settings with the best macro F1 on folds within the training rows."""
+        kind, view = CLASSIFIERS[name], self.view
+        rows = view.train.missing if kind.takes_missing else view.train.complete
+        classes, seed = len(self.fit.classes), self.seed(name)
+
+        def value(choice: Choice) -> float:
+            folds = nested(view.y, INNER_FOLDS, rng_of(self.item.grid.seed, "nested"))
+            scores = []
+            for fit, scored in folds:
+                fitted = fit_classifier(choice, rows[fit], view.y[fit], classes=classes, seed=seed)
+                said = fitted.probabilities(rows[scored])
+                scores.append(scores_of(said, view.y[scored], self.fit.classes)["macro_f1"])
+            return float(np.mean(scores))
+
+        tried = [Choice(name=name, settings=each) for each in ({}, *kind.candidates)]
+        # The first of equals: the settings as they are.
+        return max(tried, key=value)
+
+    def seed(self, name: str) -> int:
+        """Return the seed of a classifier: the same for all methods, so that they are paired."""
+        division = self.item.division
+        return seed_of(self.item.grid.seed, name, division.repeat, division.fold)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Training:
+    """Rows to fit on, for one level of one method."""
+
+    view: View
+    rows: Rows
+    y: Ints
+    synthetic: int = 0
+    balanced: bool = False
+
+
+def evaluate(item: Item, *, done: Sequence[Key] = (), keep: Keep | None = None) -> Bench:
+    """Score the cells of an item that are not done and hand each to `keep`."""
+    bench = Bench(item)
+    finished = set(done)
+    waiting = [key for key in item.cells() if key not in finished]
+    for added, part in dict.fromkeys((key.added, key.part) for key in waiting):
+        here = [key for key in waiting if (key.added, key.part) == (added, part)]
+        begin_s = time.perf_counter()
+        training = training_rows(bench, added, part)
+        made_s = time.perf_counter() - begin_s
+        _score_level(bench, training, here, keep or (lambda row: None), made_s)
+    return bench
+
+
+def training_rows(bench: Bench, added: int, part: float) -> Training:
+    """Return the rows that the classifiers of one level are fitted on."""
+    item = bench.item
+    if part < 1:
+        view = bench.view_of(bench.fit.rows(_some(bench.fit.y, part, bench.rng("part"))))
+        return Training(view=view, rows=view.train, y=view.y)
+    view = bench.view
+    if item.method == BORROW:
+        if item.lenders is None:
+            raise ValueError("an item that borrows needs lenders")
+        more = borrowed(view, item.lenders)
+        return Training(
+            view=view,
+            rows=view.train.joined(more),
+            y=np.concatenate([view.y, item.lenders.y]),
+        )
+    if item.method == BASELINE or not GENERATORS[item.method].adds_rows:
+        return Training(view=view, rows=view.train, y=view.y, balanced=item.method != BASELINE)
+    present = np.unique(view.y).tolist()
+    rows, labels = bench.synthetic(dict.fromkeys(present, added), "added")
+    return Training(
+        view=view,
+        rows=view.train.joined(view.made(rows)),
+        y=np.concatenate([view.y, labels]),
+        synthetic=len(labels),
+    )
+
+
+def _some(y: Ints, part: float, rng: np.random.Generator) -> Ints:
+    """Return a part of the rows of each class, at least one."""
+    kept = []
+    for label in np.unique(y):
+        rows = rng.permutation(np.flatnonzero(y == label))
+        kept.append(rows[: max(1, round(part * len(rows)))])
+    return np.sort(np.concatenate(kept))
+
+
+def _score_level(
+    bench: Bench, training: Training, keys: Sequence[Key], keep: Keep, made_s: float
+) -> None:
+    said: dict[str, tuple[Floats, str, float]] = {}
+
+    def words_of(name: str) -> tuple[Floats, str, float]:
+        if name not in said:
+            said[name] = _vote(words_of) if name == VOTE else _words(bench, training, name)
+        return said[name]
+
+    for key in keys:
+        probabilities, how, seconds = words_of(key.classifier)
+        choice = bench.choices.get(key.classifier)
+        keep(
+            {
+                **vars(key),
+                **scores_of(probabilities, bench.scored.y, bench.fit.classes),
+                "setup": setup_of(key.classifier, choice),
+                "how": how,
+                "train_rows": len(training.y) - training.synthetic,
+                "synthetic_rows": training.synthetic,
+                "scored_rows": len(bench.scored),
+                # The generator's share goes to the first cell that waited for it.
+                "seconds": round(seconds + made_s, 4),
+            }
+        )
+        made_s = 0.0
+
+
+def setup_of(name: str, choice: Choice | None) -> str:
+    """Return the settings of a classifier as a cell records them."""
+    if name == VOTE:
+        return json.dumps(VOTERS)
+    kind = CLASSIFIERS[name]
+    settings = {**kind.settings, **(choice.settings if choice else {})}
+    return json.dumps({**settings, "temperature": kind.temperature}, sort_keys=True)
+
+
+def _words(bench: Bench, training: Training, name: str) -> tuple[Floats, str, float]:
+    """Return what a classifier says of the scored rows, how it was fitted, and how long it took."""
+    begin_s = time.perf_counter()
+    missing = CLASSIFIERS[name].takes_missing
+    fitted: Fitted = fit_classifier(
+        bench.choices[name],
+        training.rows.missing if missing else training.rows.complete,
+        training.y,
+        classes=len(bench.fit.classes),
+        seed=bench.seed(name),
+        balanced=training.balanced,
+    )
+    scored = training.view.scored
+    probabilities = fitted.probabilities(scored.missing if missing else scored.complete)
+    return probabilities, fitted.how, time.perf_counter() - begin_s
+
+
+def _vote(
+    words_of: Callable[[str], tuple[Floats, str, float]],
+) -> tuple[Floats, str, float]:
+    members = {name: words_of(name) for name in VOTERS}
+    how = "; ".join(f"{name}: {how}" for name, (_, how, _) in members.items() if how)
+    said = np.array([probabilities for probabilities, _, _ in members.values()])
+    mean = np.average(said, axis=0, weights=list(VOTERS.values()))
+    # What the members cost is told beside their own cells.
+    return floored(mean), how, 0.0

@@ -1,0 +1,53 @@
+"""What classifiers say of made rows: whether they look made, and whether one learns from them."""
+
+import numpy as np
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedKFold
+
+from sts.augment.scoring import scores_of
+from sts.base.types import Floats, Ints
+
+TREES = 100
+FOLDS = 3
+
+
+def two_sample_auc(
+    made: tuple[Floats, Ints], real: tuple[Floats, Ints], rng: np.random.Generator
+) -> float:
+    """Return how well made and real rows are told apart, 0.5 if not at all (Lopez-Paz, 2017).
+
+    As many rows of each side are taken; the judge knows their classes and is scored on others.
+    """
+    count = min(len(made[0]), len(real[0]))
+    if count < 2 * FOLDS:
+        return float("nan")
+    sides = [_drawn(*side, count, rng) for side in (made, real)]
+    X, origin = np.concatenate(sides), np.repeat([0, 1], count)
+    said = np.zeros(len(X))
+    seed = int(rng.integers(2**31 - 1))
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    for fit, scored in folds.split(X, origin):
+        judge = ExtraTreesClassifier(TREES, min_samples_leaf=2, random_state=seed)
+        said[scored] = judge.fit(X[fit], origin[fit]).predict_proba(X[scored])[:, 1]
+    return float(roc_auc_score(origin, said))
+
+
+def _drawn(rows: Floats, y: Ints, count: int, rng: np.random.Generator) -> Floats:
+    chosen = rng.permutation(len(rows))[:count]
+    return np.column_stack([rows[chosen], y[chosen]])
+
+
+def scores_when_trained_on(
+    made: tuple[Floats, Ints],
+    real: tuple[Floats, Ints],
+    *,
+    classes: tuple[str, ...],
+    rng: np.random.Generator,
+) -> dict[str, float]:
+    """Return the scores on real rows of a judge that has seen made rows alone."""
+    seed = int(rng.integers(2**31 - 1))
+    judge = ExtraTreesClassifier(TREES, max_features=0.3, random_state=seed).fit(*made)
+    said = np.full((len(real[0]), len(classes)), 1e-4)
+    said[:, judge.classes_] = np.maximum(judge.predict_proba(real[0]), 1e-4)
+    return scores_of(said / said.sum(axis=1, keepdims=True), real[1], classes)

@@ -1,0 +1,68 @@
+"""A conditional masked autoregressive flow: each feature given all those before it."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from zuko.flows import MAF
+
+from sts.augment.deep import Deep
+from sts.augment.settings import FlowSettings
+from sts.augment.training import Batch, Network
+
+
+class Flow(Deep):
+    """Rows that a flow makes of normal noise."""
+
+    settings: FlowSettings
+
+    def network(self, features: int, classes: int) -> Network:
+        """Return a new network."""
+        return FlowNetwork(features, classes, self.settings)
+
+
+class FlowNetwork(Network):
+    """Affine autoregressive transformations, every other one in reverse order."""
+
+    def __init__(self, features: int, classes: int, settings: FlowSettings) -> None:
+        super().__init__()
+        self.features, self.classes = features, classes
+        self.maf = MAF(
+            features,
+            context=classes,
+            transforms=settings.transforms,
+            hidden_features=(settings.width,) * settings.depth,
+            activation=nn.SiLU,
+            # As many passes as there are features: two would be a coupling flow.
+            passes=None,
+        )
+        for transform in self.maf.transform.transforms:
+            # A transformation begins as none.
+            nn.init.zeros_(transform.hyper[-1].weight)
+            nn.init.zeros_(transform.hyper[-1].bias)
+
+    def log_likelihood(self, batch: Batch) -> Tensor:
+        """Return the log likelihood of each row, (B,)."""
+        return self._law(batch.classes).log_prob(batch.scores)  # type: ignore[no-any-return]
+
+    def to_noise(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the noise that rows are made of, and the log of the change of volume, (B,)."""
+        return self._law(batch.classes).transform.call_and_ladj(batch.scores)  # type: ignore[no-any-return]
+
+    def to_scores(self, noise: Tensor, classes: Tensor) -> Tensor:
+        """Return the rows that are made of noise, feature after feature."""
+        return self._law(classes).transform.inv(noise)  # type: ignore[no-any-return]
+
+    def score(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Return the negative log likelihood a feature."""
+        return -self.log_likelihood(batch).mean() / self.features
+
+    def draw(self, classes: Tensor, generator: torch.Generator) -> Tensor:
+        """Return a row of scores for each class asked for, (B, features)."""
+        shape = (len(classes), self.features)
+        noise = torch.randn(shape, generator=generator, device=classes.device)
+        return self.to_scores(noise, classes)
+
+    def _law(self, classes: Tensor) -> Any:
+        return self.maf(functional.one_hot(classes, self.classes).float())

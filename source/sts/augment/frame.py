@@ -1,0 +1,141 @@
+"""Rows to independent normal scores and back: what classes have in common is borrowed by rare ones.
+
+For every class, each feature is turned normal by its distribution, to which the residuals of all
+classes add some rows, and the scores are made independent by their correlation, to which that
+within all classes adds some. Standard normal scores turned back are a Gaussian copula; whatever
+more there is in the rows is left in the scores for a network to learn.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+from scipy.linalg import solve_triangular
+from scipy.special import ndtr, ndtri
+
+from sts.augment.settings import FrameSettings
+from sts.base.types import Floats, Ints
+
+# The outermost probabilities, 4.3 deviations from the middle.
+OUTERMOST: Final = 1e-5
+# By how many values the residuals of all classes are spoken for.
+RESIDUALS: Final = 100
+# A feature of so few values, as an indicator is, takes no other ones.
+FEW: Final = 10
+# What two features that say the same may differ by, in parts of their variance.
+RIDGE: Final = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Shape:
+    """The distribution of each feature in a class, as sorted values (points, features)."""
+
+    values: Floats
+    below: Floats
+    """The probability of a value lower than that of a point, counting half of its own."""
+
+    def scores(self, X: Floats, rng: np.random.Generator) -> Floats:
+        """Return normal scores; what is tied takes a random place within its tie."""
+        u = np.empty_like(X)
+        for j, (values, below) in enumerate(zip(self.values.T, self.below.T, strict=True)):
+            first = np.searchsorted(values, X[:, j], "left")
+            last = np.searchsorted(values, X[:, j], "right") - 1
+            low = below[np.minimum(first, len(values) - 1)]
+            u[:, j] = np.interp(X[:, j], values, below)
+            tied = last > first
+            u[tied, j] = low[tied] + (below[last[tied]] - low[tied]) * rng.random(tied.sum())
+        return np.asarray(ndtri(np.clip(u, OUTERMOST, 1 - OUTERMOST)))
+
+    def rows(self, scores: Floats) -> Floats:
+        """Return the values at normal scores, none beyond the outermost ones."""
+        u = ndtr(scores)
+        columns = zip(u.T, self.below.T, self.values.T, strict=True)
+        return np.column_stack([np.interp(*column) for column in columns])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Frame:
+    """A transformation for each class."""
+
+    shapes: Mapping[int, _Shape]
+    factors: Mapping[int, Floats]
+    """The Cholesky factor of each correlation."""
+    few: Mapping[int, Floats]
+    """Feature -> its values, where there are few."""
+
+    @classmethod
+    def fit(cls, X: Floats, y: Ints, *, settings: FrameSettings, rng: np.random.Generator) -> Self:
+        """Return the frame of complete rows."""
+        labels = [int(label) for label in np.unique(y)]
+        if settings.space == "pooled":
+            shape = _shape(X, np.ones(len(X)))
+            factor = _factor(_correlation(shape.scores(X, rng)))
+            shapes, factors = dict.fromkeys(labels, shape), dict.fromkeys(labels, factor)
+        else:
+            shapes, factors = _by_class(X, y, settings, rng)
+        distinct = {j: np.unique(column) for j, column in enumerate(X.T)}
+        few = {j: values for j, values in distinct.items() if len(values) <= FEW}
+        return cls(shapes=shapes, factors=factors, few=few)
+
+    def scores(self, X: Floats, y: Ints, rng: np.random.Generator) -> Floats:
+        """Return the scores of rows of fitted classes, (rows, features)."""
+        scores = np.empty(X.shape)
+        for label in np.unique(y):
+            normal = self.shapes[int(label)].scores(X[y == label], rng)
+            factor = self.factors[int(label)]
+            scores[y == label] = solve_triangular(factor, normal.T, lower=True).T
+        return scores
+
+    def rows(self, scores: Floats, label: int) -> Floats:
+        """Return the rows of a class that have these scores."""
+        X = self.shapes[label].rows(scores @ self.factors[label].T)
+        for j, values in self.few.items():
+            X[:, j] = values[np.abs(X[:, j, None] - values).argmin(axis=1)]
+        return X
+
+
+def _by_class(
+    X: Floats, y: Ints, settings: FrameSettings, rng: np.random.Generator
+) -> tuple[dict[int, _Shape], dict[int, Floats]]:
+    labels = [int(label) for label in np.unique(y)]
+    centres = {label: X[y == label].mean(axis=0) for label in labels}
+    residuals = X - np.array([centres[int(label)] for label in y])
+    typical = np.quantile(residuals, (np.arange(RESIDUALS) + 0.5) / RESIDUALS, axis=0)
+    weight = np.full(RESIDUALS, settings.shape_rows / RESIDUALS)
+    shapes, normal = {}, np.empty_like(X)
+    for label in labels:
+        own = X[y == label]
+        values = np.vstack([own, centres[label] + typical])
+        shapes[label] = _shape(values, np.append(np.ones(len(own)), weight))
+        normal[y == label] = shapes[label].scores(own, rng)
+    common = _correlation(normal)
+    factors = {}
+    for label in labels:
+        own, rows = normal[y == label], settings.correlation_rows
+        mixed = (own.T @ own + rows * common) / (len(own) + rows)
+        deviations = np.sqrt(np.diag(mixed))
+        factors[label] = _factor(mixed / np.outer(deviations, deviations))
+    return shapes, factors
+
+
+def _shape(values: Floats, weights: Floats) -> _Shape:
+    order = np.argsort(values, axis=0, kind="stable")
+    share = weights[order] / weights.sum()
+    return _Shape(
+        values=np.take_along_axis(values, order, axis=0), below=share.cumsum(axis=0) - share / 2
+    )
+
+
+def _correlation(scores: Floats) -> Floats:
+    """Return the correlation of scores around nothing, which is their mean by construction."""
+    products = scores.T @ scores
+    deviations = np.sqrt(np.maximum(np.diag(products), np.finfo(float).tiny))
+    found = products / np.outer(deviations, deviations)
+    np.fill_diagonal(found, 1.0)
+    return np.asarray(found)
+
+
+def _factor(correlation: Floats) -> Floats:
+    eye = np.eye(len(correlation))
+    return np.asarray(np.linalg.cholesky((1 - RIDGE) * correlation + RIDGE * eye))

@@ -1,0 +1,186 @@
+"""Spikes from calcium traces: OASIS with decay, noise, baseline and penalty given or estimated."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import numpy as np
+from scipy.signal import welch
+
+from sts.base.errors import StsError
+from sts.base.parallel import worker_count
+from sts.base.types import Floats
+from sts.calcium.fluorescence import DECAY, check_decay, roots_of
+from sts.calcium.oasis import first_order, second_order
+
+# Lags that the decay is estimated from (Pnevmatikakis et al., 2016).
+LAGS: Final = 5
+# Halvings of the penalty's range; the noise is known less well than that.
+HALVINGS: Final = 25
+# Frames below which neither noise nor decay can be told.
+LEAST_FRAMES: Final = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class OasisSettings:
+    """How traces are deconvolved; defaults as published (Li et al., 2020)."""
+
+    decay: tuple[float, ...] | None = DECAY
+    """g, or g1 and g2; None: estimated from each trace, of `order`."""
+    order: int = 1
+    """Of an estimated decay."""
+    smallest: float = 0.55
+    """Size of the smallest spike, in units of the trace; 0 allows any."""
+    penalty: float | None = 0.0
+    """On the sum of spikes (L1); None: as large as the noise allows."""
+    noise: float | None = None
+    """Deviation; None: estimated from the upper half of each trace's spectrum."""
+    baseline: float | None = 0.0
+    """Taken off first; None: the 15th percentile of each trace."""
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself."""
+        if self.decay is not None:
+            check_decay(self.decay)
+        if self.order not in (1, 2):
+            raise StsError(f"order must be 1 or 2, not {self.order}")
+        for name in ("smallest", "penalty", "noise"):
+            if (value := getattr(self, name)) is not None and value < 0:
+                raise StsError(f"{name} must be 0 or more, not {value}")
+        if self.smallest and self.penalty != 0:
+            raise StsError(
+                "a smallest spike and a penalty exclude each other: set one of them to 0"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Deconvolved:
+    """What OASIS found, each as large as the traces that were given."""
+
+    calcium: Floats
+    """Without noise and baseline."""
+    spikes: Floats
+    """0 where there is none, else its size."""
+
+
+def deconvolve(
+    traces: Floats, settings: OasisSettings | None = None, *, workers: int | None = None
+) -> Deconvolved:
+    """Deconvolve traces (..., frames), in as many threads as there are cores."""
+    settings = settings or OasisSettings()
+    if traces.shape[-1] < LEAST_FRAMES:
+        raise StsError(
+            f"traces of at least {LEAST_FRAMES} frames are wanted, {traces.shape[-1]} came"
+        )
+    rows = traces.reshape(-1, traces.shape[-1])
+    calcium, spikes = (np.empty(rows.shape, np.float32) for _ in range(2))
+    shared = _Responses(rows.shape[1], settings.decay)
+
+    def work(index: int) -> None:
+        calcium[index], spikes[index] = _one(rows[index], settings, shared)
+
+    with ThreadPoolExecutor(worker_count(workers)) as pool:
+        list(pool.map(work, range(len(rows))))
+    return Deconvolved(calcium=calcium.reshape(traces.shape), spikes=spikes.reshape(traces.shape))
+
+
+def estimate_noise(trace: Floats) -> float:
+    """Return the deviation of white noise, from the upper half of the spectrum."""
+    frequencies, power = welch(trace, nperseg=min(256, len(trace)))
+    # A calcium transient is slow: what is left above a quarter of the frame rate is noise.
+    return float(np.sqrt(np.mean(power[frequencies > 0.25]) / 2))
+
+
+def estimate_decay(trace: Floats, order: int, noise: float) -> tuple[float, ...]:
+    """Return the coefficients of an autoregression that the autocovariance follows.
+
+    The noise adds to the variance alone, which is therefore taken off (Pnevmatikakis et al., 2016).
+    Roots are kept real and within what a trace of this length can tell.
+    """
+    centred = trace - trace.mean()
+    n = len(centred)
+    covariance = np.array(
+        [centred[lag:] @ centred[: n - lag] / n for lag in range(LAGS + order + 1)]
+    )
+    covariance[0] -= noise**2
+    lags = np.arange(1, LAGS + order + 1)
+    design = np.stack([covariance[np.abs(lags - k)] for k in range(1, order + 1)], axis=1)
+    found = np.linalg.lstsq(design, covariance[lags], rcond=None)[0]
+    roots = np.clip(np.real(np.roots([1.0, *-found])), 0.01, 0.998)
+    if order == 2 and roots[0] - roots[1] < 1e-3:
+        # Equal roots have no response of two exponentials.
+        roots = np.array([roots.max(), max(roots.max() - 0.05, 0.005)])
+    return tuple(float(g) for g in -np.poly(roots)[1:])
+
+
+class _Responses:
+    """The response to a spike, made once where the decay is given."""
+
+    def __init__(self, frames: int, decay: tuple[float, ...] | None) -> None:
+        self._frames = frames
+        self._shared = None if decay is None else self._make(decay)
+        self._decay = decay
+
+    def of(self, decay: tuple[float, ...]) -> Floats:
+        """Return the response after 0, 1, ... frames."""
+        if self._shared is not None and decay == self._decay:
+            return self._shared
+        return self._make(decay)
+
+    def _make(self, decay: tuple[float, ...]) -> Floats:
+        lags = np.arange(self._frames + 1, dtype=np.float64)
+        if len(decay) == 1:
+            return np.asarray(decay[0] ** lags)
+        slow, fast = roots_of(decay)
+        return np.asarray((slow ** (lags + 1) - fast ** (lags + 1)) / (slow - fast))
+
+
+def _one(trace: Floats, settings: OasisSettings, responses: _Responses) -> tuple[Floats, Floats]:
+    y = trace.astype(np.float64)
+    y -= np.percentile(y, 15) if settings.baseline is None else settings.baseline
+    noise = settings.noise
+    if noise is None and (settings.decay is None or settings.penalty is None):
+        noise = estimate_noise(y)
+    decay = settings.decay or estimate_decay(y, settings.order, noise or 0.0)
+    solve = partial(_solved, y, decay, responses.of(decay), settings.smallest)
+    if settings.penalty is not None:
+        return solve(settings.penalty)
+    return solve(_penalty_for(solve, y, noise or 0.0))
+
+
+def _solved(
+    y: Floats, decay: tuple[float, ...], response: Floats, smallest: float, penalty: float
+) -> tuple[Floats, Floats]:
+    calcium, spikes = np.empty(len(y)), np.empty(len(y))
+    shifted = y - penalty * _penalty_weights(len(y), decay) if penalty else y
+    if len(decay) == 1:
+        first_order(shifted, response, smallest, calcium, spikes)
+    else:
+        second_order(shifted, response, decay[1], smallest, calcium, spikes)
+    return calcium, spikes
+
+
+def _penalty_weights(frames: int, decay: tuple[float, ...]) -> Floats:
+    """Return how often each frame's calcium enters the sum of all spikes, signs included."""
+    weights = np.full(frames, 1 - sum(decay))
+    for missing in range(1, len(decay) + 1):
+        weights[-missing] = 1 - sum(decay[: missing - 1])
+    return weights
+
+
+def _penalty_for(solve: "partial[tuple[Floats, Floats]]", y: Floats, noise: float) -> float:
+    """Return the penalty at which the residual is as large as the noise."""
+
+    def residual(penalty: float) -> float:
+        return float(np.mean((solve(penalty)[0] - y) ** 2))
+
+    low, high = 0.0, max(float(np.abs(y).max()), 1e-6)
+    if residual(low) >= noise**2:
+        return low
+    while residual(high) < noise**2 and high < 1e6:
+        high *= 4
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if residual(middle) < noise**2 else (low, middle)
+    return low

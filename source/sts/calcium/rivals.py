@@ -1,0 +1,183 @@
+"""Generator and critic while they train: one step of each, and all that must survive a kill."""
+
+import copy
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import torch
+from torch import Tensor, nn
+
+from sts.base.errors import StsError
+from sts.calcium.networks import Critic, Generator, NetworkSettings, draw_shifts, initialise
+
+Tensors = dict[str, Tensor]
+Precision = Literal["float32", "tf32", "bfloat16"]
+PRECISIONS: Final[tuple[Precision, ...]] = ("float32", "tf32", "bfloat16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """How the networks are trained; defaults as published, betas as in Gulrajani et al. (2017)."""
+
+    steps: int = 20_000
+    """Of the generator."""
+    critic_steps: int = 5
+    """For each step of the generator."""
+    batch: int = 128
+    learning_rate: float = 1e-4
+    beta1: float = 0.0
+    beta2: float = 0.9
+    penalty: float = 10.0
+    average: float = 0.999
+    """Decay of the moving average of the generator, which is what is kept."""
+    check_every: int = 500
+    """Steps from one validation to the next."""
+    seed: int = 0
+    precision: Precision = "float32"
+    """What layers multiply in on a GPU; the penalty always takes float32."""
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained with."""
+        for name in ("steps", "critic_steps", "batch", "check_every"):
+            if (value := getattr(self, name)) < 1:
+                raise StsError(f"{name} must be at least 1, not {value}")
+        if self.seed < 0 or self.penalty < 0 or not 0 < self.learning_rate <= 1:
+            raise StsError(
+                "seed and penalty must be 0 or more and learning_rate above 0, at most 1, not "
+                f"{self.seed}, {self.penalty} and {self.learning_rate}"
+            )
+        for name in ("beta1", "beta2", "average"):
+            if not 0 <= (value := getattr(self, name)) < 1:
+                raise StsError(f"{name} must be at least 0, below 1, not {value}")
+
+
+class Rivals:
+    """Both networks with their optimisers and the average of the generator."""
+
+    def __init__(
+        self, sizes: NetworkSettings, settings: TrainSettings, device: torch.device
+    ) -> None:
+        self.sizes, self.settings, self.device = sizes, settings, device
+        self.generator, self.critic = make_networks(sizes, settings.seed)
+        self.generator.to(device)
+        self.critic.to(device)
+        self.average = copy.deepcopy(self.generator).requires_grad_(False).eval()
+        betas = (settings.beta1, settings.beta2)
+        self._optimisers = {
+            name: torch.optim.Adam(network.parameters(), lr=settings.learning_rate, betas=betas)
+            for name, network in self._learning().items()
+        }
+        self._generate, self._judge = self._prepared()
+
+    def _prepared(self) -> "tuple[Callable[..., Tensor], Callable[..., Tensor]]":
+        if self.settings.compile and self.device.type == "cuda":
+            # The penalty differentiates twice, which compiled networks cannot: it takes the plain.
+            return torch.compile(self.generator), torch.compile(self.critic)
+        return self.generator, self.critic
+
+    def _learning(self) -> dict[str, nn.Module]:
+        return {"generator": self.generator, "critic": self.critic}
+
+    def critic_step(self, real: Tensor, random: torch.Generator) -> Tensor:
+        """Train the critic on a batch and return how far apart it holds real and generated."""
+        with torch.no_grad(), self._precision():
+            fake = self._generate(self._noise(len(real), random)).float()
+        shifts = draw_shifts(self.sizes, 2 * len(real), random)
+        with self._precision():
+            judged = self._judge(torch.cat([real, fake]), shifts).float()
+        apart = judged[: len(real)].mean() - judged[len(real) :].mean()
+        loss = self.settings.penalty * gradient_penalty(
+            self.critic, real, fake, shifts=shifts[:, : len(real)], random=random
+        )
+        self._update("critic", loss - apart)
+        return apart.detach()
+
+    def generator_step(self, random: torch.Generator) -> Tensor:
+        """Train the generator and return its loss."""
+        self.critic.requires_grad_(False)
+        shifts = draw_shifts(self.sizes, self.settings.batch, random)
+        with self._precision():
+            fake = self._generate(self._noise(self.settings.batch, random))
+            loss = -self._judge(fake, shifts).float().mean()
+        self._update("generator", loss)
+        self.critic.requires_grad_(True)
+        with torch.no_grad():
+            pairs = zip(self.average.parameters(), self.generator.parameters(), strict=True)
+            for mean, now in pairs:
+                mean.lerp_(now, 1 - self.settings.average)
+        return loss.detach()
+
+    def _update(self, name: str, loss: Tensor) -> None:
+        optimiser = self._optimisers[name]
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch says no type
+        optimiser.step()
+
+    def _noise(self, batch: int, random: torch.Generator) -> Tensor:
+        return torch.randn(batch, self.sizes.noise, generator=random, device=self.device)
+
+    def _precision(self) -> AbstractContextManager[None]:
+        mixed = self.settings.precision == "bfloat16" and self.device.type == "cuda"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=mixed)
+
+    def tensors(self) -> Tensors:
+        """Return everything that learns, by name."""
+        found: Tensors = {}
+        networks = {**self._learning(), "average": self.average}
+        for name, network in networks.items():
+            found |= {f"{name}.{key}": value for key, value in network.state_dict().items()}
+        for name, optimiser in self._optimisers.items():
+            for index, state in optimiser.state_dict()["state"].items():
+                found |= {f"adam.{name}.{index}.{key}": each for key, each in state.items()}
+        return {name: value.detach().cpu() for name, value in found.items()}
+
+    def restore(self, tensors: Tensors) -> None:
+        """Take back what `tensors` returned."""
+        for name, network in {**self._learning(), "average": self.average}.items():
+            network.load_state_dict(_under(f"{name}.", tensors))
+        for name, optimiser in self._optimisers.items():
+            states: dict[int, Tensors] = {}
+            for key, value in _under(f"adam.{name}.", tensors).items():
+                index, _, field = key.partition(".")
+                states.setdefault(int(index), {})[field] = value
+            whole = optimiser.state_dict()
+            optimiser.load_state_dict({**whole, "state": states})
+
+
+def _under(prefix: str, tensors: Tensors) -> Tensors:
+    return {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
+
+
+def make_networks(sizes: NetworkSettings, seed: int) -> tuple[Generator, Critic]:
+    """Return both networks, their weights drawn from a seed."""
+    # What torch draws on its own is drawn again: its global generator must be left alone.
+    with torch.random.fork_rng(devices=[]):
+        generator, critic = Generator(sizes), Critic(sizes)
+    initialise((generator, critic), torch.Generator().manual_seed(seed))
+    return generator, critic
+
+
+def gradient_penalty(
+    critic: nn.Module,
+    real: Tensor,
+    fake: Tensor,
+    *,
+    shifts: Tensor | None = None,
+    random: torch.Generator,
+) -> Tensor:
+    """Return the mean of (norm of the critic's gradient - 1) squared (Gulrajani et al., 2017).
+
+    The gradient is taken half way, at a random place between a real and a generated window, in
+    float32 whatever the rest is computed in.
+    """
+    share = torch.rand(len(real), 1, 1, generator=random, device=real.device)
+    between = (share * real.float() + (1 - share) * fake.float()).requires_grad_(True)
+    with torch.autocast(real.device.type, enabled=False):
+        judged = critic(between, shifts)
+        (slope,) = torch.autograd.grad(judged.sum(), between, create_graph=True)
+    norms = torch.linalg.vector_norm(slope.flatten(1), dim=1)
+    penalty: Tensor = ((norms - 1) ** 2).mean()
+    return penalty

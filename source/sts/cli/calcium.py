@@ -1,0 +1,196 @@
+"""The arguments of calcium_gan.py and what it prints."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from sts import __version__
+from sts.cli import flags
+from sts.cli.calcium_flags import (
+    add_deconvolve,
+    add_dg,
+    add_evaluate,
+    add_generate,
+    add_train,
+    decay_of,
+    given_of,
+    name_of,
+    source_of,
+)
+from sts.cli.commands.common import workspace_of
+from sts.cli.output import say, say_table
+from sts.cli.run import Status, run
+
+if TYPE_CHECKING:
+    from sts.studies.calcium.evaluate import Evaluated
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run calcium_gan.py with these arguments and return its exit status."""
+    parser = make_parser()
+    words = sys.argv[1:] if argv is None else argv
+    args = parser.parse_args(words)
+    if args.command is not _demo and words[0].startswith("-"):
+        # The command has the same flags: its defaults would silently take their place.
+        parser.error(f"{words[0]} stands before the command: flags go behind it")
+    return run(partial(_start, args))
+
+
+def _start(args: argparse.Namespace) -> int:
+    from sts.base.logs import set_up
+
+    set_up(args.verbose - args.quiet)
+    # pynwb tells at length what it thinks of names; that is no news to a user of ours.
+    logging.getLogger("hdmf").setLevel(logging.ERROR)
+    command: Callable[[argparse.Namespace], int] = args.command
+    return command(args)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of calcium_gan.py."""
+    parser = argparse.ArgumentParser(
+        prog="calcium_gan.py",
+        description="Calcium traces of populations: ground truth, a generator of them, and how "
+        "like the real ones they are.",
+        epilog="`calcium_gan.py --demo` runs it all on sixteen made-up neurons.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    flags.add_place(parser)
+    flags.add_device(parser)
+    flags.add_seed(parser)
+    parser.set_defaults(command=_demo)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for add, command in COMMANDS:
+        add(commands, command)
+    return parser
+
+
+def _dg(args: argparse.Namespace) -> int:
+    from sts.calcium.fluorescence import CalciumModel
+    from sts.studies.calcium.demo import demo_truth
+    from sts.studies.calcium.ground_truth import GroundTruthJob, make_ground_truth
+
+    job = GroundTruthJob(
+        name=args.name,
+        neurons=args.neurons,
+        frames=args.frames,
+        rate_hz=args.rate,
+        mean_hz=args.mean_rate,
+        correlation=args.correlation,
+        memory_s=args.memory,
+        calcium=CalciumModel(decay=decay_of(args) or (0.95,), noise=args.noise),
+        given=str(args.statistics or ""),
+        measured=str(args.measure or ""),
+        clip=args.clip,
+        seed=args.seed,
+    )
+    if args.demo:
+        job = demo_truth(args.seed)
+    made = make_ground_truth(workspace_of(args), job, out=args.out)
+    say_table(("asked and found", "value"), [(n, _short(v)) for n, v in made.found.items()])
+    say(f"data    {made.data}")
+    return Status.DONE
+
+
+def _train(args: argparse.Namespace) -> int:
+    from sts.studies.calcium.demo import demo_job, ensure_truth
+    from sts.studies.calcium.train import GanJob, Sizes, train_gan
+
+    workspace = workspace_of(args)
+    if args.demo:
+        job = demo_job(ensure_truth(workspace, args.seed), args.seed)
+    else:
+        from sts.calcium.rivals import TrainSettings
+
+        name = args.name or (args.recording.stem if args.recording else "ground-truth")
+        path = args.recording or workspace.data / "calcium" / f"{name}.h5"
+        sizes = given_of(args, "noise", "kernel", "units", "critic_units", "shuffle")
+        settings = given_of(args, "steps", "critic_steps", "batch", "learning_rate", "check_every")
+        settings |= given_of(args, "precision", "compile", "seed")
+        job = GanJob(
+            name=name,
+            source=source_of(args, path),
+            sizes=Sizes(**sizes),
+            settings=TrainSettings(**settings),
+        )
+    trained = train_gan(workspace, job, device=args.device, wandb=args.wandb)
+    say(f"kept    step {trained.card.best_step}, divergence {trained.card.score:.3f} nats")
+    say(f"model   {trained.model}")
+    say(f"report  {trained.folder / 'report.html'}")
+    return Status.DONE
+
+
+def _generate(args: argparse.Namespace) -> int:
+    from sts.studies.calcium.generate import GenerateJob, generate
+
+    job = GenerateJob(
+        name=name_of(args), windows=args.windows, seed=args.seed, kinds=tuple(args.kind)
+    )
+    for path in generate(workspace_of(args), job, out=args.out):
+        say(f"written {path}")
+    return Status.DONE
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from sts.studies.calcium.evaluate import EvaluateJob, evaluate
+
+    job = EvaluateJob(name=name_of(args), recording=str(args.recording or ""), seed=args.seed)
+    _say_evaluated(evaluate(workspace_of(args), job))
+    return Status.DONE
+
+
+def _deconvolve(args: argparse.Namespace) -> int:
+    from sts.base.errors import StsError
+    from sts.studies.calcium.spikes import find_spikes
+
+    if args.recording is None:
+        raise StsError("no recording given: name a file or folder with --recording")
+    found = find_spikes(workspace_of(args), source_of(args, args.recording), out=args.out)
+    say_table(("neuron", "spikes a second", "correlation with truth"), found.rows)
+    say(f"written {found.path}")
+    return Status.DONE
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from sts.base.errors import StsError
+    from sts.studies.calcium.demo import NAME, demo_job, ensure_truth
+    from sts.studies.calcium.evaluate import EvaluateJob, evaluate
+    from sts.studies.calcium.generate import GenerateJob, generate
+    from sts.studies.calcium.train import train_gan
+
+    if not args.demo:
+        raise StsError("no command: choose dg, train, generate, evaluate or deconvolve, or --demo")
+    workspace = workspace_of(args)
+    job = demo_job(ensure_truth(workspace, args.seed), args.seed)
+    trained = train_gan(workspace, job, device=args.device)
+    say(f"model   {trained.model}")
+    for path in generate(workspace, GenerateJob(name=NAME, windows=20)):
+        say(f"written {path}")
+    _say_evaluated(evaluate(workspace, EvaluateJob(name=NAME)))
+    return Status.DONE
+
+
+def _say_evaluated(found: "Evaluated") -> None:
+    rows = [
+        (name, *(f"{value:.3f}" for value in each.divergences.values()))
+        for name, each in found.likeness.items()
+    ]
+    header = ("KL(real || these), nats", "rates", "correlations", "van Rossum", "intervals")
+    say_table(header, rows)
+    say(f"report  {found.folder / 'report.html'}")
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+COMMANDS = (
+    (add_dg, _dg),
+    (add_train, _train),
+    (add_generate, _generate),
+    (add_evaluate, _evaluate),
+    (add_deconvolve, _deconvolve),
+)

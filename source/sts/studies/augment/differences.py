@@ -1,0 +1,132 @@
+"""What each method changes: paired with the same classifier on the same training rows alone."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from sts.augment.corrected import corrected_interval, judge
+from sts.augment.grid import BASELINE
+from sts.augment.scoring import RECALL, SCORES
+from sts.base.types import Floats
+from sts.evaluation.bootstrap import Interval
+
+COLUMNS: Final = (
+    "method",
+    "classifier",
+    "added",
+    "score",
+    "baseline",
+    "value",
+    "difference",
+    "low",
+    "high",
+    "verdict",
+    "pairs",
+)
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """How much one score is above that of the baseline, for one method, classifier and N."""
+
+    method: str
+    classifier: str
+    added: int
+    score: str
+    baseline: float
+    value: float
+    difference: Interval
+    verdict: str
+    pairs: int
+
+    def to_row(self) -> dict[str, Any]:
+        """Return a row of `differences.csv`."""
+        return {
+            **{name: getattr(self, name) for name in COLUMNS if hasattr(self, name)},
+            "difference": self.difference.value,
+            "low": self.difference.low,
+            "high": self.difference.high,
+        }
+
+
+def differences_of(rows: Rows, *, protocol: str) -> list[Difference]:
+    """Return all paired differences to the baseline, in the order of the rows."""
+    whole = [row for row in rows if row["part"] == 1]
+    baseline = {
+        (row["repeat"], row["fold"], row["classifier"]): row
+        for row in whole
+        if row["method"] == BASELINE
+    }
+    groups: dict[tuple[str, str, int], list[tuple[Mapping[str, Any], Mapping[str, Any]]]] = {}
+    for row in whole:
+        pair = baseline.get((row["repeat"], row["fold"], row["classifier"]))
+        if row["method"] != BASELINE and pair is not None:
+            groups.setdefault((row["method"], row["classifier"], row["added"]), []).append(
+                (row, pair)
+            )
+    return [
+        each
+        for (method, classifier, added), pairs in groups.items()
+        for each in _of_group(method, classifier, added, pairs, protocol=protocol)
+    ]
+
+
+def _of_group(
+    method: str,
+    classifier: str,
+    added: int,
+    pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]],
+    *,
+    protocol: str,
+) -> Iterator[Difference]:
+    names = [name for name in pairs[0][0] if name in SCORES or name.startswith(RECALL)]
+    ratio = rows_ratio([base for _, base in pairs], protocol=protocol)
+    for score in names:
+        ours, theirs = (
+            np.array([pair[side][score] for pair in pairs], dtype=np.float64) for side in (0, 1)
+        )
+        judged = judge(ours - theirs, score, test_to_train=ratio)
+        yield Difference(
+            method=method,
+            classifier=classifier,
+            added=added,
+            score=score,
+            baseline=_mean(theirs),
+            value=_mean(ours),
+            difference=judged.difference,
+            verdict=judged.verdict,
+            pairs=int(np.isfinite(ours - theirs).sum()),
+        )
+
+
+def levels_of(
+    rows: Rows, score: str, *, protocol: str
+) -> dict[tuple[str, str, int, float], Interval]:
+    """Return a score of every method, classifier, N and part of the training rows."""
+    groups: dict[tuple[str, str, int, float], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        key = (row["method"], row["classifier"], row["added"], row["part"])
+        groups.setdefault(key, []).append(row)
+    return {
+        key: corrected_interval(
+            np.array([row[score] for row in several]),
+            test_to_train=rows_ratio(several, protocol=protocol),
+        )
+        for key, several in groups.items()
+    }
+
+
+def rows_ratio(rows: Rows, *, protocol: str) -> float:
+    """Return scored rows for each training row; 0 where one division is repeated with new seeds."""
+    if protocol == "paper":
+        return 0.0
+    return float(np.mean([row["scored_rows"] / row["train_rows"] for row in rows]))
+
+
+def _mean(values: Floats) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")

@@ -1,0 +1,146 @@
+"""What a run of augment_benchmark.py is asked to do."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from sts.augment.classifiers import CLASSIFIERS, VOTE, grid_of
+from sts.augment.contract import GENERATORS, METHODS, make_generator
+from sts.augment.division import PROTOCOLS
+from sts.augment.evaluate import WEIGHTS, Grid
+from sts.augment.grid import BASELINE, BORROW
+from sts.augment.reducers import NONE, REDUCERS
+from sts.augment.tasks import FEATURES, TASKS
+from sts.augment.views import SPACES, Preparing
+from sts.base.errors import StsError, one_of
+from sts.base.files import read_json
+
+ALL: Final = "all"
+# The controls that a benchmark of all methods must have.
+CONTROLS: Final = ("random", WEIGHTS)
+DEFAULT_ADDED: Final = {"cv": (100, 500, 1000), "paper": (100, 500, 1000, 5000, 10000)}
+# Repeats of the folds, or seeds of the one holdout.
+DEFAULT_REPEATS: Final = {"cv": 2, "paper": 5}
+# Of the demo: enough to see every part of it at work.
+DEMO_ADDED: Final = (50, 200)
+DEMO_CLASSIFIERS: Final = ("lda", "logistic", "extra-trees")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """All that decides what a benchmark arrives at, besides the cells."""
+
+    task: str = "e"
+    features: str = "curated"
+    protocol: str = "cv"
+    methods: tuple[str, ...] = ("smote",)
+    classifiers: tuple[str, ...] = (*CLASSIFIERS, VOTE)
+    added: tuple[int, ...] = DEFAULT_ADDED["cv"]
+    folds: int | None = None
+    """None: as many as the rarest class allows."""
+    repeats: int = DEFAULT_REPEATS["cv"]
+    reducer: str = NONE
+    components: int = 15
+    space: str = "native"
+    tune: bool = False
+    borrow: bool = False
+    curves: bool = True
+    fidelity: bool = True
+    seed: int = 0
+    device: str = "cpu"
+    generators: dict[str, Any] = field(default_factory=dict)
+    """Settings by method, where they differ from the tuned ones."""
+
+    @property
+    def what(self) -> str:
+        """Return what names of runs call this benchmark."""
+        methods = ALL if set(METHODS) <= set(self.methods) else "+".join(self.methods)
+        return f"{self.task}-{self.features}-{self.protocol}-{methods}"
+
+    @property
+    def rows_of_grid(self) -> tuple[str, ...]:
+        """Return everything that is evaluated, the baseline first."""
+        borrowed = (BORROW,) if self.borrow else ()
+        return (BASELINE, *self.methods, *borrowed)
+
+    @property
+    def grid(self) -> Grid:
+        """Return how cells are made."""
+        return Grid(
+            added=self.added,
+            classifiers=self.classifiers,
+            preparing=Preparing(reducer=self.reducer, components=self.components, space=self.space),
+            tune=self.tune,
+            curves=self.curves,
+            seed=self.seed,
+            device=self.device,
+        )
+
+
+def make_job(
+    *,
+    methods: Sequence[str] = ("smote",),
+    task: str = "e",
+    protocol: str = "cv",
+    features: str = "curated",
+    classifiers: Sequence[str] = (),
+    added: Sequence[int] = (),
+    repeats: int | None = None,
+    file: Path | None = None,
+    **others: Any,
+) -> Job:
+    """Return what a command line asks for; what is empty or None stays at its default.
+
+    Parameters
+    ----------
+    file
+        JSON with settings of generators, by method.
+    others
+        Other fields of a job.
+    """
+    one_of(protocol, PROTOCOLS, "protocol")
+    job = Job(
+        task=one_of(task, TASKS, "task"),
+        features=one_of(features, FEATURES, "features"),
+        protocol=protocol,
+        methods=_methods(methods),
+        classifiers=grid_of(classifiers) if classifiers else (*CLASSIFIERS, VOTE),
+        added=tuple(sorted(set(added))) or DEFAULT_ADDED[protocol],
+        repeats=repeats or DEFAULT_REPEATS[protocol],
+        generators=_generators(file),
+        **others,
+    )
+    one_of(job.reducer, REDUCERS, "reducer")
+    one_of(job.space, SPACES, "space")
+    if job.space == "reduced" and job.reducer == NONE:
+        raise StsError("--space reduced needs a --reducer: choose one, or leave --space at native")
+    if job.borrow and job.task != "me":
+        raise StsError(
+            "--borrow is for --task me: its neurons lack morphology, which others do not"
+        )
+    return job
+
+
+def _methods(names: Sequence[str]) -> tuple[str, ...]:
+    known = (*GENERATORS, ALL)
+    wanted = [one_of(name, known, "method") for name in names]
+    spread = [
+        each for name in wanted for each in ((*METHODS, *CONTROLS) if name == ALL else (name,))
+    ]
+    return tuple(dict.fromkeys(spread))
+
+
+def _generators(file: Path | None) -> dict[str, Any]:
+    if file is None:
+        return {}
+    given = read_json(file)
+    if not isinstance(given, Mapping):
+        raise StsError(f'{file} does not hold settings by method: {{"vae": {{...}}}} is wanted')
+    for name, settings in given.items():
+        one_of(name, GENERATORS, f"method in {file}")
+        if not isinstance(settings, Mapping):
+            raise StsError(f"{file}, {name}: names and values are wanted, not {settings!r}")
+        # Refused here, not in the middle of a grid.
+        make_generator(name, settings=settings)
+    return dict(given)

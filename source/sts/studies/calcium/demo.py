@@ -1,0 +1,50 @@
+"""A study that fits into three minutes: sixteen neurons, short windows, small networks."""
+
+from pathlib import Path
+from typing import Final
+
+from sts.base.workspace import Workspace
+from sts.calcium.rivals import TrainSettings
+from sts.calcium.windows import WindowSettings
+from sts.studies.calcium.ground_truth import FOLDER, GroundTruthJob, make_ground_truth
+from sts.studies.calcium.source import Source
+from sts.studies.calcium.train import GanJob, Sizes
+
+NAME: Final = "demo"
+# Long enough that chance hardly moves the correlations of the test stretch.
+FRAMES: Final = 400_000
+LENGTH: Final = 128
+
+
+def demo_truth(seed: int = 0) -> GroundTruthJob:
+    """Return the population of the demo."""
+    return GroundTruthJob(
+        name=NAME, neurons=16, frames=FRAMES, mean_hz=2.0, correlation=0.6, seed=seed
+    )
+
+
+def ensure_truth(workspace: Workspace, seed: int = 0) -> Path:
+    """Make the population of the demo, unless that is done."""
+    path = workspace.data / FOLDER / f"{NAME}.h5"
+    if not path.is_file():
+        make_ground_truth(workspace, demo_truth(seed), out=path)
+    return path
+
+
+def demo_job(path: Path, seed: int = 0) -> GanJob:
+    """Return a training that two cores finish in two minutes."""
+    return GanJob(
+        name=NAME,
+        source=Source(path=str(path), windows=WindowSettings(length=LENGTH)),
+        sizes=Sizes(kernel=8, units=(64, 48, 32), critic_units=(32, 48, 64, 64), shuffle=4),
+        settings=TrainSettings(
+            steps=1500,
+            critic_steps=3,
+            batch=32,
+            learning_rate=1e-3,
+            beta1=0.5,
+            average=0.99,
+            check_every=100,
+            seed=seed,
+        ),
+    )

@@ -1,0 +1,91 @@
+"""The recording of a study: read, prepared, cut, and the measures of its stretches."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from sts.base.errors import StsError
+from sts.base.types import Floats
+from sts.calcium.compare import compare, edges_of
+from sts.calcium.deconvolve import OasisSettings
+from sts.calcium.measures import Measures, measure
+from sts.calcium.readers import read_recording
+from sts.calcium.recording import Preparation, Recording, prepare
+from sts.calcium.windows import Cut, WindowSettings, cut_windows
+
+# What the best model is chosen by; intervals between spikes follow from the others.
+SCORED: Final = ("rates_hz", "correlations", "van_rossum")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Which recording, and what is done to it."""
+
+    path: str
+    rate_hz: float | None = None
+    """Of a file that names none."""
+    preparation: Preparation = field(default_factory=Preparation)
+    windows: WindowSettings = field(default_factory=WindowSettings)
+    oasis: OasisSettings = field(default_factory=OasisSettings)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Cohort:
+    """A recording in pieces."""
+
+    recording: Recording
+    cut: Cut
+    oasis: OasisSettings
+
+    def windows(self, part: str) -> Floats:
+        """Return the windows of a stretch that do not overlap, (n, neurons, frames)."""
+        return self.cut.windows[part].apart().at()  # type: ignore[index]
+
+    def measured(self, windows: Floats) -> Measures:
+        """Return the statistics of windows."""
+        return measure(windows, self.recording.rate_hz, self.oasis)
+
+    def true_windows(self, part: str) -> Floats | None:
+        """Return the true spikes in those windows, None where they are not known."""
+        if self.recording.spikes is None:
+            return None
+        starts = self.cut.windows[part].apart().starts  # type: ignore[index]
+        frames = starts[:, None] + np.arange(self.cut.windows["test"].length)
+        return (self.recording.spikes[:, frames].transpose(1, 0, 2) > 0).astype(np.float32)
+
+    def fingerprint(self) -> str:
+        """Return a digest of the prepared traces."""
+        return hashlib.sha256(np.ascontiguousarray(self.recording.traces).tobytes()).hexdigest()
+
+
+class Judge:
+    """Scores generated windows by the validation stretch."""
+
+    def __init__(self, cohort: Cohort) -> None:
+        self._cohort = cohort
+        self.count = len(cohort.windows("validation"))
+        self._edges = edges_of(cohort.measured(cohort.windows("training")))
+        self._real = cohort.measured(cohort.windows("validation"))
+
+    def __call__(self, windows: Floats) -> float:
+        """Return the sum of the divergences of what is scored."""
+        found = compare(self._real, self._cohort.measured(windows), self._edges)
+        return sum(found.divergences[name] for name in SCORED)
+
+
+def load_cohort(source: Source) -> Cohort:
+    """Read, prepare and cut a recording."""
+    found = read_recording(Path(source.path), rate_hz=source.rate_hz)
+    recording = prepare(found, source.preparation)
+    cut = cut_windows(recording.traces, recording.rate_hz, source.windows)
+    cohort = Cohort(recording=recording, cut=cut, oasis=source.oasis)
+    measured = cohort.measured(cohort.windows("training"))
+    if not np.isfinite(measured.correlations).any():
+        raise StsError(
+            f"OASIS finds spikes in fewer than two neurons of {recording.name}: give a --smallest "
+            f"that suits its unit (now {source.oasis.smallest:g})"
+        )
+    return cohort

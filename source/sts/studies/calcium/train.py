@@ -1,0 +1,184 @@
+"""`train`: windows of a recording, a generator, and what it looked like on the way."""
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from sts.base.runs import Run, start_run
+from sts.base.settings import to_dict
+from sts.base.tracking import Mode, Tracker, track
+from sts.base.types import Floats
+from sts.base.workspace import Workspace
+from sts.calcium.checkpoint import CalciumGan, GanCard, gan_folder, save_gan
+from sts.calcium.deconvolve import deconvolve
+from sts.calcium.networks import NetworkSettings, parameter_count
+from sts.calcium.progress import Check
+from sts.calcium.rivals import TrainSettings
+from sts.calcium.train import Fitted, train
+from sts.figures.calcium import TracePanel, draw_traces
+from sts.figures.calcium_training import draw_training
+from sts.reports.blocks import Block, Facts, Picture, Section
+from sts.reports.page import write_page
+from sts.reports.tables import settings_table
+from sts.scalograms.device import choose_device
+from sts.studies.calcium.source import Cohort, Judge, Source, load_cohort
+
+logger = logging.getLogger("sts")
+
+STUDY: Final = "calcium"
+STATE: Final = "training.safetensors"
+KEPT: Final = (
+    "Kept is the generator whose rates, correlations and van Rossum distances diverge least from "
+    "the validation stretch. Judge it with `evaluate`, on a stretch that chose nothing."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """The networks, but for what the recording decides."""
+
+    noise: int = 32
+    kernel: int = 24
+    units: tuple[int, ...] = (320, 256, 192, 128)
+    critic_units: tuple[int, ...] = (64, 128, 192, 256, 320)
+    shuffle: int = 10
+
+    def of(self, cohort: Cohort, length: int) -> NetworkSettings:
+        """Return the networks for a recording."""
+        neurons = len(cohort.recording.traces)
+        return NetworkSettings(neurons=neurons, length=length, **to_dict(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class GanJob:
+    """What is to be trained."""
+
+    name: str
+    source: Source
+    sizes: Sizes = field(default_factory=Sizes)
+    settings: TrainSettings = field(default_factory=TrainSettings)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Trained:
+    """What `train` left."""
+
+    model: Path
+    folder: Path
+    card: GanCard
+
+
+def train_gan(
+    workspace: Workspace, job: GanJob, *, device: str = "auto", wandb: Mode = "off"
+) -> Trained:
+    """Train a generator; interrupted, the same call goes on."""
+    cohort = load_cohort(job.source)
+    with start_run(workspace, study=STUDY, what=job.name, settings=job, resume=True) as run:
+        tracker = track(wandb, folder=run.path, project=STUDY, name=job.name, settings=job)
+        fitted = _fit(job, cohort, run, tracker, device=device)
+        model = gan_folder(workspace.models, job.name)
+        card = save_gan(model, _made(job, cohort, fitted))
+        _write_report(run, card, fitted)
+        tracker.finish({"score": card.score})
+        (run.path / STATE).unlink(missing_ok=True)
+    return Trained(model=model, folder=run.final, card=card)
+
+
+def _fit(job: GanJob, cohort: Cohort, run: Run, tracker: Tracker, *, device: str) -> Fitted:
+    chosen, judge = choose_device(device), Judge(cohort)
+    sizes = job.sizes.of(cohort, job.source.windows.length)
+
+    def on_check(check: Check, windows: Floats) -> None:
+        values = to_dict(check)
+        tracker.log({name: values[name] for name in values if name != "step"}, step=check.step)
+        draw_samples(run.figures / "samples", cohort, windows, title=f"step {check.step:,}")
+
+    logger.info(
+        "training on %d windows of %d neurons on %s",
+        len(cohort.cut.windows["training"]),
+        sizes.neurons,
+        chosen,
+    )
+    return train(
+        cohort.cut.windows["training"],
+        cohort.cut.scale,
+        sizes=sizes,
+        settings=job.settings,
+        score=judge,
+        count=judge.count,
+        device=chosen,
+        state=run.path / STATE,
+        on_check=on_check,
+    )
+
+
+def draw_samples(stem: Path, cohort: Cohort, windows: Floats, *, title: str) -> list[Path]:
+    """Draw a validation window beside two generated ones."""
+    shown = {
+        "real": cohort.windows("validation")[0],
+        f"generated, {title}": windows[0],
+        "another": windows[-1],
+    }
+    panels = [
+        TracePanel(title=name, traces=each, spikes=deconvolve(each, cohort.oasis).spikes > 0)
+        for name, each in shown.items()
+    ]
+    return draw_traces(stem, panels, rate_hz=cohort.recording.rate_hz, unit=cohort.recording.unit)
+
+
+def _made(job: GanJob, cohort: Cohort, fitted: Fitted) -> CalciumGan:
+    recording = cohort.recording
+    best = {check.step: check.score for check in fitted.checks}[fitted.best_step]
+    card = GanCard(
+        name=job.name,
+        networks=fitted.generator.settings,
+        windows=job.source.windows,
+        oasis=job.source.oasis,
+        rate_hz=recording.rate_hz,
+        unit=recording.unit,
+        neurons=recording.neurons,
+        settings=job.settings,
+        best_step=fitted.best_step,
+        score=best,
+        data={"source": to_dict(job.source), "fingerprint": cohort.fingerprint()},
+    )
+    return CalciumGan(
+        generator=fitted.generator, critic=fitted.critic, scale=cohort.cut.scale, card=card
+    )
+
+
+def _write_report(run: Run, card: GanCard, fitted: Fitted) -> None:
+    run.report({"model": to_dict(card), "checks": [to_dict(check) for check in fitted.checks]})
+    settings = {name: value for name, value in to_dict(card).items() if name != "neurons"}
+    write_page(
+        run.path / "report.html",
+        f"Calcium generator of {card.name}",
+        subtitle=f"{card.networks.neurons} neurons, windows of {card.networks.length} frames",
+        sections=[
+            Section("Training", _training(run, card, fitted)),
+            Section("Settings", [settings_table(settings)]),
+        ],
+    )
+
+
+def _training(run: Run, card: GanCard, fitted: Fitted) -> list[Block]:
+    curves = draw_training(
+        run.figures / "training",
+        [check.step for check in fitted.checks],
+        [check.distance for check in fitted.checks],
+        [check.score for check in fitted.checks],
+        best_step=fitted.best_step,
+    )
+    facts = [
+        ("kept", f"step {card.best_step:,}", f"of {card.settings.steps:,}"),
+        ("divergence", f"{card.score:.3f}", "nats from the validation stretch"),
+        ("generator", f"{parameter_count(fitted.generator):,}", "parameters"),
+        ("critic", f"{parameter_count(fitted.critic):,}", "parameters"),
+    ]
+    samples = [run.figures / f"samples.{kind}" for kind in ("png", "svg")]
+    return [
+        Facts(facts),
+        Picture(files=curves, caption=KEPT),
+        Picture(files=samples, caption="Real and generated at the last validation."),
+    ]

@@ -1,0 +1,137 @@
+"""Measures of likeness are those of others, and tell copies, noise and real rows apart."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.spatial.distance import cdist
+
+from sts.augment.evaluate import Bench, Grid, Item
+from sts.augment.fidelity.copying import coverage, nearest
+from sts.augment.fidelity.distributions import (
+    below_class_spread,
+    between_classes,
+    by_class,
+    chance_of,
+    kolmogorov_smirnov,
+    profile_gaps,
+    wasserstein,
+)
+from sts.augment.fidelity.judges import scores_when_trained_on, two_sample_auc
+from sts.augment.fidelity.measure import MEASURES, Found, measure, sides_of
+from sts.augment.fidelity.structure import correlation_error, variance_ratio
+from tests.augment.tables import NAMES, blobs, halves
+
+RNG = np.random.default_rng(0)
+ONE, OTHER = np.round(RNG.standard_normal((40, 3)), 1), np.round(RNG.standard_normal((25, 3)), 1)
+
+
+def test_distances_of_distributions_are_scipys() -> None:
+    tests = [stats.ks_2samp(*pair, method="asymp") for pair in zip(ONE.T, OTHER.T, strict=True)]
+    gaps = kolmogorov_smirnov(ONE, OTHER)
+    # Equal but for the order of sums; values are rounded, so that many are equal.
+    assert gaps == pytest.approx([each.statistic for each in tests], abs=1e-12)
+    assert chance_of(gaps, 40, 25) == pytest.approx([each.pvalue for each in tests], rel=1e-9)
+    moved = [stats.wasserstein_distance(*pair) for pair in zip(ONE.T, OTHER.T, strict=True)]
+    assert wasserstein(ONE, OTHER) == pytest.approx(moved, abs=1e-12)
+    assert kolmogorov_smirnov(ONE, ONE) == pytest.approx([0.0] * 3, abs=1e-12)
+
+
+def test_a_shift_is_its_own_size() -> None:
+    assert wasserstein(ONE + 0.7, ONE) == pytest.approx([0.7] * 3)
+    assert profile_gaps(ONE + 0.7, ONE) == pytest.approx([0.7] * 3)
+
+
+def test_classes_with_too_few_rows_are_not_measured() -> None:
+    made = (ONE, np.repeat([0, 1], [39, 1]))
+    real = (OTHER, np.repeat([0, 1], [20, 5]))
+    table = by_class(wasserstein, made, real)
+    assert table.labels.tolist() == [0, 1]
+    assert np.isfinite(table.values[0]).all()
+    assert np.isnan(table.values[1]).all()
+
+
+def test_errors_are_compared_with_the_spread_between_classes() -> None:
+    spread = between_classes(np.array([[0.0], [2.0], [5.0]]), np.array([0, 1, 2]))
+    assert sorted(spread.ravel().tolist()) == [2.0, 3.0, 5.0]
+    errors = np.array([[0.1, 0.2, 9.0]])
+    share, chance = below_class_spread(errors, spread)
+    tested = stats.mannwhitneyu(errors.ravel(), spread.ravel(), alternative="less")
+    assert share == pytest.approx(6 / 9)
+    assert chance == pytest.approx(tested.pvalue)
+
+
+def test_correlations_and_variances_are_numpys() -> None:
+    above = np.triu_indices(3, k=1)
+    wanted = np.abs(np.corrcoef(ONE.T) - np.corrcoef(OTHER.T))[above].mean()
+    assert correlation_error(ONE, OTHER) == pytest.approx(wanted)
+    y = np.repeat([0, 1], 20)
+    assert variance_ratio((2 * ONE, y), (ONE, y)) == pytest.approx(4.0)
+
+
+def test_nearest_and_coverage_are_the_direct_ones() -> None:
+    assert nearest(ONE, OTHER) == pytest.approx(cdist(ONE, OTHER).min(axis=1))
+    assert coverage(ONE, ONE) == 1.0
+    radius = np.sort(cdist(OTHER, OTHER), axis=1)[:, 5]
+    wanted = (cdist(OTHER, ONE).min(axis=1) <= radius).mean()
+    assert coverage(ONE, OTHER) == pytest.approx(wanted)
+    assert coverage(OTHER + 100, OTHER) == 0.0
+
+
+def test_a_judge_tells_what_differs_and_not_what_does_not() -> None:
+    rng = np.random.default_rng(1)
+    y = rng.integers(0, 2, 300)
+    rows = [rng.standard_normal((300, 4)) + y[:, None] for _ in range(2)]
+    # 300 rows a side: one standard error of the area is .024.
+    assert abs(two_sample_auc((rows[0], y), (rows[1], y), rng) - 0.5) < 0.1
+    assert two_sample_auc((rows[0] + 3, y), (rows[1], y), rng) > 0.95
+    assert np.isnan(two_sample_auc((rows[0][:3], y[:3]), (rows[1], y), rng))
+
+
+def test_one_learns_from_rows_of_the_right_classes_only() -> None:
+    rng = np.random.default_rng(2)
+    y = np.repeat([0, 1, 2], 40)
+    rows = rng.standard_normal((120, 4)) + 4 * y[:, None]
+    right, wrong = (
+        scores_when_trained_on((rows, labels), (rows, y), classes=("a", "b", "c"), rng=rng)
+        for labels in (y, np.roll(y, 40))
+    )
+    assert right["macro_f1"] == 1.0
+    assert wrong["macro_f1"] == 0.0
+
+
+def found_of(method: str) -> dict[tuple[str, str], float]:
+    neurons = blobs((60, 45, 30))
+    item = Item(
+        method=method,
+        task="e",
+        division=halves(neurons),
+        neurons=neurons,
+        grid=Grid(classifiers=("lda",)),
+    )
+    values: dict[tuple[str, str], list[float]] = {}
+    for each in measure(Bench(item)):
+        values.setdefault((each.measure, each.against), []).append(each.value)
+    return {key: float(np.nanmean(several)) for key, several in values.items()}
+
+
+def test_copies_are_told_from_new_rows_and_both_from_the_floor() -> None:
+    floor, copies, smote = (found_of(name) for name in ("none", "random", "smote"))
+    # Repeated rows lie on training cells, SMOTE's between them, held-out cells further out.
+    assert copies["nearest", "training"] == 0.0
+    assert copies["nearest", "training"] < smote["nearest", "training"]
+    assert smote["nearest", "training"] < floor["nearest", "training"]
+    assert smote["variance_ratio", "training"] < 0.9
+    for found in (floor, copies, smote):
+        assert {name for name, _ in found} == set(MEASURES)
+    assert {side for _, side in copies} == {"training", "held-out", ""}
+    assert {side for _, side in floor} == {"training", ""}
+
+
+def test_it_is_measured_in_deviations_of_the_training_cells_without_flags() -> None:
+    neurons = blobs((60, 45, 30))
+    item = Item(method="none", task="e", division=halves(neurons), neurons=neurons, grid=Grid())
+    sides, scale = sides_of(Bench(item))
+    assert sides.names == NAMES
+    assert sides.training[0].std(axis=0) == pytest.approx(np.ones(5))
+    assert scale.shape == (5,)
+    assert isinstance(measure(Bench(item))[0], Found)

@@ -1,0 +1,123 @@
+"""Tasks hold each neuron once, without technical columns; those without morphology may be lent."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sts.augment.curation import curation, family_of, possible, technical_columns
+from sts.augment.simulated import COUNTS
+from sts.augment.tasks import TASKS, load_task
+from sts.base.errors import StsError
+from sts.cells.formulas import FORMULAS
+from tests.augment.tables import simulated_task
+
+
+def test_every_technical_column_has_a_reason_and_no_other_has() -> None:
+    for name, column in curation().items():
+        assert bool(column.reason) == (column.family == "technical"), name
+    named = technical_columns(("vrest", "seal_gohm", "superseded", "mine"))
+    assert set(named) == {"seal_gohm", "superseded"}
+
+
+def test_families_are_those_of_the_paper() -> None:
+    assert [family_of(name) for name in ("peak_t_ramp", "vrest", "ri", "sag", "total_length")] == [
+        "timing",
+        "voltage",
+        "continuous",
+        "ratio",
+        "morphology",
+    ]
+    assert family_of("height_ramp") == "derived"
+    assert family_of("a column of mine") == "continuous"
+
+
+def test_a_reconstruction_without_diameters_has_no_volume() -> None:
+    assert np.isnan(possible("total_volume", np.array([-1e-5, np.nan, 300.0]))).tolist() == [
+        True,
+        True,
+        False,
+    ]
+    assert possible("mine", np.array([-1.0]))[0] == -1.0
+
+
+def test_a_task_holds_every_neuron_once(tmp_path: Path) -> None:
+    e, me = simulated_task(tmp_path), simulated_task(tmp_path, "me")
+    assert e.neurons.counts().tolist() == [count for count, _ in COUNTS.values()]
+    assert me.neurons.counts().tolist() == [count for _, count in COUNTS.values()]
+    assert len(set(me.neurons.specimen_id.tolist())) == len(me.neurons)
+    # 48 published columns less three technical ones; 24 less six.
+    assert len(e.neurons.names) == 45
+    assert len(me.neurons.names) == 45 + 19
+    assert set(me.left_out) >= {"superseded", "number_nodes", "seal_gohm"}
+
+
+def test_lenders_are_those_without_morphology(tmp_path: Path) -> None:
+    me = simulated_task(tmp_path, "me")
+    lenders = me.lenders
+    assert lenders is not None
+    assert not set(lenders.specimen_id.tolist()) & set(me.neurons.specimen_id.tolist())
+    assert not set(lenders.group.tolist()) & set(me.neurons.group.tolist())
+    assert lenders.names == me.neurons.names
+    shape = [name for name in lenders.names if family_of(name) == "morphology"]
+    assert np.isnan(lenders.rows(np.arange(5)).X[:, [lenders.names.index(n) for n in shape]]).all()
+    assert np.isfinite(lenders.columns()["vrest"]).all()
+    e = simulated_task(tmp_path)
+    assert len(lenders) == len(e.neurons) - len(me.neurons)
+
+
+def test_derived_features_stand_behind_the_published_ones(tmp_path: Path) -> None:
+    plain, derived = simulated_task(tmp_path), simulated_task(tmp_path, features="derived")
+    assert derived.neurons.names[:45] == plain.neurons.names
+    assert set(derived.neurons.names[45:]) == {n for n in FORMULAS if not n.startswith("missing_")}
+    columns = derived.neurons.columns()
+    gap = columns["peak_v_ramp"] - columns["threshold_v_ramp"]
+    # The same subtraction of the same numbers.
+    assert np.array_equal(columns["height_ramp"], gap)
+
+
+def test_the_table_that_is_there_is_enough(tmp_path: Path) -> None:
+    simulated_task(tmp_path)
+    (tmp_path / "e-type.csv").unlink()
+    assert simulated_lone(tmp_path).lenders is None
+
+
+def simulated_lone(folder: Path):  # type: ignore[no-untyped-def]
+    return load_task("me", folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "features", "reason"),
+    [
+        ("m", "curated", "unknown task 'm': did you mean 'me'"),
+        ("e", "derive", "did you mean 'derived'"),
+        ("e", "curated", "fetch it with `data_pipeline.py fetch etypes`"),
+        ("sts", "curated", "no feature table in"),
+    ],
+)
+def test_what_is_not_there_is_said(tmp_path: Path, name: str, features: str, reason: str) -> None:
+    with pytest.raises(StsError, match=reason):
+        load_task(name, tmp_path, features=features)
+
+
+def test_tasks_are_these() -> None:
+    assert set(TASKS) == {"e", "me", "sts"}
+
+
+@pytest.mark.data
+def test_the_real_tables_are_read(data_dir: Path) -> None:
+    e, me = (load_task(name, data_dir / "allen") for name in ("e", "me"))
+    assert (len(e.neurons), len(me.neurons)) == (1485, 328)
+    assert me.lenders is not None
+    assert len(me.lenders) == 1485 - 328
+    assert e.neurons.counts().min() == 28
+    assert set(me.neurons.group.tolist()) <= set(e.neurons.group.tolist())
+    # Times count from the onset: the median first spike on a short square comes within 5 ms.
+    assert 0 < np.nanmedian(e.neurons.columns()["threshold_t_short_square"]) < 0.005
+
+
+@pytest.mark.data
+def test_of_the_sts_cells_the_holdout_stays_closed(data_dir: Path) -> None:
+    task = load_task("sts", data_dir / "sts" / "data")
+    assert len(task.neurons) == 3577
+    assert task.neurons.classes == ("Pvalb", "Excitatory", "Vip/Lamp5", "Sst")

@@ -1,0 +1,210 @@
+"""One loop: seeds decide, a kill costs nothing, the best generator is kept, and stored whole."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sts.base.errors import StsError
+from sts.base.types import Floats
+from sts.calcium import train as module
+from sts.calcium.checkpoint import CalciumGan, GanCard, load_gan, save_gan
+from sts.calcium.deconvolve import OasisSettings
+from sts.calcium.generate import sample
+from sts.calcium.networks import NetworkSettings
+from sts.calcium.progress import Check
+from sts.calcium.rivals import Rivals, TrainSettings
+from sts.calcium.train import Fitted, train
+from sts.calcium.windows import Cut, WindowSettings, cut_windows
+
+SIZES = NetworkSettings(
+    neurons=3, length=32, noise=4, kernel=4, units=(6, 6), critic_units=(6, 8), shuffle=2
+)
+SETTINGS = TrainSettings(
+    steps=6, critic_steps=2, batch=4, check_every=2, learning_rate=1e-3, average=0.5
+)
+WINDOWS = WindowSettings(length=32, gap_s=0.5)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():  # type: ignore[no-untyped-def]
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def cut() -> Cut:
+    waves = np.sin(np.arange(1000) / 5 + np.arange(3)[:, None])
+    traces = waves + 0.1 * np.random.default_rng(0).standard_normal((3, 1000))
+    return cut_windows(traces.astype(np.float32), 20.0, WINDOWS)
+
+
+def spread(windows: Floats) -> float:
+    return float(abs(windows.std() - 0.7))
+
+
+def fit(cut: Cut, settings: TrainSettings = SETTINGS, **more: object) -> Fitted:
+    arguments = {"score": spread, **more}
+    return train(
+        cut.windows["training"],
+        cut.scale,
+        sizes=SIZES,
+        settings=settings,
+        count=8,
+        **arguments,  # type: ignore[arg-type]
+    )
+
+
+def same(first: Fitted, second: Fitted) -> bool:
+    pairs = zip(first.generator.parameters(), second.generator.parameters(), strict=True)
+    return all(torch.equal(one, other) for one, other in pairs)
+
+
+def test_one_seed_gives_one_model_and_two_seeds_two(cut: Cut) -> None:
+    first, again = fit(cut), fit(cut)
+    other = fit(cut, replace(SETTINGS, seed=1))
+    assert same(first, again)
+    assert first.checks == again.checks
+    assert not same(first, other)
+
+
+class KilledError(Exception):
+    """Stands for a kill."""
+
+
+@pytest.mark.parametrize("at", [2, 4])
+def test_a_killed_training_ends_as_one_that_was_not(
+    cut: Cut, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    monkeypatch.setattr(module, "KEEP_EVERY_S", 0.0)
+    state = tmp_path / "training.safetensors"
+    step = Rivals.generator_step
+    calls = []
+
+    def killed(self: Rivals, random: torch.Generator) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) == at + 2:
+            raise KilledError
+        return step(self, random)
+
+    with monkeypatch.context() as patched, pytest.raises(KilledError):
+        patched.setattr(Rivals, "generator_step", killed)
+        fit(cut, state=state)
+    resumed = []
+    found = fit(cut, state=state, on_check=lambda check, _: resumed.append(check.step))
+    assert min(resumed) > at
+    whole = fit(cut)
+    assert same(found, whole)
+    assert found.checks == whole.checks
+
+
+def test_a_state_of_another_training_is_not_taken(
+    cut: Cut, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "KEEP_EVERY_S", 0.0)
+    state = tmp_path / "training.safetensors"
+    fit(cut, replace(SETTINGS, seed=1), state=state)
+    assert same(fit(cut, state=state), fit(cut))
+
+
+def test_a_damaged_state_is_refused(cut: Cut, tmp_path: Path) -> None:
+    state = tmp_path / "training.safetensors"
+    state.write_bytes(b"nonsense")
+    with pytest.raises(StsError, match="is damaged: remove it"):
+        fit(cut, state=state)
+
+
+def test_the_best_generator_is_kept_and_not_the_last(cut: Cut) -> None:
+    seen: dict[int, Floats] = {}
+
+    def keep(check: Check, windows: Floats) -> None:
+        seen[check.step] = windows
+
+    scores = iter([3.0, 1.0, 2.0])
+    found = fit(cut, score=lambda _: next(scores), on_check=keep)
+    assert found.best_step == 4
+    assert [check.better for check in found.checks] == [True, True, False]
+    windows = cut.scale.undo(sample(found.generator, 8, seed=(SETTINGS.seed, 4)))
+    assert np.array_equal(windows, seen[4])
+    assert not np.array_equal(seen[4], seen[6])
+
+
+def test_the_critic_learns_to_tell_real_from_generated(cut: Cut) -> None:
+    settings = replace(SETTINGS, steps=1, critic_steps=60, batch=16, learning_rate=3e-3)
+    found = fit(cut, settings)
+    # a critic that knows nothing holds them 0 apart; its slope is kept near 1
+    assert found.checks[-1].distance > 0.3
+
+
+def test_the_average_follows_the_generator(cut: Cut) -> None:
+    rivals = Rivals(SIZES, replace(SETTINGS, average=0.0), torch.device("cpu"))
+    random = torch.Generator().manual_seed(0)
+    before = rivals.average.begin.weight.clone()
+    rivals.generator_step(random)
+    assert torch.allclose(rivals.average.begin.weight, rivals.generator.begin.weight)
+    assert not torch.equal(before, rivals.average.begin.weight)
+
+
+def test_a_training_that_diverges_says_so(cut: Cut, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Rivals, "generator_step", lambda *_: torch.tensor(float("nan")))
+    with pytest.raises(StsError, match="diverged before step 2: lower the learning rate"):
+        fit(cut)
+
+
+@pytest.fixture(scope="module")
+def gan(cut: Cut) -> CalciumGan:
+    found = fit(cut)
+    card = GanCard(
+        name="waves",
+        networks=SIZES,
+        windows=WINDOWS,
+        oasis=OasisSettings(),
+        rate_hz=20.0,
+        unit="dF/F",
+        neurons=("a", "b", "c"),
+        settings=SETTINGS,
+    )
+    return CalciumGan(generator=found.generator, critic=found.critic, scale=cut.scale, card=card)
+
+
+def test_a_stored_generator_makes_the_same_windows(gan: CalciumGan, tmp_path: Path) -> None:
+    card = save_gan(tmp_path, gan)
+    found = load_gan(tmp_path)
+    assert found.card == card
+    assert np.array_equal(found.generate(5, seed=2), gan.generate(5, seed=2))
+    assert not np.array_equal(found.generate(5, seed=2), gan.generate(5, seed=3))
+
+
+def test_generated_windows_are_in_physical_units(gan: CalciumGan) -> None:
+    windows = gan.generate(5, seed=0)
+    assert windows.shape == (5, 3, 32)
+    assert (windows >= gan.scale.low[:, None] - 1e-6).all()
+    assert (windows <= gan.scale.high[:, None] + 1e-6).all()
+    assert windows.min() < 0  # the waves go below 0, what the networks make does not
+
+
+def test_a_damaged_generator_is_refused(gan: CalciumGan, tmp_path: Path) -> None:
+    save_gan(tmp_path, gan)
+    path = tmp_path / "model.safetensors"
+    raw = bytearray(path.read_bytes())
+    raw[-3] ^= 1
+    path.write_bytes(bytes(raw))
+    with pytest.raises(StsError, match="is missing, damaged or not the one"):
+        load_gan(tmp_path)
+
+
+def test_no_generator_is_told_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(StsError, match=r"no generator at .*: train it again"):
+        load_gan(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"steps": 0}, {"learning_rate": 0.0}, {"average": 1.0}, {"penalty": -1.0}]
+)
+def test_settings_that_cannot_train_are_refused(changed: dict[str, float]) -> None:
+    with pytest.raises(StsError):
+        replace(SETTINGS, **changed)  # type: ignore[arg-type]

@@ -1,0 +1,89 @@
+"""The command line of calcium: quick help, every flag explained, settings as given."""
+
+import subprocess
+import sys
+
+import pytest
+
+from sts.calcium.rivals import PRECISIONS
+from sts.cli.calcium import main, make_parser
+from sts.cli.calcium_flags import decay_of, source_of
+from sts.cli.run import Status
+from tests.conftest import REPOSITORY
+
+SCRIPT = REPOSITORY / "source" / "calcium_gan.py"
+COMMANDS = ("dg", "train", "generate", "evaluate", "deconvolve")
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from sts.cli.calcium import main\n"
+        "try:\n"
+        "    main(['train', '--help'])\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "heavy = {'torch', 'numpy', 'pandas', 'numba', 'scipy', 'h5py'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert shown.returncode == 0, shown.stderr
+
+
+def test_the_script_runs_and_names_its_commands() -> None:
+    shown = subprocess.run(
+        [sys.executable, str(SCRIPT), "--help"], capture_output=True, text=True, check=True
+    )
+    for command in COMMANDS:
+        assert f"\n    {command} " in shown.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_flag_has_a_word_of_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        make_parser().parse_args([command, "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        if line.startswith("  --"):
+            said = "  " in line.strip() or following.startswith("      ")
+            assert said, line
+
+
+def test_the_precisions_are_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        make_parser().parse_args(["train", "--help"])
+    assert f"--precision {{{','.join(PRECISIONS)}}}" in capsys.readouterr().out
+
+
+def test_no_command_is_an_error_of_the_user(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == Status.USER
+    assert "no command: choose dg, train" in capsys.readouterr().err
+
+
+def test_flags_before_the_command_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its own defaults would take their place without a word."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--seed", "5", "train"])
+    assert ended.value.code == 2
+    assert "flags go behind it" in capsys.readouterr().err
+
+
+def test_oasis_is_set_as_given(tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("x") / "a.h5"
+    words = ["train", "--decay", "1.7", "-0.712", "--penalty", "auto", "--baseline", "auto"]
+    source = source_of(make_parser().parse_args(words), path)
+    assert source.oasis.decay == (1.7, -0.712)
+    assert source.oasis.penalty is None
+    assert source.oasis.baseline is None
+    # a penalty takes the place of the smallest spike
+    assert source.oasis.smallest == 0.0
+    plain = source_of(make_parser().parse_args(["train"]), path)
+    assert (plain.oasis.decay, plain.oasis.smallest) == ((0.95,), 0.55)
+    assert decay_of(make_parser().parse_args(["train", "--decay", "auto"])) is None
+
+
+def test_a_decay_of_words_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["deconvolve", "--recording", "x.npy", "--decay", "fast"]) == Status.USER
+    assert "--decay must be numbers or auto, not 'fast'" in capsys.readouterr().err
