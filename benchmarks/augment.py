@@ -25,7 +25,8 @@ import numpy as np
 
 from sts.augment.contract import GENERATORS, METHODS, make_generator
 from sts.augment.division import divisions, fold_count
-from sts.augment.evaluate import Bench, Grid, Item, evaluate
+from sts.augment.evaluate import Bench, evaluate
+from sts.augment.items import Grid, Item
 from sts.augment.tasks import Task, load_task
 from sts.base.files import write_json
 from sts.base.parallel import worker_count
@@ -64,9 +65,10 @@ class Row:
     notes: tuple[str, ...]
 
 
-def time_grid(data: Path) -> float:
+def time_grid(data: Path, *, quick: bool) -> float:
     """Return how long `--method smote` takes."""
-    job = make_job(methods=("smote",), classifiers=GRID)
+    smaller = {"added": (100,), "repeats": 1, "fidelity": False} if quick else {}
+    job = make_job(methods=("smote",), classifiers=GRID, **smaller)
     with tempfile.TemporaryDirectory() as folder:
         begin_s = time.perf_counter()
         benchmark(Workspace(Path(folder)), job, data=data)
@@ -134,7 +136,7 @@ def measure(data: Path, methods: Sequence[str], *, quick: bool) -> dict[str, Any
     return {
         "machine": where,
         "versions": {n: metadata.version(n) for n in ("lightgbm", "scikit-learn", "torch")},
-        "default_grid_s": time_grid(data),
+        "default_grid_s": time_grid(data, quick=quick),
         "generators": [asdict(row) for row in rows],
         "cells_s": {str(n): seconds for n, seconds in cells.items()},
         # Task M+E has a quarter of the neurons, but as many synthetic ones: taken as task E.

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from sts.augment import evaluate as evaluating
-from sts.augment.evaluate import CURVE, Bench, Grid, Item, evaluate, training_rows
+from sts.augment.evaluate import Bench, evaluate, training_rows
 from sts.augment.grid import Key, key_of, read_cells, rng_of, write_cells
+from sts.augment.items import CURVE, Grid, Item
 from sts.augment.neurons import Neurons
 from sts.augment.space import fit_space
 from sts.augment.views import Preparing, Rows, View, borrowed, make_view

@@ -56,7 +56,7 @@ def test_the_change_of_volume_is_the_determinant_of_all_slopes() -> None:
     _, volumes = flow.to_noise(batch)
     for row in range(4):
         _, wanted = torch.linalg.slogdet(jacobian(flow, batch, row).double())
-        assert float(volumes[row]) == pytest.approx(float(wanted), abs=1e-4)
+        assert volumes[row].item() == pytest.approx(wanted.item(), abs=1e-4)
 
 
 def test_the_likelihood_is_that_of_the_noise_times_the_change_of_volume() -> None:

@@ -55,7 +55,10 @@ def test_a_class_of_one_borrows_the_spread_and_correlation_of_the_others() -> No
     # Its own row keeps a third of all, where two borrowed ones stand beside it.
     assert 0.5 < rows[:, 1].std() < 1.0
     assert np.abs(np.median(rows, axis=0) - own).max() < 0.2
-    assert np.corrcoef(rows[:, 1], rows[:, 2])[0, 1] > 0.7
+    found = np.corrcoef(rows.T)
+    # A row alone would have all features rise and fall together.
+    assert found[1, 2] > 0.7
+    assert abs(found[0, 1]) < 0.3
 
 
 def test_a_common_class_keeps_its_own_correlation() -> None:

@@ -96,7 +96,7 @@ def test_the_score_tells_rows_of_a_wrong_class() -> None:
     rows = torch.randn((400, 3), generator=torch.Generator().manual_seed(9))
     moved = rows + torch.where(classes[:, None] == 0, 1.0, -1.0)
     right, wrong = (
-        float(network.score(Batch(scores=some, classes=classes), generator()))
+        network.score(Batch(scores=some, classes=classes), generator()).item()
         for some in (rows, moved)
     )
     # What is drawn is plain noise for both classes, and so are the first rows.

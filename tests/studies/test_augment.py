@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from joblib.externals import cloudpickle
 
 from sts.augment.division import divisions
-from sts.augment.evaluate import Item
+from sts.augment.items import Item
 from sts.augment.simulated import write_tables
 from sts.augment.tasks import load_task
 from sts.base.errors import StsError
 from sts.base.files import read_csv, read_json
+from sts.base.parallel import map_unordered
 from sts.base.workspace import Workspace
 from sts.cli.augment import main
 from sts.studies.augment import benchmark as benchmarking
@@ -143,9 +143,7 @@ def test_work_can_be_sent_to_another_process(place: Workspace) -> None:
     order = Order(item=item, waiting=1, measure=True, show=True)
     here = work_on(order, store=store)
     store.forget("smote", divided[0])
-    there = cloudpickle.loads(cloudpickle.dumps(partial(work_on, store=store)))(
-        cloudpickle.loads(cloudpickle.dumps(order))
-    )
+    ((_, there),) = map_unordered(partial(work_on, store=store), [order], workers=2)
     assert [row["macro_f1"] for row in there.rows] == [row["macro_f1"] for row in here.rows]
     assert list(map(repr, there.found)) == list(map(repr, here.found))
     assert here.made is not None

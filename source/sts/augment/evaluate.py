@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
@@ -19,71 +19,17 @@ from sts.augment.classifiers import (
     floored,
 )
 from sts.augment.contract import GENERATORS, Generator, make_generator
-from sts.augment.division import Division, nested
+from sts.augment.division import nested
 from sts.augment.grid import BASELINE, BORROW, Key, rng_of, seed_of
+from sts.augment.items import Item
 from sts.augment.neurons import Neurons
 from sts.augment.scoring import scores_of
-from sts.augment.views import Preparing, Rows, View, borrowed, make_view
+from sts.augment.views import Rows, View, borrowed, make_view
 from sts.base.types import Floats, Ints
 
 INNER_FOLDS: Final = 3
-# Parts of the training rows at which the learning curve is drawn; all of them are the baseline.
-CURVE: Final = (0.2, 0.4, 0.6, 0.8)
-WEIGHTS: Final = "weights"
 
 Keep = Callable[[dict[str, Any]], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grid:
-    """Which cells there are, and how each is made."""
-
-    added: tuple[int, ...] = (100, 500, 1000)
-    classifiers: tuple[str, ...] = (*CLASSIFIERS, VOTE)
-    preparing: Preparing = field(default_factory=Preparing)
-    tune: bool = False
-    curves: bool = True
-    seed: int = 0
-    device: str = "cpu"
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Item:
-    """One method on one division, with all that is needed to work on it anywhere."""
-
-    method: str
-    task: str
-    division: Division
-    neurons: Neurons
-    grid: Grid
-    lenders: Neurons | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """Of the generator, where they differ from the tuned ones."""
-
-    def cells(self) -> list[Key]:
-        """Return the cells of this item."""
-        return [
-            Key(
-                method=self.method,
-                repeat=self.division.repeat,
-                fold=self.division.fold,
-                added=added,
-                part=part,
-                classifier=name,
-            )
-            for added, part in self._levels()
-            for name in self.grid.classifiers
-        ]
-
-    def _levels(self) -> Iterator[tuple[int, float]]:
-        if self.method in (BORROW, WEIGHTS):
-            yield 0, 1.0
-        elif self.method == BASELINE:
-            # One repeat is enough for a curve.
-            parts = CURVE if self.grid.curves and self.division.repeat == 0 else ()
-            yield from ((0, part) for part in (*parts, 1.0))
-        else:
-            yield from ((added, 1.0) for added in self.grid.added)
 
 
 @dataclass(frozen=True, eq=False)

@@ -127,7 +127,6 @@ def gradient_penalty(
         (slopes,) = torch.autograd.grad(said.sum(), between, create_graph=True)
         penalty: Tensor = (slopes.norm(dim=1) - 1).square().mean()
     return penalty
-    return penalty
 
 
 def energy_distance(one: Tensor, other: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """The sweep store: the data set of the study in one HDF5 file, loaded whole."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,8 @@ FORMAT: Final = "sts-sweeps 1"
 TEXTS: Final = ("specimen_id", "donor_id", "label", "dataset")
 NUMBERS: Final = ("rheobase_pa", "step_pa", "onset_s")
 SETTINGS: Final = ("rate_hz", "window_s")
+# 20 MB of traces
+ROWS_AT_ONCE: Final = 512
 Texts = NDArray[np.str_]
 
 
@@ -50,7 +53,7 @@ class SweepStore:
 
 
 def write_store(path: Path, store: SweepStore) -> None:
-    """Write a store, whole or not at all."""
+    """Write a store, whole or not at all; its traces are asked for a few rows at a time."""
     if fault := fault_of(store):
         raise StsError(f"cannot write {path}: {fault}")
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
@@ -58,7 +61,9 @@ def write_store(path: Path, store: SweepStore) -> None:
         for name in SETTINGS:
             file.attrs[name] = getattr(store, name)
         # Not packed: noise hardly packs, and the store is read far more often than written.
-        file["traces"] = store.traces
+        traces = file.create_dataset("traces", store.traces.shape, store.traces.dtype)
+        for first, rows in _few_at_once(store.traces):
+            traces[first : first + len(rows)] = rows
         for name in TEXTS:
             file.create_dataset(
                 name, data=getattr(store, name).astype(object), dtype=h5py.string_dtype()
@@ -135,7 +140,16 @@ def _fault_of_rows(store: SweepStore) -> str | None:
 
 
 def _first_unsound(values: Floats) -> int | None:
-    # A float64 sum of float32 numbers is finite exactly if they all are, and costs no second array.
-    with np.errstate(invalid="ignore"):
-        sums = values.sum(axis=tuple(range(1, values.ndim)), dtype=np.float64)
-    return None if np.isfinite(sums).all() else int(np.argmin(np.isfinite(sums)))
+    for first, rows in _few_at_once(values):
+        # A float64 sum of float32 numbers is finite exactly if they all are, and costs no array.
+        with np.errstate(invalid="ignore"):
+            sums = rows.sum(axis=tuple(range(1, rows.ndim)), dtype=np.float64)
+        if not np.isfinite(sums).all():
+            return first + int(np.argmin(np.isfinite(sums)))
+    return None
+
+
+def _few_at_once(values: Floats) -> Iterator[tuple[int, Floats]]:
+    """Yield the values by a few rows, with the number of the first."""
+    for first in range(0, len(values), ROWS_AT_ONCE):
+        yield first, values[first : first + ROWS_AT_ONCE]

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from scipy.stats import gaussian_kde
 
 from sts.base.types import Floats
@@ -104,6 +105,7 @@ def _draw_feature(axes: Axes, columns: Sequence[Floats]) -> None:
             axes.fill_between(at, heights, color=SHADE, linewidth=0)
         axes.plot(at, heights, **_line(number))
     axes.set_xlim(low, high)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.set_ylim(bottom=0)
 
 

@@ -73,8 +73,9 @@ def draw_map(stem: Path, places: Sequence[Place], *, gain_of: str) -> list[Path]
 def _name_points(axes: Axes, places: Sequence[Place]) -> None:
     """Write each name beside its point, those of close points above one another."""
     ordered = sorted(places, key=lambda place: place.gain.value)
-    values = [place.gain.value for place in ordered]
-    span = max(max(values) - min(values), 1e-3)
+    ends = np.array([[each.gain.low, each.gain.value, each.gain.high] for each in places])
+    known = ends[np.isfinite(ends)]
+    span = float(np.ptp(known)) if len(known) else 1.0
     below = -np.inf
     for place in ordered:
         at = max(place.gain.value, below + 0.06 * span)

@@ -82,9 +82,11 @@ def measure(bench: Bench) -> list[Found]:
     sides, scale = sides_of(bench)
     rng = bench.rng("fidelity")
     if bench.item.method == BASELINE:
-        # The floor: real cells in the place of made ones.
+        # The floor: real cells in the place of made ones, on either side.
+        others = [_as_many(sides.training, sides.held_out[1], rng) for _ in range(DRAWS)]
         return [
             *_compared(sides, [sides.held_out], "training", rng),
+            *_compared(sides, others, "held-out", rng),
             *_learnt(sides, sides.training, rng),
         ]
     width = len(sides.names)
@@ -102,6 +104,16 @@ def measure(bench: Bench) -> list[Found]:
         *(each for against in AGAINST for each in _compared(sides, draws, against, rng)),
         *_learnt(sides, (rows[:, :width] / scale, labels), rng),
     ]
+
+
+def _as_many(rows: Set, labels: Ints, rng: np.random.Generator) -> Set:
+    """Return rows drawn without replacement, as many of each class as there are labels of it."""
+    drawn = [
+        rng.permutation(np.flatnonzero(rows[1] == label))[:count]
+        for label, count in zip(*np.unique(labels, return_counts=True), strict=True)
+    ]
+    chosen = np.concatenate(drawn)
+    return rows[0][chosen], rows[1][chosen]
 
 
 def sides_of(bench: Bench) -> tuple[Sides, Floats]:

@@ -9,9 +9,10 @@ from typing import Any, Final
 
 from sts.augment.contract import GENERATORS
 from sts.augment.division import Division, divisions, fold_count
-from sts.augment.evaluate import Item, evaluate
+from sts.augment.evaluate import evaluate
 from sts.augment.fidelity.measure import Found, measure
 from sts.augment.grid import BASELINE, BORROW, key_of
+from sts.augment.items import Item
 from sts.augment.tasks import Task, load_task
 from sts.base.errors import StsError
 from sts.base.parallel import map_unordered, worker_count

@@ -161,18 +161,17 @@ def draw_fidelity(run: Run, results: Results) -> list[Path]:
     ]
     maps = []
     for method in results.job.rows_of_grid:
-        against = "training" if method == BASELINE else "held-out"
         values: dict[tuple[str, str], list[float]] = {}
         for row in here:
-            if row["method"] == method and row["against"] == against:
+            if row["method"] == method and row["against"] == "held-out":
                 values.setdefault((row["label"], row["feature"]), []).append(row["value"])
         if not values:
             continue
         table = np.array(
             [[_mean(values.get((name, each), [])) for each in features] for name in classes]
         )
-        floor = "Real held-out cells against training cells"
-        title = floor if method == BASELINE else f"{name_of(method)} against held-out cells"
+        name = "Real training cells" if method == BASELINE else name_of(method)
+        title = f"{name} against held-out cells"
         maps.append(HeatMap(title=title, values=table))
     return draw_heat_maps(
         run.figures / "fidelity", maps, classes=classes, features=features, what="KS distance"

@@ -48,12 +48,12 @@ INTERVALS: Final = {
         "cells. Use --protocol cv for one."
     ),
 }
-FLOOR: Final = "real held-out cells"
+FLOOR: Final = "real cells"
 IN_PLACE: Final = (
     "Rows are made in the place of held-out cells, as many of each class, and compared with "
-    "training cells and with held-out ones. The first column is the floor: real held-out cells "
-    "compared with training cells. `nearest` against training cells well below the floor means "
-    "copies."
+    "training cells and with held-out ones. The first column is the floor: real cells in the "
+    "place of made ones, held-out ones against training cells and training cells against "
+    "held-out ones. `nearest` against training cells well below the floor means copies."
 )
 
 

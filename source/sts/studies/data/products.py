@@ -24,6 +24,7 @@ from sts.cells.table import (
 from sts.recordings.recording import Recording
 from sts.signals.resample import SAMPLES
 from sts.studies.data.cellwork import DOUBLE, BuildSettings, Outcome, Verdict
+from sts.studies.data.journal import Outcomes
 
 PRODUCTS: Final = {"store": "sweeps.h5", "features": "features.csv"}
 CELLS_NAME: Final = "cells.csv"
@@ -174,8 +175,10 @@ def store_of_one(recording: Recording, traces: Floats, values: Mapping[str, floa
     )
 
 
-def _traces_of(outcomes: Iterable[Outcome], places: Mapping[str, int]) -> Floats:
-    """Return the traces of some files, each at its place; none stays in memory twice."""
+def _traces_of(outcomes: Iterable[Outcome], places: Mapping[str, int]) -> Any:
+    """Return the traces of some files, each at its place, or what reads them from the journal."""
+    if isinstance(outcomes, Outcomes):
+        return outcomes.traces_of(places)
     traces = np.empty((len(places), *TRACE_SHAPE), np.float32)
     for outcome in outcomes:
         if outcome.file not in places:
