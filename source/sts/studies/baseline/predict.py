@@ -23,7 +23,8 @@ from sts.reports.blocks import Section, Table
 from sts.reports.page import write_page
 from sts.signals.features import FEATURES, PUBLISHED_ONSET_S
 from sts.studies.baseline.evaluate import stored_model
-from sts.studies.data.cellwork import BuildSettings, process_file
+from sts.studies.data.apart import process_apart
+from sts.studies.data.cellwork import BuildSettings
 from sts.studies.data.products import rows_of
 
 REASONS: Final = 5
@@ -126,7 +127,7 @@ def _from_recordings(names: Sequence[str]) -> tuple[list[Called], EpTable | None
     """Measure recordings; one without features keeps its reason."""
     settings = BuildSettings(store=False, features=True)
     paths = [path for name in names for path in find_recordings(Path(name))]
-    outcomes = [process_file(path, file=str(path), settings=settings) for path in paths]
+    outcomes = [process_apart(path, file=str(path), settings=settings) for path in paths]
     rows = rows_of("features", outcomes, {}, "")
     called = [
         Called(file=row.file, specimen_id=row.specimen_id, status=row.status, reason=row.reason)

@@ -44,7 +44,7 @@ def process_apart(
         except OSError:
             pass
         return judged(outcome, Verdict(status="failed", reason=str(error)), settings)
-    traces = np.frombuffer(data, np.float32).reshape(TRACE_SHAPE) if data else None
+    traces = np.frombuffer(data, np.float32).reshape(TRACE_SHAPE).copy() if data else None
     return outcome_from_json(line, traces)
 
 

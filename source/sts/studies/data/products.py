@@ -21,7 +21,6 @@ from sts.cells.table import (
     write_cells,
     write_features,
 )
-from sts.recordings.recording import Recording
 from sts.signals.resample import SAMPLES
 from sts.studies.data.cellwork import DOUBLE, BuildSettings, Outcome, Verdict
 from sts.studies.data.journal import Outcomes
@@ -161,12 +160,12 @@ def store_of(outcomes: Iterable[Outcome], good: Sequence[CellRow]) -> SweepStore
     )
 
 
-def store_of_one(recording: Recording, traces: Floats, values: Mapping[str, float]) -> SweepStore:
+def store_of_one(cell: Outcome, traces: Floats, values: Mapping[str, float]) -> SweepStore:
     """Return a store of the one cell that was just read."""
     return SweepStore(
         traces=traces[np.newaxis],
-        specimen_id=np.array([recording.specimen_id]),
-        donor_id=np.array([recording.donor_id]),
+        specimen_id=np.array([cell.specimen_id]),
+        donor_id=np.array([cell.donor_id]),
         label=np.array([""]),
         dataset=np.array([""]),
         rheobase_pa=np.array([values["rheobase_pa"]]),

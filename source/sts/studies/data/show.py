@@ -13,12 +13,11 @@ from sts.base.types import CLASSES
 from sts.base.workspace import Workspace
 from sts.cells.store import SweepStore, load_store
 from sts.figures.scalogram import CellPicture, draw_cell, draw_classes
-from sts.recordings.readers import read_recording
 from sts.scalograms.transform import scalograms_of
 from sts.scalograms.wavelet import FREQS_HZ
 from sts.signals.resample import BEFORE_S, RATE_HZ
-from sts.signals.select import SelectSettings
-from sts.studies.data.cellwork import store_entry
+from sts.studies.data.apart import process_apart
+from sts.studies.data.cellwork import BuildSettings
 from sts.studies.data.products import PRODUCTS, store_of_one
 
 
@@ -64,12 +63,19 @@ def _named(settings: ShowSettings) -> Iterator[SweepStore]:
     stores: list[SweepStore] = []
     for name in settings.specimens:
         if Path(name).is_file():
-            recording = read_recording(Path(name))
-            traces, verdict = store_entry(recording, SelectSettings())
-            yield store_of_one(recording, traces, verdict.values)
+            yield _recorded(Path(name))
             continue
         stores = stores or [load_store(path) for path in find_stores(Path(settings.data))]
         yield _find(stores, name, settings.data)
+
+
+def _recorded(path: Path) -> SweepStore:
+    """Return a store of the one cell in a recording, which is read in a process apart."""
+    outcome = process_apart(path, file=str(path), settings=BuildSettings())
+    if outcome.store is None or outcome.traces is None:
+        reason = "" if outcome.store is None else outcome.store.reason
+        raise StsError(f"{path} cannot be shown: {reason}")
+    return store_of_one(outcome, outcome.traces, outcome.store.values)
 
 
 def _find(stores: Sequence[SweepStore], specimen: str, data: str) -> SweepStore:

@@ -20,7 +20,8 @@ from sts.networks.images import ImageBank
 from sts.networks.predict import features, logits
 from sts.recordings.readers import find_recordings
 from sts.scalograms.device import choose_device
-from sts.studies.data.cellwork import BuildSettings, Outcome, process_file
+from sts.studies.data.apart import process_apart
+from sts.studies.data.cellwork import BuildSettings, Outcome
 from sts.studies.data.products import rows_of, store_of
 from sts.studies.data.show import picture_of
 from sts.studies.sts.evaluate import stored_model
@@ -69,7 +70,7 @@ def predict_recordings(
     """Say of every recording what cell it is of, and leave a table and a picture a cell."""
     model = stored_model(workspace, job.architecture, device=device)
     paths = [path for name in job.recordings for path in find_recordings(Path(name))]
-    outcomes = [process_file(path, file=str(path), settings=BuildSettings()) for path in paths]
+    outcomes = [process_apart(path, file=str(path), settings=BuildSettings()) for path in paths]
     what = f"{model.card.name}-{model.card.architecture.freeze}"
     with start_run(workspace, study="sts-predict", what=what, settings=job) as run:
         called = call(model, outcomes, device=device)
