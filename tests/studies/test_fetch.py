@@ -242,6 +242,8 @@ def test_a_network_that_goes_away_ends_it_early(job: FetchJob, server: Server) -
     assert done.fetched == 1
     (failure,) = done.failures
     assert failure.startswith("5 files were not tried any more: cannot reach")
+    # One that went well, one that did not, and none after it.
+    assert len({r.path for r in server.log if r.path.endswith("/download/")}) == 2
 
 
 def serve_tables(server: Server, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
@@ -359,6 +361,7 @@ def test_streaming_brings_only_the_members_that_are_wanted(
     ("content", "line"),
     [
         (zipped({**PUBLISHED, "../../out.npy": b"1"}), "leads out of the folder"),
+        (zipped({"../PatchSeqGouwensCWT/cell_9.npy": b"1"}), "leads out of the folder"),
         (zipped({"zeros.npy": bytes(2**25)}), "would grow"),
         (zipped(PUBLISHED, links=("kaggle/link",)), "is a link"),
     ],

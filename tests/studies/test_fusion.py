@@ -219,9 +219,10 @@ def test_table_and_network_of_the_same_cells_join(
         assert f"gain in weighted F1 over the {name} alone" in told
     (folder,) = (workspace.output / "fusion" / "LightGBM-shared-and-ResNet18-NONE").glob("*")
     report = json.loads((folder / "report.json").read_text())
-    assert report["holdout"]["both"]["pooled"]["cells"] == len(both.test)
-    assert set(report["gains"]) == {"table", "network"}
+    assert report["holdout"]["scores"]["both"]["pooled"]["cells"] == len(both.test)
+    for part in ("holdout", "cross_validation"):
+        assert set(report[part]["gains"]) == {"table", "network"}
     page = (folder / "report.html").read_text()
-    assert "Gain over the network alone" in page
+    assert page.count("both less network") == page.count("both less table") == 2
     # Both trainings left a line when they opened it; the fusion reads what they have written.
     assert "is opened" not in (folder / "log.txt").read_text()

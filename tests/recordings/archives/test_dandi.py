@@ -15,6 +15,7 @@ from sts.recordings.archives.dandi import (
     sessions_of,
 )
 from sts.recordings.archives.download import Target, download
+from sts.recordings.archives.items import Item
 from sts.recordings.archives.receipts import Receipts
 from tests.recordings.archives.server import Server
 from tests.recordings.archives.worlds import ASKED, ASSETS, asset_id, etag_of, serve_dandi
@@ -153,6 +154,18 @@ def test_of_several_addresses_that_of_the_interface_is_taken(
         found = complete(client, item)
         assert found.address == wanted
         assert (found.sha256, found.dandi_etag, found.size) == ("", "", item.size)
+
+
+def test_the_internet_does_not_send_us_to_this_machine() -> None:
+    class Answering:
+        def json(self, address: str) -> object:
+            assert address == item.address
+            return {"contentUrl": ["http://127.0.0.1:631/x", "https://localhost/x"]}
+
+    api = "https://api.dandiarchive.org/api"
+    item = Item(place="a.nwb", address=f"{api}/dandisets/1/assets/7/", identity="7", listed=True)
+    found = complete(Answering(), item)  # type: ignore[arg-type]
+    assert found.address == f"{api}/assets/7/download/"
 
 
 def test_an_etag_alone_is_verified_too(server: Server, client: Client, tmp_path: Path) -> None:

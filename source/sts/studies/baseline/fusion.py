@@ -19,7 +19,7 @@ from sts.evaluation.scores import Scores, by_dataset
 from sts.reports.page import write_page
 from sts.reports.predictions import read_predictions, write_predictions
 from sts.studies.baseline.cohort import Source
-from sts.studies.baseline.fusion_pages import NETWORK, STACK, TABLE, sections_of
+from sts.studies.baseline.fusion_pages import NETWORK, STACK, TABLE, Compared, sections_of
 from sts.studies.baseline.settings import TrainJob
 from sts.studies.baseline.train import look_for_settings, make_bench, validate
 
@@ -105,35 +105,40 @@ def fuse(workspace: Workspace, job: FusionJob, *, table: Sides, network: Sides) 
     train = in_common(table.train, network.train, "out of fold")
     test = in_common(table.test, network.test, "held out")
     stack = fit_stack(*train, seed=job.seed)
-    said = {
-        TABLE: test[0],
-        NETWORK: test[1],
-        STACK: _like(test[0], stack.probabilities(words_of(*test))),
-    }
-    rng = np.random.default_rng(job.seed)
-    scores = {name: by_dataset(each, rng=rng) for name, each in said.items()}
-    gains = {name: compare(said[name], said[STACK], rng=rng) for name in (TABLE, NETWORK)}
-    own = by_dataset(_like(train[0], stack.out_of_fold), rng=rng)
+    held_out = _compared(test, stack.probabilities(words_of(*test)), seed=job.seed)
+    own = _compared(train, stack.out_of_fold, seed=job.seed)
     what = f"{Path(job.table).parent.name}-and-{Path(job.network).parent.name}"
     with start_run(workspace, study=STUDY, what=what, settings=job) as run:
-        write_predictions(run.path / PREDICTIONS, said[STACK])
+        write_predictions(run.path / PREDICTIONS, _like(test[0], held_out.probabilities))
         write_predictions(run.path / OUT_OF_FOLD, _like(train[0], stack.out_of_fold))
         write_page(
             run.path / "report.html",
             "Table and network together",
             subtitle=what,
-            sections=sections_of(scores, gains, own, temperature=stack.temperature),
+            sections=sections_of(held_out, own, temperature=stack.temperature),
         )
+        weights = {"strength": stack.strength, "temperature": stack.temperature}
         run.report(
             {
-                "holdout": {name: _plain(each) for name, each in scores.items()},
-                "cross_validation": _plain(own),
-                "gains": {name: each.to_dict() for name, each in gains.items()},
-                "stack": {"strength": stack.strength, "temperature": stack.temperature}
-                | {"weights": stack.top.coef_.tolist()},
+                "holdout": held_out.to_dict(),
+                "cross_validation": own.to_dict(),
+                "stack": {**weights, "weights": stack.top.coef_.tolist()},
             }
         )
-    return Fused(folder=run.final, scores=scores, gains=gains)
+    return Fused(folder=run.final, scores=held_out.scores, gains=held_out.gains)
+
+
+def _compared(
+    cells: tuple[Predictions, Predictions], probabilities: Floats, *, seed: int
+) -> Compared:
+    """Return the scores of each alone and of both together, and what is gained."""
+    rng = np.random.default_rng(seed)
+    said = {TABLE: cells[0], NETWORK: cells[1], STACK: _like(cells[0], probabilities)}
+    return Compared(
+        probabilities=probabilities,
+        scores={name: by_dataset(each, rng=rng) for name, each in said.items()},
+        gains={name: compare(said[name], said[STACK], rng=rng) for name in (TABLE, NETWORK)},
+    )
 
 
 def check_same_split(table: Sides, network: Sides) -> None:
@@ -217,7 +222,3 @@ def _like(cells: Predictions, probabilities: Floats) -> Predictions:
         truth=cells.truth,
         probabilities=probabilities,
     )
-
-
-def _plain(scores: dict[str, Scores]) -> dict[str, Any]:
-    return {name: each.to_dict() for name, each in scores.items()}

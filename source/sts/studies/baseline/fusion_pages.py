@@ -1,8 +1,9 @@
 """What --with-networks leaves to look at."""
 
-from collections.abc import Mapping
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
+from sts.base.types import Floats
 from sts.evaluation.compare import Comparison
 from sts.evaluation.scores import POOLED, Scores
 from sts.reports.blocks import Block, Section
@@ -17,36 +18,56 @@ SAID: Final = (
 )
 
 
-def sections_of(
-    scores: Mapping[str, Mapping[str, Scores]],
-    gains: Mapping[str, Comparison],
-    own: Mapping[str, Scores],
-    *,
-    temperature: float,
-) -> list[Section]:
-    """Return the report: both together, the gain over each alone, and the training cells.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Compared:
+    """Each alone and both together on the same cells."""
+
+    probabilities: Floats
+    """Of both together."""
+    scores: dict[str, dict[str, Scores]]
+    """By side and by data set."""
+    gains: dict[str, Comparison]
+    """Of both together over each alone."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `report.json` holds."""
+        return {
+            "scores": {
+                side: {name: each.to_dict() for name, each in groups.items()}
+                for side, groups in self.scores.items()
+            },
+            "gains": {side: each.to_dict() for side, each in self.gains.items()},
+        }
+
+
+def sections_of(held_out: Compared, own: Compared, *, temperature: float) -> list[Section]:
+    """Return the report: held-out cells first, then those that the stack was fitted on.
 
     Parameters
     ----------
-    scores
-        On held-out cells, by side and by data set.
     own
-        Of the stack on the cells it was fitted on, each left out once.
+        Each predicted by a stack that left it out.
     """
-    together: list[Block] = [
-        headline(scores[STACK][POOLED]),
-        SAID.format(temperature=temperature),
-        score_table({name: each[POOLED] for name, each in scores.items()}),
-        score_table(scores[STACK]),
-        *notes_on_scores(scores[STACK]),
-    ]
     return [
-        Section("Held-out cells", together),
-        *(
-            Section(
-                f"Gain over the {name} alone", [difference_table(each, first=name, second=STACK)]
-            )
-            for name, each in gains.items()
+        Section(
+            "Held-out cells",
+            [
+                headline(held_out.scores[STACK][POOLED]),
+                SAID.format(temperature=temperature),
+                *_blocks(held_out),
+            ],
         ),
-        Section("Training cells, each left out once", [score_table(own)]),
+        Section("Training cells, each left out once", _blocks(own)),
+    ]
+
+
+def _blocks(compared: Compared) -> list[Block]:
+    scores = compared.scores
+    return [
+        score_table({name: each[POOLED] for name, each in scores.items()}),
+        *(
+            difference_table(each, first=name, second=STACK)
+            for name, each in compared.gains.items()
+        ),
+        *notes_on_scores(scores[STACK]),
     ]
