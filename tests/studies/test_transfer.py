@@ -17,7 +17,8 @@ from sts.cells.ep_tables import EpTable
 from sts.cli.baseline import main
 from sts.cli.run import Status
 from sts.signals.features import FEATURES, TIMES
-from sts.studies.baseline.transferring import recipes, worlds
+from sts.studies.baseline.transfer import measure, views_of
+from sts.studies.baseline.transferring import crossing, recipes, worlds
 from sts.studies.baseline.transferring.alignment import (
     aligned,
     even_weights,
@@ -25,6 +26,7 @@ from sts.studies.baseline.transferring.alignment import (
 )
 from sts.studies.baseline.transferring.attempts import attempt_both_ways, steps_to
 from sts.studies.baseline.transferring.crossing import ABSOLUTE, ONSET, View
+from sts.studies.baseline.transferring.findings import TransferJob
 from sts.studies.baseline.transferring.recipes import (
     ALL,
     FITS,
@@ -408,6 +410,20 @@ def test_the_holdout_stays_closed(transferred: Path) -> None:
     assert len(held_out) > 0
     assert not told & held_out
     assert len(told) == CELLS - len(held_out)
+
+
+def test_what_was_done_first_does_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    def backwards(function: Any, items: Any, *, workers: int) -> Iterator[tuple[int, Any]]:
+        yield from ((at, function(item)) for at, item in reversed(list(enumerate(items))))
+
+    table = noisy_table()
+    job = TransferJob(features=("shared",), settings={"n_estimators": 4})
+    views = views_of(table, job)
+    found = [measure(views, job, disputed=None, workers=1)]
+    monkeypatch.setattr(crossing, "map_unordered", backwards)
+    found.append(measure(views, job, disputed=None, workers=1))
+    assert list(found[0].scores.items()) == list(found[1].scores.items())
+    assert list(found[0].origin.items()) == list(found[1].origin.items())
 
 
 def test_the_holdout_is_used_for_nothing(transferred: Path, tmp_path: Path) -> None:

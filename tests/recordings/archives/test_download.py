@@ -305,6 +305,23 @@ def test_a_file_of_somebody_else_is_kept_aside(
     assert "a.nwb.old" in caplog.text
 
 
+def test_a_file_that_has_its_name_has_its_receipt(
+    client: Client, item: Item, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    become = Part.become
+
+    def die_after(part: Part, path: Path) -> None:
+        become(part, path)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Part, "become", die_after)
+    blind = replace(item, sha256="")
+    with pytest.raises(KeyboardInterrupt):
+        download(client, blind, target)
+    # As the next process finds it.
+    assert is_there(blind, replace(target, receipts=Receipts(target.folder)))
+
+
 def test_a_torn_note_of_origin_only_costs_time(
     server: Server, client: Client, item: Item, target: Target
 ) -> None:

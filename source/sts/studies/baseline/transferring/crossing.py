@@ -137,15 +137,18 @@ def run_all(
     work: Sequence[Fit | Telling], *, workers: int
 ) -> dict[tuple[str, str], dict[str, Floats]]:
     """Return what was said of every training cell, by view and by training."""
-    found: dict[tuple[str, str], dict[str, Floats]] = {}
+    said: list[dict[str, Floats]] = [{}] * len(work)
     with progress(len(work), "fits between data sets") as bar:
-        for at, said in map_unordered(_run, work, workers=workers):
-            each = work[at]
-            for name, values in said.items():
-                kept = found.setdefault(each.view.key, {})
-                shape = len(each.view.table), values.shape[1]
-                kept.setdefault(name, np.full(shape, np.nan))[each.scored] = values
+        for at, values in map_unordered(_run, work, workers=workers):
+            said[at] = values
             bar.advance()
+    # Only now, in the order of the work: which was done first must not show.
+    found: dict[tuple[str, str], dict[str, Floats]] = {}
+    for each, values in zip(work, said, strict=True):
+        kept = found.setdefault(each.view.key, {})
+        for name, told in values.items():
+            shape = len(each.view.table), told.shape[1]
+            kept.setdefault(name, np.full(shape, np.nan))[each.scored] = told
     return found
 
 
