@@ -5,7 +5,8 @@ import pytest
 
 from sts.base.errors import StsError
 from sts.base.types import Floats
-from sts.networks.novelty import Novelty, measure_novelty, nearest
+from sts.evaluation.neighbours import nearest
+from sts.networks.novelty import Novelty, measure_novelty
 
 
 def cloud(n: int, *, seed: int, features: int = 50) -> Floats:

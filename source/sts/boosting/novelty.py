@@ -13,13 +13,17 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from sts.base.errors import StsError
 from sts.base.types import Floats, Ints
+from sts.evaluation.neighbours import (
+    leading_components,
+    mean_distance,
+    mean_distance_to_others,
+    refuse_few,
+    turned,
+)
 
-# Past these few, what tells training cells apart is noise.
-COMPONENTS: Final = 32
 # Quartiles of a normal distribution lie so many deviations apart.
 QUARTILES: Final = 1.349
 # A feature that so many training cells have is expected of every cell.
@@ -60,8 +64,8 @@ class Novelty:
 
     def distances(self, X: Floats) -> Floats:
         """Return the distance of cells (cells, features)."""
-        points = _turned(_scaled(X, self.centre, self.spread), self.components)
-        return np.asarray(nearest(self.cells, points, self.rule.neighbours).mean(axis=1))
+        points = turned(_scaled(X, self.centre, self.spread), self.components)
+        return mean_distance(self.cells, points, self.rule.neighbours)
 
     def arrays(self) -> dict[str, Floats]:
         """Return the arrays that are to be stored."""
@@ -77,22 +81,18 @@ class Novelty:
 
 def measure_novelty(X: Floats, *, neighbours: int = 5, percentile: float = 99.0) -> Novelty:
     """Return what is needed to tell whether cells are unlike X (training cells, features)."""
-    if len(X) <= neighbours:
-        raise StsError(f"novelty needs more than {neighbours} training cells, {len(X)} came")
+    refuse_few(len(X), neighbours)
     centre, spread = _scales(X)
     scaled = _scaled(X, centre, spread)
-    _, _, axes = np.linalg.svd(scaled, full_matrices=False)
-    components = axes[:COMPONENTS].copy()
-    cells = _turned(scaled, components)
-    # Every cell is its own nearest neighbour: one more is asked for, and the first left out.
-    others = nearest(cells, cells, neighbours + 1)[:, 1:]
+    components = leading_components(scaled)
+    cells = turned(scaled, components)
     missing = np.isnan(X)
     expected = 1.0 - missing.mean(axis=0) >= NEARLY_ALL
     return Novelty(
         rule=NoveltyRule(
             neighbours=neighbours,
             percentile=percentile,
-            threshold=float(np.percentile(others.mean(axis=1), percentile)),
+            threshold=float(np.percentile(mean_distance_to_others(cells, neighbours), percentile)),
             most_lacking=float(np.percentile((missing & expected).sum(axis=1), percentile)),
         ),
         expected=expected.astype(np.float64),
@@ -101,12 +101,6 @@ def measure_novelty(X: Floats, *, neighbours: int = 5, percentile: float = 99.0)
         components=components,
         cells=cells,
     )
-
-
-def nearest(cells: Floats, points: Floats, count: int) -> Floats:
-    """Return the distances (points, count) to the nearest cells, in rising order."""
-    found, _ = cKDTree(cells).query(points, k=count)
-    return np.asarray(found).reshape(len(points), count)
 
 
 def _scales(X: Floats) -> tuple[Floats, Floats]:
@@ -122,9 +116,3 @@ def _scales(X: Floats) -> tuple[Floats, Floats]:
 
 def _scaled(X: Floats, centre: Floats, spread: Floats) -> Floats:
     return np.arcsinh(np.nan_to_num((X - centre) / spread, nan=0.0))
-
-
-def _turned(scaled: Floats, components: Floats) -> Floats:
-    inside = scaled @ components.T
-    left = scaled - inside @ components
-    return np.column_stack([inside, np.linalg.norm(left, axis=1)])

@@ -14,7 +14,6 @@ from sts.cli.scores import say_scores
 from sts.cli.transfer import add_transfer, check_transfer, network_of, say_fusion, say_transfer
 
 if TYPE_CHECKING:
-    from sts.base.workspace import Workspace
     from sts.studies.baseline.cohort import Source
     from sts.studies.baseline.settings import TrainJob
 
@@ -116,12 +115,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         help="where trials are kept: an SQLite file (default, in output/baseline), or "
         "postgresql://...",
     )
-    group.add_argument(
-        "--wandb",
-        choices=flags.WANDB_MODES,
-        default="off",
-        help="mirror the run to Weights & Biases (default: off; only online uses the network)",
-    )
+    flags.add_wandb(group)
 
 
 def _add_cells(parser: argparse.ArgumentParser) -> None:
@@ -144,18 +138,11 @@ def _add_cells(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _workspace(args: argparse.Namespace) -> "Workspace":
-    from sts.base.workspace import find_workspace
-
-    workspace = find_workspace(args.root)
-    return workspace.demo() if args.demo else workspace
-
-
 def _source(args: argparse.Namespace) -> "Source":
     from sts.studies.baseline.cohort import Source
     from sts.studies.baseline.settings import DEMO_FOLDER
 
-    workspace = _workspace(args)
+    workspace = flags.workspace_of(args)
     data = args.data or (workspace.data / DEMO_FOLDER if args.demo else workspace.data)
     return Source(data=data, table=args.table, labels=args.labels)
 
@@ -183,7 +170,7 @@ def _train(args: argparse.Namespace) -> int:
         from sts.studies.baseline.demo import ensure_table
 
         ensure_table(source.data)
-    workspace = _workspace(args)
+    workspace = flags.workspace_of(args)
     if args.transfer:
         return say_transfer(args, workspace, source, job)
     network = network_of(args)
@@ -212,7 +199,7 @@ def _test(args: argparse.Namespace) -> int:
 
     wanted, source = _job(args), _source(args)
     job = TestJob(model=wanted.model, variant=wanted.variant, data=str(source.data), seed=args.seed)
-    tested = test(_workspace(args), job, source=source)
+    tested = test(flags.workspace_of(args), job, source=source)
     say_scores("held-out cells", tested.scores)
     say(f"report  {tested.folder / 'report.html'}")
     return Status.DONE
@@ -231,7 +218,7 @@ def _predict(args: argparse.Namespace) -> int:
         recordings=tuple(args.recordings),
         table=str(args.table or ""),
     )
-    found = predict(_workspace(args), job)
+    found = predict(flags.workspace_of(args), job)
     say_table(
         ("specimen", "class", "probability", "because"),
         [

@@ -2,6 +2,10 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sts.base.workspace import Workspace
 
 WANDB_MODES = ("off", "offline", "online")
 
@@ -88,6 +92,24 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_wandb(group: "argparse._ActionsContainer") -> None:
+    """Add the choice of a mirror of the run."""
+    group.add_argument(
+        "--wandb",
+        choices=WANDB_MODES,
+        default="off",
+        help="mirror the run to Weights & Biases (default: off; only online uses the network)",
+    )
+
+
 def add_seed(parser: argparse.ArgumentParser) -> None:
     """Add the seed that everything random derives from."""
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="(default: 0)")
+
+
+def workspace_of(args: argparse.Namespace) -> "Workspace":
+    """Return the workspace that the arguments name, or its demo."""
+    from sts.base.workspace import find_workspace
+
+    workspace = find_workspace(args.root)
+    return workspace.demo() if args.demo else workspace

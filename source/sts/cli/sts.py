@@ -10,9 +10,9 @@ from sts import __version__
 from sts.cli import flags
 from sts.cli.output import complain, say, say_table
 from sts.cli.run import Status, run
+from sts.cli.sts_flags import add_looking, add_training
 
 if TYPE_CHECKING:
-    from sts.base.workspace import Workspace
     from sts.evaluation.scores import Scores
     from sts.networks.backbones import Architecture
     from sts.studies.sts.evaluate import LookJob
@@ -66,105 +66,15 @@ def make_parser() -> argparse.ArgumentParser:
     flags.add_place(parser)
     flags.add_device(parser)
     flags.add_seed(parser)
-    _add_training(parser)
-    _add_looking(parser)
+    add_training(parser)
+    add_looking(parser)
     return parser
-
-
-def _add_training(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("TRAIN")
-    group.add_argument(
-        "--weights",
-        metavar="W",
-        help="imagenet (default), none for random ones, or a file of this network's weights",
-    )
-    group.add_argument(
-        "--trials", type=flags.positive, metavar="N", help="settings to try (default: 50)"
-    )
-    group.add_argument("--folds", type=flags.positive, metavar="N", help="(default: 3)")
-    group.add_argument(
-        "--epochs", type=flags.positive, metavar="N", help="at most so many (default: 100)"
-    )
-    group.add_argument(
-        "--image-size",
-        type=flags.size,
-        metavar="PIXELS",
-        help="side of square images, or height x width such as 32x384 (default: 224, InceptionV3 "
-        "299)",
-    )
-    group.add_argument(
-        "--settings",
-        type=Path,
-        metavar="JSON",
-        help="train with these settings instead of searching",
-    )
-    group.add_argument(
-        "--group-by",
-        choices=("specimen", "donor"),
-        default="specimen",
-        help="what stands on one side of a split only (default: specimen)",
-    )
-    group.add_argument(
-        "--class-weights", action="store_true", help="let all classes count the same in the loss"
-    )
-    group.add_argument(
-        "--compile", action="store_true", help="compile the network (pays on long runs on a GPU)"
-    )
-    group.add_argument(
-        "--storage",
-        metavar="URL",
-        help="where trials are kept: an SQLite file for the processes of one host (default, in "
-        "output/sts), or postgresql://... for several hosts",
-    )
-    group.add_argument(
-        "--join",
-        action="store_true",
-        help="help another TRAIN of the same arguments to search, then stop",
-    )
-    group.add_argument(
-        "--wandb",
-        choices=flags.WANDB_MODES,
-        default="off",
-        help="mirror the run to Weights & Biases (default: off; only online uses the network)",
-    )
-
-
-def _add_looking(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("TEST, EXPLAIN and PREDICT")
-    group.add_argument(
-        "--scalograms",
-        choices=("auto", "computed", "published"),
-        default="auto",
-        help="TEST and EXPLAIN: computed from a sweep store, or the published .npy files (default: "
-        "a store if there is one)",
-    )
-    group.add_argument(
-        "--cells",
-        nargs="+",
-        default=(),
-        metavar="SPECIMEN",
-        help="EXPLAIN: draw these (default: one held-out cell of each class)",
-    )
-    group.add_argument(
-        "--recordings",
-        nargs="+",
-        default=(),
-        metavar="FILE",
-        help="PREDICT: recordings, or folders of them",
-    )
-
-
-def _workspace(args: argparse.Namespace) -> "Workspace":
-    from sts.base.workspace import find_workspace
-
-    workspace = find_workspace(args.root)
-    return workspace.demo() if args.demo else workspace
 
 
 def _data(args: argparse.Namespace) -> Path:
     from sts.studies.sts.demo import CELLS
 
-    workspace = _workspace(args)
+    workspace = flags.workspace_of(args)
     data: Path = args.data or (workspace.data / CELLS if args.demo else workspace.data)
     return data
 
@@ -200,10 +110,10 @@ def _train(args: argparse.Namespace) -> int:
         complain("random weights: nothing was downloaded, and simulated cells need no more")
     with joined(args.device) as (group, device):
         if args.join:
-            join(_workspace(args), job, data=data, device=device, storage=args.storage)
+            join(flags.workspace_of(args), job, data=data, device=device, storage=args.storage)
             return Status.DONE
         trained = train(
-            _workspace(args),
+            flags.workspace_of(args),
             job,
             data=data,
             device=device,
@@ -222,7 +132,7 @@ def _train(args: argparse.Namespace) -> int:
 def _test(args: argparse.Namespace) -> int:
     from sts.studies.sts.evaluate import test
 
-    tested = test(_workspace(args), _look_job(args), device=args.device)
+    tested = test(flags.workspace_of(args), _look_job(args), device=args.device)
     _say_scores(tested.scores)
     say(f"report  {tested.folder / 'report.html'}")
     return _say_left_out(tested.left_out)
@@ -231,7 +141,7 @@ def _test(args: argparse.Namespace) -> int:
 def _explain(args: argparse.Namespace) -> int:
     from sts.studies.sts.explain import explain
 
-    explained = explain(_workspace(args), _look_job(args), device=args.device)
+    explained = explain(flags.workspace_of(args), _look_job(args), device=args.device)
     say_table(explained.attention.columns, explained.attention.rows)
     say(f"report  {explained.folder / 'report.html'}")
     return _say_left_out(explained.left_out)
@@ -265,7 +175,7 @@ def _predict(args: argparse.Namespace) -> int:
     if not args.recordings:
         raise StsError("no recordings given: name files or folders with --recordings")
     job = PredictJob(architecture=_architecture(args), recordings=tuple(args.recordings))
-    found = predict_recordings(_workspace(args), job, device=args.device)
+    found = predict_recordings(flags.workspace_of(args), job, device=args.device)
     rows = [
         (each.specimen_id or each.file, each.prediction, f"{max(each.probabilities):.3f}")
         for each in found.called

@@ -12,14 +12,18 @@ from typing import Final
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from sts.base.errors import StsError
 from sts.base.types import Bools, Floats
+from sts.evaluation.neighbours import (
+    leading_components,
+    mean_distance,
+    mean_distance_to_others,
+    refuse_few,
+    turned,
+)
 
-# Past these few, what tells training cells apart is noise, and the model file would grow.
-COMPONENTS: Final = 32
 # A feature that moves less than this part of the median one is dead in the training cells: divided
 # by next to nothing it would outweigh all others.
 DEAD: Final = 1e-6
@@ -50,8 +54,8 @@ class Novelty:
 
     def distances(self, features: Floats) -> Floats:
         """Return the distance of cells whose features (cells, features) the head was given."""
-        found = nearest(self.cells, _turned(features, self), self.rule.neighbours)
-        return np.asarray(found.mean(axis=1))
+        points = turned((features - self.mean) / self.deviation, self.components)
+        return mean_distance(self.cells, points, self.rule.neighbours)
 
     def is_novel(self, features: Floats) -> Bools:
         """Tell which cells lie beyond the threshold."""
@@ -76,29 +80,19 @@ ARRAYS: Final = ("mean", "deviation", "components", "cells")
 
 def measure_novelty(features: Floats, *, neighbours: int = 5, percentile: float = 99.0) -> Novelty:
     """Return what is needed to tell novel cells from `features` (training cells, features)."""
-    if len(features) <= neighbours:
-        raise StsError(f"novelty needs more than {neighbours} training cells, {len(features)} came")
+    refuse_few(len(features), neighbours)
     # What float32 will make of them on disk, so that a stored model answers as it did.
-    features = features.astype(np.float32).astype(np.float64)
-    mean = features.mean(axis=0)
-    deviation = _deviation(features)
-    _, _, axes = np.linalg.svd((features - mean) / deviation, full_matrices=False)
-    empty = Novelty(
-        rule=NoveltyRule(neighbours=neighbours, percentile=percentile),
-        mean=_single(mean),
-        deviation=_single(deviation),
-        components=_single(axes[:COMPONENTS]),
-        cells=np.zeros((0, 0)),
-    )
-    cells = _single(_turned(features, empty))
-    # Every cell is its own nearest neighbour: one more is asked for, and the first left out.
-    others = nearest(cells, cells, neighbours + 1)[:, 1:]
-    threshold = float(np.percentile(others.mean(axis=1), percentile))
+    features = _single(features)
+    mean, deviation = _single(features.mean(axis=0)), _single(_deviation(features))
+    standard = (features - mean) / deviation
+    components = _single(leading_components(standard))
+    cells = _single(turned(standard, components))
+    threshold = float(np.percentile(mean_distance_to_others(cells, neighbours), percentile))
     return Novelty(
         rule=NoveltyRule(neighbours=neighbours, percentile=percentile, threshold=threshold),
-        mean=empty.mean,
-        deviation=empty.deviation,
-        components=empty.components,
+        mean=mean,
+        deviation=deviation,
+        components=components,
         cells=cells,
     )
 
@@ -107,20 +101,6 @@ def _deviation(features: Floats) -> Floats:
     deviation = features.std(axis=0)
     usual = float(np.median(deviation[deviation > 0])) if deviation.any() else 1.0
     return np.where(deviation < DEAD * usual, usual, deviation)
-
-
-def nearest(cells: Floats, points: Floats, count: int) -> Floats:
-    """Return the distances (points, count) to the nearest cells, in rising order."""
-    found, _ = cKDTree(cells).query(points, k=count)
-    return np.asarray(found).reshape(len(points), count)
-
-
-def _turned(features: Floats, novelty: Novelty) -> Floats:
-    """Return coordinates (cells, components + 1)."""
-    standard = (features - novelty.mean) / novelty.deviation
-    inside = standard @ novelty.components.T
-    left = standard - inside @ novelty.components
-    return np.column_stack([inside, np.linalg.norm(left, axis=1)])
 
 
 def _single(values: Floats) -> Floats:
