@@ -32,9 +32,9 @@ from sts.base.files import write_json
 from sts.base.parallel import worker_count
 from sts.base.workspace import Workspace
 from sts.search.trials import SearchResult
+from sts.studies.baseline.bench import Bench, look_for_settings, make_bench
 from sts.studies.baseline.cohort import Source
 from sts.studies.baseline.settings import make_job
-from sts.studies.baseline.train import Bench, look_for_settings, make_bench
 
 RESULTS: Final = Path(__file__).resolve().parent / "results" / "baseline.json"
 FOLDS: Final = 3
@@ -58,10 +58,10 @@ SPACE: Final[dict[str, Any]] = {
 # The command up to its first fold, which ends it.
 FIRST_TRIAL: Final = """
 import os, sys
-from sts.studies.baseline import train
+from sts.studies.baseline.bench import Bench
 def ended(*_):
     os._exit(0)
-train.Bench.score = ended
+Bench.score = ended
 from sts.cli.baseline import main
 main(sys.argv[1:])
 """

@@ -20,9 +20,9 @@ from sts.cli.run import Status
 from sts.search.trials import FoldScore
 from sts.signals.features import FEATURES
 from sts.studies.baseline.ahead import Ahead
+from sts.studies.baseline.bench import make_bench
 from sts.studies.baseline.cohort import Source, load_cohort
 from sts.studies.baseline.settings import choose, make_job
-from sts.studies.baseline.train import make_bench
 from tests.cells.ep_worlds import make_table, write_own, write_published
 from tests.studies.cells import write_cell
 
@@ -257,14 +257,14 @@ def test_predicting_recordings_keeps_the_reason_of_a_bad_one(
 
 KILLED = """
 import os, signal, sys
-from sts.studies.baseline import train as module
+from sts.studies.baseline import bench, train as module
 from sts.studies.baseline import explain
 from sts.cli.baseline import main
 
 def die(*_args, **_kwargs):
     os.kill(os.getpid(), signal.SIGKILL)
 
-real = module.balanced_accuracy_score
+real = bench.balanced_accuracy_score
 calls = [0]
 
 def score_and_die(*args):
@@ -272,7 +272,7 @@ def score_and_die(*args):
     return die() if calls[0] == 4 else real(*args)
 
 if {moment!r} == "search":
-    module.balanced_accuracy_score = score_and_die
+    bench.balanced_accuracy_score = score_and_die
 elif {moment!r} == "model":
     module.save_baseline = die
 else:

@@ -18,10 +18,10 @@ from sts.evaluation.predictions import UNKNOWN, Predictions
 from sts.evaluation.scores import Scores, by_dataset
 from sts.reports.page import write_page
 from sts.reports.predictions import read_predictions, write_predictions
+from sts.studies.baseline.bench import look_for_settings, make_bench, validate
 from sts.studies.baseline.cohort import Source
 from sts.studies.baseline.fusion_pages import NETWORK, STACK, TABLE, Compared, sections_of
 from sts.studies.baseline.settings import TrainJob
-from sts.studies.baseline.train import look_for_settings, make_bench, validate
 
 STUDY: Final = "fusion"
 PREDICTIONS: Final = "predictions.csv"

@@ -5,17 +5,14 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-from sklearn.metrics import balanced_accuracy_score
 
 from sts.base.errors import StsError
-from sts.base.files import make_folder
-from sts.base.parallel import worker_count
 from sts.base.runs import Run, start_run
-from sts.base.settings import digest, to_dict
-from sts.base.tracking import Mode, Tracker, track
+from sts.base.settings import to_dict
+from sts.base.tracking import Mode, track
 from sts.base.workspace import Workspace
 from sts.boosting.checkpoint import (
     Baseline,
@@ -26,23 +23,17 @@ from sts.boosting.checkpoint import (
 )
 from sts.boosting.novelty import measure_novelty
 from sts.boosting.stack import Classifier
-from sts.evaluation.calibration import apply_temperature, fit_temperature
 from sts.evaluation.scores import POOLED, Scores, by_dataset
 from sts.reports.trained import scores_for_card
 from sts.search.address import read_address
-from sts.search.search import search
 from sts.search.trials import FoldScore, SearchResult, TrialRecord
-from sts.studies.baseline.ahead import Ahead
-from sts.studies.baseline.cohort import Cohort, Fold, Source, load_cohort
+from sts.studies.baseline.bench import STUDY, Bench, look_for_settings, make_bench, validate
+from sts.studies.baseline.cohort import Cohort, Source
 from sts.studies.baseline.explain import explain
 from sts.studies.baseline.pages import Evaluated, Validated, training_sections, write_test_report
 from sts.studies.baseline.settings import TrainJob
 
 logger = logging.getLogger("sts")
-
-STUDY: Final = "baseline"
-# Logits as they are kept with a fold: enough digits to calibrate by.
-DIGITS: Final = 5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,37 +48,6 @@ class Trained:
     """Of the training cells, out of fold, pooled and by data set."""
     scores: dict[str, Scores]
     """On the holdout."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Bench:
-    """What every stage of a training works with."""
-
-    job: TrainJob
-    cohort: Cohort
-    folds: list[Fold]
-    workers: int
-
-    def score(self, found: dict[str, Any], number: int) -> FoldScore:
-        """Fit on one fold and return its balanced accuracy."""
-        fold = self.folds[number]
-        logits = np.round(
-            self.fit(found, fold.fit).logits(self.cohort.table.X[fold.scored]), DIGITS
-        )
-        truth = self.cohort.truth[fold.scored]
-        value = float(balanced_accuracy_score(truth, logits.argmax(axis=1)))
-        return FoldScore(value, {"logits": logits.tolist()})
-
-    def fit(self, found: dict[str, Any], rows: np.ndarray[Any, Any]) -> Classifier:
-        """Fit on these rows with these settings."""
-        table, job = self.cohort.table, self.job
-        return job.kind.fit(
-            table.X[rows],
-            self.cohort.truth[rows],
-            job.configured(found),
-            seed=job.seed,
-            names=table.names,
-        )
 
 
 def train(
@@ -112,64 +72,6 @@ def train(
         trained = finish(workspace, bench, run, classifier, validated)
         tracker.finish({"balanced_accuracy": trained.scores[POOLED].balanced_accuracy.value})
     return replace(trained, folder=run.final)
-
-
-def make_bench(job: TrainJob, *, source: Source, workers: int | None = None) -> Bench:
-    """Load the cells and divide them."""
-    cohort = load_cohort(source, job.chosen, seed=job.seed)
-    folds = cohort.folds(job.trials.folds, seed=job.seed)
-    return Bench(job=job, cohort=cohort, folds=folds, workers=worker_count(workers))
-
-
-def look_for_settings(
-    workspace: Workspace,
-    bench: Bench,
-    *,
-    storage: str | None = None,
-    tracker: Tracker | None = None,
-) -> SearchResult:
-    """Search by balanced accuracy on the folds of the training cells; others may join in."""
-    job, cells = bench.job, bench.cohort.fingerprint()
-    about = {"model": job.model, "settings": job.settings, "cells": cells}
-    place: str | Path = storage or workspace.output / STUDY / "searches.sqlite"
-    if isinstance(place, Path):
-        make_folder(place.parent)
-
-    def tell(trial: TrialRecord) -> None:
-        if tracker is not None and trial.value is not None:
-            tracker.log({"mean_balanced_accuracy": trial.value}, step=trial.number)
-
-    # More trials go on with the study that fewer began; other cells begin one of their own.
-    any_length = replace(job, search=replace(job.search, trials=1))
-    with Ahead(bench.score, job.trials.folds, workers=bench.workers) as score:
-        return search(
-            score,
-            job.space,
-            job.trials,
-            storage=place,
-            name=f"{job.what}-{digest(any_length)}-{cells[:8]}",
-            about=about,
-            on_trial=tell,
-        )
-
-
-def validate(bench: Bench, searched: SearchResult) -> Validated:
-    """Return the out-of-fold predictions of the training cells, and calibrate on them."""
-    rows = np.concatenate([fold.scored for fold in bench.folds])
-    found = np.concatenate([fold.extras["logits"] for fold in searched.best_trial.folds])
-    temperature = fit_temperature(found, bench.cohort.truth[rows])
-    before, after = (
-        bench.cohort.predictions(rows, apply_temperature(found, each))
-        for each in (1.0, temperature)
-    )
-    rng = np.random.default_rng(bench.job.seed)
-    return Validated(
-        searched=searched,
-        before=before,
-        after=after,
-        temperature=temperature,
-        scores=by_dataset(after, rng=rng),
-    )
 
 
 def finish(

@@ -5,14 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from sklearn.metrics import balanced_accuracy_score
 
-from sts.base.files import make_folder
 from sts.base.runs import Run, start_run
-from sts.base.settings import digest, to_dict
+from sts.base.settings import to_dict
 from sts.base.tracking import Mode, Tracker, track
 from sts.base.workspace import Workspace
 from sts.evaluation.calibration import apply_temperature, fit_temperature
@@ -20,7 +18,6 @@ from sts.evaluation.predictions import Predictions
 from sts.evaluation.scores import POOLED, Scores, by_dataset
 from sts.networks.backbones import head_of
 from sts.networks.checkpoint import Model, ModelCard, model_folder, save_model
-from sts.networks.images import ImageBank
 from sts.networks.novelty import measure_novelty
 from sts.networks.parallel import ALONE, Group
 from sts.networks.predict import features, logits
@@ -28,9 +25,8 @@ from sts.networks.train import Fitted, fit
 from sts.reports.predictions import write_predictions
 from sts.reports.trained import scores_for_card
 from sts.search.address import read_address
-from sts.search.search import search
 from sts.search.trials import FoldScore, SearchResult, TrialRecord
-from sts.studies.sts.cohort import Cohort, Fold, load_cohort
+from sts.studies.sts.bench import STUDY, Bench, look_for_settings, make_bench
 from sts.studies.sts.pages import (
     Evaluated,
     training_sections,
@@ -40,9 +36,6 @@ from sts.studies.sts.settings import TrainJob
 
 logger = logging.getLogger("sts")
 
-STUDY: Final = "sts"
-# Logits as they are kept with a fold: enough digits to calibrate by.
-DIGITS: Final = 5
 REFIT: Final = "refit.safetensors"
 # What the folds say of the training cells, for others to join.
 OUT_OF_FOLD: Final = "out_of_fold.csv"
@@ -70,41 +63,6 @@ class Validated:
     after: Predictions
     """The same, calibrated."""
     temperature: float
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Bench:
-    """What every stage of a training works with."""
-
-    job: TrainJob
-    cohort: Cohort
-    bank: ImageBank
-    folds: list[Fold]
-    group: Group = ALONE
-
-    def score(self, found: dict[str, Any], number: int) -> FoldScore:
-        """Train on one fold and return its balanced accuracy."""
-        fold = self.folds[number]
-        fitted = fit(
-            self.job.architecture,
-            self.bank,
-            self.cohort.labels,
-            train_rows=fold.fit,
-            validation_rows=fold.validation,
-            settings=replace(self.job.with_settings(found), seed=self.job.seed + number),
-            group=self.group,
-        )
-        found_logits = logits(fitted.network, self.bank.like(fitted.images), fold.scored)
-        truth = self.cohort.labels[fold.scored]
-        return FoldScore(
-            float(balanced_accuracy_score(truth, found_logits.argmax(axis=1))),
-            {
-                "best_epoch": fitted.best_epoch,
-                "curves": [to_dict(epoch) for epoch in fitted.curves],
-                "rows": fold.scored.tolist(),
-                "logits": np.round(found_logits, DIGITS).tolist(),
-            },
-        )
 
 
 def train(
@@ -142,40 +100,6 @@ def join(
 ) -> None:
     """Take part in the search of another process until all trials are done."""
     look_for_settings(workspace, make_bench(job, data=data, device=device), storage=storage)
-
-
-def make_bench(job: TrainJob, *, data: Path, device: str = "auto", group: Group = ALONE) -> Bench:
-    """Load the cells and divide them; images are made when they are first asked for."""
-    cohort = load_cohort(data, group_by=job.group_by, seed=job.seed)
-    images = job.architecture.images(job.image_size)
-    return Bench(
-        job=job,
-        cohort=cohort,
-        bank=cohort.bank(images, device),
-        folds=cohort.folds(job.trials.folds, group_by=job.group_by, seed=job.seed),
-        group=group,
-    )
-
-
-def look_for_settings(
-    workspace: Workspace, bench: Bench, *, storage: str | None = None
-) -> SearchResult:
-    """Search by balanced accuracy on the folds of the training cells; others may join in."""
-    job = bench.job
-    about = {
-        "architecture": to_dict(job.architecture),
-        "images": to_dict(bench.bank.settings),
-        "base": to_dict(job.base),
-        "group_by": job.group_by,
-        "cells": bench.cohort.fingerprint(),
-    }
-    place: str | Path = storage or workspace.output / STUDY / "searches.sqlite"
-    if isinstance(place, Path):
-        make_folder(place.parent)
-    # More trials go on with the study that fewer began.
-    any_length = replace(job, search=replace(job.search, trials=1))
-    name = f"{job.architecture.backbone.name}-{job.architecture.freeze}-{digest(any_length)}"
-    return search(bench.score, job.space, job.trials, storage=place, name=name, about=about)
 
 
 def refit(bench: Bench, searched: SearchResult, run: Run, tracker: Tracker) -> Fitted:
