@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,13 +12,9 @@ import numpy as np
 import pytest
 
 from sts.base.errors import StsError
-from sts.cells.store import load_store
-from sts.cells.table import read_features
 from sts.recordings.archives import sources
 from sts.recordings.archives.patience import UnreachableError
 from sts.recordings.archives.receipts import Receipts
-from sts.studies.data.build import BuildJob, build
-from sts.studies.data.cellwork import BuildSettings
 from sts.studies.data.fetch import cells_in, fetch, plan_fetch, torch_cache
 from sts.studies.data.fetching.job import FetchJob
 from tests.conftest import REPOSITORY
@@ -28,24 +23,17 @@ from tests.recordings.archives.server import (
     Server,
     cut,
     instead,
-    serving,
     slow,
     status,
     whole,
 )
 from tests.recordings.archives.worlds import (
-    KAGGLE_PATH,
-    PUBLISHED,
-    UNPACKED,
     asset_id,
     blob_of,
     files_in,
     serve_allen,
     serve_dandi,
-    serve_kaggle,
-    zipped,
 )
-from tests.studies.cells import write_cell
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 FILES = {
@@ -53,12 +41,6 @@ FILES = {
     for n in range(1, 7)
 }
 SPECIMENS = {"464212183": HDF5 + b"1" * 5000, "325464516": HDF5 + b"2" * 6000}
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving() as running:
-        yield running
 
 
 @pytest.fixture
@@ -296,225 +278,6 @@ def test_recordings_of_the_allen_institute_come_by_specimen(server: Server, tmp_
     done = fetch(job)
     assert (done.fetched, done.there) == (1, 1)
     assert files_in(tmp_path) == {f"{s}.nwb": content for s, content in SPECIMENS.items()}
-
-
-@pytest.fixture
-def kaggle(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FetchJob:
-    monkeypatch.setenv("KAGGLE_USERNAME", "ada")
-    monkeypatch.setenv("KAGGLE_KEY", "s3cret")
-    api_url = serve_kaggle(server, zipped(PUBLISHED))
-    return FetchJob(source="kaggle", out=tmp_path / "data", api_url=api_url, patience=QUICK)
-
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_published_scalograms_are_unpacked_once(
-    kaggle: FetchJob, server: Server, stream: bool
-) -> None:
-    job = replace(kaggle, stream=stream)
-    done = fetch(job)
-    assert (done.fetched, done.there, done.failures) == (5, 0, ())
-    assert set(files_in(job.out)) == UNPACKED
-    server.log.clear()
-    assert (fetch(job).fetched, fetch(job).there) == (0, 5)
-    if not stream:
-        assert server.log == []
-    told = {r.path.split("?")[0]: "Authorization" in r.headers for r in server.log}
-    assert told.get(KAGGLE_PATH, True)
-    assert not told.get("/bundle/archive.zip", False)
-
-
-def test_a_damaged_member_is_taken_out_again(kaggle: FetchJob, server: Server) -> None:
-    fetch(kaggle)
-    damaged = kaggle.out / "PatchSeqGouwensCWT" / "cell_102.npy"
-    content = damaged.read_bytes()
-    damaged.write_bytes(content[:-1] + b"?")
-    done = fetch(kaggle)
-    assert (done.fetched, done.there) == (1, 4)
-    assert damaged.read_bytes() == content
-    assert set(files_in(kaggle.out)) == UNPACKED
-    assert server.log
-
-
-def test_some_cells_are_taken_out_and_the_archive_is_kept(kaggle: FetchJob) -> None:
-    done = fetch(replace(kaggle, cells=("102",)))
-    assert done.fetched == 3
-    assert "is kept" in done.notes[0]
-    assert "STS-data.zip" in files_in(kaggle.out)
-    assert fetch(kaggle).fetched == 2
-    assert set(files_in(kaggle.out)) == UNPACKED
-
-
-def test_streaming_brings_only_the_members_that_are_wanted(
-    kaggle: FetchJob, server: Server
-) -> None:
-    rng = np.random.default_rng(0)
-    many = {f"PatchSeqGouwensCWT/cell_{n}.npy": rng.bytes(300_000) for n in range(20)}
-    content = zipped(many)
-    serve_kaggle(server, content)
-    done = fetch(replace(kaggle, stream=True, cells=("7", "8")))
-    assert done.fetched == 2
-    assert server.sent < len(content) / 3
-    assert set(files_in(kaggle.out)) == {f"PatchSeqGouwensCWT/cell_{n}.npy" for n in (7, 8)}
-
-
-@pytest.mark.parametrize(
-    ("content", "line"),
-    [
-        (zipped({**PUBLISHED, "../../out.npy": b"1"}), "leads out of the folder"),
-        (zipped({"../PatchSeqGouwensCWT/cell_9.npy": b"1"}), "leads out of the folder"),
-        (zipped({"zeros.npy": bytes(2**25)}), "would grow"),
-        (zipped(PUBLISHED, links=("kaggle/link",)), "is a link"),
-    ],
-)
-def test_an_archive_that_is_not_safe_is_refused_whole(
-    kaggle: FetchJob, server: Server, content: bytes, line: str
-) -> None:
-    serve_kaggle(server, content)
-    for stream in (False, True):
-        with pytest.raises(StsError, match=line):
-            fetch(replace(kaggle, stream=stream))
-        assert set(files_in(kaggle.out.parent)) == {"data/STS-data.zip"}
-
-
-def test_a_damaged_archive_is_deleted_and_named(kaggle: FetchJob, server: Server) -> None:
-    sound = zipped({"a.npy": bytes(range(256)) * 100, "b.npy": b"b"})
-    at = sound.index(b"a.npy") + 20
-    damaged = sound[:at] + bytes([sound[at] ^ 1]) + sound[at + 1 :]
-    for content, line in ((b"PK but not an archive", "no ZIP archive"), (sound[:-9], "no ZIP")):
-        serve_kaggle(server, content)
-        with pytest.raises(StsError, match=rf"{line}.* it was deleted"):
-            fetch(kaggle)
-        assert files_in(kaggle.out) == {}
-    serve_kaggle(server, damaged)
-    done = fetch(kaggle)
-    assert done.fetched == 1
-    assert "kaggle/a.npy" not in files_in(kaggle.out)
-    assert "a.npy cannot be unpacked" in done.failures[0]
-    serve_kaggle(server, sound)
-    assert (fetch(kaggle).fetched, fetch(kaggle).there) == (1, 2)
-    assert set(files_in(kaggle.out)) == {"kaggle/a.npy", "kaggle/b.npy"}
-
-
-def test_credentials_appear_nowhere(
-    kaggle: FetchJob, server: Server, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("DEBUG")
-    server.fail(KAGGLE_PATH, status(503))
-    server.fail("/bundle/archive.zip", cut(10), status(403))
-    done_or_not = ""
-    try:
-        fetch(kaggle)
-    except StsError as error:
-        done_or_not = str(error)
-    assert "403" in done_or_not
-    written = "".join(p.read_text(errors="replace") for p in kaggle.out.rglob("*") if p.is_file())
-    for secret in ("s3cret", "YWRhOnMzY3JldA", "sig=secret"):
-        assert secret not in done_or_not + caplog.text + written
-
-
-def big_cell(folder: Path, specimen: str) -> bytes:
-    """Return a cell whose file holds, beside what is needed, searches and voltage clamp."""
-    import h5py
-
-    path = write_cell(folder, specimen)
-    rng = np.random.default_rng(0)
-    with h5py.File(path, "a") as file:
-        for series in [*file["acquisition"].values(), *file["stimulus/presentation"].values()]:
-            series.attrs["stimulus_description"] = "X4PS_SupraThresh_DA_0"
-        for number in range(50, 60):
-            for place, side, kind in (
-                ("acquisition", "AD0", "CurrentClampSeries"),
-                ("stimulus/presentation", "DA0", "CurrentClampStimulusSeries"),
-            ):
-                group = file.create_group(f"{place}/data_{number:05d}_{side}")
-                group.create_dataset("data", data=rng.normal(size=100_000)).attrs["unit"] = "volts"
-                group["starting_time"] = 0.0
-                group["starting_time"].attrs["rate"] = 20_000.0
-                group.attrs["neurodata_type"] = kind if number % 2 else "VoltageClampSeries"
-                group.attrs["stimulus_description"] = "X5SP_Search_DA_0"
-                group.attrs["sweep_number"] = np.uint64(number)
-    return path.read_bytes()
-
-
-def built(folder: Path, out: Path) -> tuple[object, object]:
-    settings = BuildSettings(store=True, features=True)
-    report = build(BuildJob(folder=folder, out=out, settings=settings, workers=1))
-    assert report.failed == 0
-    return load_store(out / "sweeps.h5"), read_features(out / "features.csv")
-
-
-def test_streamed_cells_give_what_whole_files_give(server: Server, tmp_path: Path) -> None:
-    files = {
-        f"sub-7/sub-7_ses-{n}_icephys.nwb": big_cell(tmp_path / "made", n) for n in ("601", "602")
-    }
-    job = FetchJob(
-        source="dandi",
-        out=tmp_path / "whole",
-        api_url=serve_dandi(server, files),
-        patience=QUICK,
-    )
-    fetch(job)
-    before = server.sent
-    streamed = replace(job, out=tmp_path / "streamed", stream=True, workers=1)
-    done = fetch(streamed)
-    assert (done.fetched, done.failures) == (2, ())
-    size = sum(map(len, files.values()))
-    # Two thirds of each file are searches and voltage clamp.
-    assert server.sent - before < 0.5 * size
-    assert "MB came of" in done.notes[0]
-    receipts = dict(Receipts(streamed.out))
-    assert all(receipt.excerpt and receipt.whole_sha256 for receipt in receipts.values())
-    store, features = built(streamed.out, tmp_path / "a")
-    other_store, other_features = built(job.out, tmp_path / "b")
-    np.testing.assert_array_equal(store.traces, other_store.traces)  # type: ignore[attr-defined]
-    for row, other in zip(features, other_features, strict=True):  # type: ignore[call-overload]
-        assert row.values == pytest.approx(other.values, rel=0, abs=0, nan_ok=True)
-
-
-def test_excerpts_are_kept_until_the_whole_file_is_wanted(server: Server, tmp_path: Path) -> None:
-    (path, content) = ("sub-7/sub-7_ses-601_icephys.nwb", big_cell(tmp_path / "made", "601"))
-    api_url = serve_dandi(server, {path: content})
-    job = FetchJob(
-        source="dandi",
-        out=tmp_path / "dandi",
-        api_url=api_url,
-        patience=QUICK,
-        stream=True,
-        workers=1,
-    )
-    assert fetch(job).fetched == 1
-    excerpt = (job.out / path).read_bytes()
-    assert len(excerpt) < len(content)
-    assert (fetch(job).fetched, fetch(job).there) == (0, 1)
-    (job.out / path).write_bytes(excerpt[:-1] + b"?")
-    assert fetch(job).fetched == 1
-    assert fetch(replace(job, stream=False)).fetched == 1
-    assert (job.out / path).read_bytes() == content
-    # Nor is a whole file replaced by an excerpt.
-    assert fetch(job).there == 1
-    assert files_in(job.out) == {path: content}
-
-
-def test_a_server_without_ranges_is_never_read_whole_by_streaming(
-    server: Server, tmp_path: Path
-) -> None:
-    content = HDF5 + bytes(20_000_000)
-    path = "sub-7/sub-7_ses-601_icephys.nwb"
-    api_url = serve_dandi(server, {path: content})
-    server.file(blob_of(path), content, ranges=False)
-    job = FetchJob(
-        source="dandi",
-        out=tmp_path / "dandi",
-        api_url=api_url,
-        patience=QUICK,
-        stream=True,
-        workers=1,
-    )
-    done = fetch(job)
-    assert done.fetched == 0
-    assert "ignores ranges" in done.failures[0]
-    assert server.sent < len(content) / 2
-    assert files_in(job.out) == {}
 
 
 @pytest.mark.parametrize(
