@@ -1,8 +1,11 @@
 """How fast calcium is made up, deconvolved and trained on, and what each precision reaches.
 
-    python benchmarks/calcium.py [--device auto] [--batch 128] [--steps 20] [--reach 0] [--out DIR]
+    python benchmarks/calcium.py [--device auto] [--batch 128] [--steps 20] [--reach 0] [--quick]
+                                 [--out DIR]
 
-Prints tables and writes DIR/calcium.json. Training is timed at full size (102 neurons, 2,048
+Prints what it found and writes DIR/calcium.json. Beside each time stands that of what one would
+take instead (numpy and scipy; oasis-deconv where it is installed, else a plain loop), measured on a
+part and scaled up. Training is timed at full size (102 neurons, 2,048
 frames), a step of the generator with its five critic steps; on a CPU give a small --batch. With
 --reach N the demo's networks train N steps in every precision and are judged by the test stretch.
 """
@@ -21,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from calcium_peers import TRACES, oasis_peer, plain_sample, slow_set_up, timed
 from sts.base.files import write_json
 from sts.base.parallel import worker_count
 from sts.calcium.compare import compare, edges_of
@@ -43,6 +47,9 @@ NEURONS = 100
 FULL = NetworkSettings(neurons=102)
 
 
+GPU_UNSEEN = "no GPU here: TF32, bfloat16 and compiling are not tested"
+
+
 def seconds(work: Callable[[], Any]) -> float:
     """Return how long some work takes."""
     begin = time.perf_counter()
@@ -51,22 +58,31 @@ def seconds(work: Callable[[], Any]) -> float:
 
 
 def ground_truth(frames: int) -> dict[str, Any]:
-    """Time 100 neurons and say how near they come to what was asked."""
+    """Time 100 neurons beside numpy and scipy, and say how near they come to what was asked."""
     rng = np.random.default_rng(0)
     asked = draw_statistics(NEURONS, rng, rate_hz=24.0, correlation=0.5)
-    times = {"set_up_s": seconds(lambda: dichotomised_gaussian(asked))}
-    gaussian = dichotomised_gaussian(asked)
-    begin = time.perf_counter()
-    spikes = gaussian.sample(frames, rng)
-    times["sample_s"] = time.perf_counter() - begin
-    return {**times, **describe(gaussian, spikes)}
+    set_up, set_up_processor, gaussian = timed(lambda: dichotomised_gaussian(asked))
+    sample, sample_processor, spikes = timed(lambda: gaussian.sample(frames, rng))
+    slow, plain = slow_set_up(gaussian), plain_sample(gaussian, frames, rng)
+    return {
+        "set_up_s": set_up,
+        "set_up_processor_s": set_up_processor,
+        "set_up_by_scipy_s": slow,
+        "set_up_times_faster": slow / set_up,
+        "sample_s": sample,
+        "sample_processor_s": sample_processor,
+        "sample_by_numpy_s": plain,
+        "sample_times_faster": plain / sample,
+        **describe(gaussian, spikes),
+    }
 
 
-def deconvolution() -> dict[str, float]:
-    """Time OASIS on 100 neurons and 100,000 frames, compiling left out."""
+def deconvolution(frames: int) -> dict[str, Any]:
+    """Time OASIS on 100 neurons beside another one, compiling left out."""
     rng = np.random.default_rng(0)
-    spikes = (rng.random((NEURONS, 100_000)) < 0.1).astype(np.uint8)
-    found = {}
+    spikes = (rng.random((NEURONS, frames)) < 0.1).astype(np.uint8)
+    peer, solve = oasis_peer()
+    found: dict[str, Any] = {"neurons": NEURONS, "frames": frames, "peer": peer}
     for name, decay in (("first", (0.95,)), ("second", (1.7, -0.712))):
         traces = fluorescence(spikes, CalciumModel(decay=decay), rng)
         for kind, settings in (
@@ -74,7 +90,16 @@ def deconvolution() -> dict[str, float]:
             ("penalty", OasisSettings(decay=decay, smallest=0.0, penalty=0.3)),
         ):
             deconvolve(traces[:2, :1000], settings)
-            found[f"{name} order, {kind}"] = seconds(lambda t=traces, s=settings: deconvolve(t, s))
+            clock, processor, ours = timed(lambda t=traces, s=settings: deconvolve(t, s))
+            few = traces[:TRACES].astype(np.float64)
+            given = (decay, settings.penalty, settings.smallest)
+            took, _, theirs = timed(lambda t=few, g=given: [solve(row, *g) for row in t])
+            line = {"s": clock, "processor_s": processor}
+            if theirs[0] is not None:
+                apart = np.abs(ours.spikes[:TRACES] - np.stack(theirs)).max()
+                slower = took * NEURONS / TRACES
+                line |= {"peer_s": slower, "times_faster": slower / clock, "apart": float(apart)}
+            found[f"{name} order, {kind}"] = line
     return found
 
 
@@ -150,6 +175,7 @@ def machine(device: torch.device) -> dict[str, Any]:
     return {
         "processor": platform.processor() or platform.machine(),
         "cores": worker_count(None),
+        "gpu": torch.cuda.is_available() or GPU_UNSEEN,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "system": platform.platform(terse=True),
         "python": sys.version.split()[0],
@@ -165,14 +191,17 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128, help="windows of a batch (128)")
     parser.add_argument("--steps", type=int, default=20, help="of training to time; 0: none (20)")
     parser.add_argument("--reach", type=int, default=0, help="steps of the demo's networks (0)")
+    parser.add_argument("--quick", action="store_true", help="little of each, to see that it runs")
     parser.add_argument("--out", type=Path, default=Path("output/benchmarks"), metavar="DIR")
     args = parser.parse_args()
+    if args.quick:
+        args.frames, args.batch, args.steps = 20_000, 2, 1
     device = choose_device(args.device)
     rivals = Rivals(FULL, TrainSettings(), torch.device("cpu"))
     report: dict[str, Any] = {
         "machine": machine(device),
         "ground_truth": ground_truth(args.frames),
-        "oasis_s": deconvolution(),
+        "oasis": deconvolution(10_000 if args.quick else 100_000),
         "parameters": {
             "generator": parameter_count(rivals.generator),
             "critic": parameter_count(rivals.critic),

@@ -14,8 +14,8 @@ from sts.calcium.deconvolve import (
     estimate_decay,
     estimate_noise,
 )
-from sts.calcium.fluorescence import CalciumModel, calcium_of, fluorescence
-from sts.calcium.readers.ground_truth import read_trials
+from sts.calcium.fluorescence import CalciumModel, calcium_of, check_decay, fluorescence
+from sts.calcium.readers.ground_truth import Trial, read_trials
 from sts.studies.calcium.spikes import correlation
 
 FRAMES = 200
@@ -60,6 +60,87 @@ def test_the_second_order_is_nearly_optimal() -> None:
     assert np.corrcoef(found.spikes, best)[0, 1] > 0.85
 
 
+def first_by_the_book(y: Floats, g: float, smallest: float) -> Floats:
+    """Return the spikes of algorithm 1 of Friedrich et al. (2017), every pool fitted anew."""
+    pools: list[tuple[int, int]] = []
+
+    def value(begin: int, end: int) -> float:
+        shape = g ** np.arange(end - begin)
+        return float(shape @ y[begin:end] / (shape @ shape))
+
+    for t in range(len(y)):
+        pools.append((t, t + 1))
+        while len(pools) > 1:
+            (begin, end), (_, last) = pools[-2:]
+            if value(end, last) >= value(begin, end) * g ** (end - begin) + smallest:
+                break
+            pools[-2:] = [(begin, last)]
+    calcium = np.zeros(len(y))
+    for begin, end in pools:
+        top = value(begin, end)
+        if top >= (smallest if begin else 0):
+            calcium[begin:end] = top * g ** np.arange(end - begin)
+    return np.append(0.0, calcium[1:] - g * calcium[:-1])
+
+
+def second_by_the_book(y: Floats, decay: tuple[float, ...], smallest: float) -> Floats:
+    """Return the spikes of their greedy algorithm: each pool is run through the model anew."""
+    g1, g2 = decay
+    slow = max(np.roots([1.0, -g1, -g2]).real)
+    curves: list[Floats] = []
+
+    def curve(begin: int, end: int) -> Floats:
+        if begin == 0:
+            shape = slow ** np.arange(end)
+            return np.asarray(max(shape @ y[:end] / (shape @ shape), 0.0) * shape)
+        # Beginning with no and with one unit, behind what the pool before it has left.
+        runs = np.array([[curves[-1][-1], 0.0], [0.0, 1.0]])
+        for _ in range(end - begin - 1):
+            runs = np.column_stack([runs, g1 * runs[:, -1] + g2 * runs[:, -2]])
+        rest, shape = runs[:, 1:]
+        return np.asarray(rest + shape * (shape @ (y[begin:end] - rest)) / (shape @ shape))
+
+    for t in range(len(y)):
+        begin = t
+        new = curve(t, t + 1)
+        while curves:
+            past = np.concatenate(curves)
+            left = g1 * past[-1] + g2 * past[-2] if len(curves) > 1 else slow * past[-1]
+            if new[0] - left >= smallest:
+                break
+            begin -= len(curves.pop())
+            new = curve(begin, t + 1)
+        curves.append(new)
+    calcium = np.concatenate(curves)
+    spikes = calcium[2:] - g1 * calcium[1:-1] - g2 * calcium[:-2]
+    return np.append([0.0, 0.0], spikes)
+
+
+def oracle(y: Floats, decay: tuple[float, ...], smallest: float, penalty: float = 0.0) -> Floats:
+    """Return spikes, the penalty on their sum written as one on the calcium of each frame."""
+    sums = np.eye(len(y))
+    for lag, g in enumerate(decay, start=1):
+        sums -= g * np.eye(len(y), k=-lag)
+    shifted = y - penalty * sums.sum(axis=0)
+    if len(decay) == 1:
+        return first_by_the_book(shifted, decay[0], smallest)
+    return second_by_the_book(shifted, decay, smallest)
+
+
+@pytest.mark.parametrize("decay", [(0.95,), SECOND, (1.8, -0.81)])
+@pytest.mark.parametrize(("smallest", "penalty"), [(0.0, 0.0), (0.0, 0.4), (0.55, 0.0), (0.3, 0.1)])
+def test_both_orders_do_what_the_paper_says(
+    decay: tuple[float, ...], smallest: float, penalty: float
+) -> None:
+    for seed in range(3):
+        trace = noisy(spikes_of(seed), decay, noise=0.5) - 0.5
+        settings = OasisSettings(decay=decay, smallest=smallest, penalty=penalty)
+        found = deconvolve(trace, settings).spikes
+        assert (found > 0).sum() > 3
+        # float32 of the result
+        assert np.abs(found - oracle(trace, decay, smallest, penalty)).max() < 1e-5
+
+
 @pytest.mark.parametrize("decay", [(0.95,), SECOND])
 def test_without_noise_the_spikes_come_back(decay: tuple[float, ...]) -> None:
     spikes = spikes_of(1)
@@ -75,6 +156,13 @@ def test_no_spike_is_smaller_than_allowed(decay: tuple[float, ...]) -> None:
     sizes = found.spikes[found.spikes > 0]
     assert len(sizes) > 5
     assert sizes.min() >= 0.55 - 1e-5  # float32
+
+
+@pytest.mark.parametrize("decay", [(0.95,), SECOND])
+def test_behind_values_below_zero_no_spike_is_too_small(decay: tuple[float, ...]) -> None:
+    trace = np.append(np.full(63, -5.0), 0.3)
+    assert not deconvolve(trace, OasisSettings(decay=decay, smallest=0.55)).spikes.any()
+    assert deconvolve(trace, OasisSettings(decay=decay, smallest=0.25)).spikes.any()
 
 
 def test_calcium_and_spikes_obey_the_model() -> None:
@@ -102,6 +190,15 @@ def test_noise_and_decay_are_estimated() -> None:
     assert estimate_decay(slower, 2, 0.3) == pytest.approx(SECOND, abs=0.05)
 
 
+def test_an_estimated_decay_never_grows_nor_rings() -> None:
+    drifting = np.arange(500.0) ** 2
+    ringing = np.cos(np.arange(500) * 2.0)
+    for order, trace in ((1, drifting), (2, drifting), (1, ringing), (2, ringing)):
+        check_decay(estimate_decay(trace, order, 0.0, shrinkage=0.98))
+    found = deconvolve(np.stack([drifting, ringing]), OasisSettings(decay=None, smallest=0.0))
+    assert np.isfinite(found.spikes).all()
+
+
 def test_a_baseline_is_taken_off() -> None:
     trace = noisy(spikes_of(6, chance=0.02), (0.9,), noise=0.0)
     settings = OasisSettings(decay=(0.9,), baseline=None)
@@ -122,7 +219,10 @@ def test_many_traces_are_treated_each_alone() -> None:
         ({"decay": (1.2,)}, "does not die away"),
         ({"decay": (0.5, 0.2, 0.1)}, "has 1 or 2 coefficients, 3 came"),
         ({"decay": (1.0, -0.9)}, "does not die away"),  # rings
-        ({"penalty": 1.0}, "exclude each other"),
+        ({"decay": (-0.5,)}, "does not die away"),
+        ({"decay": (0.5, 0.3)}, "does not die away"),  # one root below zero
+        ({"decay": (float("nan"),)}, "does not die away"),
+        ({"penalty": None}, "exclude each other"),
         ({"smallest": -1.0}, "smallest must be 0 or more"),
     ],
 )
@@ -136,11 +236,44 @@ def test_a_trace_too_short_to_tell_is_refused() -> None:
         deconvolve(np.zeros((2, 10)))
 
 
+@pytest.fixture(scope="module")
+def real(data_dir: Path) -> list[Trial]:
+    """Return trials of neurons with patched truth, of three kinds and two indicators (Cascade)."""
+    files = sorted((data_dir / "calcium" / "cascade").glob("DS2*/*.mat"))[::6]
+    trials = [trial for path in files for trial in read_trials(path)[:2]]
+    return [trial for trial in trials if len(trial.at(25.0)[0]) > 400]
+
+
 @pytest.mark.data
-def test_spikes_of_real_neurons_are_found(data_dir: Path) -> None:
+@pytest.mark.parametrize("decay", [(0.95,), SECOND])
+@pytest.mark.parametrize(("smallest", "penalty"), [(0.0, 0.0), (0.0, 0.2), (0.1, 0.0)])
+def test_on_real_traces_too(
+    decay: tuple[float, ...], smallest: float, penalty: float, real: list[Trial]
+) -> None:
+    settings = OasisSettings(decay=decay, smallest=smallest, penalty=penalty)
+    assert len(real) >= 5
+    for trial in real:
+        trace = trial.at(25.0)[0][:400]
+        trace -= np.percentile(trace, 15)
+        found = deconvolve(trace, settings).spikes
+        # float32 of the result
+        assert np.abs(found - oracle(trace, decay, smallest, penalty)).max() < 1e-5
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("settings", "least"),
+    [
+        # measured: 0.46 with the default decay, 0.61 estimated, over the trials below
+        (OasisSettings(smallest=0.0, baseline=None), 0.35),
+        (OasisSettings(decay=None, smallest=0.0, penalty=None, baseline=None), 0.5),
+    ],
+)
+def test_spikes_of_real_neurons_are_found(
+    settings: OasisSettings, least: float, data_dir: Path
+) -> None:
     """Interneurons with patched truth (Cascade, PV, GCaMP6f), median over the trials."""
     folder = data_dir / "calcium" / "cascade" / "DS24-GCaMP6f-m-PV-V1"
-    settings = OasisSettings(smallest=0.0, baseline=None)
     found = []
     for path in sorted(folder.glob("*.mat"))[:4]:
         for trial in read_trials(path):
@@ -148,5 +281,4 @@ def test_spikes_of_real_neurons_are_found(data_dir: Path) -> None:
             if spikes.sum() >= 20:
                 found.append(correlation(deconvolve(traces, settings).spikes, spikes, 25.0))
     assert len(found) >= 5
-    # measured: 0.5 to 0.6 over all trials of this set
-    assert np.median(found) > 0.35
+    assert np.median(found) > least

@@ -117,6 +117,25 @@ def test_memory_keeps_rates_and_correlates_frames() -> None:
     assert np.corrcoef(remembered[0, 1:], remembered[0, :-1])[0, 1] > 0.3
 
 
+def test_errors_are_in_units_of_chance_with_memory_too() -> None:
+    rng = np.random.default_rng(8)
+    asked = draw_statistics(20, rng, rate_hz=RATE_HZ, mean_hz=4.0, correlation=0.5)
+    gaussian = dichotomised_gaussian(asked, memory_s=0.6)
+    told = describe(gaussian, gaussian.sample(300_000, rng))
+    # 190 pairs that share neurons; of all frames, most of them alike, it would be 2.3
+    assert 0.75 < told["covariance_z_deviation"] < 1.25
+
+
+def test_bounds_are_reached_without_a_warning() -> None:
+    rng = np.random.default_rng(9)
+    drawn = draw_statistics(30, rng, rate_hz=RATE_HZ, correlation=0.5)
+    for covariances in drawn.bounds():
+        np.fill_diagonal(covariances, 0.0)
+        asked = SpikeStatistics(rates_hz=drawn.rates_hz, covariances=covariances, rate_hz=RATE_HZ)
+        latent = dichotomised_gaussian(asked).latent
+        assert np.isfinite(latent.matrix).all()
+
+
 def test_blocks_make_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     gaussian = dichotomised_gaussian(two(0.03), memory_s=0.2)
     monkeypatch.setattr(dichotomised, "BLOCK", 4)

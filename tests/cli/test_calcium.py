@@ -7,7 +7,7 @@ import pytest
 
 from sts.calcium.rivals import PRECISIONS
 from sts.cli.calcium import main, make_parser
-from sts.cli.calcium_flags import decay_of, source_of
+from sts.cli.calcium_settings import decay_of, source_of
 from sts.cli.run import Status
 from tests.conftest import REPOSITORY
 

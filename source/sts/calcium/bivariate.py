@@ -41,7 +41,7 @@ def solve_correlation(first: Floats, second: Floats, excess: Floats) -> Floats:
         high[above] = angle[above]
         below = left[error <= 0]
         low[below] = angle[below]
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             proposed = here - error / _density(first[left], second[left], here)
         inside = (proposed > low[left]) & (proposed < high[left])
         angle[left] = np.where(inside, proposed, (low[left] + high[left]) / 2)

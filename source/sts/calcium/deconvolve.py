@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final
 
 import numpy as np
-from scipy.signal import welch
+from scipy.signal import lfilter, welch
 
 from sts.base.errors import StsError
 from sts.base.parallel import worker_count
@@ -15,7 +15,12 @@ from sts.calcium.fluorescence import DECAY, check_decay, roots_of
 from sts.calcium.oasis import first_order, second_order
 
 # Lags that the decay is estimated from (Pnevmatikakis et al., 2016).
-LAGS: Final = 5
+LAGS: Final = 10
+# Slow drift makes a decay look slower than it is: an estimated one is taken to be this much faster.
+SHRINKAGE: Final = 0.98
+# What takes the place of a root that grows, and of one that rings.
+GROWING: Final = 0.95
+RINGING: Final = 0.15
 # Halvings of the penalty's range; the noise is known less well than that.
 HALVINGS: Final = 25
 # Frames below which neither noise nor decay can be told.
@@ -48,9 +53,10 @@ class OasisSettings:
         for name in ("smallest", "penalty", "noise"):
             if (value := getattr(self, name)) is not None and value < 0:
                 raise StsError(f"{name} must be 0 or more, not {value}")
-        if self.smallest and self.penalty != 0:
+        if self.smallest and self.penalty is None:
             raise StsError(
-                "a smallest spike and a penalty exclude each other: set one of them to 0"
+                "a smallest spike and a penalty by the noise exclude each other: set --smallest "
+                "to 0 or give the penalty"
             )
 
 
@@ -88,15 +94,18 @@ def deconvolve(
 def estimate_noise(trace: Floats) -> float:
     """Return the deviation of white noise, from the upper half of the spectrum."""
     frequencies, power = welch(trace, nperseg=min(256, len(trace)))
-    # A calcium transient is slow: what is left above a quarter of the frame rate is noise.
-    return float(np.sqrt(np.mean(power[frequencies > 0.25]) / 2))
+    # A calcium transient is slow: what is left above a quarter of the frame rate is noise. At half
+    # of it, cosines alone count, and the power is half as sure.
+    return float(np.sqrt(np.mean(power[(frequencies > 0.25) & (frequencies < 0.5)]) / 2))
 
 
-def estimate_decay(trace: Floats, order: int, noise: float) -> tuple[float, ...]:
+def estimate_decay(
+    trace: Floats, order: int, noise: float, *, shrinkage: float = 1.0
+) -> tuple[float, ...]:
     """Return the coefficients of an autoregression that the autocovariance follows.
 
     The noise adds to the variance alone, which is therefore taken off (Pnevmatikakis et al., 2016).
-    Roots are kept real and within what a trace of this length can tell.
+    Roots are made real and put between 0 and 1.
     """
     centred = trace - trace.mean()
     n = len(centred)
@@ -107,11 +116,9 @@ def estimate_decay(trace: Floats, order: int, noise: float) -> tuple[float, ...]
     lags = np.arange(1, LAGS + order + 1)
     design = np.stack([covariance[np.abs(lags - k)] for k in range(1, order + 1)], axis=1)
     found = np.linalg.lstsq(design, covariance[lags], rcond=None)[0]
-    roots = np.clip(np.real(np.roots([1.0, *-found])), 0.01, 0.998)
-    if order == 2 and roots[0] - roots[1] < 1e-3:
-        # Equal roots have no response of two exponentials.
-        roots = np.array([roots.max(), max(roots.max() - 0.05, 0.005)])
-    return tuple(float(g) for g in -np.poly(roots)[1:])
+    roots = np.real(np.roots([1.0, *-found]))
+    roots = np.where(roots > 1, GROWING, np.where(roots <= 0, RINGING, roots))
+    return tuple(float(g) for g in -np.poly(shrinkage * roots)[1:])
 
 
 class _Responses:
@@ -132,8 +139,7 @@ class _Responses:
         lags = np.arange(self._frames + 1, dtype=np.float64)
         if len(decay) == 1:
             return np.asarray(decay[0] ** lags)
-        slow, fast = roots_of(decay)
-        return np.asarray((slow ** (lags + 1) - fast ** (lags + 1)) / (slow - fast))
+        return np.asarray(lfilter([1.0], [1.0, *(-g for g in decay)], lags == 0))
 
 
 def _one(trace: Floats, settings: OasisSettings, responses: _Responses) -> tuple[Floats, Floats]:
@@ -142,7 +148,7 @@ def _one(trace: Floats, settings: OasisSettings, responses: _Responses) -> tuple
     noise = settings.noise
     if noise is None and (settings.decay is None or settings.penalty is None):
         noise = estimate_noise(y)
-    decay = settings.decay or estimate_decay(y, settings.order, noise or 0.0)
+    decay = settings.decay or estimate_decay(y, settings.order, noise or 0.0, shrinkage=SHRINKAGE)
     solve = partial(_solved, y, decay, responses.of(decay), settings.smallest)
     if settings.penalty is not None:
         return solve(settings.penalty)
@@ -157,7 +163,8 @@ def _solved(
     if len(decay) == 1:
         first_order(shifted, response, smallest, calcium, spikes)
     else:
-        second_order(shifted, response, decay[1], smallest, calcium, spikes)
+        slow = float(roots_of(decay)[0])
+        second_order(shifted, response, slow, decay[1], smallest, calcium, spikes)
     return calcium, spikes
 
 
@@ -178,7 +185,8 @@ def _penalty_for(solve: "partial[tuple[Floats, Floats]]", y: Floats, noise: floa
     low, high = 0.0, max(float(np.abs(y).max()), 1e-6)
     if residual(low) >= noise**2:
         return low
-    while residual(high) < noise**2 and high < 1e6:
+    most = 4.0**10 * high
+    while residual(high) < noise**2 and high < most:
         high *= 4
     for _ in range(HALVINGS):
         middle = (low + high) / 2

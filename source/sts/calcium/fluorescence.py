@@ -11,6 +11,7 @@ from sts.base.types import Floats, Ints
 
 # The published decay and noise (Li et al., 2020), at 24 frames a second.
 DECAY: Final = (0.95,)
+ROUNDING: Final = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +40,10 @@ def check_decay(decay: tuple[float, ...]) -> None:
     """Refuse coefficients whose response to a spike does not decay without ringing."""
     if len(decay) not in (1, 2):
         raise StsError(f"a decay has 1 or 2 coefficients, {len(decay)} came: give g, or g1 and g2")
-    if (
-        not all(0 < abs(root) < 1 for root in roots_of(decay))
-        or not np.isreal(roots_of(decay)).all()
-    ):
+    first, second = (*decay, 0.0)[:2]
+    # What rounding leaves of two equal roots is no ringing.
+    rings = first**2 + 4 * second < -ROUNDING
+    if not np.isfinite(decay).all() or rings or not all(0 < root < 1 for root in roots_of(decay)):
         raise StsError(
             f"the decay {', '.join(map(str, decay))} does not die away: its roots must be real, "
             "between 0 and 1, such as 0.95, or 1.7 and -0.712"
@@ -51,7 +52,11 @@ def check_decay(decay: tuple[float, ...]) -> None:
 
 def roots_of(decay: tuple[float, ...]) -> Floats:
     """Return the roots of the model, largest first: each a factor from frame to frame."""
-    return np.sort(np.roots([1.0, *(-g for g in decay)]))[::-1]
+    if len(decay) == 1:
+        return np.array(decay)
+    first, second = decay
+    apart = np.sqrt(max(first**2 + 4 * second, 0.0))
+    return np.array([first + apart, first - apart]) / 2
 
 
 def fluorescence(spikes: Ints | Floats, model: CalciumModel, rng: np.random.Generator) -> Floats:

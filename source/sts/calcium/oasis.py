@@ -1,7 +1,8 @@
 """The compiled loops of OASIS, one trace each: pools of frames between two spikes, merged in order.
 
 Written from Friedrich et al. (2017): a pool begins with a spike and decays; where the spike at its
-begin would be smaller than allowed, it is joined to the pool before it.
+begin would be smaller than allowed, it is joined to the pool before it. What came before a trace is
+not known: its first pool only decays, and the frames that the model would need are without spikes.
 """
 
 from collections.abc import Callable
@@ -52,14 +53,26 @@ def first_order(
             last = before
     end = 0.0
     for pool in range(last + 1):
-        top = max(value[pool], 0.0)
+        # Behind a pool below zero, whose calcium is none, a spike can turn out too small.
+        top = value[pool] if value[pool] >= (smallest if pool else 0.0) else 0.0
         first, frames_of = start[pool], length[pool]
-        spikes[first] = top - powers[1] * end if pool else 0.0
+        spikes[first] = max(top - powers[1] * end, 0.0) if pool else 0.0
         for k in range(frames_of):
             calcium[first + k] = top * powers[k]
         for k in range(1, frames_of):
             spikes[first + k] = 0.0
         end = calcium[first + frames_of - 1]
+
+
+@compiled
+def _predicted(
+    pool: int, value: Floats, end: Floats, length: Ints, response: Floats, slow: float, g2: float
+) -> float:
+    """Return the calcium that a pool leaves to the first frame of the next one."""
+    if pool == 0:
+        return float(slow * end[0])
+    n = length[pool]
+    return float(response[n] * value[pool] + g2 * response[n - 1] * end[pool - 1])
 
 
 @compiled
@@ -69,29 +82,34 @@ def _fill(
     start: Ints,
     length: Ints,
     response: Floats,
+    slow: float,
     g2: float,
     calcium: Floats,
     spikes: Floats,
 ) -> None:
-    """Write out the calcium of all pools, and the spike that each begins with."""
-    reached = 0.0
-    for pool in range(len(value)):
-        first = start[pool]
-        for k in range(length[pool]):
-            carried = g2 * response[k - 1] * reached if k else 0.0
-            calcium[first + k] = max(response[k] * value[pool] + carried, 0.0)
-            spikes[first + k] = 0.0
-        if pool:
-            n = length[pool - 1]
-            earlier = end[pool - 2] if pool > 1 else 0.0
-            predicted = response[n] * value[pool - 1] + g2 * response[n - 1] * earlier
-            spikes[first] = max(value[pool] - predicted, 0.0)
-        reached = end[pool]
+    """Write out the calcium of all pools, and the spike that each but the first begins with."""
+    spikes[:] = 0.0
+    for k in range(length[0]):
+        calcium[k] = value[0] * slow**k
+    for pool in range(1, len(value)):
+        first, before = start[pool], end[pool - 1]
+        left = _predicted(pool - 1, value, end, length, response, slow, g2)
+        if first > 1:
+            spikes[first] = max(value[pool] - left, 0.0)
+        calcium[first] = value[pool]
+        for k in range(1, length[pool]):
+            calcium[first + k] = response[k] * value[pool] + g2 * response[k - 1] * before
 
 
 @compiled
 def second_order(
-    y: Floats, response: Floats, g2: float, smallest: float, calcium: Floats, spikes: Floats
+    y: Floats,
+    response: Floats,
+    slow: float,
+    g2: float,
+    smallest: float,
+    calcium: Floats,
+    spikes: Floats,
 ) -> None:
     """Fill `calcium` and `spikes` by the greedy algorithm for models of second order.
 
@@ -102,33 +120,45 @@ def second_order(
     ----------
     response
         The response to a spike after 0, 1, ... frames.
+    slow
+        The larger root, by which the first pool decays from frame to frame.
     """
     frames = len(y)
     value, end = np.empty(frames), np.empty(frames)
     start, length = np.empty(frames, np.int64), np.empty(frames, np.int64)
-    # Sums of products of the two responses up to each frame: a fit needs them at every merger.
+    # Of each pool: its frames times the response, times the response a frame later, and times
+    # the slow decay. Responses obey the model too, so that the sums of two pools follow from
+    # theirs: no frame is looked at twice.
+    matched, delayed, slowly = np.empty(frames), np.empty(frames), np.empty(frames)
     late = np.append(0.0, g2 * response)[:frames]
     squares = np.cumsum(response[:frames] ** 2)
     crossed = np.cumsum(response[:frames] * late)
     last = -1
     for t in range(frames):
         last += 1
-        value[last], end[last], start[last], length[last] = max(y[t], 0.0), max(y[t], 0.0), t, 1
+        start[last], length[last], value[last], end[last] = t, 1, y[t], y[t]
+        matched[last], delayed[last], slowly[last] = y[t], 0.0, y[t]
+        if t == 0:
+            value[0] = end[0] = max(y[0], 0.0)
         while last > 0:
             before = last - 1
-            n = length[before]
-            earlier = end[before - 1] if before else 0.0
-            predicted = response[n] * value[before] + g2 * response[n - 1] * earlier
-            if value[last] - predicted >= smallest:
+            left = _predicted(before, value, end, length, response, slow, g2)
+            if value[last] - left >= smallest:
                 break
+            n = length[before]
+            earlier = g2 * response[n - 2] if n > 1 else 0.0
+            slowly[before] += slow**n * slowly[last]
+            delayed[before] += response[n - 1] * matched[last] + earlier * delayed[last]
+            matched[before] += response[n] * matched[last] + g2 * response[n - 1] * delayed[last]
             length[before] += length[last]
             n = length[before]
-            matched = 0.0
-            for k in range(n):
-                matched += response[k] * y[start[before] + k]
-            value[before] = max((matched - crossed[n - 1] * earlier) / squares[n - 1], 0.0)
-            end[before] = response[n - 1] * value[before]
-            if n > 1:
-                end[before] += g2 * response[n - 2] * earlier
+            if before == 0:
+                best = slowly[0] * (1 - slow**2) / (1 - slow ** (2 * n))
+                value[0] = max(best, 0.0)
+                end[0] = value[0] * slow ** (n - 1)
+            else:
+                reached = end[before - 1]
+                value[before] = (matched[before] - crossed[n - 1] * reached) / squares[n - 1]
+                end[before] = response[n - 1] * value[before] + late[n - 1] * reached
             last = before
-    _fill(value[: last + 1], end, start, length, response, g2, calcium, spikes)
+    _fill(value[: last + 1], end, start, length, response, slow, g2, calcium, spikes)

@@ -1,20 +1,16 @@
-"""Traces of a population, where they come from, and what is done to them before use."""
+"""Traces of a population and what is wanted of them before anything else is done."""
 
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import Final
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d, maximum_filter1d, minimum_filter1d
-from scipy.signal import resample_poly
 
 from sts.base.errors import StsError
-from sts.base.types import Floats, Ints
+from sts.base.types import Bools, Floats, Ints
 
-# A frame rate is matched by a fraction of no larger numbers; resampling costs with their size.
-MOST_UP: Final = 1000
-# The baseline follows what is slower than this.
-BASELINE_S: Final = 60.0
+# Frame rates that a recording of calcium can have, by a wide margin.
+SLOWEST_HZ: Final = 0.01
+FASTEST_HZ: Final = 100_000.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,6 +27,10 @@ class Recording:
     """(neurons, frames) where the truth is known: spikes in each frame."""
     origin: str = ""
     """Which reader it came through."""
+    notes: tuple[str, ...] = ()
+    """What the reader had to choose."""
+    lengths: tuple[int, ...] = ()
+    """Frames of each neuron, behind which its last one stands again; () where all have as many."""
 
     @property
     def seconds(self) -> float:
@@ -39,92 +39,75 @@ class Recording:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preparation:
-    """What is done to traces, in this order."""
+class Reading:
+    """How a file is to be read."""
 
-    detrend: bool = False
-    """Take off a baseline that follows 60 s."""
-    relative: bool = False
-    """Divide by that baseline: dF/F."""
     rate_hz: float | None = None
-    """Resample to this frame rate; None keeps the recording's."""
+    """Frames a second; None: what the file says."""
+    series: str = ""
+    """Which RoiResponseSeries or array of a file that has several; "" takes the likeliest."""
+    transpose: bool = False
+    """Arrays are (frames, neurons)."""
+    least: int = 2
+    """Neurons that are needed."""
+    cut: bool = True
+    """Rows of different lengths are cut to the shortest, else filled up to the longest."""
+
+    def __post_init__(self) -> None:
+        """Refuse a rate that is none."""
+        if self.rate_hz is not None and not 0 < self.rate_hz < np.inf:
+            raise StsError(f"a frame rate must be above 0 Hz, not {self.rate_hz:g}")
 
 
-def check_recording(recording: Recording) -> Recording:
+def check_recording(recording: Recording, *, least: int = 2) -> Recording:
     """Return a recording that can be worked with, or say in one line why it cannot."""
     traces, name = recording.traces, recording.name
     if traces.ndim != 2:
         raise StsError(
             f"{name} holds an array of {traces.ndim} dimensions: (neurons, frames) is wanted"
         )
-    if len(traces) < 2:
-        raise StsError(f"{name} holds {len(traces)} neuron: a population of at least 2 is wanted")
+    if len(traces) < least:
+        wanted = "a population of at least 2 is wanted" if least == 2 else f"{least} are wanted"
+        raise StsError(f"{name} holds {len(traces)} neuron: {wanted}")
+    if traces.shape[1] < 2:
+        raise StsError(
+            f"{name} holds {len(traces)} neurons of {traces.shape[1]} frames: if these are frames "
+            "of neurons, give --transpose"
+        )
     if not np.isfinite(recording.rate_hz) or recording.rate_hz <= 0:
         raise StsError(f"{name} has no frame rate: give it with --rate FRAMES_A_SECOND")
-    if (wrong := np.flatnonzero(~np.isfinite(traces).all(axis=1))).size:
+    if not SLOWEST_HZ <= recording.rate_hz <= FASTEST_HZ:
         raise StsError(
-            f"neuron {recording.neurons[wrong[0]]} of {name} has NaN or infinite values "
-            f"({wrong.size} such neurons): leave them out or fill them in"
+            f"{name} has {recording.rate_hz:g} frames a second, which no microscope makes: give "
+            "the true rate with --rate"
         )
-    if (wrong := np.flatnonzero(np.ptp(traces, axis=1) == 0)).size:
+    with np.errstate(over="ignore"):
+        traces = np.ascontiguousarray(traces, dtype=np.float32)
+    wrong: Bools = np.asarray(~np.isfinite(traces).all(axis=1))
+    if wrong.any():
         raise StsError(
-            f"neuron {recording.neurons[wrong[0]]} of {name} is constant ({wrong.size} such "
-            "neurons): leave it out"
+            f"{_first(recording, wrong)} has NaN or infinite values ({wrong.sum()} such "
+            "neurons): leave them out or fill them in"
         )
-    if recording.spikes is not None and recording.spikes.shape != traces.shape:
-        raise StsError(f"{name} has spikes of another shape than its traces")
-    return replace(recording, traces=np.ascontiguousarray(traces, dtype=np.float32))
+    constant: Bools = np.asarray(np.ptp(traces, axis=1) == 0)
+    if constant.any():
+        raise StsError(
+            f"{_first(recording, constant)} is constant ({constant.sum()} such neurons): leave it "
+            "out"
+        )
+    if recording.spikes is not None:
+        _check_spikes(recording, recording.spikes)
+    return replace(recording, traces=traces)
 
 
-def prepare(recording: Recording, preparation: Preparation) -> Recording:
-    """Return a recording detrended, as dF/F and resampled, as far as that is asked for."""
-    if preparation.detrend or preparation.relative:
-        baseline = slow_baseline(recording.traces, recording.rate_hz)
-        traces = recording.traces - baseline
-        if preparation.relative:
-            if (baseline <= 0).any():
-                raise StsError(
-                    f"the baseline of {recording.name} is not above 0 everywhere: these traces "
-                    "are relative already, leave --relative out"
-                )
-            traces /= baseline
-        unit = "dF/F" if preparation.relative else recording.unit
-        recording = replace(recording, traces=traces.astype(np.float32), unit=unit)
-    if preparation.rate_hz is not None and preparation.rate_hz != recording.rate_hz:
-        recording = resampled(recording, preparation.rate_hz)
-    return recording
+def _first(recording: Recording, wrong: Bools) -> str:
+    return f"neuron {recording.neurons[int(np.argmax(wrong))]} of {recording.name}"
 
 
-def slow_baseline(traces: Floats, rate_hz: float) -> Floats:
-    """Return the lower envelope of smoothed traces: the largest of the smallest within 60 s."""
-    frames = max(int(BASELINE_S * rate_hz), 1)
-    smooth = gaussian_filter1d(traces.astype(np.float64), rate_hz, axis=1)
-    lowest = minimum_filter1d(smooth, frames, axis=1)
-    return np.asarray(maximum_filter1d(lowest, frames, axis=1))
-
-
-def resampled(recording: Recording, rate_hz: float) -> Recording:
-    """Return a recording at another frame rate, its spikes counted anew."""
-    up, down = _fraction(rate_hz / recording.rate_hz)
-    traces = resample_poly(recording.traces.astype(np.float64), up, down, axis=1, padtype="line")
-    spikes = recording.spikes
-    if spikes is not None:
-        rows, frames = np.nonzero(spikes)
-        at = np.minimum((frames * up) // down, traces.shape[1] - 1)
-        counted = np.zeros(traces.shape, dtype=np.int64)
-        np.add.at(counted, (rows, at), spikes[rows, frames])
-        spikes = counted
-    return replace(
-        recording,
-        traces=traces.astype(np.float32),
-        rate_hz=recording.rate_hz * up / down,
-        spikes=spikes,
-    )
-
-
-def _fraction(ratio: float) -> tuple[int, int]:
-    """Return the fraction of small numbers nearest to a ratio of frame rates."""
-    found = Fraction(ratio).limit_denominator(MOST_UP)
-    if found == 0:
-        raise StsError("the frame rate asked for is less than a thousandth of the recording's")
-    return found.numerator, found.denominator
+def _check_spikes(recording: Recording, spikes: Ints) -> None:
+    if spikes.shape != recording.traces.shape:
+        raise StsError(f"{recording.name} has spikes of another shape than its traces")
+    if spikes.dtype.kind not in "iuf" or not np.isfinite(spikes).all() or (spikes < 0).any():
+        raise StsError(
+            f"the spikes of {recording.name} are no counts: whole numbers from 0 are wanted"
+        )

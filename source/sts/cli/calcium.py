@@ -9,20 +9,13 @@ from typing import TYPE_CHECKING
 
 from sts import __version__
 from sts.cli import flags
-from sts.cli.calcium_flags import (
-    add_deconvolve,
-    add_dg,
-    add_evaluate,
-    add_generate,
-    add_train,
-    decay_of,
-    given_of,
-    name_of,
-    source_of,
-)
-from sts.cli.commands.common import workspace_of
+from sts.cli.calcium_flags import add_deconvolve, add_dg, add_evaluate, add_generate, add_train
+from sts.cli.calcium_settings import decay_of, given_of, name_of, safe_name, source_of
+from sts.cli.commands.common import data_of, workspace_of
 from sts.cli.output import say, say_table
 from sts.cli.run import Status, run
+
+logger = logging.getLogger("sts")
 
 if TYPE_CHECKING:
     from sts.studies.calcium.evaluate import Evaluated
@@ -32,11 +25,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run calcium_gan.py with these arguments and return its exit status."""
     parser = make_parser()
     words = sys.argv[1:] if argv is None else argv
+    if words and not words[0].startswith("-") and (hint := _hint(words[0])):
+        parser.error(hint)
     args = parser.parse_args(words)
     if args.command is not _demo and words[0].startswith("-"):
         # The command has the same flags: its defaults would silently take their place.
         parser.error(f"{words[0]} stands before the command: flags go behind it")
     return run(partial(_start, args))
+
+
+def _hint(word: str) -> str:
+    """Return what is said about a command there is not, "" for one there is."""
+    from difflib import get_close_matches
+
+    names = [command.__name__.strip("_") for _, command in COMMANDS]
+    if word in names:
+        return ""
+    near = get_close_matches(word, names, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"unknown command {word!r}: {hint}choose from {', '.join(names)}"
 
 
 def _start(args: argparse.Namespace) -> int:
@@ -71,7 +78,7 @@ def make_parser() -> argparse.ArgumentParser:
 def _dg(args: argparse.Namespace) -> int:
     from sts.calcium.fluorescence import CalciumModel
     from sts.studies.calcium.demo import demo_truth
-    from sts.studies.calcium.ground_truth import GroundTruthJob, make_ground_truth
+    from sts.studies.calcium.ground_truth import FOLDER, GroundTruthJob, make_ground_truth
 
     job = GroundTruthJob(
         name=args.name,
@@ -89,7 +96,10 @@ def _dg(args: argparse.Namespace) -> int:
     )
     if args.demo:
         job = demo_truth(args.seed)
-    made = make_ground_truth(workspace_of(args), job, out=args.out)
+    out = args.out or data_of(args) / FOLDER / f"{job.name}.h5"
+    if out.exists() and not args.demo:
+        logger.warning("%s is there already: it is written anew", out)
+    made = make_ground_truth(workspace_of(args), job, out=out)
     say_table(("asked and found", "value"), [(n, _short(v)) for n, v in made.found.items()])
     say(f"data    {made.data}")
     return Status.DONE
@@ -105,8 +115,8 @@ def _train(args: argparse.Namespace) -> int:
     else:
         from sts.calcium.rivals import TrainSettings
 
-        name = args.name or (args.recording.stem if args.recording else "ground-truth")
-        path = args.recording or workspace.data / "calcium" / f"{name}.h5"
+        name = args.name or (safe_name(args.recording) if args.recording else "ground-truth")
+        path = args.recording or data_of(args) / "calcium" / f"{name}.h5"
         sizes = given_of(args, "noise", "kernel", "units", "critic_units", "shuffle")
         settings = given_of(args, "steps", "critic_steps", "batch", "learning_rate", "check_every")
         settings |= given_of(args, "precision", "compile", "seed")
@@ -129,6 +139,7 @@ def _generate(args: argparse.Namespace) -> int:
     job = GenerateJob(
         name=name_of(args), windows=args.windows, seed=args.seed, kinds=tuple(args.kind)
     )
+    _check_known(args, job.name)
     for path in generate(workspace_of(args), job, out=args.out):
         say(f"written {path}")
     return Status.DONE
@@ -138,8 +149,25 @@ def _evaluate(args: argparse.Namespace) -> int:
     from sts.studies.calcium.evaluate import EvaluateJob, evaluate
 
     job = EvaluateJob(name=name_of(args), recording=str(args.recording or ""), seed=args.seed)
+    _check_known(args, job.name)
     _say_evaluated(evaluate(workspace_of(args), job))
     return Status.DONE
+
+
+def _check_known(args: argparse.Namespace, name: str) -> None:
+    """Refuse the name of a generator there is not, and name the nearest."""
+    from difflib import get_close_matches
+
+    from sts.base.errors import StsError
+    from sts.calcium.checkpoint import gan_folder
+
+    folder = gan_folder(workspace_of(args).models, name)
+    there = folder.parent.iterdir() if folder.parent.is_dir() else ()
+    known = sorted(each.name for each in there if each.is_dir())
+    if known and name not in known:
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise StsError(f"no generator at {folder}: {hint}there are {', '.join(known)}")
 
 
 def _deconvolve(args: argparse.Namespace) -> int:
@@ -150,6 +178,8 @@ def _deconvolve(args: argparse.Namespace) -> int:
         raise StsError("no recording given: name a file or folder with --recording")
     found = find_spikes(workspace_of(args), source_of(args, args.recording), out=args.out)
     say_table(("neuron", "spikes a second", "correlation with truth"), found.rows)
+    if found.median is not None:
+        say(f"median  {found.median:.3f}")
     say(f"written {found.path}")
     return Status.DONE
 

@@ -1,16 +1,16 @@
-"""The flags of calcium_gan.py, and what they say in terms of settings."""
+"""The flags of calcium_gan.py."""
 
 import argparse
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sts.cli import flags
 from sts.cli.commands.common import add_command
 
 if TYPE_CHECKING:
     from sts.cli.commands.common import Commands
-    from sts.studies.calcium.source import Source
 
 Command = Callable[[argparse.Namespace], int]
 
@@ -41,7 +41,11 @@ def add_dg(commands: "Commands", command: Command) -> None:
     _add_decay(parser, "0.95")
     add("--noise", type=float, default=0.3, help="deviation, in spikes (default: 0.3)")
     add(
-        "--statistics", type=Path, metavar="JSON", help="rates_hz and covariances, instead of drawn"
+        "--statistics",
+        type=Path,
+        metavar="JSON",
+        help="instead of drawn ones: an object of rates_hz (n numbers) and covariances of frames "
+        "with a spike or none (n x n), or correlations",
     )
     add("--measure", type=Path, metavar="FILE", help="take those of this recording instead")
     add("--clip", action="store_true", help="move covariances no trains can have to their bound")
@@ -139,8 +143,8 @@ def add_deconvolve(commands: "Commands", command: Command) -> None:
 def _add_name(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     parser.add_argument(
         "--name",
+        type=plain_name,
         default=default,
-        required=False,
         metavar="NAME",
         help=f"of the data and its generator (default: {default or 'ground-truth'})",
     )
@@ -158,6 +162,8 @@ def _add_recording(parser: argparse.ArgumentParser, default: str) -> None:
 def _add_preparation(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--rate", type=float, metavar="HZ", help="frames a second of a file that names none")
+    add("--series", default="", metavar="NAME", help="RoiResponseSeries or array of a file of many")
+    add("--transpose", action="store_true", help="arrays of the file are (frames, neurons)")
     add("--resample", type=float, metavar="HZ", help="to this frame rate first")
     add("--detrend", action="store_true", help="take off a slow baseline")
     add("--relative", action="store_true", help="divide by the slow baseline: dF/F")
@@ -177,65 +183,15 @@ def _add_oasis(parser: argparse.ArgumentParser) -> None:
     add("--decay", nargs="+", metavar="G", help="g, or g1 and g2, or auto (default: 0.95)")
     add("--order", type=int, choices=(1, 2), default=1, help="of --decay auto (default: 1)")
     add("--smallest", type=float, metavar="S", help="smallest spike (default: 0.55)")
+    add("--deviation", type=float, metavar="S", help="of the noise (default: estimated)")
     add("--penalty", metavar="L", help="on the sum of spikes, or auto: by the noise (default: 0)")
     add("--baseline", metavar="B", help="taken off first, or auto (default: 0)")
 
 
-def name_of(args: argparse.Namespace) -> str:
-    """Return the name of the data and its generator."""
-    return str(args.name or ("demo" if args.demo else "ground-truth"))
-
-
-def source_of(args: argparse.Namespace, path: Path) -> "Source":
-    """Return the recording and what is done to it."""
-    from sts.calcium.deconvolve import OasisSettings
-    from sts.calcium.recording import Preparation
-    from sts.calcium.windows import WindowSettings
-    from sts.studies.calcium.source import Source
-
-    oasis: dict[str, Any] = {"order": args.order}
-    if args.decay:
-        oasis["decay"] = decay_of(args)
-    for name in ("penalty", "baseline"):
-        if (text := getattr(args, name)) is not None:
-            oasis[name] = None if text == "auto" else _number(text, name)
-    if args.smallest is not None:
-        oasis["smallest"] = args.smallest
-    elif oasis.get("penalty", 0) != 0:
-        # A penalty takes the place of the smallest spike.
-        oasis["smallest"] = 0.0
-    return Source(
-        path=str(path),
-        rate_hz=args.rate,
-        preparation=Preparation(
-            detrend=args.detrend, relative=args.relative, rate_hz=args.resample
-        ),
-        windows=WindowSettings(**given_of(args, "length", "stride")),
-        oasis=OasisSettings(**oasis),
-    )
-
-
-def given_of(args: argparse.Namespace, *names: str) -> dict[str, Any]:
-    """Return the arguments that were given, lists as tuples."""
-    values = {name: getattr(args, name, None) for name in names}
-    return {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in values.items()
-        if value is not None
-    }
-
-
-def decay_of(args: argparse.Namespace) -> tuple[float, ...] | None:
-    """Return the decay that was given, None for one to be estimated."""
-    if not args.decay or args.decay == ["auto"]:
-        return None
-    return tuple(_number(text, "decay") for text in args.decay)
-
-
-def _number(text: str, name: str) -> float:
-    from sts.base.errors import StsError
-
-    try:
-        return float(text)
-    except ValueError as error:
-        raise StsError(f"--{name} must be numbers or auto, not {text!r}") from error
+def plain_name(text: str) -> str:
+    """Return a name that files and folders can have and that leads nowhere else."""
+    if not re.fullmatch(r"\w[\w.+-]*", text):
+        raise argparse.ArgumentTypeError(
+            f"wanted letters, digits and . _ + - behind a letter or digit, got {text!r}"
+        )
+    return text

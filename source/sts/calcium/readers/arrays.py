@@ -1,7 +1,7 @@
 """Plain arrays: .npy, .npz and HDF5, the last of which is also written."""
 
-import math
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,30 +13,31 @@ import numpy as np
 from sts.base.errors import StsError
 from sts.base.files import atomic_path
 from sts.base.types import Floats
-from sts.calcium.recording import Recording
+from sts.calcium.readers.made import MAX_BYTES, chosen, made, plain
+from sts.calcium.recording import Reading, Recording
 from sts.recordings import guard
 
 TRACES: Final = ("traces", "F", "dff", "calcium", "signals", "data")
 RATES: Final = ("rate_hz", "fs", "frame_rate", "sampling_rate")
-# A thousand neurons for five hours at 30 Hz.
-MAX_BYTES: Final = 4 * 2**30
+DAMAGED: Final = (OSError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error)
 
 
-def read_npy(path: Path, rate_hz: float | None) -> Recording:
+def read_npy(path: Path, reading: Reading) -> Recording:
     """Return the traces of a .npy file, (neurons, frames)."""
-    return made(path, load_npy(path), rate_hz=rate_hz, origin="npy")
+    return made(path, load_npy(path), reading=reading, origin="npy")
 
 
 def load_npy(path: Path) -> Floats:
     """Return the numbers of a .npy file, from which nothing is unpickled."""
     with _reading(path):
+        _check_size(path, path.stat().st_size)
         values = np.load(path, allow_pickle=False)
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "iuf":
         raise StsError(f"{path} holds no array of numbers: (neurons, frames) is wanted")
     return values
 
 
-def read_npz(path: Path, rate_hz: float | None) -> Recording:
+def read_npz(path: Path, reading: Reading) -> Recording:
     """Return the traces of a .npz file, under a name we know, with its rate and spikes."""
     # Opened here: numpy leaves a damaged file open.
     with (
@@ -44,39 +45,52 @@ def read_npz(path: Path, rate_hz: float | None) -> Recording:
         path.open("rb") as stream,
         np.load(stream, allow_pickle=False) as file,
     ):
-        name = _first(TRACES, file.files, path)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise StsError(f"{path} is no .npz file: it holds a single array, call it .npy")
+        members = file.zip.infolist() if file.zip else []
+        _check_size(path, max((each.file_size for each in members), default=0))
+        name = _first(list(file.files), reading, path)
         traces = file[name]
-        found = next((float(file[rate]) for rate in RATES if rate in file.files), None)
-        spikes = file["spikes"] if "spikes" in file.files else None
-        names = tuple(map(str, file["neurons"])) if "neurons" in file.files else None
+        found = next((_number(file[rate], rate) for rate in RATES if rate in file.files), None)
+        spikes = file["spikes"] if "spikes" in file.files and name != "spikes" else None
+        names = [str(each) for each in file["neurons"].ravel()] if "neurons" in file.files else []
         unit = str(file["unit"]) if "unit" in file.files else ""
+    notes: tuple[str, ...] = ()
     if traces.ndim == 3:
         # Windows, as `generate` writes them: one after the other.
         traces = np.swapaxes(traces, 0, 1).reshape(traces.shape[1], -1)
+        notes = (f"the windows of {plain(path.name)} are taken one after the other",)
     return made(
         path,
         traces,
-        rate_hz=rate_hz or found,
+        reading=reading,
+        rate_hz=found,
         origin="npz",
         spikes=spikes,
         neurons=names,
         unit=unit,
+        notes=notes,
     )
 
 
-def read_hdf5(path: Path, rate_hz: float | None) -> Recording:
+def read_hdf5(path: Path, reading: Reading) -> Recording:
     """Return the traces of an HDF5 file, under a name we know, with its rate and spikes."""
-    try:
-        with guard.open_hdf5(path) as file:
-            name = _first(TRACES, list(file), path)
-            traces = guard.array(guard.member(file, name), max_bytes=MAX_BYTES)
-            found = next((r for key in RATES if (r := guard.number(file, key)) is not None), None)
-            spikes = guard.member(file, "spikes")
-            counted = None if spikes is None else guard.array(spikes, max_bytes=MAX_BYTES)
-            unit = guard.text(file, "unit")
-    except StsError as error:
-        raise StsError(_named(path, error)) from error
-    return made(path, traces, rate_hz=rate_hz or found, origin="HDF5", spikes=counted, unit=unit)
+    with telling(path), guard.open_hdf5(path) as file:
+        name = _first(list(file), reading, path)
+        traces = guard.array(guard.member(file, name), max_bytes=MAX_BYTES)
+        found = next((r for key in RATES if (r := guard.number(file, key)) is not None), None)
+        spikes = guard.member(file, "spikes") if name != "spikes" else None
+        counted = None if spikes is None else guard.array(spikes, max_bytes=MAX_BYTES)
+        unit = guard.text(file, "unit")
+    return made(
+        path,
+        traces,
+        reading=reading,
+        rate_hz=found,
+        origin="HDF5",
+        spikes=counted,
+        unit=unit,
+    )
 
 
 def write_hdf5(path: Path, recording: Recording, **more: Any) -> None:
@@ -91,43 +105,40 @@ def write_hdf5(path: Path, recording: Recording, **more: Any) -> None:
             file[name] = values
 
 
-def made(
-    path: Path,
-    traces: Any,
-    *,
-    rate_hz: float | None,
-    origin: str,
-    spikes: Any = None,
-    neurons: tuple[str, ...] | None = None,
-    unit: str = "",
-) -> Recording:
-    """Return a recording as read, which `check_recording` has yet to judge."""
-    array = np.asarray(traces)
-    if array.dtype.kind not in "iuf":
-        raise StsError(f"{path.name} holds no numbers where traces are wanted")
-    count = len(array) if array.ndim else 0
-    return Recording(
-        name=path.name,
-        traces=array,
-        rate_hz=math.nan if rate_hz is None else rate_hz,
-        neurons=neurons if neurons and len(neurons) == count else tuple(map(str, range(count))),
-        unit=unit,
-        spikes=None if spikes is None else np.asarray(spikes),
-        origin=origin,
-    )
+@contextmanager
+def telling(path: Path) -> Iterator[None]:
+    """Name the file in what is wrong with it."""
+    try:
+        yield
+    except StsError as error:
+        named = str(path) in str(error) or path.name in str(error)
+        raise StsError(str(error) if named else f"{path} {error}") from error
 
 
-def _first(names: tuple[str, ...], there: list[str], path: Path) -> str:
-    for name in names:
+def _check_size(path: Path, size: int) -> None:
+    if size > MAX_BYTES:
+        raise StsError(
+            f"{path} is not safe to read: it claims an array of {size / 1e6:.0f} MB, "
+            f"{MAX_BYTES / 1e6:.0f} MB are allowed"
+        )
+
+
+def _number(values: Any, name: str) -> float:
+    if np.size(values) != 1 or np.asarray(values).dtype.kind not in "iuf":
+        raise StsError(f"{name} is no number: frames a second are wanted")
+    return float(np.ravel(values)[0])
+
+
+def _first(there: list[str], reading: Reading, path: Path) -> str:
+    if reading.series:
+        return chosen(there, reading, "array", path)
+    for name in TRACES:
         if name in there:
             return name
+    listed = ", ".join(plain(each) for each in there[:20]) or "nothing"
     raise StsError(
-        f"{path} has no array {' or '.join(names)}: it has {', '.join(there) or 'nothing'}"
+        f"{path} has no array {' or '.join(TRACES)}: it has {listed}; choose with --series"
     )
-
-
-def _named(path: Path, error: StsError) -> str:
-    return str(error) if str(path) in str(error) else f"{path} {error}"
 
 
 @contextmanager
@@ -135,12 +146,12 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        if "allow_pickle" in str(error):
+        if "allow_pickle" in str(error) or "pickle" in str(error).lower():
             raise StsError(
                 f"{path} holds pickled objects, which are not loaded: save plain numbers"
             ) from error
         raise StsError(f"{path} is damaged: {guard.said(error)}") from error
-    except (OSError, EOFError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise StsError(
             f"{path} is damaged or not what its name says: {guard.said(error)}"
         ) from error

@@ -1,7 +1,8 @@
 """Calcium with true spikes: the formats of Cascade (.mat) and of spikefinder (.csv)."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,8 @@ from scipy.io.matlab import MatReadError
 
 from sts.base.errors import StsError
 from sts.base.types import Floats, Ints
-from sts.calcium.readers.arrays import made
-from sts.calcium.recording import Recording
+from sts.calcium.readers.made import made, plain
+from sts.calcium.recording import FASTEST_HZ, Reading, Recording
 from sts.recordings import guard
 
 VARIABLE: Final = "CAttached"
@@ -19,10 +20,15 @@ FIELDS: Final = ("fluo_time", "fluo_mean", "events_AP")
 # Spike times are in units of 0.1 ms.
 PER_S: Final = 1e4
 SPIKEFINDER_HZ: Final = 100.0
+# Of a frame.
+ROUNDING: Final = 1e-6
 CALCIUM: Final = ".calcium.csv"
 SPIKES: Final = ".spikes.csv"
+MAX_HEADER: Final = 2**20
 # The largest of the published files takes 2 MB.
 MAX_BYTES: Final = 256 * 2**20
+# Of one trial, as many as a day at 100 Hz.
+MOST_FRAMES: Final = 10_000_000
 BROKEN: Final = (MatReadError, OSError, ValueError, TypeError, KeyError, IndexError, EOFError)
 
 
@@ -37,9 +43,15 @@ class Trial:
         """Return the frame rate."""
         return float(1 / np.median(np.diff(self.times_s)))
 
+    @property
+    def seconds(self) -> float:
+        """Return how long it is."""
+        return float(self.times_s[-1] - self.times_s[0])
+
     def at(self, rate_hz: float) -> tuple[Floats, Ints]:
         """Return trace and spike counts (frames,) on an even grid of another rate."""
-        frames = int((self.times_s[-1] - self.times_s[0]) * rate_hz) + 1
+        # The last frame must not fall to rounding.
+        frames = int(self.seconds * rate_hz + ROUNDING) + 1
         grid = self.times_s[0] + np.arange(frames) / rate_hz
         edges = np.append(grid, grid[-1] + 1 / rate_hz) - 0.5 / rate_hz
         counts = np.histogram(self.spikes_s, bins=edges)[0]
@@ -89,25 +101,27 @@ def _numbers(value: Any, name: str, path: Path) -> Floats:
     return array.ravel().astype(np.float64)
 
 
-def read_cascade(path: Path, rate_hz: float | None) -> Recording:
+def read_cascade(path: Path, reading: Reading) -> Recording:
     """Return the trials of a Cascade file as if they were neurons, cut to the shortest."""
     trials = read_trials(path)
     if not trials:
         raise StsError(f"{path} has no trial with frames")
-    rate = rate_hz or trials[0].rate_hz
+    rate = reading.rate_hz or trials[0].rate_hz
+    if not 0 < rate <= FASTEST_HZ or max(each.seconds for each in trials) * rate > MOST_FRAMES:
+        raise StsError(f"{path} would have more than {MOST_FRAMES:.0e} frames at {rate:g} Hz")
     sampled = [trial.at(rate) for trial in trials]
-    frames = min(len(traces) for traces, _ in sampled)
-    return made(
+    return _stacked(
         path,
-        np.stack([traces[:frames] for traces, _ in sampled]),
+        [traces for traces, _ in sampled],
+        [counts for _, counts in sampled],
+        reading=reading,
+        # Already at the rate that was asked for.
         rate_hz=rate,
         origin="Cascade, a row a trial",
-        spikes=np.stack([counts[:frames] for _, counts in sampled]),
-        unit="dF/F",
     )
 
 
-def read_spikefinder(path: Path, rate_hz: float | None) -> Recording:
+def read_spikefinder(path: Path, reading: Reading) -> Recording:
     """Return the neurons of a spikefinder table and, where they stand beside it, their spikes.
 
     Columns end in blanks where a neuron was recorded for less long: all are cut to the shortest.
@@ -115,24 +129,62 @@ def read_spikefinder(path: Path, rate_hz: float | None) -> Recording:
     traces = _columns(path)
     beside = path.with_name(path.name.replace(CALCIUM, SPIKES))
     spikes = _columns(beside) if path.name.endswith(CALCIUM) and beside.is_file() else None
-    frames = min(len(column) for column in [*traces, *(spikes or [])])
+    return _stacked(
+        path,
+        list(traces),
+        spikes and list(spikes),
+        reading=reading,
+        # The format has no place for a rate: the one asked for contradicts nothing.
+        rate_hz=reading.rate_hz or SPIKEFINDER_HZ,
+        origin="spikefinder",
+    )
+
+
+def _stacked(
+    path: Path,
+    traces: list[Floats],
+    spikes: list[Any] | None,
+    *,
+    reading: Reading,
+    rate_hz: float,
+    origin: str,
+) -> Recording:
+    """Return rows of different lengths as a recording: cut to the shortest, or filled up."""
+    lengths = [len(row) for row in traces]
+    if spikes is not None:
+        if len(spikes) != len(traces):
+            raise StsError(f"{path} has {len(traces)} neurons and spikes of {len(spikes)}")
+        lengths = [min(n, len(row)) for n, row in zip(lengths, spikes, strict=True)]
+    frames = min(lengths) if reading.cut else max(lengths)
+    uneven = min(lengths) < max(lengths)
+    told = f"rows of {plain(path.name)} have {min(lengths)} to {max(lengths)} frames"
     return made(
         path,
-        np.stack([column[:frames] for column in traces]),
-        rate_hz=rate_hz or SPIKEFINDER_HZ,
-        origin="spikefinder",
-        spikes=None
-        if spikes is None
-        else np.stack([column[:frames] for column in spikes]).astype(np.int64),
+        np.stack(
+            [_filled(row[:n], frames, "edge") for row, n in zip(traces, lengths, strict=True)]
+        ),
+        reading=replace(reading, transpose=False),
+        rate_hz=rate_hz,
+        origin=origin,
+        spikes=spikes
+        and np.stack(
+            [_filled(row[:n], frames, "constant") for row, n in zip(spikes, lengths, strict=True)]
+        ),
         unit="dF/F",
+        notes=(f"{told}: all are cut to the shortest",) if uneven and reading.cut else (),
+        lengths=tuple(lengths) if uneven and not reading.cut else (),
     )
+
+
+def _filled(row: Any, frames: int, mode: Literal["edge", "constant"]) -> Any:
+    return row[:frames] if len(row) >= frames else np.pad(row, (0, frames - len(row)), mode=mode)
 
 
 def _columns(path: Path) -> list[Floats]:
     if path.stat().st_size > MAX_BYTES:
         raise StsError(f"{path} is larger than {MAX_BYTES / 1e6:.0f} MB: no ground truth is")
     try:
-        table = pd.read_csv(path, dtype=np.float64).to_numpy()
+        table = pd.read_csv(path, dtype=np.float64, header=_header(path)).to_numpy()
     except (OSError, ValueError) as error:
         raise StsError(f"{path} is no table of numbers: {guard.said(error)}") from error
     if table.size == 0:
@@ -145,3 +197,15 @@ def _columns(path: Path) -> list[Floats]:
             raise StsError(f"a column of {path} has gaps or no numbers: it cannot be read")
         columns.append(column[:last])
     return columns
+
+
+def _header(path: Path) -> int | None:
+    """Return which line names the columns, None where the first one holds numbers already."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        names = file.readline(MAX_HEADER).strip().split(",")
+    try:
+        values = [float(name) for name in names]
+    except ValueError:
+        return 0
+    # spikefinder calls its columns 0, 1, 2, ...
+    return 0 if values in ([*range(len(values))], [*range(1, len(values) + 1)]) else None

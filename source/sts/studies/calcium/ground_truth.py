@@ -11,12 +11,13 @@ from sts.base.errors import StsError
 from sts.base.runs import start_run
 from sts.base.types import Floats, Ints
 from sts.base.workspace import Workspace
-from sts.calcium.deconvolve import OasisSettings, deconvolve
+from sts.calcium.deconvolve import OasisSettings, deconvolve, estimate_noise
 from sts.calcium.dichotomised import DichotomisedGaussian, dichotomised_gaussian
 from sts.calcium.fluorescence import CalciumModel, fluorescence
+from sts.calcium.preparation import Preparation, prepare
 from sts.calcium.readers import read_recording
 from sts.calcium.readers.arrays import write_hdf5
-from sts.calcium.recording import Preparation, Recording, prepare
+from sts.calcium.recording import Recording
 from sts.calcium.statistics import (
     SpikeStatistics,
     draw_statistics,
@@ -29,6 +30,12 @@ logger = logging.getLogger("sts")
 STUDY: Final = "calcium-dg"
 FOLDER: Final = "calcium"
 NAMED: Final = 20
+# Neurons times frames: as many numbers of 4 bytes as a recording may have.
+MOST_VALUES: Final = 2**30
+# How spikes of a recording in units of its noise are found.
+IN_NOISE: Final = OasisSettings(decay=None, smallest=3.0, baseline=None)
+# Frames so many time constants apart are independent.
+APART: Final = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +68,17 @@ class GroundTruthJob:
             raise StsError(
                 "at least 2 neurons, 1 frame and a frame rate above 0 are wanted, not "
                 f"{self.neurons}, {self.frames} and {self.rate_hz:g}"
+            )
+        drawn = not (self.given or self.measured)
+        if drawn and not 0 < self.mean_hz < self.rate_hz / 2:
+            raise StsError(
+                f"the mean rate must be above 0 and below half of the {self.rate_hz:g} frames a "
+                f"second, not {self.mean_hz:g} Hz"
+            )
+        if self.neurons * self.frames > MOST_VALUES:
+            raise StsError(
+                f"{self.neurons} neurons of {self.frames} frames take more memory than is sane: "
+                f"at most {MOST_VALUES:.0e} values are made at once"
             )
 
 
@@ -114,16 +132,7 @@ def _statistics(job: GroundTruthJob, rng: np.random.Generator) -> SpikeStatistic
     if job.given:
         return read_statistics(Path(job.given), rate_hz=job.rate_hz)
     if job.measured:
-        path = Path(job.measured)
-        # These name no frame rate: they are taken to have the one that is asked for.
-        nameless = path.is_dir() or path.suffix == ".npy"
-        found = read_recording(path, rate_hz=job.rate_hz if nameless else None)
-        recording = prepare(found, Preparation(rate_hz=job.rate_hz))
-        # The true spikes where there are some, else what OASIS finds.
-        spikes: Floats | Ints | None = recording.spikes
-        if spikes is None:
-            spikes = deconvolve(recording.traces, OasisSettings()).spikes
-        return measure_statistics(spikes, rate_hz=recording.rate_hz)
+        return _measured(Path(job.measured), job.rate_hz)
     return draw_statistics(
         job.neurons,
         rng,
@@ -133,19 +142,37 @@ def _statistics(job: GroundTruthJob, rng: np.random.Generator) -> SpikeStatistic
     )
 
 
+def _measured(path: Path, rate_hz: float) -> SpikeStatistics:
+    """Return the statistics of a recording: of its true spikes, else of what OASIS finds."""
+    # These name no frame rate: they are taken to have the one that is asked for.
+    nameless = path.is_dir() or path.suffix.lower() == ".npy"
+    found = read_recording(path, rate_hz=rate_hz if nameless else None)
+    recording = prepare(found, Preparation(rate_hz=rate_hz))
+    spikes: Floats | Ints | None = recording.spikes
+    if spikes is None:
+        # In units of each trace's noise, since those of a stranger's file may be any.
+        noise = np.array([estimate_noise(trace) for trace in recording.traces])
+        scaled = recording.traces / np.maximum(noise, np.finfo(np.float32).tiny)[:, None]
+        spikes = deconvolve(scaled, IN_NOISE).spikes
+    return measure_statistics(spikes, rate_hz=recording.rate_hz)
+
+
 def describe(gaussian: DichotomisedGaussian, spikes: Ints) -> dict[str, Any]:
     """Return how far rates and covariances are from what was asked, in units of chance too."""
     asked = gaussian.statistics
-    binary = spikes.astype(np.float32)
-    frames = spikes.shape[1]
-    rates = binary.mean(axis=1, dtype=np.float64) * asked.rate_hz
+    rates = spikes.mean(axis=1, dtype=np.float64) * asked.rate_hz
+    # What is remembered makes frames alike: those far apart are left, whose error is known.
+    stride = max(int(np.ceil(APART * gaussian.memory_s * asked.rate_hz)), 1)
+    binary = spikes[:, ::stride].astype(np.float32)
+    frames = binary.shape[1]
     together = (binary @ binary.T).astype(np.float64) / frames
-    found = together - np.outer(rates, rates) / asked.rate_hz**2
+    chances = binary.mean(axis=1, dtype=np.float64)
+    found = together - np.outer(chances, chances)
     pairs = np.triu_indices(len(rates), k=1)
     z = ((found - asked.covariances) / covariance_errors(asked, frames))[pairs]
     return {
         "neurons": len(rates),
-        "frames": frames,
+        "frames": spikes.shape[1],
         "pairs_beyond_bound": len(gaussian.beyond),
         "latent_distance": gaussian.latent.distance,
         "latent_largest_change": gaussian.latent.largest_change,

@@ -12,8 +12,9 @@ from sts.base.types import Floats
 from sts.calcium.compare import compare, edges_of
 from sts.calcium.deconvolve import OasisSettings
 from sts.calcium.measures import Measures, measure
+from sts.calcium.preparation import Preparation, prepare
 from sts.calcium.readers import read_recording
-from sts.calcium.recording import Preparation, Recording, prepare
+from sts.calcium.recording import Reading, Recording
 from sts.calcium.windows import Cut, WindowSettings, cut_windows
 
 # What the best model is chosen by; intervals between spikes follow from the others.
@@ -26,10 +27,31 @@ class Source:
 
     path: str
     rate_hz: float | None = None
-    """Of a file that names none."""
+    """Of a file that names none, or a wrong one."""
+    series: str = ""
+    """Which one of a file that has several."""
+    transpose: bool = False
+    """Arrays of the file are (frames, neurons)."""
     preparation: Preparation = field(default_factory=Preparation)
     windows: WindowSettings = field(default_factory=WindowSettings)
     oasis: OasisSettings = field(default_factory=OasisSettings)
+
+    def recording(self, *, alone: bool = False) -> Recording:
+        """Read and prepare the recording.
+
+        Parameters
+        ----------
+        alone
+            Neurons are treated each alone: one will do, and all keep their lengths.
+        """
+        reading = Reading(
+            rate_hz=self.rate_hz,
+            series=self.series,
+            transpose=self.transpose,
+            least=1 if alone else 2,
+            cut=not alone,
+        )
+        return prepare(read_recording(Path(self.path), reading), self.preparation)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,8 +100,7 @@ class Judge:
 
 def load_cohort(source: Source) -> Cohort:
     """Read, prepare and cut a recording."""
-    found = read_recording(Path(source.path), rate_hz=source.rate_hz)
-    recording = prepare(found, source.preparation)
+    recording = source.recording()
     cut = cut_windows(recording.traces, recording.rate_hz, source.windows)
     cohort = Cohort(recording=recording, cut=cut, oasis=source.oasis)
     measured = cohort.measured(cohort.windows("training"))

@@ -1,5 +1,7 @@
 """`deconvolve`: the spikes of a recording, and how well they follow the true ones."""
 
+import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -7,12 +9,13 @@ from typing import Final
 import numpy as np
 
 from sts.base.files import atomic_path
+from sts.base.settings import to_dict
 from sts.base.types import Floats, Ints
 from sts.base.workspace import Workspace
-from sts.calcium.deconvolve import deconvolve
-from sts.calcium.readers import read_recording
-from sts.calcium.recording import prepare
+from sts.calcium.deconvolve import LEAST_FRAMES, Deconvolved, deconvolve
 from sts.studies.calcium.source import Source
+
+logger = logging.getLogger("sts")
 
 FOLDER: Final = "calcium-spikes"
 # Bins in which deconvolved spikes are compared with true ones.
@@ -26,32 +29,57 @@ class Found:
     path: Path
     rows: list[tuple[str, str, str]]
     """Neuron, spikes a second, correlation with the truth where it is known."""
+    median: float | None = None
+    """Of the correlations that are known."""
 
 
 def find_spikes(workspace: Workspace, source: Source, *, out: Path | None = None) -> Found:
     """Deconvolve a recording and write calcium and spikes as .npz."""
-    read = read_recording(Path(source.path), rate_hz=source.rate_hz)
-    recording = prepare(read, source.preparation)
-    found = deconvolve(recording.traces, source.oasis)
+    recording = source.recording(alone=True)
+    lengths = recording.lengths or (recording.traces.shape[1],) * len(recording.traces)
+    found = _deconvolved(recording.traces, lengths, source)
+    if not found.spikes.any():
+        logger.warning(
+            "no spike is found in %s: a smallest spike is in units of the traces, try "
+            "--decay auto --penalty auto --baseline auto",
+            recording.name,
+        )
     path = out or workspace.output / FOLDER / f"{Path(source.path).stem}.npz"
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(
             file,
             calcium=found.calcium,
             spikes=found.spikes,
+            frames=np.array(lengths),
             rate_hz=np.float64(recording.rate_hz),
+            unit=np.array(recording.unit),
             neurons=np.array(recording.neurons),
+            settings=np.array(json.dumps(to_dict(source), sort_keys=True)),
         )
-    rates = (found.spikes > 0).mean(axis=1) * recording.rate_hz
-    truth = recording.spikes
-    rows = []
-    for index, name in enumerate(recording.neurons):
+    rows, known = [], []
+    for index, (name, frames) in enumerate(zip(recording.neurons, lengths, strict=True)):
+        spikes = found.spikes[index, :frames]
         told = ""
-        if truth is not None:
-            value = correlation(found.spikes[index], truth[index], recording.rate_hz)
+        if recording.spikes is not None:
+            value = correlation(spikes, recording.spikes[index, :frames], recording.rate_hz)
             told = f"{value:.3f}"
-        rows.append((name, f"{rates[index]:.2f}", told))
-    return Found(path=path, rows=rows)
+            known.append(value)
+        rows.append((name, f"{(spikes > 0).mean() * recording.rate_hz:.2f}", told))
+    heard = [value for value in known if np.isfinite(value)]
+    return Found(path=path, rows=rows, median=float(np.median(heard)) if heard else None)
+
+
+def _deconvolved(traces: Floats, lengths: tuple[int, ...], source: Source) -> Deconvolved:
+    """Return calcium and spikes as large as the traces, 0 behind the last frame of each."""
+    if min(lengths) == traces.shape[1]:
+        return deconvolve(traces, source.oasis)
+    calcium, spikes = np.zeros_like(traces), np.zeros_like(traces)
+    for index, frames in enumerate(lengths):
+        # A trial of a second or less tells nothing: it stays without spikes.
+        if frames >= LEAST_FRAMES:
+            found = deconvolve(traces[index, :frames], source.oasis)
+            calcium[index, :frames], spikes[index, :frames] = found.calcium, found.spikes
+    return Deconvolved(calcium=calcium, spikes=spikes)
 
 
 def correlation(spikes: Floats, truth: Ints | Floats, rate_hz: float) -> float:
