@@ -1,6 +1,6 @@
 """Tune the generators of the augmentation benchmark on training folds, and write what is best.
 
-    python benchmarks/tune_augment.py --data DATA [--task e] [--methods gan vae] [--write]
+    python benchmarks/tune_augment.py --data DATA [--task e] [--methods vae] [--folds 4] [--write]
 
 A fifth of the neurons is set aside before anything is tried. Each candidate is fitted on folds of
 the others; extra trees that learn from its rows alone, twice as many as there are real ones, tell
@@ -145,7 +145,12 @@ def tune(
     last = asdict(measure(method, settings, aside, device=device))
     checked = {name: round(value, DIGITS) for name, value in last.items()}
     print(f"{method:8}", "set aside:", *(f"{name} {checked[name]:.3f}" for name in NAMES))
-    return {"settings": best["settings"], "tried": tried, "set_aside": checked}
+    return {
+        "settings": best["settings"],
+        "folds": len(folds),
+        "tried": tried,
+        "set_aside": checked,
+    }
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Every classifier passes one list of checks; scores and intervals are those of others."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from sts.augment.classifiers import (
     fit_classifier,
     floored,
     grid_of,
+    together,
 )
 from sts.augment.corrected import corrected_interval, judge
 from sts.augment.scoring import scores_of
@@ -97,6 +99,52 @@ def test_two_classes_keep_their_sides() -> None:
     for name in CLASSIFIERS:
         said = fit_classifier(Choice(name=name), rows, two.y, classes=2, seed=0).probabilities(rows)
         assert (said.argmax(axis=1) == two.y).mean() > 0.9, name
+
+
+def test_a_vote_is_the_geometric_mean() -> None:
+    rng = np.random.default_rng(0)
+    said = {name: floored(rng.dirichlet(np.ones(4), 20)) for name in VOTERS}
+    weights = np.array(list(VOTERS.values()))
+    mean = stats.gmean(np.array(list(said.values())), weights=weights[:, None, None], axis=0)
+    # The same product by other roundings.
+    assert np.allclose(together(said), floored(mean / mean.sum(axis=1, keepdims=True)), rtol=1e-9)
+    alike = dict.fromkeys(VOTERS, said["svm"])
+    assert np.allclose(together(alike), said["svm"], rtol=1e-9)
+
+
+def test_rare_classes_are_lifted_by_their_frequency_unless_all_count_the_same() -> None:
+    lifting = [name for name in CLASSIFIERS if CLASSIFIERS[name].rarity]
+    assert lifting
+    # Between classes, so that none is out of question.
+    between = (X[:40] + X[40:80]) / 2
+    for name in lifting:
+        kind = CLASSIFIERS[name]
+        fitted = fit_classifier(Choice(name=name), X, NEURONS.y, classes=3, seed=0)
+        lift = (np.bincount(NEURONS.y) / len(X)) ** -kind.rarity
+        assert np.allclose(fitted.lift, lift, rtol=1e-12)
+        said, plain = (each.probabilities(between) for each in (fitted, replace(fitted, lift=1.0)))
+        inside = plain.min(axis=1) > 0.01
+        assert inside.any(), name
+        odds = said[inside, 2] / said[inside, 0] * plain[inside, 0] / plain[inside, 2]
+        # Nothing here lies at the floor, so that rounding is all that is lost.
+        assert np.allclose(odds, lift[2] / lift[0], rtol=1e-9), name
+        balanced = fit_classifier(Choice(name=name), X, NEURONS.y, classes=3, seed=0, balanced=True)
+        assert balanced.lift == 1.0
+
+
+@pytest.mark.parametrize("name", ["svm", "mlp", "naive-bayes", "lda", "logistic", "extra-trees"])
+def test_how_a_column_is_stretched_plays_no_part(name: str) -> None:
+    stretched = X.copy()
+    # As many rows as quantiles: every value is a knot, and both columns have the same ranks.
+    stretched[:, 0] = np.exp(stretched[:, 0])
+    # Of trees that are grown to the end, all say the same of what they were fitted on.
+    choice = Choice(name=name, settings={"min_samples_leaf": 10} if name == "extra-trees" else {})
+    found = [
+        fit_classifier(choice, rows, NEURONS.y, classes=3, seed=0).probabilities(rows)
+        for rows in (X, stretched)
+    ]
+    # Rounding, through hundreds of steps of an optimiser.
+    assert np.allclose(found[0], found[1], atol=1e-5)
 
 
 def test_names_are_checked_and_ordered() -> None:

@@ -27,6 +27,7 @@ from sts.augment.settings import (
     SmoteSettings,
     VaeSettings,
 )
+from sts.augment.tasks import TASKS
 from sts.base.errors import StsError
 from sts.base.files import read_json
 
@@ -54,9 +55,11 @@ def test_every_method_has_settings_for_every_task(name: str, task: str) -> None:
 def test_tuned_settings_tell_how_they_were_found() -> None:
     content = read_json(TUNED)
     assert content["how"]
+    assert set(content["tasks"]) == set(TASKS)
     for task in content["tasks"].values():
         assert {name for name, method in GENERATORS.items() if method.deep} <= set(task)
         for found in task.values():
+            assert found["folds"] >= 1
             best = max(one["macro_f1"] for one in found["tried"] if one["nearest"] >= 0.8)
             chosen = [one for one in found["tried"] if one["settings"] == found["settings"]]
             assert [one["macro_f1"] for one in chosen] == [best]

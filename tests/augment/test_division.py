@@ -105,6 +105,14 @@ def test_too_few_folds_are_refused(tmp_path: Path) -> None:
         divisions(simulated_task(tmp_path), "cv", folds=2, repeats=1, seed=0)
 
 
+def test_too_few_neurons_are_told_with_how_many_differ(tmp_path: Path) -> None:
+    task = simulated_task(tmp_path)
+    alike = replace(task.neurons, group=np.full(len(task.neurons), "g0"))
+    universe = universe_of(["a"], ["a"])
+    with pytest.raises(StsError, match="240 neurons, 1 of them with values of their own"):
+        divisions(replace(task, neurons=alike, universe=universe), "cv", folds=3, repeats=1, seed=0)
+
+
 def test_nested_folds_stay_within_the_rows() -> None:
     y = np.repeat([0, 1], [9, 5])
     for fit, scored in nested(y, 3, np.random.default_rng(0)):

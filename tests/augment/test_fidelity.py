@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 from scipy.spatial.distance import cdist
 
+from sts.augment.division import Division
 from sts.augment.evaluate import Bench
 from sts.augment.fidelity.copying import coverage, nearest
 from sts.augment.fidelity.distributions import (
@@ -65,6 +66,9 @@ def test_correlations_and_variances_are_numpys() -> None:
     above = np.triu_indices(3, k=1)
     wanted = np.abs(np.corrcoef(ONE.T) - np.corrcoef(OTHER.T))[above].mean()
     assert correlation_error(ONE, OTHER) == pytest.approx(wanted)
+    # One feature hangs together with no other, and one row with nothing.
+    assert np.isnan(correlation_error(ONE[:, :1], OTHER[:, :1]))
+    assert np.isnan(correlation_error(ONE[:1], OTHER))
     y = np.repeat([0, 1], 20)
     assert variance_ratio((2 * ONE, y), (ONE, y)) == pytest.approx(4.0)
 
@@ -86,6 +90,18 @@ def test_a_judge_tells_what_differs_and_not_what_does_not() -> None:
     assert abs(two_sample_auc((rows[0], y), (rows[1], y), rng) - 0.5) < 0.1
     assert two_sample_auc((rows[0] + 3, y), (rows[1], y), rng) > 0.95
     assert np.isnan(two_sample_auc((rows[0][:3], y[:3]), (rows[1], y), rng))
+
+
+def test_rows_of_one_law_are_told_apart_by_nobody_however_rare_their_classes() -> None:
+    areas = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        y = np.repeat(np.arange(10), [60, 20, 8, 5, 3, 3, 2, 2, 1, 1])
+        sides = [rng.standard_normal((len(y), 6)) + y[:, None] for _ in range(2)]
+        areas.append(two_sample_auc((sides[0], y), (sides[1], y), rng))
+    # 8 areas of 105 rows a side: a standard error of .015. Folds that take more of one side's rows
+    # of a class than of the other's end at .43.
+    assert np.mean(areas) == pytest.approx(0.5, abs=0.045)
 
 
 def test_one_learns_from_rows_of_the_right_classes_only() -> None:
@@ -125,6 +141,35 @@ def test_copies_are_told_from_new_rows_and_both_from_the_floor() -> None:
     for found in (floor, copies, smote):
         assert {name for name, _ in found} == set(MEASURES)
         assert {side for _, side in found} == {"training", "held-out", ""}
+
+
+def test_the_floor_is_what_real_cells_reach_on_either_side() -> None:
+    neurons = blobs((60, 45, 30))
+    item = Item(method="none", task="e", division=halves(neurons), neurons=neurons, grid=Grid())
+    sides, _ = sides_of(Bench(item))
+    floor = {
+        (each.measure, each.against): each.value
+        for each in measure(Bench(item))
+        if not each.label and not each.feature
+    }
+    (training, y), (held_out, z) = sides.training, sides.held_out
+    direct = np.median(cdist(held_out, training).min(axis=1))
+    assert floor["nearest", "training"] == pytest.approx(direct)
+    labels = np.intersect1d(y, z)
+    chances = [
+        stats.ks_2samp(held_out[z == label][:, j], training[y == label][:, j], method="asymp")
+        for label in labels
+        for j in range(len(sides.names))
+    ]
+    wanted = np.mean([each.pvalue < 0.05 for each in chances])
+    assert floor["ks_rejected", "training"] == pytest.approx(wanted)
+
+
+def test_classes_on_one_side_alone_leave_nothing_to_measure() -> None:
+    neurons = blobs((1, 1, 1, 1))
+    division = Division(repeat=0, fold=0, fit=np.array([0, 1]), scored=np.array([2, 3]))
+    item = Item(method="smote", task="e", division=division, neurons=neurons, grid=Grid())
+    assert measure(Bench(item)) == []
 
 
 def test_it_is_measured_in_deviations_of_the_training_cells_without_flags() -> None:

@@ -83,7 +83,13 @@ def test_classes_stand_in_the_order_of_their_numbers(tmp_path: Path) -> None:
         ("specimen_id;e-type;vrest\n1;a;-70\n2;;-60\n", "line 3: no e-type"),
         ("specimen_id;e-type;vrest\n1;a;-70\n2;b\n", "line 3: 3 values wanted, not 2"),
         ("specimen_id;e-type;vrest\n1;a;x\n2;b;-60\n", "column 'vrest'"),
+        ("specimen_id;e-type;vrest\n1;a;x\n2;b;-60\n", "'x' of specimen 1 is no number"),
+        ("specimen_id;e-type;vrest\n1;a;-60,5\n2;b;-60\n", "'-60,5' of specimen 1"),
         ("specimen_id;e-type;vrest\n1;a;inf\n2;b;-60\n", "infinite"),
+        ("specimen_id;e-type;vrest\n1;a;1e300\n2;b;-60\n", "holds 1e\\+300 for 1"),
+        ("specimen_id;e-type;vrest;vrest\n1;a;1;2\n2;b;1;2\n", "'vrest' stands in .* twice"),
+        # What pandas writes in front of its rows: sorted by class, it would tell everything.
+        (";specimen_id;e-type;vrest\n0;1;a;1\n1;2;b;2\n", "column 1 of .* has no name"),
         ("specimen_id;e-type;vrest\n1;a;-70\n1;b;-60\n", "is a in one row and b in"),
         ("specimen_id;e-type;seal_gohm\n1;a;1\n2;b;1\n", "besides technical columns"),
     ],
@@ -91,6 +97,22 @@ def test_classes_stand_in_the_order_of_their_numbers(tmp_path: Path) -> None:
 def test_another_table_is_refused(tmp_path: Path, text: str, reason: str) -> None:
     with pytest.raises(StsError, match=reason):
         read_published(write(tmp_path, text))
+
+
+def test_what_spreadsheets_do_to_a_table_changes_nothing(tmp_path: Path) -> None:
+    plain = HEAD + "1;ä b;-61;-90;1.5;1;False\n2;日本;-70;;1;1;False\n"
+    wanted = read_published(write(tmp_path, plain))
+    for changed in (
+        "\ufeff" + plain,
+        plain.replace("\n", "\r\n"),
+        plain + "\n;;;;;;\n",
+        plain.replace(";", " ; "),
+        plain.replace("-70;;", "-70;NaN;"),
+        plain.replace("-70;;", "-70;N/A;"),
+        plain.replace("ä b", '"ä b"'),
+    ):
+        assert read_published(write(tmp_path, changed)).fingerprint() == wanted.fingerprint()
+    assert wanted.classes == ("ä b", "日本")
 
 
 @pytest.mark.data

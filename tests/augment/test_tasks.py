@@ -1,15 +1,17 @@
 """Tasks hold each neuron once, without technical columns; those without morphology may be lent."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sts.augment.curation import curation, family_of, possible, technical_columns
+from sts.augment.formulas import FORMULAS, REPLACED
 from sts.augment.simulated import COUNTS
-from sts.augment.tasks import TASKS, load_task
+from sts.augment.tasks import TASKS, load_task, with_derived
 from sts.base.errors import StsError
-from sts.cells.formulas import FORMULAS
+from sts.cells.formulas import FORMULAS as BASELINE
 from tests.augment.tables import simulated_task
 
 
@@ -68,12 +70,51 @@ def test_lenders_are_those_without_morphology(tmp_path: Path) -> None:
 
 def test_derived_features_stand_behind_the_published_ones(tmp_path: Path) -> None:
     plain, derived = simulated_task(tmp_path), simulated_task(tmp_path, features="derived")
-    assert derived.neurons.names[:45] == plain.neurons.names
-    assert set(derived.neurons.names[45:]) == {n for n in FORMULAS if not n.startswith("missing_")}
+    kept = [name for name in plain.neurons.names if name not in REPLACED]
+    assert list(derived.neurons.names[: len(kept)]) == kept
+    assert set(derived.neurons.names[len(kept) :]) == {
+        name for name in FORMULAS if not name.startswith("missing_")
+    }
+    assert all(family_of(name) == "derived" for name in derived.neurons.names[len(kept) :])
     columns = derived.neurons.columns()
     gap = columns["peak_v_ramp"] - columns["threshold_v_ramp"]
     # The same subtraction of the same numbers.
     assert np.array_equal(columns["height_ramp"], gap)
+    both = np.column_stack([columns["width_ramp"], columns["rise_ramp"] + columns["fall_ramp"]])
+    # The same two differences, one or two at a time.
+    assert np.allclose(both[:, 0], both[:, 1], rtol=1e-9, atol=1e-12, equal_nan=True)
+
+
+def test_what_a_formula_replaces_can_be_had_back_from_it(tmp_path: Path) -> None:
+    plain = simulated_task(tmp_path).neurons.columns()
+    columns = simulated_task(tmp_path, features="derived").neurons.columns()
+    peak = columns["threshold_t_ramp"] + columns["rise_ramp"]
+    back = {
+        "peak_t_ramp": peak,
+        "fast_trough_t_ramp": peak + columns["fall_ramp"],
+        "trough_t_ramp": peak + columns["recovery_ramp"],
+        "slow_trough_t_ramp": peak + columns["slow_recovery_ramp"],
+        "fast_trough_v_ramp": columns["threshold_v_ramp"] - columns["fast_drop_ramp"],
+        "slow_trough_v_ramp": columns["threshold_v_ramp"] - columns["slow_drop_ramp"],
+    }
+    assert set(back) == {name for name in REPLACED if name.endswith("_ramp")}
+    for name, values in back.items():
+        assert name not in columns
+        assert np.allclose(values, plain[name], rtol=1e-9, equal_nan=True), name
+
+
+def test_a_column_stays_where_its_formula_cannot_be_had(tmp_path: Path) -> None:
+    neurons = simulated_task(tmp_path).neurons
+    names = tuple(name for name in neurons.names if name != "threshold_v_ramp")
+    columns = neurons.columns()
+    fewer = replace(neurons, X=np.column_stack([columns[n] for n in names]), names=names)
+    assert "fast_trough_v_ramp" in with_derived(fewer).names
+    assert "fast_trough_v_long_square" not in with_derived(fewer).names
+
+
+def test_formulas_of_the_baseline_are_not_changed() -> None:
+    assert list(FORMULAS)[: len(BASELINE)] == list(BASELINE)
+    assert all(FORMULAS[name] == text for name, text in BASELINE.items())
 
 
 def test_the_table_that_is_there_is_enough(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Statistics of trains by their definitions, divergences by their laws, controls by design."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from sts.calcium.compare import (
     divergence,
     edges_of,
     histogram,
+    score_of,
 )
 from sts.calcium.deconvolve import OasisSettings
 from sts.calcium.dichotomised import dichotomised_gaussian
@@ -198,6 +201,22 @@ def test_shuffled_phases_keep_spectra_and_lose_transients(likeness: dict[str, Li
 def test_a_neuron_that_fires_too_much_is_seen_in_its_rate(likeness: dict[str, Likeness]) -> None:
     assert likeness["faster"].rate_error >= likeness["again"].rate_error
     assert likeness["faster"].divergences["rates_hz"] > likeness["again"].divergences["rates_hz"]
+
+
+def test_the_score_tells_real_data_from_every_control(likeness: dict[str, Likeness]) -> None:
+    scores = {name: score_of(each) for name, each in likeness.items()}
+    assert min(scores, key=lambda name: scores[name]) == "again"
+
+
+def test_bands_without_power_do_not_count() -> None:
+    """Real recordings that were resampled have some; rounding is not compared with rounding."""
+    windows = population().astype(np.float64)
+    spectra = np.fft.rfft(windows, axis=-1)
+    spectra[..., 30:] = 0
+    smooth = np.fft.irfft(spectra, n=windows.shape[-1], axis=-1)
+    first, second = (measure(each, RATE_HZ, OasisSettings()) for each in (smooth, smooth * 1.01))
+    noisy = replace(second, spectrum=second.spectrum + 1e-9)
+    assert compare(first, noisy, edges_of(first)).spectrum_error_db < 0.1
 
 
 @pytest.mark.parametrize("frames", [64, 65])

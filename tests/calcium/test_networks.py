@@ -2,18 +2,23 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from scipy.signal import lfilter
+from scipy.stats import norm
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sts.base.errors import StsError
+from sts.calcium.kinetics import SpikesEnding, decayed
+from sts.calcium.layers import Repeated, padded, phase_shuffle
 from sts.calcium.networks import (
     NetworkSettings,
+    draw_fresh,
     draw_shifts,
-    padded,
+    initialise,
     parameter_count,
-    phase_shuffle,
 )
 from sts.calcium.rivals import gradient_penalty, make_networks
 
@@ -21,6 +26,15 @@ from sts.calcium.rivals import gradient_penalty, make_networks
 def small(length: int = 64, **changed: object) -> NetworkSettings:
     sizes = {"neurons": 3, "units": (8, 6), "critic_units": (6, 8, 8), "kernel": 6, "shuffle": 2}
     return NetworkSettings(length=length, **{**sizes, **changed})  # type: ignore[arg-type]
+
+
+OPTIONS: list[dict[str, object]] = [
+    {"upsampling": "nearest"},
+    {"frame_noise": True},
+    {"ending": "spikes"},
+    {"differences": True},
+    {"upsampling": "nearest", "frame_noise": True, "ending": "spikes", "differences": True},
+]
 
 
 def random(seed: int = 0) -> torch.Generator:
@@ -44,6 +58,103 @@ def test_windows_of_any_length_are_made_and_judged(length: int, kernel: int) -> 
     assert windows.min() >= 0
     assert windows.max() <= 1
     assert critic(windows, draw_shifts(sizes, 4, random())).shape == (4,)
+
+
+@pytest.mark.parametrize("length", [32, 33, 97])
+@pytest.mark.parametrize("kernel", [5, 6])
+@pytest.mark.parametrize("options", OPTIONS)
+def test_options_make_windows_of_any_length(
+    options: dict[str, object], kernel: int, length: int
+) -> None:
+    sizes = small(length, kernel=kernel, **options)
+    generator, critic = make_networks(sizes, seed=0)
+    noise = torch.randn(4, sizes.noise, generator=random())
+    windows = generator(noise, draw_fresh(sizes, 4, random(1)))
+    assert windows.shape == (4, 3, length)
+    assert critic(windows, draw_shifts(sizes, 4, random())).shape == (4,)
+    assert torch.equal(windows, generator(noise, draw_fresh(sizes, 4, random(1))))
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_one_latent_makes_many_windows_only_with_noise_of_frames(
+    options: dict[str, object],
+) -> None:
+    sizes = small(**options)
+    generator, _ = make_networks(sizes, seed=0)
+    noise = torch.randn(1, sizes.noise, generator=random()).expand(2, -1)
+    first, second = generator(noise, draw_fresh(sizes, 2, random(1)))
+    fresh = bool(sizes.frame_noise) or sizes.ending == "spikes"
+    assert torch.equal(first, second) != fresh
+    if fresh:
+        with pytest.raises(ValueError, match="give what draw_fresh returns"):
+            generator(noise)
+
+
+def ripple(layer: nn.Module, channels: int) -> float:
+    """Return how far even frames of what comes of a constant are from odd ones, ends left out."""
+    with torch.no_grad():
+        made = layer(torch.ones(1, channels, 40))[..., 12:-12]
+    return float((made[..., ::2] - made[..., 1::2]).abs().max())
+
+
+def test_repeated_frames_leave_no_ripple_and_transposed_convolutions_do() -> None:
+    # torch draws weights from its global generator before they are drawn again
+    with torch.random.fork_rng(devices=[]):
+        repeated, transposed = Repeated(4, 3, 6), nn.ConvTranspose1d(4, 3, 6, 2, 2)
+    initialise((repeated, transposed), random())
+    assert ripple(repeated, 4) < 1e-6  # float32
+    assert ripple(transposed, 4) > 0.1
+
+
+@pytest.mark.parametrize("frames", [1, 2, 31, 64, 100])
+def test_doubling_decays_as_a_filter_does(frames: int) -> None:
+    spikes = torch.rand(2, 3, frames, generator=random())
+    keep = torch.tensor([[0.0], [0.5], [0.99]])
+    found = decayed(spikes, keep).numpy()
+    for neuron, g in enumerate((0.0, 0.5, 0.99)):
+        expected = lfilter([1.0], [1.0, -g], spikes[:, neuron].numpy().astype(float))
+        assert np.allclose(found[:, neuron], expected, rtol=1e-5)  # float32
+
+
+def test_a_drive_above_its_threshold_is_a_spike_that_decays() -> None:
+    with torch.random.fork_rng(devices=[]):
+        ending = SpikesEnding(2, 4, 0.2)
+    drive = torch.full((1, 2, 20), -9.0)
+    silent = ending(drive, torch.zeros(1, 4), torch.zeros(1, 2, 20))
+    drive[0, 1, 5] = 9.0
+    with torch.no_grad():
+        response = (ending(drive, torch.zeros(1, 4), torch.zeros(1, 2, 20)) - silent)[0]
+    assert response[0].abs().max() < 1e-6  # float32
+    assert response[1, :5].abs().max() < 1e-6
+    # as initialised: 0.14 of the scale, 0.95 a frame
+    assert response[1, 5:].numpy() == pytest.approx(0.14 * 0.95 ** np.arange(15), abs=1e-5)
+
+
+def test_spikes_begin_with_what_the_traces_say() -> None:
+    rng = np.random.default_rng(0)
+    chances, amplitudes = np.array([0.03, 0.2]), np.array([0.1, 0.2])
+    spikes = amplitudes[:, None] * (rng.random((2, 200_000)) < chances[:, None])
+    traces = 0.2 + lfilter([1.0], [1.0, -0.9], spikes) + 0.03 * rng.standard_normal(spikes.shape)
+    with torch.random.fork_rng(devices=[]):
+        ending = SpikesEnding(2, 4, 0.2)
+    ending.begin_from(torch.from_numpy(traces).float())
+    begun = {name: value.detach().numpy().ravel() for name, value in ending.known().items()}
+    # a spike of the first neuron is three deviations of the noise: moments tell it to some percent
+    assert begun["keep"] == pytest.approx([0.9, 0.9], abs=0.01)
+    assert begun["noise"] == pytest.approx([0.03, 0.03], rel=0.03)
+    assert begun["amplitude"] == pytest.approx(amplitudes, rel=0.1)
+    assert begun["baseline"] == pytest.approx([0.2, 0.2], abs=0.02)
+    assert norm.sf(begun["threshold"]) == pytest.approx(chances, rel=0.2)
+
+
+def test_a_critic_of_differences_alone_does_not_see_a_constant() -> None:
+    sizes = small(40, differences=True)
+    _, critic = make_networks(sizes, seed=0)
+    x = torch.rand(3, 3, 40, generator=random())
+    with torch.no_grad():
+        assert not torch.allclose(critic(x), critic(x + 0.5))
+        critic.layers[0].weight[:, : sizes.neurons] = 0
+        assert torch.allclose(critic(x), critic(x + 0.5), atol=1e-5)  # float32
 
 
 @pytest.mark.parametrize("length", [7, 8])
@@ -155,7 +266,15 @@ def test_a_critic_without_shifts_does_not_move() -> None:
 
 
 @pytest.mark.parametrize(
-    "changed", [{"neurons": 1}, {"kernel": 1}, {"units": (0,)}, {"shuffle": -1}]
+    "changed",
+    [
+        {"neurons": 1},
+        {"kernel": 1},
+        {"units": (0,)},
+        {"shuffle": -1},
+        {"upsampling": "linear"},
+        {"ending": "relu"},
+    ],
 )
 def test_sizes_that_make_no_network_are_refused(changed: dict[str, object]) -> None:
     with pytest.raises(StsError):

@@ -13,6 +13,7 @@ from sts.calcium import train as module
 from sts.calcium.checkpoint import CalciumGan, GanCard, load_gan, save_gan
 from sts.calcium.deconvolve import OasisSettings
 from sts.calcium.generate import sample
+from sts.calcium.moments import moments_of
 from sts.calcium.networks import NetworkSettings
 from sts.calcium.progress import Check
 from sts.calcium.rivals import Rivals, TrainSettings
@@ -48,11 +49,10 @@ def spread(windows: Floats) -> float:
 
 
 def fit(cut: Cut, settings: TrainSettings = SETTINGS, **more: object) -> Fitted:
-    arguments = {"score": spread, **more}
+    arguments = {"score": spread, "sizes": SIZES, **more}
     return train(
         cut.windows["training"],
         cut.scale,
-        sizes=SIZES,
         settings=settings,
         count=8,
         **arguments,  # type: ignore[arg-type]
@@ -70,6 +70,43 @@ def test_one_seed_gives_one_model_and_two_seeds_two(cut: Cut) -> None:
     assert same(first, again)
     assert first.checks == again.checks
     assert not same(first, other)
+
+
+EVERYTHING = replace(
+    SIZES, upsampling="nearest", frame_noise=True, ending="spikes", differences=True
+)
+TOLD = replace(SETTINGS, moments=1.0, cooling=0.5, critic_rate=2e-3)
+
+
+def test_one_seed_gives_one_model_with_all_options(cut: Cut) -> None:
+    first, again = (fit(cut, TOLD, sizes=EVERYTHING) for _ in range(2))
+    assert same(first, again)
+    assert first.checks == again.checks
+    assert not same(first, fit(cut, replace(TOLD, seed=1), sizes=EVERYTHING))
+    windows = [sample(first.generator, 70, seed=seed) for seed in (5, 5, 6)]
+    assert np.array_equal(windows[0], windows[1])
+    assert not np.array_equal(windows[0], windows[2])
+
+
+def test_learning_rates_fall_to_nothing_at_the_end() -> None:
+    settings = replace(SETTINGS, steps=10, cooling=0.5, critic_rate=5e-3)
+    rivals = Rivals(SIZES, settings, torch.device("cpu"))
+    found = []
+    for step in (0, 5, 9):
+        rivals.cool(step)
+        found.append(rivals.rates)
+    assert [each["generator"] for each in found] == pytest.approx([1e-3, 1e-3, 2e-4])
+    assert [each["critic"] for each in found] == pytest.approx([5e-3, 5e-3, 1e-3])
+
+
+def test_moments_bring_the_generator_near_the_training_windows(cut: Cut) -> None:
+    def distance(settings: TrainSettings) -> float:
+        found = fit(cut, settings, sizes=EVERYTHING)
+        known = moments_of(torch.from_numpy(cut.scale.apply(cut.windows["training"].traces)), 32)
+        return float(known.distance(torch.from_numpy(sample(found.generator, 200, seed=0))))
+
+    settings = replace(TOLD, steps=60, learning_rate=1e-2, batch=16, check_every=60)
+    assert distance(settings) < 0.5 * distance(replace(settings, moments=0.0))
 
 
 class KilledError(Exception):
@@ -203,7 +240,17 @@ def test_no_generator_is_told_how_to_get_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "changed", [{"steps": 0}, {"learning_rate": 0.0}, {"average": 1.0}, {"penalty": -1.0}]
+    "changed",
+    [
+        {"steps": 0},
+        {"learning_rate": 0.0},
+        {"average": 1.0},
+        {"penalty": -1.0},
+        {"cooling": 1.0},
+        {"critic_rate": 0.0},
+        {"moments": -1.0},
+        {"moments": 1.0, "batch": 1},
+    ],
 )
 def test_settings_that_cannot_train_are_refused(changed: dict[str, float]) -> None:
     with pytest.raises(StsError):

@@ -66,7 +66,7 @@ def chart(stem: Path, count: int) -> list[Path]:
         )
         for number, name in enumerate(METHODS[:count])
     ]
-    return draw_map(stem, places, gain_of="Soft vote, 100 rows added to each class")
+    return draw_map(stem, places, floor=0.48, gain_of="Soft vote, 100 rows added to each class")
 
 
 def gains(stem: Path, count: int) -> list[Path]:
@@ -125,6 +125,36 @@ def test_lines_are_scores_at_each_level(drawn: list[Figure]) -> None:
     accuracy = drawn[0].axes[0]
     assert list(accuracy.lines[0].get_ydata()) == pytest.approx([0.6, 0.61, 0.62, 0.63])
     assert [label.get_text() for label in accuracy.get_xticklabels()] == ["0", "100", "500", "1k"]
+
+
+def test_many_methods_stand_in_rows_of_four_on_the_same_scales(drawn: list[Figure]) -> None:
+    levels(Path("x"), 7)
+    shown = [axes for axes in drawn[0].axes if axes.axison]
+    assert len(shown) == 7 * 2
+    assert [axes.get_title(loc="left") for axes in shown[:4]] == METHODS[:4]
+    assert [axes.get_title(loc="left") for axes in shown[8:11]] == METHODS[4:]
+    accuracy, macro_f1 = shown[:4] + shown[8:11], shown[4:8] + shown[11:]
+    for axes in (accuracy, macro_f1):
+        assert len({each.get_ylim() for each in axes}) == 1
+
+
+def test_names_of_points_that_lie_close_keep_apart(
+    drawn: list[Figure], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = [
+        Place(
+            name=name,
+            gain=Interval(0.01 + 0.0004 * (number % 3), -0.02, 0.04),
+            told_apart=0.6 + 0.002 * number,
+            distance=1.0,
+        )
+        for number, name in enumerate(METHODS)
+    ]
+    places.append(
+        Place(name="alone", gain=Interval(0.01, -0.02, 0.04), told_apart=0.9, distance=0.0)
+    )
+    draw_map(Path("x"), places, floor=0.5, gain_of="LDA")
+    assert_legible(drawn[0], monkeypatch)
 
 
 def test_the_best_classifier_is_on_top(drawn: list[Figure]) -> None:

@@ -180,5 +180,6 @@ def changed(settings: object, values: Mapping[str, Any]) -> object:
     whole = to_dict(settings)
     for name, value in values.items():
         kept = whole.get(name)
-        whole[name] = {**kept, **value} if isinstance(kept, dict) else value
+        within = isinstance(kept, dict) and isinstance(value, Mapping)
+        whole[name] = {**(kept or {}), **value} if within else value
     return from_dict(type(settings), whole)

@@ -8,10 +8,10 @@ from typing import Final
 
 import numpy as np
 
+from sts.augment.formulas import FORMULAS
 from sts.base.errors import one_of
 from sts.base.files import read_csv
 from sts.base.types import Floats
-from sts.cells.formulas import FORMULAS
 
 TABLE: Final = Path(__file__).with_name("curation.csv")
 TECHNICAL: Final = "technical"
@@ -27,6 +27,8 @@ class Column:
     """What is known of a published column."""
 
     family: str
+    unit: str
+    """Of its values; "" if they have none."""
     least: float
     """Below it a value cannot be: a reconstruction without diameters has no volume."""
     reason: str
@@ -39,10 +41,11 @@ def curation() -> Mapping[str, Column]:
     return {
         row["column"]: Column(
             family=one_of(row["family"], (*FAMILIES, TECHNICAL), "family"),
+            unit=row["unit"],
             least=float(row["least"] or -np.inf),
             reason=row["reason"],
         )
-        for row in read_csv(TABLE, ("column", "family", "least", "reason"))
+        for row in read_csv(TABLE, ("column", "family", "unit", "least", "reason"))
     }
 
 
@@ -52,6 +55,12 @@ def family_of(name: str) -> str:
     if known is not None:
         return known.family
     return DERIVED if name in FORMULAS else UNLISTED
+
+
+def with_unit(name: str) -> str:
+    """Return a column as figures call it, such as `vrest (mV)`."""
+    known = curation().get(name)
+    return f"{name} ({known.unit})" if known is not None and known.unit else name
 
 
 def technical_columns(names: Sequence[str]) -> dict[str, str]:

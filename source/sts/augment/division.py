@@ -55,7 +55,11 @@ def divisions(task: Task, protocol: str, *, folds: int, repeats: int, seed: int)
 def _division(task: Task, dealt: dict[str, int], *, repeat: int, fold: int) -> Division:
     held_out = np.array([dealt[group] == fold for group in task.neurons.group.tolist()])
     if not held_out.any() or held_out.all():
-        raise StsError(f"{len(held_out)} neurons are too few to divide: add some or lower --folds")
+        groups = len(set(task.neurons.group.tolist()))
+        raise StsError(
+            f"{len(held_out)} neurons, {groups} of them with values of their own, are too few to "
+            "divide: add some or lower --folds"
+        )
     return Division(
         repeat=repeat,
         fold=fold,

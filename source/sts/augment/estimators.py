@@ -20,6 +20,9 @@ TREE_ROWS: Final = 20_000
 # What an MLP may learn from in all, and logistic regression look at.
 MLP_ROWS: Final = 500_000
 LOGISTIC_ROWS: Final = 20_000
+# Ranks are told apart no finer than this, and no score lies further out.
+QUANTILES: Final = 200
+OUTERMOST: Final = 3.0
 
 Settings = Mapping[str, Any]
 Made = tuple[Any, str]
@@ -28,9 +31,9 @@ Made = tuple[Any, str]
 def svm(settings: Settings, rows: int, seed: int) -> Made:
     """Return a support vector machine with a radial kernel."""
     if rows <= SVM_ROWS:
-        return _scaled(PairwiseSvm(**settings, seed=seed)), ""
+        return Ranked(PairwiseSvm(**settings, seed=seed)), ""
     how = f"kernel approximated by {LANDMARKS} landmarks (Nystroem), linear machine"
-    return _scaled(LandmarkSvm(**settings, seed=seed)), how
+    return Ranked(LandmarkSvm(**settings, seed=seed)), how
 
 
 def mlp(settings: Settings, rows: int, seed: int) -> Made:
@@ -48,7 +51,7 @@ def mlp(settings: Settings, rows: int, seed: int) -> Made:
         n_iter_no_change=epochs,
         random_state=seed,
     )
-    return _scaled(Quiet(estimator)), f"{epochs} epochs" if epochs < 120 else ""
+    return Ranked(Quiet(estimator)), f"{epochs} epochs" if epochs < 120 else ""
 
 
 def tree(settings: Settings, rows: int, seed: int) -> Made:
@@ -71,12 +74,11 @@ def extra_trees(settings: Settings, rows: int, seed: int) -> Made:
     from sklearn.ensemble import ExtraTreesClassifier
 
     part, how = _part(rows)
-    return (
-        ExtraTreesClassifier(
-            **settings, bootstrap=part is not None, max_samples=part, random_state=seed
-        ),
-        how,
+    estimator = ExtraTreesClassifier(
+        **settings, bootstrap=part is not None, max_samples=part, random_state=seed
     )
+    # Thresholds are drawn evenly between the ends of a column: ranks make them even over the rows.
+    return Ranked(estimator), how
 
 
 def _part(rows: int) -> tuple[float | None, str]:
@@ -89,14 +91,14 @@ def naive_bayes(settings: Settings, rows: int, seed: int) -> Made:
     """Return Gaussian naive Bayes."""
     from sklearn.naive_bayes import GaussianNB
 
-    return GaussianNB(**settings), ""
+    return Ranked(GaussianNB(**settings)), ""
 
 
 def lda(settings: Settings, rows: int, seed: int) -> Made:
     """Return linear discriminant analysis whose covariance is shrunk."""
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-    return Quiet(LinearDiscriminantAnalysis(solver="lsqr", **settings)), ""
+    return Ranked(Quiet(LinearDiscriminantAnalysis(solver="lsqr", **settings))), ""
 
 
 def logistic(settings: Settings, rows: int, seed: int) -> Made:
@@ -105,7 +107,7 @@ def logistic(settings: Settings, rows: int, seed: int) -> Made:
 
     how = "" if rows <= LOGISTIC_ROWS else "stopped after 50 iterations"
     iterations = 50 if how else 500
-    return _scaled(Quiet(LogisticRegression(**settings, max_iter=iterations, tol=1e-3))), how
+    return Ranked(Quiet(LogisticRegression(**settings, max_iter=iterations, tol=1e-3))), how
 
 
 def lightgbm(settings: Settings, rows: int, seed: int) -> Made:
@@ -115,27 +117,38 @@ def lightgbm(settings: Settings, rows: int, seed: int) -> Made:
     )
 
 
-def _scaled(estimator: Any) -> Any:
-    return Scaled(estimator)
-
-
-class Scaled:
-    """Standardise all columns, ratios and flags too, for what measures distances."""
+class Ranked:
+    """Normal scores of the ranks in each column: no tail outweighs, or hides, how rows differ."""
 
     def __init__(self, estimator: Any) -> None:
         self.estimator = estimator
 
-    def fit(self, X: Floats, y: Ints, sample_weight: Floats | None = None) -> "Scaled":
-        """Fit scales on the rows, then the estimator."""
-        self._mean, deviation = X.mean(axis=0), X.std(axis=0)
+    def set_params(self, **values: Any) -> None:
+        """Change settings of the estimator."""
+        self.estimator.set_params(**values)
+
+    def fit(self, X: Floats, y: Ints, **weights: Floats | None) -> "Ranked":
+        """Fit ranks and scales on the rows, then the estimator."""
+        from sklearn.preprocessing import QuantileTransformer
+
+        self._ranks = QuantileTransformer(
+            n_quantiles=min(QUANTILES, len(X)), output_distribution="normal", subsample=None
+        ).fit(X)
+        scores = self._scores(X)
+        self._mean, deviation = scores.mean(axis=0), scores.std(axis=0)
         self._deviation = np.where(deviation > 0, deviation, 1.0)
-        self.estimator.fit((X - self._mean) / self._deviation, y, sample_weight=sample_weight)
+        self.estimator.fit((scores - self._mean) / self._deviation, y, **weights)
         self.classes_ = self.estimator.classes_
         return self
 
+    def _scores(self, X: Floats) -> Floats:
+        return np.asarray(np.clip(self._ranks.transform(X), -OUTERMOST, OUTERMOST))
+
     def predict_proba(self, X: Floats) -> Floats:
         """Return probabilities of the classes that were fitted."""
-        return np.asarray(self.estimator.predict_proba((X - self._mean) / self._deviation))
+        return np.asarray(
+            self.estimator.predict_proba((self._scores(X) - self._mean) / self._deviation)
+        )
 
 
 class Quiet:

@@ -16,7 +16,7 @@ from sts.augment.classifiers import (
     Choice,
     Fitted,
     fit_classifier,
-    floored,
+    together,
 )
 from sts.augment.contract import GENERATORS, Generator, make_generator
 from sts.augment.division import nested
@@ -222,7 +222,8 @@ def setup_of(name: str, choice: Choice | None) -> str:
         return json.dumps(VOTERS)
     kind = CLASSIFIERS[name]
     settings = {**kind.settings, **(choice.settings if choice else {})}
-    return json.dumps({**settings, "temperature": kind.temperature}, sort_keys=True)
+    said = {"temperature": kind.temperature, "rarity": kind.rarity}
+    return json.dumps({**settings, **said}, sort_keys=True)
 
 
 def _words(bench: Bench, training: Training, name: str) -> tuple[Floats, str, float]:
@@ -247,7 +248,6 @@ def _vote(
 ) -> tuple[Floats, str, float]:
     members = {name: words_of(name) for name in VOTERS}
     how = "; ".join(f"{name}: {how}" for name, (_, how, _) in members.items() if how)
-    said = np.array([probabilities for probabilities, _, _ in members.values()])
-    mean = np.average(said, axis=0, weights=list(VOTERS.values()))
+    said = together({name: probabilities for name, (probabilities, _, _) in members.items()})
     # What the members cost is told beside their own cells.
-    return floored(mean), how, 0.0
+    return said, how, 0.0

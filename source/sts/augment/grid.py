@@ -13,7 +13,8 @@ from sts.augment.scoring import RECALL, SCORES
 from sts.base.files import read_csv, write_csv
 
 KEYS: Final = ("method", "repeat", "fold", "added", "part", "classifier")
-ABOUT: Final = ("setup", "how", "train_rows", "synthetic_rows", "scored_rows", "seconds")
+TIME: Final = "seconds"
+ABOUT: Final = ("setup", "how", "train_rows", "synthetic_rows", "scored_rows", TIME)
 # Beside which all others are seen: training rows as they are.
 BASELINE: Final = "none"
 # Real neurons without morphology that join the training rows.
@@ -48,8 +49,12 @@ def columns_for(classes: Sequence[str]) -> tuple[str, ...]:
 
 def write_cells(path: Path, rows: Iterable[Row], classes: Sequence[str]) -> None:
     """Write cells, one a row, in the order of their keys."""
-    ordered = sorted(rows, key=lambda row: astuple(key_of(row)))
-    write_csv(path, columns_for(classes), ordered)
+    write_csv(path, columns_for(classes), in_order(rows))
+
+
+def in_order(rows: Iterable[Row]) -> list[Row]:
+    """Return cells in the order of their keys."""
+    return sorted(rows, key=lambda row: astuple(key_of(row)))
 
 
 def read_cells(path: Path) -> list[dict[str, Any]]:

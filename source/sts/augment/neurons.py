@@ -26,6 +26,10 @@ SUPERSEDED: Final = "superseded"
 ONSET_S: Final = PUBLISHED_ONSET_S["PatchClamp"]
 # In front of what a neuron is called that nothing gives an id.
 UNNAMED: Final = "row-"
+# What stands where a value is missing, in any case.
+ABSENT: Final = frozenset({"", "na", "n/a", "nan", "none", "null"})
+# No measurement reaches it, and squares of what does would be infinite.
+LARGEST: Final = 1e15
 # Digits to which two tables agree about the same neuron.
 DIGITS: Final = 9
 
@@ -130,13 +134,23 @@ def _natural(label: str) -> tuple[str, int, str]:
 
 
 def _numbers(rows: Sequence[Row], name: str, path: Path) -> Floats:
-    try:
-        values = np.array([float(row[name] or "nan") for row in rows])
-    except ValueError as error:
-        raise StsError(f"column {name!r} of {path}: {error}; a number is wanted") from error
-    if np.isinf(values).any():
-        raise StsError(f"column {name!r} of {path} holds an infinite value; leave it empty")
+    values = np.array([_number(row, name, path) for row in rows])
     return values - ONSET_S if "_t_" in name else values
+
+
+def _number(row: Row, name: str, path: Path) -> float:
+    text = row[name]
+    try:
+        value = float("nan" if text.lower() in ABSENT else text)
+    except ValueError as error:
+        raise StsError(
+            f"column {name!r} of {path}: {text!r} of specimen {row[KEY]} is no number; correct it, "
+            "or leave it empty where it is not known"
+        ) from error
+    if abs(value) > LARGEST:
+        what = "an infinite value" if np.isinf(value) else f"{value:g}"
+        raise StsError(f"column {name!r} of {path} holds {what} for {row[KEY]}; leave it empty")
+    return value
 
 
 def _with_ids(rows: list[dict[str, str]], known: Sequence[Row]) -> list[dict[str, str]]:
@@ -191,18 +205,14 @@ def _is_older(row: Row) -> bool:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=";", strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise StsError(f"cannot read {path}: {str(error).lower()}") from error
-    columns = lines[0] if lines else []
-    if ETYPE not in columns:
-        raise StsError(
-            f"no labels in {path}: a column {ETYPE!r} is wanted, columns separated by `;`"
-        )
+    """Return the rows of a table by the names of its columns, each with a label."""
+    (_, columns), *lines = _lines(path)
+    if twice := [name for name in columns if columns.count(name) > 1]:
+        raise StsError(f"column {twice[0]!r} stands in {path} twice: leave one of them")
+    if "" in columns:
+        raise StsError(f"column {columns.index('') + 1} of {path} has no name: name or remove it")
     rows = []
-    for number, values in enumerate(lines[1:], start=2):
+    for number, values in lines:
         if len(values) != len(columns):
             raise StsError(
                 f"{path}, line {number}: {len(columns)} values wanted, not {len(values)}"
@@ -214,3 +224,19 @@ def _rows(path: Path) -> list[dict[str, str]]:
     if len({row[ETYPE] for row in rows}) < 2:
         raise StsError(f"{path} holds fewer than two e-types: there is nothing to tell apart")
     return rows
+
+
+def _lines(path: Path) -> list[tuple[int, list[str]]]:
+    """Return number and values of every line that is not blank, the first being the columns."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=";", strict=True)
+        cells = ((reader.line_num, [cell.strip() for cell in line]) for line in reader)
+        lines = [(number, line) for number, line in cells if any(line)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise StsError(f"cannot read {path}: {str(error).lower()}") from error
+    if not lines or ETYPE not in lines[0][1]:
+        raise StsError(
+            f"no labels in {path}: a column {ETYPE!r} is wanted, columns separated by `;`"
+        )
+    return lines

@@ -37,7 +37,8 @@ class _Interpolation(ABC):
                 notes.append(f"class {label}: its only row is repeated")
                 continue
             if count <= self.settings.neighbours:
-                notes.append(f"class {label}: {count - 1} neighbours, for it has {count} rows")
+                few = "1 neighbour" if count == 2 else f"{count - 1} neighbours"
+                notes.append(f"class {label}: {few}, for it has {count} rows")
             if not self._has_start(X, y, int(label)):
                 plain.add(int(label))
                 notes.append(f"class {label}: SMOTE, for {self.title} finds nothing to start from")

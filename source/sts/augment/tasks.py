@@ -9,12 +9,13 @@ from typing import Final
 import numpy as np
 
 from sts.augment.curation import possible, technical_columns
+from sts.augment.formulas import FORMULAS, REPLACED
 from sts.augment.neurons import Neurons, read_published
 from sts.base.errors import StsError, one_of
 from sts.base.files import read_csv
 from sts.base.types import CLASSES
 from sts.cells.ep_tables import PUBLISHED_TABLES, find_ep_tables, load_ep_tables, with_labels
-from sts.cells.formulas import FORMULAS, derive
+from sts.cells.formulas import derive
 from sts.cells.labels import find_labels, read_labels
 from sts.cells.splits import find_split
 from sts.cells.store import Texts
@@ -80,13 +81,16 @@ def load_task(name: str, data: Path, *, features: str = "curated") -> Task:
 
 
 def with_derived(neurons: Neurons) -> Neurons:
-    """Return the neurons with the derived features of the baseline behind their own."""
+    """Return the neurons with derived features behind their own, without what those replace."""
     formulas = {name: text for name, text in FORMULAS.items() if not name.startswith(FLAG)}
     derived = derive(neurons.columns(), formulas)
+    own = {
+        name: values
+        for name, values in neurons.columns().items()
+        if REPLACED.get(name) not in derived
+    }
     return replace(
-        neurons,
-        X=np.column_stack([neurons.X, *derived.values()]) if derived else neurons.X,
-        names=(*neurons.names, *derived),
+        neurons, X=np.column_stack([*own.values(), *derived.values()]), names=(*own, *derived)
     )
 
 

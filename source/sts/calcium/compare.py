@@ -17,6 +17,11 @@ QUANTITIES: Final = {
     "van_rossum": "van Rossum distance",
     "intervals_s": "inter-spike interval (s)",
 }
+# What a model is chosen by; intervals between spikes follow from the others.
+SCORED: Final = ("rates_hz", "correlations", "van_rossum")
+# Power below this part of the largest is taken for it: recordings that were smoothed or resampled
+# have bands of nothing, in which rounding would be told from rounding.
+SILENT: Final = 1e-4
 # A generated window is called a copy where it is nearer to a training window than this part of
 # the real windows that were not trained on.
 COPY_PART: Final = 0.01
@@ -36,6 +41,16 @@ class Likeness:
     """Median over the neurons of |difference| / real rate."""
     covariance_error: float
     """Of the frames' covariances: norm of the difference over the norm of the real ones."""
+
+
+def score_of(likeness: Likeness) -> float:
+    """Return one number for all that is judged, in which none outweighs the others; 0 is alike.
+
+    Divergences of rates move in leaps of a neuron from bin to bin, errors do not: both count.
+    """
+    divergences = sum(likeness.divergences[name] for name in SCORED)
+    errors = likeness.rate_error + likeness.covariance_error + likeness.autocorrelation_error
+    return divergences + errors + likeness.spectrum_error_db / 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +97,8 @@ def divergence(real: Floats, other: Floats, edges: Floats) -> float:
 
 def compare(real: Measures, other: Measures, edges: Mapping[str, Floats]) -> Likeness:
     """Return how far some windows are from the real ones."""
-    apart = np.log10(np.maximum(other.spectrum, 1e-300) / np.maximum(real.spectrum, 1e-300))
+    faint = SILENT * float(real.spectrum.max())
+    apart = np.log10(np.maximum(other.spectrum, faint) / np.maximum(real.spectrum, faint))
     off = ~np.eye(len(real.rates_hz), dtype=bool)
     norm = max(float(np.linalg.norm(real.covariances[off])), 1e-300)
     rates = np.maximum(real.rates_hz, 1e-300)

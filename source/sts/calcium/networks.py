@@ -4,16 +4,22 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from typing import Final, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sts.base.errors import StsError
+from sts.base.errors import StsError, one_of
+from sts.calcium.kinetics import SpikesEnding
+from sts.calcium.layers import STRIDE, ChannelNorm, doubling, padded, phase_shuffle
+
+Upsampling = Literal["transposed", "nearest"]
+UPSAMPLINGS: Final[tuple[Upsampling, ...]] = ("transposed", "nearest")
+Ending = Literal["sigmoid", "spikes"]
+ENDINGS: Final[tuple[Ending, ...]] = ("sigmoid", "spikes")
 
 SLOPE: Final = 0.2
-STRIDE: Final = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +36,19 @@ class NetworkSettings:
     critic_units: tuple[int, ...] = (64, 128, 192, 256, 320)
     shuffle: int = 10
     """Frames by which phase shuffle moves a sample at most; 0 leaves it out."""
+    upsampling: Upsampling = "transposed"
+    """How the generator doubles frames; `nearest` repeats them and convolves, without ripples."""
+    frame_noise: bool = False
+    """Every layer of the generator takes fresh noise for each frame, which `noise` cannot hold."""
+    ending: Ending = "sigmoid"
+    """What the generator's last layer becomes; `spikes` lets them decay and adds noise."""
+    differences: bool = False
+    """The critic sees what changes from frame to frame as well, where spikes stand out."""
 
     def __post_init__(self) -> None:
         """Refuse sizes that make no network."""
+        one_of(self.upsampling, UPSAMPLINGS, "upsampling")
+        one_of(self.ending, ENDINGS, "ending")
         if self.neurons < 2:
             raise StsError(f"a population of at least 2 neurons is wanted, {self.neurons} came")
         sizes = (*self.units, *self.critic_units, self.noise, self.length)
@@ -47,56 +63,83 @@ class NetworkSettings:
         return math.ceil(self.length / float(STRIDE) ** (len(self.units) + 1))
 
     @property
+    def fresh_shapes(self) -> tuple[tuple[int, int], ...]:
+        """Return channels and frames of all fresh noise that makes a window, in order of use."""
+        last = (self.neurons, self.length)
+        shapes: list[tuple[int, int]] = []
+        if self.frame_noise:
+            frames = self.first_length
+            for channels in (*self.units, self.neurons):
+                frames *= STRIDE
+                shapes.append((channels, frames))
+            shapes.append(last)
+        return tuple(shapes) + ((last,) if self.ending == "spikes" else ())
+
+    @property
     def shuffled_layers(self) -> int:
         """Return after how many of the critic's layers samples are shuffled: all but the last."""
         return len(self.critic_units) - 1 if self.shuffle else 0
 
 
-class ChannelNorm(nn.Module):
-    """Layer norm over the channels of each frame."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise (B, C, W)."""
-        normed: Tensor = self.norm(x.transpose(1, 2)).transpose(1, 2)
-        return normed
-
-
 class Generator(nn.Module):
-    """Noise (B, noise) -> windows (B, neurons, length) in 0..1."""
+    """Noise (B, noise) -> windows (B, neurons, length) in 0..1, as `spikes` about there."""
 
     def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
         self.settings = settings
-        # Even kernels are centred between two frames, odd ones on a frame.
-        odd = settings.kernel % 2
-        padding = (settings.kernel - STRIDE + odd) // 2
+        neurons = settings.neurons
         self.begin = nn.Linear(settings.noise, settings.first_length * settings.noise)
-        channels = (settings.noise, *settings.units, settings.neurons)
+        channels = (settings.noise, *settings.units, neurons)
+        repeat = settings.upsampling == "nearest"
         self.layers = nn.ModuleList(
             nn.Sequential(
-                nn.ConvTranspose1d(
-                    before, after, settings.kernel, STRIDE, padding, output_padding=odd
-                ),
+                doubling(before, after, settings.kernel, repeat=repeat),
                 ChannelNorm(after),
                 nn.LeakyReLU(SLOPE),
             )
             for before, after in pairwise(channels)
         )
-        self.end = nn.Linear(settings.neurons, settings.neurons)
+        self.end = nn.Linear(neurons, neurons)
+        self.strengths = nn.ParameterList(
+            nn.Parameter(torch.ones(after, 1)) for after in channels[1:] if settings.frame_noise
+        )
+        self.ending: SpikesEnding | None = None
+        if settings.ending == "spikes":
+            self.ending = SpikesEnding(neurons, settings.noise, SLOPE)
+        if settings.frame_noise:
+            # Neurons share some of what is fresh. A spike needs much of it, a sigmoid little.
+            self.mixing = nn.Parameter(torch.eye(neurons) * (1.0 if self.ending else 0.1))
 
-    def forward(self, noise: Tensor) -> Tensor:
-        """Generate windows."""
+    def forward(self, noise: Tensor, fresh: Sequence[Tensor] = ()) -> Tensor:
+        """Generate windows.
+
+        Parameters
+        ----------
+        fresh
+            What `draw_fresh` returned; nothing where settings ask for no noise of frames.
+        """
+        if len(fresh) != len(self.settings.fresh_shapes):
+            raise ValueError("this generator takes fresh noise: give what draw_fresh returns")
         x = self.begin(noise).view(len(noise), self.settings.noise, self.settings.first_length)
         x = functional.leaky_relu(x, SLOPE)
-        for layer in self.layers:
-            x = layer(x)
+        for number, layer in enumerate(self.layers):
+            double, norm, bend = layer.children()
+            x = double(x)
+            if self.settings.frame_noise:
+                x = x + self.strengths[number] * fresh[number]
+            x = bend(norm(x))
         x = x[..., : self.settings.length]
         mixed: Tensor = self.end(x.transpose(1, 2)).transpose(1, 2)
+        if self.settings.frame_noise:
+            mixed = mixed + self._shared() @ fresh[len(self.layers)]
+        if self.ending is not None:
+            windows: Tensor = self.ending(mixed, noise, fresh[-1])
+            return windows
         return torch.sigmoid(mixed)
+
+    def _shared(self) -> Tensor:
+        # Of a drive, noise is the measure: what a threshold means must not change with mixing.
+        return functional.normalize(self.mixing, dim=1) if self.ending else self.mixing
 
 
 class Critic(nn.Module):
@@ -105,7 +148,8 @@ class Critic(nn.Module):
     def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
         self.settings = settings
-        channels = (settings.neurons, *settings.critic_units)
+        seen = settings.neurons * (2 if settings.differences else 1)
+        channels = (seen, *settings.critic_units)
         self.layers = nn.ModuleList(
             nn.Conv1d(before, after, settings.kernel, STRIDE)
             for before, after in pairwise(channels)
@@ -124,6 +168,8 @@ class Critic(nn.Module):
             (layers, B) frames that `phase_shuffle` moves each sample by; None moves none.
         """
         x = windows
+        if self.settings.differences:
+            x = torch.cat([x, functional.pad(x.diff(dim=-1), (1, 0))], dim=1)
         for number, layer in enumerate(self.layers):
             x = functional.leaky_relu(layer(padded(x, self.settings.kernel)), SLOPE)
             if shifts is not None and number < len(shifts):
@@ -132,30 +178,21 @@ class Critic(nn.Module):
         return judged
 
 
-def padded(x: Tensor, kernel: int) -> Tensor:
-    """Return x with zeros at both ends, so that a convolution halves its length, rounded up."""
-    frames = x.shape[-1]
-    missing = max((math.ceil(frames / STRIDE) - 1) * STRIDE + kernel - frames, 0)
-    return functional.pad(x, (missing // 2, missing - missing // 2))
-
-
-def phase_shuffle(x: Tensor, shifts: Tensor) -> Tensor:
-    """Return x (B, C, W) with each sample moved by its own shift, its ends mirrored."""
-    last = x.shape[-1] - 1
-    if last == 0:
-        return x
-    frames = torch.arange(last + 1, device=x.device)
-    # A short layer is moved by no more than it can mirror.
-    at = frames + shifts.clamp(-last, last)[:, None]
-    at = last - (last - at.abs()).abs()
-    return x.gather(2, at[:, None, :].expand(-1, x.shape[1], -1))
-
-
 def draw_shifts(settings: NetworkSettings, batch: int, generator: torch.Generator) -> Tensor:
     """Return (layers, batch) whole shifts from -m to m, one for each sample and layer."""
     most = settings.shuffle
     size = (settings.shuffled_layers, batch)
     return torch.randint(-most, most + 1, size, generator=generator, device=generator.device)
+
+
+def draw_fresh(
+    settings: NetworkSettings, batch: int, generator: torch.Generator
+) -> tuple[Tensor, ...]:
+    """Return standard normal noise for every frame, wherever the generator takes it."""
+    return tuple(
+        torch.randn(batch, *shape, generator=generator, device=generator.device)
+        for shape in settings.fresh_shapes
+    )
 
 
 def parameter_count(network: nn.Module) -> int:
@@ -171,3 +208,6 @@ def initialise(networks: Sequence[nn.Module], generator: torch.Generator) -> Non
                 nn.init.xavier_uniform_(module.weight, generator=generator)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+        if isinstance(network, Generator) and network.ending is not None:
+            # Spikes come from fresh noise alone until there is a reason for more.
+            nn.init.zeros_(network.end.weight)

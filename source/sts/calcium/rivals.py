@@ -10,7 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from sts.base.errors import StsError
-from sts.calcium.networks import Critic, Generator, NetworkSettings, draw_shifts, initialise
+from sts.calcium.moments import Moments, moments_of
+from sts.calcium.networks import (
+    Critic,
+    Generator,
+    NetworkSettings,
+    draw_fresh,
+    draw_shifts,
+    initialise,
+)
 
 Tensors = dict[str, Tensor]
 Precision = Literal["float32", "tf32", "bfloat16"]
@@ -27,9 +35,15 @@ class TrainSettings:
     """For each step of the generator."""
     batch: int = 128
     learning_rate: float = 1e-4
+    critic_rate: float | None = None
+    """Learning rate of the critic; None: the same."""
+    cooling: float = 0.0
+    """Part of the steps, at the end, over which both rates fall to 0."""
     beta1: float = 0.0
     beta2: float = 0.9
     penalty: float = 10.0
+    moments: float = 0.0
+    """Weight of means, third moments and lagged covariances in the generator's loss."""
     average: float = 0.999
     """Decay of the moving average of the generator, which is what is kept."""
     check_every: int = 500
@@ -49,25 +63,52 @@ class TrainSettings:
                 "seed and penalty must be 0 or more and learning_rate above 0, at most 1, not "
                 f"{self.seed}, {self.penalty} and {self.learning_rate}"
             )
-        for name in ("beta1", "beta2", "average"):
+        for name in ("beta1", "beta2", "average", "cooling"):
             if not 0 <= (value := getattr(self, name)) < 1:
                 raise StsError(f"{name} must be at least 0, below 1, not {value}")
+        if self.critic_rate is not None and not 0 < self.critic_rate <= 1:
+            raise StsError(f"critic_rate must be above 0, at most 1, not {self.critic_rate}")
+        if self.moments < 0 or (self.moments and self.batch < 2):
+            raise StsError("moments must be 0 or more, and above 0 take a batch of at least 2")
 
 
 class Rivals:
     """Both networks with their optimisers and the average of the generator."""
 
     def __init__(
-        self, sizes: NetworkSettings, settings: TrainSettings, device: torch.device
+        self,
+        sizes: NetworkSettings,
+        settings: TrainSettings,
+        device: torch.device,
+        *,
+        stretch: Tensor | None = None,
     ) -> None:
+        """Draw the weights.
+
+        Parameters
+        ----------
+        stretch
+            (neurons, frames) that the training windows come from, scaled: needed for moments, and
+            where spikes begin.
+        """
         self.sizes, self.settings, self.device = sizes, settings, device
+        self._moments: Moments | None = None
         self.generator, self.critic = make_networks(sizes, settings.seed)
+        if stretch is not None:
+            if settings.moments:
+                self._moments = moments_of(stretch, sizes.length)
+            if self.generator.ending is not None:
+                self.generator.ending.begin_from(stretch.cpu())
         self.generator.to(device)
         self.critic.to(device)
         self.average = copy.deepcopy(self.generator).requires_grad_(False).eval()
         betas = (settings.beta1, settings.beta2)
+        self._rates = {
+            "generator": settings.learning_rate,
+            "critic": settings.critic_rate or settings.learning_rate,
+        }
         self._optimisers = {
-            name: torch.optim.Adam(network.parameters(), lr=settings.learning_rate, betas=betas)
+            name: torch.optim.Adam(network.parameters(), lr=self._rates[name], betas=betas)
             for name, network in self._learning().items()
         }
         self._generate, self._judge = self._prepared()
@@ -81,10 +122,25 @@ class Rivals:
     def _learning(self) -> dict[str, nn.Module]:
         return {"generator": self.generator, "critic": self.critic}
 
+    def cool(self, step: int) -> None:
+        """Set the learning rates for a step, counted from 0."""
+        left = 1 - step / self.settings.steps
+        share = min(left / self.settings.cooling, 1.0) if self.settings.cooling else 1.0
+        for name, optimiser in self._optimisers.items():
+            optimiser.param_groups[0]["lr"] = share * self._rates[name]
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """Return the learning rate of each network now."""
+        return {
+            name: float(optimiser.param_groups[0]["lr"])
+            for name, optimiser in self._optimisers.items()
+        }
+
     def critic_step(self, real: Tensor, random: torch.Generator) -> Tensor:
         """Train the critic on a batch and return how far apart it holds real and generated."""
         with torch.no_grad(), self._precision():
-            fake = self._generate(self._noise(len(real), random)).float()
+            fake = self._generate(*self._noise(len(real), random)).float()
         shifts = draw_shifts(self.sizes, 2 * len(real), random)
         with self._precision():
             judged = self._judge(torch.cat([real, fake]), shifts).float()
@@ -100,8 +156,10 @@ class Rivals:
         self.critic.requires_grad_(False)
         shifts = draw_shifts(self.sizes, self.settings.batch, random)
         with self._precision():
-            fake = self._generate(self._noise(self.settings.batch, random))
+            fake = self._generate(*self._noise(self.settings.batch, random))
             loss = -self._judge(fake, shifts).float().mean()
+        if self._moments is not None:
+            loss = loss + self.settings.moments * self._moments.distance(fake)
         self._update("generator", loss)
         self.critic.requires_grad_(True)
         with torch.no_grad():
@@ -116,8 +174,9 @@ class Rivals:
         loss.backward()  # type: ignore[no-untyped-call]  # torch says no type
         optimiser.step()
 
-    def _noise(self, batch: int, random: torch.Generator) -> Tensor:
-        return torch.randn(batch, self.sizes.noise, generator=random, device=self.device)
+    def _noise(self, batch: int, random: torch.Generator) -> tuple[Tensor, tuple[Tensor, ...]]:
+        noise = torch.randn(batch, self.sizes.noise, generator=random, device=self.device)
+        return noise, draw_fresh(self.sizes, batch, random)
 
     def _precision(self) -> AbstractContextManager[None]:
         mixed = self.settings.precision == "bfloat16" and self.device.type == "cuda"

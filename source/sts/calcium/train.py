@@ -64,16 +64,18 @@ def train(
     device = torch.device(device)
     if len(windows) == 0:
         raise ValueError("no window to train on")
-    rivals = Rivals(sizes, settings, device)
     keeper = _Keeper(state, key_of(sizes, settings, windows.traces, windows.starts))
     real = torch.from_numpy(scale.apply(windows.traces)).to(device)
     starts = torch.from_numpy(windows.starts).to(device)
+    stretch = real[:, int(windows.starts.min()) : int(windows.starts.max()) + sizes.length]
+    rivals = Rivals(sizes, settings, device, stretch=stretch)
 
     done = keeper.restore(rivals)
     with multiplying(settings, device), progress(settings.steps, "trained steps") as bar:
         bar.advance(done.step)
         while done.step < settings.steps:
             random = _random(settings.seed, done.step, device)
+            rivals.cool(done.step)
             for _ in range(settings.critic_steps):
                 distance = rivals.critic_step(_batch(real, starts, sizes, settings, random), random)
             loss = rivals.generator_step(random)

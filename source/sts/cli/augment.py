@@ -67,7 +67,7 @@ def _plan(args: argparse.Namespace) -> int:
     from sts.studies.augment.benchmark import plan
 
     workspace, job = workspace_of(args), _job(args)
-    found = plan(workspace, job, data=_data(args, workspace))
+    found = plan(workspace, job, data=_data(args, workspace), force=args.force)
     say(f"{found.cells} cells, {found.cells - found.waiting} of them scored in {found.folder}")
     for method, count in found.methods.items():
         say(f"{method}: {count} cells to score")
@@ -86,8 +86,11 @@ def _benchmark(args: argparse.Namespace) -> int:
         cluster=args.cluster,
         wandb=args.wandb,
         force=args.force,
+        simulated=args.demo and args.data is None,
     )
     _say_results(results)
+    say()
+    _say_words(results)
     say(f"report  {results.folder / 'report.html'}")
     for where, reason in results.failed.items():
         complain(f"failed: {where}: {reason}")
@@ -97,6 +100,7 @@ def _benchmark(args: argparse.Namespace) -> int:
 def _say_results(results: "Results") -> None:
     from sts.augment.classifiers import title_of
     from sts.studies.augment.results import baseline_of, name_of
+    from sts.studies.augment.words import words_of
 
     base = baseline_of(results)
     say_table(
@@ -115,10 +119,20 @@ def _say_results(results: "Results") -> None:
                 title_of(each.classifier),
                 each.added,
                 f"{each.value:.3f}",
-                each.difference.in_words(),
+                words_of(each.difference),
                 each.verdict,
             )
             for each in results.differences
             if each.score == "macro_f1"
         ],
     )
+
+
+def _say_words(results: "Results") -> None:
+    from sts.studies.augment.results import fidelity_summary, name_of
+    from sts.studies.augment.words import in_words
+
+    fidelity = fidelity_summary(results)
+    for method in results.job.rows_of_grid[1:]:
+        said = in_words(results, fidelity, method)
+        say(f"{name_of(method)}: {'; '.join(filter(None, said.values())) or 'nothing scored'}")

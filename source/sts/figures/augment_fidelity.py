@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from scipy.stats import gaussian_kde
@@ -17,8 +18,10 @@ from sts.figures.style import FAINT, INK, SHADE, look, new_figure, save
 
 COLUMNS: Final = 3
 POINTS: Final = 200
+# So many maps stand above one another, more in two columns.
+ABOVE: Final = 3
 # What lies further out is not drawn: one value must not press all others together.
-MIDDLE: Final = (0.5, 99.5)
+MIDDLE: Final = (1.0, 99.0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,22 +41,38 @@ def draw_heat_maps(
     features: Sequence[str],
     what: str,
 ) -> list[Path]:
-    """Draw maps of class by feature, one above the other on one scale; return PNG and SVG."""
+    """Draw maps of class by feature on one scale, the first one first; return PNG and SVG."""
     known = np.concatenate([each.values.ravel() for each in maps])
     known = known[np.isfinite(known)]
     top = float(known.max()) if len(known) else 1.0
-    high = 0.5 + 0.14 * len(classes)
+    columns = 1 if len(maps) <= ABOVE else 2
+    rows = -(-len(maps) // columns)
+    wide, high = 0.078 * len(features), 0.1 * len(classes)
     with look():
-        figure = new_figure(max(6.0, 1.6 + 0.16 * len(features)), 2.6 + (high + 0.3) * len(maps))
-        axes: Any = figure.subplots(len(maps), 1, sharex=True, squeeze=False)[:, 0]
-        for each, one in zip(axes, maps, strict=True):
-            image = each.imshow(one.values, vmin=0.0, vmax=top, cmap="cividis_r", aspect="auto")
-            each.set_title(one.title, loc="left", fontsize=9, fontweight="bold")
-            each.set_yticks(range(len(classes)), classes, fontsize=6)
-            each.tick_params(length=0)
-        axes[-1].set_xticks(range(len(features)), features, rotation=90, fontsize=6)
-        figure.colorbar(image, ax=list(axes), label=what, shrink=0.6, aspect=40, pad=0.01)
+        figure = new_figure(
+            max(6.0, 1.2 + (1.0 + wide) * columns), 1.9 + (0.35 + max(high, 0.5)) * rows
+        )
+        grid: Any = figure.subplots(rows, columns, squeeze=False)
+        # Down the first column, then down the second: what is compared stands close together.
+        for number, axes in enumerate(grid.T.ravel()):
+            if number >= len(maps):
+                axes.set_axis_off()
+                continue
+            image = _draw_map(axes, maps[number], classes, top=top)
+            last = number == len(maps) - 1 or number % rows == rows - 1
+            axes.set_xticks(range(len(features)), features if last else [], rotation=90, fontsize=5)
+        figure.colorbar(
+            image, ax=grid.ravel().tolist(), label=what, location="top", shrink=0.4, aspect=30
+        )
         return save(figure, stem)
+
+
+def _draw_map(axes: Axes, one: HeatMap, classes: Sequence[str], *, top: float) -> AxesImage:
+    image = axes.imshow(one.values, vmin=0.0, vmax=top, cmap="cividis_r", aspect="auto")
+    axes.set_title(one.title, loc="left", fontsize=8, fontweight="bold")
+    axes.set_yticks(range(len(classes)), classes, fontsize=5)
+    axes.tick_params(length=0, pad=2)
+    return image
 
 
 def draw_densities(
@@ -98,9 +117,11 @@ def _draw_feature(axes: Axes, columns: Sequence[Floats]) -> None:
         return
     at = np.linspace(low, high, POINTS)
     for number, values in enumerate(known):
-        if len(values) < 3 or np.ptp(values) == 0:
+        # Of what is drawn alone: values far out would make the curve as broad as they lie away.
+        inside = values[(values >= low) & (values <= high)]
+        if len(inside) < 3 or np.ptp(inside) == 0:
             continue
-        heights = gaussian_kde(values)(at)
+        heights = gaussian_kde(inside)(at) * len(inside) / len(values)
         if number == 0:
             axes.fill_between(at, heights, color=SHADE, linewidth=0)
         axes.plot(at, heights, **_line(number))

@@ -10,10 +10,17 @@ from matplotlib.axes import Axes
 
 from sts.base.types import Floats
 from sts.evaluation.bootstrap import Interval
-from sts.figures.style import DIVERGING, FAINT, INK, look, new_figure, save
+from sts.figures.style import DIVERGING, DPI, FAINT, INK, look, new_figure, save
 
 # Nearest training cell of made rows over that of held-out cells: a copy 0, as far as a new cell 1.
 COPY: Final = (0.0, 1.2)
+# In points: of a marker, of a letter, and of a line of text.
+RADIUS: Final = 4.5
+LETTER: Final = 4.4
+LINE: Final = 10.0
+
+# Left, below, right, above.
+Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +36,13 @@ class Place:
     """To the nearest training cell, held-out cells' being 1."""
 
 
-def draw_map(stem: Path, places: Sequence[Place], *, gain_of: str) -> list[Path]:
+def draw_map(stem: Path, places: Sequence[Place], *, floor: float, gain_of: str) -> list[Path]:
     """Draw gain against fidelity, copying as colour; return PNG and SVG.
 
     Parameters
     ----------
+    floor
+        How well real cells are told from other real ones.
     gain_of
         The classifier and N whose gain it is, in words.
     """
@@ -41,7 +50,7 @@ def draw_map(stem: Path, places: Sequence[Place], *, gain_of: str) -> list[Path]
         figure = new_figure(7.2, 4.4)
         axes: Any = figure.subplots()
         axes.axhline(0, color=INK, linewidth=0.7)
-        axes.axvline(0.5, color=INK, linewidth=0.7, linestyle=(0, (4, 3)))
+        axes.axvline(floor, color=INK, linewidth=0.7, linestyle=(0, (4, 3)))
         for place in places:
             if np.isfinite([place.gain.low, place.gain.high]).all():
                 axes.plot(
@@ -62,32 +71,60 @@ def draw_map(stem: Path, places: Sequence[Place], *, gain_of: str) -> list[Path]
             linewidths=0.7,
             zorder=3,
         )
-        _name_points(axes, places)
         axes.margins(x=0.12, y=0.1)
-        axes.set_xlabel("told from held-out cells (AUC; dashed: not at all)")
+        axes.set_xlabel("told from held-out cells (AUC; dashed: real cells)")
         axes.set_ylabel(f"gain in macro F1, {gain_of}")
         figure.colorbar(points, label="distance to the nearest training cell, held-out cells' = 1")
+        # Where points come to lie on the page is known once everything else has its place.
+        figure.draw_without_rendering()
+        _name_points(axes, places)
         return save(figure, stem)
 
 
 def _name_points(axes: Axes, places: Sequence[Place]) -> None:
-    """Write each name beside its point, those of close points above one another."""
-    ordered = sorted(places, key=lambda place: place.gain.value)
-    ends = np.array([[each.gain.low, each.gain.value, each.gain.high] for each in places])
-    known = ends[np.isfinite(ends)]
-    span = float(np.ptp(known)) if len(known) else 1.0
-    below = -np.inf
-    for place in ordered:
-        at = max(place.gain.value, below + 0.06 * span)
-        below = at
+    """Write each name beside its point, where neither a name nor another point stands."""
+    points = [
+        72 / DPI * axes.transData.transform((place.told_apart, place.gain.value))
+        for place in places
+    ]
+    taken = [_box(point, (-RADIUS, -RADIUS), 2 * RADIUS, 2 * RADIUS) for point in points]
+    for place, point in zip(places, points, strict=True):
+        width = LETTER * len(place.name)
+        free = [
+            offset
+            for offset in _offsets(width)
+            if not any(_meet(_box(point, offset, width, LINE), other) for other in taken)
+        ]
+        offset = (free or _offsets(width))[0]
+        taken.append(_box(point, offset, width, LINE))
         axes.annotate(
             place.name,
-            (place.told_apart, at),
-            xytext=(7, 0),
+            (place.told_apart, place.gain.value),
+            xytext=offset,
             textcoords="offset points",
             fontsize=8,
-            va="center",
+            va="bottom",
+            annotation_clip=False,
         )
+
+
+def _offsets(width: float) -> list[tuple[float, float]]:
+    """Return where a name may begin, seen from its point: beside it, then above and below."""
+    right, left = RADIUS + 2, -RADIUS - 2 - width
+    return [
+        (x, y - LINE / 2)
+        for y in (0.0, 9.0, -9.0, 18.0, -18.0, 27.0, -27.0)
+        for x in (right, left, -width / 2 if abs(y) >= LINE else right)
+    ]
+
+
+def _box(point: Any, offset: tuple[float, float], width: float, height: float) -> Box:
+    left, below = point[0] + offset[0], point[1] + offset[1]
+    return left, below, left + width, below + height
+
+
+def _meet(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def draw_class_gains(

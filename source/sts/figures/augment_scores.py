@@ -26,6 +26,8 @@ COLOURS: Final = (
     INK,
 )
 MARKERS: Final = "osD^vP<>X*"
+# Columns of methods before a new row of them begins.
+WIDEST: Final = 4
 SHOWN: Final = {"accuracy": "accuracy", "macro_f1": "macro F1"}
 
 
@@ -50,17 +52,15 @@ class Panel:
 
 def draw_levels(stem: Path, panels: Sequence[Panel]) -> list[Path]:
     """Draw accuracy and macro F1 against rows added, a column a method; return PNG and SVG."""
+    wide = min(len(panels), WIDEST)
+    blocks = [panels[start : start + wide] for start in range(0, len(panels), wide)]
     with look():
-        figure = new_figure(max(5.4, 0.9 + 2.6 * len(panels)), 6.4)
-        axes: Any = figure.subplots(len(SHOWN), len(panels), sharey="row", squeeze=False)
-        for row, (score, words) in zip(axes, SHOWN.items(), strict=True):
-            for each, panel in zip(row, panels, strict=True):
-                _draw_panel(each, panel, score)
-            row[0].set_ylabel(words)
-        for each, panel in zip(axes[0], panels, strict=True):
-            each.set_title(panel.title, loc="left", fontsize=10, fontweight="bold")
-        for each in axes[-1]:
-            each.set_xlabel("rows added to each class")
+        figure = new_figure(max(5.4, 0.9 + 2.6 * wide), 0.6 + 5.0 * len(blocks))
+        grid: Any = figure.subplots(len(SHOWN) * len(blocks), wide, squeeze=False)
+        for number, block in enumerate(blocks):
+            _draw_block(grid[len(SHOWN) * number : len(SHOWN) * (number + 1)], block)
+        for place in range(len(SHOWN)):
+            _share(grid[place :: len(SHOWN)].ravel())
         names = [line.name for line in panels[0].lines]
         figure.legend(
             handles=_handles(names),
@@ -69,6 +69,27 @@ def draw_levels(stem: Path, panels: Sequence[Panel]) -> list[Path]:
             frameon=False,
         )
         return save(figure, stem)
+
+
+def _draw_block(rows: Any, panels: Sequence[Panel]) -> None:
+    """Draw a row of axes for each score; those that no method is left for stay empty."""
+    for axes, (score, words) in zip(rows, SHOWN.items(), strict=True):
+        for each, panel in zip(axes, panels, strict=False):
+            _draw_panel(each, panel, score)
+        for each in axes[len(panels) :]:
+            each.set_axis_off()
+        axes[0].set_ylabel(words)
+    for top, bottom, panel in zip(rows[0], rows[-1], panels, strict=False):
+        top.set_title(panel.title, loc="left", fontsize=10, fontweight="bold")
+        bottom.set_xlabel("rows added to each class")
+
+
+def _share(axes: Sequence[Axes]) -> None:
+    """Give the axes of one score the same limits, so that methods compare."""
+    used = [each for each in axes if each.axison]
+    limits = np.array([each.get_ylim() for each in used])
+    for each in used:
+        each.set_ylim(limits[:, 0].min(), limits[:, 1].max())
 
 
 def _columns(names: Sequence[str], panels: Sequence[object]) -> int:

@@ -21,7 +21,7 @@ def draw_training(
         panels: Any = figure.subplots(1, 2)
         named = (
             (panels[0], distances, "critic: real less generated"),
-            (panels[1], scores, "divergence from validation (nats)"),
+            (panels[1], scores, "unlikeness to validation"),
         )
         for axes, values, label in named:
             axes.plot(steps, values, color=INK, linewidth=1.4, marker=".")

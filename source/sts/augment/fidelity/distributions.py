@@ -64,7 +64,7 @@ def by_class(
         one, other = made[0][made[1] == label], real[0][real[1] == label]
         enough = min(len(one), len(other)) >= least
         rows.append(measure(one, other) if enough else np.full(made[0].shape[1], np.nan))
-    return Table(labels, np.array(rows).reshape(len(labels), -1))
+    return Table(labels, np.array(rows).reshape(len(labels), made[0].shape[1]))
 
 
 def means_of(rows: Floats, y: Ints) -> Floats:

@@ -1,15 +1,17 @@
 """What classifiers say of made rows: whether they look made, and whether one learns from them."""
 
+from collections.abc import Mapping
+from typing import Final
+
 import numpy as np
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedKFold
 
 from sts.augment.scoring import scores_of
 from sts.base.types import Floats, Ints
 
-TREES = 100
-FOLDS = 3
+TREES: Final = 100
+FOLDS: Final = 3
 
 
 def two_sample_auc(
@@ -17,24 +19,32 @@ def two_sample_auc(
 ) -> float:
     """Return how well made and real rows are told apart, 0.5 if not at all (Lopez-Paz, 2017).
 
-    As many rows of each side are taken; the judge knows their classes and is scored on others.
+    As many rows of each class are taken on both sides; the judge knows their classes and is scored
+    on others.
     """
-    count = min(len(made[0]), len(real[0]))
+    labels = np.intersect1d(made[1], real[1])
+    counts = {label: min((side[1] == label).sum() for side in (made, real)) for label in labels}
+    count = sum(counts.values())
     if count < 2 * FOLDS:
         return float("nan")
-    sides = [_drawn(*side, count, rng) for side in (made, real)]
+    sides = [_drawn(*side, counts, rng) for side in (made, real)]
     X, origin = np.concatenate(sides), np.repeat([0, 1], count)
+    # Classes are dealt out alike on both sides: a fold that took out more of one side's rows would
+    # let the judge see too many of the other's, and its word would be worse than chance.
+    fold = np.tile(np.arange(count) % FOLDS, 2)
     said = np.zeros(len(X))
     seed = int(rng.integers(2**31 - 1))
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    for fit, scored in folds.split(X, origin):
+    for number in range(FOLDS):
+        fit, scored = fold != number, fold == number
         judge = ExtraTreesClassifier(TREES, min_samples_leaf=2, random_state=seed)
         said[scored] = judge.fit(X[fit], origin[fit]).predict_proba(X[scored])[:, 1]
     return float(roc_auc_score(origin, said))
 
 
-def _drawn(rows: Floats, y: Ints, count: int, rng: np.random.Generator) -> Floats:
-    chosen = rng.permutation(len(rows))[:count]
+def _drawn(rows: Floats, y: Ints, counts: Mapping[int, int], rng: np.random.Generator) -> Floats:
+    """Return so many rows of each class, class by class, each with its class behind it."""
+    drawn = [rng.permutation(np.flatnonzero(y == label))[:n] for label, n in counts.items()]
+    chosen = np.concatenate(drawn)
     return np.column_stack([rows[chosen], y[chosen]])
 
 

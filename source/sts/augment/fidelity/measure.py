@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from sts.augment.evaluate import Bench
-from sts.augment.fidelity.copying import coverage, nearest
+from sts.augment.fidelity.copying import coverage, nearest, nearness
 from sts.augment.fidelity.distributions import (
     Table,
     below_class_spread,
@@ -37,6 +37,7 @@ MEASURES: Final = {
     "two_sample_auc": "how well a classifier tells made from real",
     "coverage": "part of cells in whose region a made row lies",
     "nearest": "median distance to the nearest cell",
+    "near": "part of rows nearer to a training cell than 19 of 20 held-out cells are",
     "trained_accuracy": "accuracy on held-out cells, trained on made rows alone",
     "trained_macro_f1": "macro F1 on held-out cells, trained on made rows alone",
 }
@@ -80,19 +81,31 @@ class Sides:
 def measure(bench: Bench) -> list[Found]:
     """Return all figures of the item's generator; without one, those of the held-out cells."""
     sides, scale = sides_of(bench)
-    rng = bench.rng("fidelity")
     if bench.item.method == BASELINE:
-        # The floor: real cells in the place of made ones, on either side.
-        others = [_as_many(sides.training, sides.held_out[1], rng) for _ in range(DRAWS)]
-        return [
-            *_compared(sides, [sides.held_out], "training", rng),
-            *_compared(sides, others, "held-out", rng),
-            *_learnt(sides, sides.training, rng),
-        ]
+        return _floor(sides, bench.rng("fidelity"))
+    return _of_made(bench, sides, scale)
+
+
+def _floor(sides: Sides, rng: np.random.Generator) -> list[Found]:
+    """Return what real cells reach in the place of made ones, on either side."""
+    others = [_as_many(sides.training, sides.held_out[1], rng) for _ in range(DRAWS)]
+    return [
+        *_compared(sides, [sides.held_out], "training", rng),
+        *_compared(sides, others, "held-out", rng),
+        _near(sides, [sides.held_out]),
+        *_learnt(sides, sides.training, rng),
+    ]
+
+
+def _of_made(bench: Bench, sides: Sides, scale: Floats) -> list[Found]:
+    rng = bench.rng("fidelity")
     width = len(sides.names)
     counts = dict(zip(*np.unique(sides.held_out[1], return_counts=True), strict=True))
     present = set(np.unique(sides.training[1]).tolist())
     wanted = {int(label): int(count) for label, count in counts.items() if int(label) in present}
+    if not wanted:
+        # No class is on both sides: there is nothing to compare with.
+        return []
     draws = []
     for draw in range(DRAWS):
         rows, labels = bench.synthetic(wanted, f"draw {draw}")
@@ -102,6 +115,7 @@ def measure(bench: Bench) -> list[Found]:
     rows, labels = bench.synthetic(many, "alone")
     return [
         *(each for against in AGAINST for each in _compared(sides, draws, against, rng)),
+        _near(sides, draws),
         *_learnt(sides, (rows[:, :width] / scale, labels), rng),
     ]
 
@@ -192,6 +206,12 @@ def _whole(
     }
     for name, several in values.items():
         yield Found(measure=name, against=against, value=_mean(several))
+
+
+def _near(sides: Sides, draws: Sequence[Set]) -> Found:
+    held_out, training = sides.held_out[0], sides.training[0]
+    parts = [nearness(made[0], held_out, training) for made in draws]
+    return Found(measure="near", against="training", value=_mean(parts))
 
 
 def _learnt(sides: Sides, made: Set, rng: np.random.Generator) -> Iterator[Found]:

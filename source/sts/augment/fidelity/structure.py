@@ -7,7 +7,9 @@ from sts.base.types import Floats, Ints
 
 def correlation_error(made: Floats, real: Floats) -> float:
     """Return the mean distance between both correlation matrices, off the diagonal."""
-    return float(np.nanmean(np.abs(_correlations(made) - _correlations(real))))
+    if made.shape[1] < 2 or min(len(made), len(real)) < 2:
+        return float("nan")
+    return float(np.abs(_correlations(made) - _correlations(real)).mean())
 
 
 def _correlations(rows: Floats) -> Floats:

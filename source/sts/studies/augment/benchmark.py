@@ -5,15 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from sts.augment.contract import GENERATORS
 from sts.augment.division import Division, divisions, fold_count
-from sts.augment.evaluate import evaluate
-from sts.augment.fidelity.measure import Found, measure
-from sts.augment.grid import BASELINE, BORROW, key_of
+from sts.augment.grid import BORROW, key_of
 from sts.augment.items import Item
-from sts.augment.tasks import Task, load_task
+from sts.augment.tasks import FILES, Task, load_task
 from sts.base.errors import StsError
 from sts.base.parallel import map_unordered, worker_count
 from sts.base.progress import progress
@@ -22,10 +20,17 @@ from sts.base.tracking import Mode, track
 from sts.base.workspace import Workspace
 from sts.studies.augment.differences import differences_of
 from sts.studies.augment.pages import write_results
-from sts.studies.augment.results import Made, Results, baseline_of
-from sts.studies.augment.samples import made_by
+from sts.studies.augment.results import Results, baseline_of
 from sts.studies.augment.settings import Job
 from sts.studies.augment.store import Store, open_store
+from sts.studies.augment.work import (
+    Outcome,
+    is_measured,
+    is_shown,
+    order_of,
+    waiting_cells,
+    work_on,
+)
 
 logger = logging.getLogger("sts")
 
@@ -46,29 +51,6 @@ class Plan:
     """Where finished ones are kept."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Order:
-    """What is to be done of one item."""
-
-    item: Item
-    waiting: int
-    """Cells that are not scored yet."""
-    measure: bool
-    """Whether to measure how real its rows are."""
-    show: bool
-    """Whether to keep rows to look at."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Outcome:
-    """What came of one item."""
-
-    rows: list[dict[str, Any]]
-    found: list[Found]
-    made: Made | None = None
-    failed: str = ""
-
-
 def benchmark(
     workspace: Workspace,
     job: Job,
@@ -78,9 +60,16 @@ def benchmark(
     cluster: str | None = None,
     wandb: Mode = "off",
     force: bool = False,
+    simulated: bool = False,
 ) -> Results:
-    """Score all cells of a job, those that are kept left out, and leave a report."""
-    task = load_task(job.task, data, features=job.features)
+    """Score all cells of a job, those that are kept left out, and leave a report.
+
+    Parameters
+    ----------
+    simulated
+        The neurons are made up, which the report says.
+    """
+    task = _task(job, data)
     divided, store = _divided(workspace, job, task)
     with start_run(workspace, study=STUDY, what=job.what, settings=job, resume=True) as run:
         if force:
@@ -91,23 +80,36 @@ def benchmark(
         results = _score(job, task, divided, store, workers=workers, cluster=cluster)
         if results.failed and not results.rows:
             raise StsError(next(iter(results.failed.values())))
-        results = replace(results, differences=differences_of(results.rows, protocol=job.protocol))
+        differences = differences_of(results.rows, protocol=job.protocol)
+        results = replace(results, differences=differences, simulated=simulated)
         write_results(run, results)
         tracker.finish(_headline(results))
     return replace(results, folder=run.final)
 
 
-def plan(workspace: Workspace, job: Job, *, data: Path) -> Plan:
+def plan(workspace: Workspace, job: Job, *, data: Path, force: bool = False) -> Plan:
     """Return what a job would do, and do nothing."""
-    task = load_task(job.task, data, features=job.features)
+    task = _task(job, data)
     divided, store = _divided(workspace, job, task)
     items = list(_items(job, task, divided))
     methods = dict.fromkeys(job.rows_of_grid, 0)
     for item in items:
-        methods[item.method] += len(_waiting(item, store))
+        methods[item.method] += len(item.cells() if force else waiting_cells(item, store))
     cells = sum(len(item.cells()) for item in items)
     waiting = sum(methods.values())
     return Plan(methods=methods, cells=cells, waiting=waiting, folder=store.folder)
+
+
+def _task(job: Job, data: Path) -> Task:
+    if not data.is_dir():
+        raise StsError(f"{data} is not a folder: --data names the one that holds the tables")
+    task = load_task(job.task, data, features=job.features)
+    if job.borrow and not task.lenders:
+        raise StsError(
+            f"--borrow needs neurons without morphology: put {FILES['e'][-1]} beside the other "
+            f"table in {data}"
+        )
+    return task
 
 
 def _divided(workspace: Workspace, job: Job, task: Task) -> tuple[list[Division], Store]:
@@ -130,28 +132,6 @@ def _items(job: Job, task: Task, divided: Sequence[Division]) -> Iterator[Item]:
             )
 
 
-def _waiting(item: Item, store: Store) -> list[Any]:
-    done = {key_of(row) for row in store.cells(item.method, item.division)}
-    return [key for key in item.cells() if key not in done]
-
-
-def _measured(job: Job, item: Item) -> bool:
-    """Tell whether fidelity is measured on an item: once a fold, on what makes rows."""
-    makes = item.method == BASELINE or _makes(item.method)
-    return job.fidelity and item.division.repeat == 0 and makes
-
-
-def _shown(job: Job, item: Item) -> bool:
-    """Tell whether rows of an item are kept to be looked at: in the first division."""
-    first = item.division.repeat == 0 and item.division.fold == 0
-    # Behind a reducer there are no units to show them in.
-    return first and job.space == "native" and _measured(job, item) and _makes(item.method)
-
-
-def _makes(method: str) -> bool:
-    return method in GENERATORS and GENERATORS[method].adds_rows
-
-
 def _score(
     job: Job,
     task: Task,
@@ -164,7 +144,7 @@ def _score(
     items = list(_items(job, task, divided))
     # The dearest first, so that no worker is left alone with one at the end.
     items.sort(key=lambda item: -_price(item))
-    orders = [_order(job, item, store) for item in items]
+    orders = [order_of(job, item, store) for item in items]
     orders = [order for order in orders if order.waiting or order.measure or order.show]
     cells = sum(order.waiting for order in orders)
     kept = sum(len(item.cells()) for item in items) - cells
@@ -178,22 +158,10 @@ def _score(
             item = orders[place].item
             bar.advance(orders[place].waiting, note=item.method)
             _keep(store, item, outcome)
-            if outcome.failed:
-                where = f"{item.method}, repeat {item.division.repeat}, fold {item.division.fold}"
-                failed[where] = outcome.failed
-                logger.warning("%s: %s", where, outcome.failed)
+            failed |= outcome.failed
+            for where, reason in outcome.failed.items():
+                logger.warning("%s: %s", where, reason)
     return _collected(job, task, divided, store, failed)
-
-
-def _order(job: Job, item: Item, store: Store) -> Order:
-    """Return what is still to be done of an item."""
-    method, division = item.method, item.division
-    return Order(
-        item=item,
-        waiting=len(_waiting(item, store)),
-        measure=_measured(job, item) and not store.found(method, division),
-        show=_shown(job, item) and store.made(method, division) is None,
-    )
 
 
 def _price(item: Item) -> float:
@@ -201,28 +169,12 @@ def _price(item: Item) -> float:
     return sum(key.added for key in item.cells()) + 1e6 * deep
 
 
-def work_on(order: Order, *, store: Store) -> Outcome:
-    """Do what is open of one item; each cell is kept as soon as it is there."""
-    item = order.item
-    rows = store.cells(item.method, item.division)
-
-    def keep(row: dict[str, Any]) -> None:
-        rows.append(row)
-        store.keep(item.method, item.division, rows)
-
-    try:
-        bench = evaluate(item, done=[key_of(row) for row in rows], keep=keep)
-        found = measure(bench) if order.measure else []
-        made = made_by(bench) if order.show else None
-    except StsError as error:
-        return Outcome(rows=rows, found=[], failed=str(error))
-    return Outcome(rows=rows, found=found, made=made)
-
-
 def _keep(store: Store, item: Item, outcome: Outcome) -> None:
     """Write what came back: a worker on another host wrote to a disk of its own."""
     if outcome.rows:
         store.keep(item.method, item.division, outcome.rows)
+    if outcome.notes:
+        store.keep_notes(item.method, item.division, outcome.notes)
     if outcome.found:
         store.keep_found(item.method, item.division, outcome.found)
     if outcome.made is not None:
@@ -232,28 +184,27 @@ def _keep(store: Store, item: Item, outcome: Outcome) -> None:
 def _collected(
     job: Job, task: Task, divided: Sequence[Division], store: Store, failed: dict[str, str]
 ) -> Results:
-    rows, fidelity, shown = [], [], {}
+    rows, fidelity, made = [], [], {}
+    notes: dict[tuple[str, str], int] = {}
     for item in _items(job, task, divided):
-        wanted = set(item.cells())
-        rows += [row for row in store.cells(item.method, item.division) if key_of(row) in wanted]
-        if _measured(job, item):
-            where = {
-                "method": item.method,
-                "repeat": item.division.repeat,
-                "fold": item.division.fold,
-            }
-            fidelity += [
-                {**where, **vars(each)} for each in store.found(item.method, item.division)
-            ]
-        if _shown(job, item) and (made := store.made(item.method, item.division)) is not None:
-            shown[item.method] = made
+        method, division = item.method, item.division
+        known = {key_of(row): row for row in store.cells(method, division)}
+        rows += [known[key] for key in item.cells() if key in known]
+        if is_measured(job, item):
+            place = {"method": method, "repeat": division.repeat, "fold": division.fold}
+            fidelity += [{**place, **vars(each)} for each in store.found(method, division)]
+        if is_shown(job, item) and (shown := store.made(method, division)) is not None:
+            made[method] = shown
+        for note in store.notes(method, division):
+            notes[method, note] = notes.get((method, note), 0) + 1
     return Results(
         job=job,
         task=task,
         divided=tuple(divided),
         rows=rows,
         fidelity=fidelity,
-        made=shown,
+        made=made,
+        notes=notes,
         failed=failed,
     )
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from sts.augment.corrected import corrected_interval, judge
 from sts.augment.grid import BASELINE
-from sts.augment.scoring import RECALL, SCORES
+from sts.augment.scoring import LOWER_IS_BETTER, RECALL, SCORES
 from sts.base.types import Floats
 from sts.evaluation.bootstrap import Interval
 
@@ -106,18 +106,22 @@ def _of_group(
 def levels_of(
     rows: Rows, score: str, *, protocol: str
 ) -> dict[tuple[str, str, int, float], Interval]:
-    """Return a score of every method, classifier, N and part of the training rows."""
+    """Return a score of every method, classifier, N and part of the training rows.
+
+    An interval over few folds is wide; it ends where the score does.
+    """
+    highest = np.inf if score in LOWER_IS_BETTER else 1.0
     groups: dict[tuple[str, str, int, float], list[Mapping[str, Any]]] = {}
     for row in rows:
         key = (row["method"], row["classifier"], row["added"], row["part"])
         groups.setdefault(key, []).append(row)
-    return {
-        key: corrected_interval(
-            np.array([row[score] for row in several]),
-            test_to_train=rows_ratio(several, protocol=protocol),
-        )
-        for key, several in groups.items()
-    }
+    found = {}
+    for key, several in groups.items():
+        ratio = rows_ratio(several, protocol=protocol)
+        values = np.array([row[score] for row in several])
+        each = corrected_interval(values, test_to_train=ratio)
+        found[key] = Interval(each.value, max(each.low, 0.0), min(each.high, highest))
+    return found
 
 
 def rows_ratio(rows: Rows, *, protocol: str) -> float:

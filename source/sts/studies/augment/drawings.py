@@ -6,6 +6,7 @@ import numpy as np
 
 from sts.augment.classifiers import title_of
 from sts.augment.contract import GENERATORS
+from sts.augment.curation import with_unit
 from sts.augment.grid import BASELINE
 from sts.augment.scoring import RECALL
 from sts.base.runs import Run
@@ -14,8 +15,9 @@ from sts.figures.augment_fidelity import HeatMap, draw_densities, draw_heat_maps
 from sts.figures.augment_map import Place, draw_class_gains, draw_map
 from sts.figures.augment_scores import SHOWN, Line, Panel, draw_landscape, draw_levels
 from sts.studies.augment.differences import Difference, levels_of
-from sts.studies.augment.results import Results, name_of
+from sts.studies.augment.results import Results, fidelity_summary, name_of
 from sts.studies.augment.samples import Samples
+from sts.studies.augment.words import copying_ratio
 
 Levels = dict[tuple[str, str, int, float], Interval]
 
@@ -71,7 +73,7 @@ def draw_added(run: Run, results: Results) -> list[Path] | None:
             panels.append(
                 Panel(
                     title=GENERATORS[method].title,
-                    levels=[f"{n // 1000}k" if n >= 1000 else str(n) for n in added],
+                    levels=[f"{n:,}" if n % 1000 or not n else f"{n // 1000}k" for n in added],
                     lines=lines,
                 )
             )
@@ -126,33 +128,29 @@ def draw_gains(run: Run, results: Results) -> list[Path] | None:
 
 def draw_places(run: Run, results: Results) -> list[Path] | None:
     """Draw the map of all methods that make rows."""
-    means: dict[tuple[str, str, str], list[float]] = {}
-    for row in results.fidelity:
-        key = (row["method"], row["measure"], row["against"])
-        means.setdefault(key, []).append(row["value"])
-
-    def mean(method: str, measure: str, against: str) -> float:
-        return float(np.nanmean(means.get((method, measure, against), [np.nan])))
-
-    if (BASELINE, "nearest", "training") not in means:
+    fidelity, name = fidelity_summary(results), "two_sample_auc, held-out"
+    floor = fidelity.get(BASELINE, {}).get(name)
+    if floor is None:
         return None
-    held_out = mean(BASELINE, "nearest", "training")
-    places = [
-        Place(
-            name=name_of(each.method),
-            gain=each.difference,
-            told_apart=mean(each.method, "two_sample_auc", "held-out"),
-            distance=mean(each.method, "nearest", "training") / held_out,
-        )
-        for each in _told(results, "macro_f1")
-        if (each.method, "two_sample_auc", "held-out") in means
-    ]
+    places = []
+    for each in _told(results, "macro_f1"):
+        told_apart = fidelity.get(each.method, {}).get(name)
+        distance = copying_ratio(fidelity, each.method)
+        if told_apart is not None and distance is not None:
+            places.append(
+                Place(
+                    name=name_of(each.method),
+                    gain=each.difference,
+                    told_apart=told_apart,
+                    distance=distance,
+                )
+            )
     if not places:
         return None
-    return draw_map(run.figures / "map", places, gain_of=gain_words(results))
+    return draw_map(run.figures / "map", places, floor=floor, gain_of=gain_words(results))
 
 
-def draw_fidelity(run: Run, results: Results) -> list[Path]:
+def draw_fidelity(run: Run, results: Results) -> list[Path] | None:
     """Draw the KS distances of every class and feature, the floor first."""
     here = [row for row in results.fidelity if row["measure"] == "ks"]
     features = list(dict.fromkeys(row["feature"] for row in here))
@@ -173,6 +171,8 @@ def draw_fidelity(run: Run, results: Results) -> list[Path]:
         name = "Real training cells" if method == BASELINE else name_of(method)
         title = f"{name} against held-out cells"
         maps.append(HeatMap(title=title, values=table))
+    if not maps:
+        return None
     return draw_heat_maps(
         run.figures / "fidelity", maps, classes=classes, features=features, what="KS distance"
     )
@@ -188,6 +188,6 @@ def draw_samples(run: Run, samples: Samples) -> list[Path]:
     places = list(samples.shown)
     return draw_densities(
         run.figures / "densities",
-        [samples.names[place] for place in places],
+        [with_unit(samples.names[place]) for place in places],
         {name: rows[:, places] for name, rows in samples.rows.items()},
     )

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sts.augment.classifiers import VOTE
 from sts.augment.contract import GENERATORS
 from sts.augment.division import Division
@@ -38,9 +40,13 @@ class Results:
     made: dict[str, Made]
     """By method."""
     failed: dict[str, str]
-    """Method and division, and why its cells are missing."""
+    """Where cells are missing, and why."""
+    notes: dict[tuple[str, str], int] = field(default_factory=dict)
+    """By method and what it did otherwise than asked for: in how many divisions."""
     differences: list[Difference] = field(default_factory=list)
     folder: Path = Path()
+    simulated: bool = False
+    """Whether the neurons are made up."""
 
     @property
     def speaker(self) -> str:
@@ -66,4 +72,17 @@ def baseline_of(results: Results) -> dict[str, dict[str, Interval]]:
         name: {score: levels[score][key] for score in SCORES}
         for name, key in keys.items()
         if key in levels["accuracy"]
+    }
+
+
+def fidelity_summary(results: Results) -> dict[str, dict[str, float]]:
+    """Return the mean of every measure, by method and then by measure and side."""
+    values: dict[str, dict[str, list[float]]] = {}
+    for row in results.fidelity:
+        name = f"{row['measure']}, {row['against']}" if row["against"] else row["measure"]
+        if np.isfinite(row["value"]):
+            values.setdefault(row["method"], {}).setdefault(name, []).append(row["value"])
+    return {
+        method: {name: float(np.mean(several)) for name, several in found.items()}
+        for method, found in values.items()
     }

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from scipy.stats import spearmanr
 
 from sts.augment.contract import GENERATORS
 from sts.augment.evaluate import Bench
@@ -17,6 +18,8 @@ TRAINING: Final = "real, training"
 HELD_OUT: Final = "real, held out"
 # Features in the figure.
 SHOWN: Final = 12
+# Features that follow each other more closely are drawn once.
+ALIKE: Final = 0.9
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,7 +71,19 @@ def _most_telling(neurons: Neurons) -> tuple[int, ...]:
         means = np.array([each.mean() for each in groups])
         within = float(np.mean([each.var() for each in groups])) if groups else 0.0
         ratios.append(float(means.var()) / within if within > 0 else 0.0)
-    return tuple(np.argsort(ratios)[::-1][:SHOWN].tolist())
+    chosen: list[int] = []
+    for place in np.argsort(ratios)[::-1].tolist():
+        if all(_alike(neurons.X[:, place], neurons.X[:, other]) < ALIKE for other in chosen):
+            chosen.append(place)
+    return tuple(chosen[:SHOWN])
+
+
+def _alike(one: Floats, other: Floats) -> float:
+    """Return how closely two features follow each other, by rank: 0 to 1."""
+    known = np.isfinite(one) & np.isfinite(other)
+    if min(len(np.unique(one[known])), len(np.unique(other[known]))) < 2:
+        return 0.0
+    return abs(float(spearmanr(one[known], other[known]).statistic))
 
 
 def write_samples(path: Path, samples: Samples) -> None:

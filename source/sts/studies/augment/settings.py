@@ -99,7 +99,8 @@ def make_job(
     others
         Other fields of a job.
     """
-    one_of(protocol, PROTOCOLS, "protocol")
+    if one_of(protocol, PROTOCOLS, "protocol") == "paper" and others.get("folds"):
+        raise StsError("--folds is for --protocol cv: the paper holds one in five neurons out")
     job = Job(
         task=one_of(task, TASKS, "task"),
         features=one_of(features, FEATURES, "features"),
@@ -141,6 +142,9 @@ def _generators(file: Path | None) -> dict[str, Any]:
         one_of(name, GENERATORS, f"method in {file}")
         if not isinstance(settings, Mapping):
             raise StsError(f"{file}, {name}: names and values are wanted, not {settings!r}")
-        # Refused here, not in the middle of a grid.
-        make_generator(name, settings=settings)
+        try:
+            # Refused here, not in the middle of a grid.
+            make_generator(name, settings=settings)
+        except StsError as error:
+            raise StsError(f"{file}, {name}: {error}") from error
     return dict(given)

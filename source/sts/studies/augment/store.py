@@ -1,8 +1,10 @@
 """Finished cells on disk, shared by all runs that would arrive at the same ones."""
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,11 +14,12 @@ import numpy as np
 from sts.augment.contract import GENERATORS, tuned_settings
 from sts.augment.division import Division
 from sts.augment.evaluate import setup_of
-from sts.augment.fidelity.measure import Found
-from sts.augment.grid import read_cells, write_cells
+from sts.augment.fidelity.measure import MEASURES, Found
+from sts.augment.grid import key_of, read_cells, write_cells
 from sts.augment.tasks import Task
 from sts.base.errors import StsError
-from sts.base.files import read_csv, write_csv
+from sts.base.files import make_folder, read_csv, write_csv
+from sts.base.locks import try_lock
 from sts.base.settings import to_dict
 from sts.studies.augment.results import Made
 from sts.studies.augment.settings import Job
@@ -25,6 +28,12 @@ from sts.studies.augment.settings import Job
 FORMAT: Final = "sts-augment 1"
 # The column of the class, which is no feature.
 LABEL: Final = "class of the row"
+NOTE: Final = "note"
+# What is kept of an item beside its cells: figures, rows to look at, what was done otherwise.
+KINDS: Final = ("fidelity", "made", "notes")
+LOCK: Final = ".lock"
+# How often a lock that another run holds is asked for.
+ASKED_S: Final = 0.02
 FIDELITY: Final = ("measure", "against", "label", "feature", "value")
 
 
@@ -41,7 +50,7 @@ class Store:
     generators: Mapping[str, Any]
 
     def path(self, method: str, division: Division, kind: str = "") -> Path:
-        """Return the file of an item: of its cells, of its `fidelity`, or of its `made` rows."""
+        """Return the file of an item: of its cells, of another kind."""
         name = method
         if method in GENERATORS:
             given = self.generators.get(method, {})
@@ -54,22 +63,30 @@ class Store:
         path = self.path(method, division)
         if not path.is_file():
             return []
-        rows = read_cells(path)
+        try:
+            rows = read_cells(path)
+        except ValueError as error:
+            raise StsError(f"{path} holds no cells ({error}): delete it and run again") from error
         return [row for row in rows if self.tuned or _is_current(row)]
 
     def found(self, method: str, division: Division) -> list[Found]:
-        """Return what was measured on the generator of an item; nothing if it was not."""
+        """Return what was measured on the generator of an item; nothing if not all of it was."""
         path = self.path(method, division, "fidelity")
         if not path.is_file():
             return []
+        rows = read_csv(path, FIDELITY)
+        if {row["measure"] for row in rows} != set(MEASURES):
+            return []
         return [
             Found(**{**row, "value": float(row["value"] or "nan")})  # type: ignore[arg-type]
-            for row in read_csv(path, FIDELITY)
+            for row in rows
         ]
 
     def keep(self, method: str, division: Division, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write the cells of an item."""
-        write_cells(self.path(method, division), rows, self.classes)
+        """Write the cells of an item, beside those that another run has scored meanwhile."""
+        with _alone(self.folder):
+            known = {key_of(row): row for row in (*self.cells(method, division), *rows)}
+            write_cells(self.path(method, division), known.values(), self.classes)
 
     def keep_found(self, method: str, division: Division, found: Sequence[Found]) -> None:
         """Write what was measured on a generator."""
@@ -96,9 +113,18 @@ class Store:
         )
         write_csv(self.path(method, division, "made"), (LABEL, *self.names), rows)
 
+    def notes(self, method: str, division: Division) -> list[str]:
+        """Return what the generator of an item did otherwise than asked for."""
+        path = self.path(method, division, "notes")
+        return [row[NOTE] for row in read_csv(path, (NOTE,))] if path.is_file() else []
+
+    def keep_notes(self, method: str, division: Division, notes: Sequence[str]) -> None:
+        """Write what a generator did otherwise than asked for."""
+        write_csv(self.path(method, division, "notes"), (NOTE,), [{NOTE: note} for note in notes])
+
     def forget(self, method: str, division: Division) -> None:
         """Throw away what is known of an item."""
-        for kind in ("", "fidelity", "made"):
+        for kind in ("", *KINDS):
             self.path(method, division, kind).unlink(missing_ok=True)
 
 
@@ -123,6 +149,19 @@ def open_store(output: Path, job: Job, task: Task, divided: Sequence[Division]) 
         tuned=job.tune,
         generators=job.generators,
     )
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one process at a time change what is in a folder."""
+    make_folder(folder)
+    with contextlib.ExitStack() as stack:
+        # Where no lock can be made, the writing itself says why.
+        with contextlib.suppress(OSError):
+            file = stack.enter_context((folder / LOCK).open("ab"))
+            while not try_lock(file):
+                time.sleep(ASKED_S)
+        yield
 
 
 def _is_current(row: Mapping[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from sts.base.types import Floats
 from sts.base.workspace import Workspace
 from sts.calcium.checkpoint import CalciumGan, GanCard, gan_folder, save_gan
 from sts.calcium.deconvolve import deconvolve
-from sts.calcium.networks import NetworkSettings, parameter_count
+from sts.calcium.networks import Ending, NetworkSettings, Upsampling, parameter_count
 from sts.calcium.progress import Check
 from sts.calcium.rivals import TrainSettings
 from sts.calcium.train import Fitted, train
@@ -22,15 +22,17 @@ from sts.reports.blocks import Block, Facts, Picture, Section
 from sts.reports.page import write_page
 from sts.reports.tables import settings_table
 from sts.scalograms.device import choose_device
-from sts.studies.calcium.source import Cohort, Judge, Source, load_cohort
+from sts.studies.calcium.judge import Judge
+from sts.studies.calcium.source import Cohort, Source, load_cohort
 
 logger = logging.getLogger("sts")
 
 STUDY: Final = "calcium"
 STATE: Final = "training.safetensors"
 KEPT: Final = (
-    "Kept is the generator whose rates, correlations and van Rossum distances diverge least from "
-    "the validation stretch. Judge it with `evaluate`, on a stretch that chose nothing."
+    "Kept is the generator that is least unlike the validation stretch: divergences of rates, "
+    "correlations and van Rossum distances, errors of rates, covariances, autocorrelation and "
+    "spectrum, added up. Judge it with `evaluate`, on a stretch that chose nothing."
 )
 
 
@@ -43,6 +45,10 @@ class Sizes:
     units: tuple[int, ...] = (320, 256, 192, 128)
     critic_units: tuple[int, ...] = (64, 128, 192, 256, 320)
     shuffle: int = 10
+    upsampling: Upsampling = "transposed"
+    frame_noise: bool = False
+    ending: Ending = "sigmoid"
+    differences: bool = False
 
     def of(self, cohort: Cohort, length: int) -> NetworkSettings:
         """Return the networks for a recording."""
@@ -172,7 +178,7 @@ def _training(run: Run, card: GanCard, fitted: Fitted) -> list[Block]:
     )
     facts = [
         ("kept", f"step {card.best_step:,}", f"of {card.settings.steps:,}"),
-        ("divergence", f"{card.score:.3f}", "nats from the validation stretch"),
+        ("unlikeness", f"{card.score:.3f}", "from the validation stretch"),
         ("generator", f"{parameter_count(fitted.generator):,}", "parameters"),
         ("critic", f"{parameter_count(fitted.critic):,}", "parameters"),
     ]

@@ -1,0 +1,137 @@
+"""What is said follows from the cells: differences by fold, and words on help, likeness, copies."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sts.augment.tasks import load_task
+from sts.evaluation.bootstrap import Interval
+from sts.reports.blocks import Block
+from sts.studies.augment.differences import differences_of, levels_of
+from sts.studies.augment.results import Results, fidelity_summary
+from sts.studies.augment.words import copying, helping, realness, what_it_says, words_of
+from tests.studies.augmented import job_of, made_workspace
+
+
+def row(method: str, fold: int, value: float, added: int = 0) -> dict[str, Any]:
+    return {
+        "method": method,
+        "repeat": 0,
+        "fold": fold,
+        "added": added,
+        "part": 1.0,
+        "classifier": "lda",
+        "accuracy": value,
+        "recall_a": np.nan if fold == 2 else value,
+        "train_rows": 80,
+        "scored_rows": 20,
+    }
+
+
+def test_differences_are_paired_by_fold() -> None:
+    base = [row("none", fold, value) for fold, value in enumerate((0.2, 0.5, 0.8))]
+    more = [row("smote", fold, value, 9) for fold, value in enumerate((0.31, 0.6, 0.89))]
+    accuracy, recall = differences_of([*base, *more], protocol="cv")
+    assert accuracy.difference.value == pytest.approx(0.1)
+    # Folds differ far more than the method does, and cancel.
+    assert accuracy.verdict == "helps"
+    assert (accuracy.baseline, accuracy.value) == pytest.approx((0.5, 0.6))
+    assert (accuracy.pairs, recall.pairs) == (3, 2)
+    level = levels_of(base, "accuracy", protocol="cv")["none", "lda", 0, 1.0]
+    assert level.low < 0.2
+
+
+def test_a_level_ends_where_its_score_does() -> None:
+    rows = [row("none", fold, value) for fold, value in enumerate((0.2, 0.5, 0.99))]
+    level = levels_of(rows, "accuracy", protocol="cv")["none", "lda", 0, 1.0]
+    assert (level.low, level.high) == (0.0, 1.0)
+    losses = [{**each, "log_loss": 3 * each["accuracy"]} for each in rows]
+    loss = levels_of(losses, "log_loss", protocol="cv")["none", "lda", 0, 1.0]
+    assert loss.low == 0.0
+    assert loss.high > 3.0
+
+
+def test_one_division_has_no_interval_to_show() -> None:
+    assert words_of(Interval(0.25, -np.inf, np.inf)) == "0.250 (one division: no interval)"
+    assert words_of(Interval(0.25, 0.2, 0.3)) == "0.250 [0.200, 0.300]"
+
+
+def figure(method: str, measure: str, against: str, value: float) -> dict[str, Any]:
+    return {"method": method, "measure": measure, "against": against, "value": value}
+
+
+FIDELITY = [
+    figure("none", "two_sample_auc", "held-out", 0.48),
+    figure("none", "nearest", "training", 4.0),
+    figure("none", "near", "training", 0.05),
+    figure("none", "trained_macro_f1", "", 0.8),
+    figure("smote", "two_sample_auc", "held-out", 0.7),
+    figure("smote", "nearest", "training", 1.2),
+    figure("smote", "near", "training", 0.9),
+    figure("smote", "trained_macro_f1", "", 0.6),
+    figure("random", "two_sample_auc", "held-out", 0.5),
+    figure("random", "nearest", "training", 0.0),
+    figure("random", "near", "training", 1.0),
+]
+
+
+def results_of(folder: Path, rows: list[dict[str, Any]]) -> Results:
+    task = load_task("e", made_workspace(folder).data)
+    whole = [{**each, "macro_f1": each["accuracy"]} for each in rows]
+    return Results(
+        job=job_of(methods=("smote", "random")),
+        task=task,
+        divided=(),
+        rows=whole,
+        fidelity=FIDELITY,
+        made={},
+        failed={},
+        differences=differences_of(whole, protocol="cv"),
+    )
+
+
+def folds_of(method: str, values: tuple[float, ...], added: int = 0) -> list[dict[str, Any]]:
+    return [row(method, fold, value, added) for fold, value in enumerate(values)]
+
+
+def text_of(blocks: list[Block]) -> str:
+    return "\n".join(each for each in blocks if isinstance(each, str))
+
+
+def test_the_page_says_what_helps_what_is_real_and_what_is_a_copy(tmp_path: Path) -> None:
+    rows = [
+        *folds_of("none", (0.2, 0.5, 0.8)),
+        *folds_of("smote", (0.31, 0.6, 0.89), 9),
+        *folds_of("random", (0.1, 0.4, 0.69), 9),
+    ]
+    results = results_of(tmp_path, rows)
+    said = text_of(what_it_says(results, fidelity_summary(results)))
+    assert "Of 2 comparisons in macro F1" in said
+    assert "1 say that it helps, 1 that it hurts, and 0 cannot tell" in said
+    assert "is SMOTE with LDA, 9 rows added to each class: 0.500 to 0.600" in said
+    assert "a gain of 0.16 by SMOTE" in said
+    assert "SMOTE: macro F1 +0.100 on the mean, helps in 1 of 1; told from real cells" in said
+    assert "close to copies: most rows lie nearer to a training cell than real cells do" in said
+    assert "reaches 0.600, 75 % of the 0.800" in said
+    assert "Random oversampling: macro F1 -0.103 on the mean, hurts in 1 of 1; not told" in said
+    assert "copies: its rows are training cells (nearest training cell at 0 %" in said
+
+
+def test_of_neurons_that_are_made_up_it_says_so_and_compares_with_no_study(tmp_path: Path) -> None:
+    results = results_of(tmp_path, folds_of("none", (0.2, 0.5)))
+    said = text_of(what_it_says(replace(results, simulated=True), {}))
+    assert said.startswith("These neurons are made up")
+    assert "Vasques" not in said
+
+
+def test_where_nothing_is_measured_nothing_is_said() -> None:
+    assert (helping([], "smote"), realness({}, "smote"), copying({}, "smote")) == ("", "", "")
+
+
+def test_held_out_cells_that_are_training_cells_again_are_no_yardstick() -> None:
+    floor = {"nearest, training": 0.0, "near, training": 0.0}
+    found = {"nearest, training": 0.0, "near, training": 0.0}
+    assert copying({"none": floor, "smote": found}, "smote").startswith("new")
