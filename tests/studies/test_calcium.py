@@ -113,6 +113,30 @@ def test_the_test_stretch_plays_no_part_in_training(world: Path, tmp_path: Path)
     assert cards[0]["data"]["fingerprint"] != cards[1]["data"]["fingerprint"]
 
 
+def test_what_goes_beyond_the_published_model_is_asked_for(world: Path) -> None:
+    words = ["train", "--root", str(world), *TRAIN, "--ending", "spikes", "--frame-noise"]
+    words += ["--upsampling", "nearest", "--differences", "--moments", "2", "--cooling", "0.5"]
+    words += ["--critic-rate", "0.001", "--name", "beyond"]
+    words += ["--recording", str(world / "data" / "calcium" / f"{NAME}.h5")]
+    assert main(words) == Status.DONE
+    models = world / "models" / "CalciumGAN"
+    beyond, plain = (
+        json.loads((models / name / "model.json").read_text()) for name in ("beyond", NAME)
+    )
+    asked = {"ending": "spikes", "frame_noise": True, "upsampling": "nearest", "differences": True}
+    published = {
+        "ending": "sigmoid",
+        "frame_noise": False,
+        "upsampling": "transposed",
+        "differences": False,
+    }
+    assert asked.items() <= beyond["networks"].items()
+    assert published.items() <= plain["networks"].items()
+    told = {"moments": 2.0, "cooling": 0.5, "critic_rate": 0.001}
+    assert told.items() <= beyond["settings"].items()
+    assert {"moments": 0.0, "cooling": 0.0}.items() <= plain["settings"].items()
+
+
 def test_evaluation_stands_beside_floor_and_controls(world: Path) -> None:
     report = report_of(world, "calcium-evaluate")
     likeness = report["likeness"]
@@ -120,7 +144,7 @@ def test_evaluation_stands_beside_floor_and_controls(world: Path) -> None:
     assert list(likeness) == [GENERATED, FLOOR, PHASES, INDEPENDENT]
     assert set(report["truth"]) == {"real, deconvolved", *likeness}  # type: ignore[call-overload]
     run = run_of(world, "calcium-evaluate")
-    for name in ("traces", "histograms", "correlations", "van-rossum"):
+    for name in ("traces", "histograms", "curves", "correlations", "van-rossum"):
         assert (run / "figures" / f"{name}.png").is_file()
     page = (run / "report.html").read_text()
     for words in ("Does it help?", "Copying", "independent neurons", "phase-shuffled"):

@@ -118,7 +118,9 @@ def _train(args: argparse.Namespace) -> int:
         name = args.name or (safe_name(args.recording) if args.recording else "ground-truth")
         path = args.recording or data_of(args) / "calcium" / f"{name}.h5"
         sizes = given_of(args, "noise", "kernel", "units", "critic_units", "shuffle")
+        sizes |= given_of(args, "ending", "frame_noise", "upsampling", "differences")
         settings = given_of(args, "steps", "critic_steps", "batch", "learning_rate", "check_every")
+        settings |= given_of(args, "moments", "critic_rate", "cooling")
         settings |= given_of(args, "precision", "compile", "seed")
         job = GanJob(
             name=name,
@@ -127,7 +129,7 @@ def _train(args: argparse.Namespace) -> int:
             settings=TrainSettings(**settings),
         )
     trained = train_gan(workspace, job, device=args.device, wandb=args.wandb)
-    say(f"kept    step {trained.card.best_step}, divergence {trained.card.score:.3f} nats")
+    say(f"kept    step {trained.card.best_step}, unlikeness {trained.card.score:.3f}")
     say(f"model   {trained.model}")
     say(f"report  {trained.folder / 'report.html'}")
     return Status.DONE

@@ -78,6 +78,7 @@ def add_train(commands: "Commands", command: Command) -> None:
     add("--units", type=flags.positive, nargs="+", metavar="N", help="of the generator's layers")
     add("--critic-units", type=flags.positive, nargs="+", metavar="N", help="of the critic's")
     add("--shuffle", type=flags.natural, metavar="M", help="of phase shuffle (default: 10)")
+    _add_options(parser)
     add(
         "--precision",
         choices=("float32", "tf32", "bfloat16"),
@@ -93,6 +94,35 @@ def add_train(commands: "Commands", command: Command) -> None:
     _add_oasis(parser)
     flags.add_device(parser)
     flags.add_seed(parser)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("beyond the published model (default: none)").add_argument
+    add(
+        "--ending",
+        choices=("sigmoid", "spikes"),
+        help="spikes: the generator ends in spikes, their decay and noise, begun from the traces",
+    )
+    add("--frame-noise", action="store_true", default=None, help="fresh noise in every frame")
+    add(
+        "--upsampling",
+        choices=("transposed", "nearest"),
+        help="nearest: repeat frames and convolve, which leaves no ripples",
+    )
+    add(
+        "--differences",
+        action="store_true",
+        default=None,
+        help="the critic sees what changes from frame to frame as well",
+    )
+    add(
+        "--moments",
+        type=float,
+        metavar="W",
+        help="weight of means, third moments and lagged covariances in the generator's loss",
+    )
+    add("--critic-rate", type=float, metavar="R", help="learning rate of the critic alone")
+    add("--cooling", type=float, metavar="PART", help="of the steps, in which rates fall to 0")
 
 
 def add_generate(commands: "Commands", command: Command) -> None:

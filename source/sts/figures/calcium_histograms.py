@@ -51,8 +51,10 @@ def draw_histograms(stem: Path, panels: list[HistogramPanel]) -> list[Path]:
 
 def _draw(axes: Axes, panel: HistogramPanel) -> None:
     axes.stairs(_parts(panel.real), panel.edges, fill=True, color=REAL)
-    for counts, colour in zip(panel.others.values(), COLOURS, strict=False):
-        axes.stairs(_parts(counts), panel.edges, color=colour, linewidth=1.4)
+    for order, (counts, colour) in enumerate(zip(panel.others.values(), COLOURS, strict=False)):
+        # The first is judged, the others are what it is judged by.
+        width = 1.0 if order else 1.8
+        axes.stairs(_parts(counts), panel.edges, color=colour, linewidth=width, zorder=9 - order)
     axes.set_xlabel(panel.title)
     axes.set_ylabel("part of samples")
     axes.set_xlim(panel.edges[0], panel.edges[-1])

@@ -17,7 +17,8 @@ from sts.calcium.compare import Copying, Likeness, compare, copying, edges_of
 from sts.calcium.downstream import Helped, Stretches, does_it_help
 from sts.calcium.measures import Measures, firing_rates, joined
 from sts.calcium.surrogates import independent, phase_shuffled
-from sts.studies.calcium.pages import Judged, write_pages
+from sts.studies.calcium.pages import write_pages
+from sts.studies.calcium.pictures import Judged
 from sts.studies.calcium.source import Cohort, Source, load_cohort
 
 logger = logging.getLogger("sts")
@@ -85,7 +86,7 @@ def evaluate(workspace: Workspace, job: EvaluateJob) -> Evaluated:
             measured={"real": truly, **measured},
             edges=edges,
         )
-        write_pages(run, gan.card, cohort, judged, found)
+        write_pages(run, gan.card, judged, found)
     return replace(found, folder=run.final)
 
 

@@ -1,32 +1,19 @@
 """What `evaluate` leaves to look at."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-
-import numpy as np
 
 from sts.base.runs import Run
 from sts.base.settings import to_dict
-from sts.base.types import Bools, Floats
 from sts.calcium.checkpoint import GanCard
-from sts.calcium.compare import QUANTITIES, histogram
-from sts.calcium.deconvolve import deconvolve
-from sts.calcium.measures import Measures, van_rossum
-from sts.figures.calcium import TracePanel, draw_traces
-from sts.figures.calcium_histograms import HistogramPanel, draw_histograms
-from sts.figures.calcium_matrices import draw_matrices
-from sts.reports.blocks import Block, Code, Facts, Picture, Section, Table
+from sts.calcium.compare import QUANTITIES
+from sts.reports.blocks import Block, Code, Facts, Section, Table
 from sts.reports.page import write_page
 from sts.reports.tables import settings_table
-from sts.studies.calcium.source import Cohort
+from sts.studies.calcium.pictures import Judged, pictures
 
 if TYPE_CHECKING:
     from sts.studies.calcium.evaluate import Evaluated
 
-GENERATED: Final = "generated"
-# Trains of one neuron in a heat map.
-MOST_TRAINS: Final = 60
 HOW: Final = (
     "Each row takes the place of the generated windows: as many windows, deconvolved alike, "
     "compared with the same real test windows. The first line of the controls is the floor: real "
@@ -43,23 +30,11 @@ HELP: Final = (
 )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Judged:
-    """What the figures show."""
-
-    real: Floats
-    generated: Floats
-    measured: dict[str, Measures]
-    edges: dict[str, Floats]
-
-
-def write_pages(
-    run: Run, card: GanCard, cohort: Cohort, judged: Judged, found: "Evaluated"
-) -> None:
+def write_pages(run: Run, card: GanCard, judged: Judged, found: "Evaluated") -> None:
     """Draw the figures and write report.html."""
     sections = [
         Section("Likeness", [_headline(found), HOW, _likeness(found), *_truth(found)]),
-        Section("Side by side", _pictures(run, card, cohort, judged)),
+        Section("Side by side", pictures(run, card, judged)),
         Section("Copying", _copying(found)),
         Section("Does it help?", [HELP, _helped(found)]),
         Section(
@@ -134,86 +109,6 @@ def _truth(found: "Evaluated") -> list[Block]:
             "deconvolution alone does.",
         )
     ]
-
-
-def _pictures(run: Run, card: GanCard, cohort: Cohort, judged: Judged) -> list[Block]:
-    panels = [
-        TracePanel(title=title, traces=each, spikes=deconvolve(each, card.oasis).spikes > 0)
-        for title, each in (
-            ("real", judged.real[0]),
-            ("generated", judged.generated[0]),
-            ("generated, another", judged.generated[-1]),
-        )
-    ]
-    traces = draw_traces(run.figures / "traces", panels, rate_hz=card.rate_hz, unit=card.unit)
-    histograms = draw_histograms(run.figures / "histograms", _histograms(judged))
-    return [
-        Picture(files=traces, caption="A window of the test stretch and two generated ones."),
-        Picture(files=histograms, caption="Distributions that the divergences compare."),
-        *_matrices(run, card, judged),
-    ]
-
-
-def _histograms(judged: Judged) -> list[HistogramPanel]:
-    shown = {name: each for name, each in judged.measured.items() if name != "real"}
-    return [
-        HistogramPanel(
-            title=title,
-            edges=judged.edges[name],
-            real=histogram(getattr(judged.measured["real"], name), judged.edges[name]),
-            others={
-                other: histogram(getattr(each, name), judged.edges[name])
-                for other, each in shown.items()
-            },
-        )
-        for name, title in QUANTITIES.items()
-    ]
-
-
-def _matrices(run: Run, card: GanCard, judged: Judged) -> Sequence[Block]:
-    neurons = card.networks.neurons
-    squares = {
-        title: _square(judged.measured[name].correlations, neurons)
-        for title, name in (("real", "real"), ("generated", GENERATED))
-    }
-    correlations = draw_matrices(
-        run.figures / "correlations", squares, label="correlation of counts in 0.5 s"
-    )
-    real, generated = judged.measured["real"], judged.measured[GENERATED]
-    shown = int(np.argmax(np.minimum(real.rates_hz, generated.rates_hz)))
-    first, second = (
-        _ordered(deconvolve(each[:MOST_TRAINS, shown], card.oasis).spikes > 0)
-        for each in (judged.real, judged.generated)
-    )
-    distances = draw_matrices(
-        run.figures / "van-rossum",
-        {
-            "real and real": van_rossum(first, card.rate_hz),
-            "real and generated": van_rossum(first, card.rate_hz, second),
-        },
-        label="van Rossum distance",
-        diverging=False,
-        axes_labels=("real train", "train"),
-    )
-    return [
-        Picture(files=correlations, caption="Correlations of all pairs of neurons."),
-        Picture(
-            files=distances,
-            caption=f"Distances between trains of neuron {card.neurons[shown]}, each ordered by "
-            "its number of spikes: alike where both panels look alike.",
-        ),
-    ]
-
-
-def _square(values: Floats, neurons: int) -> Floats:
-    matrix = np.eye(neurons)
-    rows, columns = np.triu_indices(neurons, k=1)
-    matrix[rows, columns] = matrix[columns, rows] = values
-    return matrix
-
-
-def _ordered(trains: Bools) -> Floats:
-    return np.asarray(trains[np.argsort(trains.sum(axis=1), kind="stable")].astype(float))
 
 
 def _copying(found: "Evaluated") -> list[Block]:

@@ -1,0 +1,75 @@
+"""What a user of scikit-learn or LightGBM would pick, beside the classifiers of the benchmark."""
+
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from sts.augment.classifiers import Choice, fit_classifier
+from sts.augment.evaluate import Bench, training_rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """What one classifier costs, and what the usual one does."""
+
+    classifier: str
+    ours_s: float
+    usual_s: float
+    accuracy: float
+    usual_accuracy: float
+
+
+def usual_of(name: str) -> Any:
+    """Return what a user would pick: the library's own, at its defaults, with probabilities."""
+    from lightgbm import LGBMClassifier
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.naive_bayes import GaussianNB
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.svm import SVC
+    from sklearn.tree import DecisionTreeClassifier
+
+    return {
+        "svm": lambda: SVC(probability=True),
+        "mlp": MLPClassifier,
+        "tree": DecisionTreeClassifier,
+        "forest": RandomForestClassifier,
+        "naive-bayes": GaussianNB,
+        "lda": LinearDiscriminantAnalysis,
+        "logistic": lambda: LogisticRegression(max_iter=1000),
+        "extra-trees": ExtraTreesClassifier,
+        "lightgbm": lambda: LGBMClassifier(n_jobs=1, verbose=-1),
+    }[name]()
+
+
+def time_classifiers(bench: Bench, added: int) -> Iterator[Pair]:
+    """Time the classifiers of an item and the usual ones, with so many rows added to each class."""
+    training = training_rows(bench, added, 1.0)
+    X, y, scored = training.rows.complete, training.y, bench.view.scored.complete
+    truth = bench.scored.y
+    for name in bench.item.grid.classifiers:
+        begin_s = time.perf_counter()
+        with threadpool_limits(1):
+            said = fit_classifier(
+                Choice(name=name), X, y, classes=len(bench.fit.classes), seed=0
+            ).probabilities(scored)
+        ours_s = time.perf_counter() - begin_s
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            begin_s = time.perf_counter()
+            usual = usual_of(name).fit(X, y)
+            usual_said = usual.predict_proba(scored)
+            usual_s = time.perf_counter() - begin_s
+        yield Pair(
+            classifier=name,
+            ours_s=ours_s,
+            usual_s=usual_s,
+            accuracy=float(np.mean(said.argmax(axis=1) == truth)),
+            usual_accuracy=float(np.mean(usual.classes_[usual_said.argmax(axis=1)] == truth)),
+        )
