@@ -41,7 +41,8 @@ from sts.calcium.windows import WindowSettings, cut_windows
 from sts.scalograms.device import choose_device
 from sts.studies.calcium.demo import LENGTH, demo_job, demo_truth
 from sts.studies.calcium.ground_truth import describe
-from sts.studies.calcium.source import Cohort, Judge
+from sts.studies.calcium.judge import Judge
+from sts.studies.calcium.source import Cohort
 
 NEURONS = 100
 FULL = NetworkSettings(neurons=102)

@@ -13,6 +13,7 @@ from sts.calcium.compare import (
     copying,
     divergence,
     edges_of,
+    highest_hz,
     histogram,
     score_of,
 )
@@ -206,6 +207,23 @@ def test_a_neuron_that_fires_too_much_is_seen_in_its_rate(likeness: dict[str, Li
 def test_the_score_tells_real_data_from_every_control(likeness: dict[str, Likeness]) -> None:
     scores = {name: score_of(each) for name, each in likeness.items()}
     assert min(scores, key=lambda name: scores[name]) == "again"
+
+
+def test_no_error_decides_the_score_alone(likeness: dict[str, Likeness]) -> None:
+    good = likeness["again"]
+    worse = replace(good, rate_error=good.rate_error + 0.1)
+    absurd = replace(good, rate_error=1e6)
+    assert score_of(good) < score_of(worse) < score_of(absurd) < score_of(good) + 1
+
+
+def test_the_highest_frequency_of_smoothed_windows_is_where_they_were_cut() -> None:
+    windows = population().astype(np.float64)
+    assert highest_hz(windows, RATE_HZ) == RATE_HZ / 2
+    spectra = np.fft.rfft(windows, axis=-1)
+    spectra[..., 30:] = 0
+    smooth = np.fft.irfft(spectra, n=windows.shape[-1], axis=-1)
+    # 30 of 64 bins, and what leaks through a window of Hann into the next
+    assert highest_hz(smooth, RATE_HZ) == pytest.approx(30 / 64 * RATE_HZ / 2, abs=0.5)
 
 
 def test_bands_without_power_do_not_count() -> None:

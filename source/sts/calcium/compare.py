@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from sts.base.types import Floats
-from sts.calcium.measures import Measures
+from sts.calcium.measures import Measures, spectrum
 
 BINS: Final = 30
 # Quantity -> what it is called, and its unit.
@@ -48,9 +48,15 @@ def score_of(likeness: Likeness) -> float:
 
     Divergences of rates move in leaps of a neuron from bin to bin, errors do not: both count.
     """
-    divergences = sum(likeness.divergences[name] for name in SCORED)
-    errors = likeness.rate_error + likeness.covariance_error + likeness.autocorrelation_error
-    return divergences + errors + likeness.spectrum_error_db / 10
+    errors = (
+        likeness.rate_error,
+        likeness.covariance_error,
+        likeness.autocorrelation_error,
+        likeness.spectrum_error_db / 10,
+    )
+    # Each below 1, or the first that goes wrong would decide alone.
+    bounded = sum(error / (1 + error) for error in errors)
+    return bounded + sum(likeness.divergences[name] for name in SCORED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +118,13 @@ def compare(real: Measures, other: Measures, edges: Mapping[str, Floats]) -> Lik
         rate_error=float(np.median(np.abs(other.rates_hz - real.rates_hz) / rates)),
         covariance_error=float(np.linalg.norm((other.covariances - real.covariances)[off])) / norm,
     )
+
+
+def highest_hz(windows: Floats, rate_hz: float) -> float:
+    """Return the highest frequency at which windows (n, neurons, frames) have any power."""
+    power = spectrum(windows)
+    top = int(np.flatnonzero(power > SILENT * power.max())[-1]) + 1
+    return top / len(power) * rate_hz / 2
 
 
 def _rms(values: Floats) -> float:

@@ -3,22 +3,17 @@
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 
 from sts.base.errors import StsError
 from sts.base.types import Floats
-from sts.calcium.compare import compare, edges_of
 from sts.calcium.deconvolve import OasisSettings
 from sts.calcium.measures import Measures, measure
 from sts.calcium.preparation import Preparation, prepare
 from sts.calcium.readers import read_recording
 from sts.calcium.recording import Reading, Recording
 from sts.calcium.windows import Cut, WindowSettings, cut_windows
-
-# What the best model is chosen by; intervals between spikes follow from the others.
-SCORED: Final = ("rates_hz", "correlations", "van_rossum")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,21 +76,6 @@ class Cohort:
     def fingerprint(self) -> str:
         """Return a digest of the prepared traces."""
         return hashlib.sha256(np.ascontiguousarray(self.recording.traces).tobytes()).hexdigest()
-
-
-class Judge:
-    """Scores generated windows by the validation stretch."""
-
-    def __init__(self, cohort: Cohort) -> None:
-        self._cohort = cohort
-        self.count = len(cohort.windows("validation"))
-        self._edges = edges_of(cohort.measured(cohort.windows("training")))
-        self._real = cohort.measured(cohort.windows("validation"))
-
-    def __call__(self, windows: Floats) -> float:
-        """Return the sum of the divergences of what is scored."""
-        found = compare(self._real, self._cohort.measured(windows), self._edges)
-        return sum(found.divergences[name] for name in SCORED)
 
 
 def load_cohort(source: Source) -> Cohort:

@@ -11,6 +11,7 @@ from sts.base.tracking import Mode, Tracker, track
 from sts.base.types import Floats
 from sts.base.workspace import Workspace
 from sts.calcium.checkpoint import CalciumGan, GanCard, gan_folder, save_gan
+from sts.calcium.compare import highest_hz
 from sts.calcium.deconvolve import deconvolve
 from sts.calcium.networks import Ending, NetworkSettings, Upsampling, parameter_count
 from sts.calcium.progress import Check
@@ -29,6 +30,8 @@ logger = logging.getLogger("sts")
 
 STUDY: Final = "calcium"
 STATE: Final = "training.safetensors"
+# A recording that is silent above this part of what its frame rate can tell was resampled.
+LOUD: Final = 0.6
 KEPT: Final = (
     "Kept is the generator that is least unlike the validation stretch: divergences of rates, "
     "correlations and van Rossum distances, errors of rates, covariances, autocorrelation and "
@@ -92,6 +95,7 @@ def train_gan(
 
 
 def _fit(job: GanJob, cohort: Cohort, run: Run, tracker: Tracker, *, device: str) -> Fitted:
+    _warn_of_silence(cohort)
     chosen, judge = choose_device(device), Judge(cohort)
     sizes = job.sizes.of(cohort, job.source.windows.length)
 
@@ -117,6 +121,20 @@ def _fit(job: GanJob, cohort: Cohort, run: Run, tracker: Tracker, *, device: str
         state=run.path / STATE,
         on_check=on_check,
     )
+
+
+def _warn_of_silence(cohort: Cohort) -> None:
+    rate = cohort.recording.rate_hz
+    top = highest_hz(cohort.windows("training"), rate)
+    if top < LOUD * rate / 2:
+        logger.warning(
+            "%s has no power above %.3g Hz at %g frames a second: it was made from fewer; "
+            "--resample %.3g spares the networks what is not there",
+            cohort.recording.name,
+            top,
+            rate,
+            2 * top,
+        )
 
 
 def draw_samples(stem: Path, cohort: Cohort, windows: Floats, *, title: str) -> list[Path]:
