@@ -1,5 +1,6 @@
 """Cells are kept one by one: nothing is scored twice, and nothing finished is lost."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -171,3 +172,10 @@ def test_a_full_disk_is_told_and_loses_nothing_finished(
     # The first item of two cells is kept cell by cell and then once more, the second cell by cell.
     assert left.cells - left.waiting == 2
     assert benchmark(place, job_of(curves=False), data=place.data, workers=1).failed == {}
+
+
+def test_cells_of_deep_generators_on_a_gpu_are_kept_apart(tmp_path: Path) -> None:
+    item, here = first_item(made_workspace(tmp_path), job_of())
+    there = replace(here, device="cuda")
+    assert here.path("gan", item.division) != there.path("gan", item.division)
+    assert here.path("smote", item.division) == there.path("smote", item.division)

@@ -48,6 +48,8 @@ class Store:
     """Of the features."""
     tuned: bool
     generators: Mapping[str, Any]
+    device: str = "cpu"
+    """The kind that deep generators run on: another kind gives other rows."""
 
     def path(self, method: str, division: Division, kind: str = "") -> Path:
         """Return the file of an item: of its cells, of another kind."""
@@ -55,6 +57,8 @@ class Store:
         if method in GENERATORS:
             given = self.generators.get(method, {})
             name += f"-{_digest([to_dict(tuned_settings(method, self.task)), given])}"
+            if GENERATORS[method].deep and self.device != "cpu":
+                name += f"-{self.device}"
         what = f"-{kind}" if kind else ""
         return self.folder / f"{name}-{division.repeat}-{division.fold}{what}.csv"
 
@@ -148,7 +152,17 @@ def open_store(output: Path, job: Job, task: Task, divided: Sequence[Division]) 
         names=task.neurons.names,
         tuned=job.tune,
         generators=job.generators,
+        device=_device_of(job),
     )
+
+
+def _device_of(job: Job) -> str:
+    """Return the kind of device that deep generators run on; without one torch is not needed."""
+    if not any(method in GENERATORS and GENERATORS[method].deep for method in job.methods):
+        return "cpu"
+    from sts.scalograms.device import choose_device
+
+    return choose_device(job.device).type
 
 
 @contextlib.contextmanager
