@@ -110,7 +110,7 @@ def _name_points(axes: Axes, places: Sequence[Place]) -> None:
 
 def _offsets(width: float) -> list[tuple[float, float]]:
     """Return where a name may begin, seen from its point: beside it, then above and below."""
-    right, left = RADIUS + 2, -RADIUS - 2 - width
+    right, left = RADIUS + 2, -RADIUS - 6 - width
     return [
         (x, y - LINE / 2)
         for y in (0.0, 9.0, -9.0, 18.0, -18.0, 27.0, -27.0)
