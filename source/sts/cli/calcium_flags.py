@@ -85,12 +85,7 @@ def add_train(commands: "Commands", command: Command) -> None:
         help="what a GPU multiplies in (default: float32)",
     )
     add("--compile", action="store_true", default=None, help="compile the networks, on a GPU")
-    add(
-        "--wandb",
-        choices=flags.WANDB_MODES,
-        default="off",
-        help="mirror the run to Weights & Biases (default: off; only online uses the network)",
-    )
+    flags.add_wandb(parser)
     _add_oasis(parser)
     flags.add_device(parser)
     flags.add_seed(parser)
