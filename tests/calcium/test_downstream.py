@@ -12,6 +12,7 @@ from sts.calcium.downstream import (
     explained,
     lagged,
     moments,
+    residuals,
 )
 
 
@@ -29,7 +30,7 @@ def test_a_decoder_predicts_as_scikit_learn_does() -> None:
     windows = shared(0)
     products, size = moments(windows)
     weights = decoder(products, 4, 0.1)
-    rows = lagged(windows).transpose(0, 2, 1).reshape(-1, 4 * (2 * REACH + 1))
+    rows = np.concatenate([lagged(window).T for window in windows])
     others = np.flatnonzero(np.arange(rows.shape[1]) % 4 != 1)
     target = windows[:, 1, REACH:-REACH].reshape(-1)
     ridge = Ridge(alpha=0.1 * size, fit_intercept=False).fit(rows[:, others], target)
@@ -46,9 +47,18 @@ def test_a_late_neuron_is_read_from_what_came_before() -> None:
 def test_real_structure_is_explained_and_noise_is_not() -> None:
     weights = decoder(moments(shared(0, windows=100))[0], 4, 1e-3)
     # source 1, noise 0.25: three noisy copies tell 1 / (1 + 0.25 / 3) of the source at best
-    assert 0.6 < explained(weights, shared(1)) < 0.8
+    assert 0.6 < explained(weights, moments(shared(1))[0]) < 0.8
     noise = np.random.default_rng(2).standard_normal((20, 4, 64))
-    assert explained(weights, noise) < 0
+    assert explained(weights, moments(noise)[0]) < 0
+
+
+def test_products_tell_what_the_residuals_of_all_windows_tell() -> None:
+    weights, windows = decoder(moments(shared(0))[0], 4, 0.1), shared(1)
+    errors, squares = residuals(weights, windows)
+    # rounding of two ways to the same sum
+    assert explained(weights, moments(windows)[0]) == pytest.approx(
+        1 - errors.sum() / squares.sum(), abs=1e-10
+    )
 
 
 @pytest.mark.parametrize(("kind", "better"), [("good", True), ("nonsense", False)])

@@ -59,61 +59,85 @@ def does_it_help(
         for name in ("training", "validation", "test", "generated")
     }
     order = rng.permutation(len(scaled["training"]))
-    generated = moments(scaled["generated"])
+    generated, validation = moments(scaled["generated"]), moments(scaled["validation"])[0]
     found = []
     for count in counts:
         real = moments(scaled["training"][order[:count]])
-        alone, _ = _best(real, None, scaled["validation"])
-        both, weight = _best(real, generated, scaled["validation"])
+        alone, _ = _best(real, None, validation)
+        both, weight = _best(real, generated, validation)
         found.append(_helped(count, alone, both, weight, scaled["test"], rng))
     return found
 
 
 def moments(windows: Floats) -> tuple[Floats, float]:
     """Return the mean product of every lagged trace with every other, (p, p), and the frames."""
-    rows = lagged(windows)
-    size = rows.shape[0] * rows.shape[2]
-    return np.asarray(np.einsum("npt,nqt->pq", rows, rows, optimize=True) / size), float(size)
+    size = windows.shape[1] * (2 * REACH + 1)
+    products, frames = np.zeros((size, size)), 0
+    # A window at a time: all of them at all lags would not fit into memory.
+    for window in windows:
+        rows = lagged(window)
+        products += rows @ rows.T
+        frames += rows.shape[1]
+    return products / frames, float(frames)
 
 
-def lagged(windows: Floats) -> Floats:
-    """Return (n, lags * neurons, frames): all neurons at each lag from -REACH to REACH."""
-    frames = windows.shape[2] - 2 * REACH
-    shifts = [windows[:, :, lag : lag + frames] for lag in range(2 * REACH + 1)]
-    return np.concatenate(shifts, axis=1)
+def lagged(window: Floats) -> Floats:
+    """Return (lags * neurons, frames): all neurons at each lag from -REACH to REACH."""
+    frames = window.shape[1] - 2 * REACH
+    return np.concatenate([window[:, lag : lag + frames] for lag in range(2 * REACH + 1)])
 
 
 def decoder(products: Floats, neurons: int, penalty: float) -> Floats:
-    """Return weights (neurons, lags * neurons) that predict each neuron from the others."""
+    """Return weights (neurons, lags * neurons) that predict each neuron from the others.
+
+    One inverse P serves all neurons: with S the lags of a neuron and o all else, the products A
+    fulfil A_oo P_oS + A_oS P_SS = 0, and the weights are A_oo^-1 A_oS = -P_oS P_SS^-1.
+    """
     size = len(products)
-    lifted = products + penalty * np.eye(size)
+    inverse = np.linalg.inv(products + penalty * np.eye(size))
     weights = np.zeros((neurons, size))
-    middle = REACH * neurons
     for neuron in range(neurons):
-        others = np.flatnonzero(np.arange(size) % neurons != neuron)
-        target = products[others, middle + neuron]
-        weights[neuron, others] = np.linalg.solve(lifted[np.ix_(others, others)], target)
+        own = np.arange(neuron, size, neurons)
+        now = np.eye(len(own))[REACH]
+        weights[neuron] = -inverse[:, own] @ np.linalg.solve(inverse[np.ix_(own, own)], now)
+        weights[neuron, own] = 0.0
     return weights
 
 
 def residuals(weights: Floats, windows: Floats) -> tuple[Floats, Floats]:
     """Return squared errors and squared traces of each window, summed over neurons and frames."""
-    rows = lagged(windows)
-    target = windows[:, :, REACH : windows.shape[2] - REACH]
-    error = target - np.einsum("np,wpt->wnt", weights, rows, optimize=True)
-    return np.sum(error**2, axis=(1, 2)), np.sum(target**2, axis=(1, 2))
+    errors, squares = np.zeros(len(windows)), np.zeros(len(windows))
+    for at, window in enumerate(windows):
+        target = window[:, REACH : window.shape[1] - REACH]
+        errors[at] = np.sum((target - weights @ lagged(window)) ** 2)
+        squares[at] = np.sum(target**2)
+    return errors, squares
 
 
-def explained(weights: Floats, windows: Floats) -> float:
-    """Return the part of the variance that is explained; below 0 is worse than the mean."""
-    errors, squares = residuals(weights, windows)
-    return float(1 - errors.sum() / squares.sum())
+def explained(weights: Floats, products: Floats) -> float:
+    """Return the part of the variance that is explained in windows of these products.
+
+    Below 0 is worse than the mean.
+    """
+    neurons = len(weights)
+    now = slice(REACH * neurons, (REACH + 1) * neurons)
+    variance = np.trace(products[now, now])
+    crossed = np.sum(weights * products[now])
+    predicted = np.sum((weights @ products) * weights)
+    return float((2 * crossed - predicted) / variance)
 
 
 def _best(
     real: tuple[Floats, float], generated: tuple[Floats, float] | None, validation: Floats
 ) -> tuple[Floats, float]:
-    neurons = validation.shape[1]
+    """Return the weights of the best decoder and the weight of generated windows.
+
+    Parameters
+    ----------
+    validation
+        Products of the windows that choose.
+    """
+    neurons = len(validation) // (2 * REACH + 1)
     tried = []
     for weight in WEIGHTS if generated is not None else WEIGHTS[:1]:
         products = real[0]
