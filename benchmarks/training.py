@@ -32,7 +32,6 @@ from sts.cells.store import SweepStore
 from sts.networks.backbones import BACKBONES, Architecture, make_network, placed
 from sts.networks.images import ImageBank
 from sts.networks.learner import Learner
-from sts.networks.parallel import ALONE
 from sts.networks.progress import Progress
 from sts.networks.schedule import epoch_batches, in_order
 from sts.networks.settings import TrainSettings
@@ -172,7 +171,7 @@ def speed(number: int, batch: int, device: torch.device, asked: argparse.Namespa
     side = architecture.backbone.auxiliary_from or 0
     network = placed(make_network(architecture, auxiliary=images.height >= side > 0), device)
     labels = rows % architecture.classes
-    learner = Learner(network, own, labels, np.ones(4), settings, ALONE)
+    learner = Learner(network, own, labels, np.ones(4), settings)
     batches = epoch_batches(rows, settings, 0)
     epoch_s, own_s, computed_s = taking_turns(
         [

@@ -123,7 +123,7 @@ def test_every_script_takes_what_the_readme_gives_it(call: tuple[str, ...]) -> N
             assert re.search(rf"{re.escape(flag)}\b", known), f"{script} {command} has no {flag}"
 
 
-KNOWN = {"python", "python3", "pip", "apptainer", "cd", "git", "torchrun", *SCRIPTS}
+KNOWN = {"python", "python3", "pip", "apptainer", "cd", "git", *SCRIPTS}
 
 
 @pytest.mark.parametrize("line", TYPED)

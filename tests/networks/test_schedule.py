@@ -51,11 +51,6 @@ def test_every_cell_is_in_one_batch_and_none_is_alone(cells: int) -> None:
     assert max(map(len, batches)) <= 9
 
 
-def test_processes_get_two_cells_of_every_batch() -> None:
-    batches = epoch_batches(np.arange(19), TrainSettings(batch=8), 0, least=4)
-    assert [len(batch) for batch in batches] == [8, 11]
-
-
 def test_every_epoch_has_an_order_of_its_own_that_a_seed_decides() -> None:
     rows = np.arange(50)
     orders = {

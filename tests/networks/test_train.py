@@ -17,7 +17,6 @@ from sts.networks import train as train_module
 from sts.networks.backbones import BACKBONES, Architecture, make_network
 from sts.networks.images import ImageBank
 from sts.networks.learner import Learner, has_bfloat16
-from sts.networks.parallel import ALONE, Group
 from sts.networks.predict import logits, predict
 from sts.networks.progress import Epoch, Progress
 from sts.networks.schedule import epoch_batches
@@ -247,11 +246,11 @@ def test_gradients_are_those_of_torchs_weighted_cross_entropy(
     network = make_network(replace(MOBILE, freeze="FULL"))
     weights = np.array([1.0, 5.0, 0.2, 2.0])
     settings = replace(QUICK, precision="float32")
-    learner = Learner(network, bank, labels, weights, settings, ALONE)
+    learner = Learner(network, bank, labels, weights, settings)
     network.eval()
     batch = np.array([0, 1, 2, 5, 9])
     images = bank.images(batch)
-    loss, weight, right, count = learner.backward(images, batch, batch).tolist()
+    loss, weight, right, count = learner.backward(images, batch).tolist()
     linear = network.get_submodule("classifier.1")
     came = linear.get_parameter("weight").grad
     assert came is not None
@@ -273,8 +272,8 @@ def test_bfloat16_is_used_where_asked_for_and_loses_little(bank: ImageBank, labe
     for precision in ("float32", "bfloat16"):
         network = make_network(replace(MOBILE, freeze="FULL")).eval()
         settings = replace(QUICK, precision=precision)
-        learner = Learner(network, bank, labels, np.ones(4), settings, ALONE)
-        learner.backward(bank.images(batch), batch, batch)
+        learner = Learner(network, bank, labels, np.ones(4), settings)
+        learner.backward(bank.images(batch), batch)
         came = network.get_parameter("classifier.1.weight").grad
         assert came is not None
         found[precision] = came
@@ -290,7 +289,7 @@ def test_a_device_without_bfloat16_is_left_alone(monkeypatch: pytest.MonkeyPatch
         assert has_bfloat16(torch.device("cpu")) is native
 
 
-def test_dropout_differs_between_epochs_seeds_and_processes(
+def test_dropout_differs_between_epochs_and_seeds(
     bank: ImageBank, labels: Ints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seeds: list[int] = []
@@ -301,17 +300,13 @@ def test_dropout_differs_between_epochs_seeds_and_processes(
         yield
 
     monkeypatch.setattr("sts.networks.learner.seeded", record)
-    # Processes are asked for their seed alone.
     monkeypatch.setattr(Learner, "_train", lambda *args: (1.0, 1.0))
-    monkeypatch.setattr(Group, "wrap", lambda group, network, device: network)
     head = make_network(MOBILE).get_submodule("classifier")
     for seed in (0, 1):
-        for rank in (0, 1):
-            group = Group(rank=rank, size=2)
-            learner = Learner(head, bank, labels, np.ones(4), replace(QUICK, seed=seed), group)
-            done = learner.run_epoch(Progress(), TRAIN, np.array([], dtype=int))
-            learner.run_epoch(done, TRAIN, np.array([], dtype=int))
-    assert len(set(seeds)) == len(seeds) == 8
+        learner = Learner(head, bank, labels, np.ones(4), replace(QUICK, seed=seed))
+        done = learner.run_epoch(Progress(), TRAIN, np.array([], dtype=int))
+        learner.run_epoch(done, TRAIN, np.array([], dtype=int))
+    assert len(set(seeds)) == len(seeds) == 4
 
 
 def test_a_frozen_extractor_gives_what_training_by_images_would(

@@ -87,7 +87,6 @@ def _architecture(args: argparse.Namespace) -> "Architecture":
 
 
 def _train(args: argparse.Namespace) -> int:
-    from sts.networks.parallel import joined
     from sts.studies.sts.demo import demo_job, ensure_cells
     from sts.studies.sts.settings import make_job
     from sts.studies.sts.train import join, train
@@ -108,21 +107,17 @@ def _train(args: argparse.Namespace) -> int:
     if args.demo:
         ensure_cells(data)
         complain("random weights: nothing was downloaded, and simulated cells need no more")
-    with joined(args.device) as (group, device):
-        if args.join:
-            join(flags.workspace_of(args), job, data=data, device=device, storage=args.storage)
-            return Status.DONE
-        trained = train(
-            flags.workspace_of(args),
-            job,
-            data=data,
-            device=device,
-            storage=args.storage,
-            wandb=args.wandb,
-            group=group,
-        )
-        if not group.is_main:
-            return Status.DONE
+    if args.join:
+        join(flags.workspace_of(args), job, data=data, device=args.device, storage=args.storage)
+        return Status.DONE
+    trained = train(
+        flags.workspace_of(args),
+        job,
+        data=data,
+        device=args.device,
+        storage=args.storage,
+        wandb=args.wandb,
+    )
     _say_scores(trained.scores)
     say(f"model   {trained.model}")
     say(f"report  {trained.folder / 'report.html'}")

@@ -12,7 +12,6 @@ from torch.nn import functional
 from sts.base.types import Floats, Ints
 from sts.networks.backbones import AUXILIARY_SHARE, both_outputs, seeded
 from sts.networks.images import Inputs
-from sts.networks.parallel import Group
 from sts.networks.predict import evaluating
 from sts.networks.progress import Epoch, Progress
 from sts.networks.schedule import epoch_batches, in_order, learning_rate, momentum
@@ -43,16 +42,14 @@ class Learner:
         labels: Ints,
         weights: Floats,
         settings: TrainSettings,
-        group: Group,
     ) -> None:
         self._device = inputs.device
-        self._module, self._inputs, self._settings, self._group = module, inputs, settings, group
+        self._module, self._inputs, self._settings = module, inputs, settings
         self._labels = np.asarray(labels, dtype=np.int64)
         self._weights = weights
         self._targets = torch.from_numpy(self._labels).to(self._device)
         self._target_weights = torch.tensor(weights, dtype=torch.float32, device=self._device)
-        wrapped = group.wrap(module, self._device)
-        self._forward = torch.compile(wrapped) if settings.compile else wrapped
+        self._forward = torch.compile(module) if settings.compile else module
         learned = [value for value in module.parameters() if value.requires_grad]
         self._optimizer = torch.optim.Adam(learned, lr=settings.learning_rate, fused=True)
 
@@ -91,32 +88,27 @@ class Learner:
     def _train(self, rows: Ints, epoch: int) -> tuple[float, float]:
         """Go through all batches once; return mean loss and accuracy on the way."""
         self._module.train()
-        batches = epoch_batches(rows, self._settings, epoch, least=2 * self._group.size)
-        parts = [self._group.part(batch) for batch in batches]
+        batches = epoch_batches(rows, self._settings, epoch)
         sums = torch.zeros(4, dtype=torch.float64, device=self._device)
-        for step, images in enumerate(self._inputs.batches(parts)):
+        for step, images in enumerate(self._inputs.batches(batches)):
             self._set_rate(epoch, step / len(batches))
-            sums += self.backward(images, parts[step], batches[step])
+            sums += self.backward(images, batches[step])
             self._optimizer.step()
             self._optimizer.zero_grad()
         return self._means(sums)
 
-    def backward(self, images: Tensor, part: Ints, batch: Ints) -> Tensor:
-        """Add to the gradients what this process's part of a batch tells; return its sums.
-
-        The loss is divided by the weight of the whole batch, not of the part, so that the mean
-        over processes is the gradient one process would have had.
-        """
+    def backward(self, images: Tensor, batch: Ints) -> Tensor:
+        """Add the gradients of a batch's weighted mean loss; return its sums."""
         with self._precision():
             output = self._forward(images)
         logits, auxiliary = both_outputs(output)
-        targets = self._targets[torch.as_tensor(part, device=self._device)]
+        targets = self._targets[torch.as_tensor(batch, device=self._device)]
         loss = self._loss(logits, targets)
         total = loss
         if auxiliary is not None:
             total = loss + AUXILIARY_SHARE * self._loss(auxiliary, targets)
-        share = float(self._weights[self._labels[batch]].sum()) / self._group.size
-        (total / share).backward()  # type: ignore[no-untyped-call]
+        weight = float(self._weights[self._labels[batch]].sum())
+        (total / weight).backward()  # type: ignore[no-untyped-call]
         return self._sums(loss.detach(), logits.detach(), targets)
 
     def take_best(self, done: Progress) -> None:
@@ -148,12 +140,12 @@ class Learner:
     @torch.no_grad()
     def _validate(self, rows: Ints) -> tuple[float, float]:
         """Return loss and accuracy of `rows`."""
-        parts = in_order(self._group.part(rows), 2 * self._settings.batch)
+        batches = in_order(rows, 2 * self._settings.batch)
         sums = torch.zeros(4, dtype=torch.float64, device=self._device)
         with evaluating(self._module), self._precision():
-            for part, images in zip(parts, self._inputs.batches(parts), strict=True):
+            for batch, images in zip(batches, self._inputs.batches(batches), strict=True):
                 logits = both_outputs(self._module(images))[0]
-                targets = self._targets[torch.as_tensor(part, device=self._device)]
+                targets = self._targets[torch.as_tensor(batch, device=self._device)]
                 sums += self._sums(self._loss(logits, targets), logits, targets)
         loss, accuracy = self._means(sums)
         return (loss if math.isfinite(loss) else math.inf), accuracy
@@ -172,7 +164,7 @@ class Learner:
         return torch.stack([loss.double(), weight.double(), right.double(), count.double()])
 
     def _means(self, sums: Tensor) -> tuple[float, float]:
-        loss, weight, right, count = self._group.sum(sums).tolist()
+        loss, weight, right, count = sums.tolist()
         return loss / weight, right / count
 
     def _set_rate(self, epoch: int, progress: float) -> None:
@@ -189,5 +181,5 @@ class Learner:
 
     def _seed(self, epoch: int) -> int:
         """Return the seed of torch's own generator, which dropout draws from."""
-        parts = (self._settings.seed, epoch, self._group.rank)
+        parts = (self._settings.seed, epoch)
         return int(np.random.SeedSequence(parts).generate_state(1)[0])

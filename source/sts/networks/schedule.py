@@ -14,6 +14,9 @@ from sts.base.errors import StsError
 from sts.base.types import Ints
 from sts.networks.settings import TrainSettings
 
+# A single image has no statistics to normalise it by, and InceptionV3 cannot train on one.
+LEAST: Final = 2
+
 # One cycle as Smith and Topin (2018) have it and torch's OneCycleLR defaults to.
 RISE: Final = 0.3
 START: Final = 1 / 25
@@ -50,17 +53,16 @@ def _cosine(start: float, end: float, done: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
 
 
-def epoch_batches(rows: Ints, settings: TrainSettings, epoch: int, *, least: int = 2) -> list[Ints]:
+def epoch_batches(rows: Ints, settings: TrainSettings, epoch: int) -> list[Ints]:
     """Return the rows of every batch of `epoch`, in an order of that epoch's own.
 
-    A last batch of fewer than `least` rows joins the one before it: a single image has no
-    statistics to normalise it by, and InceptionV3 cannot train on one.
+    A last batch of a single row joins the one before it.
     """
-    if len(rows) < least:
-        raise StsError(f"training needs at least {least} cells, {len(rows)} came: give it more")
+    if len(rows) < LEAST:
+        raise StsError(f"training needs at least {LEAST} cells, {len(rows)} came: give it more")
     order = np.random.default_rng((settings.seed, epoch)).permutation(rows)
     batches = in_order(order, settings.batch)
-    if len(batches) > 1 and len(batches[-1]) < least:
+    if len(batches) > 1 and len(batches[-1]) < LEAST:
         batches[-2:] = [np.concatenate(batches[-2:])]
     return batches
 

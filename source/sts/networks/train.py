@@ -23,7 +23,6 @@ from sts.networks.backbones import (
 )
 from sts.networks.images import ImageBank, Inputs
 from sts.networks.learner import Learner
-from sts.networks.parallel import ALONE, Group
 from sts.networks.predict import feature_bank
 from sts.networks.progress import Epoch, Progress, key_of, read_progress, write_progress
 from sts.networks.settings import TrainSettings
@@ -62,7 +61,6 @@ def fit(
     train_rows: Ints,
     validation_rows: Ints | None = None,
     settings: TrainSettings,
-    group: Group = ALONE,
     on_epoch: Callable[[Epoch], None] | None = None,
     state: Path | None = None,
 ) -> Fitted:
@@ -77,7 +75,7 @@ def fit(
     labels
         Index into the classes of every cell of the bank; rows that are not used may hold anything.
     on_epoch
-        Called after every epoch, on rank 0 only.
+        Called after every epoch.
     state
         A file that the fit is kept in now and then, and that the same fit goes on from after it
         was killed, to the same result; remove it once the model is written.
@@ -93,7 +91,6 @@ def fit(
         rows=np.asarray(train_rows, dtype=np.int64),
         checked=np.asarray([] if validation_rows is None else validation_rows, dtype=np.int64),
         settings=settings,
-        group=group,
     )
     _check(job, bank)
     bank = bank.standardised(job.rows)
@@ -126,14 +123,13 @@ class _Job:
     rows: Ints
     checked: Ints
     settings: TrainSettings
-    group: Group
 
 
 class _Keeper:
     """The file that a fit is kept in, if there is one."""
 
     def __init__(self, path: Path | None, job: _Job, images: ImageSettings) -> None:
-        self._path, self._main = path, job.group.is_main
+        self._path = path
         self._key = key_of(
             job.architecture, job.settings, images, job.rows, job.checked, job.labels
         )
@@ -152,7 +148,7 @@ class _Keeper:
     def keep(self, learner: Learner, done: Progress) -> None:
         """Write how far the fit has come, unless that was done a moment ago."""
         due = time.monotonic() - self._written >= KEEP_EVERY_S
-        if self._path is not None and self._main and due:
+        if self._path is not None and due:
             write_progress(self._path, self._key, done, learner.tensors())
             self._written = time.monotonic()
 
@@ -164,7 +160,7 @@ def _run(
     while not _finished(done, job.settings):
         done = learner.run_epoch(done, job.rows, job.checked)
         keeper.keep(learner, done)
-        if on_epoch is not None and job.group.is_main:
+        if on_epoch is not None:
             on_epoch(done.curves[-1])
     if done.best_epoch == 0:
         raise FloatingPointError("the validation loss was never finite: lower the learning rate")
@@ -183,11 +179,6 @@ def _check(job: _Job, bank: ImageBank) -> None:
         raise ValueError(f"{len(labels)} labels for {len(bank)} cells")
     if len(np.intersect1d(job.rows, job.checked)):
         raise ValueError("a row cannot be trained on and validated with")
-    if job.settings.batch < 2 * job.group.size:
-        raise StsError(
-            f"a batch of {job.settings.batch} is too small for {job.group.size} processes: "
-            "each needs at least 2 images"
-        )
     used = labels[np.concatenate([job.rows, job.checked])]
     if len(used) and not 0 <= used.min() <= used.max() < architecture.classes:
         raise ValueError(f"labels must lie in 0..{architecture.classes - 1}")
@@ -227,7 +218,7 @@ def _prepare(job: _Job, bank: ImageBank) -> tuple[nn.Module, Learner]:
     weights: Floats = np.ones(classes)
     if job.settings.class_weights:
         weights = class_weights(job.labels, job.rows, classes)
-    return network, Learner(module, inputs, job.labels, weights, job.settings, job.group)
+    return network, Learner(module, inputs, job.labels, weights, job.settings)
 
 
 def _plain(network: nn.Module, job: _Job, device: torch.device) -> nn.Module:

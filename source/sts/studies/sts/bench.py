@@ -11,7 +11,6 @@ from sts.base.files import make_folder
 from sts.base.settings import digest, to_dict
 from sts.base.workspace import Workspace
 from sts.networks.images import ImageBank
-from sts.networks.parallel import ALONE, Group
 from sts.networks.predict import logits
 from sts.networks.train import fit
 from sts.search.search import search
@@ -32,7 +31,6 @@ class Bench:
     cohort: Cohort
     bank: ImageBank
     folds: list[Fold]
-    group: Group = ALONE
 
     def score(self, found: dict[str, Any], number: int) -> FoldScore:
         """Train on one fold and return its balanced accuracy."""
@@ -44,7 +42,6 @@ class Bench:
             train_rows=fold.fit,
             validation_rows=fold.validation,
             settings=replace(self.job.with_settings(found), seed=self.job.seed + number),
-            group=self.group,
         )
         found_logits = logits(fitted.network, self.bank.like(fitted.images), fold.scored)
         truth = self.cohort.labels[fold.scored]
@@ -59,7 +56,7 @@ class Bench:
         )
 
 
-def make_bench(job: TrainJob, *, data: Path, device: str = "auto", group: Group = ALONE) -> Bench:
+def make_bench(job: TrainJob, *, data: Path, device: str = "auto") -> Bench:
     """Load the cells and divide them; images are made when they are first asked for."""
     cohort = load_cohort(data, group_by=job.group_by, seed=job.seed)
     images = job.architecture.images(job.image_size)
@@ -68,7 +65,6 @@ def make_bench(job: TrainJob, *, data: Path, device: str = "auto", group: Group 
         cohort=cohort,
         bank=cohort.bank(images, device),
         folds=cohort.folds(job.trials.folds, group_by=job.group_by, seed=job.seed),
-        group=group,
     )
 
 

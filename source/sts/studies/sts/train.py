@@ -19,7 +19,6 @@ from sts.evaluation.scores import POOLED, Scores, by_dataset
 from sts.networks.backbones import head_of
 from sts.networks.checkpoint import Model, ModelCard, model_folder, save_model
 from sts.networks.novelty import measure_novelty
-from sts.networks.parallel import ALONE, Group
 from sts.networks.predict import features, logits
 from sts.networks.train import Fitted, fit
 from sts.reports.predictions import write_predictions
@@ -73,12 +72,11 @@ def train(
     device: str = "auto",
     storage: str | None = None,
     wandb: Mode = "off",
-    group: Group = ALONE,
 ) -> Trained:
     """Train a network from the cells in `data`; interrupted, the same call goes on."""
     # Before the run writes down how it was called: an address is refused while it is in no file.
     read_address(storage)
-    bench = make_bench(job, data=data, device=device, group=group)
+    bench = make_bench(job, data=data, device=device)
     what = f"{job.architecture.backbone.name}-{job.architecture.freeze}"
     with start_run(workspace, study=STUDY, what=what, settings=job, resume=True) as run:
         tracker = track(wandb, folder=run.path, project=STUDY, name=what, settings=job)
@@ -115,7 +113,6 @@ def refit(bench: Bench, searched: SearchResult, run: Run, tracker: Tracker) -> F
         bench.cohort.labels,
         train_rows=bench.cohort.train_rows,
         settings=settings,
-        group=bench.group,
         on_epoch=lambda epoch: tracker.log(
             {"train_loss": epoch.train_loss, "train_accuracy": epoch.train_accuracy},
             step=epoch.number,
@@ -173,8 +170,7 @@ def finish(
     )
     folder = model_folder(workspace.models, job.architecture)
     model = Model(network=fitted.network, card=card, novelty=measure_novelty(seen))
-    if bench.group.is_main:
-        card = save_model(folder, model)
+    card = save_model(folder, model)
     more = training_sections(
         run,
         validated.searched,
