@@ -20,6 +20,14 @@ def test_rows_keep_every_cell_together() -> None:
     assert (some.truth == predictions.truth[[7, 3]]).all()
 
 
+def test_a_donor_stays_with_its_cell_and_none_is_needed() -> None:
+    predictions = make_predictions(3, donor_id=np.array(["a", "", "b"]))
+    assert predictions.rows(np.array([2, 0])).donors.tolist() == ["b", "a"]
+    assert make_predictions(2).rows(np.array([1])).donors.tolist() == [""]
+    with pytest.raises(ValueError, match="donor_id must have shape"):
+        make_predictions(3, donor_id=np.array(["a"]))
+
+
 def test_cells_of_unknown_class_are_not_scorable_and_the_rest_is_ordered() -> None:
     predictions = make_predictions(4, truth=np.array([1, -1, 2, 0]))
     assert len(predictions.scorable()) == 3

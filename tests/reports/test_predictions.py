@@ -42,6 +42,16 @@ def test_the_columns_are_those_of_the_design(tmp_path: Path) -> None:
     )
 
 
+def test_donors_are_written_where_one_is_known_and_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.csv"
+    known = make_predictions(3, donor_id=np.array(["d1", "", "=d2"]))
+    write_predictions(path, known)
+    assert read_predictions(path).donors.tolist() == ["d1", "", "=d2"]
+    write_predictions(path, make_predictions(3, donor_id=np.array(["", "", ""])))
+    assert "donor_id" not in path.read_text(encoding="utf-8")
+    assert read_predictions(path).donors.tolist() == ["", "", ""]
+
+
 def test_no_cell_of_the_table_is_a_formula(tmp_path: Path) -> None:
     """Ids and names come from files of others (CWE-1236)."""
     hostile = make_predictions(

@@ -28,10 +28,13 @@ class Predictions:
     probabilities: Floats
     """(n, classes), float64."""
     classes: tuple[str, ...] = CLASSES
+    donor_id: Texts | None = None
+    """The animal or person a cell is from, "" if that is not known; None: of no cell."""
 
     def __post_init__(self) -> None:
         n, count = len(self.specimen_id), len(self.classes)
         shapes = {"dataset": (n,), "truth": (n,), "probabilities": (n, count)}
+        shapes |= {"donor_id": (n,)} if self.donor_id is not None else {}
         for name, shape in shapes.items():
             if (came := getattr(self, name).shape) != shape:
                 raise ValueError(f"{name} must have shape {shape}, not {came}")
@@ -79,7 +82,14 @@ class Predictions:
             truth=self.truth[which],
             probabilities=self.probabilities[which],
             classes=self.classes,
+            donor_id=None if self.donor_id is None else self.donor_id[which],
         )
+
+    @property
+    def donors(self) -> Texts:
+        """Return the donor of each cell, "" where it is not known."""
+        none: Texts = np.full(len(self), "", dtype=np.str_)
+        return none if self.donor_id is None else self.donor_id
 
     def scorable(self) -> "Predictions":
         """Return the cells of known class, ordered by id: the order they came in must not count."""

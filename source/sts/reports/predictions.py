@@ -11,14 +11,18 @@ from sts.base.files import read_csv, write_csv
 from sts.evaluation.predictions import UNKNOWN, Predictions
 
 COLUMNS: Final = ("specimen_id", "dataset", "truth", "prediction")
+# Only where the donor of some cell is known.
+DONOR: Final = "donor_id"
 # In front of the name of a class: the column of its probabilities.
 PREFIX: Final = "probability_"
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
-    """Write a row a cell; an unknown class or data set stays empty."""
-    columns = [*COLUMNS, *(PREFIX + name for name in predictions.classes)]
-    write_csv(path, columns, _rows(predictions))
+    """Write a row a cell; an unknown class, data set or donor stays empty."""
+    donor = [DONOR] if (predictions.donors != "").any() else []
+    columns = [*COLUMNS, *donor, *(PREFIX + name for name in predictions.classes)]
+    rows = ({name: row[name] for name in columns} for row in _rows(predictions))
+    write_csv(path, columns, rows)
 
 
 def _rows(predictions: Predictions) -> Iterator[dict[str, object]]:
@@ -26,15 +30,17 @@ def _rows(predictions: Predictions) -> Iterator[dict[str, object]]:
     cells = zip(
         predictions.specimen_id.tolist(),
         predictions.dataset.tolist(),
+        predictions.donors.tolist(),
         predictions.truth.tolist(),
         predictions.prediction.tolist(),
         predictions.probabilities.tolist(),
         strict=True,
     )
-    for specimen_id, dataset, truth, prediction, probabilities in cells:
+    for specimen_id, dataset, donor, truth, prediction, probabilities in cells:
         yield {
             "specimen_id": specimen_id,
             "dataset": dataset,
+            DONOR: donor,
             "truth": None if truth == UNKNOWN else classes[truth],
             "prediction": classes[prediction],
         } | {PREFIX + name: value for name, value in zip(classes, probabilities, strict=True)}
@@ -55,6 +61,7 @@ def read_predictions(path: Path) -> Predictions:
             truth=np.array([_index(row, "truth", classes) for row in rows]),
             probabilities=np.array([_probabilities(row, classes) for row in rows]),
             classes=classes,
+            donor_id=np.array([row[DONOR] for row in rows]) if DONOR in rows[0] else None,
         )
         _check(rows, predictions)
     except StsError as error:
