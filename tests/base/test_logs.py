@@ -1,5 +1,6 @@
 """The log is plain lines on stderr, as many as asked for, without passwords."""
 
+import contextlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,3 +77,25 @@ def test_neither_stderr_nor_the_file_shows_a_password(
     assert "secret" not in written + capsys.readouterr().err
     assert "INFO sts.somewhere: storage is postgresql://ada:***@host/db" in written
     assert "Traceback" in written
+
+
+def test_no_control_character_reaches_stderr_or_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.set_up(0)
+    handler = logs.log_file(tmp_path / "log.txt")
+    logs.LOGGER.addHandler(handler)
+    log.info("reading %s", "a\x1b]0;title\x07\x00.nwb")
+    handler.close()
+    written = (tmp_path / "log.txt").read_text(), capsys.readouterr().err
+    for text in written:
+        assert "a\\x1b]0;title\\x07\\x00.nwb" in text
+        assert "\x1b" not in text
+
+
+def test_a_log_on_a_full_disk_tells_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    handler = logs.log_file(Path("/dev/full"))
+    handler.handle(logging.makeLogRecord({"msg": "lost"}))
+    with contextlib.suppress(OSError):
+        handler.close()
+    assert capsys.readouterr() == ("", "")

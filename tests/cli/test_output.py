@@ -19,3 +19,9 @@ def test_results_and_complaints_do_not_mix(capsys: pytest.CaptureFixture[str]) -
     say("result")
     complain("trouble")
     assert capsys.readouterr() == ("result\n", "trouble\n")
+
+
+def test_what_a_terminal_would_obey_is_spelt_out(capsys: pytest.CaptureFixture[str]) -> None:
+    say("cell \x1b[31m7\x07")
+    complain("cell \x9b2J \u00fc")
+    assert capsys.readouterr() == ("cell \\x1b[31m7\\x07\n", "cell \\x9b2J \u00fc\n")

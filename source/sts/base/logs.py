@@ -1,10 +1,12 @@
 """What a command tells on stderr and writes into its log, passwords left out."""
 
+import contextlib
 import logging
+import os
 import re
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 LOGGER: Final = logging.getLogger("sts")
 # user:password@ in an address, as in postgresql://ada:secret@host/db
@@ -16,12 +18,55 @@ def redact(text: str) -> str:
     return PASSWORD.sub(r"\1:***@", text)
 
 
+def printable(text: str, *, keep: str = "") -> str:
+    """Return `text` with control characters, and what cannot be shown, spelt out by their codes.
+
+    Parameters
+    ----------
+    keep
+        Characters that stay, such as a line's end.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        letter
+        if letter.isprintable() or letter in keep
+        else letter.encode("unicode_escape", errors="backslashreplace").decode()
+        for letter in text
+    )
+
+
+def write_stderr(text: str) -> None:
+    """Write to stderr what can be written; nothing stops because nobody reads it."""
+    stream = sys.stderr
+    # None in a process that was started without one.
+    if stream is None:
+        return
+    try:
+        stream.write(as_encoded(text, stream))
+        stream.flush()
+    except (OSError, ValueError):
+        forget(stream)
+
+
+def as_encoded(text: str, stream: TextIO) -> str:
+    """Return `text` with what the encoding of a stream lacks spelt out."""
+    encoding = stream.encoding or "utf-8"
+    return text.encode(encoding, errors="backslashreplace").decode(encoding)
+
+
+def forget(stream: TextIO) -> None:
+    """Send what is still to be written to a stream nowhere, so that it cannot fail at the end."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 class PlainLines(logging.Formatter):
     """Format a message as it stands, a warning or worse behind the name of its level."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        text = redact(super().format(record))
+        text = printable(redact(super().format(record)), keep="\n\t")
         return f"{record.levelname.lower()}: {text}" if record.levelno >= logging.WARNING else text
 
 
@@ -33,7 +78,7 @@ class DatedLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, with its traceback below if there is one."""
-        return redact(super().format(record))
+        return printable(redact(super().format(record)), keep="\n\t")
 
 
 class Stderr(logging.Handler):
@@ -41,9 +86,8 @@ class Stderr(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line, over a progress bar if one stands there."""
-        clear = "\r\x1b[K" if sys.stderr.isatty() else ""
-        sys.stderr.write(f"{clear}{self.format(record)}\n")
-        sys.stderr.flush()
+        clear = "\r\x1b[K" if sys.stderr is not None and sys.stderr.isatty() else ""
+        write_stderr(f"{clear}{self.format(record)}\n")
 
 
 def set_up(verbosity: int = 0) -> None:
@@ -68,8 +112,15 @@ def is_quiet() -> bool:
     )
 
 
+class LogFile(logging.FileHandler):
+    """Append to a file as long as that is possible."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Let go a line that a full disk does not take: the work itself says what is wrong."""
+
+
 def log_file(path: Path) -> logging.Handler:
     """Return a handler that appends all that the package logs to a file."""
-    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    handler = LogFile(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(DatedLines())
     return handler

@@ -1,5 +1,7 @@
 """Progress on stderr: a bar on a terminal, elsewhere one plain line every few seconds."""
 
+import contextlib
+import io
 import shutil
 import sys
 import time
@@ -57,8 +59,10 @@ class Progress:
             text = "\r\x1b[K" + f"{self._bar()} {text}"[: columns - 1] + ("\n" if last else "")
         else:
             text += "\n"
-        self._stream.write(text)
-        self._stream.flush()
+        # Nothing stops because nobody looks on.
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(text)
+            self._stream.flush()
 
     def _bar(self) -> str:
         full = WIDTH * min(self._done, self._total) // max(self._total, 1)
@@ -99,4 +103,6 @@ def progress(
     """
     if quiet is None:
         quiet = is_quiet()
-    return Progress(total, what, stream=stream or sys.stderr, quiet=quiet, clock=clock)
+    # There is no stderr in a process that was started without one.
+    stream = stream or sys.stderr or io.StringIO()
+    return Progress(total, what, stream=stream, quiet=quiet, clock=clock)

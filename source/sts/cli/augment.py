@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sts.cli.augment_flags import make_parser
 from sts.cli.flags import workspace_of
 from sts.cli.output import complain, say, say_table
-from sts.cli.run import Status, run
+from sts.cli.run import Status, parse_arguments, run
 
 if TYPE_CHECKING:
     from sts.base.workspace import Workspace
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run augment_benchmark.py with these arguments and return its exit status."""
-    args = make_parser().parse_args(argv)
-    return run(partial(_start, args))
+    args = parse_arguments(make_parser(), argv)
+    return run(partial(_start, args), root=args.root, demo=args.demo)
 
 
 def _start(args: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sts import __version__
 from sts.cli import flags
 from sts.cli.output import complain, say, say_table
-from sts.cli.run import Status, run
+from sts.cli.run import Status, parse_arguments, run
 from sts.cli.scores import say_scores
 from sts.cli.transfer import add_transfer, check_transfer, network_of, say_fusion, say_transfer
 
@@ -22,8 +22,8 @@ MODELS = ("lightgbm", "extra-trees", "hist-boosting", "svm", "logistic", "stack"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run baseline_pipeline.py with these arguments and return its exit status."""
-    args = make_parser().parse_args(argv)
-    return run(partial(_start, args))
+    args = parse_arguments(make_parser(), argv)
+    return run(partial(_start, args), root=args.root, demo=args.demo)
 
 
 def _start(args: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from sts.cli.calcium_flags import add_deconvolve, add_dg, add_evaluate, add_gene
 from sts.cli.calcium_settings import decay_of, given_of, name_of, safe_name, source_of
 from sts.cli.commands.common import data_of, workspace_of
 from sts.cli.output import say, say_table
-from sts.cli.run import Status, run
+from sts.cli.run import Status, parse_arguments, run
 
 logger = logging.getLogger("sts")
 
@@ -27,11 +27,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     if words and not words[0].startswith("-") and (hint := _hint(words[0])):
         parser.error(hint)
-    args = parser.parse_args(words)
+    args = parse_arguments(parser, words)
     if args.command is not _demo and words[0].startswith("-"):
         # The command has the same flags: its defaults would silently take their place.
         parser.error(f"{words[0]} stands before the command: flags go behind it")
-    return run(partial(_start, args))
+    return run(partial(_start, args), root=args.root, demo=args.demo)
 
 
 def _hint(word: str) -> str:

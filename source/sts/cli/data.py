@@ -11,7 +11,7 @@ from sts.cli.commands.fetch import add_fetch
 from sts.cli.commands.look import add_compare, add_show
 from sts.cli.commands.machine import add_doctor, add_import
 from sts.cli.commands.simulate import add_simulate
-from sts.cli.run import run
+from sts.cli.run import parse_arguments, run
 
 COMMANDS = (
     add_fetch,
@@ -28,8 +28,8 @@ COMMANDS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run data_pipeline.py with these arguments and return its exit status."""
-    args = make_parser().parse_args(argv)
-    return run(partial(_start, args))
+    args = parse_arguments(make_parser(), argv)
+    return run(partial(_start, args), root=args.root, demo=args.demo)
 
 
 def _start(args: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sts import __version__
 from sts.cli import flags
 from sts.cli.output import complain, say, say_table
-from sts.cli.run import Status, run
+from sts.cli.run import Status, parse_arguments, run
 from sts.cli.sts_flags import add_looking, add_training
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ LINES = 10
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run sts_pipeline.py with these arguments and return its exit status."""
-    args = make_parser().parse_args(argv)
-    return run(partial(_start, args))
+    args = parse_arguments(make_parser(), argv)
+    return run(partial(_start, args), root=args.root, demo=args.demo)
 
 
 def _start(args: argparse.Namespace) -> int:
