@@ -18,6 +18,13 @@ ETYPES: Final = (
 PATCHSEQ: Final = (
     f"{RAW}/daifengwanglab/scMNC/274a176a93a290c0f78807293bb31e2357ba8c39/mouse_visual_cortex/data"
 )
+EXCITATORY: Final = (
+    f"{RAW}/AllenInstitute/exc_vis_manuscript/5c9261ddcbcf4126a854a7dde5144883ebac060c"
+)
+MOTOR_CORTEX: Final = f"{RAW}/berenslab/mini-atlas/3bf98a524b8e48aa8647e1b9ae8f2351d9c712c9/data"
+HUMAN: Final = (
+    f"{RAW}/AllenInstitute/human_patchseq_gaba/5eb357a1cea246c7c847b5608a8fc7e87ea95b58/data"
+)
 TORCH: Final = "https://download.pytorch.org/models"
 DANDI_API: Final = "https://api.dandiarchive.org"
 ALLEN_API: Final = "https://api.brain-map.org"
@@ -135,7 +142,80 @@ _SOURCES: Final = (
             Table(
                 place=METADATA,
                 address=f"{PATCHSEQ}/{METADATA}",
-                sha256="e3b0ba852eb395d5b7070bc4ad258c35ed5e70689bb1ada04c78143253c3df6e",
+                sha256="44ed85f2657e6607cd4c0f675c5f2a2da97be83e2c120bab16fd3951d7c5de65",
+                size=1_065_206,
+            ),
+        ),
+    ),
+    Source(
+        name="excitatory",
+        what="features and MET types of 1,528 excitatory patch-seq cells of mouse V1",
+        about_files=2,
+        about_bytes=3_132_890,
+        terms=f"Allen Institute licence: research, no commercial redistribution; {ALLEN_TERMS}",
+        credit="Sorensen et al. (exc_vis_manuscript); Allen Institute for Brain Science",
+        home="https://github.com/AllenInstitute/exc_vis_manuscript",
+        folder="excitatory",
+        tables=(
+            Table(
+                place="exc_mMET_ephys_features.csv",
+                address=f"{EXCITATORY}/data/patchseq/exc_mMET_ephys_features.csv",
+                sha256="a678e5412bf0141b63121d26bc6a97106059cca37814ca7dd4b4428d85b1aff0",
+                size=3_070_522,
+            ),
+            Table(
+                place="inferred_met_types.csv",
+                address=f"{EXCITATORY}/derived_data/inferred_met_types.csv",
+                sha256="f18e874cf0609c2d8fd8f7694e2b0b25ef64b103847a2df62257174d924d15a6",
+                size=62_368,
+            ),
+        ),
+    ),
+    Source(
+        name="motor-cortex",
+        what="features and RNA families of 1,328 patch-seq cells of mouse motor cortex",
+        about_files=2,
+        about_bytes=1_004_950,
+        terms="research use; see the repository",
+        credit="Scala et al. 2020",
+        home="https://github.com/berenslab/mini-atlas",
+        folder="m1",
+        tables=(
+            Table(
+                place="m1_patchseq_ephys_features.csv",
+                address=f"{MOTOR_CORTEX}/m1_patchseq_ephys_features.csv",
+                sha256="32825f3837d7ce1144aa1521b23122a5df0da961a92021e12766e9cbec4998e6",
+                size=604_152,
+            ),
+            Table(
+                place="m1_patchseq_meta_data.csv",
+                address=f"{MOTOR_CORTEX}/m1_patchseq_meta_data.csv",
+                sha256="5c47ec8c5437bba95d4b75dd66896e33aa67dce294621982a466ad23abcf63d4",
+                size=400_798,
+            ),
+        ),
+    ),
+    Source(
+        name="human-interneurons",
+        what="features and subclasses of 704 human cortical interneurons",
+        about_files=2,
+        about_bytes=805_461,
+        terms=f"Allen Institute licence: research, no commercial redistribution; {ALLEN_TERMS}",
+        credit="Lee, Dalley et al. (human_patchseq_gaba); Allen Institute for Brain Science",
+        home="https://github.com/AllenInstitute/human_patchseq_gaba",
+        folder="human",
+        tables=(
+            Table(
+                place="LeeDalley_ephys_fx.csv",
+                address=f"{HUMAN}/LeeDalley_ephys_fx.csv",
+                sha256="1ec12b02ba41288d69cdac21d6ac1efa05ff819fd6e052dd48666500e23ced9b",
+                size=651_645,
+            ),
+            Table(
+                place="LeeDalley_manuscript_metadata_v2.csv",
+                address=f"{HUMAN}/LeeDalley_manuscript_metadata_v2.csv",
+                sha256="c6c72fd87a9fdd67b08ed105f46529383962d05c1617b3fe2220e46e8af14b17",
+                size=153_816,
             ),
         ),
     ),
