@@ -1,4 +1,4 @@
-"""Intervals by resampling cells within their classes (stratified percentile bootstrap)."""
+"""Intervals by resampling cells, or donors, within classes (stratified percentile bootstrap)."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sts.base.types import Floats, Ints
 
@@ -42,7 +43,12 @@ class Interval:
 
 
 def resampled_sums(
-    contributions: Floats, strata: Ints, rng: np.random.Generator, *, resamples: int
+    contributions: Floats,
+    strata: Ints,
+    rng: np.random.Generator,
+    *,
+    resamples: int,
+    donors: NDArray[np.str_] | None = None,
 ) -> Floats:
     """Return sums over cells drawn with replacement within their strata, (resamples, terms).
 
@@ -52,9 +58,31 @@ def resampled_sums(
         (cells, terms), what one drawing of a cell adds.
     strata
         (cells,), the stratum of each cell; every resample has as many cells of it as there are.
+    donors
+        (cells,), the animal of each cell: all its cells are drawn together. A cell of "" is drawn
+        alone.
     """
+    if donors is not None:
+        contributions, strata = _by_donor(contributions, strata, donors)
     blocks = _multiplicities(strata, rng, resamples=resamples)
     return np.concatenate([times @ contributions for times in blocks])
+
+
+def _by_donor(contributions: Floats, strata: Ints, donors: NDArray[np.str_]) -> tuple[Floats, Ints]:
+    """Return what the cells of each donor add together, and the stratum of most of them."""
+    alone = [f"cell {row}" for row in range(len(donors))]
+    _, first, place = np.unique(
+        np.where(donors == "", alone, "donor " + donors.astype(object)).astype(str),
+        return_index=True,
+        return_inverse=True,
+    )
+    # In the order of their first cells, so that donors of one cell each are drawn as cells are.
+    place = np.argsort(np.argsort(first))[place]
+    sums = np.zeros((len(first), contributions.shape[1]))
+    np.add.at(sums, place, contributions)
+    counts = np.zeros((len(first), int(strata.max()) + 1))
+    np.add.at(counts, (place, strata), 1.0)
+    return sums, counts.argmax(axis=1)
 
 
 def _multiplicities(strata: Ints, rng: np.random.Generator, *, resamples: int) -> Iterator[Floats]:
@@ -78,5 +106,7 @@ def interval_of(value: float, resampled: Floats) -> Interval:
     Resampling adds noise to noise, which lifts a score like the calibration error: where the
     percentiles leave the value out, the interval reaches to it.
     """
-    low, high = np.quantile(resampled, QUANTILES)
+    # A draw of donors may lack a class: its scores are NaN there.
+    there = resampled[~np.isnan(resampled)]
+    low, high = np.quantile(there if there.size else resampled, QUANTILES)
     return Interval(float(value), float(np.minimum(low, value)), float(np.maximum(high, value)))

@@ -97,6 +97,8 @@ def _agreed(first: Predictions, second: Predictions) -> tuple[Predictions, Predi
     ids = first.specimen_id
     truth = _one_of_both(first.truth, second.truth, UNKNOWN, ids=ids, what="class")
     dataset = _one_of_both(first.dataset, second.dataset, "", ids=ids, what="data set")
+    # What the first does not know of donors, the second may.
+    donors = np.where(first.donors == "", second.donors, first.donors)
     if not (truth != UNKNOWN).any():
         raise StsError("the runs have no cell of known class in common: nothing to compare")
     one, other = (
@@ -106,6 +108,7 @@ def _agreed(first: Predictions, second: Predictions) -> tuple[Predictions, Predi
             truth=truth,
             probabilities=each.probabilities,
             classes=each.classes,
+            donor_id=donors,
         )
         for each in (first, second)
     )
@@ -129,7 +132,8 @@ def _group(
 ) -> Group:
     # Side by side, so that each resample draws the same cells for both.
     terms = np.concatenate([contributions(first), contributions(second)], axis=1)
-    sums = [terms.sum(axis=0), resampled_sums(terms, first.truth, rng, resamples=resamples)]
+    drawn = resampled_sums(terms, first.truth, rng, resamples=resamples, donors=first.donors)
+    sums = [terms.sum(axis=0), drawn]
     (one, one_drawn), (other, other_drawn) = (
         [metrics_of(half, len(first.classes)) for half in halves]
         for halves in zip(*(np.split(each, 2, axis=-1) for each in sums), strict=True)

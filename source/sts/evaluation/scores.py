@@ -76,7 +76,8 @@ def score(
     terms = contributions(known)
     sums = terms.sum(axis=0)
     values = metrics_of(sums, count)
-    draws = metrics_of(resampled_sums(terms, known.truth, rng, resamples=resamples), count)
+    drawn = resampled_sums(terms, known.truth, rng, resamples=resamples, donors=known.donors)
+    draws = metrics_of(drawn, count)
     confusion = confusion_of(sums, count).round().astype(int)
     return Scores(
         cells=len(known),
@@ -121,9 +122,22 @@ def notes_on(predictions: Predictions) -> list[str]:
         notes.append(f"no cell of class {', '.join(absent)}: means are over the other classes")
     if few:
         notes.append(f"few cells of class {', '.join(few)}: intervals are too narrow")
+    if donors := _few_donors(predictions):
+        notes.append(f"few donors of class {', '.join(donors)}: intervals are too narrow")
     if silent:
         notes.append(f"never predicted: {', '.join(silent)}; precision counts as 0")
     return notes
+
+
+def _few_donors(predictions: Predictions) -> list[str]:
+    """Return the classes with enough cells but few donors, where all donors are known."""
+    few = []
+    for index, name in enumerate(predictions.classes):
+        donors = predictions.donors[predictions.truth == index]
+        count = len(np.unique(donors))
+        if len(donors) >= FEW > count and "" not in donors:
+            few.append(f"{name} ({count})")
+    return few
 
 
 def by_dataset(

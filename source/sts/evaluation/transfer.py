@@ -56,7 +56,8 @@ def transfer_scores(
     values = metrics_of(terms.sum(axis=0), count)
     # Within class and data set, so that every resample has the weights that it needs.
     strata = _strata(cells.truth, cells.dataset)
-    drawn = metrics_of(resampled_sums(terms, strata, rng, resamples=resamples), count)
+    sums = resampled_sums(terms, strata, rng, resamples=resamples, donors=cells.donors)
+    drawn = metrics_of(sums, count)
     both = {
         name: interval_of(float(values[name]), drawn[name])
         for name in ("weighted_f1", "balanced_accuracy")
@@ -91,7 +92,12 @@ def effective_size(weights: Floats) -> float:
 
 
 def auc(
-    scores: Floats, is_other: Bools, *, rng: np.random.Generator, resamples: int = RESAMPLES
+    scores: Floats,
+    is_other: Bools,
+    *,
+    rng: np.random.Generator,
+    donors: Texts | None = None,
+    resamples: int = RESAMPLES,
 ) -> Interval:
     """Return the area under the ROC curve by which two data sets are told apart.
 
@@ -110,7 +116,9 @@ def auc(
     placements = np.where(is_other, beaten, 1.0 - beaten)
     shares = placements / np.where(is_other, counts[True], counts[False])
     value = float(shares[is_other].sum())
-    drawn = resampled_sums(shares[:, None], is_other.astype(int), rng, resamples=resamples)[:, 0]
+    drawn = resampled_sums(
+        shares[:, None], is_other.astype(int), rng, resamples=resamples, donors=donors
+    )[:, 0]
     # Each data set gives the value as a mean of its own placements, and each varies by chance: the
     # chance of both adds up, the value counts once.
     return interval_of(value, np.clip(drawn - value, 0.0, 1.0))
