@@ -1,5 +1,7 @@
 """Reliability by hand, and temperatures that are known."""
 
+import time
+
 import numpy as np
 import pytest
 from scipy.special import log_softmax
@@ -9,6 +11,7 @@ from sts.base.types import Floats, Ints
 from sts.evaluation.calibration import (
     TEMPERATURES,
     apply_temperature,
+    calibration_error,
     ece,
     fit_temperature,
     reliability,
@@ -127,3 +130,75 @@ def test_full_certainty_lies_in_the_last_bin() -> None:
 
 def test_no_cells_have_no_calibration_error() -> None:
     assert np.isnan(ece(np.empty((0, 4)), np.empty(0, int)))
+
+
+def test_perfect_calibration_is_that_of_labels_drawn_one_by_one() -> None:
+    probabilities = make_predictions(150, seed=4).probabilities
+    found = calibration_error(
+        probabilities, np.zeros(150, dtype=int), rng=np.random.default_rng(1), draws=4000
+    )
+    rng = np.random.default_rng(2)
+    errors = [
+        ece(probabilities, np.array([rng.choice(4, p=each) for each in probabilities]))
+        for _ in range(400)
+    ]
+    # the mean of 400 draws is uncertain by 1.3 % of it, their 95 % point by 2 %; 4 of these
+    assert found.perfect_mean == pytest.approx(np.mean(errors), rel=0.05)
+    assert found.perfect_high == pytest.approx(np.quantile(errors, 0.95), rel=0.08)
+
+
+def test_the_error_itself_is_the_ece_and_cells_without_a_class_do_not_count() -> None:
+    predictions = make_predictions(60)
+    truth = np.where(np.arange(60) < 20, -1, predictions.truth)
+    found = calibration_error(predictions.probabilities, truth, rng=np.random.default_rng(0))
+    known = calibration_error(
+        predictions.probabilities[20:], truth[20:], rng=np.random.default_rng(0)
+    )
+    assert found == known
+    assert found.value == ece(predictions.probabilities, truth)
+
+
+def test_a_calibrated_classifier_stays_below_its_95_percent_point_19_times_in_20() -> None:
+    above = 0
+    for seed in range(200):
+        logits, truth = calibrated_world(100, seed=seed)
+        probabilities = apply_temperature(logits, 1.0)
+        error = calibration_error(probabilities, truth, rng=np.random.default_rng(seed), draws=400)
+        above += error.value > error.perfect_high
+    # 10 are expected of 200; fewer than 2 or more than 21 once in a thousand times
+    assert 2 <= above <= 21
+
+
+def test_fewer_cells_show_a_larger_error_although_nothing_is_wrong() -> None:
+    few, many = (
+        calibration_error(*_calibrated(cells), rng=np.random.default_rng(0)) for cells in (50, 5000)
+    )
+    # the error of chance falls about as the root of the cells: 10 times
+    assert 5 < few.perfect_mean / many.perfect_mean < 20
+
+
+def _calibrated(cells: int) -> tuple[Floats, Ints]:
+    logits, truth = calibrated_world(cells)
+    return apply_temperature(logits, 1.0), truth
+
+
+def test_sure_and_right_has_no_error_even_by_chance() -> None:
+    found = calibration_error(np.eye(4), np.arange(4), rng=np.random.default_rng(0))
+    assert (found.value, found.perfect_mean, found.perfect_high) == (0.0, 0.0, 0.0)
+    assert found.in_words() == "0.000 (perfect calibration at this n: mean 0.000, 95 % below 0.000)"
+
+
+def test_no_cell_has_no_error() -> None:
+    nothing = calibration_error(np.eye(4), np.full(4, -1), rng=np.random.default_rng(0))
+    assert np.isnan([nothing.value, nothing.perfect_mean, nothing.perfect_high]).all()
+    assert nothing.in_words() == "–"
+
+
+def test_1000_draws_of_1118_cells_take_under_half_a_second() -> None:
+    predictions = make_predictions(1118)
+    start = time.perf_counter()
+    calibration_error(
+        predictions.probabilities, predictions.truth, rng=np.random.default_rng(0), draws=1000
+    )
+    # 0.02 s on one free core: other tests may run beside this one
+    assert time.perf_counter() - start < 0.5

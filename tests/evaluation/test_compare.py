@@ -25,6 +25,8 @@ def test_a_run_does_not_differ_from_itself() -> None:
     assert list(comparison.groups) == [POOLED, "PatchClamp", "PatchSeq"]
     for group in comparison.groups.values():
         for difference in group.differences.values():
+            if difference.score == "ece":
+                continue
             assert difference.difference == Interval(0.0, 0.0, 0.0)
             assert difference.verdict == "cannot tell"
 
@@ -49,7 +51,9 @@ def test_swapping_the_runs_turns_the_differences_around() -> None:
         other = back.groups["PatchSeq"].differences[name].difference
         # quantiles are interpolated from either end
         assert [-other.value, -other.high, -other.low] == pytest.approx(
-            [each.difference.value, each.difference.low, each.difference.high], abs=1e-12
+            [each.difference.value, each.difference.low, each.difference.high],
+            abs=1e-12,
+            nan_ok=True,
         )
 
 
@@ -85,9 +89,13 @@ def test_pairing_sees_what_two_intervals_do_not() -> None:
 def test_the_better_one_is_named_also_where_less_is_better() -> None:
     run = make_predictions(skill=1.0)
     for group in compared(run, perfect(run)).groups.values():
-        assert {each.verdict for each in group.differences.values()} == {"second"}
+        verdicts = {name: each.verdict for name, each in group.differences.items()}
+        assert verdicts.pop("ece") == "no verdict"
+        assert set(verdicts.values()) == {"second"}
     for group in compared(perfect(run), run).groups.values():
-        assert {each.verdict for each in group.differences.values()} == {"first"}
+        verdicts = {name: each.verdict for name, each in group.differences.items()}
+        assert verdicts.pop("ece") == "no verdict"
+        assert set(verdicts.values()) == {"first"}
 
 
 def test_the_order_of_the_cells_changes_nothing() -> None:
@@ -145,6 +153,57 @@ def test_a_comparison_becomes_a_report(tmp_path_factory: pytest.TempPathFactory)
     told = report["groups"][POOLED]["differences"]["log_loss"]
     assert told["verdict"] == "second"
     assert told["difference"]["value"] == told["second"] - told["first"] < 0
+
+
+def test_the_calibration_error_has_no_interval_and_no_verdict() -> None:
+    """However different both are: resampling adds to the error of either."""
+    sure = make_predictions(400, skill=2.0)
+    comparison = compared(sure, make_predictions(400, skill=2.0, probabilities=hardened(sure)))
+    pooled = comparison.groups[POOLED]
+    gap = pooled.differences["ece"]
+    assert gap.difference.value == gap.second - gap.first
+    assert np.isnan([gap.difference.low, gap.difference.high]).all()
+    assert gap.verdict == "no verdict"
+    assert [each.value for each in pooled.calibration] == pytest.approx(
+        [gap.first, gap.second], abs=1e-12
+    )
+    assert all(each.perfect_mean < each.perfect_high for each in pooled.calibration)
+
+
+def hardened(predictions: Predictions) -> np.ndarray:
+    """Return probabilities that are much too sure of the same classes."""
+    odds = predictions.probabilities**4
+    return odds / odds.sum(axis=1, keepdims=True)
+
+
+def test_a_comparison_says_on_which_cells() -> None:
+    first, second = make_predictions(50, noise=1), make_predictions(50, noise=2)
+    comparison = compared(first, second)
+    assert comparison.fingerprint == first.fingerprint() == second.fingerprint()
+    assert compared(first.rows(np.arange(49)), second).fingerprint != comparison.fingerprint
+    for name, group in comparison.groups.items():
+        here = first.truth if name == POOLED else first.truth[first.dataset == name]
+        assert list(group.classes.values()) == np.bincount(here, minlength=4).tolist()
+        assert group.cells == len(here)
+
+
+def test_donors_are_drawn_for_both_runs_together() -> None:
+    """Differences that all cells of a donor share tell as little as its one donor."""
+    donors = np.repeat(np.arange(30), 10).astype(str)
+    truth = np.repeat(np.arange(30) % 4, 10)
+    first, second = (make_predictions(300, truth=truth, noise=noise) for noise in (1, 2))
+    flipped = np.repeat(np.arange(30) % 3 == 0, 10)[:, None]
+    mixed = np.where(flipped, first.probabilities, np.eye(4)[truth])
+    second = make_predictions(300, truth=truth, probabilities=mixed, donor_id=donors)
+    blind = make_predictions(300, truth=truth, probabilities=mixed)
+    widths = [
+        np.subtract(each.high, each.low)
+        for each in (
+            compared(first, run).groups[POOLED].differences["accuracy"].difference
+            for run in (blind, second)
+        )
+    ]
+    assert widths[1] > 1.3 * widths[0]
 
 
 def test_a_missing_difference_tells_nothing() -> None:

@@ -3,7 +3,7 @@
 import json
 import time
 import warnings
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -12,8 +12,9 @@ from sklearn import metrics
 from sts.base.errors import StsError
 from sts.base.files import write_json
 from sts.base.types import CLASSES
-from sts.evaluation.bootstrap import Interval, interval_of
-from sts.evaluation.metrics import SCORES
+from sts.evaluation.bootstrap import Interval, interval_of, proportion_of
+from sts.evaluation.calibration import CalibrationError, ece
+from sts.evaluation.metrics import RESAMPLED
 from sts.evaluation.predictions import Predictions
 from sts.evaluation.scores import POOLED, Scores, by_dataset, groups_of, score
 from tests.evaluation.worlds import make_predictions, perfect
@@ -24,7 +25,7 @@ def scored(predictions: Predictions, resamples: int = 200, seed: int = 5) -> Sco
 
 
 def intervals_of(scores: Scores) -> list[Interval]:
-    each = [getattr(scores, name) for name in SCORES]
+    each = [getattr(scores, name) for name in RESAMPLED]
     for one in scores.per_class.values():
         each += [one.precision, one.recall, one.f1]
     return each
@@ -140,8 +141,9 @@ def test_a_perfect_classifier_scores_1() -> None:
     scores = scored(perfect(make_predictions()))
     sure = Interval(1.0, 1.0, 1.0)
     assert scores.balanced_accuracy == scores.weighted_f1 == scores.macro_f1 == sure
-    assert all(one.precision == one.recall == one.f1 == sure for one in scores.per_class.values())
-    assert scores.log_loss == scores.brier == scores.ece == Interval(0.0, 0.0, 0.0)
+    assert all(one.f1 == sure for one in scores.per_class.values())
+    assert scores.log_loss == scores.brier == Interval(0.0, 0.0, 0.0)
+    assert scores.ece == CalibrationError(value=0.0, perfect_mean=0.0, perfect_high=0.0)
 
 
 def test_the_order_of_the_cells_changes_nothing() -> None:
@@ -200,9 +202,95 @@ def test_a_class_that_is_never_predicted_is_said() -> None:
 
 
 def test_a_class_of_few_cells_is_said_and_a_large_one_is_not() -> None:
-    truth = np.repeat([0, 1, 2, 3], [10, 9, 1, 20])
-    notes = scored(make_predictions(40, truth=truth)).notes
-    assert "few cells of class Excitatory (9), Vip/Lamp5 (1): intervals are too narrow" in notes
+    truth = np.repeat([0, 1, 2, 3], [30, 29, 1, 40])
+    notes = scored(make_predictions(100, truth=truth)).notes
+    assert (
+        "few cells of class Excitatory (29), Vip/Lamp5 (1): their recall and precision have "
+        "Wilson intervals, those of F1 and of means over classes are too narrow"
+    ) in notes
+
+
+def test_wilson_intervals_are_those_published() -> None:
+    """Newcombe (1998), Statistics in Medicine 17, table I, method 3."""
+    published = {
+        (81, 263): (0.2553, 0.3662),
+        (15, 148): (0.0624, 0.1605),
+        (0, 20): (0.0, 0.1611),
+        (1, 29): (0.0061, 0.1718),
+    }
+    for (hits, cells), wanted in published.items():
+        found = proportion_of(hits, cells)
+        assert found.value == hits / cells
+        # published to four digits
+        assert [found.low, found.high] == pytest.approx(wanted, abs=5e-5)
+
+
+def test_a_proportion_of_no_cell_says_nothing() -> None:
+    assert proportion_of(0, 0) == Interval(0.0, 0.0, 1.0)
+
+
+def test_proportions_of_few_cells_have_wilson_intervals_and_those_of_many_have_not() -> None:
+    truth = np.repeat([0, 1, 2, 3], [29, 31, 50, 90])
+    predictions = make_predictions(200, truth=truth, skill=1.5)
+    scores = scored(predictions, resamples=2000)
+    confusion = scores.confusion
+    few, many = scores.per_class["Pvalb"], scores.per_class["Sst"]
+    assert few.recall == proportion_of(int(confusion[0, 0]), 29)
+    assert few.precision != proportion_of(int(confusion[0, 0]), int(confusion[:, 0].sum()))
+    assert confusion[:, 0].sum() >= 30
+    assert many.recall != proportion_of(int(confusion[3, 3]), 90)
+    # both are intervals of the same proportion of 90 cells
+    wanted = proportion_of(int(confusion[3, 3]), 90)
+    assert [many.recall.low, many.recall.high] == pytest.approx([wanted.low, wanted.high], abs=0.03)
+
+
+def test_the_accuracy_of_few_cells_is_a_proportion_of_few_cells() -> None:
+    few = make_predictions(20, seed=3)
+    right = int((few.prediction == few.truth).sum())
+    assert scored(few).accuracy == proportion_of(right, 20)
+
+
+def test_where_no_cell_is_wrong_the_interval_is_not_empty() -> None:
+    """Drawing among cells that are all right never draws a wrong one."""
+    scores = scored(perfect(make_predictions(200)))
+    for one in scores.per_class.values():
+        assert one.recall == proportion_of(one.support, one.support)
+        assert one.recall.low < 1.0 == one.recall.high
+    assert scores.accuracy == proportion_of(200, 200)
+
+
+def test_the_calibration_error_stands_beside_that_of_perfect_calibration() -> None:
+    predictions = make_predictions(200)
+    error = scored(predictions).ece
+    assert error.value == pytest.approx(
+        ece(predictions.probabilities, predictions.truth), abs=1e-12
+    )
+    assert 0.0 < error.perfect_mean < error.perfect_high
+
+
+def test_the_same_cells_have_one_fingerprint_whatever_is_said_of_them() -> None:
+    predictions = make_predictions(60)
+    other = make_predictions(60, noise=1)
+    assert scored(predictions).fingerprint == scored(other).fingerprint
+    assert scored(predictions).fingerprint != scored(predictions.rows(np.arange(59))).fingerprint
+
+
+def test_donors_that_nobody_knows_change_nothing() -> None:
+    predictions = make_predictions(80)
+    unknown = replace(predictions, donor_id=np.full(80, ""))
+    apart = replace(predictions, donor_id=predictions.specimen_id)
+    assert scored(unknown).to_dict() == scored(predictions).to_dict()
+    assert intervals_of(scored(apart)) == intervals_of(scored(predictions))
+    assert "intervals draw whole donors: 80 donors, 0 cells of unknown donor" in scored(apart).notes
+
+
+def test_resamples_that_miss_a_class_do_not_spoil_its_interval() -> None:
+    """One of two donors holds the only Vip/Lamp5 cells: one resample in four has none."""
+    truth = np.array([0] * 20 + [2] * 2 + [0] * 10 + [1] * 30)
+    donors = np.array(["a"] * 22 + ["b"] * 10 + [f"d{row}" for row in range(30)])
+    scores = scored(make_predictions(62, truth=truth, donor_id=donors))
+    f1 = scores.per_class["Vip/Lamp5"].f1
+    assert f1.low <= f1.value <= f1.high
 
 
 def test_cells_of_unknown_class_change_no_score() -> None:

@@ -74,6 +74,21 @@ def test_the_scores_are_those_of_scikit_learn_with_weights() -> None:
     assert found.cells == 400
 
 
+def test_cells_of_a_donor_are_drawn_together() -> None:
+    donors = np.repeat(np.arange(25), 8).astype(str)
+    right = np.repeat(np.arange(25) % 3 > 0, 8)
+    truth = np.repeat(np.arange(25) % 4, 8)
+    probabilities = np.eye(4)[np.where(right, truth, (truth + 1) % 4)]
+    parts = {"truth": truth, "probabilities": probabilities, "dataset": np.full(200, "x")}
+    widths = []
+    for donor_id in (None, donors):
+        cells = make_predictions(200, **parts, donor_id=donor_id)
+        found = transfer_scores(cells, rng=generator(), resamples=1000).balanced_accuracy
+        widths.append(found.high - found.low)
+    # eight cells that are alike tell as much as one: the root of eight
+    assert widths[1] / widths[0] == pytest.approx(8**0.5, rel=0.15)
+
+
 def test_without_weights_they_are_the_scores_everywhere_else() -> None:
     cells = make_predictions(200)
     found = transfer_scores(cells, rng=generator(), resamples=10)

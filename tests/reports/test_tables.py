@@ -7,6 +7,7 @@ from sts.evaluation.compare import compare
 from sts.evaluation.metrics import SCORES
 from sts.evaluation.scores import Scores, by_dataset
 from sts.reports.tables import (
+    cells_compared,
     class_table,
     difference_table,
     headline,
@@ -57,13 +58,47 @@ def test_notes_say_of_which_cells_they_speak(scores: dict[str, Scores]) -> None:
     assert any(note.startswith("PatchClamp: few cells of class") for note in notes)
 
 
+def test_the_calibration_error_stands_beside_that_of_perfect_calibration(
+    scores: dict[str, Scores],
+) -> None:
+    error = scores["pooled"].ece
+    name, value, remark = headline(scores["pooled"]).facts[-1]
+    assert (name, value) == (SCORES["ece"], f"{error.value:.3f}")
+    assert remark == (
+        f"perfect calibration at this n: mean {error.perfect_mean:.3f}, 95 % below "
+        f"{error.perfect_high:.3f}"
+    )
+    table = score_table(scores)
+    assert table.rows[-1] == [SCORES["ece"], *(one.ece.in_brief() for one in scores.values())]
+    assert "what perfect calibration would show" in table.caption
+
+
+def test_a_comparison_names_its_cells_and_those_that_do_not_count() -> None:
+    first, second = (make_predictions(60, noise=noise) for noise in (1, 2))
+    found = compare(first, second.rows(np.arange(2, 60)), rng=np.random.default_rng(1), resamples=5)
+    both, left_out = cells_compared(found)
+    counts = np.bincount(first.truth[2:], minlength=4)
+    origins = [int((first.dataset[2:] == name).sum()) for name in ("PatchClamp", "PatchSeq")]
+    assert both == (
+        "Compared on the 58 cells of known class that both have predicted (PatchClamp "
+        f"{origins[0]}, PatchSeq {origins[1]}): Pvalb {counts[0]}, Excitatory {counts[1]}, "
+        f"Vip/Lamp5 {counts[2]}, Sst {counts[3]}."
+    )
+    assert left_out.startswith("2 cells are in the first run only, such as ")
+
+
 def test_a_verdict_names_the_better_run() -> None:
     run = make_predictions(60, skill=0.5)
     comparison = compare(run, perfect(run), rng=np.random.default_rng(1), resamples=50)
     table = difference_table(comparison, first="LightGBM", second="ResNet18")
     assert len(table.rows) == 3 * len(SCORES)
     assert table.columns[3:5] == ["LightGBM", "ResNet18"]
-    assert {row[-1] for row in table.rows} == {"ResNet18 is better"}
+    verdicts = {row[0]: row[-1] for row in table.rows}
+    assert verdicts.pop(SCORES["ece"]) == "no verdict"
+    assert set(verdicts.values()) == {"ResNet18 is better"}
+    (row,) = (row for row in table.rows if row[:2] == [SCORES["ece"], "pooled"])
+    assert row[3:5] == [each.in_brief() for each in comparison.groups["pooled"].calibration]
+    assert "[" not in row[5]
     assert "ResNet18 less LightGBM" in table.caption
     same = compare(run, run, rng=np.random.default_rng(1), resamples=50)
     assert difference_table(same, first="a", second="b").rows[0][-1] == "cannot tell"

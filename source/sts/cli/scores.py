@@ -3,24 +3,29 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from sts.cli.output import say_table
+from sts.cli.output import say, say_table
 
 if TYPE_CHECKING:
     from sts.evaluation.scores import Scores
 
 
 def say_scores(what: str, scores: "Mapping[str, Scores]") -> None:
-    """Print a line for each name; `what` says of which cells."""
+    """Print a line for each name, then what limits the figures; `what` says of which cells."""
+    from sts.reports.tables import notes_on_scores
+
     say_table(
-        (what, "cells", "balanced accuracy", "weighted F1", "ECE"),
+        (what, "cells", "balanced accuracy", "weighted F1", "accuracy", "ECE"),
         [
             (
                 name,
                 each.cells,
                 each.balanced_accuracy.in_words(),
                 each.weighted_f1.in_words(),
-                each.ece.in_words(),
+                each.accuracy.in_words(),
+                each.ece.in_brief(),
             )
             for name, each in scores.items()
         ],
     )
+    for note in notes_on_scores(scores):
+        say(f"note: {note}")

@@ -1,4 +1,4 @@
-"""Intervals by resampling cells, or donors, within classes (stratified percentile bootstrap)."""
+"""Intervals: by resampling cells or donors within classes, and of proportions by Wilson."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from sts.base.types import Floats, Ints
 
@@ -15,6 +16,8 @@ RESAMPLES: Final = 2000
 QUANTILES: Final = (0.025, 0.975)
 # Numbers in one block of resamples: 16 MB.
 BLOCK: Final = 2**21
+# Of fewer cells a resample shows too few of the errors that there could be.
+FEW: Final = 30
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Interval:
         """Return "0.912 [0.893, 0.930]"."""
         if math.isnan(self.value):
             return "–"
+        if math.isnan(self.low):
+            return f"{self.value:.{digits}f}"
         return f"{self.value:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
 
 
@@ -103,10 +108,39 @@ def _multiplicities(strata: Ints, rng: np.random.Generator, *, resamples: int) -
 def interval_of(value: float, resampled: Floats) -> Interval:
     """Return a value with the interval that its resamples (resamples,) span.
 
-    Resampling adds noise to noise, which lifts a score like the calibration error: where the
-    percentiles leave the value out, the interval reaches to it.
+    Resampling adds noise to noise: where the percentiles leave the value out, the interval reaches
+    to it. Resamples without a cell to measure are left out.
     """
-    # A draw of donors may lack a class: its scores are NaN there.
-    there = resampled[~np.isnan(resampled)]
-    low, high = np.quantile(there if there.size else resampled, QUANTILES)
+    drawn = resampled[~np.isnan(resampled)]
+    if not len(drawn):
+        return Interval(float(value), math.nan, math.nan)
+    low, high = np.quantile(drawn, QUANTILES)
     return Interval(float(value), float(np.minimum(low, value)), float(np.maximum(high, value)))
+
+
+def proportion_of(hits: int, cells: int) -> Interval:
+    """Return a proportion with its interval by Wilson (1927); of no cell it is 0, from 0 to 1."""
+    if not cells:
+        return Interval(0.0, 0.0, 1.0)
+    found = binomtest(hits, cells).proportion_ci(method="wilson")
+    return Interval(hits / cells, float(found.low), float(found.high))
+
+
+def proportion_interval(hits: int, cells: int, resampled: Floats, *, grouped: bool) -> Interval:
+    """Return a proportion with its interval: of few cells, or where all are alike, by Wilson.
+
+    Parameters
+    ----------
+    grouped
+        Whether donors were drawn: Wilson takes cells for independent, so that the interval then
+        reaches as far as that of the resamples does too.
+    """
+    wilson = proportion_of(hits, cells)
+    if cells >= FEW and 0 < hits < cells:
+        return interval_of(hits / cells, resampled)
+    if not grouped:
+        return wilson
+    drawn = interval_of(wilson.value, resampled)
+    return Interval(
+        wilson.value, float(np.fmin(wilson.low, drawn.low)), float(np.fmax(wilson.high, drawn.high))
+    )

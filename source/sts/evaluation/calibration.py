@@ -1,5 +1,6 @@
 """Whether probabilities can be believed, and the temperature that makes them so."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +15,10 @@ BINS: Final = 15
 TEMPERATURES: Final = (0.05, 20.0)
 # For probabilities that were rounded to 0; the log loss takes them for no less either.
 LEAST_LOG: Final = float(np.log(np.finfo(np.float64).eps))
+# How often labels are drawn to see the error of perfect calibration.
+DRAWS: Final = 1000
+# Numbers in one block of draws: 16 MB.
+BLOCK: Final = 2**21
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,3 +99,78 @@ def reliability(probabilities: Floats, truth: Ints, *, bins: int = BINS) -> Reli
 def ece(probabilities: Floats, truth: Ints, *, bins: int = BINS) -> float:
     """Return the expected calibration error (Naeini et al., 2015)."""
     return reliability(probabilities, truth, bins=bins).ece
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationError:
+    """The calibration error, and what it would be if the probabilities were true.
+
+    The error is a mean of absolute values: it is above 0 even then, the more the fewer cells there
+    are. Resampling would only add to it, so there is no percentile interval.
+    """
+
+    value: float
+    perfect_mean: float
+    """Mean error of perfect calibration with as many cells."""
+    perfect_high: float
+    """In 95 % of such cases the error is below this."""
+
+    def in_words(self, digits: int = 3) -> str:
+        """Return "0.031 (perfect calibration at this n: mean 0.024, 95 % below 0.036)"."""
+        if math.isnan(self.value):
+            return "–"
+        return f"{self.value:.{digits}f} ({self.perfect_in_words(digits)})"
+
+    def in_brief(self, digits: int = 3) -> str:
+        """Return "0.031 (perfect: 0.024, 95 % below 0.036)", for a table."""
+        if math.isnan(self.value):
+            return "–"
+        value, mean, high = (
+            f"{each:.{digits}f}" for each in (self.value, self.perfect_mean, self.perfect_high)
+        )
+        return f"{value} (perfect: {mean}, 95 % below {high})"
+
+    def perfect_in_words(self, digits: int = 3) -> str:
+        """Return what perfect calibration would show."""
+        mean, high = (f"{each:.{digits}f}" for each in (self.perfect_mean, self.perfect_high))
+        return f"perfect calibration at this n: mean {mean}, 95 % below {high}"
+
+
+def calibration_error(
+    probabilities: Floats,
+    truth: Ints,
+    *,
+    rng: np.random.Generator,
+    draws: int = DRAWS,
+    bins: int = BINS,
+) -> CalibrationError:
+    """Return the calibration error of cells of known class beside that of perfect calibration.
+
+    Labels are drawn from the predicted probabilities, so that these are true, and the error is
+    computed with the same bins.
+    """
+    known = probabilities[truth >= 0]
+    value = ece(probabilities, truth, bins=bins)
+    if not len(known):
+        return CalibrationError(value=value, perfect_mean=value, perfect_high=value)
+    errors = _perfect_errors(known.max(axis=1), rng, draws=draws, bins=bins)
+    return CalibrationError(
+        value=value,
+        perfect_mean=float(errors.mean()),
+        perfect_high=float(np.quantile(errors, 0.95)),
+    )
+
+
+def _perfect_errors(
+    confidence: Floats, rng: np.random.Generator, *, draws: int, bins: int
+) -> Floats:
+    """Return the error of each draw, (draws,): a cell is right as often as it is said to be."""
+    n = len(confidence)
+    in_bin = np.eye(bins)[bins_of(confidence, bins)]
+    rows = max(1, BLOCK // n)
+    return np.concatenate(
+        [
+            np.abs((confidence - (rng.random((count, n)) < confidence)) @ in_bin).sum(axis=1) / n
+            for count in (min(rows, draws - start) for start in range(0, draws, rows))
+        ]
+    )

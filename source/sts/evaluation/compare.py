@@ -1,15 +1,28 @@
 """Whether one classifier is better than another, by a paired bootstrap over the cells of both."""
 
+import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from sts.base.errors import StsError
 from sts.evaluation.bootstrap import RESAMPLES, Interval, interval_of, resampled_sums
-from sts.evaluation.metrics import LOWER_IS_BETTER, SCORES, contributions, metrics_of
+from sts.evaluation.calibration import CalibrationError, calibration_error
+from sts.evaluation.metrics import (
+    LOWER_IS_BETTER,
+    RESAMPLED,
+    SCORES,
+    contributions,
+    metrics_of,
+    supports_of,
+)
 from sts.evaluation.predictions import UNKNOWN, Predictions, Texts
 from sts.evaluation.scores import drawn_alike, groups_of, notes_on
+
+CANNOT_TELL: Final = "cannot tell"
+# Of a score that has no interval.
+NO_VERDICT: Final = "no verdict"
 
 
 @dataclass(frozen=True)
@@ -20,12 +33,15 @@ class Difference:
     first: float
     second: float
     difference: Interval
+    """Without an interval where none is honest, as of the calibration error."""
 
     @property
     def verdict(self) -> str:
         """Say who is better: "second", "first", or "cannot tell" if the interval holds 0."""
+        if self.score not in RESAMPLED:
+            return NO_VERDICT
         if not self.difference.excludes(0.0):
-            return "cannot tell"
+            return CANNOT_TELL
         rises = self.difference.value > 0
         return "first" if rises == (self.score in LOWER_IS_BETTER) else "second"
 
@@ -35,7 +51,11 @@ class Group:
     """The differences on some of the cells, by score."""
 
     cells: int
+    classes: dict[str, int]
+    """Cells of each class."""
     differences: dict[str, Difference]
+    calibration: tuple[CalibrationError, CalibrationError]
+    """Of the first and of the second, beside what perfect calibration would show."""
     notes: tuple[str, ...]
 
 
@@ -44,6 +64,8 @@ class Comparison:
     """Two classifiers on the cells that both have predicted."""
 
     cells: int
+    fingerprint: str
+    """Of who the cells are: equal for comparisons on the same cells."""
     only_first: tuple[str, ...]
     """Specimen ids that the second one lacks."""
     only_second: tuple[str, ...]
@@ -82,6 +104,7 @@ def compare(
     }
     return Comparison(
         cells=len(one),
+        fingerprint=one.fingerprint(),
         only_first=_without(first, here),
         only_second=_without(second, there),
         groups=groups,
@@ -97,8 +120,7 @@ def _agreed(first: Predictions, second: Predictions) -> tuple[Predictions, Predi
     ids = first.specimen_id
     truth = _one_of_both(first.truth, second.truth, UNKNOWN, ids=ids, what="class")
     dataset = _one_of_both(first.dataset, second.dataset, "", ids=ids, what="data set")
-    # What the first does not know of donors, the second may.
-    donors = np.where(first.donors == "", second.donors, first.donors)
+    donors = _one_of_both(first.donors, second.donors, "", ids=ids, what="donor")
     if not (truth != UNKNOWN).any():
         raise StsError("the runs have no cell of known class in common: nothing to compare")
     one, other = (
@@ -133,14 +155,29 @@ def _group(
     # Side by side, so that each resample draws the same cells for both.
     terms = np.concatenate([contributions(first), contributions(second)], axis=1)
     drawn = resampled_sums(terms, first.truth, rng, resamples=resamples, donors=first.donors)
-    sums = [terms.sum(axis=0), drawn]
     (one, one_drawn), (other, other_drawn) = (
         [metrics_of(half, len(first.classes)) for half in halves]
-        for halves in zip(*(np.split(each, 2, axis=-1) for each in sums), strict=True)
+        for halves in zip(
+            *(np.split(each, 2, axis=-1) for each in (terms.sum(axis=0), drawn)), strict=True
+        )
     )
     differences = {}
     for name in SCORES:
-        gap = interval_of(float(other[name] - one[name]), other_drawn[name] - one_drawn[name])
+        value = float(other[name] - one[name])
+        gap = (
+            interval_of(value, other_drawn[name] - one_drawn[name])
+            if name in RESAMPLED
+            else Interval(value, math.nan, math.nan)
+        )
         differences[name] = Difference(name, float(one[name]), float(other[name]), gap)
+    calibration = [
+        calibration_error(each.probabilities, each.truth, rng=rng) for each in (first, second)
+    ]
     notes = (*notes_on(first), *notes_on(second))
-    return Group(cells=len(first), differences=differences, notes=tuple(dict.fromkeys(notes)))
+    return Group(
+        cells=len(first),
+        classes=dict(zip(first.classes, supports_of(first).tolist(), strict=True)),
+        differences=differences,
+        calibration=(calibration[0], calibration[1]),
+        notes=tuple(dict.fromkeys(notes)),
+    )

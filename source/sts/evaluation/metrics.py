@@ -18,6 +18,8 @@ SCORES: Final = {
     "brier": "Brier score",
     "ece": "calibration error (ECE)",
 }
+# Those that a bootstrap tells the interval of; that of the calibration error it does not.
+RESAMPLED: Final = tuple(name for name in SCORES if name != "ece")
 CLASS_SCORES: Final = ("precision", "recall", "f1")
 LOWER_IS_BETTER: Final = frozenset({"log_loss", "brier", "ece"})
 

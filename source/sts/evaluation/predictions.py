@@ -1,5 +1,6 @@
 """What a classifier says of each cell, beside what the cell is known to be."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Final
 
@@ -90,6 +91,11 @@ class Predictions:
         """Return the donor of each cell, "" where it is not known."""
         none: Texts = np.full(len(self), "", dtype=np.str_)
         return none if self.donor_id is None else self.donor_id
+
+    def fingerprint(self) -> str:
+        """Return a digest of who the cells are, whatever their order."""
+        ids = "\n".join(sorted(self.specimen_id.tolist()))
+        return hashlib.sha256(ids.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     def scorable(self) -> "Predictions":
         """Return the cells of known class, ordered by id: the order they came in must not count."""

@@ -8,10 +8,17 @@ import numpy as np
 
 from sts.base.errors import StsError
 from sts.base.types import Floats, Ints
-from sts.evaluation.bootstrap import RESAMPLES, Interval, interval_of, resampled_sums
+from sts.evaluation.bootstrap import (
+    FEW,
+    RESAMPLES,
+    Interval,
+    interval_of,
+    proportion_interval,
+    resampled_sums,
+)
+from sts.evaluation.calibration import CalibrationError, calibration_error
 from sts.evaluation.metrics import (
-    CLASS_SCORES,
-    SCORES,
+    RESAMPLED,
     confusion_of,
     contributions,
     metrics_of,
@@ -22,8 +29,8 @@ from sts.evaluation.predictions import Predictions
 POOLED: Final = "pooled"
 # What cells are called whose data set is not known, where that of others is.
 ELSEWHERE: Final = "not known"
-# A class of fewer cells lets the bootstrap see too few of the errors there could be.
-FEW: Final = 10
+# Of fewer donors a resample shows too little of how much they differ.
+FEW_DONORS: Final = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +48,8 @@ class Scores:
     """Every score of one set of cells."""
 
     cells: int
+    fingerprint: str
+    """Of who the cells are: equal for scores of the same cells."""
     balanced_accuracy: Interval
     weighted_f1: Interval
     macro_f1: Interval
@@ -48,7 +57,7 @@ class Scores:
     log_loss: Interval
     brier: Interval
     """Of all classes together, 0 to 2."""
-    ece: Interval
+    ece: CalibrationError
     per_class: dict[str, ClassScores]
     confusion: Ints
     """(true class, predicted class), cells."""
@@ -79,11 +88,18 @@ def score(
     drawn = resampled_sums(terms, known.truth, rng, resamples=resamples, donors=known.donors)
     draws = metrics_of(drawn, count)
     confusion = confusion_of(sums, count).round().astype(int)
+    found = {name: interval_of(float(values[name]), draws[name]) for name in RESAMPLED}
+    donors = known.donors[known.donors != ""]
+    grouped = len(np.unique(donors)) < len(donors)
+    hits = int(np.trace(confusion))
+    found["accuracy"] = proportion_interval(hits, len(known), draws["accuracy"], grouped=grouped)
     return Scores(
         cells=len(known),
-        **{name: interval_of(float(values[name]), draws[name]) for name in SCORES},
+        fingerprint=known.fingerprint(),
+        **found,
+        ece=calibration_error(known.probabilities, known.truth, rng=rng),
         per_class={
-            name: _class_scores(index, int(confusion[index].sum()), values, draws)
+            name: _class_scores(index, confusion, values, draws, grouped=grouped)
             for index, name in enumerate(known.classes)
         },
         confusion=confusion,
@@ -92,13 +108,24 @@ def score(
 
 
 def _class_scores(
-    index: int, support: int, values: dict[str, Floats], draws: dict[str, Floats]
+    index: int,
+    confusion: Ints,
+    values: dict[str, Floats],
+    draws: dict[str, Floats],
+    *,
+    grouped: bool,
 ) -> ClassScores:
-    intervals = {
-        name: interval_of(float(values[name][index]), draws[name][:, index])
-        for name in CLASS_SCORES
+    support, hits = int(confusion[index].sum()), int(confusion[index, index])
+    counts = {"precision": int(confusion[:, index].sum()), "recall": support}
+    drawn = {name: draws[name][:, index] for name in (*counts, "f1")}
+    f1 = interval_of(float(values["f1"][index]), drawn["f1"])
+    if not support:
+        return ClassScores(support=0, precision=f1, recall=f1, f1=f1)
+    proportions = {
+        name: proportion_interval(hits, cells, drawn[name], grouped=grouped)
+        for name, cells in counts.items()
     }
-    return ClassScores(support=support, **intervals)
+    return ClassScores(support=support, **proportions, f1=f1)
 
 
 def _left_out(predictions: Predictions) -> list[str]:
@@ -121,23 +148,32 @@ def notes_on(predictions: Predictions) -> list[str]:
     if absent:
         notes.append(f"no cell of class {', '.join(absent)}: means are over the other classes")
     if few:
-        notes.append(f"few cells of class {', '.join(few)}: intervals are too narrow")
-    if donors := _few_donors(predictions):
-        notes.append(f"few donors of class {', '.join(donors)}: intervals are too narrow")
+        notes.append(
+            f"few cells of class {', '.join(few)}: their recall and precision have Wilson "
+            "intervals, those of F1 and of means over classes are too narrow"
+        )
     if silent:
         notes.append(f"never predicted: {', '.join(silent)}; precision counts as 0")
-    return notes
+    return [*notes, *_on_donors(predictions)]
 
 
-def _few_donors(predictions: Predictions) -> list[str]:
-    """Return the classes with enough cells but few donors, where all donors are known."""
+def _on_donors(predictions: Predictions) -> list[str]:
+    """Say whether intervals draw donors, and of which classes these are few."""
+    donors = predictions.donors
+    known = donors != ""
+    if not known.any():
+        return []
     few = []
     for index, name in enumerate(predictions.classes):
-        donors = predictions.donors[predictions.truth == index]
-        count = len(np.unique(donors))
-        if len(donors) >= FEW > count and "" not in donors:
+        here = donors[predictions.truth == index]
+        count = len(np.unique(here[here != ""])) + int((here == "").sum())
+        if 0 < count < FEW_DONORS and len(here) >= FEW:
             few.append(f"{name} ({count})")
-    return few
+    count, alone = len(np.unique(donors[known])), int((~known).sum())
+    notes = [f"intervals draw whole donors: {count} donors, {alone} cells of unknown donor"]
+    if few:
+        notes.append(f"few donors of class {', '.join(few)}: intervals are too narrow")
+    return notes
 
 
 def by_dataset(

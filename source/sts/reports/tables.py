@@ -3,14 +3,20 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from sts.evaluation.compare import Comparison, Difference
-from sts.evaluation.metrics import SCORES
+from sts.evaluation.bootstrap import FEW
+from sts.evaluation.compare import Comparison, Group
+from sts.evaluation.metrics import RESAMPLED, SCORES
 from sts.evaluation.scores import Scores
 from sts.reports.blocks import Facts, Table
 
 BRACKETS: Final = "In brackets: 95 % intervals, bootstrap within each class."
+PROPORTIONS: Final = f"{BRACKETS} Those of proportions of fewer than {FEW} cells are Wilson's."
+PERFECT: Final = (
+    "The calibration error is above 0 by chance alone: beside it is what perfect calibration would "
+    "show with as many cells, as a mean and as the value that 95 % stay below."
+)
 # What a page begins with.
-HEADLINE: Final = ("balanced_accuracy", "weighted_f1", "macro_f1", "ece")
+HEADLINE: Final = ("balanced_accuracy", "weighted_f1", "macro_f1")
 
 
 def headline(scores: Scores) -> Facts:
@@ -21,6 +27,7 @@ def headline(scores: Scores) -> Facts:
             (name, f"{one.value:.3f}", f"{one.low:.3f} to {one.high:.3f} (95 %)")
             for name, one in intervals
         ]
+        + [(SCORES["ece"], f"{scores.ece.value:.3f}", scores.ece.perfect_in_words())]
     )
 
 
@@ -28,10 +35,15 @@ def score_table(scores: Mapping[str, Scores]) -> Table:
     """Return every score, pooled and by data set, side by side."""
     counts = ["cells", *(f"{one.cells:,}" for one in scores.values())]
     rows = [
-        [name, *(getattr(one, key).in_words() for one in scores.values())]
-        for key, name in SCORES.items()
+        [SCORES[key], *(getattr(one, key).in_words() for one in scores.values())]
+        for key in RESAMPLED
     ]
-    return Table(columns=["score", *scores], rows=[counts, *rows], caption=BRACKETS)
+    errors = [SCORES["ece"], *(one.ece.in_brief() for one in scores.values())]
+    return Table(
+        columns=["score", *scores],
+        rows=[counts, *rows, errors],
+        caption=f"{PROPORTIONS} {PERFECT}",
+    )
 
 
 def class_table(scores: Mapping[str, Scores]) -> Table:
@@ -47,7 +59,7 @@ def class_table(scores: Mapping[str, Scores]) -> Table:
         for group, one in ((group, each.per_class[name]) for group, each in scores.items())
     ]
     columns = ["class", "data set", "cells", "precision", "recall", "F1"]
-    return Table(columns=columns, rows=rows, caption=BRACKETS)
+    return Table(columns=columns, rows=rows, caption=PROPORTIONS)
 
 
 def notes_on_scores(scores: Mapping[str, Scores]) -> list[str]:
@@ -59,20 +71,40 @@ def difference_table(comparison: Comparison, *, first: str, second: str) -> Tabl
     """Return the scores of two runs and their paired differences, pooled and by data set."""
     verdicts = {"first": f"{first} is better", "second": f"{second} is better"}
 
-    def row(group: str, cells: int, each: Difference) -> list[object]:
+    def row(score: str, name: str, group: Group) -> list[object]:
+        each = group.differences[score]
         scores = [f"{each.first:.3f}", f"{each.second:.3f}"]
+        if score not in RESAMPLED:
+            scores = [one.in_brief() for one in group.calibration]
         verdict = verdicts.get(each.verdict, each.verdict)
-        return [SCORES[each.score], group, cells, *scores, each.difference.in_words(), verdict]
+        return [SCORES[score], name, group.cells, *scores, each.difference.in_words(), verdict]
 
     return Table(
         columns=["score", "data set", "cells", first, second, "difference", "verdict"],
         rows=[
-            row(name, group.cells, group.differences[score])
-            for score in SCORES
-            for name, group in comparison.groups.items()
+            row(score, name, group) for score in SCORES for name, group in comparison.groups.items()
         ],
-        caption=f"Differences are {second} less {first}, on the same cells. {BRACKETS}",
+        caption=f"Differences are {second} less {first}, on the same cells. {BRACKETS} {PERFECT} "
+        "So there is no verdict from it.",
     )
+
+
+def cells_compared(comparison: Comparison) -> list[str]:
+    """Return on how many cells, and on which, two runs are compared; a sentence each."""
+    pooled, *others = comparison.groups.values()
+    names = list(comparison.groups)[1:]
+    of = ", ".join(f"{name} {group.cells:,}" for name, group in zip(names, others, strict=True))
+    classes = ", ".join(f"{name} {count:,}" for name, count in pooled.classes.items())
+    by_origin = f" ({of})" if of else ""
+    both = f"{comparison.cells:,} cells of known class that both have predicted{by_origin}"
+    said = [f"Compared on the {both}: {classes}."]
+    for side, ids in (("first", comparison.only_first), ("second", comparison.only_second)):
+        if ids:
+            said.append(
+                f"{len(ids):,} cells are in the {side} run only, such as {ids[0]}: they do not "
+                "count here."
+            )
+    return said
 
 
 def settings_table(settings: Mapping[str, Any]) -> Table:

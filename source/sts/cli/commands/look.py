@@ -66,5 +66,8 @@ def _compare(args: argparse.Namespace) -> int:
     job = CompareJob(first=str(args.first), second=str(args.second), seed=args.seed)
     compared = compare_runs(workspace_of(args), job)
     say_table(compared.table.columns, compared.table.rows)
+    say()
+    for sentence in compared.cells:
+        say(sentence)
     say(f"report  {compared.folder / 'report.html'}")
     return Status.DONE

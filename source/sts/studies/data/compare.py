@@ -13,7 +13,7 @@ from sts.evaluation.predictions import Predictions
 from sts.reports.blocks import Section, Table
 from sts.reports.page import write_page
 from sts.reports.predictions import read_predictions
-from sts.reports.tables import difference_table
+from sts.reports.tables import cells_compared, difference_table
 
 PREDICTIONS = "predictions.csv"
 
@@ -33,6 +33,8 @@ class Compared:
 
     folder: Path
     table: Table
+    cells: tuple[str, ...]
+    """On how many cells and on which, and what limits their scores; a sentence each."""
     comparison: Comparison
 
 
@@ -42,15 +44,24 @@ def compare_runs(workspace: Workspace, job: CompareJob) -> Compared:
     found = compare(first, second, rng=np.random.default_rng(job.seed))
     names = [_name(Path(name)) for name in (job.first, job.second)]
     table = difference_table(found, first=names[0], second=names[1])
+    cells = [*cells_compared(found), *notes_on_comparison(found)]
     with start_run(workspace, study="compare", what="-and-".join(names), settings=job) as run:
         write_page(
             run.path / "report.html",
             " and ".join(names),
             subtitle=f"{found.cells:,} cells that both have predicted",
-            sections=[Section("Paired differences, second less first", [*_left_out(found), table])],
+            sections=[
+                Section("Which cells", cells),
+                Section("Paired differences, second less first", [table]),
+            ],
         )
         run.report(found.to_dict())
-    return Compared(folder=run.final, table=table, comparison=found)
+    return Compared(folder=run.final, table=table, cells=tuple(cells), comparison=found)
+
+
+def notes_on_comparison(found: Comparison) -> list[str]:
+    """Return what is to be kept in mind about the scores of the cells, a sentence each."""
+    return [f"{name}: {note}." for name, group in found.groups.items() for note in group.notes]
 
 
 def _predictions(run: Path) -> Predictions:
@@ -63,11 +74,3 @@ def _predictions(run: Path) -> Predictions:
 def _name(run: Path) -> str:
     folder = run if run.is_dir() else run.parent
     return f"{folder.parent.name}-{folder.name}"
-
-
-def _left_out(found: Comparison) -> list[str]:
-    return [
-        f"Only the {side} run has {len(cells)} cells, such as {cells[0]}; they do not count."
-        for side, cells in (("first", found.only_first), ("second", found.only_second))
-        if cells
-    ]
