@@ -34,11 +34,11 @@ from sts.calcium.fluorescence import CalciumModel, fluorescence
 from sts.calcium.generate import sample
 from sts.calcium.networks import NetworkSettings, parameter_count
 from sts.calcium.recording import Recording
-from sts.calcium.rivals import PRECISIONS, Rivals, TrainSettings
+from sts.calcium.rivals import Rivals, TrainSettings
 from sts.calcium.statistics import draw_statistics
-from sts.calcium.train import multiplying, train
+from sts.calcium.train import train
 from sts.calcium.windows import WindowSettings, cut_windows
-from sts.scalograms.device import choose_device
+from sts.learning.device import choose_device, multiply_in
 from sts.studies.calcium.demo import LENGTH, demo_job, demo_truth
 from sts.studies.calcium.ground_truth import describe
 from sts.studies.calcium.judge import Judge
@@ -106,7 +106,7 @@ def deconvolution(frames: int) -> dict[str, Any]:
 
 def precisions(device: torch.device) -> tuple[Any, ...]:
     """Return what a device can multiply in here."""
-    return PRECISIONS if device.type == "cuda" else PRECISIONS[:1]
+    return ("float32", "tf32", "bfloat16") if device.type == "cuda" else ("float32",)
 
 
 def training(device: torch.device, *, batch: int, steps: int) -> Iterator[dict[str, Any]]:
@@ -123,7 +123,7 @@ def training(device: torch.device, *, batch: int, steps: int) -> Iterator[dict[s
                     rivals.critic_step(real, random)
                 float(rivals.generator_step(random))
 
-            with multiplying(settings, device):
+            with multiply_in(precision, device):
                 for _ in range(1 if device.type == "cpu" else 3):
                     step()
                 took = seconds(lambda s=step: [s() for _ in range(steps)])

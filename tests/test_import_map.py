@@ -19,6 +19,7 @@ ORDER = (
     "augment",
     "calcium",
     "cells",
+    "learning",
     "scalograms",
     "search",
     "signals",
@@ -29,7 +30,7 @@ ORDER = (
     "base",
 )
 HOMES = {
-    "torch": {"scalograms", "networks", "augment", "calcium"},
+    "torch": {"scalograms", "learning", "networks", "augment", "calcium"},
     "matplotlib": {"figures"},
     "optuna": {"search"},
 }

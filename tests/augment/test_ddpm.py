@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from sts.augment.ddpm import DdpmNetwork, signal_left
-from sts.augment.layers import seeded
 from sts.augment.settings import DIFFUSION_STEPS, DdpmSettings, LayerSettings
 from sts.augment.training import Batch
+from sts.learning.device import draw_from_seed
 
 SMALL = LayerSettings(width=16, depth=1)
 MEAN, DEVIATION = 2.0, 0.5
@@ -33,7 +33,7 @@ class Knowing(DdpmNetwork):
 
 
 def made(kind: type[DdpmNetwork], **values: Any) -> DdpmNetwork:
-    with seeded(1, torch.device("cpu")):
+    with draw_from_seed(1, torch.device("cpu")):
         return kind(3, 2, DdpmSettings(layers=SMALL, **values)).eval()
 
 

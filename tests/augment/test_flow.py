@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from sts.augment.flow import FlowNetwork
-from sts.augment.layers import seeded
 from sts.augment.settings import FlowSettings
 from sts.augment.training import Batch
+from sts.learning.device import draw_from_seed
 
 FEATURES, CLASSES = 9, 3
 
@@ -18,7 +18,7 @@ FEATURES, CLASSES = 9, 3
 def random_flow(transforms: int = 3) -> FlowNetwork:
     """Return a flow that does something, unlike a new one."""
     settings = FlowSettings(transforms=transforms, width=32)
-    with seeded(1, torch.device("cpu")):
+    with draw_from_seed(1, torch.device("cpu")):
         flow = FlowNetwork(FEATURES, CLASSES, settings)
         with torch.no_grad():
             for parameter in flow.parameters():
@@ -77,7 +77,7 @@ def test_each_feature_depends_on_all_before_it_and_on_none_behind_it() -> None:
 
 
 def test_a_new_flow_changes_nothing() -> None:
-    with seeded(1, torch.device("cpu")):
+    with draw_from_seed(1, torch.device("cpu")):
         flow = FlowNetwork(FEATURES, CLASSES, FlowSettings())
     noise, volumes = flow.to_noise(rows())
     assert torch.equal(noise, rows().scores)

@@ -6,9 +6,9 @@ from scipy.stats import energy_distance as energy_distance_of_scipy
 from torch import Tensor
 
 from sts.augment.gan import Contest, Critic, GanNetwork, energy_distance, gradient_penalty
-from sts.augment.layers import seeded
 from sts.augment.settings import GanSettings, LayerSettings
 from sts.augment.training import Batch
+from sts.learning.device import draw_from_seed
 
 SETTINGS = GanSettings(layers=LayerSettings(width=16, depth=1), noise=2)
 CLASSES = torch.tensor([0, 1, 1, 0, 1])
@@ -48,7 +48,7 @@ def test_each_row_counts_with_its_class() -> None:
 
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float32, torch.float64])
 def test_the_penalty_is_computed_in_float32_whatever_comes(kind: torch.dtype) -> None:
-    with seeded(1, torch.device("cpu")):
+    with draw_from_seed(1, torch.device("cpu")):
         critic = Critic(3, 2, SETTINGS)
     # Numbers that bfloat16 knows exactly.
     real, drawn = torch.arange(30.0).reshape(2, 5, 3) / 8
@@ -67,7 +67,7 @@ def test_the_penalty_is_computed_in_float32_whatever_comes(kind: torch.dtype) ->
 
 
 def test_the_critic_learns_from_the_penalty() -> None:
-    with seeded(1, torch.device("cpu")):
+    with draw_from_seed(1, torch.device("cpu")):
         critic = Critic(3, 2, SETTINGS)
     real, drawn = torch.randn((2, 5, 3), generator=generator())
     penalty_of(critic, real, drawn).backward()  # type: ignore[no-untyped-call]
@@ -83,14 +83,14 @@ def test_the_energy_distance_is_that_of_scipy() -> None:
 
 
 def test_a_new_generator_draws_plain_noise() -> None:
-    with seeded(1, torch.device("cpu")):
+    with draw_from_seed(1, torch.device("cpu")):
         network = GanNetwork(3, 2, SETTINGS)
     drawn = network.draw(CLASSES, generator())
     assert torch.equal(drawn, torch.randn((5, 5), generator=generator())[:, :3])
 
 
 def test_the_score_tells_rows_of_a_wrong_class() -> None:
-    with seeded(1, torch.device("cpu")):
+    with draw_from_seed(1, torch.device("cpu")):
         network = GanNetwork(3, 2, SETTINGS).eval()
     classes = torch.repeat_interleave(torch.tensor([0, 1]), 200)
     rows = torch.randn((400, 3), generator=torch.Generator().manual_seed(9))
@@ -104,7 +104,7 @@ def test_the_score_tells_rows_of_a_wrong_class() -> None:
 
 
 def test_the_critic_learns_more_often_than_the_generator() -> None:
-    with seeded(1, torch.device("cpu")):
+    with draw_from_seed(1, torch.device("cpu")):
         network, critic = GanNetwork(3, 2, SETTINGS), Critic(3, 2, SETTINGS)
     contest = Contest(network, critic, SETTINGS)
     rows = torch.randn((5, 3), generator=generator())

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from sts.augment.layers import seeded
 from sts.augment.settings import LayerSettings, LoopSettings, VaeSettings
 from sts.augment.training import Batch, Descent, train
 from sts.augment.vae import VaeNetwork, beta_at
+from sts.learning.device import draw_from_seed
 
 SETTINGS = VaeSettings(layers=LayerSettings(width=32), latent=2)
 
 
 def network() -> VaeNetwork:
-    with seeded(1, torch.device("cpu")):
+    with draw_from_seed(1, torch.device("cpu")):
         return VaeNetwork(4, 2, SETTINGS)
 
 

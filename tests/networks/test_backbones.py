@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from sts.base.errors import StsError
+from sts.learning.device import draw_from_seed
 from sts.networks import weights as weights_module
 from sts.networks.backbones import (
     AUXILIARY,
@@ -18,7 +19,6 @@ from sts.networks.backbones import (
     both_outputs,
     head_of,
     make_network,
-    seeded,
 )
 from sts.networks.weights import imagenet_state, read_state
 from tests.networks.worlds import same_state
@@ -29,7 +29,7 @@ NUMBERS = sorted(BACKBONES)
 def build(number: int) -> nn.Module:
     """Return a network as torchvision makes it, for 1,000 classes."""
     backbone = BACKBONES[number]
-    with seeded(3):
+    with draw_from_seed(3):
         return backbone.build(weights=None, **dict(backbone.options))
 
 

@@ -15,7 +15,8 @@ from torch import nn
 from torchvision import models
 
 from sts.base.errors import StsError
-from sts.networks.backbones import BACKBONES, seeded
+from sts.learning.device import draw_from_seed
+from sts.networks.backbones import BACKBONES
 from sts.networks.checkpoint import load_model, save_model
 from sts.networks.images import ImageBank
 from sts.networks.predict import logits
@@ -48,7 +49,7 @@ def published(number: int, *, dropout: float = 0.0, frozen: bool = False) -> nn.
         3: models.densenet121,
         4: models.mobilenet_v2,
     }
-    with seeded(number):
+    with draw_from_seed(number):
         network: Any = builders[number]()
         give_statistics(network, BACKBONES[number].smallest)
         if frozen:
@@ -217,7 +218,7 @@ def test_a_file_cannot_change_how_the_next_one_is_read(tmp_path: Path) -> None:
 
 def test_a_network_of_another_shape_is_refused(tmp_path: Path) -> None:
     wrong: Any = published(1)
-    with seeded(0):
+    with draw_from_seed(0):
         wrong.fc = nn.Linear(512, 5)
     narrow: Any = copy.deepcopy(published(1))
     narrow.layer4 = nn.Sequential()

@@ -299,7 +299,7 @@ def test_dropout_differs_between_epochs_and_seeds(
         seeds.append(seed)
         yield
 
-    monkeypatch.setattr("sts.networks.learner.seeded", record)
+    monkeypatch.setattr("sts.networks.learner.draw_from_seed", record)
     monkeypatch.setattr(Learner, "_train", lambda *args: (1.0, 1.0))
     head = make_network(MOBILE).get_submodule("classifier")
     for seed in (0, 1):

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from sts.base.types import Floats
 from sts.signals.resample import RATE_HZ, SAMPLES
@@ -26,11 +25,3 @@ def traces() -> Floats:
     rng = np.random.default_rng(20)
     cells = [[spiking(rng), spiking(rng)] for _ in range(5)]
     return np.asarray(cells, dtype=np.float32)
-
-
-@pytest.fixture
-def cuda() -> torch.device:
-    """The CUDA device, or skip."""
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA device here")
-    return torch.device("cuda")

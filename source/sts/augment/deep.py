@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 
 from sts.augment.frame import Frame
-from sts.augment.layers import seeded
 from sts.augment.rows import checked, seed_from
 from sts.augment.training import Course, Descent, Learner, Network, train
 from sts.base.errors import StsError
 from sts.base.types import Floats, Ints
-from sts.scalograms.device import choose_device
+from sts.learning.device import choose_device, draw_from_seed
 
 # How many rows are drawn at a time.
 DRAWN: Final = 4096
@@ -69,7 +68,7 @@ class Deep(ABC):
         labels, classes = np.unique(y, return_inverse=True)
         device = choose_device(self.device)
         frame = Frame.fit(X, y, settings=self.settings.frame, rng=rng)
-        with seeded(seed_from(rng), device):
+        with draw_from_seed(seed_from(rng), device):
             network = self.network(X.shape[1], len(labels)).to(device)
             learner = self.learner(network, X.shape[1], len(labels))
         scores = frame.scores(X, y, rng)

@@ -1,7 +1,5 @@
 """The layers that generators are built from, and random numbers that disturb nobody else's."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 import torch
@@ -83,15 +81,3 @@ def noise_like(values: Tensor, generator: torch.Generator) -> Tensor:
 def uniform(count: int, generator: torch.Generator) -> Tensor:
     """Return `count` numbers in [0, 1)."""
     return torch.rand(count, generator=generator, device=generator.device)
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Let torch draw from `seed` inside the block and go on as before after it."""
-    on_cuda = device.type == "cuda"
-    with torch.random.fork_rng(devices=[device] if on_cuda else []):
-        torch.default_generator.manual_seed(seed)
-        if on_cuda:
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        yield

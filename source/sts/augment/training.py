@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sts.augment.layers import seeded
 from sts.augment.rows import held_out_rows, seed_from
 from sts.augment.settings import LoopSettings
 from sts.base.types import Floats, Ints
+from sts.learning.device import draw_from_seed
+from sts.scalograms.traces import indices_on
 
 # The running mean of the weights looks back on no more than a tenth of what has been.
 WARM: Final = 10
@@ -128,7 +129,7 @@ def train(
     judge = seed_from(rng)
     chances = _chances(classes[trained], loop.balance)
     keeper = _Keeper(network, loop)
-    with seeded(seed_from(rng), device):
+    with draw_from_seed(seed_from(rng), device):
         for step in range(1, loop.steps + 1):
             chosen = _at(rows, rng.choice(trained, size=loop.batch, p=chances))
             network.train()
@@ -202,7 +203,7 @@ def _batch(scores: Floats, classes: Ints, device: torch.device) -> Batch:
 
 
 def _at(rows: Batch, places: Ints) -> Batch:
-    at = torch.as_tensor(places, device=rows.classes.device)
+    at = indices_on(places, rows.classes.device)
     return Batch(scores=rows.scores[at], classes=rows.classes[at])
 
 

@@ -4,7 +4,6 @@ import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Final, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +18,9 @@ from sts.calcium.networks import (
     draw_shifts,
     initialise,
 )
+from sts.learning.device import Precision
 
 Tensors = dict[str, Tensor]
-Precision = Literal["float32", "tf32", "bfloat16"]
-PRECISIONS: Final[tuple[Precision, ...]] = ("float32", "tf32", "bfloat16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +47,8 @@ class TrainSettings:
     check_every: int = 500
     """Steps from one validation to the next."""
     seed: int = 0
-    precision: Precision = "float32"
-    """What layers multiply in on a GPU; the penalty always takes float32."""
+    precision: Precision = "tf32"
+    """What layers multiply in on a GPU, where the penalty takes TF32 unless this is float32."""
     compile: bool = False
 
     def __post_init__(self) -> None:

@@ -3,8 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -21,6 +20,7 @@ from sts.calcium.networks import Critic, Generator, NetworkSettings
 from sts.calcium.progress import Check, Progress, key_of, read_progress, write_progress
 from sts.calcium.rivals import Rivals, Tensors, TrainSettings
 from sts.calcium.windows import Scale, Windows
+from sts.learning.device import multiply_in
 
 logger = logging.getLogger("sts")
 
@@ -71,7 +71,7 @@ def train(
     rivals = Rivals(sizes, settings, device, stretch=stretch)
 
     done = keeper.restore(rivals)
-    with multiplying(settings, device), progress(settings.steps, "trained steps") as bar:
+    with multiply_in(settings.precision, device), progress(settings.steps, "trained steps") as bar:
         bar.advance(done.step)
         while done.step < settings.steps:
             random = _random(settings.seed, done.step, device)
@@ -162,20 +162,3 @@ class _Keeper:
         if self._path is not None and time.monotonic() - self._written >= KEEP_EVERY_S:
             write_progress(self._path, self._key, done, rivals.tensors())
             self._written = time.monotonic()
-
-
-@contextmanager
-def multiplying(settings: TrainSettings, device: torch.device) -> Iterator[None]:
-    """Let float32 products take TF32 on a GPU where that is asked for, and only inside."""
-    if device.type != "cuda":
-        yield
-        return
-    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    fast = settings.precision == "tf32"
-    torch.set_float32_matmul_precision("high" if fast else "highest")
-    torch.backends.cudnn.allow_tf32 = fast
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before[0])
-        torch.backends.cudnn.allow_tf32 = before[1]

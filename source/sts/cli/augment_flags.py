@@ -39,7 +39,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_features(parser)
     flags.add_place(parser)
     flags.add_seed(parser)
-    flags.add_device(parser)
+    flags.add_device(parser, auto="the CPU, for every core has a process of its own")
     flags.add_work(parser)
     flags.add_again(parser)
     flags.add_wandb(parser)

@@ -82,7 +82,7 @@ def add_train(commands: "Commands", command: Command) -> None:
     add(
         "--precision",
         choices=("float32", "tf32", "bfloat16"),
-        help="what a GPU multiplies in (default: float32)",
+        help="what a GPU multiplies in (default: tf32)",
     )
     add("--compile", action="store_true", default=None, help="compile the networks, on a GPU")
     flags.add_wandb(parser)

@@ -85,10 +85,10 @@ def add_again(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_device(parser: argparse.ArgumentParser) -> None:
-    """Add the choice of a device."""
+def add_device(parser: argparse.ArgumentParser, *, auto: str = "a GPU if there is one") -> None:
+    """Add the choice of a device; `auto` says which one is taken by default."""
     parser.add_argument(
-        "--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)"
+        "--device", default="auto", help=f"cpu, cuda, cuda:N or auto: {auto} (default: auto)"
     )
 
 

@@ -1,7 +1,6 @@
 """The four networks as a table, and how one of them is made ready for our classes."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -12,6 +11,7 @@ from torchvision import models
 
 from sts.base.errors import StsError, one_of
 from sts.base.types import CLASSES
+from sts.learning.device import draw_from_seed
 from sts.networks.weights import State, imagenet_state, read_state
 from sts.scalograms.image import ImageSettings
 
@@ -141,7 +141,7 @@ def make_network(
         Of the weights that are drawn at random: the head's, or all of them.
     """
     backbone = architecture.backbone
-    with seeded(seed):
+    with draw_from_seed(seed):
         network: nn.Module = backbone.build(weights=None, **dict(backbone.options))
         put_head(network, backbone, classes=architecture.classes, dropout=dropout)
         if backbone.auxiliary_from is not None and auxiliary:
@@ -191,19 +191,6 @@ def both_outputs(output: Any) -> tuple[Tensor, Tensor | None]:
 def placed(network: nn.Module, device: torch.device | str) -> nn.Module:
     """Return the network on `device`, in the memory layout in which convolutions are quickest."""
     return network.to(device).to(memory_format=torch.channels_last)
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
-    """Let torch draw from `seed` inside the block and go on as before after it."""
-    device = torch.device(device)
-    on_cuda = device.type == "cuda"
-    with torch.random.fork_rng(devices=[device] if on_cuda else []):
-        torch.default_generator.manual_seed(seed)
-        if on_cuda:
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
-        yield
 
 
 def _inputs(linear: nn.Module) -> int:

@@ -16,6 +16,7 @@ from sts.base.types import Floats, Ints
 from sts.cells.store import SweepStore
 from sts.scalograms.image import CHANNELS, SWEEPS, Channels, ImageSettings
 from sts.scalograms.sources import ImageSource, Rows, TraceSource
+from sts.scalograms.traces import indices_on
 
 # The part of free memory in which images are kept: 2.2 GB are all 5,590 cells at 224 pixels. A GPU
 # makes images faster than it would miss the memory.
@@ -173,7 +174,7 @@ class _Raw:
             elif self.device.type == "cpu":
                 yield from (self._kept[row : row + 1] for row in some)
             else:
-                yield self._kept[torch.as_tensor(some, device=self.device)]
+                yield self._kept[indices_on(some, self.device)]
 
     def _made(self) -> Tensor:
         """Return the channels of as many cells as there is room for."""

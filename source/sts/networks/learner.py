@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sts.base.types import Floats, Ints
-from sts.networks.backbones import AUXILIARY_SHARE, both_outputs, seeded
+from sts.learning.device import draw_from_seed
+from sts.networks.backbones import AUXILIARY_SHARE, both_outputs
 from sts.networks.images import Inputs
 from sts.networks.predict import evaluating
 from sts.networks.progress import Epoch, Progress
@@ -56,7 +57,7 @@ class Learner:
     def run_epoch(self, done: Progress, rows: Ints, checked: Ints) -> Progress:
         """Return what is done after one more epoch."""
         epoch = len(done.curves)
-        with seeded(self._seed(epoch), self._device):
+        with draw_from_seed(self._seed(epoch), self._device):
             train_loss, train_accuracy = self._train(rows, epoch)
         if not math.isfinite(train_loss):
             raise FloatingPointError(

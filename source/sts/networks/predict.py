@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from sts.base.types import Floats, Ints
+from sts.learning.device import multiply_in
 from sts.networks.backbones import both_outputs
 from sts.networks.images import Inputs
 from sts.networks.schedule import in_order
 from sts.scalograms.sources import Rows
+from sts.scalograms.traces import indices_on
 
 BATCH: Final = {"cpu": 32, "cuda": 256}
 
@@ -71,7 +73,7 @@ class FeatureBank:
     def batches(self, rows: Sequence[Ints]) -> Iterator[Tensor]:
         """Yield the features of every batch of rows."""
         for some in rows:
-            yield self.values[torch.as_tensor(some, device=self.device)]
+            yield self.values[indices_on(some, self.device)]
 
 
 def feature_bank(
@@ -80,7 +82,7 @@ def feature_bank(
     """Return the features of `rows`, addressed as the cells of `inputs` are."""
     found = torch.from_numpy(features(network, head, inputs, rows)).float()
     values = torch.zeros((cells, found.shape[1]))
-    values[torch.as_tensor(np.asarray(rows, dtype=np.int64))] = found
+    values[indices_on(rows, values.device)] = found
     return FeatureBank(values.to(inputs.device))
 
 
@@ -101,7 +103,7 @@ def _look(network: nn.Module, inputs: Inputs, rows: Rows, take: Callable[[Any], 
     if len(rows) == 0:
         raise ValueError("no rows to look at: give at least one")
     size = BATCH.get(inputs.device.type, BATCH["cpu"])
-    with evaluating(network), torch.no_grad():
+    with evaluating(network), torch.no_grad(), multiply_in("float32", inputs.device):
         for images in inputs.batches(in_order(np.asarray(rows), size)):
             take(network(images))
 

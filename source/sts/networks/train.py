@@ -13,13 +13,13 @@ from torch import nn
 
 from sts.base.errors import StsError
 from sts.base.types import CLASSES, Floats, Ints
+from sts.learning.device import draw_from_seed
 from sts.networks.backbones import (
     Architecture,
     drop_auxiliary,
     head_of,
     make_network,
     placed,
-    seeded,
 )
 from sts.networks.images import ImageBank, Inputs
 from sts.networks.learner import Learner
@@ -94,7 +94,7 @@ def fit(
     )
     _check(job, bank)
     bank = bank.standardised(job.rows)
-    with seeded(settings.seed, bank.device):
+    with draw_from_seed(settings.seed, bank.device):
         network, learner = _prepare(job, bank)
         done = _run(job, learner, _Keeper(state, job, bank.settings), on_epoch)
     learner.take_best(done)

@@ -1,4 +1,4 @@
-"""Which device is used, and whether it does its sums."""
+"""Whether a device computes scalograms right."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from sts.base.errors import StsError
 from sts.scalograms.image import Imager, ImageSettings
 from sts.scalograms.reference import direct_sum
 from sts.scalograms.transform import Transform
@@ -27,18 +26,6 @@ class DeviceCheck:
     error: float
     """The larger of the errors at full and at image resolution, of the largest coefficient."""
     sound: bool
-
-
-def choose_device(name: str = "auto") -> torch.device:
-    """Return the device called `auto`, `cpu`, `cuda` or `cuda:N`, or say why it cannot be had."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    kind, _, index = name.partition(":")
-    if kind not in ("cpu", "cuda") or (":" in name and not (kind == "cuda" and index.isdecimal())):
-        raise StsError(f"unknown device {name!r}: choose from auto, cpu, cuda, cuda:0, cuda:1, ...")
-    if kind == "cuda":
-        _check_cuda(name, int(index or 0))
-    return torch.device(name)
 
 
 def check_device(device: torch.device | str) -> DeviceCheck:
@@ -68,25 +55,6 @@ def check_device(device: torch.device | str) -> DeviceCheck:
         error=max(full_error, image_error),
         sound=not mismatch and full_error <= FULL_TOLERANCE and image_error <= IMAGE_TOLERANCE,
     )
-
-
-def _check_cuda(name: str, index: int) -> None:
-    if not torch.cuda.is_available():
-        raise StsError(f"no CUDA device for {name!r}, {_why_no_cuda()}; or use --device cpu")
-    count = torch.cuda.device_count()
-    if index >= count:
-        seen = ", ".join(f"cuda:{known}" for known in range(count))
-        raise StsError(f"no device {name!r}: there are {seen}")
-
-
-def _why_no_cuda() -> str:
-    if torch.version.cuda is None:
-        return "this torch is a CPU build: install torch and torchvision the default way"
-    try:
-        torch.cuda.get_device_properties(0)
-    except (RuntimeError, AssertionError) as error:
-        return str(error).splitlines()[0].rstrip(".")
-    return "torch sees none: check nvidia-smi, CUDA_VISIBLE_DEVICES and, in a container, --nv"
 
 
 def _gpu(device: torch.device) -> str:

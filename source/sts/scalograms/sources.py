@@ -11,7 +11,7 @@ from torch import Tensor
 from sts.base.errors import StsError
 from sts.base.types import Floats, Ints
 from sts.scalograms.image import SWEEPS, Channels, Imager, ImageSettings
-from sts.scalograms.traces import check_traces, on_device
+from sts.scalograms.traces import check_traces, indices_on, on_device
 from sts.signals.resample import SAMPLES
 
 Rows = Sequence[int] | Ints
@@ -69,8 +69,7 @@ class TraceSource:
         return self._imager.channels(self._taken(rows))
 
     def _taken(self, rows: Rows) -> Tensor:
-        index = torch.as_tensor(np.asarray(rows, dtype=np.int64), device=self._traces.device)
-        return self._traces[index]
+        return self._traces[indices_on(rows, self._traces.device)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,14 @@
 """Traces made ready for a transform: checked, their baseline removed, their ends continued."""
 
+from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sts.base.types import Ints
 from sts.signals.resample import BEFORE_S, RATE_HZ
 
 BASELINE: Final = round(BEFORE_S * RATE_HZ)
@@ -35,3 +38,12 @@ def padded(traces_mv: Tensor, pad: int, *, parity: str) -> Tensor:
 def on_device(traces_mv: Tensor, device: torch.device) -> Tensor:
     """Return traces as float32 on `device`."""
     return traces_mv.to(device=device, dtype=torch.float32)
+
+
+def indices_on(rows: Sequence[int] | Ints, device: torch.device) -> Tensor:
+    """Return row numbers on `device`; a GPU does not stop for them."""
+    index = torch.from_numpy(np.array(rows, dtype=np.int64))
+    if device.type != "cuda":
+        return index
+    # From pageable memory the copy would wait until the GPU has done all it was given so far.
+    return index.pin_memory().to(device, non_blocking=True)

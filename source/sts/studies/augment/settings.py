@@ -49,6 +49,7 @@ class Job:
     fidelity: bool = True
     seed: int = 0
     device: str = "cpu"
+    """Of the deep generators; `auto` is the CPU, since one process a core would share one GPU."""
     generators: dict[str, Any] = field(default_factory=dict)
     """Settings by method, where they differ from the tuned ones."""
 
@@ -88,6 +89,7 @@ def make_job(
     added: Sequence[int] = (),
     repeats: int | None = None,
     file: Path | None = None,
+    device: str = "cpu",
     **others: Any,
 ) -> Job:
     """Return what a command line asks for; what is empty or None stays at its default.
@@ -110,6 +112,7 @@ def make_job(
         added=tuple(sorted(set(added))) or DEFAULT_ADDED[protocol],
         repeats=repeats or DEFAULT_REPEATS[protocol],
         generators=_generators(file),
+        device="cpu" if device == "auto" else device,
         **others,
     )
     one_of(job.reducer, REDUCERS, "reducer")

@@ -160,7 +160,7 @@ def _device_of(job: Job) -> str:
     """Return the kind of device that deep generators run on; without one torch is not needed."""
     if not any(method in GENERATORS and GENERATORS[method].deep for method in job.methods):
         return "cpu"
-    from sts.scalograms.device import choose_device
+    from sts.learning.device import choose_device
 
     return choose_device(job.device).type
 

@@ -14,7 +14,8 @@ from sts import __version__
 from sts.base.errors import StsError
 from sts.base.parallel import worker_count
 from sts.base.workspace import Workspace
-from sts.scalograms.device import check_device, choose_device
+from sts.learning.device import choose_device
+from sts.scalograms.device import check_device
 
 # Data loaders hand batches over in shared memory; containers often grant only 64 MB of it.
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108, RUF100 - the mount point itself, no file in it

@@ -16,8 +16,8 @@ from sts.cells.identity import find_stores as stores_in
 from sts.cells.splits import Split, folds_of, split_of
 from sts.cells.store import NUMBERS, TEXTS, SweepStore, load_store
 from sts.evaluation.predictions import Predictions
+from sts.learning.device import choose_device
 from sts.networks.images import ImageBank
-from sts.scalograms.device import choose_device
 from sts.scalograms.image import ImageSettings
 from sts.scalograms.published import has_published
 from sts.studies.data.show import find_stores

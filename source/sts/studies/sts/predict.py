@@ -14,12 +14,12 @@ from sts.base.workspace import Workspace
 from sts.cells.table import CellRow
 from sts.evaluation.calibration import apply_temperature
 from sts.figures.scalogram import draw_cell
+from sts.learning.device import choose_device
 from sts.networks.backbones import Architecture, head_of
 from sts.networks.checkpoint import Model
 from sts.networks.images import ImageBank
 from sts.networks.predict import features, logits
 from sts.recordings.readers import find_recordings
-from sts.scalograms.device import choose_device
 from sts.studies.data.apart import process_apart
 from sts.studies.data.cellwork import BuildSettings, Outcome
 from sts.studies.data.products import rows_of, store_of

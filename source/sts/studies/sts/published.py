@@ -16,8 +16,8 @@ from sts.cells.labels import labels_of
 from sts.cells.splits import PUBLISHED, find_split, read_split_file
 from sts.cells.store import Texts
 from sts.figures.scalogram import CellPicture
+from sts.learning.device import choose_device
 from sts.reports.blocks import Section, Table
-from sts.scalograms.device import choose_device
 from sts.scalograms.image import ImageSettings
 from sts.scalograms.published import PublishedSource, find_published, has_published, read_published
 from sts.scalograms.wavelet import FREQS_HZ

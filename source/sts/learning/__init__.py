@@ -1,0 +1,1 @@
+"""What all training in torch shares: the device, its precision, seeds."""

@@ -1,0 +1,99 @@
+"""The device that torch works on, the precision of its products there, and its seeds."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Literal
+
+import torch
+
+from sts.base.errors import StsError
+
+logger = logging.getLogger("sts")
+
+Precision = Literal["auto", "float32", "tf32", "bfloat16"]
+PRECISIONS: Final[tuple[Precision, ...]] = ("auto", "float32", "tf32", "bfloat16")
+# A driver is there if it is listed here, whether torch can use it or not.
+DRIVER: Final = Path("/proc/driver/nvidia/version")
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Return the device called `auto`, `cpu`, `cuda` or `cuda:N`, or say why it cannot be had."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        _warn_of_unused_gpu()
+        return torch.device("cpu")
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda") or (":" in name and not (kind == "cuda" and index.isdecimal())):
+        raise StsError(f"unknown device {name!r}: choose from auto, cpu, cuda, cuda:0, cuda:1, ...")
+    if kind == "cuda":
+        _check_cuda(name, int(index or 0))
+    return torch.device(name)
+
+
+@contextmanager
+def multiply_in(precision: Precision, device: torch.device) -> Iterator[None]:
+    """Let float32 products on a GPU take TF32 inside the block, or keep them exact.
+
+    `float32` keeps every product and convolution in float32; in all other precisions those that
+    are left in float32 (a gradient penalty, say) take TF32. torch by itself lets convolutions take
+    TF32 and other products not.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    fast = precision != "float32"
+    torch.set_float32_matmul_precision("high" if fast else "highest")
+    torch.backends.cudnn.allow_tf32 = fast
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
+
+
+@contextmanager
+def draw_from_seed(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
+    """Let torch draw from `seed` inside the block and go on as before after it."""
+    device = torch.device(device)
+    on_cuda = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if on_cuda else []):
+        torch.default_generator.manual_seed(seed)
+        if on_cuda:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
+def _warn_of_unused_gpu() -> None:
+    """Say why a GPU that is there is not used, unless the user hid it."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    if DRIVER.exists() and not hidden:
+        logger.warning(
+            "this machine has an NVIDIA driver, but torch cannot use a GPU: %s; working on the CPU "
+            "(--device cpu says so without this line)",
+            _why_no_cuda(),
+        )
+
+
+def _check_cuda(name: str, index: int) -> None:
+    if not torch.cuda.is_available():
+        raise StsError(f"no CUDA device for {name!r}, {_why_no_cuda()}; or use --device cpu")
+    count = torch.cuda.device_count()
+    if index >= count:
+        seen = ", ".join(f"cuda:{known}" for known in range(count))
+        raise StsError(f"no device {name!r}: there are {seen}")
+
+
+def _why_no_cuda() -> str:
+    if torch.version.cuda is None:
+        return "this torch is a CPU build: install torch and torchvision the default way"
+    try:
+        torch.cuda.get_device_properties(0)
+    except (RuntimeError, AssertionError) as error:
+        return str(error).splitlines()[0].rstrip(".")
+    return "torch sees none: check nvidia-smi, CUDA_VISIBLE_DEVICES and, in a container, --nv"
