@@ -30,7 +30,7 @@ SHELL = ("post", "environment", "runscript", "test")
 KEYWORDS = {"if", "then", "else", "elif", "fi", "for", "do", "done", "while", "!"}
 BUILTINS = {"[", ":", "cd", "echo", "exec", "exit", "export", "set", "test", "umask", "unset"}
 # What a slim Debian image with Python has.
-ON_THE_IMAGE = {"id", "mkdir", "mktemp", "pip", "python", "python3", "rm", "sh", "stat"}
+ON_THE_IMAGE = {"apt-get", "id", "mkdir", "mktemp", "pip", "python", "python3", "rm", "sh", "stat"}
 
 
 def header(definition: str) -> dict[str, str]:
@@ -177,33 +177,42 @@ def test_every_build_argument_has_a_value() -> None:
 
 
 def post_in(folder: Path, **arguments: str) -> list[list[str]]:
-    """Run %post where /opt/sts is `folder` and pip a stub, and return the calls of pip."""
+    """Run %post where /opt/sts is `folder` and pip a stub, and return what it called."""
     place = folder / "opt"
     place.mkdir()
     text = script(DEFINITION, "post", **arguments).replace("/opt/sts", str(place))
-    environment = stub(folder / "bin", "pip", "python")
+    environment = stub(folder / "bin", "apt-get", "pip", "python")
     ended = run(text, folder, environment=environment)
     assert ended.returncode == 0, ended.stderr
     return called(folder / "bin")
 
 
+def calls_of_pip(calls: list[list[str]]) -> list[list[str]]:
+    return [call for call in calls if call[0] == "pip"]
+
+
+def test_compiled_networks_find_a_compiler(tmp_path: Path) -> None:
+    installed = [call for call in post_in(tmp_path) if call[:2] == ["apt-get", "install"]]
+    assert [call[-1] for call in installed] == ["g++"]
+
+
 def test_post_installs_the_lock_and_then_the_package(tmp_path: Path) -> None:
-    first, second, *_ = post_in(tmp_path)
+    first, second, *_ = calls_of_pip(post_in(tmp_path))
     assert first == ["pip", "install", "--no-cache-dir", "-r", "requirements.lock"]
     assert second == ["pip", "install", "--no-cache-dir", "--no-deps", "."]
 
 
 def test_post_asks_the_index_it_is_given(tmp_path: Path) -> None:
-    first, *_ = post_in(tmp_path, cuda_index="https://example.org/a?b=c&d")
+    first, *_ = calls_of_pip(post_in(tmp_path, cuda_index="https://example.org/a?b=c&d")
     assert first[3:5] == ["--extra-index-url", "https://example.org/a?b=c&d"]
     assert "http" not in DEFINITION
 
 
 def test_post_stops_at_the_first_failure(tmp_path: Path) -> None:
     text = script(DEFINITION, "post").replace("/opt/sts", str(tmp_path / "not there"))
-    environment = stub(tmp_path / "bin", "pip")
+    environment = stub(tmp_path / "bin", "apt-get", "pip")
     assert run(text, tmp_path, environment=environment).returncode != 0
-    assert not Path(f"{tmp_path / 'bin'}.called").exists()
+    assert {name for name, *_ in called(tmp_path / "bin")} == {"apt-get"}
 
 
 PLACES = (
