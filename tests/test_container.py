@@ -203,7 +203,7 @@ def test_post_installs_the_lock_and_then_the_package(tmp_path: Path) -> None:
 
 
 def test_post_asks_the_index_it_is_given(tmp_path: Path) -> None:
-    first, *_ = calls_of_pip(post_in(tmp_path, cuda_index="https://example.org/a?b=c&d")
+    first, *_ = calls_of_pip(post_in(tmp_path, cuda_index="https://example.org/a?b=c&d"))
     assert first[3:5] == ["--extra-index-url", "https://example.org/a?b=c&d"]
     assert "http" not in DEFINITION
 

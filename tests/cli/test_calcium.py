@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from sts.calcium.rivals import PRECISIONS
+from sts.base.types import PRECISIONS
 from sts.cli.calcium import main, make_parser
 from sts.cli.calcium_settings import decay_of, source_of
 from sts.cli.run import Status

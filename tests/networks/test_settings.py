@@ -25,12 +25,16 @@ def test_settings_survive_the_way_to_paper_and_back() -> None:
         ("epochs", 0),
         ("schedule", "linear"),
         ("seed", -1),
-        ("precision", "float16"),
     ],
 )
 def test_what_cannot_be_trained_with_is_refused_by_name(name: str, value: object) -> None:
     with pytest.raises(StsError, match=rf"^{name} must be .*{value}"):
         TrainSettings(**{name: value})  # type: ignore[arg-type]
+
+
+def test_an_unknown_precision_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(StsError, match=r"unknown precision 'float16': did you mean 'bfloat16'"):
+        TrainSettings(precision="float16")  # type: ignore[arg-type]
 
 
 def test_both_ends_of_the_published_space_can_be_trained_with() -> None:

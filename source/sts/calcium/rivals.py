@@ -2,13 +2,13 @@
 
 import copy
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from sts.base.errors import StsError
+from sts.base.errors import StsError, one_of
+from sts.base.types import PRECISIONS, Precision
 from sts.calcium.moments import Moments, moments_of
 from sts.calcium.networks import (
     Critic,
@@ -18,7 +18,7 @@ from sts.calcium.networks import (
     draw_shifts,
     initialise,
 )
-from sts.learning.device import Precision
+from sts.learning.device import cast_to
 
 Tensors = dict[str, Tensor]
 
@@ -53,6 +53,7 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained with."""
+        one_of(self.precision, PRECISIONS, "precision")
         for name in ("steps", "critic_steps", "batch", "check_every"):
             if (value := getattr(self, name)) < 1:
                 raise StsError(f"{name} must be at least 1, not {value}")
@@ -137,10 +138,10 @@ class Rivals:
 
     def critic_step(self, real: Tensor, random: torch.Generator) -> Tensor:
         """Train the critic on a batch and return how far apart it holds real and generated."""
-        with torch.no_grad(), self._precision():
+        with torch.no_grad(), cast_to(self.settings.precision, self.device):
             fake = self._generate(*self._noise(len(real), random)).float()
         shifts = draw_shifts(self.sizes, 2 * len(real), random)
-        with self._precision():
+        with cast_to(self.settings.precision, self.device):
             judged = self._judge(torch.cat([real, fake]), shifts).float()
         apart = judged[: len(real)].mean() - judged[len(real) :].mean()
         loss = self.settings.penalty * gradient_penalty(
@@ -153,7 +154,7 @@ class Rivals:
         """Train the generator and return its loss."""
         self.critic.requires_grad_(False)
         shifts = draw_shifts(self.sizes, self.settings.batch, random)
-        with self._precision():
+        with cast_to(self.settings.precision, self.device):
             fake = self._generate(*self._noise(self.settings.batch, random))
             loss = -self._judge(fake, shifts).float().mean()
         if self._moments is not None:
@@ -175,10 +176,6 @@ class Rivals:
     def _noise(self, batch: int, random: torch.Generator) -> tuple[Tensor, tuple[Tensor, ...]]:
         noise = torch.randn(batch, self.sizes.noise, generator=random, device=self.device)
         return noise, draw_fresh(self.sizes, batch, random)
-
-    def _precision(self) -> AbstractContextManager[None]:
-        mixed = self.settings.precision == "bfloat16" and self.device.type == "cuda"
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=mixed)
 
     def tensors(self) -> Tensors:
         """Return everything that learns, by name."""

@@ -81,7 +81,7 @@ def add_train(commands: "Commands", command: Command) -> None:
     _add_options(parser)
     add(
         "--precision",
-        choices=("float32", "tf32", "bfloat16"),
+        choices=("auto", "float32", "tf32", "bfloat16"),
         help="what a GPU multiplies in (default: tf32)",
     )
     add("--compile", action="store_true", default=None, help="compile the networks, on a GPU")

@@ -1,7 +1,7 @@
 """One epoch of training and validation: the layers that learn, their optimiser and their data."""
 
 import math
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -10,27 +10,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sts.base.types import Floats, Ints
-from sts.learning.device import draw_from_seed
+from sts.learning.device import cast_to, draw_from_seed, multiply_in
 from sts.networks.backbones import AUXILIARY_SHARE, both_outputs
 from sts.networks.images import Inputs
 from sts.networks.predict import evaluating
 from sts.networks.progress import Epoch, Progress
 from sts.networks.schedule import epoch_batches, in_order, learning_rate, momentum
 from sts.networks.settings import TrainSettings
+from sts.scalograms.traces import indices_on
 
 # A validation loss is better when it is lower by this part (Amprimo et al., 2025).
 GAIN: Final = 0.05
-# GPUs before this generation only pretend to know bfloat16.
-BFLOAT16_FROM: Final = (8, 0)
-
-
-def has_bfloat16(device: torch.device) -> bool:
-    """Return whether a device multiplies in bfloat16 by itself and does not imitate it."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= BFLOAT16_FROM
-    # Torch has no public name for it. On such a CPU networks train 1.7 times as fast.
-    native = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return device.type == "cpu" and native is not None and bool(native())
 
 
 class Learner:
@@ -50,7 +40,8 @@ class Learner:
         self._weights = weights
         self._targets = torch.from_numpy(self._labels).to(self._device)
         self._target_weights = torch.tensor(weights, dtype=torch.float32, device=self._device)
-        self._forward = torch.compile(module) if settings.compile else module
+        # Not dynamic: shapes that are known make faster kernels, and there is one batch size a fit.
+        self._forward = torch.compile(module, dynamic=False) if settings.compile else module
         learned = [value for value in module.parameters() if value.requires_grad]
         self._optimizer = torch.optim.Adam(learned, lr=settings.learning_rate, fused=True)
 
@@ -90,26 +81,34 @@ class Learner:
         """Go through all batches once; return mean loss and accuracy on the way."""
         self._module.train()
         batches = epoch_batches(rows, self._settings, epoch)
+        targets = self.targets_of(batches)
         sums = torch.zeros(4, dtype=torch.float64, device=self._device)
         for step, images in enumerate(self._inputs.batches(batches)):
             self._set_rate(epoch, step / len(batches))
-            sums += self.backward(images, batches[step])
+            sums += self.backward(images, batches[step], targets[step])
             self._optimizer.step()
             self._optimizer.zero_grad()
         return self._means(sums)
 
-    def backward(self, images: Tensor, batch: Ints) -> Tensor:
+    def targets_of(self, batches: Sequence[Ints]) -> tuple[Tensor, ...]:
+        """Return the classes of every batch, sent to the device at once and not in each step."""
+        every = self._targets[indices_on(np.concatenate(batches), self._device)]
+        return torch.split(every, [len(batch) for batch in batches])
+
+    def backward(self, images: Tensor, batch: Ints, targets: Tensor) -> Tensor:
         """Add the gradients of a batch's weighted mean loss; return its sums."""
-        with self._precision():
-            output = self._forward(images)
-        logits, auxiliary = both_outputs(output)
-        targets = self._targets[torch.as_tensor(batch, device=self._device)]
-        loss = self._loss(logits, targets)
-        total = loss
-        if auxiliary is not None:
-            total = loss + AUXILIARY_SHARE * self._loss(auxiliary, targets)
-        weight = float(self._weights[self._labels[batch]].sum())
-        (total / weight).backward()  # type: ignore[no-untyped-call]
+        # A compiled network is compiled for whole batches; an odd last one goes the plain way.
+        forward = self._forward if len(batch) == self._settings.batch else self._module
+        with multiply_in(self._settings.precision, self._device):
+            with cast_to(self._settings.precision, self._device):
+                output = forward(images)
+            logits, auxiliary = both_outputs(output)
+            loss = self._loss(logits, targets)
+            total = loss
+            if auxiliary is not None:
+                total = loss + AUXILIARY_SHARE * self._loss(auxiliary, targets)
+            weight = float(self._weights[self._labels[batch]].sum())
+            (total / weight).backward()  # type: ignore[no-untyped-call]
         return self._sums(loss.detach(), logits.detach(), targets)
 
     def take_best(self, done: Progress) -> None:
@@ -141,13 +140,15 @@ class Learner:
     @torch.no_grad()
     def _validate(self, rows: Ints) -> tuple[float, float]:
         """Return loss and accuracy of `rows`."""
-        batches = in_order(rows, 2 * self._settings.batch)
+        batches, precision = in_order(rows, 2 * self._settings.batch), self._settings.precision
+        targets = self.targets_of(batches)
         sums = torch.zeros(4, dtype=torch.float64, device=self._device)
-        with evaluating(self._module), self._precision():
-            for batch, images in zip(batches, self._inputs.batches(batches), strict=True):
-                logits = both_outputs(self._module(images))[0]
-                targets = self._targets[torch.as_tensor(batch, device=self._device)]
-                sums += self._sums(self._loss(logits, targets), logits, targets)
+        with evaluating(self._module):
+            for some, images in zip(targets, self._inputs.batches(batches), strict=True):
+                # Not around the images: they are made in float32, whatever layers multiply in.
+                with multiply_in(precision, self._device), cast_to(precision, self._device):
+                    logits = both_outputs(self._module(images))[0]
+                sums += self._sums(self._loss(logits, some), logits, some)
         loss, accuracy = self._means(sums)
         return (loss if math.isfinite(loss) else math.inf), accuracy
 
@@ -172,13 +173,6 @@ class Learner:
         for some in self._optimizer.param_groups:
             some["lr"] = learning_rate(self._settings, epoch, progress)
             some["betas"] = (momentum(self._settings, epoch, progress), some["betas"][1])
-
-    def _precision(self) -> AbstractContextManager[object]:
-        """Return the context in which layers multiply in the precision asked for."""
-        wanted = self._settings.precision
-        if wanted == "float32" or (wanted == "auto" and not has_bfloat16(self._device)):
-            return nullcontext()
-        return torch.autocast(self._device.type, dtype=torch.bfloat16)
 
     def _seed(self, epoch: int) -> int:
         """Return the seed of torch's own generator, which dropout draws from."""

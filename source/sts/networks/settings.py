@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from sts.base.errors import StsError
+from sts.base.errors import StsError, one_of
+from sts.base.types import PRECISIONS, Precision
 
 Schedule = Literal["step", "one_cycle"]
-Precision = Literal["auto", "float32", "bfloat16"]
 
 # Field of TrainSettings -> kind and its arguments, as Amprimo et al. (2025) searched.
 SPACE: Final[dict[str, tuple[Any, ...]]] = {
@@ -39,7 +39,8 @@ class TrainSettings:
     seed: int = 0
     compile: bool = False
     precision: Precision = "auto"
-    """What layers multiply in; `auto`: bfloat16 on a GPU or CPU that is built for it."""
+    """What layers multiply in; `auto`: bfloat16 on a GPU or CPU that is built for it. On a GPU
+    `float32` keeps convolutions from TF32 too."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained with."""
@@ -57,6 +58,4 @@ class TrainSettings:
             raise StsError(f"dropout must be at least 0, below 1, not {self.dropout}")
         if self.schedule not in ("step", "one_cycle"):
             raise StsError(f"schedule must be step or one_cycle, not {self.schedule!r}")
-        if self.precision not in ("auto", "float32", "bfloat16"):
-            known = "auto, float32 or bfloat16"
-            raise StsError(f"precision must be {known}, not {self.precision!r}")
+        one_of(self.precision, PRECISIONS, "precision")

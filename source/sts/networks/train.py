@@ -209,6 +209,8 @@ def _prepare(job: _Job, bank: ImageBank) -> tuple[nn.Module, Learner]:
     network = placed(network, bank.device)
     module: nn.Module = network
     inputs: Inputs = bank
+    if job.settings.compile:
+        _keep_plain(head_of(network, job.architecture))
     if frozen:
         # What a frozen extractor makes of an image never changes: it is made once.
         module = head_of(network, job.architecture)
@@ -219,6 +221,15 @@ def _prepare(job: _Job, bank: ImageBank) -> tuple[nn.Module, Learner]:
     if job.settings.class_weights:
         weights = class_weights(job.labels, job.rows, classes)
     return network, Learner(module, inputs, job.labels, weights, job.settings)
+
+
+def _keep_plain(head: nn.Module) -> None:
+    """Let a compiled network call its head as it is.
+
+    A search varies the dropout of the head: compiled too, every value of it would be compiled anew,
+    and after eight of them torch compiles no more.
+    """
+    head.forward = torch.compiler.disable(head.forward)  # type: ignore[no-untyped-call]
 
 
 def _plain(network: nn.Module, job: _Job, device: torch.device) -> nn.Module:
