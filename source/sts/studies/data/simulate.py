@@ -17,7 +17,6 @@ from sts.base.parallel import map_unordered, worker_count
 from sts.base.progress import progress
 from sts.base.types import CLASSES, Floats
 from sts.cells.store import SweepStore
-from sts.recordings.recording import Recording
 from sts.recordings.simulated.cells import SimulatedCell, simulate_cell
 from sts.recordings.simulated.nwb import path_of, write_nwb
 from sts.recordings.simulated.populations import populations_digest
@@ -107,11 +106,11 @@ def plan_simulation(job: SimulateJob) -> list[Entry]:
 def simulated_store(cells: Iterable[SimulatedCell]) -> SweepStore:
     """Return the sweep store of simulated cells, without a file in between."""
     entries = list(_stored(cells))
-    labels, datasets, recordings, traces, verdicts = zip(*entries, strict=True)
+    ids, donors, labels, datasets, traces, verdicts = zip(*entries, strict=True)
     return SweepStore(
         traces=np.stack(traces),
-        specimen_id=np.array([recording.specimen_id for recording in recordings]),
-        donor_id=np.array([recording.donor_id for recording in recordings]),
+        specimen_id=np.array(ids),
+        donor_id=np.array(donors),
         label=np.array(labels),
         dataset=np.array(datasets),
         rheobase_pa=np.array([verdict.values["rheobase_pa"] for verdict in verdicts]),
@@ -122,14 +121,16 @@ def simulated_store(cells: Iterable[SimulatedCell]) -> SweepStore:
 
 def _stored(
     cells: Iterable[SimulatedCell],
-) -> Iterator[tuple[str, str, Recording, Floats, Verdict]]:
+) -> Iterator[tuple[str, str, str, str, Floats, Verdict]]:
+    """Yield what a store keeps of each cell; its recording, a few MB, is let go of."""
     for cell in cells:
         try:
             traces, verdict = store_entry(cell.recording, SelectSettings())
         except CellExcluded as error:
             logger.warning("%s is left out: %s", cell.recording.specimen_id, error)
             continue
-        yield cell.label, cell.dataset, cell.recording, traces, verdict
+        ids = cell.recording.specimen_id, cell.recording.donor_id
+        yield *ids, cell.label, cell.dataset, traces, verdict
 
 
 def _write(entry: Entry, *, seed: int, folder: Path) -> int:
