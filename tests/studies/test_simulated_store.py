@@ -14,14 +14,14 @@ def test_no_recording_outlives_its_cell() -> None:
     kept: list[weakref.ref[object]] = []
 
     def watched() -> Iterator[SimulatedCell]:
-        for cell in simulate_cells(5, seed=3, protocol="long", chunk=1, workers=1):
-            # What came before must be gone, all but the one that is just being let go of.
+        for cell in simulate_cells(6, seed=3, protocol="long", chunk=1, workers=1):
             alive.append(sum(each() is not None for each in kept))
             kept.append(weakref.ref(cell.recording))
             yield cell
 
     store = simulated_store(watched())
-    assert max(alive) <= 1
-    assert len(store) == 5
-    assert len(np.unique(store.specimen_id)) == 5
+    # One that the loop and one that the thread which made it is just letting go of.
+    assert max(alive) <= 2
+    assert len(store) == 6
+    assert len(np.unique(store.specimen_id)) == 6
     assert set(store.label.tolist()) <= {"Pvalb", "Excitatory", "Vip/Lamp5", "Sst"}
