@@ -45,7 +45,7 @@ def make_model(name: str = "lightgbm", **changed: Any) -> Baseline:
     return Baseline(
         classifier=kind.fit(table.X, table.truth, settings, seed=0, names=NAMES),
         card=card,
-        novelty=measure_novelty(table.X),
+        novelty=measure_novelty(table.X, table.X),
         X=table.X,
         y=table.truth,
     )

@@ -11,7 +11,14 @@ import pytest
 from sts.base.errors import StsError
 from sts.base.types import CLASSES
 from sts.cells.identity import Cells
-from sts.cells.splits import SPLIT_NAME, find_split, folds_of, read_split_file, split_of
+from sts.cells.splits import (
+    SPLIT_NAME,
+    find_split,
+    folds_of,
+    keep_aside,
+    read_split_file,
+    split_of,
+)
 from sts.cells.store import write_store
 from sts.cells.table import FeatureRow, write_features
 from tests.cells.stores import make_store
@@ -83,6 +90,28 @@ def test_cells_without_a_donor_are_divided_one_by_one(tmp_path: Path) -> None:
     cells = make_cells(40)
     cells = replace(cells, donor_id=np.array([""] * 40))
     assert len(split_of(cells, tmp_path, group_by="donor").test) == 8
+
+
+def test_few_cells_give_a_fifth_away_and_many_a_tenth() -> None:
+    for n, kept in ((80, 16), (1600, 200), (4000, 400)):
+        fitted, aside = keep_aside(make_cells(n))
+        assert len(aside) == kept
+        assert sorted([*fitted, *aside]) == list(range(n))
+        counts = [sum(make_cells(n).label[aside] == label) for label in CLASSES]
+        assert counts == [kept / 4] * 4
+
+
+def test_a_donor_is_not_kept_aside_in_part() -> None:
+    cells = make_cells(240, per_donor=6)
+    fitted, aside = keep_aside(cells, group_by="donor")
+    assert not set(cells.donor_id[fitted]) & set(cells.donor_id[aside])
+
+
+def test_of_a_class_of_three_cells_one_is_kept_aside() -> None:
+    cells = make_cells(80)
+    fewer = cells.rows((cells.label != CLASSES[0]) | (np.arange(80) < 12))
+    _, aside = keep_aside(fewer)
+    assert sum(fewer.label[aside] == CLASSES[0]) == 1
 
 
 def test_a_kept_split_is_never_remade(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from sts.base.types import Floats, Ints
 from sts.evaluation.calibration import (
     TEMPERATURES,
     apply_temperature,
+    calibrate,
+    calibrate_each,
     calibration_error,
     ece,
     fit_temperature,
@@ -72,6 +74,61 @@ def test_the_temperature_lowers_the_calibration_error_of_the_overconfident() -> 
 
 def test_nothing_is_learnt_from_cells_that_are_all_right() -> None:
     assert fit_temperature(np.eye(4) * 3, np.arange(4)) == 1.0
+
+
+def test_a_temperature_that_helps_is_applied_and_said() -> None:
+    logits, truth = calibrated_world(300)
+    found = calibrate(logits * 3, truth)
+    assert found.temperature == fit_temperature(logits * 3, truth)
+    assert found.cells == 300
+    assert f"The temperature is {found.temperature:.2f}, fitted on 300 training" in found.in_words()
+    assert found.log_losses[1] < found.log_losses[0]
+
+
+def test_a_temperature_that_makes_it_worse_is_not_applied_and_that_is_said() -> None:
+    for seed in range(20):
+        logits, truth = calibrated_world(60, seed=seed)
+        found = calibrate(logits, truth)
+        if found.is_applied:
+            assert found.log_losses[1] < found.log_losses[0]
+            assert found.after.ece <= found.before.ece
+        else:
+            assert found.temperature == 1.0
+            assert found.in_words().startswith(f"No temperature is applied: {found.fitted:.2f}")
+    # These say their very probabilities: most temperatures follow chance and are of no use.
+    applied = [calibrate(*calibrated_world(60, seed=seed)).is_applied for seed in range(20)]
+    assert sum(applied) < 10
+
+
+def test_a_temperature_is_judged_on_cells_that_it_was_not_fitted_on() -> None:
+    logits, truth = calibrated_world(95, seed=4)
+    logits = logits * 2
+    losses = []
+    for cell in range(95):
+        # Every tenth cell, this one among them, is left out.
+        others = np.arange(95) % 10 != cell % 10
+        temperature = fit_temperature(logits[others], truth[others])
+        probabilities = apply_temperature(logits[cell : cell + 1], temperature)
+        losses.append(-np.log(probabilities[0, truth[cell]]))
+    # sums of 95 rounded numbers
+    assert calibrate(logits, truth).log_losses[1] == pytest.approx(np.mean(losses), abs=1e-12)
+
+
+def test_few_cells_that_are_all_right_are_left_as_they_are() -> None:
+    found = calibrate(np.eye(4) * 3, np.arange(4))
+    assert (found.temperature, found.cells) == (1.0, 4)
+    assert calibrate(np.eye(4)[:1], np.zeros(1, int)).temperature == 1.0
+    assert calibrate(np.empty((0, 4)), np.empty(0, int)).temperature == 1.0
+
+
+def test_each_cell_is_calibrated_by_the_others() -> None:
+    logits, truth = calibrated_world(400, seed=6)
+    told = calibrate_each(logits * 4, truth)
+    assert ece(told, truth) < 0.5 * ece(apply_temperature(logits * 4, 1.0), truth)
+    # What a cell is does not count for its own temperature.
+    other = truth.copy()
+    other[::10] = (other[::10] + 1) % 4
+    np.testing.assert_array_equal(calibrate_each(logits * 4, other)[::10], told[::10])
 
 
 def test_cells_of_unknown_class_teach_nothing() -> None:

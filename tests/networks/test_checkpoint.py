@@ -41,7 +41,7 @@ def model(fitted: Fitted, bank: ImageBank) -> Model:
             temperature=1.5,
             scores={"balanced_accuracy": [0.9, 0.8, 0.95]},
         ),
-        novelty=measure_novelty(found),
+        novelty=measure_novelty(found, found),
     )
 
 

@@ -14,13 +14,15 @@ import numpy as np
 import pytest
 
 from sts.base.errors import StsError
+from sts.boosting.checkpoint import load_baseline
 from sts.cells.feature_sets import FEATURE_SETS
 from sts.cli.baseline import main
 from sts.cli.run import Status
-from sts.search.trials import FoldScore
+from sts.evaluation.calibration import calibrate
+from sts.search.trials import FoldScore, SearchResult, TrialRecord
 from sts.signals.features import FEATURES
 from sts.studies.baseline.ahead import Ahead
-from sts.studies.baseline.bench import make_bench
+from sts.studies.baseline.bench import make_bench, validate
 from sts.studies.baseline.cohort import Source, load_cohort
 from sts.studies.baseline.settings import choose, make_job
 from tests.cells.ep_worlds import make_table, write_own, write_published
@@ -101,6 +103,61 @@ def test_training_leaves_a_model_and_a_run(trained: Path) -> None:
     page = (run / "report.html").read_text()
     assert page.count("data:image/") == 5
     assert "baseline_pipeline.py TRAIN" in page
+
+
+def test_a_model_is_calibrated_on_cells_that_it_was_not_fitted_on(trained: Path) -> None:
+    job = make_job(features="shared", trials=2, folds=2)
+    bench = make_bench(job, source=Source(data=trained / "data"), workers=1)
+    assert not set(bench.fit_rows) & set(bench.kept_rows)
+    assert len(bench.fit_rows) + len(bench.kept_rows) == 96
+    model = load_baseline(trained / "models" / "LightGBM_best_models" / "shared")
+    np.testing.assert_array_equal(model.X, bench.cohort.table.X[bench.fit_rows])
+    unseen = bench.cohort.table.X[bench.kept_rows]
+    found = calibrate(model.classifier.logits(unseen), bench.cohort.truth[bench.kept_rows])
+    # The trees come from text, to the last digit.
+    assert model.card.temperature == pytest.approx(found.temperature, rel=1e-9)
+    assert report_of(trained)["calibration"]["fitted_temperature"] == pytest.approx(found.fitted)
+    distances = model.novelty.distances(unseen)
+    assert model.card.novelty.threshold == pytest.approx(distances.max())
+
+
+def test_the_published_protocol_keeps_nothing_aside_and_says_so(tmp_path: Path) -> None:
+    root = make_workspace(tmp_path / "world")
+    arguments = ["--root", str(root), "--published", "--trials", "1", "--folds", "2"]
+    assert main([*arguments, "--workers", "1", "-q"]) == Status.DONE
+    card = card_of(root, "published")
+    assert (card["data"]["training_cells"], card["data"]["kept_aside"]) == (96, 0)
+    run = run_of(root, what="LightGBM-published")
+    said = json.loads((run / "report.json").read_text())["calibration"]
+    assert said["cells"] == 96
+    page = (run / "report.html").read_text()
+    assert "fitted on 96 training cells, each by the model of a fold that was not fitted" in page
+
+
+def test_what_folds_say_is_on_one_scale(trained: Path) -> None:
+    """A fold whose model boasts is calibrated by what that model says, and not by another's."""
+    job = make_job(features="shared", trials=1, folds=2)
+    bench = make_bench(job, source=Source(data=trained / "data"), workers=1)
+    rng = np.random.default_rng(0)
+    folds = []
+    for fold, scale in zip(bench.folds, (1.0, 6.0), strict=True):
+        truth = bench.cohort.truth[fold.scored]
+        # Three in four are right, whatever is said.
+        said = np.where(rng.random(len(truth)) < 0.75, truth, (truth + 1) % 4)
+        folds.append(FoldScore(0.75, {"logits": (scale * 2 * np.eye(4)[said]).tolist()}))
+    trial = TrialRecord(
+        number=0,
+        settings={},
+        state="complete",
+        folds=tuple(folds),
+        duration_s=0.0,
+        worker=None,
+        attempts=0,
+    )
+    found = validate(bench, SearchResult(trials=(trial,))).out_of_fold.probabilities.max(axis=1)
+    quiet, loud = np.split(found, [len(bench.folds[0].scored)])
+    # At 1 the second fold says 0.99998, and at one temperature for both about 0.97.
+    assert abs(quiet.mean() - loud.mean()) < 0.1
 
 
 def test_every_opening_of_the_holdout_is_in_the_log(trained: Path) -> None:

@@ -17,7 +17,15 @@ from sts.cells.splits import folds_of, split_of
 from sts.cells.store import SweepStore, load_store, write_store
 from sts.cli.run import Status
 from sts.cli.sts import main
+from sts.evaluation.calibration import calibrate
+from sts.networks.backbones import Architecture
+from sts.networks.checkpoint import load_model
+from sts.networks.predict import logits
+from sts.search.trials import FoldScore, SearchResult, TrialRecord
+from sts.studies.sts.bench import make_bench
 from sts.studies.sts.cohort import load_cohort, merged
+from sts.studies.sts.settings import TrainJob, make_job
+from sts.studies.sts.train import predict_out_of_fold
 from tests.networks.worlds import make_world
 from tests.studies.cells import write_cell
 
@@ -32,6 +40,13 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+def quick_job() -> TrainJob:
+    architecture = Architecture(number=1, weights="none")
+    return make_job(
+        architecture, group_by="specimen", seed=0, image_size=(32, 32), trials=1, folds=2, epochs=2
+    )
 
 
 def make_workspace(root: Path, *, seed: int = 0, cells: int = CELLS) -> Path:
@@ -71,6 +86,58 @@ def test_training_leaves_a_model_and_a_run(trained: Path) -> None:
     )
     assert card == report["model"]
     assert not (run / "refit.safetensors").exists()
+
+
+def test_a_network_is_calibrated_on_cells_that_it_was_not_fitted_on(trained: Path) -> None:
+    job = quick_job()
+    bench = make_bench(job, data=trained / "data", device="cpu")
+    # A fifth of 48 cells.
+    assert (len(bench.fit_rows), len(bench.kept_rows)) == (38, 10)
+    assert not set(bench.fit_rows) & set(bench.kept_rows)
+    model = load_model(trained / "models" / "ResNet18_best_models" / "NONE")
+    # Images are standardised by what was fitted, and by nothing else.
+    images = bench.bank.standardised(bench.fit_rows)
+    assert model.card.images == images.settings
+    unseen = logits(model.network, images, bench.kept_rows)
+    found = calibrate(unseen, bench.cohort.labels[bench.kept_rows])
+    said = json.loads(report_of(trained))["calibration"]
+    assert said["cells"] == 10
+    # Convolutions of other batches round otherwise.
+    assert said["fitted_temperature"] == pytest.approx(found.fitted, rel=1e-3)
+    assert said["log_loss"] == pytest.approx(found.log_losses, rel=1e-3)
+    assert model.card.temperature == said["temperature"] == found.temperature
+    # Ten cells of a network that knows nothing yet: a temperature from nine does the tenth no good.
+    for place in ("report.html", "log.txt"):
+        assert "No temperature is applied" in (run_of(trained) / place).read_text()
+
+
+def test_a_network_stops_on_the_cells_that_were_kept_aside(trained: Path) -> None:
+    epochs = [
+        json.loads(line) for line in (run_of(trained) / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert all("validation_loss" in epoch for epoch in epochs if "train_loss" in epoch)
+
+
+def test_what_folds_say_is_on_one_scale(trained: Path) -> None:
+    cohort = load_cohort(trained / "data", group_by="specimen", seed=0)
+    folds = cohort.folds(2, group_by="specimen", seed=0)
+    scores = []
+    for fold, scale in zip(folds, (1.0, 6.0), strict=True):
+        said = np.eye(4)[cohort.labels[fold.scored]]
+        extras = {"rows": fold.scored.tolist(), "logits": (scale * said).tolist()}
+        scores.append(FoldScore(1.0, {**extras, "temperature": scale}))
+    trial = TrialRecord(
+        number=0,
+        settings={},
+        state="complete",
+        folds=tuple(scores),
+        duration_s=0.0,
+        worker=None,
+        attempts=0,
+    )
+    found = predict_out_of_fold(cohort, SearchResult(trials=(trial,)))
+    # A softmax of the same numbers.
+    assert np.ptp(found.probabilities.max(axis=1)) < 1e-12
 
 
 def test_every_opening_of_the_holdout_is_in_the_log(trained: Path) -> None:

@@ -3,13 +3,13 @@
 The distance of a cell is the mean Euclidean distance to its k nearest training cells. Each feature
 is first centred on its median and scaled by its quartiles, its far tails are drawn in by arsinh,
 and a missing one counts as the median; then follow the leading principal components, with the
-length of what those leave out as one more coordinate. Farther than a percentile of the training
-cells' own distances to the others is unlike them. So is a cell that lacks more of the features that
-nearly all training cells have than a percentile of them does: one without a stimulus of theirs.
+length of what those leave out as one more coordinate. Farther than a percentile of training cells
+that were kept aside is unlike them. So is a cell that lacks more of the features that nearly all
+training cells have than a percentile of those kept aside does: one without a stimulus of theirs.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -19,9 +19,9 @@ from sts.base.types import Floats, Ints
 from sts.evaluation.neighbours import (
     leading_components,
     mean_distance,
-    mean_distance_to_others,
     refuse_few,
     turned,
+    upper_bound,
 )
 
 # Quartiles of a normal distribution lie so many deviations apart.
@@ -38,7 +38,7 @@ class NoveltyRule:
     neighbours: int = 5
     percentile: float = 99.0
     threshold: float = 0.0
-    """Distance at the percentile, of training cells to the others among them."""
+    """Distance at the percentile, of cells that were kept aside to those that were fitted."""
     most_lacking: float = 0.0
     """How many expected features the cell at the percentile lacks."""
 
@@ -79,28 +79,37 @@ class Novelty:
         return cls(rule=rule, **{name: arrays[name] for name in ARRAYS})
 
 
-def measure_novelty(X: Floats, *, neighbours: int = 5, percentile: float = 99.0) -> Novelty:
-    """Return what is needed to tell whether cells are unlike X (training cells, features)."""
+def measure_novelty(
+    X: Floats, kept: Floats, *, neighbours: int = 5, percentile: float = 99.0
+) -> Novelty:
+    """Return what is needed to tell whether cells are unlike X (training cells, features).
+
+    Parameters
+    ----------
+    kept
+        (other cells, features), training cells that are not in X: how far they lie from those in X
+        says how far is too far.
+    """
     refuse_few(len(X), neighbours)
     centre, spread = _scales(X)
     scaled = _scaled(X, centre, spread)
     components = leading_components(scaled)
     cells = turned(scaled, components)
-    missing = np.isnan(X)
-    expected = 1.0 - missing.mean(axis=0) >= NEARLY_ALL
-    return Novelty(
-        rule=NoveltyRule(
-            neighbours=neighbours,
-            percentile=percentile,
-            threshold=float(np.percentile(mean_distance_to_others(cells, neighbours), percentile)),
-            most_lacking=float(np.percentile((missing & expected).sum(axis=1), percentile)),
-        ),
+    expected = 1.0 - np.isnan(X).mean(axis=0) >= NEARLY_ALL
+    novelty = Novelty(
+        rule=NoveltyRule(neighbours=neighbours, percentile=percentile),
         expected=expected.astype(np.float64),
         centre=centre,
         spread=spread,
         components=components,
         cells=cells,
     )
+    rule = replace(
+        novelty.rule,
+        threshold=upper_bound(novelty.distances(kept), percentile),
+        most_lacking=upper_bound(novelty.lacking(kept), percentile),
+    )
+    return replace(novelty, rule=rule)
 
 
 def _scales(X: Floats) -> tuple[Floats, Floats]:

@@ -26,6 +26,10 @@ SOURCES: Final = {"Seq": "PatchSeq", "Clamp": "PatchClamp"}
 GROUPS: Final = ("specimen", "donor")
 # One in five cells is held out, as in the published study.
 PARTS: Final = 5
+# From so many cells a temperature is good to about 7 %; a share of many cells would cost more.
+KEPT: Final = 200
+# A refit keeps at most one cell in five aside, and at least one in ten.
+KEPT_PARTS: Final = (5, 10)
 
 logger = logging.getLogger("sts")
 
@@ -157,6 +161,16 @@ def folds_of(
 ) -> list[tuple[Ints, Ints]]:
     """Return rows to fit on and rows to score on, for each fold, the classes evenly spread."""
     return list(_divide(cells, folds, group_by, seed))
+
+
+def keep_aside(
+    cells: Identified, *, group_by: str = "specimen", seed: int = 0
+) -> tuple[Ints, Ints]:
+    """Return rows to fit the final model on, and rows to stop, calibrate and compare it with."""
+    groups = _groups(cells) if group_by == "donor" else cells.specimen_id
+    fewest = min(len(set(groups[cells.label == label].tolist())) for label in set(cells.label))
+    wanted = int(np.clip(len(cells) // KEPT, *KEPT_PARTS))
+    return folds_of(cells, max(2, min(wanted, fewest)), group_by=group_by, seed=seed)[0]
 
 
 def _divide(cells: Identified, parts: int, group_by: str, seed: int) -> Iterator[tuple[Ints, Ints]]:

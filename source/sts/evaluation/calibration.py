@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -19,6 +19,9 @@ LEAST_LOG: Final = float(np.log(np.finfo(np.float64).eps))
 DRAWS: Final = 1000
 # Numbers in one block of draws: 16 MB.
 BLOCK: Final = 2**21
+# A temperature is judged on each tenth of the cells after it was fitted on the others.
+JUDGED_PARTS: Final = 10
+KEPT_ASIDE: Final = "training cells that were kept aside"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,6 +35,60 @@ class Reliability:
     cells: Ints
     ece: float
     """Expected calibration error: the mean gap between both, weighted by cells."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Calibration:
+    """A temperature, and what it does on cells that the classifier was not fitted on."""
+
+    fitted: float
+    """The temperature at which these cells are most likely."""
+    log_losses: tuple[float, float]
+    """Of these cells as they came, and each at the temperature of the other cells."""
+    before: Reliability
+    after: Reliability
+    """Each cell at the temperature of the other cells."""
+    where: str
+    """Which cells these are."""
+
+    @property
+    def is_applied(self) -> bool:
+        """Tell whether the temperature makes the probabilities better, by either measure."""
+        as_trained, calibrated = self.log_losses
+        return calibrated < as_trained and self.after.ece <= self.before.ece
+
+    @property
+    def temperature(self) -> float:
+        """Return what logits are to be divided by; 1 where the fitted one makes them worse."""
+        return self.fitted if self.is_applied else 1.0
+
+    @property
+    def cells(self) -> int:
+        """Return how many cells it was fitted on."""
+        return int(self.before.cells.sum())
+
+    def in_words(self) -> str:
+        """Return what was done and why."""
+        fitted = f"{self.fitted:.2f}, fitted on {self.cells} {self.where}"
+        verb, did = "goes", f"The temperature is {fitted}."
+        if not self.is_applied:
+            verb = "would go"
+            did = f"No temperature is applied: {fitted}, makes probabilities there no better."
+        return (
+            f"{did} Each at the temperature of the others, their log loss {verb} from "
+            f"{self.log_losses[0]:.3f} to {self.log_losses[1]:.3f} and their calibration error "
+            f"from {self.before.ece:.3f} to {self.after.ece:.3f}."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a report holds."""
+        return {
+            "cells": self.cells,
+            "temperature": self.temperature,
+            "fitted_temperature": self.fitted,
+            "log_loss": list(self.log_losses),
+            "calibration_error": [self.before.ece, self.after.ece],
+        }
 
 
 def fit_temperature(logits: Floats, truth: Ints) -> float:
@@ -66,8 +123,59 @@ def fit_temperature(logits: Floats, truth: Ints) -> float:
     return float(np.exp(found.x))
 
 
-def apply_temperature(logits: Floats, temperature: float) -> Floats:
-    """Return the probabilities of logits, or log probabilities, at a temperature."""
+def calibrate(logits: Floats, truth: Ints, *, where: str = KEPT_ASIDE) -> Calibration:
+    """Fit a temperature, and judge it on cells that it was not fitted on.
+
+    Parameters
+    ----------
+    logits
+        (n, classes), or log probabilities, of cells the classifier was not fitted on.
+    truth
+        (n,), cells of class -1 are left out.
+    where
+        Which cells these are, to be said.
+    """
+    logits, truth = logits[truth >= 0], truth[truth >= 0]
+    as_trained, calibrated = (
+        apply_temperature(logits, each) for each in (1.0, _temperatures_of_others(logits, truth))
+    )
+    return Calibration(
+        fitted=fit_temperature(logits, truth),
+        log_losses=(_log_loss(as_trained, truth), _log_loss(calibrated, truth)),
+        before=reliability(as_trained, truth),
+        after=reliability(calibrated, truth),
+        where=where,
+    )
+
+
+def calibrate_each(logits: Floats, truth: Ints) -> Floats:
+    """Return probabilities of cells, each at a temperature fitted on the others.
+
+    They stay as they came where that makes them worse.
+    """
+    temperatures = _temperatures_of_others(logits, truth)
+    applied = calibrate(logits, truth).is_applied
+    return apply_temperature(logits, temperatures if applied else 1.0)
+
+
+def _temperatures_of_others(logits: Floats, truth: Ints) -> Floats:
+    """Return a temperature a cell (n, 1), fitted on the cells of other parts."""
+    parts = np.arange(len(truth)) % JUDGED_PARTS
+    temperatures = np.ones((len(truth), 1))
+    for part in np.unique(parts) if len(truth) > 1 else ():
+        temperatures[parts == part] = fit_temperature(logits[parts != part], truth[parts != part])
+    return temperatures
+
+
+def _log_loss(probabilities: Floats, truth: Ints) -> float:
+    if not len(truth):
+        return float("nan")
+    found = probabilities[np.arange(len(truth)), truth]
+    return float(-np.log(np.maximum(found, np.exp(LEAST_LOG))).mean())
+
+
+def apply_temperature(logits: Floats, temperature: float | Floats) -> Floats:
+    """Return the probabilities of logits, or log probabilities, at a temperature, or one a cell."""
     probabilities: Floats = softmax(logits.astype(np.float64) / temperature, axis=1)
     return probabilities
 

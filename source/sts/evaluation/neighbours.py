@@ -1,10 +1,12 @@
 """Distances of cells to their nearest training cells, in leading principal components."""
 
+import math
+
 import numpy as np
 from scipy.spatial import cKDTree
 
 from sts.base.errors import StsError
-from sts.base.types import Floats
+from sts.base.types import Floats, Ints
 
 # Past these few, what tells training cells apart is noise, and a stored model would grow.
 COMPONENTS = 32
@@ -40,7 +42,13 @@ def mean_distance(cells: Floats, points: Floats, count: int) -> Floats:
     return np.asarray(nearest(cells, points, count).mean(axis=1))
 
 
-def mean_distance_to_others(cells: Floats, count: int) -> Floats:
-    """Return the mean distance of each cell to its `count` nearest others."""
-    # Every cell is its own nearest neighbour: one more is asked for, and the first left out.
-    return np.asarray(nearest(cells, cells, count + 1)[:, 1:].mean(axis=1))
+def upper_bound(values: Floats | Ints, percentile: float) -> float:
+    """Return what a new value exceeds with a probability of 100 - `percentile` per cent at most.
+
+    Of n values that is the k-th smallest, k = ceil((n + 1) percentile / 100), as in conformal
+    prediction (Vovk et al., 2005). Of too few for it the largest is returned, which a new one
+    exceeds with a probability of 1 / (n + 1).
+    """
+    # Rounded, since (99 + 1) * 0.99 is a little more than 99.
+    rank = math.ceil(round((len(values) + 1) * percentile / 100, 9))
+    return float(np.sort(values)[min(rank, len(values)) - 1])

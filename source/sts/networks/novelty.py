@@ -3,11 +3,11 @@
 The distance of a cell is the mean Euclidean distance to its k nearest training cells, among the
 features that the network's head sees: each feature standardised over the training cells, then
 turned to their leading principal components, with the length of what those leave out as one more
-coordinate. A cell farther than a percentile of the training cells' own leave-one-out distances is
+coordinate. A cell farther than a percentile of training cells that the network was not fitted on is
 called novel.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -19,9 +19,9 @@ from sts.base.types import Bools, Floats
 from sts.evaluation.neighbours import (
     leading_components,
     mean_distance,
-    mean_distance_to_others,
     refuse_few,
     turned,
+    upper_bound,
 )
 
 # A feature that moves less than this part of the median one is dead in the training cells: divided
@@ -36,7 +36,7 @@ class NoveltyRule:
     neighbours: int = 5
     percentile: float = 99.0
     threshold: float = 0.0
-    """Distance at the percentile, of training cells to the others among them."""
+    """Distance at the percentile, of cells that were kept aside to those that were fitted."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,8 +78,19 @@ class Novelty:
 ARRAYS: Final = ("mean", "deviation", "components", "cells")
 
 
-def measure_novelty(features: Floats, *, neighbours: int = 5, percentile: float = 99.0) -> Novelty:
-    """Return what is needed to tell novel cells from `features` (training cells, features)."""
+def measure_novelty(
+    features: Floats, kept: Floats, *, neighbours: int = 5, percentile: float = 99.0
+) -> Novelty:
+    """Return what is needed to tell novel cells.
+
+    Parameters
+    ----------
+    features
+        (cells, features), of the cells that the network was fitted on.
+    kept
+        (other cells, features), of training cells that it was not fitted on: how far they lie
+        from those says how far is too far.
+    """
     refuse_few(len(features), neighbours)
     # What float32 will make of them on disk, so that a stored model answers as it did.
     features = _single(features)
@@ -87,14 +98,15 @@ def measure_novelty(features: Floats, *, neighbours: int = 5, percentile: float 
     standard = (features - mean) / deviation
     components = _single(leading_components(standard))
     cells = _single(turned(standard, components))
-    threshold = float(np.percentile(mean_distance_to_others(cells, neighbours), percentile))
-    return Novelty(
-        rule=NoveltyRule(neighbours=neighbours, percentile=percentile, threshold=threshold),
+    novelty = Novelty(
+        rule=NoveltyRule(neighbours=neighbours, percentile=percentile),
         mean=mean,
         deviation=deviation,
         components=components,
         cells=cells,
     )
+    threshold = upper_bound(novelty.distances(kept), percentile)
+    return replace(novelty, rule=replace(novelty.rule, threshold=threshold))
 
 
 def _deviation(features: Floats) -> Floats:

@@ -11,9 +11,10 @@ from sts.base.files import make_folder
 from sts.base.parallel import worker_count
 from sts.base.settings import digest
 from sts.base.tracking import Tracker
+from sts.base.types import Ints
 from sts.base.workspace import Workspace
 from sts.boosting.stack import Classifier
-from sts.evaluation.calibration import apply_temperature, fit_temperature
+from sts.evaluation.calibration import calibrate_each
 from sts.evaluation.scores import by_dataset
 from sts.search.search import search
 from sts.search.trials import FoldScore, SearchResult, TrialRecord
@@ -34,6 +35,10 @@ class Bench:
     job: TrainJob
     cohort: Cohort
     folds: list[Fold]
+    compared_rows: Ints
+    """Training cells that new ones are compared with, and the final model is fitted on."""
+    kept_rows: Ints
+    """Training cells that it is calibrated on, and that say how far is too far."""
     workers: int
 
     def score(self, found: dict[str, Any], number: int) -> FoldScore:
@@ -45,6 +50,11 @@ class Bench:
         truth = self.cohort.truth[fold.scored]
         value = float(balanced_accuracy_score(truth, logits.argmax(axis=1)))
         return FoldScore(value, {"logits": logits.tolist()})
+
+    @property
+    def fit_rows(self) -> Ints:
+        """Return what the final model is fitted on; the published protocol keeps nothing aside."""
+        return self.cohort.train_rows if self.job.published else self.compared_rows
 
     def fit(self, found: dict[str, Any], rows: np.ndarray[Any, Any]) -> Classifier:
         """Fit on these rows with these settings."""
@@ -62,7 +72,15 @@ def make_bench(job: TrainJob, *, source: Source, workers: int | None = None) -> 
     """Load the cells and divide them."""
     cohort = load_cohort(source, job.chosen, seed=job.seed)
     folds = cohort.folds(job.trials.folds, seed=job.seed)
-    return Bench(job=job, cohort=cohort, folds=folds, workers=worker_count(workers))
+    compared, kept = cohort.keep_aside(seed=job.seed)
+    return Bench(
+        job=job,
+        cohort=cohort,
+        folds=folds,
+        compared_rows=compared,
+        kept_rows=kept,
+        workers=worker_count(workers),
+    )
 
 
 def look_for_settings(
@@ -98,19 +116,21 @@ def look_for_settings(
 
 
 def validate(bench: Bench, searched: SearchResult) -> Validated:
-    """Return the out-of-fold predictions of the training cells, and calibrate on them."""
-    rows = np.concatenate([fold.scored for fold in bench.folds])
-    found = np.concatenate([fold.extras["logits"] for fold in searched.best_trial.folds])
-    temperature = fit_temperature(found, bench.cohort.truth[rows])
-    before, after = (
-        bench.cohort.predictions(rows, apply_temperature(found, each))
-        for each in (1.0, temperature)
-    )
+    """Return what the folds say of the training cells, calibrated fold by fold.
+
+    Each cell is at a temperature that its fold's model got on other cells that it had not seen.
+    """
+    rows = [fold.scored for fold in bench.folds]
+    found = [np.array(fold.extras["logits"]) for fold in searched.best_trial.folds]
+    calibrated = [
+        calibrate_each(logits, bench.cohort.truth[scored])
+        for logits, scored in zip(found, rows, strict=True)
+    ]
+    predictions = bench.cohort.predictions(np.concatenate(rows), np.concatenate(calibrated))
     rng = np.random.default_rng(bench.job.seed)
     return Validated(
         searched=searched,
-        before=before,
-        after=after,
-        temperature=temperature,
-        scores=by_dataset(after, rng=rng),
+        logits=np.concatenate(found),
+        out_of_fold=predictions,
+        scores=by_dataset(predictions, rng=rng),
     )

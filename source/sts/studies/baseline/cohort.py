@@ -18,7 +18,7 @@ from sts.cells.ep_tables import (
 )
 from sts.cells.feature_sets import raw_features, with_features
 from sts.cells.labels import find_labels, labels_of, read_labels
-from sts.cells.splits import PUBLISHED, Split, folds_of, read_split_file, split_of
+from sts.cells.splits import PUBLISHED, Split, folds_of, keep_aside, read_split_file, split_of
 from sts.evaluation.predictions import Predictions
 from sts.studies.baseline.settings import Chosen
 
@@ -81,6 +81,11 @@ class Cohort:
             Fold(fit=self.train_rows[fitted], scored=self.train_rows[scored])
             for fitted, scored in folds_of(training, count, seed=seed)
         ]
+
+    def keep_aside(self, *, seed: int) -> tuple[Ints, Ints]:
+        """Return the training rows that the final model is fitted on, and those kept aside."""
+        fitted, kept = keep_aside(self.table.rows(self.train_rows), seed=seed)
+        return self.train_rows[fitted], self.train_rows[kept]
 
     def predictions(self, rows: Ints, probabilities: Floats) -> Predictions:
         """Return what a classifier says of these rows, beside the truth."""

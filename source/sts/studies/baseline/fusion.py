@@ -12,7 +12,7 @@ from sts.base.errors import StsError
 from sts.base.runs import start_run
 from sts.base.types import CLASSES, Floats
 from sts.base.workspace import Workspace
-from sts.evaluation.calibration import apply_temperature, fit_temperature
+from sts.evaluation.calibration import apply_temperature, calibrate
 from sts.evaluation.compare import Comparison, compare
 from sts.evaluation.predictions import UNKNOWN, Predictions
 from sts.evaluation.scores import Scores, by_dataset
@@ -96,7 +96,7 @@ def table_sides(
     """Return the same of a table that was just trained; its search is not run again."""
     bench = make_bench(job, source=source)
     validated = validate(bench, look_for_settings(workspace, bench, storage=storage))
-    return Sides(train=validated.after, test=read_predictions(run / PREDICTIONS))
+    return Sides(train=validated.out_of_fold, test=read_predictions(run / PREDICTIONS))
 
 
 def fuse(workspace: Workspace, job: FusionJob, *, table: Sides, network: Sides) -> Fused:
@@ -196,7 +196,7 @@ def fit_stack(first: Predictions, second: Predictions, *, seed: int) -> Stack:
         for fitted, said in parts:
             top = _regression(strength).fit(words[fitted], truth[fitted])
             logits[said] = top.decision_function(words[said])
-        left_out[strength] = logits, fit_temperature(logits, truth)
+        left_out[strength] = logits, calibrate(logits, truth).temperature
 
     def surprise(strength: float) -> float:
         probabilities = apply_temperature(*left_out[strength])

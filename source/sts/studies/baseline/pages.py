@@ -8,14 +8,15 @@ from typing import Final
 
 from sts.base.runs import Run
 from sts.base.settings import to_dict
+from sts.base.types import Floats
 from sts.boosting.checkpoint import BaselineCard
-from sts.evaluation.calibration import reliability
+from sts.evaluation.calibration import Calibration
 from sts.evaluation.predictions import Predictions
 from sts.evaluation.scores import POOLED, Scores
 from sts.figures.bars import draw_bars
-from sts.figures.calibration import draw_reliability
 from sts.figures.confusion import draw_confusion
 from sts.reports.blocks import Block, Code, Picture, Section, Table
+from sts.reports.calibration import calibration_section
 from sts.reports.page import write_page
 from sts.reports.predictions import write_predictions
 from sts.reports.tables import (
@@ -58,13 +59,12 @@ class Validated:
     """What the folds of the best trial say."""
 
     searched: SearchResult
-    before: Predictions
-    """Out of fold, as trained."""
-    after: Predictions
+    logits: Floats
+    """Of the training cells, (cells, classes), each by the model that did not see it."""
+    out_of_fold: Predictions
     """The same, calibrated."""
-    temperature: float
     scores: dict[str, Scores]
-    """Of the calibrated ones, pooled and by data set."""
+    """Of these, pooled and by data set."""
 
 
 def write_test_report(
@@ -129,34 +129,17 @@ def _how_to_repeat(job: TrainJob, card: BaselineCard) -> Section:
     )
 
 
-def training_sections(run: Run, validated: Validated, *, models: Path) -> list[Section]:
+def training_sections(
+    run: Run, validated: Validated, calibration: Calibration, *, models: Path
+) -> list[Section]:
     """Draw the calibration and the comparison of models, and say what is to be seen."""
-    diagrams = [
-        reliability(each.probabilities, each.truth) for each in (validated.before, validated.after)
-    ]
-    calibration = draw_reliability(
-        run.figures / "calibration",
-        diagrams[0],
-        after=diagrams[1],
-        temperature=validated.temperature,
-    )
-    said = (
-        f"One temperature, {validated.temperature:.2f}, fitted on out-of-fold predictions: the "
-        f"calibration error there goes from {diagrams[0].ece:.3f} to {diagrams[1].ece:.3f}."
-    )
     bars = draw_bars(run.figures / "models", models_with_scores(models))
     return [
         Section(
             "Cross-validation",
             [OUT_OF_FOLD, score_table(validated.scores), _trial_table(validated.searched)],
         ),
-        Section(
-            "Calibration",
-            [
-                said,
-                Picture(files=calibration, caption="How often it is right, by how sure it is."),
-            ],
-        ),
+        calibration_section(run, calibration),
         Section(
             "All models",
             [Picture(files=bars, caption="Every trained model of this workspace, with intervals.")],

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -23,7 +23,9 @@ from sts.boosting.checkpoint import (
 )
 from sts.boosting.novelty import measure_novelty
 from sts.boosting.stack import Classifier
+from sts.evaluation.calibration import Calibration, calibrate
 from sts.evaluation.scores import POOLED, Scores, by_dataset
+from sts.reports.calibration import say_calibration
 from sts.reports.trained import scores_for_card
 from sts.search.address import read_address
 from sts.search.trials import FoldScore, SearchResult, TrialRecord
@@ -34,6 +36,8 @@ from sts.studies.baseline.pages import Evaluated, Validated, training_sections, 
 from sts.studies.baseline.settings import TrainJob
 
 logger = logging.getLogger("sts")
+
+BY_FOLDS: Final = "training cells, each by the model of a fold that was not fitted on it"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,8 +71,8 @@ def train(
         tracker = track(wandb, folder=run.path, project=STUDY, name=job.what, settings=job)
         searched = look_for_settings(workspace, bench, storage=storage, tracker=tracker)
         validated = validate(bench, searched)
-        logger.info("refit on %d cells", len(bench.cohort.train_rows))
-        classifier = bench.fit(searched.best, bench.cohort.train_rows)
+        logger.info("refit on %d training cells", len(bench.fit_rows))
+        classifier = bench.fit(searched.best, bench.fit_rows)
         trained = finish(workspace, bench, run, classifier, validated)
         tracker.finish({"balanced_accuracy": trained.scores[POOLED].balanced_accuracy.value})
     return replace(trained, folder=run.final)
@@ -80,7 +84,9 @@ def finish(
     """Open the holdout, write the model and the report."""
     job, cohort = bench.job, bench.cohort
     rows = cohort.open_holdout(f"TRAIN of {job.what}, {run.final.name}")
-    model = model_of(bench, classifier, validated)
+    calibration = calibrate_final(bench, classifier, validated)
+    say_calibration(calibration)
+    model = model_of(bench, classifier, validated, calibration)
     predictions = cohort.predictions(rows, model.probabilities(cohort.table.X[rows]))
     scores = by_dataset(predictions, rng=np.random.default_rng(job.seed))
     card = replace(
@@ -93,11 +99,12 @@ def finish(
     card = save_baseline(folder, replace(model, card=card))
     evaluated = Evaluated(predictions=predictions, scores=scores)
     explained = explain(run, model, cohort.table.rows(rows), cohort.truth[rows], seed=job.seed)
-    more = training_sections(run, validated, models=workspace.models)
+    more = training_sections(run, validated, calibration, models=workspace.models)
     write_test_report(run, card, evaluated, more=[*more, *explained.sections], job=job)
     run.report(
         {
             "model": to_dict(card),
+            "calibration": calibration.to_dict(),
             "holdout": {name: each.to_dict() for name, each in scores.items()},
             "cross_validation": {n: each.to_dict() for n, each in validated.scores.items()},
             "importance": explained.importance,
@@ -107,26 +114,41 @@ def finish(
     return Trained(model=folder, folder=run.path, cross_validation=validated.scores, scores=scores)
 
 
-def model_of(bench: Bench, classifier: Classifier, validated: Validated) -> Baseline:
+def calibrate_final(bench: Bench, classifier: Classifier, validated: Validated) -> Calibration:
+    """Calibrate on cells that the final model has not seen.
+
+    The published protocol leaves it none: there it is the cells that the models of the folds, which
+    have the same settings, have not seen.
+    """
+    cohort = bench.cohort
+    if bench.job.published:
+        rows = np.concatenate([fold.scored for fold in bench.folds])
+        return calibrate(validated.logits, cohort.truth[rows], where=BY_FOLDS)
+    unseen = classifier.logits(cohort.table.X[bench.kept_rows])
+    return calibrate(unseen, cohort.truth[bench.kept_rows])
+
+
+def model_of(
+    bench: Bench, classifier: Classifier, validated: Validated, calibration: Calibration
+) -> Baseline:
     """Return the model with its card, as yet without scores."""
     job, table = bench.job, bench.cohort.table
-    X = table.X[bench.cohort.train_rows]
     card = BaselineCard(
         name=job.kind.title,
         model=job.model,
         features=job.variant,
         names=table.names,
         times=job.chosen.times,
-        temperature=validated.temperature,
+        temperature=calibration.temperature,
         settings=to_dict(job.configured(validated.searched.best)),
         seed=job.seed,
     )
     return Baseline(
         classifier=classifier,
         card=card,
-        novelty=measure_novelty(X),
-        X=X,
-        y=bench.cohort.truth[bench.cohort.train_rows],
+        novelty=measure_novelty(table.X[bench.compared_rows], table.X[bench.kept_rows]),
+        X=table.X[bench.fit_rows],
+        y=bench.cohort.truth[bench.fit_rows],
     )
 
 
@@ -142,6 +164,7 @@ def _tell_what_is_replaced(folder: Path, cohort: Cohort) -> None:
 def _data(bench: Bench, held_out: np.ndarray[Any, Any]) -> dict[str, Any]:
     return {
         "training_cells": len(bench.cohort.train_rows),
+        "kept_aside": len(bench.cohort.train_rows) - len(bench.fit_rows),
         "holdout_cells": len(held_out),
         "training_fingerprint": bench.cohort.fingerprint(),
         "split": bench.cohort.split.origin,

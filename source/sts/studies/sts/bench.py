@@ -9,7 +9,9 @@ from sklearn.metrics import balanced_accuracy_score
 
 from sts.base.files import make_folder
 from sts.base.settings import digest, to_dict
+from sts.base.types import Ints
 from sts.base.workspace import Workspace
+from sts.evaluation.calibration import calibrate
 from sts.networks.images import ImageBank
 from sts.networks.predict import logits
 from sts.networks.train import fit
@@ -31,6 +33,10 @@ class Bench:
     cohort: Cohort
     bank: ImageBank
     folds: list[Fold]
+    fit_rows: Ints
+    """What the final network is fitted on."""
+    kept_rows: Ints
+    """Training cells that it is stopped by and calibrated on."""
 
     def score(self, found: dict[str, Any], number: int) -> FoldScore:
         """Train on one fold and return its balanced accuracy."""
@@ -43,7 +49,10 @@ class Bench:
             validation_rows=fold.validation,
             settings=replace(self.job.with_settings(found), seed=self.job.seed + number),
         )
-        found_logits = logits(fitted.network, self.bank.like(fitted.images), fold.scored)
+        images = self.bank.like(fitted.images)
+        found_logits = logits(fitted.network, images, fold.scored)
+        unseen = logits(fitted.network, images, fold.validation)
+        calibration = calibrate(unseen, self.cohort.labels[fold.validation])
         truth = self.cohort.labels[fold.scored]
         return FoldScore(
             float(balanced_accuracy_score(truth, found_logits.argmax(axis=1))),
@@ -52,6 +61,7 @@ class Bench:
                 "curves": [to_dict(epoch) for epoch in fitted.curves],
                 "rows": fold.scored.tolist(),
                 "logits": np.round(found_logits, DIGITS).tolist(),
+                "temperature": calibration.temperature,
             },
         )
 
@@ -60,11 +70,14 @@ def make_bench(job: TrainJob, *, data: Path, device: str = "auto") -> Bench:
     """Load the cells and divide them; images are made when they are first asked for."""
     cohort = load_cohort(data, group_by=job.group_by, seed=job.seed)
     images = job.architecture.images(job.image_size)
+    fit_rows, kept_rows = cohort.keep_aside(group_by=job.group_by, seed=job.seed)
     return Bench(
         job=job,
         cohort=cohort,
         bank=cohort.bank(images, device),
         folds=cohort.folds(job.trials.folds, group_by=job.group_by, seed=job.seed),
+        fit_rows=fit_rows,
+        kept_rows=kept_rows,
     )
 
 

@@ -13,7 +13,7 @@ from sts.base.errors import StsError, one_of
 from sts.base.types import CLASSES, Floats, Ints
 from sts.cells.identity import IDENTITY, Cells, Identified
 from sts.cells.identity import find_stores as stores_in
-from sts.cells.splits import Split, folds_of, split_of
+from sts.cells.splits import Split, folds_of, keep_aside, split_of
 from sts.cells.store import NUMBERS, TEXTS, SweepStore, load_store
 from sts.evaluation.predictions import Predictions
 from sts.learning.device import choose_device
@@ -114,6 +114,12 @@ class Cohort:
                 )
             )
         return folds
+
+    def keep_aside(self, *, group_by: str, seed: int) -> tuple[Ints, Ints]:
+        """Return the training rows that the final network is fitted on, and those kept aside."""
+        training = identity_of(self.cells, self.train_rows)
+        fitted, kept = keep_aside(training, group_by=group_by, seed=seed)
+        return self.train_rows[fitted], self.train_rows[kept]
 
     def bank(self, images: ImageSettings, device: str) -> ImageBank:
         """Return the images of all cells, by row."""

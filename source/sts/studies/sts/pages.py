@@ -8,15 +8,15 @@ from typing import Any, Final
 
 from sts.base.runs import Run
 from sts.base.settings import to_dict
-from sts.evaluation.calibration import reliability
+from sts.evaluation.calibration import Calibration
 from sts.evaluation.predictions import Predictions
 from sts.evaluation.scores import POOLED, Scores
 from sts.figures.bars import draw_bars
-from sts.figures.calibration import draw_reliability
 from sts.figures.confusion import draw_confusion
 from sts.figures.curves import FoldCurves, draw_curves
 from sts.networks.checkpoint import ModelCard
 from sts.reports.blocks import Block, Picture, Section, Table
+from sts.reports.calibration import calibration_section
 from sts.reports.page import write_page
 from sts.reports.predictions import write_predictions
 from sts.reports.tables import (
@@ -84,22 +84,12 @@ def training_sections(
     searched: SearchResult,
     *,
     cross_validation: Mapping[str, Scores],
-    before: Predictions,
-    after: Predictions,
-    temperature: float,
+    calibration: Calibration,
     models: Path,
 ) -> list[Section]:
     """Draw the curves, the calibration and the comparison of models, and say what is to be seen."""
     folds = [_fold_curves(fold.extras) for fold in searched.best_trial.folds]
     curves = draw_curves(run.figures / "curves", folds)
-    diagrams = [reliability(each.probabilities, each.truth) for each in (before, after)]
-    calibration = draw_reliability(
-        run.figures / "calibration", diagrams[0], after=diagrams[1], temperature=temperature
-    )
-    said = (
-        f"One temperature, {temperature:.2f}, fitted on out-of-fold predictions: the calibration "
-        f"error there goes from {diagrams[0].ece:.3f} to {diagrams[1].ece:.3f}."
-    )
     bars = draw_bars(run.figures / "models", models_with_scores(models))
     return [
         Section(
@@ -111,13 +101,7 @@ def training_sections(
                 _trial_table(searched),
             ],
         ),
-        Section(
-            "Calibration",
-            [
-                said,
-                Picture(files=calibration, caption="How often it is right, by how sure it is."),
-            ],
-        ),
+        calibration_section(run, calibration),
         Section(
             "All models",
             [Picture(files=bars, caption="Every trained model of this workspace, with intervals.")],

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import fmean
 from typing import Final
 
 import numpy as np
@@ -13,19 +12,21 @@ from sts.base.runs import Run, start_run
 from sts.base.settings import to_dict
 from sts.base.tracking import Mode, Tracker, track
 from sts.base.workspace import Workspace
-from sts.evaluation.calibration import apply_temperature, fit_temperature
+from sts.evaluation.calibration import Calibration, apply_temperature, calibrate
 from sts.evaluation.predictions import Predictions
 from sts.evaluation.scores import POOLED, Scores, by_dataset
 from sts.networks.backbones import head_of
 from sts.networks.checkpoint import Model, ModelCard, model_folder, save_model
-from sts.networks.novelty import measure_novelty
+from sts.networks.novelty import Novelty, measure_novelty
 from sts.networks.predict import features, logits
 from sts.networks.train import Fitted, fit
+from sts.reports.calibration import say_calibration
 from sts.reports.predictions import write_predictions
 from sts.reports.trained import scores_for_card
 from sts.search.address import read_address
 from sts.search.trials import FoldScore, SearchResult, TrialRecord
 from sts.studies.sts.bench import STUDY, Bench, look_for_settings, make_bench
+from sts.studies.sts.cohort import Cohort
 from sts.studies.sts.pages import (
     Evaluated,
     training_sections,
@@ -38,6 +39,8 @@ logger = logging.getLogger("sts")
 REFIT: Final = "refit.safetensors"
 # What the folds say of the training cells, for others to join.
 OUT_OF_FOLD: Final = "out_of_fold.csv"
+# What is tracked of every epoch.
+TRACKED: Final = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,14 +57,13 @@ class Trained:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Validated:
-    """What the folds of the best trial say."""
+    """What the folds of the best trial say, and what the cells that were kept aside do."""
 
     searched: SearchResult
-    before: Predictions
-    """Out of fold, as trained."""
-    after: Predictions
-    """The same, calibrated."""
-    temperature: float
+    out_of_fold: Predictions
+    """Of the training cells, calibrated in each fold on cells that its network had not seen."""
+    calibration: Calibration
+    """Of the final network."""
 
 
 def train(
@@ -82,7 +84,7 @@ def train(
         tracker = track(wandb, folder=run.path, project=STUDY, name=what, settings=job)
         searched = look_for_settings(workspace, bench, storage=storage)
         fitted = refit(bench, searched, run, tracker)
-        validated = validate(bench, searched)
+        validated = validate(bench, searched, fitted)
         trained = finish(workspace, bench, run, fitted, validated)
         tracker.finish({"balanced_accuracy": trained.scores[POOLED].balanced_accuracy.value})
     return replace(trained, folder=run.final)
@@ -101,41 +103,43 @@ def join(
 
 
 def refit(bench: Bench, searched: SearchResult, run: Run, tracker: Tracker) -> Fitted:
-    """Train on all training cells for as long as the folds took to their best, on average."""
-    epochs = round(fmean(fold.extras["best_epoch"] for fold in searched.best_trial.folds))
-    settings = replace(
-        bench.job.with_settings(searched.best), epochs=max(1, epochs), seed=bench.job.seed
-    )
-    logger.info("refit on %d cells for %d epochs", len(bench.cohort.train_rows), epochs)
+    """Train on the training cells but for a part that tells when to stop, as in the folds."""
+    settings = replace(bench.job.with_settings(searched.best), seed=bench.job.seed)
+    counts = len(bench.fit_rows), len(bench.kept_rows)
+    logger.info("refit on %d training cells, %d are kept aside", *counts)
     return fit(
         bench.job.architecture,
         bench.bank,
         bench.cohort.labels,
-        train_rows=bench.cohort.train_rows,
+        train_rows=bench.fit_rows,
+        validation_rows=bench.kept_rows,
         settings=settings,
         on_epoch=lambda epoch: tracker.log(
-            {"train_loss": epoch.train_loss, "train_accuracy": epoch.train_accuracy},
+            {name: value for name, value in to_dict(epoch).items() if name in TRACKED},
             step=epoch.number,
         ),
         state=run.path / REFIT,
     )
 
 
-def validate(bench: Bench, searched: SearchResult) -> Validated:
-    """Return the out-of-fold predictions of the training cells, and calibrate on them."""
-    rows: list[int] = []
-    found: list[list[float]] = []
-    for fold in searched.best_trial.folds:
-        rows += fold.extras["rows"]
-        found += fold.extras["logits"]
-    where, out_of_fold = np.array(rows), np.array(found)
-    temperature = fit_temperature(out_of_fold, bench.cohort.labels[where])
+def validate(bench: Bench, searched: SearchResult, fitted: Fitted) -> Validated:
+    """Return what the folds say of the training cells, and calibrate on those kept aside."""
+    unseen = logits(fitted.network, bench.bank.like(fitted.images), bench.kept_rows)
+    calibration = calibrate(unseen, bench.cohort.labels[bench.kept_rows])
+    say_calibration(calibration)
     return Validated(
         searched=searched,
-        before=bench.cohort.predictions(where, apply_temperature(out_of_fold, 1.0)),
-        after=bench.cohort.predictions(where, apply_temperature(out_of_fold, temperature)),
-        temperature=temperature,
+        out_of_fold=predict_out_of_fold(bench.cohort, searched),
+        calibration=calibration,
     )
+
+
+def predict_out_of_fold(cohort: Cohort, searched: SearchResult) -> Predictions:
+    """Return what each fold's network says of the cells it scored, at a temperature of its own."""
+    folds = [fold.extras for fold in searched.best_trial.folds]
+    found = [apply_temperature(np.array(fold["logits"]), fold["temperature"]) for fold in folds]
+    rows = np.concatenate([fold["rows"] for fold in folds])
+    return cohort.predictions(rows, np.concatenate(found))
 
 
 def finish(
@@ -146,45 +150,44 @@ def finish(
     rng = np.random.default_rng(job.seed)
     images = bench.bank.like(fitted.images)
     rows = cohort.open_holdout(f"TRAIN of {run.final.parent.name}, {run.final.name}")
-    found = apply_temperature(logits(fitted.network, images, rows), validated.temperature)
+    temperature = validated.calibration.temperature
+    found = apply_temperature(logits(fitted.network, images, rows), temperature)
     predictions = cohort.predictions(rows, found)
     evaluated = Evaluated(predictions=predictions, scores=by_dataset(predictions, rng=rng))
-    cross_validation = by_dataset(validated.after, rng=rng)
-    head = head_of(fitted.network, job.architecture)
-    seen = features(fitted.network, head, images, cohort.train_rows)
+    cross_validation = by_dataset(validated.out_of_fold, rng=rng)
     card = ModelCard(
         name=job.architecture.backbone.name,
         architecture=job.architecture,
         images=fitted.images,
         dropout=fitted.settings.dropout,
-        temperature=validated.temperature,
+        temperature=temperature,
         settings=fitted.settings,
         epochs=fitted.epochs,
         scores=scores_for_card(cross_validation[POOLED], evaluated.scores),
         data={
             "training_cells": len(cohort.train_rows),
+            "kept_aside": len(bench.kept_rows),
             "holdout_cells": len(rows),
             "training_fingerprint": cohort.fingerprint(),
             "split": cohort.split.origin,
         },
     )
     folder = model_folder(workspace.models, job.architecture)
-    model = Model(network=fitted.network, card=card, novelty=measure_novelty(seen))
+    model = Model(network=fitted.network, card=card, novelty=_novelty(bench, fitted))
     card = save_model(folder, model)
     more = training_sections(
         run,
         validated.searched,
         cross_validation=cross_validation,
-        before=validated.before,
-        after=validated.after,
-        temperature=validated.temperature,
+        calibration=validated.calibration,
         models=workspace.models,
     )
     write_test_report(run, card, evaluated, more=more)
-    write_predictions(run.path / OUT_OF_FOLD, validated.after)
+    write_predictions(run.path / OUT_OF_FOLD, validated.out_of_fold)
     run.report(
         {
             "model": to_dict(card),
+            "calibration": validated.calibration.to_dict(),
             "holdout": {name: each.to_dict() for name, each in evaluated.scores.items()},
             "cross_validation": {name: each.to_dict() for name, each in cross_validation.items()},
             "search": [to_dict(trial) for trial in _without_logits(validated.searched)],
@@ -192,6 +195,16 @@ def finish(
     )
     (run.path / REFIT).unlink(missing_ok=True)
     return Trained(model=folder, folder=run.path, scores=evaluated.scores)
+
+
+def _novelty(bench: Bench, fitted: Fitted) -> Novelty:
+    """Return how far the cells that were kept aside lie from those that were fitted."""
+    head = head_of(fitted.network, bench.job.architecture)
+    images = bench.bank.like(fitted.images)
+    seen, unseen = (
+        features(fitted.network, head, images, rows) for rows in (bench.fit_rows, bench.kept_rows)
+    )
+    return measure_novelty(seen, unseen)
 
 
 def _without_logits(searched: SearchResult) -> Iterator[TrialRecord]:
