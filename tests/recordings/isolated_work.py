@@ -37,6 +37,14 @@ def kill_once(mark: str) -> str:
     return "never"
 
 
+def fork_and_sleep(seconds: float) -> None:
+    """Leave behind a process that holds the pipe of the answers open."""
+    if os.fork() == 0:
+        time.sleep(seconds)
+        os._exit(0)
+    time.sleep(seconds)
+
+
 def spin(_: Any) -> None:
     while True:
         pass
@@ -68,6 +76,7 @@ DEEDS = {
     "kill once": kill_once,
     "kill": lambda _: os.kill(os.getpid(), signal.SIGKILL),
     "sleep": time.sleep,
+    "fork and sleep": fork_and_sleep,
     "spin": spin,
     "babble": babble,
     "raise": raise_error,

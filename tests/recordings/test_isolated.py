@@ -91,6 +91,36 @@ def test_one_that_waits_for_ever_is_ended() -> None:
     assert time.perf_counter() - begin < 20
 
 
+@pytest.mark.parametrize("deed", ["sleep", "fork and sleep"])
+def test_a_limit_of_three_seconds_ends_within_five(deed: str) -> None:
+    """Also where a process that was started holds the pipe open, as one that cannot die does."""
+    with Isolated(WORK, Limits(wall_s=3)) as hasty:
+        ask(hasty, "echo")
+        begin = time.perf_counter()
+        with pytest.raises(CellFailed, match="took more than 3 s to read"):
+            ask(hasty, deed, 30)
+        assert 3 <= time.perf_counter() - begin < 5
+        assert ask(hasty, "echo", "again")["said"] == "again"
+
+
+def test_a_request_may_have_less_time_than_the_limit() -> None:
+    with Isolated(WORK, Limits(wall_s=60)) as patient:
+        ask(patient, "echo")
+        begin = time.perf_counter()
+        with pytest.raises(CellFailed, match="took more than 60 s to read"):
+            patient.ask({"deed": "sleep", "argument": 30}, within_s=1)
+        assert time.perf_counter() - begin < 5
+
+
+def test_a_process_that_does_not_start_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sts.recordings.isolated.START_S", 1.0)
+    monkeypatch.setattr("sts.recordings.isolated.BOOT", "import time; time.sleep(30)")
+    begin = time.perf_counter()
+    with pytest.raises(StsError, match="cannot start"):
+        Isolated(WORK).ask({})
+    assert time.perf_counter() - begin < 5
+
+
 def test_memory_is_bounded(apart: Isolated) -> None:
     assert ask(apart, "memory", 200)["said"] == f"got {200 * 2**20}"
     assert ask(apart, "memory", 600)["said"] == "no memory"

@@ -23,7 +23,7 @@ from sts.cells.table import CellRow, FeatureRow, read_cells, read_features
 from sts.cli.data import main, make_parser
 from sts.recordings.inside import Limits
 from sts.signals.quality import ALLEN, QualitySettings
-from sts.studies.data import apart, cellwork
+from sts.studies.data import apart, reading
 from sts.studies.data.build import BuildJob, build
 from sts.studies.data.cellwork import BuildSettings, process_file
 from sts.studies.data.journal import Journal
@@ -173,7 +173,7 @@ def test_a_file_that_changes_while_it_is_read_gives_no_value(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_cell(folder, "101")
-    read = cellwork.read_recording
+    read = reading.read_recording
 
     def read_and_write(*arguments: object) -> object:
         recording = read(*arguments)  # type: ignore[arg-type]
@@ -181,7 +181,7 @@ def test_a_file_that_changes_while_it_is_read_gives_no_value(
             file["later"] = 1
         return recording
 
-    monkeypatch.setattr(cellwork, "read_recording", read_and_write)
+    monkeypatch.setattr(reading, "read_recording", read_and_write)
     outcome = process_file(path, file="x", settings=BOTH)
     for verdict in (outcome.store, outcome.features):
         assert verdict is not None
@@ -195,17 +195,17 @@ def test_the_digest_is_taken_before_the_reading(
 ) -> None:
     path = write_cell(folder, "101")
     order: list[str] = []
-    for name in ("digest_of", "read_recording"):
-        step = getattr(cellwork, name)
+    for name in ("sha256_of", "read_recording"):
+        step = getattr(reading, name)
         monkeypatch.setattr(
-            cellwork, name, lambda *a, step=step, name=name: (order.append(name), step(*a))[1]
+            reading, name, lambda *a, step=step, name=name: (order.append(name), step(*a))[1]
         )
     process_file(path, file="x", settings=BOTH)
-    assert order == ["digest_of", "read_recording"]
+    assert order == ["sha256_of", "read_recording"]
 
 
 def test_every_format_becomes_a_row(folder: Path, job: BuildJob) -> None:
-    """One made-up cell; where its file names it, the second file of it is a double."""
+    """One made-up cell; three of its files claim its id, and differ."""
     write_bases(folder)
     build(job)
     rows = cell_rows(job)
@@ -213,12 +213,14 @@ def test_every_format_becomes_a_row(folder: Path, job: BuildJob) -> None:
         "abf1.abf": "ok",
         "abf2.abf": "ok",
         "nwb1.nwb": "ok",
-        "nwb2.nwb": "excluded",
-        "packed_nwb2.nwb": "excluded",
+        "nwb2.nwb": "ok",
+        "packed_nwb2.nwb": "ok",
     }
+    assert [row.specimen_id for row in rows.values()] == [Path(file).stem for file in rows]
+    assert len({rows[name].donor_id for name in rows if "nwb" in name}) == 1
     store = load_store(job.out / "sweeps.h5")
     # the coarsest converter has steps of 0.02 mV; filtered, two of them differ by less
-    np.testing.assert_allclose(store.traces, store.traces[[0, 0, 0]], atol=0.05)
+    np.testing.assert_allclose(store.traces, store.traces[[0] * 5], atol=0.05)
 
 
 @pytest.fixture

@@ -11,11 +11,13 @@ from sts.base.errors import StsError
 from sts.base.types import Floats
 from sts.studies.data.cellwork import Outcome, Verdict
 from sts.studies.data.journal import TRACE_BYTES, TRACE_SHAPE, Journal
+from sts.studies.data.reading import FileStamp
 
 
 def outcome(name: str, *, traces: Floats | None = None) -> Outcome:
     verdict = Verdict(status="ok", flags=("short",), values={"rheobase_pa": 50.0})
-    return Outcome(file=name, size=3, mtime_ns=7, specimen_id=name, store=verdict, traces=traces)
+    files = (FileStamp(file=name, size=3, mtime_ns=7),)
+    return Outcome(file=name, files=files, specimen_id=name, store=verdict, traces=traces)
 
 
 def sweeps(level: float) -> Floats:
@@ -105,7 +107,7 @@ def test_two_builds_of_one_data_set_exclude_each_other(tmp_path: Path) -> None:
 def test_a_line_holds_no_number_json_does_not_know(tmp_path: Path) -> None:
     verdict = Verdict(status="ok", values={"tau": float("nan")})
     with Journal(tmp_path / "j", "a") as journal:
-        journal.add(Outcome(file="a", size=1, mtime_ns=1, features=verdict))
+        journal.add(Outcome(file="a", features=verdict))
     line = (tmp_path / "j" / "outcomes.jsonl").read_text().splitlines()[1]
     assert json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} in a line"))
     with Journal(tmp_path / "j", "a") as journal:

@@ -62,12 +62,20 @@ def test_the_same_build_again_finds_all_there(job: BuildJob) -> None:
     assert build(job).worked_on == 0
 
 
-def test_a_second_recording_of_a_session_is_a_second_one_of_the_specimen(job: BuildJob) -> None:
+def test_the_same_file_again_is_a_double_another_recording_is_not(job: BuildJob) -> None:
     write_cell(job.folder / "again", "101")
     write_cell(job.folder / "by specimen", "9002")
     build(job)
     rows = {row.file: row for row in read_cells(job.out / "cells.csv")}
-    reasons = [row.reason for row in rows.values() if row.status == "excluded"]
+    (double,) = [row for row in rows.values() if row.status == "excluded"]
     assert len(rows) == 5
-    assert len(reasons) == 2
-    assert all(reason.startswith("this specimen is there already: from") for reason in reasons)
+    assert double.reason.startswith("this specimen is there already: from again/")
+    # Two recordings that differ are both of specimen 9002, whose donor and class are known.
+    both = [row for row in rows.values() if "named by its file" in "; ".join(row.flags)]
+    assert sorted(row.specimen_id for row in both) == [
+        "sub-7_ses-102_icephys",
+        "sub-7_ses-9002_icephys",
+    ]
+    assert {(row.donor_id, row.label, row.status) for row in both} == {
+        ("331295", "Vip/Lamp5", "ok")
+    }

@@ -11,6 +11,7 @@ import numbers
 import os
 import re
 import secrets
+import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -30,6 +31,8 @@ ADVICE: Final = {
     errno.EEXIST: "a file stands where a folder is needed: move it or choose another place",
     errno.EISDIR: "a folder stands where the file should go: move it or choose another place",
     errno.ENAMETOOLONG: "the name is too long: choose a shorter one",
+    errno.EFBIG: "the file would be larger than is allowed here: choose another place",
+    errno.EIO: "the disk does not answer as it should: choose another place",
 }
 # The suffix stays last, since writers of figures and of NWB files look at it.
 TEMPORARY: Final = re.compile(r"\..*\.[0-9a-f]{8}\.partial(\.[^.]*)?", re.DOTALL)
@@ -102,6 +105,18 @@ def is_temporary(path: Path) -> bool:
     return TEMPORARY.fullmatch(path.name) is not None and path.is_file()
 
 
+def special_kind(path: Path) -> str:
+    """Return "a FIFO" for what is neither a file nor a folder, by its state alone, else ""."""
+    mode = path.stat().st_mode
+    kinds = {
+        stat.S_ISFIFO: "a FIFO",
+        stat.S_ISSOCK: "a socket",
+        stat.S_ISCHR: "a device",
+        stat.S_ISBLK: "a device",
+    }
+    return next((kind for holds, kind in kinds.items() if holds(mode)), "")
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file as 64 hexadecimal digits."""
     with path.open("rb") as file:
@@ -150,6 +165,9 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _read_text(path: Path) -> str:
     try:
+        # A FIFO or a device may keep its reader waiting for ever.
+        if kind := special_kind(path):
+            raise StsError(f"cannot read {path}: it is {kind}, a file is wanted")
         raw = path.read_bytes()
     except OSError as error:
         raise StsError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error

@@ -3,13 +3,13 @@
 An ABF 2 file begins with a table of its sections; an ABF 1 file has everything at fixed places.
 """
 
-import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from sts.base.errors import CellFailed
+from sts.recordings.guard import read_head
 
 BLOCK: Final = 512
 # ABF 1: the head of old files, and of those since, which alone holds what was commanded.
@@ -59,12 +59,8 @@ class Head:
 
 def checked_head(path: Path) -> Head:
     """Return what an ABF file claims, or say which claim the file cannot keep."""
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            head = file.read(LONG_HEAD)
-    except OSError as error:
-        raise CellFailed(f"cannot be opened: {(error.strerror or str(error)).lower()}") from error
+    head = read_head(path, LONG_HEAD)
+    size = path.stat().st_size
     return _check_2(head, size) if head.startswith(b"ABF2") else _check_1(head, size)
 
 

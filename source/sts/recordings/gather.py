@@ -55,7 +55,7 @@ def gather(sources: Iterable[Source]) -> Gathered:
                 continue
             sweeps.append(sweep)
             samples += len(sweep.voltage_mv)
-            _check_size(samples)
+            check_size(samples)
     if not sweeps and not unread:
         raise CellFailed(f"holds no usable current clamp sweep: {most_common(reasons.values())}")
     return Gathered(
@@ -65,7 +65,8 @@ def gather(sources: Iterable[Source]) -> Gathered:
     )
 
 
-def _check_size(samples: int) -> None:
+def check_size(samples: int) -> None:
+    """Refuse a cell of more samples than any was recorded with."""
     if samples > MAX_SAMPLES:
         raise CellFailed(
             f"holds more than {MAX_SAMPLES / 1e6:.0f} million samples of sweeps to be measured: "

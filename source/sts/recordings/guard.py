@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 
 from sts.base.errors import CellFailed
+from sts.base.files import special_kind
 from sts.base.types import Floats, Ints
 
 SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
@@ -51,12 +52,20 @@ def open_hdf5(path: Path) -> Iterator[Any]:
             raise CellFailed("cannot be read: it takes more memory than there is") from error
 
 
-def _check_signature(path: Path) -> None:
+def read_head(path: Path, size: int) -> bytes:
+    """Return the first bytes of a file; what is no file is refused before it is opened."""
     try:
+        # A FIFO or a device may keep its reader waiting for ever.
+        if kind := special_kind(path):
+            raise CellFailed(f"is {kind}: it is not opened, a file is wanted")
         with path.open("rb") as file:
-            head = file.read(len(SIGNATURE))
+            return file.read(size)
     except OSError as error:
         raise CellFailed(f"cannot be opened: {(error.strerror or str(error)).lower()}") from error
+
+
+def _check_signature(path: Path) -> None:
+    head = read_head(path, len(SIGNATURE))
     if not head:
         raise CellFailed("is empty: copy or download it again")
     # HDF5 may begin behind a block of the user's own; h5py then looks for the signature there.

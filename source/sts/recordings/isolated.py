@@ -7,11 +7,13 @@ that it costs a start and not a start a file. What goes to and fro is JSON and p
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 import weakref
 from collections.abc import Callable, Mapping
 from typing import IO, Any, Final, Self
@@ -29,6 +31,10 @@ BOOT: Final = (
 )
 # Signals that somebody else sends: the file is not to blame, and another try may end otherwise.
 FROM_OUTSIDE: Final = ("SIGKILL", "SIGTERM", "SIGHUP")
+# A start takes a second or two; over a slow network file system more.
+START_S: Final = 60.0
+# For a process to be gone once it was killed, and for what it has sent to arrive.
+GRACE_S: Final = 0.5
 
 
 class Died(Exception):  # noqa: N818 - a verdict, not an error of a program
@@ -63,15 +69,29 @@ class Isolated:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def ask(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
-        """Return the answer to a request; `CellFailed` says in words why there is none."""
+    def start(self) -> None:
+        """Start the process unless it runs: that takes a second, which no file is to blame for."""
+        if self._process is None:
+            self._start()
+
+    def ask(
+        self, request: Mapping[str, Any], *, within_s: float | None = None
+    ) -> tuple[dict[str, Any], bytes]:
+        """Return the answer to a request; `CellFailed` says in words why there is none.
+
+        Parameters
+        ----------
+        within_s
+            How long it may take, where that is less than the limit.
+        """
+        wall_s = self.limits.wall_s if within_s is None else min(within_s, self.limits.wall_s)
         try:
             try:
-                return self._ask(request)
+                return self._ask(request, wall_s)
             except Died as death:
                 if death.by not in FROM_OUTSIDE:
                     raise
-            return self._ask(request)
+            return self._ask(request, wall_s)
         except Died as death:
             raise CellFailed(str(death)) from death
 
@@ -80,13 +100,13 @@ class Isolated:
         self._process = None
         self._ending()
 
-    def _ask(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
+    def _ask(self, request: Mapping[str, Any], wall_s: float) -> tuple[dict[str, Any], bytes]:
         process = self._process or self._start()
-        stopwatch = _Stopwatch(process, self.limits.wall_s)
+        stopwatch = _Stopwatch(process, wall_s)
         try:
             with stopwatch:
                 _send(process, request)
-                answer, data = _receive(process)
+                answer, data = _receive(process, wall_s)
         except (OSError, EOFError, ValueError) as error:
             code = _reap(process)
             self.close()
@@ -102,15 +122,17 @@ class Isolated:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=complaints,
+            bufsize=0,
             env=os.environ | ONE_THREAD | {"HDF5_USE_FILE_LOCKING": "FALSE"},
         )
         self._process = process
         # It also ends when this object, or the whole parent, is gone without a word.
         self._ending = weakref.finalize(self, _end, process, complaints)
         try:
-            _send(process, sys.path)
-            _send(process, {"work": self.work, **vars(self.limits)})
-            _receive(process)
+            with _Stopwatch(process, START_S):
+                _send(process, sys.path)
+                _send(process, {"work": self.work, **vars(self.limits)})
+                _receive(process, START_S)
         except (OSError, EOFError, ValueError) as error:
             _reap(process)
             told = _last_line(complaints)
@@ -127,12 +149,12 @@ def _last_line(complaints: IO[bytes]) -> str:
 
 def _reap(process: subprocess.Popen[bytes]) -> int:
     """End a process that does not answer and return its exit code."""
-    # One that has crashed is given the time to be gone, so that its own code is seen.
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        return process.wait(timeout=1)
-    process.kill()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        return process.wait(timeout=1)
+    # One that has crashed is given the time to be gone, so that its own code is seen. One that
+    # waits for a dead file system cannot even be killed, and is left to itself.
+    for end in (bool, process.kill):
+        end()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(timeout=GRACE_S)
     return -signal.SIGKILL
 
 
@@ -180,22 +202,31 @@ def _end(process: subprocess.Popen[bytes], complaints: IO[bytes]) -> None:
 def _send(process: subprocess.Popen[bytes], message: Any) -> None:
     if process.stdin is None:
         raise EOFError
-    process.stdin.write(json.dumps(message).encode() + b"\n")
-    process.stdin.flush()
+    rest = memoryview(json.dumps(message).encode() + b"\n")
+    while rest:
+        rest = rest[os.write(process.stdin.fileno(), rest) :]
 
 
-def _receive(process: subprocess.Popen[bytes]) -> tuple[dict[str, Any], bytes]:
+def _receive(process: subprocess.Popen[bytes], wall_s: float) -> tuple[dict[str, Any], bytes]:
     if process.stdout is None:
         raise EOFError
-    sizes = HEAD.unpack(_exactly(process.stdout, HEAD.size))
+    # A process that was killed may leave its pipe open: to one that it started, or by not dying.
+    deadline = time.monotonic() + wall_s + GRACE_S
+    sizes = HEAD.unpack(_exactly(process.stdout, HEAD.size, deadline))
     if max(sizes) > MAX_ANSWER_BYTES:
         raise ValueError(f"an answer of {max(sizes)} bytes")
-    message: dict[str, Any] = json.loads(_exactly(process.stdout, sizes[0]))
-    return message, _exactly(process.stdout, sizes[1])
+    message: dict[str, Any] = json.loads(_exactly(process.stdout, sizes[0], deadline))
+    return message, _exactly(process.stdout, sizes[1], deadline)
 
 
-def _exactly(pipe: IO[bytes], size: int) -> bytes:
-    data = pipe.read(size)
-    if len(data) < size:
-        raise EOFError
-    return data
+def _exactly(pipe: IO[bytes], size: int, deadline: float) -> bytes:
+    """Return so many bytes of a pipe without a buffer, or raise `EOFError`."""
+    parts = []
+    while size:
+        ready, _, _ = select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))
+        part = os.read(pipe.fileno(), size) if ready else b""
+        if not part:
+            raise EOFError
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)

@@ -13,6 +13,7 @@ import numpy as np
 from sts.base.errors import CellFailed
 from sts.recordings import guard
 from sts.recordings.gather import Source, gather, made_sweep, wants
+from sts.recordings.naming import FileIdentity, identify_file
 from sts.recordings.nwb2 import check_content, nwb_version
 from sts.recordings.pairing import Series, pair, series_in
 from sts.recordings.recording import Recording, Sweep, Wanted, every_sweep
@@ -49,8 +50,7 @@ def read_nwb1(path: Path, wanted: Wanted = every_sweep) -> Recording:
             for place, one in enumerate(clamped)
         )
         return Recording(
-            specimen_id=_specimen(file, path),
-            donor_id=id_in(file, "general/subject", "subject_id"),
+            **vars(identity_in_nwb1(file, path)),
             sweeps=found.sweeps,
             skipped=found.skipped + tuple(f"{one.called}: voltage clamp" for one in others),
             unread=found.unread,
@@ -112,9 +112,15 @@ def _words(dataset: Any) -> list[str]:
     ]
 
 
-def _specimen(file: Any, path: Path) -> str:
-    # The session id of these files is that of a result, and nothing else is known by it.
-    return id_in(file, "general", "aibs_specimen_id") or path.stem.removesuffix("_ephys")
+def identity_in_nwb1(file: Any, path: Path) -> FileIdentity:
+    """Return whose recording an open NWB 1 file holds."""
+    return identify_file(
+        # The Allen Institute adds this to the specimen in the names of its files.
+        path.with_name(path.name.replace("_ephys.", ".")),
+        # The session id of these files is that of a result, and nothing else is known by it.
+        stated=id_in(file, "general", "aibs_specimen_id"),
+        donor=id_in(file, "general/subject", "subject_id"),
+    )
 
 
 def _sweep(

@@ -7,9 +7,10 @@ from typing import Final
 
 from sts.base.errors import CellFailed, StsError
 from sts.recordings.abf import read_abf
-from sts.recordings.guard import open_hdf5
-from sts.recordings.nwb1 import read_nwb1
-from sts.recordings.nwb2 import nwb_version, read_nwb2
+from sts.recordings.guard import open_hdf5, read_head
+from sts.recordings.naming import FileIdentity, identify_file
+from sts.recordings.nwb1 import identity_in_nwb1, read_nwb1
+from sts.recordings.nwb2 import identity_in, nwb_version, read_nwb2
 from sts.recordings.recording import Recording, Wanted, every_sweep
 
 SUFFIXES: Final = (".nwb", ".abf")
@@ -35,10 +36,11 @@ BEGINNINGS: Final = {
 
 def find_recordings(folder: Path) -> list[Path]:
     """Return the recordings in a folder and those below it, in a fixed order; a file is itself."""
-    if folder.is_file():
-        return [folder]
-    if not folder.is_dir():
+    if not folder.exists():
         raise StsError(f"no folder {folder}: give the folder that holds the recordings")
+    # What is neither file nor folder is spoken of where it would be read.
+    if not folder.is_dir():
+        return [folder]
     found = [
         Path(parent, name)
         for parent, _, names in os.walk(folder, onerror=_refuse)
@@ -74,13 +76,23 @@ def read_recording(path: Path, wanted: Wanted = every_sweep) -> Recording:
     raise CellFailed(f"is {content}: what can be read is {', '.join(READERS)}")
 
 
+def identity_of(path: Path) -> FileIdentity | None:
+    """Return whose recording a file holds, whether it can be measured or not; None if unknown."""
+    try:
+        content = content_of(path)
+        if content.startswith("ABF"):
+            return identify_file(path, stated="")
+        with open_hdf5(path) as file:
+            if content.startswith("NWB 1"):
+                return identity_in_nwb1(file, path)
+            return identity_in(file, path) if content.startswith("NWB 2") else None
+    except CellFailed:
+        return None
+
+
 def content_of(path: Path) -> str:
     """Return what a file holds, such as "NWB 2.2.5"."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(32)
-    except OSError as error:
-        raise CellFailed(f"cannot be opened: {(error.strerror or str(error)).lower()}") from error
+    head = read_head(path, 32)
     for start, name in BEGINNINGS.items():
         if head.startswith(start):
             return name

@@ -41,6 +41,10 @@ class Recording:
     specimen_id: str
     sweeps: tuple[Sweep, ...]
     donor_id: str = ""
+    claims_id: bool = False
+    """Whether the file states the specimen; else its name stands in."""
+    ignored_id: str = ""
+    """What the file states as the specimen, but says nothing."""
     skipped: tuple[str, ...] = ()
     """Sweeps that were left out, each with its reason in words."""
     unread: int = 0

@@ -38,6 +38,13 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
         "one)",
     )
     parser.add_argument(
+        "--cells",
+        type=Path,
+        metavar="FILE",
+        help="CSV with file, specimen_id and perhaps donor_id: which files are one cell, where "
+        "every protocol has a file of its own; their sweeps are read together",
+    )
+    parser.add_argument(
         "--dataset",
         default="",
         metavar="NAME",
@@ -160,6 +167,7 @@ def _carry_out(args: argparse.Namespace, make_job: "Callable[..., BuildJob]") ->
         folder=folder,
         out=out,
         labels=args.labels,
+        cells=args.cells,
         dataset=args.dataset,
         workers=args.workers,
         cluster=args.cluster,
@@ -168,7 +176,7 @@ def _carry_out(args: argparse.Namespace, make_job: "Callable[..., BuildJob]") ->
     )
     if args.dry_run:
         plan = plan_build(job)
-        say(f"would read {len(plan.todo)} of {len(plan.paths)} recordings in {folder} into {out}")
+        say(f"would read {len(plan.todo)} of {len(plan.cells)} recordings in {folder} into {out}")
         return Status.DONE
     report = build(job)
     _tell(report)

@@ -1,12 +1,15 @@
 """Recordings are read and measured in a process apart, whatever a file does to its reader."""
 
 import threading
+import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from sts.base.errors import CellFailed
+from sts.base.logs import printable
 from sts.base.settings import from_dict, to_dict
 from sts.recordings.inside import Limits
 from sts.recordings.isolated import Isolated
@@ -15,11 +18,11 @@ from sts.studies.data.cellwork import (
     BuildSettings,
     Outcome,
     Verdict,
-    digest_of,
     judged,
     outcome_from_json,
-    process_file,
+    process_cell,
 )
+from sts.studies.data.reading import CellFiles, FileStamp, stamp_cell
 
 TRACE_SHAPE: Final = (2, SAMPLES)
 WORK: Final = "sts.studies.data.apart:work"
@@ -31,18 +34,31 @@ def process_apart(
     path: Path, *, file: str, settings: BuildSettings, limits: Limits | None = None
 ) -> Outcome:
     """Do as `process_file` does, in a process that may crash, hang or run out of memory."""
-    request = {"path": str(path), "file": file, "settings": to_dict(settings)}
+    name = printable(file)
+    return process_cell_apart(CellFiles(name=name, paths={name: path}), settings, limits)
+
+
+def process_cell_apart(
+    cell: CellFiles, settings: BuildSettings, limits: Limits | None = None
+) -> Outcome:
+    """Do as `process_cell` does, in a process apart; this one never opens a file of the cell."""
+    limits = limits or Limits()
+    request = {
+        "cell": to_dict(cell) | {"paths": {file: str(path) for file, path in cell.paths.items()}},
+        "settings": to_dict(settings),
+    }
+    reader = _reader(limits)
+    reader.start()
+    deadline = time.monotonic() + limits.wall_s
+    stamps: list[dict[str, Any]] = [asdict(FileStamp(file=file)) for file in cell.paths]
     try:
-        line, data = _reader(limits or Limits()).ask(request)
+        # First, so that they are known of a file that the reader does not survive.
+        stamps = reader.ask(request | {"only": "stamps"})[0]["stamps"]
+        left_s = max(deadline - time.monotonic(), 0.0)
+        line, data = reader.ask(request | {"stamps": stamps}, within_s=left_s)
     except CellFailed as error:
-        outcome = Outcome(file=file, size=-1, mtime_ns=-1)
-        try:
-            stat = path.stat()
-            outcome = Outcome(
-                file=file, size=stat.st_size, mtime_ns=stat.st_mtime_ns, sha256=digest_of(path)
-            )
-        except OSError:
-            pass
+        files = tuple(FileStamp(**stamp) for stamp in stamps)
+        outcome = Outcome(file=cell.name, files=files)
         return judged(outcome, Verdict(status="failed", reason=str(error)), settings)
     traces = np.frombuffer(data, np.float32).reshape(TRACE_SHAPE).copy() if data else None
     return outcome_from_json(line, traces)
@@ -58,8 +74,13 @@ def _reader(limits: Limits) -> Isolated:
 
 
 def work(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-    """Answer a request of `process_apart`, in the process apart."""
+    """Answer a request of `process_cell_apart`, in the process apart."""
+    told = request["cell"]
+    cell = CellFiles(**told | {"paths": {file: Path(path) for file, path in told["paths"].items()}})
+    if request.get("only") == "stamps":
+        return {"stamps": [asdict(stamp) for stamp in stamp_cell(cell)]}, b""
     settings = from_dict(BuildSettings, request["settings"])
-    outcome = process_file(Path(request["path"]), file=request["file"], settings=settings)
+    stamps = tuple(FileStamp(**stamp) for stamp in request["stamps"])
+    outcome = process_cell(cell, settings, stamps)
     traces = outcome.traces
     return outcome.to_json(), b"" if traces is None else np.float32(traces).tobytes()

@@ -1,22 +1,33 @@
 """A folder of recordings becomes a sweep store, a table of features, or both."""
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from sts.base.errors import StsError
+from sts.base.logs import printable
 from sts.base.parallel import map_unordered, worker_count
 from sts.base.progress import progress
 from sts.base.settings import digest
 from sts.cells.labels import CellLabel, identities
 from sts.recordings.inside import Limits
 from sts.recordings.readers import find_recordings
-from sts.studies.data.apart import process_apart
+from sts.studies.data.apart import process_cell_apart
 from sts.studies.data.cellwork import BuildSettings, Outcome
+from sts.studies.data.claims import NamedCell, name_cells
+from sts.studies.data.declared import group_files
 from sts.studies.data.journal import Journal
-from sts.studies.data.products import CELLS_NAME, PRODUCTS, Rows, read_made, rows_of, write_made
+from sts.studies.data.products import (
+    CELLS_NAME,
+    PRODUCTS,
+    Rows,
+    read_made,
+    rows_under,
+    write_made,
+)
+from sts.studies.data.reading import CellFiles, is_unchanged
 
 LABELS_NAME = "labels.csv"
 
@@ -30,6 +41,8 @@ class BuildJob:
     settings: BuildSettings
     labels: Path | None = None
     """CSV with specimen_id, label and perhaps dataset and donor_id; default: FOLDER/labels.csv."""
+    cells: Path | None = None
+    """CSV with file, specimen_id and perhaps donor_id: which files are one cell."""
     dataset: str = ""
     """For cells whose label names none; default: the name of `out`."""
     workers: int = 0
@@ -49,18 +62,25 @@ class BuildJob:
 class BuildPlan:
     """What there is to do before anything is done."""
 
-    paths: dict[str, Path]
-    """Every recording by its name in the tables, its path within the folder."""
+    cells: dict[str, CellFiles]
+    """Every cell by the name of its files in the tables, their paths within the folder."""
     labels: dict[str, CellLabel]
     known: dict[str, Outcome]
     """Cells of an earlier build that need no work."""
     there: dict[str, Rows] | None
     """The rows of that build, if all that was asked for is there as it should be."""
+    names: Sequence[NamedCell] = ()
+    """Who its cells are."""
 
     @property
-    def todo(self) -> dict[str, Path]:
-        """Return the recordings that need work."""
-        return {name: path for name, path in self.paths.items() if name not in self.known}
+    def todo(self) -> list[CellFiles]:
+        """Return the cells that need work."""
+        return [cell for name, cell in self.cells.items() if name not in self.known]
+
+    @property
+    def declared(self) -> dict[str, CellFiles]:
+        """Return the cells that the user has declared."""
+        return {name: cell for name, cell in self.cells.items() if cell.specimen_id}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,18 +111,19 @@ def build(job: BuildJob) -> BuildReport:
     """Make what the job asks for; go on where an earlier process stopped."""
     plan = plan_build(job)
     if plan.there is not None:
-        return _report(job, plan, plan.there, worked_on=0)
+        return _report(job, plan, plan.there, names=plan.names, worked_on=0)
     with Journal(_journal_folder(job), digest(job.settings)) as journal:
         if job.force:
             journal.clear()
         if not len(journal):
             for outcome in plan.known.values():
                 journal.add(outcome)
-        done = _done(journal.collect(), plan.paths)
-        todo = {name: path for name, path in plan.paths.items() if name not in done}
+        done = _done(journal.collect(), plan.cells)
+        todo = [cell for name, cell in plan.cells.items() if name not in done]
         _work_on(todo, job, journal)
-        outcomes = journal.collect(plan.paths)
-        rows = {name: _rows(name, outcomes, plan.labels, job) for name in job.products}
+        outcomes = journal.collect(plan.cells)
+        names = name_cells(outcomes, plan.labels, plan.declared)
+        rows = _rows(outcomes, names, job)
         write_made(job.out, job.settings, outcomes, rows)
         journal.discard()
     if "store" in rows and not any(row.status == "ok" for row in rows["store"]):
@@ -110,25 +131,25 @@ def build(job: BuildJob) -> BuildReport:
             f"none of {len(outcomes)} recordings can enter the store: {job.out / CELLS_NAME} says "
             f"why, first {rows['store'][0].reason}"
         )
-    return _report(job, plan, rows, worked_on=len(todo))
+    return _report(job, plan, rows, names=names, worked_on=len(todo))
 
 
 def plan_build(job: BuildJob) -> BuildPlan:
     """Return what there is to do, or say what stands in its way."""
     found = find_recordings(job.folder)
     top = job.folder if job.folder.is_dir() else job.folder.parent
-    paths = {path.relative_to(top).as_posix(): path for path in found}
-    labels = _labels(job, top)
+    cells = group_files(_names(found, top), job.cells)
+    plan = BuildPlan(cells=cells, labels=_labels(job, top), known={}, there=None)
     made = None if job.force else read_made(job.out, job.settings, job.products)
     if made is None:
-        return BuildPlan(paths=paths, labels=labels, known={}, there=None)
+        return plan
     if not made.same_settings:
         raise StsError(
             f"{job.out} was built with other settings: add --force to build it anew, or choose "
             "another --out"
         )
-    known = _unchanged(made.outcomes, paths)
-    new, gone = len(paths) - len(known), len(made.outcomes) - len(known)
+    known = {o.file: o for o in made.outcomes if _is_unchanged(o, cells)}
+    new, gone = len(cells) - len(known), len(made.outcomes) - len(known)
     if (new or gone) and not job.resume:
         raise StsError(
             f"{job.out} was built from other recordings ({new} are new or changed, {gone} are "
@@ -136,22 +157,34 @@ def plan_build(job: BuildJob) -> BuildPlan:
         )
     if job.resume:
         known = {name: outcome for name, outcome in known.items() if not _is_open(outcome)}
-    relabelled = any(
-        _identities(rows) != _identities(_rows(product, made.outcomes, labels, job))
-        for product, rows in made.rows.items()
-    )
-    complete = len(known) == len(paths) and not gone and not relabelled
-    return BuildPlan(paths=paths, labels=labels, known=known, there=made.rows if complete else None)
+    names = name_cells(made.outcomes, plan.labels, plan.declared)
+    now = _rows(made.outcomes, names, job)
+    renamed = any(_identities(rows) != _identities(now[name]) for name, rows in made.rows.items())
+    complete = len(known) == len(cells) and not gone and not renamed
+    return replace(plan, known=known, there=made.rows if complete else None, names=names)
+
+
+def _names(found: Iterable[Path], top: Path) -> dict[str, Path]:
+    """Return the recordings by what they are called in the tables: nothing a terminal obeys."""
+    paths: dict[str, Path] = {}
+    for path in found:
+        name = printable(path.relative_to(top).as_posix())
+        while name in paths:
+            name += "'"
+        paths[name] = path
+    return paths
 
 
 def _identities(rows: Rows) -> list[tuple[str, ...]]:
-    return [(row.file, row.label, row.dataset, row.donor_id) for row in rows]
+    return [(row.file, row.specimen_id, row.label, row.dataset, row.donor_id) for row in rows]
 
 
 def _rows(
-    product: str, outcomes: Iterable[Outcome], labels: dict[str, CellLabel], job: BuildJob
-) -> Rows:
-    return rows_of(product, outcomes, labels, job.dataset or job.out.name)
+    outcomes: Iterable[Outcome], names: Sequence[NamedCell], job: BuildJob
+) -> dict[str, Rows]:
+    """Return the rows of all products, under the same names."""
+    dataset = job.dataset or job.out.name
+    return {product: rows_under(product, outcomes, names, dataset) for product in job.products}
 
 
 def _labels(job: BuildJob, top: Path) -> dict[str, CellLabel]:
@@ -160,21 +193,19 @@ def _labels(job: BuildJob, top: Path) -> dict[str, CellLabel]:
     return identities(path, near=(top, job.out, job.out.parent))
 
 
-def _unchanged(outcomes: Iterable[Outcome], paths: dict[str, Path]) -> dict[str, Outcome]:
-    """Return the outcomes whose file is still there as it was."""
-    return {outcome.file: outcome for outcome in outcomes if _is_unchanged(outcome, paths)}
-
-
-def _is_unchanged(outcome: Outcome, paths: dict[str, Path]) -> bool:
-    if outcome.file not in paths:
+def _is_unchanged(outcome: Outcome, cells: Mapping[str, CellFiles]) -> bool:
+    """Tell whether the files of an outcome are still there as they were."""
+    if outcome.file not in cells:
         return False
-    stat = paths[outcome.file].stat()
-    return (stat.st_size, stat.st_mtime_ns) == (outcome.size, outcome.mtime_ns)
+    paths = cells[outcome.file].paths
+    return [stamp.file for stamp in outcome.files] == list(paths) and all(
+        is_unchanged(stamp, paths[stamp.file]) for stamp in outcome.files
+    )
 
 
-def _done(outcomes: Iterable[Outcome], paths: dict[str, Path]) -> set[str]:
-    """Return the files that need no more work."""
-    return {o.file for o in outcomes if _is_unchanged(o, paths) and not _is_open(o)}
+def _done(outcomes: Iterable[Outcome], cells: Mapping[str, CellFiles]) -> set[str]:
+    """Return the cells that need no more work."""
+    return {o.file for o in outcomes if _is_unchanged(o, cells) and not _is_open(o)}
 
 
 def _is_open(outcome: Outcome) -> bool:
@@ -186,28 +217,24 @@ def _journal_folder(job: BuildJob) -> Path:
     return job.out / f".{'-'.join(job.products)}.partial"
 
 
-def _work_on(todo: dict[str, Path], job: BuildJob, journal: Journal) -> None:
-    work = partial(_process, settings=job.settings, limits=job.limits)
-    done = map_unordered(
-        work, list(todo.items()), workers=worker_count(job.workers), cluster=job.cluster
-    )
+def _work_on(todo: Sequence[CellFiles], job: BuildJob, journal: Journal) -> None:
+    work = partial(process_cell_apart, settings=job.settings, limits=job.limits)
+    done = map_unordered(work, todo, workers=worker_count(job.workers), cluster=job.cluster)
     with progress(len(todo), "recordings") as bar:
         for _, outcome in done:
             journal.add(outcome)
             bar.advance()
 
 
-def _process(item: tuple[str, Path], *, settings: BuildSettings, limits: Limits) -> Outcome:
-    name, path = item
-    return process_apart(path, file=name, settings=settings, limits=limits)
-
-
 def _report(
-    job: BuildJob, plan: BuildPlan, rows: dict[str, Rows], *, worked_on: int
+    job: BuildJob,
+    plan: BuildPlan,
+    rows: dict[str, Rows],
+    *,
+    names: Sequence[NamedCell],
+    worked_on: int,
 ) -> BuildReport:
     everyone = [row for own in rows.values() for row in own]
-    specimens = {row.specimen_id for row in everyone if row.specimen_id}
-    labelled = {label.specimen_id for label in plan.labels.values() if label.label}
     failures = (f"{row.file}: {row.reason}" for row in everyone if row.status == "failed")
     return BuildReport(
         files=tuple(job.out / PRODUCTS[product] for product in rows),
@@ -217,10 +244,16 @@ def _report(
             for product, own in rows.items()
         },
         failures=tuple(dict.fromkeys(failures)),
-        unlabelled=len(specimens - labelled),
-        unused_labels=len(labelled - specimens),
+        unlabelled=len({row.specimen_id for row in everyone if row.specimen_id and not row.label}),
+        unused_labels=_count_unused(plan.labels, names),
         worked_on=worked_on,
     )
+
+
+def _count_unused(labels: Mapping[str, CellLabel], names: Iterable[NamedCell]) -> int:
+    """Return how many labelled specimens no recording is of."""
+    used = {who.label_id for who in names}
+    return len({label.specimen_id for label in labels.values() if label.label} - used)
 
 
 def _rule(reason: str) -> str:

@@ -6,19 +6,26 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from sts.base.errors import CellExcluded, CellFailed, StsError
-from sts.base.files import sha256_of
+from sts.base.errors import CellExcluded, StsError
+from sts.base.logs import printable
 from sts.base.settings import to_dict
 from sts.base.types import Floats
 from sts.recordings.gather import most_common
+from sts.recordings.naming import FileIdentity
 from sts.recordings.nwb2 import OTHER_MODES
-from sts.recordings.readers import read_recording
 from sts.recordings.recording import Recording
 from sts.signals.features import ONSET, absolute_times, measure
 from sts.signals.quality import Checked, QualitySettings, checked
 from sts.signals.resample import cut_pair
 from sts.signals.select import SelectSettings, select_pair
-from sts.signals.steps import has_stimulus
+from sts.studies.data.reading import (
+    CellFiles,
+    CellRead,
+    FileStamp,
+    identity_of_cell,
+    read_cell,
+    stamp_cell,
+)
 
 # How the reason of a second recording of one specimen begins.
 DOUBLE: Final = "this specimen is there already"
@@ -55,14 +62,19 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Outcome:
-    """All that is kept of one recording file."""
+    """All that is kept of the recording of one cell."""
 
     file: str
-    size: int
-    mtime_ns: int
-    sha256: str = ""
+    files: tuple[FileStamp, ...] = ()
+    """The files of the cell; `file` names them together."""
     specimen_id: str = ""
     donor_id: str = ""
+    claims_id: bool = False
+    """Whether a file states the specimen; else its name stands in."""
+    ignored_id: str = ""
+    """What a file states as the specimen, but says nothing."""
+    was_read: bool = False
+    """Whether there was a recording, of use or not."""
     store: Verdict | None = None
     features: Verdict | None = None
     traces: Floats | None = None
@@ -94,6 +106,7 @@ def outcome_from_json(line: dict[str, Any], traces: Floats | None) -> Outcome:
     """Return the outcome whose `to_json` is given."""
     own = {key: value for key, value in line.items() if key != "has_traces"}
     own |= {key: _verdict(line[key]) for key in ("store", "features")}
+    own["files"] = tuple(FileStamp(**stamp) for stamp in line["files"])
     return Outcome(**own, traces=traces)
 
 
@@ -111,23 +124,34 @@ def _or_none(value: float) -> float | None:
 
 def process_file(path: Path, *, file: str, settings: BuildSettings) -> Outcome:
     """Read one recording and make of it what the settings ask for; never raise for a bad file."""
+    return process_cell(CellFiles(name=file, paths={file: path}), settings)
+
+
+def process_cell(
+    cell: CellFiles, settings: BuildSettings, stamps: tuple[FileStamp, ...] | None = None
+) -> Outcome:
+    """Read the files of one cell and make of them what is asked for; never raise for a bad file."""
     # Looked at before the reading: a file that changes meanwhile will count as changed.
-    size, mtime_ns = before = _size_and_time(path)
-    outcome = Outcome(file=file, size=size, mtime_ns=mtime_ns, sha256=digest_of(path))
+    outcome = Outcome(file=cell.name, files=stamps or stamp_cell(cell))
     try:
-        recording = read_recording(path, has_stimulus)
-        if _size_and_time(path) != before:
-            raise CellFailed("changed while it was read: run it again once it is complete")
+        read = read_cell(cell, outcome.files)
     except Exception as error:  # noqa: BLE001, RUF100 - a broken file raises whatever it likes
-        return judged(outcome, _verdict_of(error), settings)
-    outcome = replace(outcome, specimen_id=recording.specimen_id, donor_id=recording.donor_id)
+        return judged(_identified(outcome, identity_of_cell(cell)), _verdict_of(error), settings)
+    outcome = replace(_identified(outcome, read.recording), was_read=True)
     try:
-        sound = _sound(recording, settings)
+        sound = _sound(read, settings)
     except Exception as error:  # noqa: BLE001, RUF100 - one bad cell never stops a batch
         return judged(outcome, _verdict_of(error), settings)
     traces, in_store = _attempt(_store, sound, settings) if settings.store else (None, None)
     _, measured = _attempt(_features, sound, settings) if settings.features else (None, None)
     return replace(outcome, store=in_store, features=measured, traces=traces)
+
+
+def _identified(outcome: Outcome, who: Recording | FileIdentity | None) -> Outcome:
+    """Return an outcome that says whose recording it is, as far as its files do."""
+    names = ("specimen_id", "donor_id", "claims_id", "ignored_id")
+    known = {} if who is None else {name: getattr(who, name) for name in names}
+    return replace(outcome, **known)
 
 
 def judged(outcome: Outcome, verdict: Verdict, settings: BuildSettings) -> Outcome:
@@ -139,29 +163,22 @@ def judged(outcome: Outcome, verdict: Verdict, settings: BuildSettings) -> Outco
     )
 
 
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file, "" where it cannot be read."""
-    try:
-        return sha256_of(path)
-    except OSError:
-        return ""
-
-
-def _sound(recording: Recording, settings: BuildSettings) -> Checked:
+def _sound(read: CellRead, settings: BuildSettings) -> Checked:
+    recording = read.recording
     if not recording.sweeps and recording.unread:
         raise CellExcluded(
             f"no long square: none of {recording.unread} current clamp sweeps holds a lone step of "
             "constant current of 0.4 to 2 s"
         )
     sound = checked(recording, settings.quality)
-    return replace(sound, flags=(*_unread(recording), *sound.flags))
+    return replace(sound, flags=(*read.notes, *_unread(recording), *sound.flags))
 
 
 def _unread(recording: Recording) -> tuple[str, ...]:
     """Return what is to be said of current clamp sweeps that the reader left out."""
     reasons = [line.partition(": ")[2] for line in recording.skipped]
     odd = [
-        " ".join(reason.replace(";", ",").split())
+        " ".join(printable(reason).replace(";", ",").split())
         for reason in reasons
         if reason not in OTHER_MODES.values()
     ]
@@ -208,19 +225,12 @@ def _attempt(
 
 def _verdict_of(error: Exception) -> Verdict:
     if isinstance(error, CellExcluded):
-        return Verdict(status="excluded", reason=str(error))
+        return Verdict(status="excluded", reason=printable(str(error)))
     if isinstance(error, StsError):
-        return Verdict(status="failed", reason=str(error))
+        return Verdict(status="failed", reason=printable(str(error)))
     if isinstance(error, MemoryError):
         return Verdict(status="failed", reason="needs more memory than one file is allowed")
     if isinstance(error, OSError):
-        return Verdict(status="failed", reason=f"cannot be read: {error}")
-    return Verdict(status="failed", reason=f"unexpected {type(error).__name__}: {error}")
-
-
-def _size_and_time(path: Path) -> tuple[int, int]:
-    try:
-        stat = path.stat()
-    except OSError:
-        return -1, -1
-    return stat.st_size, stat.st_mtime_ns
+        return Verdict(status="failed", reason=printable(f"cannot be read: {error}"))
+    what = printable(f"{type(error).__name__}: {error}")
+    return Verdict(status="failed", reason=f"unexpected {what}")

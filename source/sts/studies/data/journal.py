@@ -21,6 +21,8 @@ from sts.base.types import Floats
 from sts.signals.resample import SAMPLES
 from sts.studies.data.cellwork import Outcome, outcome_from_json
 
+# Of the lines; a journal of another one is not gone on with.
+FORMAT = 2
 TRACE_SHAPE = (2, SAMPLES)
 TRACE_BYTES = 2 * SAMPLES * np.dtype(np.float32).itemsize
 
@@ -91,7 +93,8 @@ class Journal:
 
     def __init__(self, folder: Path, settings_digest: str) -> None:
         self.folder = folder
-        self._header = json.dumps({"settings": settings_digest}).encode() + b"\n"
+        header = {"format": FORMAT, "settings": settings_digest}
+        self._header = json.dumps(header).encode() + b"\n"
         self._places: dict[str, Place] = {}
         self._traced = 0
 

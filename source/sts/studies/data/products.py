@@ -1,7 +1,7 @@
 """What a build leaves in the folder of a data set, and how a later build picks it up again."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
@@ -23,11 +23,15 @@ from sts.cells.table import (
 )
 from sts.signals.resample import SAMPLES
 from sts.studies.data.cellwork import DOUBLE, BuildSettings, Outcome, Verdict
+from sts.studies.data.claims import NOTES, NamedCell, name_cells
 from sts.studies.data.journal import Outcomes
+from sts.studies.data.reading import FileStamp
 
 PRODUCTS: Final = {"store": "sweeps.h5", "features": "features.csv"}
 CELLS_NAME: Final = "cells.csv"
 MANIFEST_NAME: Final = "manifest.json"
+# What a manifest keeps of who a cell is, as its own files say it.
+WHO: Final = ("file", "specimen_id", "donor_id", "claims_id", "ignored_id", "was_read")
 # Whose version may change what is written.
 PACKAGES: Final = ("h5py", "numpy", "scipy")
 
@@ -63,9 +67,9 @@ def read_made(out: Path, settings: BuildSettings, products: Sequence[str]) -> Ma
         rows["store"] = read_cells(out / CELLS_NAME)
     if "features" in products:
         rows["features"] = read_features(out / PRODUCTS["features"])
-    known = {entry["file"]: entry for entry in manifest[products[0]]["files"]}
+    traces = _traces(out) if "store" in products else {}
     return Made(
-        outcomes=tuple(_outcomes(known, rows, _traces(out) if "store" in products else {})),
+        outcomes=tuple(_outcomes(_known(manifest[products[0]], out), rows, traces)),
         rows=rows,
         same_settings=all(
             manifest[product]["settings"] == settings.of(product) for product in products
@@ -80,13 +84,15 @@ def write_made(
     products = tuple(rows)
     for product in products:
         (out / PRODUCTS[product]).unlink(missing_ok=True)
-    files = [
-        {"file": o.file, "size": o.size, "mtime_ns": o.mtime_ns, "sha256": o.sha256}
-        for o in outcomes
-    ]
-    section = {"versions": _versions(), "files": files}
-    own = {product: {"settings": settings.of(product), **section} for product in rows}
-    write_json(out / MANIFEST_NAME, _read_manifest(out) | own)
+    files: list[dict[str, Any]] = []
+    who: list[dict[str, Any]] = []
+    for outcome in outcomes:
+        files += [asdict(stamp) for stamp in outcome.files]
+        own = [stamp.file for stamp in outcome.files]
+        who.append({"files": own} | {name: getattr(outcome, name) for name in WHO})
+    section = {"versions": _versions(), "files": files, "cells": who}
+    sections = {product: {"settings": settings.of(product), **section} for product in rows}
+    write_json(out / MANIFEST_NAME, _read_manifest(out) | sections)
     features = [
         replace(row, times=settings.times)
         for row in rows.get("features", ())
@@ -104,27 +110,36 @@ def write_made(
 def rows_of(
     product: str, outcomes: Iterable[Outcome], labels: Mapping[str, CellLabel], dataset: str
 ) -> Rows:
-    """Return the lines of cells.csv (`store`) or of features.csv (`features`)."""
+    """Return the lines of one product, its cells named among themselves."""
+    return rows_under(product, outcomes, name_cells(outcomes, labels), dataset)
+
+
+def rows_under(
+    product: str, outcomes: Iterable[Outcome], names: Sequence[NamedCell], dataset: str
+) -> Rows:
+    """Return the lines of cells.csv (`store`) or of features.csv (`features`).
+
+    Parameters
+    ----------
+    names
+        Who the cells are, the same for all products.
+    dataset
+        Where a cell comes from whose label does not say it.
+    """
     make: Callable[[Outcome, Verdict], Row] = _cell_row if product == "store" else _feature_row
     rows: list[Row] = []
-    first: dict[str, str] = {}
-    for outcome in outcomes:
+    for outcome, who in zip(outcomes, names, strict=True):
         verdict: Verdict = getattr(outcome, product)
-        # A file of the DANDI archive bears its session's id; whose it is, its label knows.
-        label = labels.get(outcome.specimen_id) or CellLabel(specimen_id="", label="")
-        specimen = label.specimen_id or outcome.specimen_id
-        if verdict.status == "ok" and specimen in first:
-            verdict = Verdict(status="excluded", reason=f"{DOUBLE}: from {first[specimen]}")
-        if verdict.status == "ok":
-            first[specimen] = outcome.file
-        row = make(outcome, verdict)
+        if who.double_of and verdict.status == "ok":
+            verdict = Verdict(status="excluded", reason=f"{DOUBLE}: from {who.double_of}")
+        verdict = replace(verdict, flags=(*who.notes, *verdict.flags))
         rows.append(
             replace(
-                row,
-                specimen_id=specimen,
-                donor_id=label.donor_id or outcome.donor_id,
-                label=label.label,
-                dataset=label.dataset or dataset,
+                make(outcome, verdict),
+                specimen_id=who.specimen_id,
+                donor_id=who.donor_id,
+                label=who.label,
+                dataset=who.dataset or dataset,
                 file=outcome.file,
                 status=verdict.status,
                 reason=verdict.reason,
@@ -188,10 +203,24 @@ def _traces_of(outcomes: Iterable[Outcome], places: Mapping[str, int]) -> Any:
     return traces
 
 
+def _known(section: Mapping[str, Any], out: Path) -> dict[str, Outcome]:
+    """Return what a manifest says of every cell, without what was made of it."""
+    if "cells" not in section:
+        raise StsError(f"{out} was built by an earlier version: add --force to build it anew")
+    stamps = {entry["file"]: FileStamp(**entry) for entry in section["files"]}
+    return {
+        cell["file"]: Outcome(
+            files=tuple(stamps[file] for file in cell["files"]),
+            **{name: cell[name] for name in WHO},
+        )
+        for cell in section["cells"]
+    }
+
+
 def _outcomes(
-    known: Mapping[str, dict[str, Any]], rows: Mapping[str, Rows], traces: Mapping[str, Floats]
+    known: Mapping[str, Outcome], rows: Mapping[str, Rows], traces: Mapping[str, Floats]
 ) -> Iterator[Outcome]:
-    """Yield the outcomes that rows were made of, for files that stand in the manifest."""
+    """Yield the outcomes that rows were made of, for cells that stand in the manifest."""
     by_file: dict[str, dict[str, Row]] = {}
     for product, own in rows.items():
         for row in own:
@@ -199,13 +228,10 @@ def _outcomes(
     for file, row_of in by_file.items():
         if file not in known or set(row_of) != set(rows):
             continue
-        any_row = next(iter(row_of.values()))
         verdicts: dict[str, Any] = {name: _verdict_of(row) for name, row in row_of.items()}
         stored = row_of.get("store")
-        yield Outcome(
-            **known[file],
-            specimen_id=any_row.specimen_id,
-            donor_id=any_row.donor_id,
+        yield replace(
+            known[file],
             traces=traces.get(stored.specimen_id) if stored and stored.status == "ok" else None,
             **verdicts,
         )
@@ -218,6 +244,8 @@ def _verdict_of(row: Row) -> Verdict:
         flags = row.flags
         names = ("rheobase_pa", "step_pa", "onset_s", "rheobase_sweep", "second_sweep")
         values = {name: float(getattr(row, name)) for name in names if row.status == "ok"}
+    # Who a cell is depends on all the others; it is found out anew.
+    flags = tuple(flag for flag in flags if not flag.startswith(NOTES))
     return Verdict(status=row.status, reason=row.reason, flags=flags, values=values)
 
 
