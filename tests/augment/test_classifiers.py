@@ -205,9 +205,9 @@ def test_the_corrected_interval_holds_where_the_plain_one_does_not() -> None:
         ([-0.10, -0.11, -0.09, -0.10], "macro_f1", "hurts"),
         ([-0.10, -0.11, -0.09, -0.10], "log_loss", "helps"),
         ([0.1, -0.1, 0.2, -0.2], "accuracy", "cannot tell"),
-        ([0.0, 0.0, 0.0], "accuracy", "cannot tell"),
-        ([0.3], "accuracy", "cannot tell"),
-        ([np.nan, np.nan], "recall_a", "cannot tell"),
+        ([0.0, 0.0, 0.0], "accuracy", "no verdict"),
+        ([0.3], "accuracy", "no verdict"),
+        ([np.nan, np.nan], "recall_a", "no verdict"),
     ],
 )
 def test_verdicts(values: list[float], score: str, verdict: str) -> None:

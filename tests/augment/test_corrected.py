@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sts.augment.corrected import CANNOT_TELL, corrected_interval, judge
+from sts.augment.corrected import correct_by_holm, corrected_interval, judge
+from sts.evaluation.compare import CANNOT_TELL, NO_VERDICT
 
 
 def test_the_interval_is_the_one_written_out() -> None:
@@ -35,7 +36,8 @@ def test_folds_without_a_value_do_not_count() -> None:
 
 def test_one_division_alone_leaves_everything_open() -> None:
     judged = judge(np.array([0.3]), "accuracy", test_to_train=0.25)
-    assert judged.verdict == CANNOT_TELL
+    assert judged.verdict == NO_VERDICT
+    assert math.isnan(judged.p)
     assert (judged.difference.low, judged.difference.high) == (-math.inf, math.inf)
 
 
@@ -47,13 +49,58 @@ def test_one_division_alone_leaves_everything_open() -> None:
         ([0.10, 0.11, 0.12], "log_loss", "hurts"),
         ([-0.10, -0.11, -0.12], "log_loss", "helps"),
         ([0.10, -0.11, 0.12], "recall_a", CANNOT_TELL),
-        ([0.0, 0.0, 0.0], "accuracy", CANNOT_TELL),
-        ([1e-15, 1e-15, 1e-15], "accuracy", CANNOT_TELL),
-        ([math.nan, math.nan], "recall_a", CANNOT_TELL),
+        # Without variance between folds nothing is known of how much they vary.
+        ([0.0, 0.0, 0.0], "accuracy", NO_VERDICT),
+        ([1e-15, 1e-15, 1e-15], "accuracy", NO_VERDICT),
+        ([0.02, 0.02, 0.02 + 1e-16], "accuracy", NO_VERDICT),
+        ([math.nan, math.nan], "recall_a", NO_VERDICT),
     ],
 )
 def test_verdicts_are_these(values: list[float], score: str, verdict: str) -> None:
     assert judge(np.array(values), score, test_to_train=0.25).verdict == verdict
+
+
+def test_equal_differences_have_neither_interval_nor_p() -> None:
+    judged = judge(np.full(5, 0.02), "accuracy", test_to_train=0.25)
+    assert judged.difference.value == pytest.approx(0.02)
+    assert np.isnan([judged.difference.low, judged.difference.high, judged.p]).all()
+
+
+def test_seeds_of_one_division_give_an_interval_but_no_verdict() -> None:
+    values = np.array([0.10, 0.11, 0.12])
+    judged = judge(values, "accuracy", test_to_train=0.0, over_divisions=False)
+    assert judged.verdict == NO_VERDICT
+    assert math.isnan(judged.p)
+    assert judged.difference == corrected_interval(values, test_to_train=0.0)
+
+
+def test_p_is_that_of_a_paired_t_test_where_nothing_is_shared() -> None:
+    ours, theirs = np.random.default_rng(0).normal([[0.1], [0.0]], 0.1, (2, 9))
+    p = judge(ours - theirs, "accuracy", test_to_train=0.0).p
+    assert p == pytest.approx(stats.ttest_rel(ours, theirs).pvalue)
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 1.5, 3.0])
+def test_p_and_interval_agree(scale: float) -> None:
+    values = np.array([-0.3, 0.9, 0.1, 0.4, 0.6]) + scale
+    judged = judge(values, "accuracy", test_to_train=0.25)
+    assert (judged.p < 0.05) == judged.difference.excludes(0.0)
+
+
+def test_holm_by_hand() -> None:
+    """Five, four, three... times the smallest, next, ...; never below an earlier one (1979)."""
+    assert correct_by_holm([0.03, 0.01, 0.05, 0.02, 0.04]) == pytest.approx(
+        [0.09, 0.05, 0.09, 0.08, 0.09]
+    )
+    assert correct_by_holm([0.9, 0.6]) == pytest.approx([1.0, 1.0])
+    assert correct_by_holm([0.03]) == pytest.approx([0.03])
+    assert correct_by_holm([]) == []
+
+
+def test_comparisons_without_a_p_are_not_counted() -> None:
+    corrected = correct_by_holm([0.02, math.nan, 0.01])
+    assert corrected[::2] == pytest.approx([0.02, 0.02])
+    assert math.isnan(corrected[1])
 
 
 def covered(test_to_train: float, *, worlds: int = 300) -> float:

@@ -47,7 +47,7 @@ def test_the_command_goes_all_the_way(place: Workspace, capsys: pytest.CaptureFi
     about = ("setup", "how", "train_rows", "synthetic_rows", "scored_rows")
     assert tuple(rows[0])[-5:] == about
     verdicts = {row["verdict"] for row in read_csv(folder / "differences.csv", ("score",))}
-    assert verdicts <= {"helps", "hurts", "cannot tell"}
+    assert verdicts <= {"helps", "hurts", "cannot tell", "no verdict"}
     report = read_json(folder / "report.json")
     assert report["fidelity"]["none"]["nearest, training"] > 0
     assert "superseded" in report["left_out"]

@@ -44,6 +44,52 @@ def test_differences_are_paired_by_fold() -> None:
     assert level.low < 0.2
 
 
+def test_a_verdict_stands_beside_that_after_holm_s_correction() -> None:
+    """One of twelve comparisons has p = .03: alone it helps, among twelve nobody can tell."""
+    rng = np.random.default_rng(3)
+    rows = [row("none", fold, 0.5) for fold in range(4)]
+    for added in range(1, 12):
+        noise = rng.normal(0.0, 0.05, 4)
+        rows += [row("smote", fold, 0.5 + noise[fold] - noise.mean(), added) for fold in range(4)]
+    rows += [
+        row("smote", fold, 0.5 + value, 99) for fold, value in enumerate((5e-2, 6e-2, 3e-2, 4e-2))
+    ]
+    found = [each for each in differences_of(rows, protocol="cv") if each.score == "accuracy"]
+    assert {each.comparisons for each in found} == {12}
+    last = found[-1]
+    assert 0.01 < last.p < 0.05
+    assert last.holm_p == pytest.approx(12 * last.p)
+    assert (last.verdict, last.holm_verdict) == ("helps", "cannot tell")
+    assert {"p", "holm_p", "holm_verdict", "comparisons"} <= set(last.to_row())
+
+
+def test_folds_that_all_differ_by_the_same_have_no_verdict() -> None:
+    base = [row("none", fold, value) for fold, value in enumerate((0.25, 0.5, 0.75))]
+    more = [row("smote", fold, value, 9) for fold, value in enumerate((0.375, 0.625, 0.875))]
+    accuracy = differences_of([*base, *more], protocol="cv")[0]
+    assert (accuracy.verdict, accuracy.holm_verdict) == ("no verdict", "no verdict")
+    assert accuracy.comparisons == 0
+    assert words_of(accuracy.difference) == "0.125 (no variance: no interval)"
+
+
+def test_the_published_protocol_has_no_verdicts() -> None:
+    """Its seeds share one holdout, however much they agree."""
+    base = [row("none", fold, value) for fold, value in enumerate((0.2, 0.5, 0.8))]
+    more = [row("smote", fold, value, 9) for fold, value in enumerate((0.31, 0.6, 0.89))]
+    for each in differences_of([*base, *more], protocol="paper"):
+        assert (each.verdict, each.holm_verdict) == ("no verdict", "no verdict")
+    assert each.difference.excludes(0.0)
+
+
+def test_the_page_of_the_published_protocol_says_why(tmp_path: Path) -> None:
+    rows = [*folds_of("none", (0.2, 0.5, 0.8)), *folds_of("smote", (0.31, 0.6, 0.89), 9)]
+    results = results_of(tmp_path, rows, protocol="paper")
+    said = text_of(what_it_says(results, fidelity_summary(results)))
+    assert "No verdicts on 1 comparisons in macro F1" in said
+    assert "helps" not in said
+    assert "SMOTE: macro F1 +0.100 on the mean, no verdict;" in said
+
+
 def test_a_level_ends_where_its_score_does() -> None:
     rows = [row("none", fold, value) for fold, value in enumerate((0.2, 0.5, 0.99))]
     level = levels_of(rows, "accuracy", protocol="cv")["none", "lda", 0, 1.0]
@@ -78,18 +124,18 @@ FIDELITY = [
 ]
 
 
-def results_of(folder: Path, rows: list[dict[str, Any]]) -> Results:
+def results_of(folder: Path, rows: list[dict[str, Any]], protocol: str = "cv") -> Results:
     task = load_task("e", made_workspace(folder).data)
     whole = [{**each, "macro_f1": each["accuracy"]} for each in rows]
     return Results(
-        job=job_of(methods=("smote", "random")),
+        job=replace(job_of(methods=("smote", "random")), protocol=protocol),
         task=task,
         divided=(),
         rows=whole,
         fidelity=FIDELITY,
         made={},
         failed={},
-        differences=differences_of(whole, protocol="cv"),
+        differences=differences_of(whole, protocol=protocol),
     )
 
 
@@ -111,12 +157,15 @@ def test_the_page_says_what_helps_what_is_real_and_what_is_a_copy(tmp_path: Path
     said = text_of(what_it_says(results, fidelity_summary(results)))
     assert "Of 2 comparisons in macro F1" in said
     assert "1 say that it helps, 1 that it hurts, and 0 cannot tell" in said
+    assert "Corrected for all 2 (Holm, 1979), 1 say that it helps and 1 that it hurts." in said
     assert "is SMOTE with LDA, 9 rows added to each class: 0.500 to 0.600" in said
     assert "a gain of 0.16 by SMOTE" in said
-    assert "SMOTE: macro F1 +0.100 on the mean, helps in 1 of 1; told from real cells" in said
+    corrected = "(corrected for 2 comparisons: helps in 1); told from real cells"
+    assert f"SMOTE: macro F1 +0.100 on the mean, helps in 1 of 1 {corrected}" in said
     assert "close to copies: most rows lie nearer to a training cell than real cells do" in said
     assert "reaches 0.600, 75 % of the 0.800" in said
-    assert "Random oversampling: macro F1 -0.103 on the mean, hurts in 1 of 1; not told" in said
+    corrected = "(corrected for 2 comparisons: hurts in 1); not told"
+    assert f"Random oversampling: macro F1 -0.103 on the mean, hurts in 1 of 1 {corrected}" in said
     assert "copies: its rows are training cells (nearest training cell at 0 %" in said
 
 

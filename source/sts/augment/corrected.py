@@ -1,6 +1,7 @@
 """Differences over repeated folds, whose training rows overlap: Nadeau and Bengio (2003)."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,10 +11,10 @@ from scipy import stats
 from sts.augment.scoring import LOWER_IS_BETTER
 from sts.base.types import Floats
 from sts.evaluation.bootstrap import Interval
+from sts.evaluation.compare import CANNOT_TELL, NO_VERDICT
 
 LEVEL: Final = 0.95
-CANNOT_TELL: Final = "cannot tell"
-# What a difference smaller than this is called, whatever its interval: none.
+# Differences, or their spread over folds, that are smaller than this are none.
 ROUNDING: Final = 1e-12
 
 
@@ -23,6 +24,8 @@ class Judged:
 
     difference: Interval
     verdict: str
+    p: float
+    """How often chance alone gives so large a difference; NaN without a verdict."""
 
 
 def corrected_interval(values: Floats, *, test_to_train: float) -> Interval:
@@ -49,10 +52,44 @@ def corrected_interval(values: Floats, *, test_to_train: float) -> Interval:
     return Interval(mean, mean - reach, mean + reach)
 
 
-def judge(values: Floats, score: str, *, test_to_train: float) -> Judged:
-    """Return a paired difference and whether it helps, hurts or cannot be told."""
+def judge(
+    values: Floats, score: str, *, test_to_train: float, over_divisions: bool = True
+) -> Judged:
+    """Return a paired difference and whether it helps, hurts or cannot be told.
+
+    There is no verdict where nothing says how much another division would change: of one division,
+    of folds that all differ by the same, and, with `over_divisions` False, of seeds alone.
+    """
+    known = values[np.isfinite(values)]
     interval = corrected_interval(values, test_to_train=test_to_train)
-    if math.isnan(interval.value) or abs(interval.value) < ROUNDING or not interval.excludes(0.0):
-        return Judged(interval, CANNOT_TELL)
-    rises = interval.value > 0
-    return Judged(interval, "hurts" if rises == (score in LOWER_IS_BETTER) else "helps")
+    if len(known) > 1 and known.std(ddof=1) < ROUNDING:
+        return Judged(Interval(interval.value, math.nan, math.nan), NO_VERDICT, math.nan)
+    if len(known) < 2 or not over_divisions:
+        return Judged(interval, NO_VERDICT, math.nan)
+    error = math.sqrt((1 / len(known) + test_to_train) * float(known.var(ddof=1)))
+    p = float(2 * stats.t.sf(abs(interval.value) / error, len(known) - 1))
+    return Judged(interval, verdict_of(interval.value, p, score), p)
+
+
+def verdict_of(difference: float, p: float, score: str) -> str:
+    """Return what a difference says of a score, such as "helps"."""
+    if math.isnan(p):
+        return NO_VERDICT
+    if p >= 1 - LEVEL or abs(difference) < ROUNDING:
+        return CANNOT_TELL
+    return "hurts" if (difference > 0) == (score in LOWER_IS_BETTER) else "helps"
+
+
+def correct_by_holm(p: Sequence[float]) -> list[float]:
+    """Return p values corrected for as many comparisons as there are (Holm, 1979).
+
+    The chance that any verdict is wrong where nothing differs is then that of one comparison. NaN
+    stays NaN and is not counted.
+    """
+    values = np.array(p, dtype=np.float64)
+    known = np.flatnonzero(np.isfinite(values))
+    order = known[np.argsort(values[known], kind="stable")]
+    times = np.arange(len(order), 0, -1)
+    values[order] = np.minimum(np.maximum.accumulate(times * values[order]), 1.0)
+    corrected: list[float] = values.tolist()
+    return corrected

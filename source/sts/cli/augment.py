@@ -111,8 +111,18 @@ def _say_results(results: "Results") -> None:
         ],
     )
     say()
+    told = [each for each in results.differences if each.score == "macro_f1"]
+    number = f"{told[0].comparisons} comparisons" if told else "all comparisons"
     say_table(
-        ("method", "classifier", "added", "macro F1", "difference", "verdict"),
+        (
+            "method",
+            "classifier",
+            "added",
+            "macro F1",
+            "difference",
+            "verdict",
+            f"corrected for {number}",
+        ),
         [
             (
                 name_of(each.method),
@@ -121,9 +131,9 @@ def _say_results(results: "Results") -> None:
                 f"{each.value:.3f}",
                 words_of(each.difference),
                 each.verdict,
+                each.holm_verdict,
             )
-            for each in results.differences
-            if each.score == "macro_f1"
+            for each in told
         ],
     )
 

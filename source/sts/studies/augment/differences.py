@@ -1,12 +1,13 @@
 """What each method changes: paired with the same classifier on the same training rows alone."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 
-from sts.augment.corrected import corrected_interval, judge
+from sts.augment.corrected import correct_by_holm, corrected_interval, judge, verdict_of
 from sts.augment.grid import BASELINE
 from sts.augment.scoring import LOWER_IS_BETTER, RECALL, SCORES
 from sts.base.types import Floats
@@ -23,6 +24,10 @@ COLUMNS: Final = (
     "low",
     "high",
     "verdict",
+    "p",
+    "holm_verdict",
+    "holm_p",
+    "comparisons",
     "pairs",
 )
 
@@ -41,7 +46,14 @@ class Difference:
     value: float
     difference: Interval
     verdict: str
+    """Of this comparison alone."""
+    p: float
     pairs: int
+    holm_verdict: str = ""
+    """Corrected for all comparisons in the same score."""
+    holm_p: float = math.nan
+    comparisons: int = 0
+    """In the same score, of those that have a verdict."""
 
     def to_row(self) -> dict[str, Any]:
         """Return a row of `differences.csv`."""
@@ -68,11 +80,31 @@ def differences_of(rows: Rows, *, protocol: str) -> list[Difference]:
             groups.setdefault((row["method"], row["classifier"], row["added"]), []).append(
                 (row, pair)
             )
-    return [
-        each
-        for (method, classifier, added), pairs in groups.items()
-        for each in _of_group(method, classifier, added, pairs, protocol=protocol)
-    ]
+    return _corrected(
+        [
+            each
+            for (method, classifier, added), pairs in groups.items()
+            for each in _of_group(method, classifier, added, pairs, protocol=protocol)
+        ]
+    )
+
+
+def _corrected(differences: Sequence[Difference]) -> list[Difference]:
+    """Return the differences with their verdicts corrected for all in the same score."""
+    found: dict[int, Difference] = {}
+    for score in dict.fromkeys(each.score for each in differences):
+        places = [at for at, each in enumerate(differences) if each.score == score]
+        corrected = correct_by_holm([differences[at].p for at in places])
+        count = int(np.isfinite(corrected).sum())
+        for at, p in zip(places, corrected, strict=True):
+            each = differences[at]
+            found[at] = replace(
+                each,
+                holm_verdict=verdict_of(each.difference.value, p, score),
+                holm_p=p,
+                comparisons=count,
+            )
+    return [found[at] for at in range(len(differences))]
 
 
 def _of_group(
@@ -89,7 +121,9 @@ def _of_group(
         ours, theirs = (
             np.array([pair[side][score] for pair in pairs], dtype=np.float64) for side in (0, 1)
         )
-        judged = judge(ours - theirs, score, test_to_train=ratio)
+        judged = judge(
+            ours - theirs, score, test_to_train=ratio, over_divisions=protocol != "paper"
+        )
         yield Difference(
             method=method,
             classifier=classifier,
@@ -99,6 +133,7 @@ def _of_group(
             value=_mean(ours),
             difference=judged.difference,
             verdict=judged.verdict,
+            p=judged.p,
             pairs=int(np.isfinite(ours - theirs).sum()),
         )
 

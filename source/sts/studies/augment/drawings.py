@@ -115,7 +115,7 @@ def draw_gains(run: Run, results: Results) -> list[Path] | None:
         for each in columns[score]:
             row = methods.index(each.method)
             gains[row, column] = each.difference.value
-            told[row, column] = each.verdict != "cannot tell"
+            told[row, column] = each.verdict in ("helps", "hurts")
     counts = neurons.counts().tolist()
     return draw_class_gains(
         run.figures / "classes",

@@ -11,6 +11,7 @@ from sts.augment.grid import BASELINE
 from sts.augment.scoring import SCORES
 from sts.base.runs import Run
 from sts.base.settings import to_dict
+from sts.evaluation.compare import CANNOT_TELL, NO_VERDICT
 from sts.reports.blocks import Block, Facts, Picture, Section, Table
 from sts.reports.tables import settings_table
 from sts.studies.augment import drawings
@@ -26,6 +27,7 @@ from sts.studies.augment.words import (
 )
 
 FLOOR: Final = "real cells"
+VERDICTS: Final = ("helps", "hurts", CANNOT_TELL, NO_VERDICT)
 IN_PLACE: Final = (
     "Rows are made in the place of held-out cells, as many of each class, and compared with "
     "training cells and with held-out ones. The first column is the floor: real cells in the "
@@ -119,16 +121,26 @@ def _counts(results: Results) -> Table:
                 for each in results.differences
                 if each.method == method and each.score == score
             ]
-            counts = [
-                sum(each.verdict == verdict for each in here)
-                for verdict in ("helps", "hurts", "cannot tell")
+            counts = [sum(each.verdict == verdict for each in here) for verdict in VERDICTS]
+            corrected = [
+                sum(each.holm_verdict == verdict for each in here) for verdict in VERDICTS[:2]
             ]
             mean = float(np.mean([each.difference.value for each in here]))
-            rows.append([name_of(method), words, *counts, f"{mean:+.4f}"])
+            number = here[0].comparisons
+            rows.append([name_of(method), words, *counts, *corrected, number, f"{mean:+.4f}"])
     return Table(
-        columns=["method", "score", "helps", "hurts", "cannot tell", "mean difference"],
+        columns=[
+            "method",
+            "score",
+            *VERDICTS,
+            "helps, corrected",
+            "hurts, corrected",
+            "for comparisons",
+            "mean difference",
+        ],
         rows=rows,
-        caption="Over all classifiers and all numbers of added rows.",
+        caption="Over all classifiers and all numbers of added rows. Corrected: for all "
+        "comparisons in the same score, of all methods (Holm, 1979).",
     )
 
 
@@ -149,8 +161,9 @@ def _added(run: Run, results: Results) -> list[Block]:
         blocks.append(Picture(files=files, caption=caption))
     if (files := drawings.draw_gains(run, results)) is not None:
         caption = (
-            f"Change in recall of each class, {drawings.gain_words(results)}; bold where the "
-            "interval leaves 0 out."
+            f"Change in recall of each class, {drawings.gain_words(results)}; bold where its own "
+            "verdict, which is not corrected for the number of comparisons, is that it helps or "
+            "hurts."
         )
         blocks.append(Picture(files=files, caption=caption))
     blocks.append(_difference_table(results.differences))
@@ -170,12 +183,29 @@ def _difference_table(differences: Sequence[Difference]) -> Table:
             f"{each.value:.3f}",
             words_of(each.difference),
             each.verdict,
+            each.holm_verdict,
+            each.comparisons,
         ]
         for each in differences
         if each.score in ("accuracy", "macro_f1")
     ]
-    columns = ["method", "classifier", "added", "score", "without", "with", "difference", "verdict"]
-    return Table(columns=columns, rows=rows)
+    return Table(
+        columns=[
+            "method",
+            "classifier",
+            "added",
+            "score",
+            "without",
+            "with",
+            "difference",
+            "verdict",
+            "corrected",
+            "for comparisons",
+        ],
+        rows=rows,
+        caption="Corrected: the verdict after Holm's correction (1979) for all comparisons in the "
+        "same score.",
+    )
 
 
 def _approximations(results: Results) -> Table | None:

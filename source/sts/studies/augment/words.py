@@ -1,14 +1,16 @@
 """What a benchmark says, in words: whether methods help, look real, and are more than copies."""
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from sts.augment.classifiers import title_of
-from sts.augment.corrected import CANNOT_TELL
 from sts.augment.fidelity.copying import copying_in_words
 from sts.augment.grid import BASELINE, BORROW
 from sts.evaluation.bootstrap import Interval
+from sts.evaluation.compare import CANNOT_TELL, NO_VERDICT
 from sts.reports.blocks import Block, Table
 from sts.studies.augment.differences import Difference
 from sts.studies.augment.results import Results, name_of
@@ -22,13 +24,15 @@ INTERVALS: Final = {
     "cv": (
         "Intervals (95 %) are over all folds of all repeats, corrected for the training rows that "
         "folds share (Nadeau and Bengio, 2003); differences are paired with the same classifier "
-        "on the same fold without added rows. Many differences are looked at: about one in twenty "
-        "that are none would still be told as one."
+        "on the same fold without added rows. A verdict says whether this interval leaves 0 out. "
+        "About one in twenty differences that are none would get one: beside it stands the verdict "
+        "that is corrected for all comparisons in the same score (Holm, 1979). Where all folds "
+        "differ by the same there is neither."
     ),
     "paper": (
         "As published: one stratified holdout of 20 %. The intervals are over seeds alone; what "
         "another holdout would say is not in them, so they are too narrow for a verdict on other "
-        "cells. Use --protocol cv for one."
+        "cells, and there is none. Use --protocol cv for verdicts."
     ),
 }
 PUBLISHED: Final = {
@@ -88,13 +92,7 @@ def _sentences(results: Results) -> list[str]:
     helps = sorted(
         (each for each in told if each.verdict == "helps"), key=lambda each: -each.difference.value
     )
-    hurts = [each for each in told if each.verdict == "hurts"]
-    text = (
-        f"Of {len(told)} comparisons in macro F1 (method, classifier, rows added), {len(helps)} "
-        f"say that it helps, {len(hurts)} that it hurts, and "
-        f"{len(told) - len(helps) - len(hurts)} cannot tell; where nothing is changed, chance "
-        f"would have about {max(1, round(len(told) / 20))} say one or the other."
-    )
+    text = _verdicts_in_words(told)
     made = [each for each in helps if each.method != BORROW]
     best = f"The largest gain by synthetic rows or weights is {_in_full(made[0])}." if made else ""
     real = [each for each in told if each.method == BORROW]
@@ -107,12 +105,41 @@ def _sentences(results: Results) -> list[str]:
     ]
 
 
+def _verdicts_in_words(told: Sequence[Difference]) -> str:
+    """Return how many comparisons say what, alone and corrected for their number."""
+    alone, corrected = (
+        Counter(getattr(each, name) for each in told) for name in ("verdict", "holm_verdict")
+    )
+    judged = len(told) - alone[NO_VERDICT]
+    if not judged:
+        return (
+            f"No verdicts on {len(told)} comparisons in macro F1 (method, classifier, rows added): "
+            "nothing here says how much another division would change."
+        )
+    without = f" {alone[NO_VERDICT]} more have no verdict." if alone[NO_VERDICT] else ""
+    return (
+        f"Of {judged} comparisons in macro F1 (method, classifier, rows added), {alone['helps']} "
+        f"say that it helps, {alone['hurts']} that it hurts, and {alone[CANNOT_TELL]} cannot tell; "
+        f"where nothing is changed, chance would have about {max(1, round(judged / 20))} say one "
+        f"or the other.{without} Corrected for all {judged} (Holm, 1979), {corrected['helps']} say "
+        f"that it helps and {corrected['hurts']} that it hurts."
+    )
+
+
 def _in_full(each: Difference) -> str:
     added = f", {each.added:,} rows added to each class" if each.added else ""
     return (
         f"{name_of(each.method)} with {title_of(each.classifier)}{added}: "
-        f"{each.baseline:.3f} to {each.value:.3f}, {words_of(each.difference)}, {each.verdict}"
+        f"{each.baseline:.3f} to {each.value:.3f}, {words_of(each.difference)}, "
+        f"{verdicts_of(each)}"
     )
+
+
+def verdicts_of(each: Difference) -> str:
+    """Return the verdict of a comparison, alone and corrected for their number."""
+    if each.verdict == NO_VERDICT:
+        return NO_VERDICT
+    return f"{each.verdict} (corrected for {each.comparisons} comparisons: {each.holm_verdict})"
 
 
 def _like_theirs(results: Results) -> str:
@@ -127,24 +154,37 @@ def _like_theirs(results: Results) -> str:
 
 
 def words_of(interval: Interval) -> str:
-    """Return a difference with its interval, or that one division gives none."""
+    """Return a difference with its interval, or why there is none."""
     if np.isfinite([interval.low, interval.high]).all() or np.isnan(interval.value):
         return interval.in_words()
-    return f"{interval.value:.3f} (one division: no interval)"
+    why = "no variance" if np.isnan(interval.low) else "one division"
+    return f"{interval.value:.3f} ({why}: no interval)"
 
 
-def helping(differences: list[Difference], method: str) -> str:
+def helping(differences: Sequence[Difference], method: str) -> str:
     """Return how often a method helps and hurts, and what it changes on the mean."""
     here = [each for each in differences if each.method == method and each.score == "macro_f1"]
-    counts = {
-        verdict: sum(each.verdict == verdict for each in here) for verdict in ("helps", "hurts")
-    }
     known = [each.difference.value for each in here if np.isfinite(each.difference.value)]
     if not known:
         return ""
-    said = ", ".join(f"{verdict} in {count}" for verdict, count in counts.items() if count)
-    of = f"{said} of {len(here)}" if said else f"{CANNOT_TELL} in any of {len(here)}"
-    return f"macro F1 {np.mean(known):+.3f} on the mean, {of}"
+    mean = f"macro F1 {np.mean(known):+.3f} on the mean"
+    judged = [each for each in here if each.verdict != NO_VERDICT]
+    if not judged:
+        return f"{mean}, {NO_VERDICT}"
+    alone, corrected = (
+        _counted([getattr(each, name) for each in judged]) for name in ("verdict", "holm_verdict")
+    )
+    of = f"{alone} of {len(judged)}" if alone else f"{CANNOT_TELL} in any of {len(judged)}"
+    if not alone:
+        return f"{mean}, {of}"
+    number = judged[0].comparisons
+    return f"{mean}, {of} (corrected for {number} comparisons: {corrected or CANNOT_TELL})"
+
+
+def _counted(verdicts: Sequence[str]) -> str:
+    """Return such as "helps in 3, hurts in 1", nothing where none does."""
+    counts = Counter(verdicts)
+    return ", ".join(f"{name} in {counts[name]}" for name in ("helps", "hurts") if counts[name])
 
 
 def realness(fidelity: Summary, method: str) -> str:
