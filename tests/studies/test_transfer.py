@@ -94,6 +94,41 @@ def test_every_question_is_answered_with_an_interval(transferred: Path) -> None:
     assert ways == [(clamp, seq), (seq, clamp)]
 
 
+def test_what_is_carried_over_stands_beside_the_plain_classifiers_of_the_same_kind(
+    transferred: Path,
+) -> None:
+    report, run = report_of(transferred), run_of(transferred)
+    with (run / "recipes.csv").open() as file:
+        plain = {
+            each["tested_on"]: float(each["weighted_f1"])
+            for each in csv.DictReader(file)
+            if (each["fit"], each["scale"], each["shares"]) == ("all", "as measured", "kept")
+        }
+    with (run / "transfer.csv").open() as file:
+        told = {
+            each["tested on"]: each["same kind, plain"]
+            for each in csv.DictReader(file)
+            if each["carried over"] not in ("–", "") and each["score"] == "weighted F1"
+        }
+    for each in report["carried_over"]:
+        name = each["tested_on"]
+        # recipes.csv holds all digits
+        assert each["plain"]["weighted_f1"]["value"] == pytest.approx(plain[name], abs=1e-12)
+        assert told[name].startswith(f"{plain[name]:.3f} [")
+        gain = each["weighted_f1"]["value"] - plain[name]
+        assert each["gain"]["value"] == pytest.approx(gain, abs=1e-12)
+        assert each["gain"]["low"] <= gain + 1e-12
+        assert f"the same kind of classifiers, plain, reach {told[name]}" in report["paragraph"]
+
+
+def test_it_says_that_the_tested_cells_themselves_are_used(transferred: Path) -> None:
+    assert "with the features of the very" in report_of(transferred)["paragraph"]
+    assert "but without any of their labels" in report_of(transferred)["paragraph"]
+    page = (run_of(transferred) / "report.html").read_text()
+    # under the table and under the figure
+    assert page.count("uses the features of the very cells that it is tested on") >= 2
+
+
 def test_absolute_times_tell_the_data_set_and_moving_them_misleads(transferred: Path) -> None:
     report = report_of(transferred)
     told = {(each["features"], each["times"]): each["auc"]["value"] for each in report["origin"]}

@@ -13,8 +13,8 @@ from sts.evaluation.bootstrap import Interval
 from sts.figures.style import FAINT, INK, SHADE, look, new_figure, save
 
 # Okabe and Ito (2008) again, but none that stands for a class here: light to dark, then the accent.
-COLOURS: Final = ("#8A8A8A", "#56B4E9", "#E69F00", "#222222", "#B22222")
-MARKERS: Final = "oDs^v"
+COLOURS: Final = ("#8A8A8A", "#56B4E9", "#E69F00", "#222222", "#F0A3A3", "#B22222")
+MARKERS: Final = "oDs^<v"
 ROW_IN: Final = 0.5
 # The share of a row that the series take up.
 SPREAD: Final = 0.66

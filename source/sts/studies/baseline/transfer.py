@@ -46,6 +46,7 @@ from sts.studies.baseline.transferring.findings import (
     TransferJob,
 )
 from sts.studies.baseline.transferring.pages import write_transfer_report
+from sts.studies.baseline.transferring.recipes import PLAIN
 from sts.studies.baseline.transferring.words import paragraph
 from sts.studies.data.contradictions import RULES
 from sts.studies.data.inventory import take_inventory
@@ -176,6 +177,7 @@ def measure(
         has_witnesses=disputed is not None,
         attempts=(),
         carried=(),
+        plain=(),
     )
 
 
@@ -216,7 +218,11 @@ def _drops(
 
 def with_attempts(found: Findings, attempts: list[Attempt], *, seed: int) -> Findings:
     """Return the findings with the attempt to carry a classifier over, and its scores."""
-    carried = tuple(
-        transfer_scores(each.of(each.recipe), rng=np.random.default_rng(seed)) for each in attempts
+    carried, plain = (
+        tuple(
+            transfer_scores(each.of(recipe), rng=np.random.default_rng(seed))
+            for each, recipe in zip(attempts, recipes, strict=True)
+        )
+        for recipes in ([each.recipe for each in attempts], [PLAIN] * len(attempts))
     )
-    return replace(found, attempts=tuple(attempts), carried=carried)
+    return replace(found, attempts=tuple(attempts), carried=carried, plain=plain)

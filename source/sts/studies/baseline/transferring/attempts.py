@@ -12,7 +12,10 @@ from sts.base.parallel import map_unordered
 from sts.base.progress import progress
 from sts.base.types import Floats
 from sts.cells.ep_tables import EpTable
+from sts.evaluation.bootstrap import Interval
+from sts.evaluation.compare import compare
 from sts.evaluation.predictions import Predictions
+from sts.evaluation.scores import POOLED
 from sts.evaluation.transfer import TransferScores, transfer_scores
 from sts.studies.baseline.transferring.crossing import predictions_of
 from sts.studies.baseline.transferring.recipes import PLAIN, RECIPES, Recipe, Training, attempts
@@ -46,6 +49,12 @@ class Attempt:
     def of(self, recipe: Recipe) -> Predictions:
         """Return what a recipe says."""
         return self.predictions[RECIPES.index(recipe)]
+
+    @property
+    def gain(self) -> Interval:
+        """Return what the chosen recipe adds to the weighted F1 of the plain one, paired."""
+        found = compare(self.of(PLAIN), self.of(self.recipe), rng=np.random.default_rng(0))
+        return found.groups[POOLED].differences["weighted_f1"].difference
 
     def scores(self) -> list[TransferScores]:
         """Return the scores of every recipe on the other data set, as is seen afterwards."""

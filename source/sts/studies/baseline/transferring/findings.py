@@ -58,6 +58,8 @@ class Findings:
     attempts: tuple[Attempt, ...]
     carried: tuple[TransferScores, ...]
     """Of the recipes that were chosen."""
+    plain: tuple[TransferScores, ...]
+    """Of classifiers of the same kind that see nothing of the other data set."""
 
     @property
     def aligned(self) -> list[str]:

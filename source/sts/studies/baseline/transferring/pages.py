@@ -29,9 +29,11 @@ from sts.studies.baseline.transferring.findings import (
     Key,
     TransferJob,
 )
-from sts.studies.baseline.transferring.words import paragraph
+from sts.studies.baseline.transferring.words import USES_TESTED_CELLS, paragraph
 
 CARRIED: Final = "carried over"
+# Beside it: the same classifiers, to which the other data set is not shown.
+NOT_CARRIED: Final = "same kind, plain"
 NO_WITNESSES: Final = (
     "No e-types and no metadata of the Allen Institute are here that could contradict a label: "
     "fetch them with `data_pipeline.py fetch etypes` to see the scores without such cells."
@@ -88,15 +90,15 @@ def scores_of(found: Findings, row: Row) -> dict[str, TransferScores]:
         for name, (features, times) in series_of(found).items()
     }
     scores = {name: found.scores[key] for name, key in keys.items() if key in found.scores}
-    for attempt, carried in zip(found.attempts, found.carried, strict=True):
+    for attempt, plain, carried in zip(found.attempts, found.plain, found.carried, strict=True):
         if row.training == ACROSS and row.key == attempt.tested_on:
-            scores[CARRIED] = carried
+            scores |= {NOT_CARRIED: plain, CARRIED: carried}
     return scores
 
 
 def transfer_table(found: Findings) -> Table:
     """Return the one table: both scores of every line, a column for every series."""
-    series = [*series_of(found), *([CARRIED] if found.attempts else [])]
+    series = [*series_of(found), *([NOT_CARRIED, CARRIED] if found.attempts else [])]
     lines: list[list[object]] = []
     for row in rows_of(found):
         scores = scores_of(found, row)
@@ -115,8 +117,9 @@ def transfer_table(found: Findings) -> Table:
     return Table(
         columns=["trained on", "tested on", "effective cells", "score", *series],
         rows=lines,
-        caption="Training cells only, each predicted by a model that did not see it. In brackets: "
-        "95 % intervals, bootstrap within class and data set.",
+        caption="Training cells only, each predicted by a model that was not fitted on it. In "
+        "brackets: 95 % intervals, bootstrap within class and data set."
+        + (f" {USES_TESTED_CELLS}" if found.attempts else ""),
     )
 
 
@@ -125,7 +128,7 @@ def write_transfer_report(run: Run, job: TransferJob, found: Findings) -> None:
     _write_files(run, found)
     picture = draw_transfer(run.figures / "transfer", panels_of(found))
     words = paragraph(found)
-    caption = "The same models; lines are 95 % intervals."
+    caption = f"The same models; lines are 95 % intervals. {USES_TESTED_CELLS}"
     notes = [] if found.has_witnesses else [NO_WITNESSES]
     sections = [
         Section("In one paragraph", [words]),
@@ -216,7 +219,12 @@ def _as_dict(found: Findings) -> dict[str, Any]:
                 "in_worlds": float(attempt.in_worlds[attempt.chosen]),
                 "agreement": attempt.agreement(),
                 **carried.to_dict(),
+                "uses": "features of the tested cells, without labels",
+                "plain": plain.to_dict(),
+                "gain": asdict(attempt.gain),
             }
-            for attempt, carried in zip(found.attempts, found.carried, strict=True)
+            for attempt, plain, carried in zip(
+                found.attempts, found.plain, found.carried, strict=True
+            )
         ],
     }

@@ -1,6 +1,7 @@
 """The one paragraph of --transfer, with every figure in it."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from sts.studies.baseline.transferring.crossing import (
     ABSOLUTE,
@@ -12,6 +13,12 @@ from sts.studies.baseline.transferring.crossing import (
     WITHIN,
 )
 from sts.studies.baseline.transferring.findings import BOTH, UNDISPUTED, WEIGHED, Findings, Key
+
+USES_TESTED_CELLS: Final = (
+    '"Carried over" uses the features of the very cells that it is tested on, without their '
+    'labels: it says what is gained on these cells, not on new ones. "Same kind, plain" are the '
+    "same classifiers without it."
+)
 
 
 def paragraph(found: Findings) -> str:
@@ -80,12 +87,15 @@ def _crossed(found: Findings) -> Iterator[str]:
 
 
 def _carried(found: Findings) -> Iterator[str]:
-    for attempt, scores in zip(found.attempts, found.carried, strict=True):
+    for attempt, plain, scores in zip(found.attempts, found.plain, found.carried, strict=True):
         yield (
-            f"Carried over without any label of {attempt.tested_on} "
-            f"({attempt.recipe.in_words()}), a classifier of {attempt.trained_on} reaches weighted "
+            f"Carried over with the features of the very {scores.cells:,} cells of "
+            f"{attempt.tested_on} that are tested, but without any of their labels "
+            f"({attempt.recipe.in_words()}), classifiers of {attempt.trained_on} reach weighted "
             f"F1 {scores.weighted_f1.in_words()} and balanced accuracy "
-            f"{scores.balanced_accuracy.in_words()} there."
+            f"{scores.balanced_accuracy.in_words()} there; the same kind of classifiers, plain, "
+            f"reach {plain.weighted_f1.in_words()} and {plain.balanced_accuracy.in_words()} "
+            f"(paired difference in weighted F1 {attempt.gain.in_words()})."
         )
 
 
