@@ -182,3 +182,20 @@ def test_every_name_an_example_imports_exists(block: str) -> None:
         elif isinstance(node, ast.Import):
             for alias in node.names:
                 importlib.import_module(alias.name)
+
+
+@pytest.mark.parametrize("block", blocks("python"))
+def test_every_example_runs_beside_the_demo(
+    block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sts.cells.store import write_store
+    from tests.cells.stores import make_store
+
+    # What `build --demo` leaves, as far as examples read it.
+    store = tmp_path / "output" / "demo" / "data" / "simulated" / "sweeps.h5"
+    store.parent.mkdir(parents=True)
+    write_store(store, make_store(3))
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(compile(block, "README.md", "exec"), names)
+    assert len(names) > 1, "an example that makes nothing shows nothing"

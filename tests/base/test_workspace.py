@@ -4,21 +4,21 @@ from pathlib import Path
 
 import pytest
 
-from sts.base import workspace as module
 from sts.base.errors import StsError
 from sts.base.workspace import find_workspace
-from tests.conftest import REPOSITORY
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     root = tmp_path / "clone"
-    for name in ("data", "source/sts/base", "output/demo/data"):
+    for name in ("data", "source/sts/base", "source/sts/studies/data", "output/demo/data"):
         (root / name).mkdir(parents=True)
+    # A package that is called as a folder of a workspace makes none.
+    (root / "source/sts/studies/data/__init__.py").touch()
     return root
 
 
-@pytest.mark.parametrize("folder", [".", "source", "source/sts/base", "output/demo"])
+@pytest.mark.parametrize("folder", [".", "source", "source/sts/base", "source/sts/studies", "data"])
 def test_the_workspace_is_found_from_its_folders(
     clone: Path, folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -33,8 +33,7 @@ def test_the_workspace_is_found_from_its_folders(
 
 
 def test_the_nearest_workspace_wins(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("data", "source"):
-        (clone / "output" / "inner" / name).mkdir(parents=True)
+    (clone / "output" / "inner" / "data").mkdir(parents=True)
     monkeypatch.chdir(clone / "output" / "inner" / "data")
     assert find_workspace().root == clone / "output" / "inner"
 
@@ -60,20 +59,31 @@ def test_a_root_that_is_no_folder_is_told(tmp_path: Path) -> None:
         find_workspace(tmp_path / "clome")
 
 
-def test_from_elsewhere_a_clone_is_found_from_its_own_files(
+@pytest.mark.parametrize("name", ["data", "models", "output"])
+def test_one_of_three_folders_makes_a_workspace(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / "notes" / "today").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "notes" / "today")
+    assert find_workspace().root == tmp_path
+
+
+def test_where_there_is_none_the_workspace_is_where_one_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert find_workspace().root == REPOSITORY
+    assert find_workspace().root == tmp_path
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_found_names_what_was_looked_for(
+def test_the_top_of_the_disk_is_no_workspace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    real = Path.is_dir
+    monkeypatch.setattr(Path, "is_dir", lambda path: str(path) == "/data" or real(path))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(module, "__file__", str(tmp_path / "site-packages" / "workspace.py"))
-    with pytest.raises(StsError, match=r"data/ and source/ .* give --root FOLDER"):
-        find_workspace()
+    assert find_workspace().root == tmp_path
 
 
 def test_a_demonstration_has_folders_of_its_own(clone: Path) -> None:

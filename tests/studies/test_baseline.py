@@ -355,7 +355,7 @@ WITHOUT_TORCH = """
 import sys
 from sts.cli.baseline import main
 assert main(sys.argv[1:]) == 0
-assert main(["TEST", *sys.argv[1:]]) == 0
+assert main(["TEST", *sys.argv[1:5], "-q"]) == 0
 sys.exit(", ".join({"torch", "torchvision", "shap", "wandb"} & set(sys.modules)) or 0)
 """
 

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Final, TextIO
 
+from sts.base.commands import as_typed
+
 LOGGER: Final = logging.getLogger("sts")
 # user:password@ in an address, as in postgresql://ada:secret@host/db
 PASSWORD: Final = re.compile(r"(://[^\s/:@]*):[^\s@]*@")
@@ -66,7 +68,7 @@ class PlainLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        text = printable(redact(super().format(record)), keep="\n\t")
+        text = as_typed(printable(redact(super().format(record)), keep="\n\t"))
         return f"{record.levelname.lower()}: {text}" if record.levelno >= logging.WARNING else text
 
 

@@ -1,11 +1,13 @@
 """The workspace: where data are read, and models and results are kept."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from sts.base.errors import StsError
 from sts.base.files import make_folder
+
+FOLDERS: Final = ("data", "models", "output")
 
 
 @dataclass(frozen=True)
@@ -37,22 +39,19 @@ class Workspace:
         return demo
 
 
-def find_workspace(root: Path | None = None) -> Workspace:
-    """Return the workspace at `root`, else the nearest above the working directory or this file."""
+def find_workspace(root: str | Path | None = None) -> Workspace:
+    """Return the workspace at `root`, else the nearest upward, else the working directory."""
     if root is not None:
-        if not root.is_dir():
+        if not Path(root).is_dir():
             raise StsError(f"no folder {root}: give --root a folder that exists")
-        return Workspace(root.resolve())
-    for folder in _candidates():
-        if (folder / "data").is_dir() and (folder / "source").is_dir():
-            return Workspace(folder)
-    raise StsError(
-        f"no folder that holds data/ and source/ at or above {Path.cwd()}: "
-        "run inside the repository or give --root FOLDER"
-    )
+        return Workspace(Path(root).resolve())
+    here = Path.cwd()
+    # The top of a disk may hold data/ or models/ of anybody: it is no workspace.
+    upward = [folder for folder in (here, *here.parents) if folder != folder.parent]
+    return Workspace(next(filter(_is_workspace, upward), here))
 
 
-def _candidates() -> Iterator[Path]:
-    yield from (Path.cwd(), *Path.cwd().parents)
-    # A clone that is called by its full path is found from its own files.
-    yield from Path(__file__).resolve().parents
+def _is_workspace(folder: Path) -> bool:
+    """Tell whether a folder holds one of the three, and not just a package of that name."""
+    places = (folder / name for name in FOLDERS)
+    return any(place.is_dir() and not (place / "__init__.py").exists() for place in places)

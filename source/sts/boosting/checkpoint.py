@@ -121,8 +121,9 @@ def _probe(model: Baseline) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(float(value) for value in row) for row in found)
 
 
-def load_baseline(folder: Path) -> Baseline:
+def load_baseline(folder: str | Path) -> Baseline:
     """Return the model of `folder`, checked to be whole; one without trees is fitted again."""
+    folder = Path(folder)
     card = load_card(folder)
     for name, digest in card.sha256.items():
         if not (folder / name).is_file():

@@ -96,7 +96,7 @@ def load_ep_tables(paths: Sequence[Path], *, needed: Sequence[str] = FEATURES) -
     return whole.rows(first)
 
 
-def read_ep_table(path: Path, *, needed: Sequence[str] = FEATURES) -> EpTable:
+def read_ep_table(path: str | Path, *, needed: Sequence[str] = FEATURES) -> EpTable:
     """Return a feature table, published or measured here or somebody's own.
 
     Parameters
@@ -104,6 +104,7 @@ def read_ep_table(path: Path, *, needed: Sequence[str] = FEATURES) -> EpTable:
     needed
         Names of FEATURES; a file without one of them is refused, other columns are not read.
     """
+    path = Path(path)
     names = tuple(name for name in FEATURES if name in set(needed))
     if not path.is_file():
         raise StsError(f"no feature table {path}: name a CSV file with the column {KEY}")

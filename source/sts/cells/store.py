@@ -52,8 +52,9 @@ class SweepStore:
         return SweepStore(**arrays, rate_hz=self.rate_hz, window_s=self.window_s)
 
 
-def write_store(path: Path, store: SweepStore) -> None:
+def write_store(path: str | Path, store: SweepStore) -> None:
     """Write a store, whole or not at all; its traces are asked for a few rows at a time."""
+    path = Path(path)
     if fault := fault_of(store):
         raise StsError(f"cannot write {path}: {fault}")
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
@@ -72,8 +73,9 @@ def write_store(path: Path, store: SweepStore) -> None:
             file[name] = getattr(store, name)
 
 
-def load_store(path: Path) -> SweepStore:
+def load_store(path: str | Path) -> SweepStore:
     """Return a store whole in memory, its content checked once and for all."""
+    path = Path(path)
     try:
         with guard.open_hdf5(path) as file:
             store = _read(file, max_bytes=path.stat().st_size)

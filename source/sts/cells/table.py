@@ -74,9 +74,9 @@ def write_cells(path: Path, rows: Iterable[CellRow]) -> None:
     )
 
 
-def read_cells(path: Path) -> list[CellRow]:
+def read_cells(path: str | Path) -> list[CellRow]:
     """Return the rows of `cells.csv`."""
-    return [_cell_row(row, where) for row, where in _rows(path, CELL_COLUMNS)]
+    return [_cell_row(row, where) for row, where in _rows(Path(path), CELL_COLUMNS)]
 
 
 def _cell_row(row: dict[str, str], where: str) -> CellRow:
@@ -108,9 +108,9 @@ def write_features(path: Path, rows: Iterable[FeatureRow]) -> None:
     )
 
 
-def read_features(path: Path) -> list[FeatureRow]:
+def read_features(path: str | Path) -> list[FeatureRow]:
     """Return the rows of `features.csv`; times are those written, `times` says their frame."""
-    rows = [_feature_row(row, where) for row, where in _rows(path, FEATURE_COLUMNS)]
+    rows = [_feature_row(row, where) for row, where in _rows(Path(path), FEATURE_COLUMNS)]
     if len(frames := sorted({row.times for row in rows})) > 1:
         raise StsError(
             f"times in {path} count from {' and '.join(frames)}: measure all its cells in one way"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sts.cli.augment_flags import make_parser
-from sts.cli.flags import workspace_of
+from sts.cli.flags import check_again, workspace_of
 from sts.cli.output import complain, say, say_table
 from sts.cli.run import Status, parse_arguments, run
 
@@ -27,6 +27,7 @@ def _start(args: argparse.Namespace) -> int:
     from sts.base.logs import set_up
 
     set_up(args.verbose - args.quiet)
+    check_again(args)
     return _plan(args) if args.dry_run else _benchmark(args)
 
 

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from sts import __version__
+from sts.base.commands import program
 from sts.cli import flags
 
 METHODS = ("smote", "gan", "vae", "flow", "ddpm")
@@ -27,10 +28,10 @@ REDUCERS = ("none", "pca", "ica", "svd", "isomap", "lle", "nca")
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of augment_benchmark.py."""
     parser = argparse.ArgumentParser(
-        prog="augment_benchmark.py",
+        prog=program("augment_benchmark.py"),
         description="Does synthetic data help to tell neuron types, how real is it, and is it more "
         "than a copy?",
-        epilog="`augment_benchmark.py --demo` runs it all on simulated neurons. Interrupted, the "
+        epilog="`%(prog)s --demo` runs it all on simulated neurons. Interrupted, the "
         "same command goes on; cells that are scored already are not scored again.",
     )
     parser.add_argument("--version", action="version", version=__version__)
@@ -50,6 +51,7 @@ def _add_question(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what is compared")
     group.add_argument(
         "--method",
+        type=str.lower,
         nargs="+",
         default=["smote"],
         metavar="NAME",
@@ -58,12 +60,14 @@ def _add_question(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--task",
+        type=str.lower,
         default="e",
         metavar="TASK",
         help="e: electrophysiology to e-type (default); me: with morphology; sts: to STS class",
     )
     group.add_argument(
         "--classifiers",
+        type=str.lower,
         nargs="+",
         default=(),
         metavar="NAME",
@@ -80,6 +84,7 @@ def _add_protocol(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("protocol")
     group.add_argument(
         "--protocol",
+        type=str.lower,
         default="cv",
         metavar="NAME",
         help="cv: repeated folds by specimen (default); paper: one 80/20 holdout, five seeds",
@@ -120,12 +125,17 @@ def _add_features(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("features")
     group.add_argument(
         "--features",
+        type=str.lower,
         default="curated",
         metavar="SET",
         help="curated: the published ones but technical columns (default); derived: and formulas",
     )
     group.add_argument(
-        "--reducer", default="none", metavar="NAME", help=f"{', '.join(REDUCERS)} (default: none)"
+        "--reducer",
+        type=str.lower,
+        default="none",
+        metavar="NAME",
+        help=f"{', '.join(REDUCERS)} (default: none)",
     )
     group.add_argument(
         "--components",
@@ -136,6 +146,7 @@ def _add_features(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--space",
+        type=str.lower,
         default="native",
         metavar="SPACE",
         help="where generators work: native, before a reducer (default), or reduced, behind it",

@@ -1,12 +1,14 @@
 """The arguments of baseline_pipeline.py and what it prints."""
 
 import argparse
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sts import __version__
+from sts.base.commands import program
 from sts.cli import flags
 from sts.cli.output import complain, say, say_table
 from sts.cli.run import Status, parse_arguments, run
@@ -20,31 +22,54 @@ if TYPE_CHECKING:
 MODELS = ("lightgbm", "extra-trees", "hist-boosting", "svm", "logistic", "stack")
 
 
+# The modes that look at an option; one that is not named belongs to all.
+TAKEN_BY = {
+    "data": ("TRAIN", "TEST"),
+    "labels": ("TRAIN", "TEST"),
+    "seed": ("TRAIN", "TEST"),
+    "skip_missing": ("TRAIN",),
+    "trials": ("TRAIN",),
+    "folds": ("TRAIN",),
+    "settings": ("TRAIN",),
+    "storage": ("TRAIN",),
+    "wandb": ("TRAIN",),
+    "transfer": ("TRAIN",),
+    "with_networks": ("TRAIN",),
+    "workers": ("TRAIN", "PREDICT"),
+    "recordings": ("PREDICT",),
+    "cells_from": ("PREDICT",),
+}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run baseline_pipeline.py with these arguments and return its exit status."""
-    args = parse_arguments(make_parser(), argv)
-    return run(partial(_start, args), root=args.root, demo=args.demo)
+    parser = make_parser()
+    args = parse_arguments(parser, argv)
+    given = flags.given_options(parser, sys.argv[1:] if argv is None else argv)
+    return run(partial(_start, args, given), root=args.root, demo=args.demo)
 
 
-def _start(args: argparse.Namespace) -> int:
+def _start(args: argparse.Namespace, given: Mapping[str, str]) -> int:
     from sts.base.logs import set_up
 
     set_up(args.verbose - args.quiet)
     check_transfer(args)
+    flags.check_mode(given, args.mode, TAKEN_BY)
     return MODES[args.mode](args)
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of baseline_pipeline.py."""
     parser = argparse.ArgumentParser(
-        prog="baseline_pipeline.py",
+        prog=program("baseline_pipeline.py"),
         description="Train, test and use classifiers of electrophysiology features.",
-        epilog="`baseline_pipeline.py --demo` runs it all on simulated cells.",
+        epilog="`%(prog)s --demo` runs it all on simulated cells.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument(
         "mode",
         nargs="?",
+        type=str.upper,
         choices=MODES,
         default="TRAIN",
         metavar="MODE",
@@ -62,15 +87,21 @@ def make_parser() -> argparse.ArgumentParser:
 def _add_model(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("which model")
     group.add_argument(
-        "--model", default="lightgbm", metavar="NAME", help=f"{', '.join(MODELS)} (default: first)"
+        "--model",
+        type=str.lower,
+        default="lightgbm",
+        metavar="NAME",
+        help=f"{', '.join(MODELS)} (default: first)",
     )
     group.add_argument(
         "--features",
+        type=flags.any_case("paper", "paper+isi", "shared", "engineered"),
         metavar="SET",
         help="paper, paper+isi, shared, engineered (default), or a file that lists names",
     )
     group.add_argument(
         "--times",
+        type=str.lower,
         choices=("onset", "absolute"),
         help="what times count from: the stimulus onset (default) or the begin of the sweep, which "
         "tells the data set; absolute is for reproducing the published figure only",

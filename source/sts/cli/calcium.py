@@ -8,10 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sts import __version__
+from sts.base.commands import program
 from sts.cli import flags
 from sts.cli.calcium_flags import add_deconvolve, add_dg, add_evaluate, add_generate, add_train
 from sts.cli.calcium_settings import decay_of, given_of, name_of, safe_name, source_of
-from sts.cli.commands.common import data_of, workspace_of
+from sts.cli.commands.common import data_of
 from sts.cli.output import say, say_table
 from sts.cli.run import Status, parse_arguments, run
 
@@ -59,10 +60,10 @@ def _start(args: argparse.Namespace) -> int:
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of calcium_gan.py."""
     parser = argparse.ArgumentParser(
-        prog="calcium_gan.py",
+        prog=program("calcium_gan.py"),
         description="Calcium traces of populations: ground truth, a generator of them, and how "
         "like the real ones they are.",
-        epilog="`calcium_gan.py --demo` runs it all on sixteen made-up neurons.",
+        epilog="`%(prog)s --demo` runs it all on sixteen made-up neurons.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     flags.add_place(parser)
@@ -99,7 +100,7 @@ def _dg(args: argparse.Namespace) -> int:
     out = args.out or data_of(args) / FOLDER / f"{job.name}.h5"
     if out.exists() and not args.demo:
         logger.warning("%s is there already: it is written anew", out)
-    made = make_ground_truth(workspace_of(args), job, out=out)
+    made = make_ground_truth(flags.workspace_of(args), job, out=out)
     say_table(("asked and found", "value"), [(n, _short(v)) for n, v in made.found.items()])
     say(f"data    {made.data}")
     return Status.DONE
@@ -109,14 +110,20 @@ def _train(args: argparse.Namespace) -> int:
     from sts.studies.calcium.demo import demo_job, ensure_truth
     from sts.studies.calcium.train import GanJob, Sizes, train_gan
 
-    workspace = workspace_of(args)
+    workspace = flags.workspace_of(args)
     if args.demo:
         job = demo_job(ensure_truth(workspace, args.seed), args.seed)
     else:
+        from sts.base.errors import StsError
         from sts.calcium.rivals import TrainSettings
 
         name = args.name or (safe_name(args.recording) if args.recording else "ground-truth")
         path = args.recording or data_of(args) / "calcium" / f"{name}.h5"
+        if args.recording is None and not path.is_file():
+            raise StsError(
+                f"nothing to train on at {path}: make it up first with `calcium_gan.py dg`, or "
+                "name a recording of yours with --recording FILE --rate HZ"
+            )
         sizes = given_of(args, "noise", "kernel", "units", "critic_units", "shuffle")
         sizes |= given_of(args, "ending", "frame_noise", "upsampling", "differences")
         settings = given_of(args, "steps", "critic_steps", "batch", "learning_rate", "check_every")
@@ -142,7 +149,7 @@ def _generate(args: argparse.Namespace) -> int:
         name=name_of(args), windows=args.windows, seed=args.seed, kinds=tuple(args.kind)
     )
     _check_known(args, job.name)
-    for path in generate(workspace_of(args), job, out=args.out):
+    for path in generate(flags.workspace_of(args), job, out=args.out):
         say(f"written {path}")
     return Status.DONE
 
@@ -152,7 +159,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 
     job = EvaluateJob(name=name_of(args), recording=str(args.recording or ""), seed=args.seed)
     _check_known(args, job.name)
-    _say_evaluated(evaluate(workspace_of(args), job))
+    _say_evaluated(evaluate(flags.workspace_of(args), job))
     return Status.DONE
 
 
@@ -163,7 +170,7 @@ def _check_known(args: argparse.Namespace, name: str) -> None:
     from sts.base.errors import StsError
     from sts.calcium.checkpoint import gan_folder
 
-    folder = gan_folder(workspace_of(args).models, name)
+    folder = gan_folder(flags.workspace_of(args).models, name)
     there = folder.parent.iterdir() if folder.parent.is_dir() else ()
     known = sorted(each.name for each in there if each.is_dir())
     if known and name not in known:
@@ -178,7 +185,7 @@ def _deconvolve(args: argparse.Namespace) -> int:
 
     if args.recording is None:
         raise StsError("no recording given: name a file or folder with --recording")
-    found = find_spikes(workspace_of(args), source_of(args, args.recording), out=args.out)
+    found = find_spikes(flags.workspace_of(args), source_of(args, args.recording), out=args.out)
     say_table(("neuron", "spikes a second", "correlation with truth"), found.rows)
     if found.median is not None:
         say(f"median  {found.median:.3f}")
@@ -195,7 +202,7 @@ def _demo(args: argparse.Namespace) -> int:
 
     if not args.demo:
         raise StsError("no command: choose dg, train, generate, evaluate or deconvolve, or --demo")
-    workspace = workspace_of(args)
+    workspace = flags.workspace_of(args)
     job = demo_job(ensure_truth(workspace, args.seed), args.seed)
     trained = train_gan(workspace, job, device=args.device)
     say(f"model   {trained.model}")

@@ -81,6 +81,7 @@ def add_train(commands: "Commands", command: Command) -> None:
     _add_options(parser)
     add(
         "--precision",
+        type=str.lower,
         choices=("auto", "float32", "tf32", "bfloat16"),
         help="what a GPU multiplies in (default: tf32)",
     )
@@ -95,12 +96,14 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("beyond the published model (default: none)").add_argument
     add(
         "--ending",
+        type=str.lower,
         choices=("sigmoid", "spikes"),
         help="spikes: the generator ends in spikes, their decay and noise, begun from the traces",
     )
     add("--frame-noise", action="store_true", default=None, help="fresh noise in every frame")
     add(
         "--upsampling",
+        type=str.lower,
         choices=("transposed", "nearest"),
         help="nearest: repeat frames and convolve, which leaves no ripples",
     )
@@ -130,7 +133,12 @@ def add_generate(commands: "Commands", command: Command) -> None:
         "--windows", type=flags.positive, default=100, metavar="N", help="(default: 100)"
     )
     parser.add_argument(
-        "--kind", nargs="+", choices=("npz", "nwb"), default=["npz", "nwb"], help="(default: both)"
+        "--kind",
+        nargs="+",
+        type=str.lower,
+        choices=("npz", "nwb"),
+        default=["npz", "nwb"],
+        help="(default: both)",
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="(default: ROOT/output/...)")
     flags.add_seed(parser)

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from sts import __version__
+from sts.base.commands import program
+from sts.cli import flags
 from sts.cli.commands.build import add_build, add_features
 from sts.cli.commands.check import add_check
 from sts.cli.commands.fetch import add_fetch
@@ -36,6 +38,7 @@ def _start(args: argparse.Namespace) -> int:
     from sts.base.logs import set_up
 
     set_up(args.verbose - args.quiet)
+    flags.check_again(args)
     command: Callable[[argparse.Namespace], int] = args.command
     return command(args)
 
@@ -43,10 +46,10 @@ def _start(args: argparse.Namespace) -> int:
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of data_pipeline.py."""
     parser = argparse.ArgumentParser(
-        prog="data_pipeline.py",
+        prog=program("data_pipeline.py"),
         description="Everything before and after a network: simulated cells, sweep stores, "
         "features, pictures.",
-        epilog="`build --demo` runs the whole path on simulated cells.",
+        epilog="`%(prog)s build --demo` runs the whole path on simulated cells.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")

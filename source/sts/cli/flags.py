@@ -1,6 +1,7 @@
 """Flags that mean the same in every script."""
 
 import argparse
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,16 @@ def size(text: str) -> tuple[int, int]:
     return positive(height), positive(width or height)
 
 
+def any_case(*choices: str) -> Callable[[str], str]:
+    """Return what takes one of these names in upper or lower case; others it leaves as they are."""
+    known = {name.lower(): name for name in choices}
+
+    def name(text: str) -> str:
+        return known.get(text.lower(), text)
+
+    return name
+
+
 # argparse names a type by its __name__ in "invalid ... value"
 positive.__name__ = natural.__name__ = "whole number"
 size.__name__ = "size"
@@ -44,7 +55,8 @@ def add_place(parser: argparse.ArgumentParser) -> None:
         "--root",
         type=Path,
         metavar="DIR",
-        help="the workspace (default: the nearest folder upward with data/ and source/)",
+        help="the workspace (default: the nearest folder upward that holds data/, models/ or "
+        "output/, else this one)",
     )
     group.add_argument(
         "--data", type=Path, metavar="DIR", help="read data from here (default: ROOT/data)"
@@ -88,7 +100,10 @@ def add_again(parser: argparse.ArgumentParser) -> None:
 def add_device(parser: argparse.ArgumentParser, *, auto: str = "a GPU if there is one") -> None:
     """Add the choice of a device; `auto` says which one is taken by default."""
     parser.add_argument(
-        "--device", default="auto", help=f"cpu, cuda, cuda:N or auto: {auto} (default: auto)"
+        "--device",
+        type=str.lower,
+        default="auto",
+        help=f"cpu, cuda, cuda:N or auto: {auto} (default: auto)",
     )
 
 
@@ -96,6 +111,7 @@ def add_wandb(group: "argparse._ActionsContainer") -> None:
     """Add the choice of a mirror of the run."""
     group.add_argument(
         "--wandb",
+        type=any_case(*WANDB_MODES),
         choices=WANDB_MODES,
         default="off",
         help="mirror the run to Weights & Biases (default: off; only online uses the network)",
@@ -105,6 +121,49 @@ def add_wandb(group: "argparse._ActionsContainer") -> None:
 def add_seed(parser: argparse.ArgumentParser) -> None:
     """Add the seed that everything random derives from."""
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="(default: 0)")
+
+
+def given_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> dict[str, str]:
+    """Return the options that were typed, each by the name of its value."""
+    unset = object()
+    options = {
+        action.dest: action.option_strings[-1]
+        for action in parser._actions
+        # A counted flag begins at its default; it only says how much is told.
+        if action.option_strings and not isinstance(action, argparse._CountAction)
+    }
+    # A value that is there already keeps the parser from setting its default.
+    found = parser.parse_args(words, argparse.Namespace(**dict.fromkeys(options, unset)))
+    return {dest: flag for dest, flag in options.items() if getattr(found, dest) is not unset}
+
+
+def check_mode(given: Mapping[str, str], mode: str, takes: Mapping[str, Iterable[str]]) -> None:
+    """Refuse an option that this mode would ignore.
+
+    Parameters
+    ----------
+    given
+        Options that were typed, by the names of their values.
+    takes
+        The modes that look at an option; one that is not named belongs to all.
+    """
+    from sts.base.errors import StsError
+
+    for dest, flag in given.items():
+        if mode not in (modes := tuple(takes.get(dest, (mode,)))):
+            raise StsError(
+                f"{flag} belongs to {' and '.join(modes)}, and {mode} would ignore it: leave it out"
+            )
+
+
+def check_again(args: argparse.Namespace) -> None:
+    """Refuse to keep and to throw away what is there at once."""
+    from sts.base.errors import StsError
+
+    if getattr(args, "resume", False) and getattr(args, "force", False):
+        raise StsError(
+            "--resume keeps what is there and --force throws it away: give one of the two"
+        )
 
 
 def workspace_of(args: argparse.Namespace) -> "Workspace":

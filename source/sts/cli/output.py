@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable, Sequence
 
+from sts.base.commands import as_typed
 from sts.base.logs import as_encoded, forget, printable, write_stderr
 
 
@@ -41,7 +42,7 @@ def _lost(error: OSError) -> OutputLost:
 
 def complain(text: str) -> None:
     """Write one line about the work itself to stderr."""
-    write_stderr(f"{printable(text, keep=chr(10))}\n")
+    write_stderr(f"{as_typed(printable(text, keep=chr(10)))}\n")
 
 
 def say_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -1,12 +1,14 @@
 """The arguments of sts_pipeline.py and what it prints."""
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sts import __version__
+from sts.base.commands import program
 from sts.cli import flags
 from sts.cli.output import complain, say, say_table
 from sts.cli.run import Status, parse_arguments, run
@@ -20,29 +22,54 @@ if TYPE_CHECKING:
 
 MODELS = {1: "ResNet18", 2: "InceptionV3", 3: "DenseNet121", 4: "MobileNetV2"}
 FREEZE = ("FULL", "NONE")
+# The modes that look at an option; one that is not named belongs to all.
+TAKEN_BY = {
+    "data": ("TRAIN", "TEST", "EXPLAIN"),
+    "weights": ("TRAIN",),
+    "group_by": ("TRAIN", "TEST", "EXPLAIN"),
+    "seed": ("TRAIN", "TEST", "EXPLAIN"),
+    "trials": ("TRAIN",),
+    "folds": ("TRAIN",),
+    "epochs": ("TRAIN",),
+    "image_size": ("TRAIN",),
+    "settings": ("TRAIN",),
+    "class_weights": ("TRAIN",),
+    "compile": ("TRAIN",),
+    "storage": ("TRAIN",),
+    "join": ("TRAIN",),
+    "wandb": ("TRAIN",),
+    "scalograms": ("TEST", "EXPLAIN"),
+    "cells": ("EXPLAIN",),
+    "recordings": ("PREDICT",),
+    "cells_from": ("PREDICT",),
+    "workers": ("PREDICT",),
+}
 # Cells left out that are named on the screen; a file names them all.
 LINES = 10
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run sts_pipeline.py with these arguments and return its exit status."""
-    args = parse_arguments(make_parser(), argv)
-    return run(partial(_start, args), root=args.root, demo=args.demo)
+    parser = make_parser()
+    args = parse_arguments(parser, argv)
+    given = flags.given_options(parser, sys.argv[1:] if argv is None else argv)
+    return run(partial(_start, args, given), root=args.root, demo=args.demo)
 
 
-def _start(args: argparse.Namespace) -> int:
+def _start(args: argparse.Namespace, given: Mapping[str, str]) -> int:
     from sts.base.logs import set_up
 
     set_up(args.verbose - args.quiet)
+    flags.check_mode(given, args.mode, TAKEN_BY)
     return MODES[args.mode](args)
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of sts_pipeline.py."""
     parser = argparse.ArgumentParser(
-        prog="sts_pipeline.py",
+        prog=program("sts_pipeline.py"),
         description="Train, test, explain and use convolutional networks on scalograms.",
-        epilog="`sts_pipeline.py 1 TRAIN NONE --demo` runs it all on simulated cells.",
+        epilog="`%(prog)s 1 TRAIN NONE --demo` runs it all on simulated cells.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument(
@@ -53,11 +80,16 @@ def make_parser() -> argparse.ArgumentParser:
         help=", ".join(f"{number} {name}" for number, name in MODELS.items()),
     )
     parser.add_argument(
-        "mode", choices=MODES, metavar="MODE", help="TRAIN, TEST, EXPLAIN or PREDICT"
+        "mode",
+        type=str.upper,
+        choices=MODES,
+        metavar="MODE",
+        help="TRAIN, TEST, EXPLAIN or PREDICT",
     )
     parser.add_argument(
         "freeze",
         nargs="?",
+        type=str.upper,
         choices=FREEZE,
         default="NONE",
         metavar="FREEZE",
@@ -106,7 +138,8 @@ def _train(args: argparse.Namespace) -> int:
     )
     if args.demo:
         ensure_cells(data)
-        complain("random weights: nothing was downloaded, and simulated cells need no more")
+        if architecture.weights == "none":
+            complain("random weights: nothing was downloaded, and simulated cells need no more")
     if args.join:
         join(flags.workspace_of(args), job, data=data, device=args.device, storage=args.storage)
         return Status.DONE

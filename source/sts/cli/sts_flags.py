@@ -11,6 +11,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("TRAIN")
     group.add_argument(
         "--weights",
+        type=flags.any_case("imagenet", "none"),
         metavar="W",
         help="imagenet (default), none for random ones, or a file of this network's weights",
     )
@@ -36,6 +37,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--group-by",
+        type=str.lower,
         choices=("specimen", "donor"),
         default="specimen",
         help="what stands on one side of a split only (default: specimen)",
@@ -65,6 +67,7 @@ def add_looking(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("TEST, EXPLAIN and PREDICT")
     group.add_argument(
         "--scalograms",
+        type=str.lower,
         choices=("auto", "computed", "published"),
         default="auto",
         help="TEST and EXPLAIN: computed from a sweep store, or the published .npy files (default: "

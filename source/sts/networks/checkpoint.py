@@ -88,9 +88,10 @@ def save_model(folder: Path, model: Model) -> ModelCard:
 
 
 def load_model(
-    folder: Path, *, wanted: Architecture | None = None, device: torch.device | str = "cpu"
+    folder: str | Path, *, wanted: Architecture | None = None, device: torch.device | str = "cpu"
 ) -> Model:
     """Return the model of `folder`, checked to be whole and, where given, of the wanted network."""
+    folder = Path(folder)
     card = load_card(folder, wanted=wanted)
     path = folder / TENSORS
     if not path.is_file():

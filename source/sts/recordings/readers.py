@@ -34,8 +34,9 @@ BEGINNINGS: Final = {
 }
 
 
-def find_recordings(folder: Path) -> list[Path]:
+def find_recordings(folder: str | Path) -> list[Path]:
     """Return the recordings in a folder and those below it, in a fixed order; a file is itself."""
+    folder = Path(folder)
     if not folder.exists():
         raise StsError(f"no folder {folder}: give the folder that holds the recordings")
     # What is neither file nor folder is spoken of where it would be read.
@@ -59,7 +60,7 @@ def _refuse(error: OSError) -> None:
     ) from error
 
 
-def read_recording(path: Path, wanted: Wanted = every_sweep) -> Recording:
+def read_recording(path: str | Path, wanted: Wanted = every_sweep) -> Recording:
     """Return the recording in a file; `CellFailed` says in words why there is none.
 
     Parameters
@@ -69,6 +70,7 @@ def read_recording(path: Path, wanted: Wanted = every_sweep) -> Recording:
     wanted
         Which sweeps are to be read, by their current; the responses of others stay unread.
     """
+    path = Path(path)
     content = content_of(path)
     for kind, read in READERS.items():
         if content.startswith(kind):

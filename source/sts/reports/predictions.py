@@ -46,8 +46,9 @@ def _rows(predictions: Predictions) -> Iterator[dict[str, object]]:
         } | {PREFIX + name: value for name, value in zip(classes, probabilities, strict=True)}
 
 
-def read_predictions(path: Path) -> Predictions:
+def read_predictions(path: str | Path) -> Predictions:
     """Return what `write_predictions` has written, the numbers to the last digit."""
+    path = Path(path)
     rows = read_csv(path, COLUMNS)
     if not rows:
         raise StsError(f"no cell in {path}: write it again")

@@ -111,6 +111,7 @@ def add_features(commands: "Commands") -> None:
     _add_source(parser)
     parser.add_argument(
         "--absolute-times",
+        type=flags.any_case("PatchSeq", "PatchClamp"),
         choices=("PatchSeq", "PatchClamp"),
         help="write times as that published table does: 0.50 s or 1.02 s plus the time since the "
         "onset; the column `times` says so",
@@ -190,10 +191,11 @@ def _source(args: argparse.Namespace) -> tuple[Path, Path]:
     from sts.base.errors import StsError
 
     if args.demo and args.folder is None:
+        from sts.recordings.simulated.roster import DEMO_SEED
         from sts.studies.data.simulate import SimulateJob, simulate
 
         folder = data_of(args) / "simulated" / "recordings"
-        simulate(SimulateJob(cells=40, seed=0, out=folder, workers=args.workers))
+        simulate(SimulateJob(cells=40, seed=DEMO_SEED, out=folder, workers=args.workers))
         return folder, args.out or folder.parent
     if args.folder is None:
         raise StsError("no FOLDER of recordings given: name one, or try the simulated --demo")

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 from sts.cli import flags
 
 if TYPE_CHECKING:
-    from sts.base.workspace import Workspace
-
     # The type that add_subparsers returns has no public name.
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -31,15 +29,7 @@ def add_command(
     return parser
 
 
-def workspace_of(args: argparse.Namespace) -> "Workspace":
-    """Return the workspace to work in: the demo's own, if that is asked for."""
-    from sts.base.workspace import find_workspace
-
-    workspace = find_workspace(args.root)
-    return workspace.demo() if args.demo else workspace
-
-
 def data_of(args: argparse.Namespace) -> Path:
     """Return the folder that data are read from."""
-    data: Path = args.data or workspace_of(args).data
+    data: Path = args.data or flags.workspace_of(args).data
     return data

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sts.cli import flags
-from sts.cli.commands.common import add_command, data_of, workspace_of
+from sts.cli.commands.common import add_command, data_of
 from sts.cli.output import say, say_table
 from sts.cli.run import Status
 
@@ -56,7 +56,7 @@ def draw_cells(
     from sts.studies.data.show import ShowSettings, show
 
     settings = ShowSettings(data=str(data), specimens=specimens, seed=seed)
-    for path in show(workspace_of(args), settings):
+    for path in show(flags.workspace_of(args), settings):
         say(f"{path}")
 
 
@@ -64,7 +64,7 @@ def _compare(args: argparse.Namespace) -> int:
     from sts.studies.data.compare import CompareJob, compare_runs
 
     job = CompareJob(first=str(args.first), second=str(args.second), seed=args.seed)
-    compared = compare_runs(workspace_of(args), job)
+    compared = compare_runs(flags.workspace_of(args), job)
     say_table(compared.table.columns, compared.table.rows)
     say()
     for sentence in compared.cells:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sts.cli import flags
-from sts.cli.commands.common import add_command, workspace_of
+from sts.cli.commands.common import add_command
 from sts.cli.output import say, say_table
 from sts.cli.run import Status
 
@@ -42,7 +42,7 @@ def add_doctor(commands: "Commands") -> None:
 def _import_models(args: argparse.Namespace) -> int:
     from sts.studies.data.import_models import import_models
 
-    for each in import_models(workspace_of(args), args.folder, force=args.force):
+    for each in import_models(flags.workspace_of(args), args.folder, force=args.force):
         say(f"{each.name}  {each.pickle} -> {each.folder}")
     return Status.DONE
 
@@ -50,6 +50,6 @@ def _import_models(args: argparse.Namespace) -> int:
 def _doctor(args: argparse.Namespace) -> int:
     from sts.studies.data.doctor import examine
 
-    findings = examine(workspace_of(args), device=args.device)
+    findings = examine(flags.workspace_of(args), device=args.device)
     say_table(("what", "found", "verdict"), [(f.what, f.found, f.verdict) for f in findings])
     return Status.DONE if all(f.sound for f in findings) else Status.USER

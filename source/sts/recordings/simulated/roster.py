@@ -25,6 +25,9 @@ SHARES: Final = ("equal", "published")
 # A class has so many cells in either data set before the rest follow their shares.
 LEAST: Final = 3
 CELLS_PER_DONOR: Final = 3
+# Demos train on cells of this seed, which is the default of no command: what `simulate` makes up
+# without being asked for a seed are other cells, on which a demo's model can be tried.
+DEMO_SEED: Final = 1_000_003
 
 
 @dataclass(frozen=True, kw_only=True)

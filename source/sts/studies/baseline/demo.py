@@ -10,6 +10,7 @@ from sts.base.progress import progress
 from sts.cells.ep_tables import OWN_TABLE
 from sts.cells.table import FeatureRow, write_features
 from sts.recordings.simulated.cells import simulate_cells
+from sts.recordings.simulated.roster import DEMO_SEED
 from sts.signals.features import measure
 
 logger = logging.getLogger("sts")
@@ -28,7 +29,7 @@ def ensure_table(data: Path) -> None:
 
 def _rows(count: int) -> Iterator[FeatureRow]:
     with progress(count, "simulated cells") as bar:
-        for cell in simulate_cells(count, seed=0, protocol="full"):
+        for cell in simulate_cells(count, seed=DEMO_SEED, protocol="full"):
             row = FeatureRow(
                 specimen_id=cell.recording.specimen_id,
                 donor_id=cell.recording.donor_id,

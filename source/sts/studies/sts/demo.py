@@ -9,6 +9,7 @@ from sts.cells.store import write_store
 from sts.networks.backbones import Architecture
 from sts.networks.settings import TrainSettings
 from sts.recordings.simulated.cells import SimulatedCell, simulate_cells
+from sts.recordings.simulated.roster import DEMO_SEED
 from sts.studies.data.products import PRODUCTS
 from sts.studies.data.simulate import simulated_store
 from sts.studies.sts.settings import TrainJob, make_job
@@ -29,7 +30,7 @@ def ensure_cells(data: Path) -> None:
     if path.is_file():
         return
     with progress(COUNT, "simulate") as bar:
-        cells = _counted(simulate_cells(COUNT, seed=0, protocol="long"), bar)
+        cells = _counted(simulate_cells(COUNT, seed=DEMO_SEED, protocol="long"), bar)
         write_store(path, simulated_store(cells))
 
 

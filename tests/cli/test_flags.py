@@ -1,0 +1,124 @@
+"""What all scripts share: values in any case, and options that would be ignored are refused."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from sts.base.commands import COMMANDS
+from sts.cli import augment, baseline, calcium, data, sts
+from sts.cli.augment_flags import make_parser as augment_parser
+from sts.cli.flags import given_options
+from sts.cli.run import Status
+from tests.conftest import REPOSITORY
+
+Main = Callable[[Sequence[str]], int]
+# Half a second is what a person takes for at once; on a shared machine the best of a few counts.
+AT_ONCE_S = 0.5
+TRIES = 5
+
+
+@pytest.mark.parametrize("words", ["1 train none", "1 Predict full", "1 TEST None"])
+def test_modes_are_taken_in_any_case(words: str) -> None:
+    args = sts.make_parser().parse_args(words.split())
+    assert [args.mode, args.freeze] == words.upper().split()[1:]
+
+
+def test_values_are_taken_in_any_case() -> None:
+    words = "1 TRAIN --group-by Donor --weights IMAGENET --wandb Off --device CUDA:1"
+    args = sts.make_parser().parse_args(words.split())
+    found = (args.group_by, args.weights, args.wandb, args.device)
+    assert found == ("donor", "imagenet", "off", "cuda:1")
+    assert sts.make_parser().parse_args(["1", "TRAIN", "--weights", "My/W.pt"]).weights == "My/W.pt"
+    args = baseline.make_parser().parse_args(["test", "--model", "LightGBM", "--features", "Paper"])
+    assert (args.mode, args.model, args.features) == ("TEST", "lightgbm", "paper")
+    args = augment_parser().parse_args(
+        ["--method", "SMOTE", "Gan", "--task", "ME", "--protocol", "CV"]
+    )
+    assert (args.method, args.task, args.protocol) == (["smote", "gan"], "me", "cv")
+    args = data.make_parser().parse_args(["features", "x", "--absolute-times", "patchseq"])
+    assert args.absolute_times == "PatchSeq"
+
+
+def test_what_was_typed_is_known_from_what_was_not() -> None:
+    parser = sts.make_parser()
+    assert given_options(parser, ["1", "TRAIN", "-v"]) == {}
+    given = given_options(parser, ["1", "TRAIN", "--seed", "0", "--compile"])
+    assert given == {"seed": "--seed", "compile": "--compile"}
+
+
+@pytest.mark.parametrize(
+    ("main", "words", "line"),
+    [
+        (sts.main, "1 TEST --trials 3", "--trials belongs to TRAIN, and TEST would ignore it"),
+        (sts.main, "1 EXPLAIN --weights none", "--weights belongs to TRAIN"),
+        (sts.main, "1 TRAIN --cells 5", "--cells belongs to EXPLAIN, and TRAIN"),
+        (sts.main, "1 PREDICT --recordings x --data y", "--data belongs to TRAIN and TEST and"),
+        (sts.main, "1 TRAIN --recordings x", "--recordings belongs to PREDICT"),
+        (baseline.main, "TEST --folds 4", "--folds belongs to TRAIN, and TEST"),
+        (baseline.main, "PREDICT --table t.csv --labels l.csv", "--labels belongs to TRAIN and"),
+        (baseline.main, "--recordings x", "--recordings belongs to PREDICT, and TRAIN"),
+        (data.main, "build x --out y --resume --force", "--resume keeps what is there and"),
+        (data.main, "features x --out y --force --resume", "give one of the two"),
+        (augment.main, "--resume --force", "give one of the two"),
+    ],
+)
+def test_what_would_be_ignored_is_refused_in_a_line(
+    main: Main, words: str, line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words.split(), "--root", str(tmp_path)]) == Status.USER
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert told[0].startswith("error: ")
+    assert line in told[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_training_a_generator_without_data_says_what_comes_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert calcium.main(["train", "--root", str(tmp_path)]) == Status.USER
+    (told,) = capsys.readouterr().err.splitlines()
+    assert "make it up first with `calcium_gan.py dg`" in told
+    assert "--recording FILE" in told
+
+
+@pytest.mark.parametrize("script", COMMANDS)
+def test_help_comes_at_once_and_loads_no_library(script: str) -> None:
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = [{script!r}, '--help']\n"
+        "try:\n"
+        f"    runpy.run_path({str(REPOSITORY / 'source' / script)!r}, run_name='__main__')\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "heavy = {'torch', 'numpy', 'pandas', 'lightgbm', 'sklearn', 'h5py'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    taken = []
+    for _ in range(TRIES):
+        start = time.perf_counter()
+        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+        taken.append(time.perf_counter() - start)
+        assert ended.returncode == 0, ended.stderr.decode()
+        if taken[-1] < AT_ONCE_S:
+            return
+    raise AssertionError(f"--help of {script} took {min(taken):.2f} s at best")
+
+
+@pytest.mark.parametrize(("script", "command"), COMMANDS.items())
+def test_the_usage_line_names_what_was_typed(
+    script: str, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mains = {"sts": sts, "baseline": baseline, "augment": augment, "calcium": calcium, "data": data}
+    module = {"sts-pipeline": "sts"}.get(command, command.removeprefix("sts-"))
+    for typed, other in ((script, command), (command, script)):
+        monkeypatch.setattr("sys.argv", [f"/somewhere/{typed}"])
+        with pytest.raises(SystemExit):
+            mains[module].main(["--help"])
+        shown = capsys.readouterr().out
+        assert shown.startswith(f"usage: {typed} ")
+        assert other not in shown

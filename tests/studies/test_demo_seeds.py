@@ -1,0 +1,43 @@
+"""What `simulate` makes up by itself is new to the models of the demos."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sts.cells.store import load_store
+from sts.cells.table import read_features
+from sts.cli.data import make_parser
+from sts.recordings.simulated.cells import simulate_cells
+from sts.studies.baseline import demo as baseline_demo
+from sts.studies.data.simulate import simulated_store
+from sts.studies.sts import demo as sts_demo
+
+
+def default_seed() -> int:
+    return int(make_parser().parse_args(["simulate"]).seed)
+
+
+def test_a_demo_of_networks_trains_on_other_cells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sts_demo, "COUNT", 8)
+    sts_demo.ensure_cells(tmp_path)
+    demo = load_store(tmp_path / "sweeps.h5")
+    usual = simulated_store(simulate_cells(8, seed=default_seed(), protocol="long"))
+    assert not set(demo.specimen_id) & set(usual.specimen_id)
+    assert not set(demo.donor_id) & set(usual.donor_id)
+    for trace in demo.traces:
+        assert not (trace == usual.traces).all(axis=(1, 2)).any()
+
+
+def test_a_demo_of_tables_trains_on_other_cells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(baseline_demo, "COUNT", 4)
+    baseline_demo.ensure_table(tmp_path)
+    usual = simulate_cells(4, seed=default_seed(), protocol="full")
+    rows = read_features(tmp_path / "features.csv")
+    rests = np.array([row.values["vrest"] for row in rows])
+    assert not {row.specimen_id for row in rows} & {each.recording.specimen_id for each in usual}
+    assert len(np.unique(rests)) == len(rows)
