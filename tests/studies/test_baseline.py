@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,9 +15,12 @@ import numpy as np
 import pytest
 
 from sts.base.errors import StsError
+from sts.base.types import CLASSES
 from sts.boosting.checkpoint import load_baseline
+from sts.boosting.contributions import contributions_of
 from sts.cells.feature_sets import FEATURE_SETS
 from sts.cli.baseline import main
+from sts.cli.data import main as data_main
 from sts.cli.run import Status
 from sts.evaluation.calibration import calibrate
 from sts.search.trials import FoldScore, SearchResult, TrialRecord
@@ -24,6 +28,7 @@ from sts.signals.features import FEATURES
 from sts.studies.baseline.ahead import Ahead
 from sts.studies.baseline.bench import make_bench, validate
 from sts.studies.baseline.cohort import Source, load_cohort
+from sts.studies.baseline.predict import reasons_of
 from sts.studies.baseline.settings import choose, make_job
 from tests.cells.ep_worlds import make_table, write_own, write_published
 from tests.studies.cells import write_cell
@@ -288,8 +293,9 @@ def test_predicting_a_table_names_class_reasons_and_strangers(
     # Four kinds of cells that 45 features tell apart; one of the twelve is a stranger.
     assert sum(right) >= 9
     reason = rows[0]["because_1"]
-    assert reason.split(" = ")[0] in FEATURES
-    assert reason.endswith(")")
+    assert REASON.fullmatch(reason), reason
+    assert reason.endswith(f": towards {rows[0]['prediction']}")
+    assert [row["unlike_training"] for row in rows][-1] == "True"
     assert (run / "report.html").is_file()
 
 
@@ -310,6 +316,70 @@ def test_predicting_recordings_keeps_the_reason_of_a_bad_one(
     assert "501 lacks 24 features that nearly all training cells have" in told.err
     run = run_of(root, "baseline-predict")
     assert len((run / "predictions.csv").read_text().splitlines()) == 3
+
+
+# As in: rheobase 210 pA, higher than 90 % of training cells: towards Pvalb.
+REASON = re.compile(
+    r"[\w -]+ (-?[\d.e+-]+( [\w/]+( ms)?)?|missing|yes|no), "
+    r"(higher than|lower than|as in) (under )?\d+ % of training cells: towards [\w/]+"
+)
+
+
+def rows_of(run: Path) -> list[dict[str, str]]:
+    with (run / "predictions.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_reasons_speak_for_the_class_and_say_where_a_cell_stands(trained: Path) -> None:
+    model = load_baseline(trained / "models" / "LightGBM_best_models" / "shared")
+    table = make_table(40, seed=5)
+    probabilities = model.probabilities(table.X)
+    labels = probabilities.argmax(axis=1)
+    values = contributions_of(model.classifier, table.X, model.card.names).values  # type: ignore[arg-type]
+    trained_on = {name: model.X[:, at] for at, name in enumerate(model.card.names)}
+    for cell, reasons in enumerate(reasons_of(model, table.X, labels)):
+        assert reasons
+        for reason in reasons:
+            at = model.card.names.index(reason.feature)
+            assert reason.contribution == values[cell, at, labels[cell]] > 0
+            assert reason.label == CLASSES[labels[cell]]
+            known = trained_on[reason.feature]
+            known = known[np.isfinite(known)]
+            assert reason.lower == pytest.approx(np.mean(known < reason.value))
+            assert reason.higher == pytest.approx(np.mean(known > reason.value))
+        strengths = [reason.contribution for reason in reasons]
+        assert strengths == sorted(strengths, reverse=True)
+
+
+def test_cells_of_a_built_data_set_are_predicted_as_their_recordings_are(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = make_workspace(tmp_path / "world")
+    (root / "models").symlink_to(trained / "models")
+    folder = tmp_path / "new"
+    for name in ("501", "502"):
+        write_cell(folder, name)
+    (folder / "bad.nwb").write_text("no")
+    place = ["--root", str(root), "-q"]
+    built = str(tmp_path / "built")
+    words = ["features", str(folder), "--out", built, "--workers", "1"]
+    assert data_main([*words, *place]) == Status.PARTIAL
+    arguments = ["PREDICT", *place, "--features", "shared"]
+    found = []
+    for where in (["--recordings", str(folder), "--workers", "2"], ["--cells-from", built]):
+        assert main([*arguments, *where]) == Status.PARTIAL
+        assert "failed: " in capsys.readouterr().err
+        newest = max((root / "output" / "baseline-predict" / "LightGBM-shared").iterdir())
+        found.append({row["specimen_id"] or "bad": row for row in rows_of(newest)})
+        page = (newest / "report.html").read_text()
+        assert "bad.nwb" in page
+        assert "501 lacks 24 features" in page
+    assert [sorted(rows) for rows in found] == [["501", "502", "bad"]] * 2
+    for name in ("501", "502", "bad"):
+        one, other = (rows[name] for rows in found)
+        assert one.pop("file").endswith(Path(other.pop("file")).name)
+        one.pop("dataset"), other.pop("dataset")
+        assert one == other
 
 
 KILLED = """
@@ -499,7 +569,10 @@ def test_an_empty_class_is_one_clear_line(
         (["--features", "enginered"], "did you mean 'engineered'"),
         (["--published", "--features", "shared"], "--published is LightGBM"),
         (["--published", "--model", "svm"], "--published is LightGBM"),
-        (["PREDICT"], "--recordings FILE..., or --table CSV"),
+        (["PREDICT"], "--recordings FILE..., --cells-from DIR or --table CSV; none of them"),
+        (["PREDICT", "--recordings", "x", "--cells-from", "y"], "2 of them was given"),
+        (["PREDICT", "--cells-from", "nowhere"], "no folder nowhere"),
+        (["PREDICT", "--cells-from", "x", "--hero"], "--hero belongs to recordings"),
         (["PREDICT", "--table", "nowhere.csv"], "no feature table nowhere.csv"),
         (["TEST", "--features", "paper"], "no model at"),
         (["--settings", "nowhere.json"], "cannot read nowhere.json"),

@@ -1,5 +1,6 @@
 """TRAIN, TEST, EXPLAIN and PREDICT on a small world, through the command a user types."""
 
+import csv
 import json
 import os
 import signal
@@ -13,8 +14,10 @@ import pytest
 import torch
 
 from sts.base.errors import StsError
+from sts.base.types import CLASSES
 from sts.cells.splits import folds_of, split_of
-from sts.cells.store import SweepStore, load_store, write_store
+from sts.cells.store import SweepStore, load_store, merge_stores, write_store
+from sts.cli.data import main as data_main
 from sts.cli.run import Status
 from sts.cli.sts import main
 from sts.evaluation.calibration import calibrate
@@ -23,7 +26,7 @@ from sts.networks.checkpoint import load_model
 from sts.networks.predict import logits
 from sts.search.trials import FoldScore, SearchResult, TrialRecord
 from sts.studies.sts.bench import make_bench
-from sts.studies.sts.cohort import load_cohort, merged
+from sts.studies.sts.cohort import load_cohort
 from sts.studies.sts.settings import TrainJob, make_job
 from sts.studies.sts.train import predict_out_of_fold
 from tests.networks.worlds import make_world
@@ -207,6 +210,34 @@ def test_predicting_names_a_class_and_keeps_reasons(
     table = (run / "predictions.csv").read_text().splitlines()
     assert len(table) == 3
     assert len(list((run / "figures").glob("cell-*.png"))) == 1
+    page = (run / "report.html").read_text()
+    for told in ("501", "bad.nwb", "failed: ", "unlike training cells", "data:image/"):
+        assert told in page
+
+
+def test_cells_of_a_built_data_set_are_predicted_with_those_that_were_left_out(
+    trained: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "new"
+    write_cell(folder, "501")
+    (folder / "bad.nwb").write_text("no")
+    built = tmp_path / "built"
+    words = ["build", str(folder), "--out", str(built), "--workers", "1", "-q"]
+    assert data_main([*words, "--root", str(tmp_path)]) == Status.PARTIAL
+    (tmp_path / "models").symlink_to(trained / "models")
+    found = []
+    for where in (["--cells-from", str(built)], ["--recordings", str(folder)]):
+        words = ["1", "predict", "--root", str(tmp_path), *where, "--device", "cpu", "-q"]
+        assert main(words) == Status.PARTIAL
+        newest = max((tmp_path / "output" / "sts-predict" / "ResNet18-NONE").iterdir())
+        with (newest / "predictions.csv").open() as file:
+            rows = {row["specimen_id"] or "bad": row for row in csv.DictReader(file)}
+        found.append(rows)
+        assert (rows["501"]["status"], rows["bad"]["status"]) == ("ok", "failed")
+        assert rows["501"]["unlike_training"] in ("True", "False")
+        assert rows["bad"]["prediction"] == ""
+    names = [f"probability_{label}" for label in CLASSES]
+    assert [found[0]["501"][name] for name in names] == [found[1]["501"][name] for name in names]
 
 
 KILLED = """
@@ -258,7 +289,7 @@ def test_killed_and_begun_again_it_ends_the_same(
     ("arguments", "line"),
     [
         (["2", "TEST"], "no model at"),
-        (["1", "PREDICT"], "no recordings given"),
+        (["1", "PREDICT"], "--recordings FILE..., --cells-from DIR; none of them was given"),
         (["1", "TRAIN", "--weights", "none", "--device", "cuda:99"], "cuda:99"),
         (["1", "TRAIN", "--weights", "none", "--folds", "50"], "for 50 parts"),
         (["1", "TRAIN", "--weights", "none", "--image-size", "8"], "at least"),
@@ -340,4 +371,4 @@ def test_the_validation_cells_of_a_fold_are_not_scored(tmp_path: Path) -> None:
 
 def test_a_specimen_in_two_stores_is_refused() -> None:
     with pytest.raises(StsError, match="in two sweep stores"):
-        merged([make_world(8), make_world(8)])
+        merge_stores([make_world(8), make_world(8)])

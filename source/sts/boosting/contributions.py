@@ -53,6 +53,6 @@ def check_additivity(sums: Floats, logits: Floats) -> None:
 
 
 def strongest(contributions: Contributions, cell: int, label: int, count: int) -> list[int]:
-    """Return the features that matter most for one class in one cell, the strongest first."""
-    size = np.abs(contributions.values[cell, :, label])
-    return [int(at) for at in np.argsort(-size, kind="stable")[:count]]
+    """Return the features that speak most for one class in one cell, the strongest first."""
+    size = contributions.values[cell, :, label]
+    return [int(at) for at in np.argsort(-size, kind="stable")[:count] if size[at] > 0]

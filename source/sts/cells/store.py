@@ -1,6 +1,6 @@
 """The sweep store: the data set of the study in one HDF5 file, loaded whole."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -106,6 +106,22 @@ def _read(file: Any, *, max_bytes: int) -> SweepStore:
 def _texts(dataset: Any, *, max_bytes: int) -> Texts:
     guard.check_claim(dataset, max_bytes=max_bytes)
     return np.array(dataset.asstr()[()], dtype=np.str_)
+
+
+def merge_stores(stores: Sequence[SweepStore]) -> SweepStore:
+    """Return one store of all cells; a specimen in two of them is refused by name."""
+    if len(stores) == 1:
+        return stores[0]
+    arrays: dict[str, Any] = {
+        name: np.concatenate([getattr(store, name) for store in stores])
+        for name in ("traces", *TEXTS, *NUMBERS)
+    }
+    ids, times = np.unique(arrays["specimen_id"], return_counts=True)
+    if (times > 1).any():
+        raise StsError(
+            f"specimen {ids[times > 1][0]} is in two sweep stores: name the one that counts"
+        )
+    return SweepStore(**arrays)
 
 
 def fault_of(store: SweepStore) -> str | None:

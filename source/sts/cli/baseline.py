@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from sts import __version__
 from sts.base.commands import program
 from sts.cli import flags
-from sts.cli.output import complain, say, say_table
+from sts.cli.called import add_new_cells, add_workers, new_cells_of, say_called
+from sts.cli.output import say
 from sts.cli.run import Status, parse_arguments, run
 from sts.cli.scores import say_scores
+from sts.cli.selection import SELECTION, add_selection
 from sts.cli.transfer import add_transfer, check_transfer, network_of, say_fusion, say_transfer
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ TAKEN_BY = {
     "recordings": ("PREDICT",),
     "cells_from": ("PREDICT",),
 }
+TAKEN_BY |= dict.fromkeys(SELECTION, ("PREDICT",))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -133,13 +136,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         metavar="JSON",
         help="train with these settings instead of searching",
     )
-    group.add_argument(
-        "--workers",
-        type=flags.natural,
-        default=0,
-        metavar="N",
-        help="folds side by side (default: as many as the cores this process may use)",
-    )
+    add_workers(group, "folds, or recordings, side by side")
     group.add_argument(
         "--storage",
         metavar="URL",
@@ -160,13 +157,8 @@ def _add_cells(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--labels", type=Path, metavar="CSV", help="TRAIN, TEST: lines of specimen_id,label"
     )
-    group.add_argument(
-        "--recordings",
-        nargs="+",
-        default=(),
-        metavar="FILE",
-        help="PREDICT: recordings, or folders of them",
-    )
+    add_new_cells(group)
+    add_selection(parser)
 
 
 def _source(args: argparse.Namespace) -> "Source":
@@ -237,39 +229,12 @@ def _test(args: argparse.Namespace) -> int:
 
 
 def _predict(args: argparse.Namespace) -> int:
-    from sts.base.errors import StsError
     from sts.studies.baseline.predict import PredictJob, predict
 
-    if bool(args.recordings) == bool(args.table):
-        raise StsError("name the cells to predict: --recordings FILE..., or --table CSV")
+    source = new_cells_of(args, features=True, table=str(args.table or ""))
     wanted = _job(args)
-    job = PredictJob(
-        model=wanted.model,
-        variant=wanted.variant,
-        recordings=tuple(args.recordings),
-        table=str(args.table or ""),
-    )
-    found = predict(flags.workspace_of(args), job)
-    say_table(
-        ("specimen", "class", "probability", "because"),
-        [
-            (
-                each.specimen_id or each.file,
-                each.prediction,
-                f"{max(each.probabilities):.3f}",
-                "; ".join(why.in_words() for why in each.because),
-            )
-            for each in found.called
-            if each.prediction
-        ],
-    )
-    for each in found.called:
-        if each.unlike_training:
-            complain(f"warning: {each.warning()}")
-        if each.status != "ok":
-            complain(f"{each.status}: {each.file}: {each.reason}")
-    say(f"table   {found.folder / 'predictions.csv'}")
-    return Status.DONE if all(each.prediction for each in found.called) else Status.PARTIAL
+    job = PredictJob(model=wanted.model, variant=wanted.variant, source=source)
+    return say_called(predict(flags.workspace_of(args), job, workers=args.workers))
 
 
 MODES: dict[str, Callable[[argparse.Namespace], int]] = {

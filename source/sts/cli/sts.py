@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from sts import __version__
 from sts.base.commands import program
 from sts.cli import flags
+from sts.cli.called import new_cells_of, say_called
 from sts.cli.output import complain, say, say_table
 from sts.cli.run import Status, parse_arguments, run
+from sts.cli.selection import SELECTION
 from sts.cli.sts_flags import add_looking, add_training
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ TAKEN_BY = {
     "cells_from": ("PREDICT",),
     "workers": ("PREDICT",),
 }
+TAKEN_BY |= dict.fromkeys(SELECTION, ("PREDICT",))
 # Cells left out that are named on the screen; a file names them all.
 LINES = 10
 
@@ -197,29 +200,12 @@ def _say_left_out(left_out: "Sequence[LeftOut]") -> int:
 
 
 def _predict(args: argparse.Namespace) -> int:
-    from sts.base.errors import StsError
-    from sts.studies.sts.predict import PredictJob, predict_recordings
+    from sts.studies.sts.predict import PredictJob, predict_cells
 
-    if not args.recordings:
-        raise StsError("no recordings given: name files or folders with --recordings")
-    job = PredictJob(architecture=_architecture(args), recordings=tuple(args.recordings))
-    found = predict_recordings(flags.workspace_of(args), job, device=args.device)
-    rows = [
-        (each.specimen_id or each.file, each.prediction, f"{max(each.probabilities):.3f}")
-        for each in found.called
-        if each.prediction
-    ]
-    say_table(("specimen", "class", "probability"), rows)
-    for each in found.called:
-        if each.unlike_training:
-            complain(
-                f"warning: {each.specimen_id} looks unlike the training cells (distance "
-                f"{each.distance:.1f}, of which 1 in 100 of theirs exceeds {each.threshold:.1f})"
-            )
-        if each.status != "ok":
-            complain(f"{each.status}: {each.file}: {each.reason}")
-    say(f"table   {found.folder / 'predictions.csv'}")
-    return Status.DONE if all(each.prediction for each in found.called) else Status.PARTIAL
+    source = new_cells_of(args, features=False)
+    job = PredictJob(architecture=_architecture(args), source=source)
+    found = predict_cells(flags.workspace_of(args), job, device=args.device, workers=args.workers)
+    return say_called(found)
 
 
 def _say_scores(scores: "Mapping[str, Scores]") -> None:

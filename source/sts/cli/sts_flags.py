@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 
 from sts.cli import flags
+from sts.cli.called import add_new_cells, add_workers
+from sts.cli.selection import add_selection
 
 
 def add_training(parser: argparse.ArgumentParser) -> None:
@@ -80,10 +82,6 @@ def add_looking(parser: argparse.ArgumentParser) -> None:
         metavar="SPECIMEN",
         help="EXPLAIN: draw these (default: one held-out cell of each class)",
     )
-    group.add_argument(
-        "--recordings",
-        nargs="+",
-        default=(),
-        metavar="FILE",
-        help="PREDICT: recordings, or folders of them",
-    )
+    add_new_cells(group)
+    add_workers(group, "PREDICT: recordings read side by side")
+    add_selection(parser)

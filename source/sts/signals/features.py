@@ -19,6 +19,7 @@ from sts.signals.protocol import (
     rheobase_of,
     with_spikes,
 )
+from sts.signals.select import squares_of_length
 from sts.signals.subthreshold import (
     BASELINE_S,
     baseline_mv,
@@ -68,10 +69,19 @@ class Measured:
     """What is unusual about the measurement, in words."""
 
 
-def measure(recording: Recording) -> Measured:
-    """Measure all features of a cell; one without a spike on a long square is excluded."""
+def measure(recording: Recording, *, lengths_s: tuple[float, float] | None = None) -> Measured:
+    """Measure all features of a cell; one without a spike on a long square is excluded.
+
+    Parameters
+    ----------
+    lengths_s
+        Take only long squares of these lengths; None takes all.
+    """
     protocol = protocol_of(recording)
-    squares = with_spikes(protocol.long_squares)
+    long_squares = list(protocol.long_squares)
+    if lengths_s is not None:
+        long_squares = squares_of_length(long_squares, lengths_s)
+    squares = with_spikes(long_squares)
     rheobase = rheobase_of(squares)
     if rheobase is None:
         amplitudes = amplitudes_in_words(squares)

@@ -32,7 +32,7 @@ class SelectSettings:
     """Take Allen's hero sweep as the second one instead."""
 
     def __post_init__(self) -> None:
-        if self.step_tolerance_pa < 0:
+        if not self.step_tolerance_pa >= 0:
             raise StsError(f"step tolerance {self.step_tolerance_pa:g} pA: give 0 pA or more")
         if not 0 < self.min_step_s <= self.max_step_s:
             raise StsError(
@@ -54,7 +54,8 @@ class Pair:
 def select_pair(recording: Recording, settings: SelectSettings | None = None) -> Pair:
     """Return the rheobase sweep and the second one; a cell without them is excluded in words."""
     settings = settings or SelectSettings()
-    fitting = _of_fitting_length(protocol_of(recording).long_squares, settings)
+    lengths_s = (settings.min_step_s, settings.max_step_s)
+    fitting = squares_of_length(protocol_of(recording).long_squares, lengths_s)
     squares = with_spikes(fitting)
     rheobase = rheobase_of(squares)
     if rheobase is None:
@@ -64,19 +65,22 @@ def select_pair(recording: Recording, settings: SelectSettings | None = None) ->
     return Pair(sweeps=(rheobase.sweep, second.sweep), steps=steps, flags=_flags(steps))
 
 
-def _of_fitting_length(
-    long_squares: Sequence[tuple[Sweep, Step]], settings: SelectSettings
+def squares_of_length(
+    long_squares: Sequence[tuple[Sweep, Step]], lengths_s: tuple[float, float]
 ) -> list[tuple[Sweep, Step]]:
-    low, high = settings.min_step_s - SLACK_S, settings.max_step_s + SLACK_S
-    fitting = [(sweep, step) for sweep, step in long_squares if low <= step.duration_s <= high]
+    """Return the long squares whose steps last from the first to the second length."""
+    low, high = lengths_s
+    fitting = [
+        (sweep, step)
+        for sweep, step in long_squares
+        if low - SLACK_S <= step.duration_s <= high + SLACK_S
+    ]
     if fitting:
         return fitting
     durations = sorted({f"{step.duration_s:.3g}" for _, step in long_squares}, key=float)
-    hint = "; open with --min-step" if float(durations[-1]) < settings.min_step_s else ""
-    raise CellExcluded(
-        f"step lasts {', '.join(durations)} s: wanted {settings.min_step_s:g} to "
-        f"{settings.max_step_s:g} s{hint}"
-    )
+    shorter, longer = float(durations[-1]) < low, float(durations[0]) > high
+    hint = "; open with --min-step" if shorter else "; open with --max-step" if longer else ""
+    raise CellExcluded(f"step lasts {', '.join(durations)} s: wanted {low:g} to {high:g} s{hint}")
 
 
 def _why_no_spike(squares: Sequence[LongSquare]) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +12,10 @@ from sts.cli.commands.common import add_command, data_of
 from sts.cli.commands.look import draw_cells
 from sts.cli.output import complain, say
 from sts.cli.run import Status
+from sts.cli.selection import add_selection, reading_of
 
 if TYPE_CHECKING:
     from sts.cli.commands.common import Commands
-    from sts.signals.quality import QualitySettings
     from sts.studies.data.build import BuildJob, BuildReport
 
 
@@ -50,15 +51,7 @@ def _add_source(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="where the cells come from, for scores by data set (default: the name of DIR)",
     )
-    parser.add_argument(
-        "--quality",
-        default="usual",
-        metavar="usual|allen|off|JSON",
-        help="what a sweep may be at worst: usual (noise 0.5 mV rms within 1.5 ms, slow noise 5 mV "
-        "rms, drift 10 mV, rest -40 mV, 10 %% off its amplitude), allen (noise 0.07 mV, slow noise "
-        "0.5 mV, drift 1 mV, else as usual), off, or a file with noise_mv, slow_noise_mv, "
-        "drift_mv, rest_mv, amplitude_error (default: usual)",
-    )
+    add_selection(parser)
     flags.add_work(parser)
     flags.add_again(parser)
 
@@ -75,27 +68,6 @@ def add_build(commands: "Commands") -> None:
     _add_source(parser)
     parser.add_argument(
         "--features", action="store_true", help="measure features in the same reading"
-    )
-    select = parser.add_argument_group("which sweeps")
-    select.add_argument(
-        "--step-tolerance",
-        type=float,
-        default=5.0,
-        metavar="PA",
-        help="how far from rheobase + 40 pA the second sweep may be (default: 5)",
-    )
-    select.add_argument(
-        "--min-step",
-        type=float,
-        default=0.9,
-        metavar="S",
-        help="the shortest step to take; what is shorter than 0.9 s is flagged (default: 0.9)",
-    )
-    select.add_argument(
-        "--hero",
-        action="store_true",
-        help="choose the second sweep by Allen's rule: the lowest step 39 to 61 pA above "
-        "rheobase, else the closest",
     )
 
 
@@ -119,17 +91,10 @@ def add_features(commands: "Commands") -> None:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from sts.signals.select import SelectSettings
     from sts.studies.data.build import BuildJob
-    from sts.studies.data.cellwork import BuildSettings
 
-    select = SelectSettings(
-        step_tolerance_pa=args.step_tolerance, min_step_s=args.min_step, hero=args.hero
-    )
     # The demo is to show all there is.
-    settings = BuildSettings(
-        select=select, quality=_quality(args.quality), features=args.features or args.demo
-    )
+    settings = reading_of(args, features=args.features or args.demo)
     return _carry_out(args, partial(BuildJob, settings=settings))
 
 
@@ -137,27 +102,11 @@ def _features(args: argparse.Namespace) -> int:
     from sts.studies.data.build import BuildJob
     from sts.studies.data.cellwork import BuildSettings
 
-    settings = BuildSettings(
-        store=False,
-        features=True,
-        quality=_quality(args.quality),
+    settings = replace(
+        reading_of(args, store=False, features=True),
         times=args.absolute_times or BuildSettings.times,
     )
     return _carry_out(args, partial(BuildJob, settings=settings))
-
-
-def _quality(name: str) -> "QualitySettings | None":
-    """Return the bounds of a name, or those in a file."""
-    from sts.base.errors import one_of
-    from sts.base.settings import load_settings
-    from sts.signals.quality import QUALITY, QualitySettings
-
-    if name in QUALITY:
-        return QUALITY[name]
-    path = Path(name)
-    if path.suffix == ".json" or path.is_file():
-        return load_settings(QualitySettings, path)
-    return QUALITY[one_of(name, QUALITY, "quality (a name, or a .json file)")]
 
 
 def _carry_out(args: argparse.Namespace, make_job: "Callable[..., BuildJob]") -> int:

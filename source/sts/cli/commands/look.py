@@ -8,9 +8,11 @@ from sts.cli import flags
 from sts.cli.commands.common import add_command, data_of
 from sts.cli.output import say, say_table
 from sts.cli.run import Status
+from sts.cli.selection import add_selection, reading_of, refuse_selection
 
 if TYPE_CHECKING:
     from sts.cli.commands.common import Commands
+    from sts.studies.data.cellwork import BuildSettings
 
 
 def add_show(commands: "Commands") -> None:
@@ -28,6 +30,7 @@ def add_show(commands: "Commands") -> None:
         help="a specimen id, or a recording file (default: one cell of each class)",
     )
     flags.add_seed(parser)
+    add_selection(parser)
 
 
 def add_compare(commands: "Commands") -> None:
@@ -45,17 +48,33 @@ def add_compare(commands: "Commands") -> None:
 
 
 def _show(args: argparse.Namespace) -> int:
-    draw_cells(args, data=data_of(args), specimens=tuple(args.specimen), seed=args.seed)
+    if not any(Path(name).is_file() for name in args.specimen):
+        refuse_selection(args, "cells of a sweep store are shown as they were built")
+    draw_cells(
+        args,
+        data=data_of(args),
+        specimens=tuple(args.specimen),
+        seed=args.seed,
+        reading=reading_of(args),
+    )
     return Status.DONE
 
 
 def draw_cells(
-    args: argparse.Namespace, *, data: Path, specimens: tuple[str, ...] = (), seed: int = 0
+    args: argparse.Namespace,
+    *,
+    data: Path,
+    specimens: tuple[str, ...] = (),
+    seed: int = 0,
+    reading: "BuildSettings | None" = None,
 ) -> None:
-    """Draw cells of a data set and name the pictures."""
+    """Draw cells of a data set, or recordings, and name the pictures."""
+    from sts.studies.data.cellwork import BuildSettings
     from sts.studies.data.show import ShowSettings, show
 
-    settings = ShowSettings(data=str(data), specimens=specimens, seed=seed)
+    settings = ShowSettings(
+        data=str(data), specimens=specimens, seed=seed, reading=reading or BuildSettings()
+    )
     for path in show(flags.workspace_of(args), settings):
         say(f"{path}")
 

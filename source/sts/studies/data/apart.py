@@ -2,7 +2,9 @@
 
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,6 +12,8 @@ import numpy as np
 
 from sts.base.errors import CellFailed
 from sts.base.logs import printable
+from sts.base.parallel import map_unordered, worker_count
+from sts.base.progress import progress
 from sts.base.settings import from_dict, to_dict
 from sts.recordings.inside import Limits
 from sts.recordings.isolated import Isolated
@@ -62,6 +66,24 @@ def process_cell_apart(
         return judged(outcome, Verdict(status="failed", reason=str(error)), settings)
     traces = np.frombuffer(data, np.float32).reshape(TRACE_SHAPE).copy() if data else None
     return outcome_from_json(line, traces)
+
+
+def process_cells(
+    cells: Sequence[CellFiles],
+    settings: BuildSettings,
+    *,
+    limits: Limits | None = None,
+    workers: int = 0,
+    cluster: str | None = None,
+) -> Iterator[tuple[int, Outcome]]:
+    """Yield places and outcomes of cells, as they get ready; several are read at once."""
+    work = partial(process_cell_apart, settings=settings, limits=limits)
+    # More processes than cells would start for nothing.
+    count = min(worker_count(workers), max(len(cells), 1))
+    with progress(len(cells), "recordings") as bar:
+        for done in map_unordered(work, cells, workers=count, cluster=cluster):
+            yield done
+            bar.advance()
 
 
 def _reader(limits: Limits) -> Isolated:

@@ -3,18 +3,15 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 from sts.base.errors import StsError
 from sts.base.logs import printable
-from sts.base.parallel import map_unordered, worker_count
-from sts.base.progress import progress
 from sts.base.settings import digest
 from sts.cells.labels import CellLabel, identities
 from sts.recordings.inside import Limits
 from sts.recordings.readers import find_recordings
-from sts.studies.data.apart import process_cell_apart
+from sts.studies.data.apart import process_cells
 from sts.studies.data.cellwork import BuildSettings, Outcome
 from sts.studies.data.claims import NamedCell, name_cells
 from sts.studies.data.declared import group_files
@@ -218,12 +215,11 @@ def _journal_folder(job: BuildJob) -> Path:
 
 
 def _work_on(todo: Sequence[CellFiles], job: BuildJob, journal: Journal) -> None:
-    work = partial(process_cell_apart, settings=job.settings, limits=job.limits)
-    done = map_unordered(work, todo, workers=worker_count(job.workers), cluster=job.cluster)
-    with progress(len(todo), "recordings") as bar:
-        for _, outcome in done:
-            journal.add(outcome)
-            bar.advance()
+    done = process_cells(
+        todo, job.settings, limits=job.limits, workers=job.workers, cluster=job.cluster
+    )
+    for _, outcome in done:
+        journal.add(outcome)
 
 
 def _report(

@@ -42,11 +42,15 @@ class BuildSettings:
     features: bool = False
     times: str = ONSET
     """What the times of features count from: one of TIME_FRAMES."""
+    feature_steps_s: tuple[float, float] | None = None
+    """Features are measured on long squares of these lengths; None: of all."""
 
     def of(self, product: str) -> dict[str, Any]:
         """Return all that one product depends on."""
-        # Features follow published definitions; what their times count from is all there is to set.
-        own = to_dict(self.select) if product == "store" else {"times": self.times}
+        # Features follow published definitions; little is there to set.
+        own: dict[str, Any] = to_dict(self.select) if product == "store" else {"times": self.times}
+        if product == "features" and self.feature_steps_s is not None:
+            own["feature_steps_s"] = list(self.feature_steps_s)
         return own | {"quality": None if self.quality is None else to_dict(self.quality)}
 
 
@@ -205,7 +209,7 @@ def _store(recording: Recording, settings: BuildSettings) -> tuple[Floats | None
 
 
 def _features(recording: Recording, settings: BuildSettings) -> tuple[Floats | None, Verdict]:
-    measured = measure(recording)
+    measured = measure(recording, lengths_s=settings.feature_steps_s)
     values = absolute_times(measured.values, settings.times)
     return None, Verdict(status="ok", flags=measured.notes, values=values)
 

@@ -1,7 +1,7 @@
 """A cell's two sweeps over their scalograms, as a picture."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ class ShowSettings:
     specimens: tuple[str, ...] = ()
     """Specimen ids or recording files; empty: one cell of each class, drawn by `seed`."""
     seed: int = 0
+    reading: BuildSettings = field(default_factory=BuildSettings)
+    """How recording files are read."""
 
 
 def show(workspace: Workspace, settings: ShowSettings) -> tuple[Path, ...]:
@@ -63,15 +65,15 @@ def _named(settings: ShowSettings) -> Iterator[SweepStore]:
     stores: list[SweepStore] = []
     for name in settings.specimens:
         if Path(name).is_file():
-            yield _recorded(Path(name))
+            yield _recorded(Path(name), settings.reading)
             continue
         stores = stores or [load_store(path) for path in find_stores(Path(settings.data))]
         yield _find(stores, name, settings.data)
 
 
-def _recorded(path: Path) -> SweepStore:
+def _recorded(path: Path, reading: BuildSettings) -> SweepStore:
     """Return a store of the one cell in a recording, which is read in a process apart."""
-    outcome = process_apart(path, file=str(path), settings=BuildSettings())
+    outcome = process_apart(path, file=str(path), settings=reading)
     if outcome.store is None or outcome.traces is None:
         reason = "" if outcome.store is None else outcome.store.reason
         raise StsError(f"{path} cannot be shown: {reason}")

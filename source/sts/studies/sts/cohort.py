@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from sts.base.types import CLASSES, Floats, Ints
 from sts.cells.identity import IDENTITY, Cells, Identified
 from sts.cells.identity import find_stores as stores_in
 from sts.cells.splits import Split, folds_of, keep_aside, split_of
-from sts.cells.store import NUMBERS, TEXTS, SweepStore, load_store
+from sts.cells.store import SweepStore, load_store, merge_stores
 from sts.evaluation.predictions import Predictions
 from sts.learning.device import choose_device
 from sts.networks.images import ImageBank
@@ -175,7 +175,7 @@ def _origin(data: Path, scalograms: str) -> str:
 
 def _labelled(data: Path) -> SweepStore:
     """Return the labelled cells of all sweep stores, by specimen id."""
-    store = merged([load_store(path) for path in find_stores(data)])
+    store = merge_stores([load_store(path) for path in find_stores(data)])
     labelled = store.rows(np.isin(store.label, CLASSES))
     if not len(labelled):
         raise StsError(f"no cell in {data} has a label: build with --labels")
@@ -185,19 +185,3 @@ def _labelled(data: Path) -> SweepStore:
 def identity_of(cells: Identified, rows: Ints) -> Cells:
     """Return who some cells are."""
     return Cells(**{name: getattr(cells, name)[rows] for name in IDENTITY})
-
-
-def merged(stores: Sequence[SweepStore]) -> SweepStore:
-    """Return one store of all cells; a specimen in two of them is refused by name."""
-    if len(stores) == 1:
-        return stores[0]
-    arrays: dict[str, Any] = {
-        name: np.concatenate([getattr(store, name) for store in stores])
-        for name in ("traces", *TEXTS, *NUMBERS)
-    }
-    ids, times = np.unique(arrays["specimen_id"], return_counts=True)
-    if (times > 1).any():
-        raise StsError(
-            f"specimen {ids[times > 1][0]} is in two sweep stores: name the one to use with --data"
-        )
-    return SweepStore(**arrays)

@@ -1,0 +1,95 @@
+"""What PREDICT says: one table and one page for every model, in which nothing is left out."""
+
+import csv
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sts.reports.called import COLUMNS, Answers, Called, Reason, fill_in, write_called
+
+REASON = Reason(
+    feature="threshold_i_long_square",
+    words="rheobase 210 pA",
+    value=210.0,
+    lower=0.904,
+    higher=0.09,
+    missing=0.0,
+    contribution=0.7,
+    label="Pvalb",
+)
+
+
+def made(**changed: object) -> Reason:
+    return Reason(**{**vars(REASON), **changed})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (REASON, "rheobase 210 pA, higher than 90 % of training cells: towards Pvalb"),
+        (
+            made(lower=0.1, higher=0.88),
+            "rheobase 210 pA, lower than 88 % of training cells: towards Pvalb",
+        ),
+        (
+            made(words="tau missing", value=math.nan, lower=0.0, higher=0.0, missing=0.034),
+            "tau missing, as in 3 % of training cells: towards Pvalb",
+        ),
+        (
+            made(words="missing_ramp yes", value=1.0, lower=0.75, higher=0.0),
+            "missing_ramp yes, as in 25 % of training cells: towards Pvalb",
+        ),
+        # Only all of them are 100 %.
+        (made(lower=0.999), "rheobase 210 pA, higher than 99 % of training cells: towards Pvalb"),
+    ],
+)
+def test_a_reason_has_value_standing_and_direction(reason: Reason, words: str) -> None:
+    assert reason.in_words() == words
+
+
+def found() -> list[Called]:
+    return [
+        Called(file="a.nwb", specimen_id="a"),
+        Called(file="b.nwb", specimen_id="", status="failed", reason="is <b>not</b> NWB"),
+        Called(file="c.nwb", specimen_id="c", notes=("step lasts 0.5 s",)),
+        Called(file="d.nwb", specimen_id="d", status="excluded", reason="no spike"),
+    ]
+
+
+def answers(*, threshold: float = 2.0) -> Answers:
+    return Answers(
+        probabilities=np.array([[0.1, 0.2, 0.6, 0.1], [0.7, 0.1, 0.1, 0.1]]),
+        distances=np.array([1.0, 3.0]),
+        threshold=threshold,
+        because=((REASON,), ()),
+    )
+
+
+def test_answers_find_their_cells_and_the_others_keep_their_reasons() -> None:
+    called = fill_in(found(), answers())
+    assert [each.prediction for each in called] == ["Vip/Lamp5", "", "Pvalb", ""]
+    assert [each.unlike_training for each in called] == [False, None, True, None]
+    assert called[2].warning().startswith("c looks unlike the training cells (distance 3.0")
+    assert [each.reason for each in called] == ["", "is <b>not</b> NWB", "", "no spike"]
+
+
+def test_a_model_without_distances_calls_no_cell_strange() -> None:
+    (one, *_) = fill_in(found(), answers(threshold=math.nan))
+    assert one.unlike_training is None
+    assert one.warning() == ""
+
+
+def test_table_and_page_hold_every_file(tmp_path: Path) -> None:
+    write_called(tmp_path, fill_in(found(), answers()), what="ResNet18-NONE")
+    with (tmp_path / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == COLUMNS
+    assert [row["file"] for row in rows] == [each.file for each in found()]
+    assert [row["unlike_training"] for row in rows] == ["False", "", "True", ""]
+    assert rows[0]["because_1"] == REASON.in_words()
+    assert rows[2]["notes"] == "step lasts 0.5 s"
+    page = (tmp_path / "report.html").read_text()
+    for told in ("a.nwb", "failed: is &lt;b&gt;not&lt;/b&gt; NWB", "excluded: no spike", "c looks"):
+        assert told in page
