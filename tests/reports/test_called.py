@@ -49,6 +49,16 @@ def test_a_reason_has_value_standing_and_direction(reason: Reason, words: str) -
     assert reason.in_words() == words
 
 
+def test_what_was_not_recorded_is_no_reason() -> None:
+    lost = made(words="tau missing", value=math.nan, lower=0.0, higher=0.0)
+    assert made(**{**vars(lost), "missing": 0.01}).is_of_the_recording
+    assert not made(**{**vars(lost), "missing": 0.2}).is_of_the_recording
+    told = {"words": "missing_ramp yes", "value": 1.0, "higher": 0.0}
+    assert made(**told, lower=0.99).is_of_the_recording
+    assert not made(**told, lower=0.6).is_of_the_recording
+    assert not REASON.is_of_the_recording
+
+
 def found() -> list[Called]:
     return [
         Called(file="a.nwb", specimen_id="a"),

@@ -52,7 +52,7 @@ def check_additivity(sums: Floats, logits: Floats) -> None:
         raise RuntimeError(f"the contributions miss the logits by {apart:.3g}: LightGBM changed?")
 
 
-def strongest(contributions: Contributions, cell: int, label: int, count: int) -> list[int]:
-    """Return the features that speak most for one class in one cell, the strongest first."""
+def strongest(contributions: Contributions, cell: int, label: int) -> list[int]:
+    """Return the features that speak for one class in one cell, the strongest first."""
     size = contributions.values[cell, :, label]
-    return [int(at) for at in np.argsort(-size, kind="stable")[:count] if size[at] > 0]
+    return [int(at) for at in np.argsort(-size, kind="stable") if size[at] > 0]

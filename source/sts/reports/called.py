@@ -12,6 +12,8 @@ from sts.reports.blocks import Block, Facts, Picture, Section, Table
 from sts.reports.page import write_page
 
 REASONS: Final = 5
+# What so few training cells lack is lacking for want of a stimulus, not by the nature of a cell.
+RARE: Final = 0.05
 TABLE_NAME: Final = "predictions.csv"
 PAGE_NAME: Final = "report.html"
 SEPARATOR: Final = "; "
@@ -48,15 +50,27 @@ class Reason:
     """What it adds to the logit of the class."""
     label: str
 
+    @property
+    def same(self) -> float:
+        """Return the part of the training cells whose value is the same, or missing too."""
+        if math.isnan(self.value):
+            return self.missing
+        return (1 - self.missing) * (1 - self.lower - self.higher)
+
+    @property
+    def is_of_the_recording(self) -> bool:
+        """Tell whether it says what was not recorded, which is no trait of the cell."""
+        lacks = math.isnan(self.value) or self.words.endswith(" yes")
+        return lacks and self.same < RARE
+
     def in_words(self) -> str:
         """Return "rheobase 210 pA, higher than 90 % of training cells: towards Pvalb"."""
         return f"{self.words}, {self._standing()} training cells: towards {self.label}"
 
     def _standing(self) -> str:
-        if math.isnan(self.value):
-            return f"as in {_percent(self.missing)} of"
-        if max(self.lower, self.higher) == 0 or self.words.endswith((" yes", " no")):
-            return f"as in {_percent((1 - self.missing) * (1 - self.lower - self.higher))} of"
+        tied = not max(self.lower, self.higher)
+        if math.isnan(self.value) or tied or self.words.endswith((" yes", " no")):
+            return f"as in {_percent(self.same)} of"
         side, part = max(("higher", self.lower), ("lower", self.higher), key=lambda pair: pair[1])
         return f"{side} than {_percent(part)} of"
 

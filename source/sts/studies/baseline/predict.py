@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -81,13 +82,15 @@ def reasons_of(model: Baseline, X: Floats, labels: Ints) -> list[tuple[Reason, .
     if not isinstance(model.classifier, Trees):
         return [() for _ in labels]
     found = contributions_of(model.classifier, X, model.card.names)
-    return [
-        tuple(
-            _reason(model, at, float(X[cell, at]), float(found.values[cell, at, label]), int(label))
-            for at in strongest(found, cell, int(label), REASONS)
+    reasons = []
+    for cell, label in enumerate(labels.tolist()):
+        speaking = (
+            _reason(model, at, float(X[cell, at]), float(found.values[cell, at, label]), label)
+            for at in strongest(found, cell, label)
         )
-        for cell, label in enumerate(labels)
-    ]
+        of_the_cell = (reason for reason in speaking if not reason.is_of_the_recording)
+        reasons.append(tuple(islice(of_the_cell, REASONS)))
+    return reasons
 
 
 def _reason(model: Baseline, at: int, value: float, contribution: float, label: int) -> Reason:
