@@ -64,11 +64,12 @@ def test_what_does_not_add_up_is_refused() -> None:
         check_additivity(np.array([[1.0, 2.0]]), np.array([[1.0, 2.001]]))
 
 
-def test_the_strongest_come_first_whatever_their_sign() -> None:
+def test_those_that_speak_for_a_class_come_first_to_last() -> None:
     values = np.zeros((1, 4, 4))
     values[0, :, 2] = [0.1, -0.9, 0.0, 0.5]
     found = Contributions(values=values, base=np.zeros(4), names=("a", "b", "c", "d"))
-    assert strongest(found, 0, 2, 3) == [1, 3, 0]
+    # What speaks against the class, or says nothing, is no reason for it.
+    assert strongest(found, 0, 2) == [3, 0]
     assert found.importance()[:, 2].tolist() == [0.1, 0.9, 0.0, 0.5]
 
 

@@ -122,3 +122,10 @@ def test_no_text_lies_on_another(
 ) -> None:
     draw_bars(Path("x"), [make_model(f"InceptionV3 FULL {index}") for index in range(models)])
     assert_legible(drawn[0], monkeypatch)
+
+
+def test_a_mark_at_1_is_whole(drawn: list[Figure], tmp_path: Path) -> None:
+    draw_bars(tmp_path / "bars", [make_model("ResNet18", 1.0)])
+    marks = [line for axes in drawn[0].axes for line in axes.lines if line.get_marker() != "None"]
+    assert marks
+    assert not any(line.get_clip_on() for line in marks)

@@ -1,7 +1,10 @@
 """A page needs nothing else, runs nothing and believes no text."""
 
 import base64
+import json
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -165,3 +168,58 @@ def test_a_page_suits_dark_screens_small_screens_and_paper(tmp_path: Path) -> No
     text = written(tmp_path, [])
     for rule in ("prefers-color-scheme: dark", "max-width: 40rem", "@media print", "viewport"):
         assert rule in text
+
+
+def drawing(path: Path, width_pt: float) -> Picture:
+    path.write_text(f'<svg xmlns="x" width="{width_pt}pt" height="100pt" version="1.1"></svg>')
+    return Picture(files=[path], caption="what is seen")
+
+
+def test_only_a_wide_figure_says_that_it_can_be_moved(tmp_path: Path) -> None:
+    assert "sideways" in as_html(drawing(tmp_path / "wide.svg", 583.2))
+    assert "sideways" not in as_html(drawing(tmp_path / "narrow.svg", 200))
+
+
+def test_long_text_is_set_in_lines_and_numbers_are_not() -> None:
+    cells = Page(as_html(Table(columns=["a", "b", "c", "d"], rows=[["x", "y " * 40, 1.5, "z"]])))
+    assert [cell.get("class") for cell in cells.every("td")] == ["text", "number", None]
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium to lay out a page")
+def test_on_a_telephone_captions_are_whole_and_wide_tables_show_that_they_move(
+    tmp_path: Path,
+) -> None:
+    caption = "A caption of several words that is longer than a telephone is wide, by far."
+    wide = Table(columns=[f"column {n}" for n in range(20)], rows=[["x"] * 20], caption=caption)
+    narrow = Table(columns=["a", "b"], rows=[["x", "y"]], caption=caption)
+    write_page(tmp_path / "report.html", "t", subtitle="s", sections=[Section("s", [wide, narrow])])
+    script = (
+        "const page = document.querySelector('iframe').contentDocument;"
+        "const told = [...page.querySelectorAll('.wide')].map(box => ({"
+        "moves: box.scrollWidth > box.clientWidth,"
+        "shadow: getComputedStyle(box).backgroundAttachment.includes('local'),"
+        "caption: box.querySelector('caption span').getBoundingClientRect().right,"
+        "edge: box.getBoundingClientRect().right}));"
+        "document.title = JSON.stringify({page: page.documentElement.scrollWidth, told});"
+    )
+    (tmp_path / "frame.html").write_text(
+        f"<iframe src='report.html' width=400 height=900 onload=\"{script}\"></iframe>"
+    )
+    shown = subprocess.run(
+        [
+            *("chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--dump-dom"),
+            *("--allow-file-access-from-files", (tmp_path / "frame.html").as_uri()),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    found = re.search(r"<title>(.*?)</title>", shown.stdout)
+    assert found, shown.stderr
+    laid_out = json.loads(found[1])
+    assert laid_out["page"] <= 400
+    assert [box["moves"] for box in laid_out["told"]] == [True, False]
+    for box in laid_out["told"]:
+        assert box["shadow"]
+        assert box["caption"] <= box["edge"] + 0.5

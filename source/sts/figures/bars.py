@@ -72,7 +72,7 @@ def _draw_model(
         at = row + offsets[part]
         axes.barh(at, interval.value, height=0.36, color=COLOURS[part])
         line = [at + INTERVAL_AT] * 2
-        axes.plot([interval.low, interval.high], line, color=INK, linewidth=1.6)
+        axes.plot([interval.low, interval.high], line, color=INK, linewidth=1.6, clip_on=False)
         axes.text(1.03, at, interval.in_words(), va="center", fontsize=8)
     for marker, dataset in zip(MARKERS, datasets, strict=False):
         found = model.holdout_by_dataset.get(dataset, {}).get(score)
@@ -88,6 +88,8 @@ POINT: Final[dict[str, Any]] = {
     "markeredgewidth": 0.8,
     "linestyle": "none",
     "zorder": 3,
+    # A score of 1 is whole, not cut by the end of the axis.
+    "clip_on": False,
 }
 
 

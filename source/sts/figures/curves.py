@@ -87,6 +87,7 @@ BEST: Final[dict[str, Any]] = {
     "markerfacecolor": CLASS_COLOURS["Excitatory"],
     "markeredgecolor": "white",
     "markeredgewidth": 0.6,
+    "clip_on": False,
     "linestyle": "none",
     "zorder": 3,
 }

@@ -76,7 +76,7 @@ def _draw_panel(axes: Axes, panel: Panel, series: Sequence[str]) -> None:
 
 
 def _draw_mark(axes: Axes, at: float, found: Interval, colour: str, marker: str) -> None:
-    axes.plot([found.low, found.high], [at, at], color=colour, linewidth=1.4)
+    axes.plot([found.low, found.high], [at, at], color=colour, linewidth=1.4, clip_on=False)
     axes.plot(
         found.value,
         at,

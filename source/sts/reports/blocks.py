@@ -2,6 +2,7 @@
 
 import base64
 import math
+import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,11 @@ from sts.base.errors import StsError
 # Beyond it, a drawing full of pixels is no sharper than its PNG and many times as large.
 SVG_BYTES: Final = 600_000
 PNG_MARK: Final = b"\x89PNG\r\n\x1a\n"
+# A text of more letters is set in several lines, as a column of its own width.
+LONG_TEXT: Final = 36
+# What is shown wider, in pixels, is moved sideways on a telephone.
+TELEPHONE: Final = 360
+SIDEWAYS: Final = '<p class="sideways" aria-hidden="true">\u2194 move it sideways to see all</p>'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +79,11 @@ def as_html(block: Block) -> str:
 
 
 def _table(table: Table) -> str:
-    caption = f"<caption>{escape(table.caption)}</caption>" if table.caption else ""
+    caption = f"<caption><span>{escape(table.caption)}</span></caption>" if table.caption else ""
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.columns)
     rows = "".join(_row(row) for row in table.rows)
     return (
-        f'<div class="wide"><table>{caption}<thead><tr>{head}</tr></thead>'
+        f'<div class="wide" tabindex="0"><table>{caption}<thead><tr>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
 
@@ -89,8 +95,9 @@ def _row(row: Sequence[object]) -> str:
 
 
 def _kind(value: object) -> str:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return ' class="number"' if number else ""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return ' class="number"'
+    return ' class="text"' if isinstance(value, str) and len(value) > LONG_TEXT else ""
 
 
 def text_of(value: object) -> str:
@@ -115,12 +122,16 @@ def _facts(block: Facts) -> str:
 def _picture(picture: Picture) -> str:
     path = _shown(picture.files)
     raw = path.read_bytes()
-    kind, size = ("svg+xml", "") if path.suffix == ".svg" else ("png", _png_size(raw))
+    kind = "svg+xml" if path.suffix == ".svg" else "png"
+    width, height = _png_size(raw) if kind == "png" else _svg_size(raw)
+    stated = kind == "png" and raw.startswith(PNG_MARK)
+    size = f' width="{width}" height="{height}"' if stated else ""
+    sideways = SIDEWAYS if width > TELEPHONE else ""
     source = f"data:image/{kind};base64,{base64.b64encode(raw).decode()}"
     caption = escape(picture.caption)
     return (
         f'<figure><div class="wide"><img src="{source}" alt="{caption}"{size}></div>'
-        f"<figcaption>{caption}</figcaption></figure>"
+        f"{sideways}<figcaption>{caption}</figcaption></figure>"
     )
 
 
@@ -135,9 +146,18 @@ def _shown(files: Sequence[Path]) -> Path:
     return png
 
 
-def _png_size(raw: bytes) -> str:
+def _png_size(raw: bytes) -> tuple[int, int]:
     """Return how large to show it: figures have two pixels for each one of a screen."""
     if not raw.startswith(PNG_MARK) or len(raw) < 24:
-        return ""
+        return 0, 0
     width, height = struct.unpack(">II", raw[16:24])
-    return f' width="{width // 2}" height="{height // 2}"'
+    return width // 2, height // 2
+
+
+def _svg_size(raw: bytes) -> tuple[int, int]:
+    """Return how large a drawing of ours is shown, in pixels; 0 where it does not say so."""
+    opening = re.search(rb"<svg\b[^>]*>", raw)
+    sizes = dict(re.findall(rb'\b(width|height)="([\d.]+)pt"', opening[0])) if opening else {}
+    # There are three points for four pixels.
+    width, height = (round(float(sizes.get(name, 0)) / 0.75) for name in (b"width", b"height"))
+    return width, height

@@ -240,8 +240,8 @@ def _counts(called: Sequence[Called]) -> Facts:
 
 def _table(called: Sequence[Called]) -> Table:
     reasons = any(each.because for each in called)
-    columns = ["specimen", "class", "probability", "unlike training cells"]
-    columns += (["because"] if reasons else []) + ["file", "notes"]
+    columns = ["specimen", "class", "probability", "unlike training"]
+    columns += (["because"] if reasons else []) + ["notes", "file"]
     return Table(
         columns=columns,
         rows=[_row(each, reasons=reasons) for each in called],
@@ -259,6 +259,6 @@ def _row(each: Called, *, reasons: bool) -> list[object]:
         each.probability,
         each.unlike_training,
         *([because] if reasons else []),
-        each.file,
         SEPARATOR.join(filter(None, (each.warning(), *each.notes))),
+        each.file,
     ]

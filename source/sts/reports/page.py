@@ -18,9 +18,9 @@ MANY: Final = 4
 
 STYLE: Final = """
 :root { color-scheme: light dark; --paper: #fff; --ink: #222; --faint: #666; --line: #ddd;
-  --shade: #f6f5f2; --accent: #0072b2; }
+  --shade: #f6f5f2; --accent: #0072b2; --shadow: #0004; }
 @media (prefers-color-scheme: dark) { :root { --paper: #17191c; --ink: #e6e6e6; --faint: #a0a0a0;
-  --line: #3a3d42; --shade: #212429; --accent: #6cb8e6; } }
+  --line: #3a3d42; --shade: #212429; --accent: #6cb8e6; --shadow: #000c; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 1.5rem clamp(0.8rem, 3vw, 2.5rem) 4rem; max-width: 70rem;
   background: var(--paper); color: var(--ink); font: 1rem/1.5 system-ui, sans-serif;
@@ -39,13 +39,24 @@ dl div { background: var(--shade); border-radius: 0.4rem; padding: 0.7rem 0.9rem
 dt { color: var(--faint); font-size: 0.85rem; }
 dd { margin: 0; color: var(--faint); font-size: 0.85rem; font-variant-numeric: tabular-nums; }
 dt + dd { color: var(--ink); font-size: 1.6rem; font-weight: 600; line-height: 1.3; }
-.wide { overflow-x: auto; }
+/* What is wider than the page is moved sideways; a shadow falls where more of it lies. */
+.wide { overflow-x: auto; container-type: inline-size; scrollbar-width: thin; background:
+  linear-gradient(to right, var(--paper) 35%, transparent) 0 0 / 3rem 100% no-repeat local,
+  linear-gradient(to left, var(--paper) 35%, transparent) 100% 0 / 3rem 100% no-repeat local,
+  linear-gradient(to right, var(--shadow), transparent) 0 0 / 0.9rem 100% no-repeat scroll,
+  linear-gradient(to left, var(--shadow), transparent) 100% 0 / 0.9rem 100% no-repeat scroll; }
+.wide:focus-visible { outline: 2px solid var(--accent); }
+.sideways { display: none; }
 table { border-collapse: collapse; font-size: 0.9rem; font-variant-numeric: tabular-nums;
   margin: 0.8rem 0; }
 caption { text-align: left; color: var(--faint); padding-bottom: 0.4rem; }
+/* A caption stays in sight, and as wide as the page, while its table is moved. */
+caption span { display: inline-block; position: sticky; left: 0; max-width: calc(100vw - 1.6rem);
+  max-width: min(46rem, 100cqw); }
 th, td { text-align: left; padding: 0.3rem 1.2rem 0.3rem 0; border-bottom: 1px solid var(--line);
   vertical-align: top; }
 td { white-space: nowrap; }
+.text { white-space: normal; min-width: 16rem; max-width: 34rem; }
 tbody th { font-weight: 500; }
 .number { text-align: right; }
 figure { margin: 1.2rem 0; }
@@ -53,11 +64,13 @@ img { display: block; max-width: 100%; height: auto; background: #fff; border-ra
 figcaption { color: var(--faint); font-size: 0.9rem; max-width: 46rem; margin-top: 0.4rem; }
 pre { background: var(--shade); border-radius: 0.4rem; padding: 0.8rem 1rem; overflow-x: auto; }
 /* On a telephone a figure is moved sideways rather than made too small to read. */
-@media (max-width: 40rem) { img { max-width: none; width: auto; } }
+@media (max-width: 40rem) { img { max-width: none; width: auto; }
+  .sideways { display: block; color: var(--accent); font-size: 0.85rem; margin: 0.2rem 0; } }
 @media print { :root { color-scheme: light; --paper: #fff; --ink: #000; --faint: #444;
   --line: #bbb; --shade: #f3f3f3; } body { padding: 0; font-size: 10pt; } nav { display: none; }
   figure, tr, dl { break-inside: avoid; } h2 { break-after: avoid; }
-  pre { white-space: pre-wrap; } .wide { overflow: visible; } td { white-space: normal; } }
+  pre { white-space: pre-wrap; } .wide { overflow: visible; background: none; }
+  td { white-space: normal; } }
 """
 
 
