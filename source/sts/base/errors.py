@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+# Of a name that is not known, no more is shown.
+LONGEST_NAME = 80
+
 
 class StsError(Exception):
     """Say in one line what was wanted, what came and what to do; ends a command with status 2."""
@@ -21,6 +24,7 @@ def one_of(name: str, choices: Iterable[str], what: str) -> str:
     known = sorted(choices)
     if name in known:
         return name
-    near = get_close_matches(name, known, n=1)
+    shown = name[:LONGEST_NAME]
+    near = get_close_matches(shown, known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    raise StsError(f"unknown {what} {name!r}: {hint}choose from {', '.join(known)}")
+    raise StsError(f"unknown {what} {shown!r}: {hint}choose from {', '.join(known)}")

@@ -39,6 +39,11 @@ TEMPORARY: Final = re.compile(r"\..*\.[0-9a-f]{8}\.partial(\.[^.]*)?", re.DOTALL
 # What a spreadsheet takes for a formula, behind any apostrophes so that the guard can be undone.
 FORMULA: Final = re.compile(r"'*[=+\-@\t\r]")
 SPECIAL: Final = re.compile(r'[,"\r\n]')
+# What JSON files of this program never reach.
+MAX_JSON_BYTES: Final = 2**28
+MAX_DEPTH: Final = 64
+MAX_DIGITS: Final = 40
+TOO_DEEP: Final = "lists or objects lie too deep within one another"
 GUARDED: Final = re.compile(r"'+[=+\-@\t\r]")
 
 
@@ -149,28 +154,84 @@ def _plain(value: object) -> object:
     return str(value) if isinstance(value, Path) else value
 
 
-def read_json(path: Path) -> Any:
-    """Return what a JSON file holds."""
+def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> Any:
+    """Return what a JSON file holds; names that come twice and numbers past measure are refused."""
     try:
-        return json.loads(_read_text(path), parse_constant=_refuse_constant)
+        value = json.loads(
+            _read_text(path, max_bytes=max_bytes),
+            object_pairs_hook=_names_once,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            parse_int=_whole,
+        )
+        _refuse_depth(value)
     except json.JSONDecodeError as error:
         raise StsError(f"{path}, line {error.lineno}: not JSON: {error.msg.lower()}") from error
+    except RecursionError as error:
+        raise StsError(f"{path}: not JSON to work with: {TOO_DEEP}") from error
     except ValueError as error:
         raise StsError(f"{path}: not JSON: {error}") from error
+    return value
+
+
+def _names_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
+        raise ValueError(f"the name {twice[:40]!r} comes twice in one object; leave one out")
+    return found
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number; write null")
 
 
-def _read_text(path: Path) -> str:
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"the number {text[:40]} is too large")
+    return number
+
+
+def _whole(text: str) -> int:
+    # One that no whole number of any library can hold.
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"the number {text[:40]}... is too large")
+    return int(text)
+
+
+def _refuse_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            item
+            for each in level
+            if isinstance(each, dict | list)
+            for item in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return
+    raise ValueError(TOO_DEEP)
+
+
+def _read_text(path: Path, *, max_bytes: int | None = None) -> str:
     try:
         # A FIFO or a device may keep its reader waiting for ever.
         if kind := special_kind(path):
             raise StsError(f"cannot read {path}: it is {kind}, a file is wanted")
+        if max_bytes is not None and (size := path.stat().st_size) > max_bytes:
+            raise StsError(
+                f"{path} is too large: {size:,} bytes, at most {max_bytes:,} are read; is it the "
+                "right file?"
+            )
         raw = path.read_bytes()
     except OSError as error:
         raise StsError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+    except ValueError as error:
+        raise StsError(f"cannot read {str(path)!r}: {error}") from error
+    except MemoryError as error:
+        raise StsError(f"cannot read {path}: it takes more memory than there is") from error
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -3,12 +3,14 @@
 import dataclasses
 import hashlib
 import json
-import math
+import re
+import sys
 import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
+from sts.base.bounds import check_bounds, hints_of, shorten
 from sts.base.errors import StsError, one_of
 from sts.base.files import read_json
 
@@ -38,7 +40,7 @@ def from_dict(cls: type[T], mapping: Mapping[str, Any], where: str = "settings")
     """Return `cls` made from a mapping after checking names and types; errors tell `where`."""
     if not isinstance(mapping, Mapping):
         raise _wrong("names and values", mapping, where)
-    hints = get_type_hints(cls)
+    hints = hints_of(cls)
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
     for key in mapping:
         one_of(key, fields, f"name in {where}")
@@ -69,6 +71,10 @@ def _checked(kind: Any, value: Any, where: str) -> Any:
     origin = get_origin(kind)
     if kind is Any:
         return value
+    if origin is Annotated:
+        number = _checked(get_args(kind)[0], value, where)
+        check_bounds(kind, number, where)
+        return number
     if dataclasses.is_dataclass(kind):
         return from_dict(kind, value, where)  # type: ignore[arg-type]
     if origin is Literal:
@@ -116,12 +122,21 @@ def _tuple(kinds: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
 def _dict(kind: Any, value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise _wrong("names and values", value, where)
-    return {str(key): _checked(kind, item, f"{where}.{key}") for key, item in value.items()}
+    return {
+        str(key): _checked(kind, item, f"{where}.{_plain_key(key)}") for key, item in value.items()
+    }
+
+
+def _plain_key(key: object) -> str:
+    """Return a key as it stands in a message: one that is no plain word is quoted."""
+    text = str(key)
+    return text if re.fullmatch(r"[\w/ +-]{1,40}", text) else shorten(text)
 
 
 def _scalar(kind: type, value: Any, where: str) -> Any:
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        if not math.isfinite(value):
+        # A whole number may be too large for a float.
+        if not abs(value) <= sys.float_info.max:
             raise _wrong("a finite number", value, where)
         return float(value)
     if kind is Path and isinstance(value, str | Path):
@@ -142,4 +157,4 @@ WORDS = {
 
 
 def _wrong(wanted: str, value: object, where: str) -> StsError:
-    return StsError(f"{where} must be {wanted}, not {value!r}")
+    return StsError(f"{where} must be {wanted}, not {shorten(value)}")
