@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sts.base import files
+from sts.base import model_files
 from sts.base.errors import StsError
 from sts.base.files import read_json, write_json
 from sts.networks.backbones import BACKBONES, Architecture, head_of, make_network
@@ -157,7 +157,7 @@ def test_a_write_that_fails_leaves_the_old_model(
     def full(path: Path) -> None:
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(files, "_flush", full)
+    monkeypatch.setattr(model_files, "flush", full)
     with pytest.raises(StsError, match="the disk is full"):
         save_model(folder, replace(model, network=other))
     monkeypatch.undo()

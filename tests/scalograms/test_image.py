@@ -207,17 +207,22 @@ def test_memory_stays_bounded_whatever_the_batch(traces: Floats, parity: str) ->
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"height": 0}, "height must be at least 1 pixel, not 0"),
-        ({"width": -3}, "width must be at least 1 pixel, not -3"),
+        ({"height": 0}, "height must be at least 1 and at most 8192, not 0"),
+        ({"width": -3}, "width must be at least 1 and at most 8192, not -3"),
         ({"parity": "pwt"}, "unknown parity 'pwt': did you mean 'pywt'"),
         ({"mean": (0.0, 0.0, 0.0)}, "mean and deviation go together"),
         ({"deviation": (1.0, 1.0, 1.0)}, "mean and deviation go together"),
-        ({"mean": (0.0, 0.0), "deviation": (1.0, 1.0)}, "mean must be 3 finite numbers"),
+        ({"mean": (0.0, 0.0), "deviation": (1.0, 1.0)}, "mean and deviation are 3 numbers"),
         (
             {"mean": (0.0, float("nan"), 0.0), "deviation": (1.0, 1.0, 1.0)},
             "mean must be 3 finite numbers",
         ),
-        ({"mean": (0.0, 0.0, 0.0), "deviation": (1.0, 0.0, 1.0)}, "deviation must be above 0"),
+        (
+            {"mean": (0.0, 0.0, 0.0), "deviation": (1.0, 0.0, 1.0)},
+            "deviation must be at least 1e-09",
+        ),
+        ({"height": 8193}, "height must be at least 1 and at most 8192"),
+        ({"height": 2000, "width": 2000}, "2000 x 2000 pixels is too large"),
     ],
 )
 def test_settings_are_checked_where_they_are_made(wrong: dict[str, Any], message: str) -> None:

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 from sts.base.errors import StsError
@@ -46,12 +46,13 @@ Positive = Annotated[float, Bounds(0, 1e12, open_low=True)]
 
 def check_fields(settings: object) -> None:
     """Refuse a field of a dataclass whose number lies outside the range that its type names."""
-    for name, kind in hints_of(type(settings)).items():
+    cls: Any = type(settings)
+    for name, kind in hints_of(cls).items():
         _check(kind, getattr(settings, name), name)
 
 
-@lru_cache(maxsize=None)
-def hints_of(cls: type) -> Mapping[str, Any]:
+@cache
+def hints_of(cls: Any) -> Mapping[str, Any]:
     """Return the types of the fields that a dataclass is made from, with their ranges."""
     hints = get_type_hints(cls, include_extras=True)
     return {field.name: hints[field.name] for field in dataclasses.fields(cls) if field.init}

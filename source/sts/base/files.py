@@ -13,6 +13,7 @@ import re
 import secrets
 import stat
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -54,19 +55,20 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        _flush(temporary)
+        flush(temporary)
         temporary.replace(path)
         # Not every network file system can flush a folder; the rename has happened all the same.
         with contextlib.suppress(OSError):
-            _flush(path.parent)
+            flush(path.parent)
     except OSError as error:
-        _explain(error, path, temporary)
+        explain_write(error, path, temporary)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Wait until a file or a folder is on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -74,11 +76,12 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _explain(error: OSError, path: Path, temporary: Path) -> NoReturn:
+def explain_write(error: OSError, path: Path, temporary: Path) -> NoReturn:
     """Raise what the user can act on; an error about some other file stays as it is."""
     ours = {None, *map(str, (path, temporary, path.parent, *path.parent.parents))}
     named = error.filename if error.filename is None else os.fsdecode(error.filename)
-    if error.errno in ADVICE and named in ours:
+    inside = named is not None and named.startswith(f"{temporary}{os.sep}")
+    if error.errno in ADVICE and (named in ours or inside):
         raise StsError(f"cannot write {path}: {ADVICE[error.errno]}") from error
     raise error
 
@@ -88,7 +91,7 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        _explain(error, path, path)
+        explain_write(error, path, path)
 
 
 def sweep_temporaries(folder: Path, *, older_than_s: float = 3600.0) -> int:
@@ -137,9 +140,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: object) -> None:
     """Write `value` as JSON; what is not a finite number becomes null."""
-    write_text(
-        path, json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    )
+    write_text(path, json_text(value))
+
+
+def json_text(value: object) -> str:
+    """Return `value` as JSON that a person can read; what is not a finite number becomes null."""
+    return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _plain(value: object) -> object:
@@ -177,8 +183,7 @@ def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> Any:
 def _names_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise ValueError(f"the name {twice[:40]!r} comes twice in one object; leave one out")
     return found
 

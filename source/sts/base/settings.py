@@ -40,7 +40,7 @@ def from_dict(cls: type[T], mapping: Mapping[str, Any], where: str = "settings")
     """Return `cls` made from a mapping after checking names and types; errors tell `where`."""
     if not isinstance(mapping, Mapping):
         raise _wrong("names and values", mapping, where)
-    hints = hints_of(cls)
+    hints = hints_of(cls)  # type: ignore[arg-type]
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
     for key in mapping:
         one_of(key, fields, f"name in {where}")

@@ -14,9 +14,14 @@ from typing import Final
 
 import numpy as np
 
+from sts.base.bounds import check_fields
 from sts.base.errors import StsError
 from sts.base.types import Floats, Ints
 from sts.evaluation.neighbours import (
+    Distance,
+    Neighbours,
+    Percentile,
+    check_coordinates,
     leading_components,
     mean_distance,
     refuse_few,
@@ -35,12 +40,16 @@ ARRAYS: Final = ("centre", "spread", "components", "cells", "expected")
 class NoveltyRule:
     """How far is too far."""
 
-    neighbours: int = 5
-    percentile: float = 99.0
-    threshold: float = 0.0
+    neighbours: Neighbours = 5
+    percentile: Percentile = 99.0
+    threshold: Distance = 0.0
     """Distance at the percentile, of cells that were kept aside to those that were fitted."""
-    most_lacking: float = 0.0
+    most_lacking: Distance = 0.0
     """How many expected features the cell at the percentile lacks."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no measurement leaves behind."""
+        check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,7 +85,9 @@ class Novelty:
         """Return what `arrays` was stored from."""
         if missing := [name for name in ARRAYS if name not in arrays]:
             raise StsError(f"the model lacks novelty's {', '.join(missing)}: train it again")
-        return cls(rule=rule, **{name: arrays[name] for name in ARRAYS})
+        own = {name: np.asarray(arrays[name], dtype=np.float64) for name in ARRAYS}
+        check_coordinates(own, spread="spread", neighbours=rule.neighbours)
+        return cls(rule=rule, **own)
 
 
 def measure_novelty(

@@ -2,17 +2,21 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
+from sts.base.bounds import Bounds
+from sts.base.errors import StsError
 from sts.base.types import Floats, Ints
 
 BINS: Final = 15
 # Beyond these a temperature says that something else is wrong.
 TEMPERATURES: Final = (0.05, 20.0)
+# Of a stored model: no fit leaves a temperature that lies outside.
+Temperature = Annotated[float, Bounds(0.01, 100.0)]
 # For probabilities that were rounded to 0; the log loss takes them for no less either.
 LEAST_LOG: Final = float(np.log(np.finfo(np.float64).eps))
 # How often labels are drawn to see the error of perfect calibration.
@@ -177,6 +181,8 @@ def _log_loss(probabilities: Floats, truth: Ints) -> float:
 def apply_temperature(logits: Floats, temperature: float | Floats) -> Floats:
     """Return the probabilities of logits, or log probabilities, at a temperature, or one a cell."""
     probabilities: Floats = softmax(logits.astype(np.float64) / temperature, axis=1)
+    if not np.isfinite(probabilities).all():
+        raise StsError("the model gives no number for some cells: its weights are not sound")
     return probabilities
 
 

@@ -1,15 +1,22 @@
 """Distances of cells to their nearest training cells, in leading principal components."""
 
 import math
+from collections.abc import Mapping
+from typing import Annotated
 
 import numpy as np
 from scipy.spatial import cKDTree
 
+from sts.base.bounds import Bounds
 from sts.base.errors import StsError
 from sts.base.types import Floats, Ints
 
 # Past these few, what tells training cells apart is noise, and a stored model would grow.
 COMPONENTS = 32
+
+Neighbours = Annotated[int, Bounds(1, 1000)]
+Percentile = Annotated[float, Bounds(0, 100, open_low=True)]
+Distance = Annotated[float, Bounds(0, 1e30)]
 
 
 def refuse_few(cells: int, neighbours: int) -> None:
@@ -52,3 +59,27 @@ def upper_bound(values: Floats | Ints, percentile: float) -> float:
     # Rounded, since (99 + 1) * 0.99 is a little more than 99.
     rank = math.ceil(round((len(values) + 1) * percentile / 100, 9))
     return float(np.sort(values)[min(rank, len(values)) - 1])
+
+
+def check_coordinates(arrays: Mapping[str, Floats], *, spread: str, neighbours: int) -> None:
+    """Refuse stored arrays that are no coordinates of training cells.
+
+    Parameters
+    ----------
+    arrays
+        `components` (components, features), `cells` (training cells, components + 1), and others,
+        all of shape (features,).
+    spread
+        Which of these is divided by.
+    """
+    components, cells = arrays["components"], arrays["cells"]
+    others = {each.shape for name, each in arrays.items() if name not in ("components", "cells")}
+    count = len(components) if components.ndim == 2 else -1
+    fits = others == {components.shape[1:]} and cells.shape[1:] == (count + 1,)
+    if not fits or not (arrays[spread] > 0).all():
+        raise StsError("the arrays of the model's novelty do not fit together: train it again")
+    if len(cells) < neighbours:
+        raise StsError(
+            f"the model's novelty takes {neighbours} neighbours of {len(cells)} cells: train it "
+            "again"
+        )

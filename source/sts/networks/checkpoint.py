@@ -4,27 +4,34 @@ import platform
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
+from sts.base.bounds import Bounds, Part, check_fields, shorten
 from sts.base.errors import StsError
-from sts.base.files import atomic_path, read_json, sha256_of, write_json
-from sts.base.settings import from_dict, to_dict
+from sts.base.model_files import (
+    CARD,
+    Arrays,
+    check_arrays,
+    check_plain_name,
+    read_arrays,
+    read_card,
+    write_model,
+)
 from sts.base.types import CLASSES
-from sts.networks.backbones import BACKBONES, Architecture, make_network, placed
+from sts.evaluation.calibration import Temperature
+from sts.networks.backbones import BACKBONES, Architecture, head_of, make_network, placed
 from sts.networks.novelty import Novelty, NoveltyRule
 from sts.networks.settings import TrainSettings
 from sts.scalograms.image import ImageSettings
 
 FORMAT: Final = "sts-network 1"
 TENSORS: Final = "model.safetensors"
-CARD: Final = "model.json"
 NOVELTY: Final = "novelty."
 LIBRARIES: Final = ("numpy", "torch", "torchvision")
+AGAIN: Final = "train the model again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,12 +43,12 @@ class ModelCard:
     images: ImageSettings
     """How its images are made, with the mean and deviation it was trained with."""
     classes: tuple[str, ...] = CLASSES
-    dropout: float = 0.0
-    temperature: float = 1.0
+    dropout: Part = 0.0
+    temperature: Temperature = 1.0
     """What its logits are divided by, from calibration."""
     settings: TrainSettings | None = None
     """None for a model that others trained."""
-    epochs: int = 0
+    epochs: Annotated[int, Bounds(0, 1_000_000)] = 0
     origin: str = "trained here"
     scores: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
@@ -51,6 +58,10 @@ class ModelCard:
     sha256: str = ""
     """Of model.safetensors."""
     format: str = FORMAT
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no training leaves behind."""
+        check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,28 +73,27 @@ class Model:
     novelty: Novelty | None = None
 
 
-def model_folder(models: Path, architecture: Architecture) -> Path:
-    """Return where the model of a network and freeze level is kept."""
-    return models / f"{architecture.backbone.name}_best_models" / architecture.freeze
+def model_folder(models: Path, architecture: Architecture, name: str | None = None) -> Path:
+    """Return where the model of a network and freeze level, or of a name of one's own, is kept."""
+    own = architecture.freeze if name is None else check_plain_name(name)
+    return models / f"{architecture.backbone.name}_best_models" / own
 
 
 def save_model(folder: Path, model: Model) -> ModelCard:
     """Write a model and return its card as written, with versions and sha256."""
-    tensors = {name: value.cpu().contiguous() for name, value in model.network.state_dict().items()}
+    arrays = {name: value.cpu().numpy() for name, value in model.network.state_dict().items()}
     if model.novelty is not None:
-        tensors |= {f"{NOVELTY}{name}": value for name, value in model.novelty.tensors().items()}
-    # Both files are ready before either takes its place: the moment in which they do not belong
-    # together is that between two renames.
-    with atomic_path(folder / CARD) as card_path, atomic_path(folder / TENSORS) as tensors_path:
-        safetensors.torch.save_file(tensors, tensors_path, metadata={"format": FORMAT})
+        arrays |= {f"{NOVELTY}{name}": value for name, value in model.novelty.arrays().items()}
+    with write_model(folder) as files:
+        digest = files.add_arrays(TENSORS, arrays, form=FORMAT)
         card = replace(
             model.card,
             novelty=None if model.novelty is None else model.novelty.rule,
             versions={name: metadata.version(name) for name in LIBRARIES}
             | {"python": platform.python_version()},
-            sha256=sha256_of(tensors_path),
+            sha256=digest,
         )
-        write_json(card_path, to_dict(card))
+        files.add_card(card)
     return card
 
 
@@ -94,45 +104,49 @@ def load_model(
     folder = Path(folder)
     card = load_card(folder, wanted=wanted)
     path = folder / TENSORS
-    if not path.is_file():
-        raise StsError(f"no {path} beside its {CARD}: train the model again")
-    if sha256_of(path) != card.sha256:
-        raise StsError(
-            f"{path} is damaged or not the one that {CARD} describes (its sha256 differs): "
-            "train the model again or copy both files anew"
-        )
-    try:
-        tensors = safetensors.torch.load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise StsError(f"cannot read {path}: train the model again") from error
-    known = {name: value for name, value in tensors.items() if not name.startswith(NOVELTY)}
-    rest = {name[len(NOVELTY) :]: v for name, v in tensors.items() if name.startswith(NOVELTY)}
+    arrays = read_arrays(path, digest=card.sha256, again=AGAIN)
     network = make_network(replace(card.architecture, weights="none"), dropout=card.dropout)
     try:
-        network.load_state_dict(known)
-    except RuntimeError as error:
-        raise StsError(f"{path} does not hold a {card.name}: train the model again") from error
-    return Model(
-        network=placed(network, device),
-        card=card,
-        novelty=None if card.novelty is None else Novelty.of(card.novelty, rest),
-    )
+        network.load_state_dict(_state(arrays, network))
+    except ValueError as error:
+        raise StsError(f"{path} does not hold a {card.name}: {error}: {AGAIN}") from error
+    novelty = None
+    if card.novelty is not None:
+        rest = {name[len(NOVELTY) :]: v for name, v in arrays.items() if name.startswith(NOVELTY)}
+        novelty = Novelty.of(card.novelty, rest)
+        head = head_of(network, card.architecture)[-1].get_parameter("weight")
+        if len(novelty.mean) != head.shape[1]:
+            raise StsError(f"{path}: novelty is not of the features of a {card.name}: {AGAIN}")
+    return Model(network=placed(network, device), card=card, novelty=novelty)
+
+
+def _state(arrays: Arrays, network: nn.Module) -> dict[str, Tensor]:
+    """Return the arrays as the state of a network, or say why they are none."""
+    own = {name: value for name, value in arrays.items() if not name.startswith(NOVELTY)}
+    wanted = {
+        name: (str(value.dtype).removeprefix("torch."), tuple(value.shape))
+        for name, value in network.state_dict().items()
+    }
+    check_arrays(own, wanted)
+    for name, value in own.items():
+        # The square root of a variance is divided by.
+        if name.endswith("running_var") and (value < 0).any():
+            raise ValueError(f"{name} holds a negative variance")
+    return {name: torch.from_numpy(value) for name, value in own.items()}
 
 
 def load_card(folder: Path, *, wanted: Architecture | None = None) -> ModelCard:
     """Return the card of the model in `folder` alone, which is quick."""
+    card = read_card(folder, ModelCard, form=FORMAT, missing=_how_to_get(wanted), again=AGAIN)
     path = folder / CARD
-    if not path.is_file():
-        raise StsError(f"no model at {folder}: {_how_to_get(wanted)}")
-    values = read_json(path)
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise StsError(f"{path} is no card of format {FORMAT!r}: train the model again")
-    card = from_dict(ModelCard, values, where=str(path))
-    if (
-        card.name != card.architecture.backbone.name
-        or len(card.classes) != card.architecture.classes
-    ):
-        raise StsError(f"{path} contradicts itself: train the model again")
+    if card.name != card.architecture.backbone.name:
+        raise StsError(f"{path} contradicts itself: {AGAIN}")
+    if card.classes != CLASSES or card.architecture.classes != len(CLASSES):
+        raise StsError(
+            f"{path} must name the classes {', '.join(CLASSES)} in this order, not "
+            f"{shorten(list(card.classes))}: {AGAIN}"
+        )
+    card.architecture.check_side(min(card.images.height, card.images.width))
     if wanted is not None and (
         (wanted.number, wanted.freeze) != (card.architecture.number, card.architecture.freeze)
     ):

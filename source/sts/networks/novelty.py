@@ -7,16 +7,20 @@ coordinate. A cell farther than a percentile of training cells that the network 
 called novel.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from sts.base.bounds import check_fields
 from sts.base.errors import StsError
 from sts.base.types import Bools, Floats
 from sts.evaluation.neighbours import (
+    Distance,
+    Neighbours,
+    Percentile,
+    check_coordinates,
     leading_components,
     mean_distance,
     refuse_few,
@@ -33,10 +37,14 @@ DEAD: Final = 1e-6
 class NoveltyRule:
     """How far is too far."""
 
-    neighbours: int = 5
-    percentile: float = 99.0
-    threshold: float = 0.0
+    neighbours: Neighbours = 5
+    percentile: Percentile = 99.0
+    threshold: Distance = 0.0
     """Distance at the percentile, of cells that were kept aside to those that were fitted."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no measurement leaves behind."""
+        check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,18 +69,18 @@ class Novelty:
         """Tell which cells lie beyond the threshold."""
         return np.asarray(self.distances(features) > self.rule.threshold)
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Return the arrays as tensors to be stored."""
-        arrays = {name: getattr(self, name) for name in ARRAYS}
-        return {name: torch.from_numpy(value.astype(np.float32)) for name, value in arrays.items()}
+    def arrays(self) -> dict[str, Floats]:
+        """Return the arrays to be stored, in float32."""
+        return {name: getattr(self, name).astype(np.float32) for name in ARRAYS}
 
     @classmethod
-    def of(cls, rule: NoveltyRule, tensors: dict[str, Tensor]) -> "Novelty":
-        """Return what `tensors` was stored from."""
-        if missing := [name for name in ARRAYS if name not in tensors]:
+    def of(cls, rule: NoveltyRule, arrays: Mapping[str, Floats]) -> "Novelty":
+        """Return what `arrays` was stored from."""
+        if missing := [name for name in ARRAYS if name not in arrays]:
             raise StsError(f"the model lacks novelty's {', '.join(missing)}: train it again")
-        arrays = {name: np.asarray(tensors[name].double().numpy()) for name in ARRAYS}
-        return cls(rule=rule, **arrays)
+        own = {name: np.asarray(arrays[name], dtype=np.float64) for name in ARRAYS}
+        check_coordinates(own, spread="deviation", neighbours=rule.neighbours)
+        return cls(rule=rule, **own)
 
 
 ARRAYS: Final = ("mean", "deviation", "components", "cells")

@@ -1,8 +1,9 @@
 """How a network is trained, and the space that the published search looked through."""
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
+from sts.base.bounds import Bounds, Count, Part, Seed, Share, check_fields
 from sts.base.errors import StsError, one_of
 from sts.base.types import PRECISIONS, Precision
 
@@ -24,19 +25,20 @@ SPACE: Final[dict[str, tuple[Any, ...]]] = {
 class TrainSettings:
     """One way to train a network; defaults lie inside the published space."""
 
-    batch: int = 32
-    learning_rate: float = 1e-3
-    factor: float = 1.0
+    # One image has no batch statistics.
+    batch: Annotated[int, Bounds(2, 65536)] = 32
+    learning_rate: Share = 1e-3
+    factor: Share = 1.0
     """What the learning rate is multiplied with every `every` epochs."""
-    every: int = 10
-    patience: int = 15
+    every: Count = 10
+    patience: Count = 15
     """Epochs without a better validation loss after which training stops."""
-    dropout: float = 0.0
-    epochs: int = 100
+    dropout: Part = 0.0
+    epochs: Count = 100
     schedule: Schedule = "step"
     """`one_cycle` rises to `learning_rate` and falls to nothing within `epochs`."""
     class_weights: bool = False
-    seed: int = 0
+    seed: Seed = 0
     compile: bool = False
     precision: Precision = "auto"
     """What layers multiply in; `auto`: bfloat16 on a GPU or CPU that is built for it. On a GPU
@@ -44,18 +46,7 @@ class TrainSettings:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained with."""
-        # One image has no batch statistics.
-        for name, least in (("batch", 2), ("every", 1), ("patience", 1), ("epochs", 1)):
-            if (value := getattr(self, name)) < least:
-                raise StsError(f"{name} must be at least {least}, not {value}")
-        if self.seed < 0:
-            raise StsError(f"seed must be 0 or more, not {self.seed}")
-        if not 0 < self.learning_rate <= 1:
-            raise StsError(f"learning_rate must be above 0, at most 1, not {self.learning_rate}")
-        if not 0 < self.factor <= 1:
-            raise StsError(f"factor must be above 0, at most 1, not {self.factor}")
-        if not 0 <= self.dropout < 1:
-            raise StsError(f"dropout must be at least 0, below 1, not {self.dropout}")
+        check_fields(self)
         if self.schedule not in ("step", "one_cycle"):
             raise StsError(f"schedule must be step or one_cycle, not {self.schedule!r}")
         one_of(self.precision, PRECISIONS, "precision")

@@ -1,13 +1,13 @@
 """Traces to images for a network: three channels of one size, standardised or not."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
 import torch
 from torch import Tensor
 
+from sts.base.bounds import Bounds, check_fields
 from sts.base.errors import StsError, one_of
 from sts.scalograms.fused import FusedOperator
 from sts.scalograms.traces import PARITIES, check_traces, on_device
@@ -21,31 +21,41 @@ SWEEPS: Final = 2
 PIECE_BYTES: Final = {"cuda": 2**29}
 
 Channels = tuple[float, float, float]
+# All 180 frequencies by all 4800 samples of a sweep fit.
+MAX_PIXELS: Final = 2**20
+MAX_SIDE: Final = 8192
+Side = Annotated[int, Bounds(1, MAX_SIDE)]
+Level = Annotated[float, Bounds(-1e9, 1e9)]
+# Below this float32 divides by nothing.
+Deviation = Annotated[float, Bounds(1e-9, 1e9)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSettings:
     """How a scalogram becomes an image; stored with every model."""
 
-    height: int = 224
-    width: int = 224
+    height: Side = 224
+    width: Side = 224
     # Off, as the published networks had it. Coefficients are signed and swing faster than columns
     # follow each other: averaging over a column, as antialiasing does, darkens all rows above the
     # columns' Nyquist frequency (93 Hz for 224) instead of showing how strong they are.
     antialias: bool = False
     parity: str = "direct"
-    mean: Channels | None = None
-    deviation: Channels | None = None
+    mean: tuple[Level, Level, Level] | None = None
+    deviation: tuple[Deviation, Deviation, Deviation] | None = None
 
     def __post_init__(self) -> None:
         one_of(self.parity, PARITIES, "parity")
-        for name, side in (("height", self.height), ("width", self.width)):
-            if side < 1:
-                raise StsError(f"an image's {name} must be at least 1 pixel, not {side}")
+        check_fields(self)
+        if self.height * self.width > MAX_PIXELS:
+            raise StsError(
+                f"an image of {self.height} x {self.width} pixels is too large: at most "
+                f"{MAX_PIXELS:,} are allowed"
+            )
         if (self.mean is None) != (self.deviation is None):
             raise StsError("an image's mean and deviation go together: give both or neither")
-        for name, values in (("mean", self.mean), ("deviation", self.deviation)):
-            _check_channels(name, values)
+        if {len(each) for each in (self.mean, self.deviation) if each is not None} - {CHANNELS}:
+            raise StsError(f"an image's mean and deviation are {CHANNELS} numbers each")
 
 
 class Imager:
@@ -111,12 +121,3 @@ def fill(images: Tensor, channels: Tensor, settings: ImageSettings) -> None:
     if settings.mean is not None and settings.deviation is not None:
         images -= images.new_tensor(settings.mean)[:, None, None]
         images /= images.new_tensor(settings.deviation)[:, None, None]
-
-
-def _check_channels(name: str, values: Channels | None) -> None:
-    if values is None:
-        return
-    if len(values) != CHANNELS or not all(math.isfinite(value) for value in values):
-        raise StsError(f"an image's {name} must be {CHANNELS} finite numbers, not {values}")
-    if name == "deviation" and min(values) <= 0:
-        raise StsError(f"an image's deviation must be above 0, not {values}: is a channel dark?")
