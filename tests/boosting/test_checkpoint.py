@@ -1,6 +1,8 @@
 """A stored model answers as before, or says what is wrong with it."""
 
+import errno
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sts.base import model_files
 from sts.base.errors import StsError
-from sts.boosting import checkpoint
 from sts.boosting.checkpoint import (
     Baseline,
     BaselineCard,
@@ -21,6 +23,7 @@ from sts.boosting.checkpoint import (
 from sts.boosting.models import MODELS, kind_of
 from sts.boosting.novelty import measure_novelty
 from sts.cells.feature_sets import with_features
+from tests.base.tampering import WAYS, check_refusal, tamper
 from tests.boosting.test_models import QUICK, small_members
 from tests.cells.ep_worlds import make_table
 
@@ -102,7 +105,7 @@ def edit(folder: Path, **changed: Any) -> None:
         ({"format": "sts-baseline 0"}, "no card of format"),
         ({"sha256": {}}, "does not name the files"),
         ({"formulas": {"height_ramp": "peak_v_ramp"}}, "derives height_ramp in another way"),
-        ({"names": ["vrest", "tau"]}, "takes other features"),
+        ({"names": ["vrest", "tau"]}, "does not hold the features"),
         ({"temperature": 3.0}, "says other than it did"),
         ({"model": "lightgbn"}, "does not name the files"),
     ],
@@ -135,9 +138,97 @@ def test_a_writer_that_is_killed_leaves_the_old_model_or_none(
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoint, "write_json", die)
+    monkeypatch.setattr(model_files.Writing, "add_card", die)
     model = make_model()
     with pytest.raises(KeyboardInterrupt):
         save_baseline(stored, replace(model, card=replace(model.card, temperature=2.0)))
     assert (stored / "model.json").read_bytes() == before
     assert load_baseline(stored).card.temperature == 1.5
+    assert [path.name for path in stored.parent.iterdir()] == ["some"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", ["lightgbm", "logistic"])
+def test_a_model_that_was_tampered_with_is_refused_in_one_line(
+    tmp_path: Path, name: str, way: str
+) -> None:
+    folder = baseline_folder(tmp_path, name, "some")
+    save_baseline(folder, make_model(name))
+    tamper(folder, way)
+    check_refusal(lambda: load_baseline(folder))
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"features": "../../../tmp"}, "a name must be letters"),
+        ({"times": "now"}, "contradicts itself"),
+        ({"settings": {"num_leaves": 10**9}}, "num_leaves must be"),
+        ({"settings": {"leaves": 3}}, "unknown name"),
+        ({"names": []}, "names no features"),
+        ({"names": ["vrest"] * 8}, "names no features, or one of them twice"),
+        ({"seed": -1}, "seed must be"),
+        ({"novelty": {"neighbours": 10**9}}, "neighbours must be"),
+        ({"novelty": {"neighbours": 900}}, "takes 900 neighbours of"),
+        ({"novelty": {"percentile": 0}}, "percentile must be"),
+        ({"probe": [[0.25] * 4] * 3}, "says other than it did"),
+        ({"data": {"training_fingerprint": ["a"]}}, "training cells by a digest"),
+    ],
+)
+def test_a_card_of_no_sense_is_refused(stored: Path, change: dict[str, Any], line: str) -> None:
+    edit(stored, **change)
+    with pytest.raises(StsError, match=line):
+        load_baseline(stored)
+
+
+def test_a_fit_that_would_take_for_ever_is_not_begun(tmp_path: Path) -> None:
+    for name, settings in (
+        ("svm", {"C": 1e300}),
+        ("extra-trees", {"n_estimators": 10**9}),
+        ("hist-boosting", {"max_iter": 10**9}),
+        ("stack", {"parts": 1000}),
+    ):
+        folder = tmp_path / name
+        save_baseline(folder, make_model("logistic"))
+        title = kind_of(name).title
+        edit(folder, model=name, name=title, settings=settings)
+        with pytest.raises(StsError, match=f"{next(iter(settings))} must be"):
+            load_baseline(folder)
+
+
+def test_a_model_of_other_cells_is_kept_under_its_date(stored: Path) -> None:
+    model = make_model()
+    first, second = (replace(model.card, data={"training_fingerprint": name}) for name in "ab")
+    save_baseline(stored, replace(model, card=first))
+    kept = [path for path in stored.parent.iterdir() if path != stored]
+    # The one that the fixture left named no cells.
+    assert len(kept) == 1
+    assert re.fullmatch(r"some-\d{8}-\d{6}", kept[0].name)
+    # The same cells again: nothing to keep.
+    save_baseline(stored, replace(model, card=replace(first, temperature=2.0)))
+    assert len(list(stored.parent.iterdir())) == 2
+    assert load_baseline(stored).card.temperature == 2.0
+    save_baseline(stored, replace(model, card=second))
+    assert len(list(stored.parent.iterdir())) == 3
+    for path in stored.parent.iterdir():
+        assert load_baseline(path)
+
+
+def test_a_full_disk_leaves_the_old_model(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {path.name: path.read_bytes() for path in stored.iterdir()}
+    write = Path.write_bytes
+
+    for full in ("cells.safetensors", "model.txt", "model.json"):
+
+        def fail(path: Path, content: bytes, full: str = full) -> int:
+            if path.name == full:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return write(path, content)
+
+        monkeypatch.setattr(Path, "write_bytes", fail)
+        model = make_model(data={"training_fingerprint": "other"})
+        with pytest.raises(StsError, match=r"cannot write .*some: the disk is full"):
+            save_baseline(stored, model)
+        monkeypatch.undo()
+        assert {path.name: path.read_bytes() for path in stored.iterdir()} == before
+        assert [path.name for path in stored.parent.iterdir()] == ["some"]

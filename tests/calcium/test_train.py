@@ -1,5 +1,6 @@
 """One loop: seeds decide, a kill costs nothing, the best generator is kept, and stored whole."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from sts.base.errors import StsError
+from sts.base.files import read_json, write_json
 from sts.base.types import Floats
 from sts.calcium import train as module
 from sts.calcium.checkpoint import CalciumGan, GanCard, load_gan, save_gan
@@ -19,6 +21,7 @@ from sts.calcium.progress import Check
 from sts.calcium.rivals import Rivals, TrainSettings
 from sts.calcium.train import Fitted, train
 from sts.calcium.windows import Cut, WindowSettings, cut_windows
+from tests.base.tampering import WAYS, check_refusal, tamper
 
 SIZES = NetworkSettings(
     neurons=3, length=32, noise=4, kernel=4, units=(6, 6), critic_units=(6, 8), shuffle=2
@@ -230,12 +233,12 @@ def test_a_damaged_generator_is_refused(gan: CalciumGan, tmp_path: Path) -> None
     raw = bytearray(path.read_bytes())
     raw[-3] ^= 1
     path.write_bytes(bytes(raw))
-    with pytest.raises(StsError, match="is missing, damaged or not the one"):
+    with pytest.raises(StsError, match="is damaged or not the one"):
         load_gan(tmp_path)
 
 
 def test_no_generator_is_told_how_to_get_one(tmp_path: Path) -> None:
-    with pytest.raises(StsError, match=r"no generator at .*: train it again"):
+    with pytest.raises(StsError, match=r"no model at .*: train it again"):
         load_gan(tmp_path)
 
 
@@ -255,3 +258,39 @@ def test_no_generator_is_told_how_to_get_one(tmp_path: Path) -> None:
 def test_settings_that_cannot_train_are_refused(changed: dict[str, float]) -> None:
     with pytest.raises(StsError):
         replace(SETTINGS, **changed)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_generator_that_was_tampered_with_is_refused_in_one_line(
+    gan: CalciumGan, tmp_path: Path, way: str
+) -> None:
+    save_gan(tmp_path / "model", gan)
+    tamper(tmp_path / "model", way)
+    check_refusal(lambda: load_gan(tmp_path / "model"))
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"networks": {"neurons": 3, "units": [10**9]}}, "must be at least 1 and at most 8192"),
+        ({"networks": {"neurons": 3, "units": [8192] * 20}}, "does not hold the networks"),
+        ({"networks": {"neurons": 3, "units": [8] * 30}}, "more than 20 layers"),
+        ({"networks": {"neurons": 10**9}}, "neurons must be"),
+        ({"rate_hz": 0.0}, "rate_hz must be above 0"),
+        ({"oasis": {"decay": [1e308, 1e308]}}, "must be at least -2"),
+    ],
+)
+def test_sizes_are_checked_before_anything_is_made(
+    gan: CalciumGan, tmp_path: Path, change: dict[str, object], line: str
+) -> None:
+    save_gan(tmp_path, gan)
+    path = tmp_path / "model.json"
+    card = read_json(path)
+    for name, value in change.items():
+        card[name] = {**card[name], **value} if isinstance(value, dict) else value
+    write_json(path, card)
+    begin = time.perf_counter()
+    with pytest.raises(StsError, match=line):
+        load_gan(tmp_path)
+    # Making twenty layers of 8192 filters would take minutes, if there were the memory.
+    assert time.perf_counter() - begin < 10

@@ -1,5 +1,6 @@
 """Models on disk: whole, or refused in one line."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from sts.networks.images import ImageBank
 from sts.networks.novelty import measure_novelty
 from sts.networks.predict import features, predict
 from sts.networks.train import Fitted
+from tests.base.tampering import WAYS, check_refusal, tamper
 from tests.networks.conftest import RESNET, SEEN
 from tests.networks.worlds import same_state
 
@@ -163,3 +165,57 @@ def test_a_write_that_fails_leaves_the_old_model(
     monkeypatch.undo()
     assert load_model(folder).card.sha256 == before
     assert sorted(path.name for path in folder.iterdir()) == ["model.json", "model.safetensors"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_network_that_was_tampered_with_is_refused_in_one_line(folder: Path, way: str) -> None:
+    tamper(folder, way)
+    check_refusal(lambda: load_model(folder))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("images", {"height": 10**9}, r"images\.height must be"),
+        ("images", {"height": 8000, "width": 8000}, "8000 x 8000 pixels is too large"),
+        ("images", {"height": 8}, "needs images of at least 32 pixels"),
+        ("images", {"height": "224"}, r"images\.height must be a whole number, not '224'"),
+        ("images", {"height": True}, r"images\.height must be a whole number, not True"),
+        ("images", {"mean": [0, 0, 0], "deviation": [1, 1, 0]}, r"deviation\[2\] must be"),
+        ("images", {"mean": [0, 0, 0], "deviation": [1, 1, 1e-300]}, r"deviation\[2\] must be"),
+        ("architecture", {"classes": 10**9}, r"architecture\.classes must be"),
+        ("architecture", {"classes": 3}, "must name the classes"),
+        ("settings", {"batch": 10**12}, r"settings\.batch must be"),
+        ("novelty", {"neighbours": 0}, r"novelty\.neighbours must be"),
+        ("novelty", {"neighbours": 1000}, "takes 1000 neighbours"),
+        ("novelty", {"threshold": -1.0}, r"novelty\.threshold must be"),
+    ],
+)
+def test_numbers_of_no_sense_are_refused_by_name(
+    folder: Path, name: str, value: dict[str, object], line: str
+) -> None:
+    path = folder / "model.json"
+    card = read_json(path)
+    card[name] = {**card[name], **value}
+    write_json(path, card)
+    with pytest.raises(StsError, match=line):
+        load_model(folder)
+
+
+def test_a_model_of_other_cells_is_kept_under_its_date(model: Model, folder: Path) -> None:
+    other = replace(model, card=replace(model.card, data={"training_fingerprint": "b"}))
+    save_model(folder, other)
+    kept = [path for path in folder.parent.iterdir() if path != folder]
+    assert len(kept) == 1
+    assert re.fullmatch(r"NONE-\d{8}-\d{6}", kept[0].name)
+    assert load_card(kept[0]).data == {}
+    save_model(folder, other)
+    assert len(list(folder.parent.iterdir())) == 2
+
+
+def test_a_model_can_have_a_name_of_ones_own(tmp_path: Path) -> None:
+    folder = model_folder(tmp_path, RESNET, "mine")
+    assert folder == tmp_path / "ResNet18_best_models" / "mine"
+    for name in ("", "..", "a/b", ".hidden", "-v", "x" * 101, "a\nb"):
+        with pytest.raises(StsError, match="a name must be letters"):
+            model_folder(tmp_path, RESNET, name)

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import re
 import secrets
 import shutil
 import time
@@ -30,7 +31,7 @@ CARD: Final = "model.json"
 # A card is a few kB; the largest network of ours takes 100 MB, its novelty another 50.
 MAX_CARD_BYTES: Final = 2**24
 MAX_MODEL_BYTES: Final = 2**30
-MAX_NAME: Final = 100
+PLAIN_NAME: Final = re.compile(r"\w[\w.+-]{0,99}")
 # A folder that a killed writer left behind is swept after this time.
 STALE_S: Final = 3600.0
 # Names of bytes, numbers and truth values in arrays.
@@ -127,12 +128,11 @@ def check_arrays(arrays: Arrays, wanted: Mapping[str, tuple[str, tuple[int, ...]
 
 
 def check_plain_name(name: str) -> str:
-    """Return a name of a model, which names a folder and leads nowhere else."""
-    letters = name.replace("-", "").replace("+", "").replace(".", "").replace("_", "")
-    if not (letters.isascii() and letters.isalnum() and name[0].isalnum()) or len(name) > MAX_NAME:
+    """Return a name that files and folders can have and that leads nowhere else."""
+    if not PLAIN_NAME.fullmatch(name):
         raise StsError(
-            "a name of a model is letters, digits and . _ + - behind a letter or digit, at most "
-            f"{MAX_NAME}, not {shorten(name)}"
+            "a name must be letters, digits and . _ + - behind a letter or digit, at most 100 of "
+            f"them, not {shorten(name)}"
         )
     return name
 

@@ -12,22 +12,28 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
+from sts.base.bounds import Seed, check_fields, shorten
 from sts.base.errors import StsError
-from sts.base.files import atomic_path, read_json, sha256_of, write_json, write_text
-from sts.base.settings import from_dict, to_dict
+from sts.base.model_files import (
+    CARD,
+    Arrays,
+    check_plain_name,
+    read_arrays,
+    read_card,
+    read_file,
+    write_model,
+)
 from sts.base.types import CLASSES, Floats, Ints
 from sts.boosting.models import kind_of
-from sts.boosting.novelty import Novelty, NoveltyRule
+from sts.boosting.novelty import ARRAYS, Novelty, NoveltyRule
 from sts.boosting.stack import Classifier
-from sts.boosting.trees import Trees
+from sts.boosting.tree_text import MAX_TEXT_BYTES, NotTrees
+from sts.boosting.trees import Trees, load_trees
 from sts.cells.formulas import FORMULAS
-from sts.evaluation.calibration import apply_temperature
+from sts.evaluation.calibration import Temperature, apply_temperature
 
 FORMAT: Final = "sts-baseline 1"
-CARD: Final = "model.json"
 CELLS: Final = "cells.safetensors"
 TREES: Final = "model.txt"
 LIBRARIES: Final = ("lightgbm", "numpy", "scikit-learn")
@@ -36,6 +42,10 @@ PROBED: Final = 20
 # A thousand times what another order of summation changes.
 ALIKE: Final = 1e-6
 AGAIN: Final = "train the model again"
+NOVELTY: Final = "novelty."
+TIMES: Final = ("onset", "absolute")
+# Numbers of training cells from which a fit can be repeated in seconds to minutes.
+MAX_FITTED: Final = 20_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +63,10 @@ class BaselineCard:
     """Of those features that are derived."""
     times: str = "onset"
     classes: tuple[str, ...] = CLASSES
-    temperature: float = 1.0
+    temperature: Temperature = 1.0
     """What its logits are divided by, from calibration."""
     settings: dict[str, Any] = field(default_factory=dict)
-    seed: int = 0
+    seed: Seed = 0
     scores: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     """What it was trained on: numbers of cells, digest of the training cells."""
@@ -67,6 +77,10 @@ class BaselineCard:
     sha256: dict[str, str] = field(default_factory=dict)
     """Of the other files, by name."""
     format: str = FORMAT
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no training leaves behind."""
+        check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,24 +99,26 @@ class Baseline:
         return apply_temperature(self.classifier.logits(X), self.card.temperature)
 
 
-def baseline_folder(models: Path, model: str, variant: str) -> Path:
-    """Return where the model of a kind and a set of features is kept."""
-    return models / f"{kind_of(model).title}_best_models" / variant
+def baseline_folder(models: Path, model: str, variant: str, name: str | None = None) -> Path:
+    """Return where the model of a kind and a set of features, or of an own name, is kept."""
+    own = variant if name is None else check_plain_name(name)
+    return models / f"{kind_of(model).title}_best_models" / own
 
 
 def save_baseline(folder: Path, model: Baseline) -> BaselineCard:
     """Write a model and return its card as written, with versions and sha256."""
     arrays = {f"novelty.{name}": each for name, each in model.novelty.arrays().items()}
-    arrays |= {"X": model.X, "y": model.y.astype(np.int64)}
-    own = {name: np.ascontiguousarray(each) for name, each in arrays.items()}
-    # All files are ready before any takes its place: the moment in which they do not belong
-    # together is that between renames.
-    with atomic_path(folder / CARD) as card_path, atomic_path(folder / CELLS) as cells_path:
-        save_file(own, cells_path, metadata={"format": FORMAT})
-        digests = {CELLS: sha256_of(cells_path)}
+    arrays |= {"X": model.X.astype(np.float64), "y": model.y.astype(np.int64)}
+    with write_model(folder) as files:
+        digests = {CELLS: files.add_arrays(CELLS, arrays, form=FORMAT)}
         if isinstance(model.classifier, Trees):
-            write_text(folder / TREES, model.classifier.text())
-            digests[TREES] = sha256_of(folder / TREES)
+            text = model.classifier.text().encode()
+            if len(text) > MAX_TEXT_BYTES:
+                raise StsError(
+                    f"a model of {len(text):,} bytes of trees is too large to be kept: set "
+                    "n_estimators or num_leaves lower"
+                )
+            digests[TREES] = files.add(TREES, text)
         card = replace(
             model.card,
             formulas={name: FORMULAS[name] for name in model.card.names if name in FORMULAS},
@@ -112,7 +128,7 @@ def save_baseline(folder: Path, model: Baseline) -> BaselineCard:
             | {"python": platform.python_version()},
             sha256=digests,
         )
-        write_json(card_path, to_dict(card))
+        files.add_card(card)
     return card
 
 
@@ -125,17 +141,11 @@ def load_baseline(folder: str | Path) -> Baseline:
     """Return the model of `folder`, checked to be whole; one without trees is fitted again."""
     folder = Path(folder)
     card = load_card(folder)
-    for name, digest in card.sha256.items():
-        if not (folder / name).is_file():
-            raise StsError(f"no {folder / name} beside its {CARD}: {AGAIN}")
-        if sha256_of(folder / name) != digest:
-            raise StsError(
-                f"{folder / name} is damaged or not the one that {CARD} describes (its sha256 "
-                f"differs): {AGAIN} or copy all files anew"
-            )
-    arrays = _arrays(folder / CELLS)
-    own = {name.removeprefix("novelty."): each for name, each in arrays.items()}
-    X, y = arrays["X"], arrays["y"]
+    path = folder / CELLS
+    arrays = read_arrays(path, digest=card.sha256[CELLS], again=AGAIN, unknown=("X",))
+    own = {name.removeprefix(NOVELTY): each for name, each in arrays.items()}
+    _check_cells(path, own, card)
+    X, y = own["X"], own["y"]
     model = Baseline(
         classifier=_classifier(folder, card, X, y),
         card=card,
@@ -149,40 +159,58 @@ def load_baseline(folder: str | Path) -> Baseline:
 
 def load_card(folder: Path) -> BaselineCard:
     """Return the card of the model in `folder` alone, which is quick."""
+    missing = "train it with `baseline_pipeline.py TRAIN`"
+    card = read_card(folder, BaselineCard, form=FORMAT, missing=missing, again=AGAIN)
     path = folder / CARD
-    if not path.is_file():
-        raise StsError(f"no model at {folder}: train it with `baseline_pipeline.py TRAIN`")
-    values = read_json(path)
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise StsError(f"{path} is no card of format {FORMAT!r}: {AGAIN}")
-    card = from_dict(BaselineCard, values, where=str(path))
-    if CELLS not in card.sha256 or (card.model == "lightgbm") != (TREES in card.sha256):
+    files = {CELLS, TREES} if card.model == "lightgbm" else {CELLS}
+    if set(card.sha256) != files:
         raise StsError(f"{path} does not name the files that belong to it: {AGAIN}")
+    kind = kind_of(card.model)
+    # It becomes part of the names of folders.
+    check_plain_name(card.features)
+    if card.name != kind.title or card.times not in TIMES:
+        raise StsError(f"{path} contradicts itself: {AGAIN}")
+    if card.classes != CLASSES:
+        raise StsError(
+            f"{path} must name the classes {', '.join(CLASSES)} in this order, not "
+            f"{shorten(list(card.classes))}: {AGAIN}"
+        )
+    if not card.names or len(set(card.names)) < len(card.names):
+        raise StsError(f"{path} names no features, or one of them twice: {AGAIN}")
+    kind.configured(card.settings, where=f"{path}.settings")
     changed = [name for name, text in card.formulas.items() if FORMULAS.get(name) != text]
     if changed:
-        raise StsError(f"{path}: this version derives {changed[0]} in another way: {AGAIN}")
+        raise StsError(f"{path}: this version derives {changed[0][:40]} in another way: {AGAIN}")
     return card
 
 
-def _arrays(path: Path) -> dict[str, Any]:
-    try:
-        arrays = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise StsError(f"cannot read {path}: {AGAIN}") from error
-    if missing := [name for name in ("X", "y") if name not in arrays]:
-        raise StsError(f"{path} lacks {', '.join(missing)}: {AGAIN}")
-    return arrays
+def _check_cells(path: Path, arrays: Arrays, card: BaselineCard) -> None:
+    """Refuse training cells that no model of this card was fitted on."""
+    if strange := sorted(set(arrays) ^ {"X", "y", *ARRAYS}):
+        raise StsError(f"{path} lacks, or should not hold, {shorten(strange[0])}: {AGAIN}")
+    X, y = arrays["X"], arrays["y"]
+    if X.dtype.name != "float64" or X.shape != (len(y), len(card.names)) or y.shape != X.shape[:1]:
+        raise StsError(f"{path} does not hold the features of its {CARD}, cell by cell: {AGAIN}")
+    if y.dtype.name != "int64" or not len(y) or y.min() < 0 or y.max() >= len(CLASSES):
+        raise StsError(f"{path} does not hold a class of each cell: {AGAIN}")
+    if card.model != "lightgbm" and (len(np.unique(y)) < 2 or X.size > MAX_FITTED):
+        raise StsError(f"{path} holds cells that no {card.name} can be fitted on: {AGAIN}")
 
 
 def _classifier(folder: Path, card: BaselineCard, X: Floats, y: Ints) -> Classifier:
     if card.model == "lightgbm":
-        trees = Trees.of((folder / TREES).read_text(encoding="utf-8"))
-        if tuple(trees.booster.feature_name()) != card.names:
-            raise StsError(f"{folder / TREES} takes other features than {CARD} says: {AGAIN}")
-        return trees
+        path = folder / TREES
+        content = read_file(path, digest=card.sha256[TREES], again=AGAIN, max_bytes=MAX_TEXT_BYTES)
+        try:
+            return load_trees(path, content, card.names)
+        except NotTrees as error:
+            raise StsError(f"{path} is no model of LightGBM: {error}: {AGAIN}") from error
     kind = kind_of(card.model)
     settings = kind.configured(card.settings, where=str(folder / CARD))
-    return kind.fit(X, y, settings, seed=card.seed, names=card.names)
+    try:
+        return kind.fit(X, y, settings, seed=card.seed, names=card.names)
+    except ValueError as error:
+        raise StsError(f"{folder}: the fit cannot be repeated: {shorten(str(error))}") from error
 
 
 def _check_probe(model: Baseline, folder: Path) -> None:

@@ -6,11 +6,11 @@ ranks turned normal. Both are fitted on the cells that the classifier is fitted 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 
-from sts.base.errors import StsError
+from sts.base.bounds import Bounds, Count, NotNegative, Share, check_fields
 from sts.base.types import CLASSES, Floats, Ints
 
 # The smallest probability whose logarithm is taken: trees of a forest may all agree.
@@ -18,6 +18,8 @@ FLOOR: Final = 1e-4
 # Ranks are told apart no finer than this.
 QUANTILES: Final = 200
 
+# Beyond these a fit takes for ever, or learns nothing.
+Weight = Annotated[float, Bounds(1e-8, 1e5)]
 ClassWeight = Literal["balanced"] | None
 
 
@@ -25,61 +27,55 @@ ClassWeight = Literal["balanced"] | None
 class ExtraTreesSettings:
     """Extremely randomised trees (Geurts et al., 2006)."""
 
-    n_estimators: int = 400
-    max_features: float = 0.3
-    min_samples_leaf: int = 1
+    n_estimators: Annotated[int, Bounds(1, 5000)] = 400
+    max_features: Share = 0.3
+    min_samples_leaf: Count = 1
     class_weight: ClassWeight = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be fitted."""
-        _at_least(self, n_estimators=1, min_samples_leaf=1)
-        if not 0 < self.max_features <= 1:
-            raise StsError(f"max_features must be above 0, at most 1, not {self.max_features:g}")
+        check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True)
 class HistogramSettings:
     """Histogram-based gradient boosting of scikit-learn."""
 
-    max_iter: int = 150
-    learning_rate: float = 0.08
-    max_leaf_nodes: int = 15
-    min_samples_leaf: int = 10
-    l2_regularization: float = 1.0
-    max_features: float = 0.3
+    max_iter: Annotated[int, Bounds(1, 5000)] = 150
+    learning_rate: Share = 0.08
+    max_leaf_nodes: Annotated[int, Bounds(2, 4096)] = 15
+    min_samples_leaf: Count = 10
+    l2_regularization: NotNegative = 1.0
+    max_features: Share = 0.3
 
     def __post_init__(self) -> None:
         """Refuse what cannot be fitted."""
-        _at_least(self, max_iter=1, max_leaf_nodes=2, min_samples_leaf=1)
-        if not (0 < self.max_features <= 1 and 0 < self.learning_rate <= 1):
-            raise StsError("max_features and learning_rate must be above 0, at most 1")
-        if self.l2_regularization < 0:
-            raise StsError(f"l2_regularization must be 0 or more, not {self.l2_regularization:g}")
+        check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SvmSettings:
     """A support vector machine with a radial kernel."""
 
-    C: float = 10.0
-    gamma: float = 0.0005
+    C: Weight = 10.0
+    gamma: Weight = 0.0005
     class_weight: ClassWeight = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be fitted."""
-        _positive(self, "C", "gamma")
+        check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LogisticSettings:
     """Multinomial logistic regression."""
 
-    C: float = 0.03
+    C: Weight = 0.03
     class_weight: ClassWeight = "balanced"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be fitted."""
-        _positive(self, "C")
+        check_fields(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,15 +192,3 @@ def _ranked(cells: int) -> Any:
     return QuantileTransformer(
         n_quantiles=min(QUANTILES, cells), output_distribution="normal", subsample=None
     )
-
-
-def _at_least(settings: object, **lowest: int) -> None:
-    for name, least in lowest.items():
-        if (given := getattr(settings, name)) < least:
-            raise StsError(f"{name} must be at least {least}, not {given}")
-
-
-def _positive(settings: object, *names: str) -> None:
-    for name in names:
-        if not (given := getattr(settings, name)) > 0:
-            raise StsError(f"{name} must be above 0, not {given:g}")

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Annotated, Any, Final, Protocol
 
 import numpy as np
 from scipy.special import log_softmax
 
-from sts.base.errors import StsError
+from sts.base.bounds import Bounds, check_fields
 from sts.base.types import CLASSES, Floats, Ints
 from sts.boosting.others import (
     Estimator,
@@ -15,6 +15,7 @@ from sts.boosting.others import (
     HistogramSettings,
     LogisticSettings,
     SvmSettings,
+    Weight,
     fit_extra_trees,
     fit_histogram_boosting,
     fit_logistic,
@@ -44,15 +45,14 @@ MEMBERS: Final[Mapping[str, tuple[Callable[..., Classifier], Any]]] = {
 class StackSettings:
     """How the members' words are weighed."""
 
-    C: float = 0.02
+    C: Weight = 0.02
     """Of the logistic regression on top; small, since the members hardly differ."""
-    parts: int = 3
+    parts: Annotated[int, Bounds(2, 20)] = 3
     """Folds within the training cells, each predicted by members fitted on the others."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be fitted."""
-        if not self.C > 0 or self.parts < 2:
-            raise StsError(f"C must be above 0 and parts at least 2, not {self.C:g}, {self.parts}")
+        check_fields(self)
 
 
 @dataclass(frozen=True, eq=False)

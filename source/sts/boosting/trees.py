@@ -2,13 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from pathlib import Path
+from typing import Annotated, Any, Final
 
 import lightgbm
 import numpy as np
 
-from sts.base.errors import StsError
+from sts.base.bounds import Bounds, Count, NotNegative, check_fields, shorten
+from sts.base.errors import CellFailed, StsError
 from sts.base.types import CLASSES, Floats, Ints
+from sts.boosting.load_apart import WORK
+from sts.boosting.tree_text import MAX_LEAVES, NotTrees, check_tree_text
+from sts.recordings.inside import Limits
+from sts.recordings.isolated import Isolated
 
 # One thread, column by column: the same trees on every machine, and the cores are free for other
 # folds.
@@ -32,48 +38,38 @@ NAMES: Final = {
     "reg_lambda": "lambda_l2",
     "max_bin": "max_bin",
 }
+# Loading takes a second where a model is large; a damaged one must not hold anybody up.
+LIMITS: Final = Limits(memory_mb=4096, processor_s=8, wall_s=60)
 # Rounds of trees that stay in a processor's cache while cells pass; all of them would not.
 AT_ONCE: Final = 10
-# Each inclusive.
-RANGES: Final = {
-    "num_leaves": (2, 131072),
-    "learning_rate": (1e-6, 1.0),
-    "n_estimators": (1, 100_000),
-    "min_child_samples": (1, 1_000_000),
-    "subsample": (0.01, 1.0),
-    "subsample_freq": (0, 1000),
-    "colsample_bytree": (0.01, 1.0),
-    "reg_alpha": (0.0, 1e6),
-    "reg_lambda": (0.0, 1e6),
-    "max_bin": (2, 65535),
-}
+# LightGBM takes seeds below this.
+LIGHTGBM_SEEDS: Final = 2**31
+Kept = Annotated[float, Bounds(0.01, 1.0)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TreeSettings:
     """One way to grow the trees; defaults are good ones for the engineered features."""
 
-    num_leaves: int = 31
-    max_depth: int = 8
+    num_leaves: Annotated[int, Bounds(2, MAX_LEAVES)] = 31
+    max_depth: Annotated[int, Bounds(-1, 1000)] = 8
     """0 or less: no limit."""
-    learning_rate: float = 0.06
-    n_estimators: int = 200
-    min_child_samples: int = 10
-    subsample: float = 0.8
+    learning_rate: Annotated[float, Bounds(1e-6, 1.0)] = 0.06
+    n_estimators: Annotated[int, Bounds(1, 100_000)] = 200
+    min_child_samples: Count = 10
+    subsample: Kept = 0.8
     """Share of the cells that a tree sees; means nothing while `subsample_freq` is 0."""
-    subsample_freq: int = 1
+    subsample_freq: Annotated[int, Bounds(0, 1000)] = 1
     """After how many trees cells are drawn anew; 0, as published: never are any left out."""
-    colsample_bytree: float = 0.3
-    reg_alpha: float = 0.1
-    reg_lambda: float = 0.3
-    max_bin: int = 63
+    colsample_bytree: Kept = 0.3
+    reg_alpha: NotNegative = 0.1
+    reg_lambda: NotNegative = 0.3
+    max_bin: Annotated[int, Bounds(2, 65535)] = 63
     """As accurate here as LightGBM's own 255, and three times as fast."""
 
     def __post_init__(self) -> None:
         """Refuse what LightGBM would refuse in the middle of a search."""
-        for name, (low, high) in RANGES.items():
-            if not low <= (given := getattr(self, name)) <= high:
-                raise StsError(f"{name} must lie between {low:g} and {high:g}, not {given:g}")
+        check_fields(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,9 +97,37 @@ class Trees:
         """Return what `text` was written from."""
         try:
             booster = lightgbm.Booster(model_str=text)
-        except lightgbm.basic.LightGBMError as error:
+        except (lightgbm.basic.LightGBMError, ValueError, KeyError) as error:
             raise StsError(f"not a model of LightGBM: {str(error).splitlines()[0]}") from error
         return cls(booster)
+
+
+def load_trees(path: Path, content: bytes, names: Sequence[str]) -> Trees:
+    """Return the trees in a file nobody vouches for.
+
+    The text is checked by us, then loaded in a process apart, and only then in this one: what a
+    text can make the library do is not known.
+
+    Parameters
+    ----------
+    content
+        Of the file, as its digest was taken.
+    names
+        Of the features.
+    """
+    text = check_tree_text(content, names)
+    request = {"path": str(path), "features": len(names), "classes": len(CLASSES)}
+    try:
+        with Isolated(WORK, LIMITS) as sandbox:
+            answer, _ = sandbox.ask(request)
+    except CellFailed as error:
+        raise NotTrees(f"LightGBM cannot load it: it {error}") from error
+    if "error" in answer:
+        raise NotTrees(f"LightGBM cannot load it: {shorten(answer['error'])}")
+    trees = Trees.of(text)
+    if trees.booster.num_model_per_iteration() != len(CLASSES):
+        raise NotTrees(f"it is not of {len(CLASSES)} classes")
+    return trees
 
 
 def fit_trees(
@@ -117,7 +141,7 @@ def fit_trees(
 ) -> Trees:
     """Grow trees on cells X (cells, features) of classes y; NaN is missing."""
     given = {theirs: getattr(settings, ours) for ours, theirs in NAMES.items()}
-    parameters = {**FIXED, "num_class": len(CLASSES), "seed": seed, **given}
+    parameters = {**FIXED, "num_class": len(CLASSES), "seed": seed % LIGHTGBM_SEEDS, **given}
     data = lightgbm.Dataset(
         X,
         y,

@@ -4,16 +4,21 @@ import platform
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-import safetensors.torch
+import numpy as np
 import torch
-from safetensors import SafetensorError
-from torch import Tensor
 
+from sts.base.bounds import Bounds, Positive, check_fields
 from sts.base.errors import StsError
-from sts.base.files import atomic_path, read_json, sha256_of, write_json
-from sts.base.settings import from_dict, to_dict
+from sts.base.model_files import (
+    CARD,
+    check_arrays,
+    check_plain_name,
+    read_arrays,
+    read_card,
+    write_model,
+)
 from sts.base.types import Floats
 from sts.calcium.deconvolve import OasisSettings
 from sts.calcium.generate import sample
@@ -23,7 +28,6 @@ from sts.calcium.windows import Scale, WindowSettings
 
 FORMAT: Final = "sts-calcium-gan 1"
 TENSORS: Final = "model.safetensors"
-CARD: Final = "model.json"
 FOLDER: Final = "CalciumGAN"
 LIBRARIES: Final = ("numpy", "torch")
 AGAIN: Final = "train it again with `calcium_gan.py train`"
@@ -38,11 +42,11 @@ class GanCard:
     windows: WindowSettings
     oasis: OasisSettings
     """How its traces are deconvolved, in physical units."""
-    rate_hz: float
+    rate_hz: Positive
     unit: str = ""
     neurons: tuple[str, ...] = ()
     settings: TrainSettings
-    best_step: int = 0
+    best_step: Annotated[int, Bounds(0, 1e9)] = 0
     score: float = 0.0
     """Validation score at the best step."""
     data: dict[str, Any] = field(default_factory=dict)
@@ -50,6 +54,10 @@ class GanCard:
     sha256: str = ""
     """Of model.safetensors."""
     format: str = FORMAT
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no training leaves behind."""
+        check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,29 +76,26 @@ class CalciumGan:
 
 def gan_folder(models: Path, name: str) -> Path:
     """Return where the generator of a recording is kept."""
-    return models / FOLDER / name
+    return models / FOLDER / check_plain_name(name)
 
 
 def save_gan(folder: Path, gan: CalciumGan) -> GanCard:
     """Write a generator and return its card as written."""
-    parts = {"generator": gan.generator, "critic": gan.critic}
-    tensors: dict[str, Tensor] = {
-        f"{part}.{name}": value.cpu().contiguous()
-        for part, network in parts.items()
+    arrays = {
+        f"{part}.{name}": value.cpu().numpy()
+        for part, network in {"generator": gan.generator, "critic": gan.critic}.items()
         for name, value in network.state_dict().items()
     }
-    tensors["scale.low"] = _tensor(gan.scale.low)
-    tensors["scale.high"] = _tensor(gan.scale.high)
-    # Both files are ready before either takes its place.
-    with atomic_path(folder / CARD) as card_path, atomic_path(folder / TENSORS) as tensors_path:
-        safetensors.torch.save_file(tensors, tensors_path, metadata={"format": FORMAT})
+    arrays |= {"scale.low": gan.scale.low, "scale.high": gan.scale.high}
+    with write_model(folder) as files:
+        digest = files.add_arrays(TENSORS, arrays, form=FORMAT)
         card = replace(
             gan.card,
             versions={name: metadata.version(name) for name in LIBRARIES}
             | {"python": platform.python_version()},
-            sha256=sha256_of(tensors_path),
+            sha256=digest,
         )
-        write_json(card_path, to_dict(card))
+        files.add_card(card)
     return card
 
 
@@ -98,32 +103,46 @@ def load_gan(folder: Path) -> CalciumGan:
     """Return the generator of `folder`, checked to be whole."""
     card = load_card(folder)
     path = folder / TENSORS
-    if not path.is_file() or sha256_of(path) != card.sha256:
-        raise StsError(f"{path} is missing, damaged or not the one of its {CARD}: {AGAIN}")
+    arrays = read_arrays(path, digest=card.sha256, again=AGAIN)
+    scale = {name: arrays.pop(f"scale.{name}", np.empty(0)) for name in ("low", "high")}
+    neurons = (card.networks.neurons,)
+    fits = scale["low"].shape == scale["high"].shape == neurons
+    if not fits or not (scale["high"] > scale["low"]).all():
+        raise StsError(f"{path} does not hold the scale of its {CARD}: {AGAIN}")
     try:
-        tensors = safetensors.torch.load_file(path)
-        generator, critic = make_networks(card.networks, seed=0)
-        for part, network in (("generator", generator), ("critic", critic)):
-            prefix = f"{part}."
-            network.load_state_dict(
-                {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
-            )
-        scale = Scale(low=tensors["scale.low"].numpy(), high=tensors["scale.high"].numpy())
-    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
+        # Sizes are compared before anything of that size is made.
+        check_arrays(arrays, _wanted(card.networks))
+    except ValueError as error:
         raise StsError(f"{path} does not hold the networks of its {CARD}: {AGAIN}") from error
-    return CalciumGan(generator=generator.eval(), critic=critic.eval(), scale=scale, card=card)
+    generator, critic = make_networks(card.networks, seed=0)
+    for part, network in (("generator", generator), ("critic", critic)):
+        prefix = f"{part}."
+        network.load_state_dict(
+            {
+                name.removeprefix(prefix): torch.from_numpy(value)
+                for name, value in arrays.items()
+                if name.startswith(prefix)
+            }
+        )
+    return CalciumGan(
+        generator=generator.eval(), critic=critic.eval(), scale=Scale(**scale), card=card
+    )
+
+
+def _wanted(sizes: NetworkSettings) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Return dtype and shape of all tensors of networks of these sizes, without making them."""
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        parts = {"generator": Generator(sizes), "critic": Critic(sizes)}
+    return {
+        f"{part}.{name}": (str(value.dtype).removeprefix("torch."), tuple(value.shape))
+        for part, network in parts.items()
+        for name, value in network.state_dict().items()
+    }
 
 
 def load_card(folder: Path) -> GanCard:
     """Return the card alone, which is quick."""
-    path = folder / CARD
-    if not path.is_file():
-        raise StsError(f"no generator at {folder}: {AGAIN}")
-    values = read_json(path)
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise StsError(f"{path} is no card of format {FORMAT!r}: {AGAIN}")
-    return from_dict(GanCard, values, where=str(path))
-
-
-def _tensor(values: Floats) -> Tensor:
-    return torch.from_numpy(values.copy())
+    card = read_card(folder, GanCard, form=FORMAT, missing=AGAIN, again=AGAIN)
+    if len(card.neurons) not in (0, card.networks.neurons):
+        raise StsError(f"{folder / CARD} contradicts itself: {AGAIN}")
+    return card

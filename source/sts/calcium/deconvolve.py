@@ -3,11 +3,12 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Annotated, Final
 
 import numpy as np
 from scipy.signal import lfilter, welch
 
+from sts.base.bounds import Bounds, NotNegative, check_fields
 from sts.base.errors import StsError
 from sts.base.parallel import worker_count
 from sts.base.types import Floats
@@ -25,34 +26,34 @@ RINGING: Final = 0.15
 HALVINGS: Final = 25
 # Frames below which neither noise nor decay can be told.
 LEAST_FRAMES: Final = 32
+Coefficient = Annotated[float, Bounds(-2, 2)]
+Level = Annotated[float, Bounds(-1e12, 1e12)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class OasisSettings:
     """How traces are deconvolved; defaults as published (Li et al., 2020)."""
 
-    decay: tuple[float, ...] | None = DECAY
+    decay: tuple[Coefficient, ...] | None = DECAY
     """g, or g1 and g2; None: estimated from each trace, of `order`."""
     order: int = 1
     """Of an estimated decay."""
-    smallest: float = 0.55
+    smallest: NotNegative = 0.55
     """Size of the smallest spike, in units of the trace; 0 allows any."""
-    penalty: float | None = 0.0
+    penalty: NotNegative | None = 0.0
     """On the sum of spikes (L1); None: as large as the noise allows."""
-    noise: float | None = None
+    noise: NotNegative | None = None
     """Deviation; None: estimated from the upper half of each trace's spectrum."""
-    baseline: float | None = 0.0
+    baseline: Level | None = 0.0
     """Taken off first; None: the 15th percentile of each trace."""
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""
+        check_fields(self)
         if self.decay is not None:
             check_decay(self.decay)
         if self.order not in (1, 2):
             raise StsError(f"order must be 1 or 2, not {self.order}")
-        for name in ("smallest", "penalty", "noise"):
-            if (value := getattr(self, name)) is not None and value < 0:
-                raise StsError(f"{name} must be 0 or more, not {value}")
         if self.smallest and self.penalty is None:
             raise StsError(
                 "a smallest spike and a penalty by the noise exclude each other: set --smallest "

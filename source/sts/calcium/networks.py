@@ -4,12 +4,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sts.base.bounds import Bounds, check_fields
 from sts.base.errors import StsError, one_of
 from sts.calcium.kinetics import SpikesEnding
 from sts.calcium.layers import STRIDE, ChannelNorm, doubling, padded, phase_shuffle
@@ -20,21 +21,24 @@ Ending = Literal["sigmoid", "spikes"]
 ENDINGS: Final[tuple[Ending, ...]] = ("sigmoid", "spikes")
 
 SLOPE: Final = 0.2
+# Each halves the frames: of 2**20 there are no more.
+MAX_LAYERS: Final = 20
+Width = Annotated[int, Bounds(1, 8192)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkSettings:
     """The sizes of both networks; defaults as published."""
 
-    neurons: int
-    length: int = 2048
-    noise: int = 32
+    neurons: Annotated[int, Bounds(2, 100_000)]
+    length: Annotated[int, Bounds(1, 2**20)] = 2048
+    noise: Annotated[int, Bounds(1, 4096)] = 32
     """Dimension of what a window is generated from."""
-    kernel: int = 24
-    units: tuple[int, ...] = (320, 256, 192, 128)
+    kernel: Annotated[int, Bounds(STRIDE, 4096)] = 24
+    units: tuple[Width, ...] = (320, 256, 192, 128)
     """Filters of the generator, whose last layer has one a neuron."""
-    critic_units: tuple[int, ...] = (64, 128, 192, 256, 320)
-    shuffle: int = 10
+    critic_units: tuple[Width, ...] = (64, 128, 192, 256, 320)
+    shuffle: Annotated[int, Bounds(0, 10_000)] = 10
     """Frames by which phase shuffle moves a sample at most; 0 leaves it out."""
     upsampling: Upsampling = "transposed"
     """How the generator doubles frames; `nearest` repeats them and convolves, without ripples."""
@@ -49,13 +53,9 @@ class NetworkSettings:
         """Refuse sizes that make no network."""
         one_of(self.upsampling, UPSAMPLINGS, "upsampling")
         one_of(self.ending, ENDINGS, "ending")
-        if self.neurons < 2:
-            raise StsError(f"a population of at least 2 neurons is wanted, {self.neurons} came")
-        sizes = (*self.units, *self.critic_units, self.noise, self.length)
-        if min(sizes) < 1 or self.kernel < STRIDE or self.shuffle < 0:
-            raise StsError(
-                "units, noise and length must be at least 1, kernel at least 2, shuffle at least 0"
-            )
+        check_fields(self)
+        if max(len(self.units), len(self.critic_units)) > MAX_LAYERS:
+            raise StsError(f"a network of more than {MAX_LAYERS} layers is too deep to be trained")
 
     @property
     def first_length(self) -> int:

@@ -3,10 +3,12 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
+from sts.base.bounds import Bounds, Count, NotNegative, Part, Seed, Share, check_fields
 from sts.base.errors import StsError, one_of
 from sts.base.types import PRECISIONS, Precision
 from sts.calcium.moments import Moments, moments_of
@@ -27,48 +29,36 @@ Tensors = dict[str, Tensor]
 class TrainSettings:
     """How the networks are trained; defaults as published, betas as in Gulrajani et al. (2017)."""
 
-    steps: int = 20_000
+    steps: Count = 20_000
     """Of the generator."""
-    critic_steps: int = 5
+    critic_steps: Annotated[int, Bounds(1, 1000)] = 5
     """For each step of the generator."""
-    batch: int = 128
-    learning_rate: float = 1e-4
-    critic_rate: float | None = None
+    batch: Annotated[int, Bounds(1, 65536)] = 128
+    learning_rate: Share = 1e-4
+    critic_rate: Share | None = None
     """Learning rate of the critic; None: the same."""
-    cooling: float = 0.0
+    cooling: Part = 0.0
     """Part of the steps, at the end, over which both rates fall to 0."""
-    beta1: float = 0.0
-    beta2: float = 0.9
-    penalty: float = 10.0
-    moments: float = 0.0
+    beta1: Part = 0.0
+    beta2: Part = 0.9
+    penalty: NotNegative = 10.0
+    moments: NotNegative = 0.0
     """Weight of means, third moments and lagged covariances in the generator's loss."""
-    average: float = 0.999
+    average: Part = 0.999
     """Decay of the moving average of the generator, which is what is kept."""
-    check_every: int = 500
+    check_every: Count = 500
     """Steps from one validation to the next."""
-    seed: int = 0
+    seed: Seed = 0
     precision: Precision = "tf32"
     """What layers multiply in on a GPU, where the penalty takes TF32 unless this is float32."""
     compile: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained with."""
+        check_fields(self)
         one_of(self.precision, PRECISIONS, "precision")
-        for name in ("steps", "critic_steps", "batch", "check_every"):
-            if (value := getattr(self, name)) < 1:
-                raise StsError(f"{name} must be at least 1, not {value}")
-        if self.seed < 0 or self.penalty < 0 or not 0 < self.learning_rate <= 1:
-            raise StsError(
-                "seed and penalty must be 0 or more and learning_rate above 0, at most 1, not "
-                f"{self.seed}, {self.penalty} and {self.learning_rate}"
-            )
-        for name in ("beta1", "beta2", "average", "cooling"):
-            if not 0 <= (value := getattr(self, name)) < 1:
-                raise StsError(f"{name} must be at least 0, below 1, not {value}")
-        if self.critic_rate is not None and not 0 < self.critic_rate <= 1:
-            raise StsError(f"critic_rate must be above 0, at most 1, not {self.critic_rate}")
-        if self.moments < 0 or (self.moments and self.batch < 2):
-            raise StsError("moments must be 0 or more, and above 0 take a batch of at least 2")
+        if self.moments and self.batch < 2:
+            raise StsError("moments above 0 take a batch of at least 2")
 
 
 class Rivals:

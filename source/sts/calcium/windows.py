@@ -1,10 +1,11 @@
 """Stretches of a recording and the windows cut from them, scaled to 0..1."""
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import numpy as np
 
+from sts.base.bounds import Bounds, Count, NotNegative, Share, check_fields
 from sts.base.errors import StsError
 from sts.base.types import Floats, Ints
 
@@ -16,25 +17,21 @@ PARTS: Final[tuple[Part, ...]] = ("training", "validation", "test")
 class WindowSettings:
     """How a recording is cut."""
 
-    length: int = 2048
+    length: Annotated[int, Bounds(32, 2**20)] = 2048
     """Frames of a window."""
-    stride: int = 2
+    stride: Count = 2
     """Frames from one training window to the next; others do not overlap."""
-    validation: float = 0.15
+    validation: Share = 0.15
     """Part of the time that chooses the best model."""
-    test: float = 0.15
+    test: Share = 0.15
     """Part of the time, the last one, that judges it."""
-    gap_s: float = 5.0
+    gap_s: NotNegative = 5.0
     """Left out between the stretches."""
 
     def __post_init__(self) -> None:
         """Refuse what leaves nothing to train on."""
-        if self.length < 32 or self.stride < 1 or self.gap_s < 0:
-            raise StsError(
-                f"windows have at least 32 frames, a stride of at least 1 and a gap of at least "
-                f"0 s, not {self.length}, {self.stride} and {self.gap_s:g}"
-            )
-        if min(self.validation, self.test) <= 0 or self.validation + self.test >= 1:
+        check_fields(self)
+        if self.validation + self.test >= 1:
             raise StsError(
                 f"validation and test take parts above 0 that leave some of the time, not "
                 f"{self.validation} and {self.test}"

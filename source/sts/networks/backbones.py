@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import torch
 from torch import Tensor, nn
 from torchvision import models
 
+from sts.base.bounds import Bounds, check_fields
 from sts.base.errors import StsError, one_of
 from sts.base.types import CLASSES
 from sts.learning.device import draw_from_seed
@@ -86,7 +87,7 @@ class Architecture:
     """FULL keeps the extractor's weights and its batch-norm statistics; only the head learns."""
     weights: str = "imagenet"
     """`imagenet`, `none` or the path of a file."""
-    classes: int = len(CLASSES)
+    classes: Annotated[int, Bounds(2, 1000)] = len(CLASSES)
 
     def __post_init__(self) -> None:
         """Refuse what is not in the table."""
@@ -94,8 +95,7 @@ class Architecture:
             known = ", ".join(f"{number} {b.name}" for number, b in BACKBONES.items())
             raise StsError(f"unknown model number {self.number}: choose from {known}")
         one_of(self.freeze, ("FULL", "NONE"), "freeze level")
-        if self.classes < 2:
-            raise StsError(f"a network needs at least 2 classes, not {self.classes}")
+        check_fields(self)
 
     @property
     def backbone(self) -> Backbone:

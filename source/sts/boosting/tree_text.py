@@ -1,0 +1,247 @@
+"""LightGBM's text format, read strictly before LightGBM reads it.
+
+The library trusts its files: a child that points nowhere, or back, ends it in a crash or in an
+endless loop. Here every count is compared with what is there, and every tree is seen to be one.
+"""
+
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from sts.base.bounds import shorten
+from sts.base.errors import StsError
+from sts.base.types import CLASSES, Ints
+
+# Larger than any model that a search of ours can leave: 10,000 rounds of 31 leaves take 140 MB.
+MAX_TEXT_BYTES: Final = 2**28
+MAX_LEAVES: Final = 131072
+# The explanation of a prediction takes memory that grows with the square of the depth.
+MAX_DEPTH: Final = 1000
+VERSION: Final = "v4"
+HEADER: Final = (
+    "version",
+    "num_class",
+    "num_tree_per_iteration",
+    "label_index",
+    "max_feature_idx",
+    "objective",
+    "feature_names",
+    "feature_infos",
+    "tree_sizes",
+)
+# Lines of a tree with a value for each inner node, and for each leaf.
+INNER: Final = (
+    "split_feature",
+    "split_gain",
+    "threshold",
+    "decision_type",
+    "left_child",
+    "right_child",
+    "internal_value",
+    "internal_weight",
+    "internal_count",
+)
+LEAF: Final = ("leaf_value", "leaf_weight", "leaf_count")
+TREE: Final = frozenset({"num_leaves", "num_cat", "is_linear", "shrinkage", *INNER, *LEAF})
+REAL: Final = frozenset(
+    {"split_gain", "threshold", "internal_value", "internal_weight", "leaf_value", "leaf_weight"}
+)
+WHOLE: Final = frozenset({*INNER, *LEAF} - REAL)
+MAX_COUNT: Final = 2**31 - 1
+# Numeric splits, with each way to treat a missing value; odd ones split categories.
+DECISIONS: Final = (0, 2, 4, 6, 8, 10)
+NUMBER: Final = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
+# What is left of a text without these letters is no number; Python takes 1_000 for one, too.
+WHOLE_LETTERS: Final = str.maketrans("", "", "0123456789- ")
+REAL_LETTERS: Final = str.maketrans("", "", "0123456789-+.e ")
+INFO: Final = re.compile(rf"none|\[(?:{NUMBER}|-?inf):(?:{NUMBER}|-?inf)\]")
+TAIL: Final = re.compile(
+    r"|feature_importances:|parameters:|end of parameters|pandas_categorical:null"
+    r"|[^=\[\]]+=\d{1,12}|\[[a-z0-9_]+: [\w .,:+-]*\]"
+)
+END: Final = b"end of trees\n"
+
+
+class NotTrees(StsError):  # noqa: N818 - a verdict on a text, not an error of a program
+    """Say what is wrong with a text that should hold trees."""
+
+
+def check_tree_text(content: bytes, names: Sequence[str]) -> str:
+    """Return the text of a model of our classes and these features, or say what is wrong with it.
+
+    Parameters
+    ----------
+    content
+        What `Trees.text` returned, as UTF-8.
+    """
+    if len(content) > MAX_TEXT_BYTES:
+        raise NotTrees(f"{len(content):,} bytes are too many")
+    head, blank, _ = content.partition(b"\n\n")
+    header = _values(_lines(head), HEADER, "the header", first="tree")
+    _check_header(header, names)
+    sizes = _read_numbers(header["tree_sizes"], "tree_sizes").tolist()
+    if not sizes or len(sizes) % len(CLASSES):
+        raise NotTrees(f"{len(sizes)} trees are no rounds of {len(CLASSES)}")
+    start = len(head) + len(blank)
+    if min(sizes) < 1 or start + sum(sizes) > len(content):
+        raise NotTrees("tree_sizes do not fit the text: it is cut off or changed")
+    trees = []
+    for number, size in enumerate(sizes):
+        block = _lines(content[start : start + size].removesuffix(b"\n\n\n"))
+        trees.append(_values(block, TREE, f"tree {number}", first=f"Tree={number}"))
+        start += size
+    _check_trees(trees, len(names))
+    _check_tail(content[start:])
+    return content.decode("utf-8")
+
+
+def _check_header(header: Mapping[str, str], names: Sequence[str]) -> None:
+    count = len(CLASSES)
+    wanted = {
+        "version": VERSION,
+        "num_class": str(count),
+        "num_tree_per_iteration": str(count),
+        "label_index": "0",
+        "max_feature_idx": str(len(names) - 1),
+        "objective": f"multiclass num_class:{count}",
+    }
+    for name, value in wanted.items():
+        if header[name] != value:
+            raise NotTrees(f"{name} must be {value}, not {shorten(header[name])}")
+    if header["feature_names"].split(" ") != list(names):
+        raise NotTrees("it takes other features than its card says")
+    infos = header["feature_infos"].split(" ")
+    if len(infos) != len(names) or not all(map(INFO.fullmatch, infos)):
+        raise NotTrees(f"feature_infos must be a range for each of {len(names)} features")
+
+
+def _check_trees(trees: Sequence[Mapping[str, str]], features: int) -> None:
+    """Check all trees at once, line by line: most have hundreds."""
+    ones = np.ones(len(trees), dtype=np.int64)
+    for name in ("num_cat", "is_linear"):
+        if _numbers(trees, name, ones).any():
+            raise NotTrees(f"{name} must be 0 in every tree: categories are not used")
+    leaves = _numbers(trees, "num_leaves", ones)
+    if leaves.min() < 1 or leaves.max() > MAX_LEAVES:
+        raise NotTrees(f"a tree must have 1 to {MAX_LEAVES} leaves")
+    lengths = {name: leaves - 1 for name in INNER} | dict.fromkeys(LEAF, leaves)
+    found = {name: _numbers(trees, name, lengths[name]) for name in WHOLE}
+    for name in (*REAL, "shrinkage"):
+        # Missing values alone go the other way where a threshold is infinite.
+        _numbers(trees, name, lengths.get(name, ones), real=True, infinite=name == "threshold")
+    split = found["split_feature"]
+    if (split < 0).any() or (split >= features).any():
+        raise NotTrees("a tree splits a feature that there is not")
+    if not np.isin(found["decision_type"], DECISIONS).all():
+        raise NotTrees("a decision_type is not of a split of numbers")
+    _check_nodes(found, leaves)
+
+
+def _check_nodes(found: Mapping[str, Ints], leaves: Ints) -> None:
+    """Refuse nodes that do not hang together as one tree each, and counts that do not add up."""
+    inner = leaves - 1
+    tree = np.repeat(np.arange(len(leaves)), inner)
+    first_inner, first_leaf = np.cumsum(inner) - inner, np.cumsum(leaves) - leaves
+    node = np.arange(inner.sum()) - first_inner[tree]
+    children = np.stack([found["left_child"], found["right_child"]])
+    # A leaf k is a child of number -1 - k. Nodes are numbered as they are made, so that none leads
+    # back to an earlier one.
+    sound = np.where(
+        children < 0, -1 - children < leaves[tree], (children > node) & (children < inner[tree])
+    )
+    if not sound.all():
+        raise NotTrees(f"tree {tree[~sound.all(axis=0)][0]}: a child leads nowhere, or back")
+    # All inner nodes of all trees, then all leaves.
+    place = np.where(
+        children < 0, inner.sum() + first_leaf[tree] - 1 - children, first_inner[tree] + children
+    )
+    parents = np.bincount(place.ravel(), minlength=inner.sum() + leaves.sum())
+    parents[first_inner[inner > 0]] += 1
+    parents[inner.sum() + first_leaf[inner == 0]] += 1
+    if (parents != 1).any():
+        raise NotTrees("nodes of a tree do not hang together")
+    counts = np.concatenate([found["internal_count"], found["leaf_count"]])
+    if (counts[place].sum(axis=0) != found["internal_count"]).any() or (counts < 0).any():
+        raise NotTrees("the counts of a tree do not add up")
+    _check_depth(place, first_inner[inner > 0])
+
+
+def _check_depth(place: Ints, roots: Ints) -> None:
+    level = roots
+    for _ in range(MAX_DEPTH):
+        below = place[:, level].ravel()
+        level = below[below < place.shape[1]]
+        if not len(level):
+            return
+    raise NotTrees(f"a tree has more than {MAX_DEPTH} levels")
+
+
+def _check_tail(tail: bytes) -> None:
+    """Refuse what follows the trees unless it is what LightGBM writes there."""
+    if not tail.startswith(END):
+        raise NotTrees("the trees do not end where tree_sizes say: it is cut off or changed")
+    for line in _lines(tail.removeprefix(END).removesuffix(b"\n")):
+        if not TAIL.fullmatch(line) or not line.isprintable():
+            raise NotTrees(f"a line after the trees is none of LightGBM's: {shorten(line)}")
+
+
+def _lines(block: bytes) -> list[str]:
+    try:
+        return block.decode("utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise NotTrees("it is not UTF-8 text") from error
+
+
+def _values(
+    lines: Sequence[str], names: Sequence[str] | frozenset[str], where: str, *, first: str
+) -> dict[str, str]:
+    """Return what stands behind the names, each of which is there once and no other."""
+    if lines[0] != first:
+        raise NotTrees(f"{where} must begin with {first!r}, not {shorten(lines[0])}")
+    pairs = [line.partition("=") for line in lines[1:]]
+    found = {name: value for name, _, value in pairs}
+    if len(found) < len(pairs) or found.keys() != set(names):
+        strange = sorted(found.keys() ^ set(names)) or ["a name twice"]
+        raise NotTrees(f"{where} lacks a line or has one too many: {shorten(strange[0])}")
+    return found
+
+
+def _numbers(
+    trees: Sequence[Mapping[str, str]],
+    name: str,
+    lengths: Ints,
+    *,
+    real: bool = False,
+    infinite: bool = False,
+) -> Any:
+    """Return the numbers in a line of all trees, so many of each tree."""
+    lines = [tree[name] for tree in trees]
+    came = np.array([line.count(" ") + 1 if line else 0 for line in lines])
+    if (wrong := np.flatnonzero(came != lengths)).size:
+        at = wrong[0]
+        raise NotTrees(f"tree {at}: {name} has {came[at]} values, not {lengths[at]}")
+    # A tree without inner nodes has none.
+    return _read_numbers(" ".join(filter(None, lines)), name, real=real, infinite=infinite)
+
+
+def _read_numbers(text: str, name: str, *, real: bool = False, infinite: bool = False) -> Any:
+    plain = text.replace("inf", "") if infinite else text
+    if plain.translate(REAL_LETTERS if real else WHOLE_LETTERS):
+        raise NotTrees(f"{name} must be {'numbers' if real else 'whole numbers'} only")
+    with warnings.catch_warnings():
+        # It warns of what is no number, and stops there.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            found = np.fromstring(text, dtype=np.float64 if real else np.int64, sep=" ")
+        except ValueError as error:
+            raise NotTrees(f"{name}: {shorten(str(error))}") from error
+    if found.size != (text.count(" ") + 1 if text else 0):
+        raise NotTrees(f"{name} must be {'numbers' if real else 'whole numbers'} only")
+    if real and not infinite and not np.isfinite(found).all():
+        raise NotTrees(f"{name} must be finite")
+    if not real and found.size and not -MAX_COUNT <= found.min() <= found.max() <= MAX_COUNT:
+        raise NotTrees(f"{name} holds a number that is too large")
+    return found
