@@ -215,7 +215,7 @@ def test_memory_stays_bounded_whatever_the_batch(traces: Floats, parity: str) ->
         ({"mean": (0.0, 0.0), "deviation": (1.0, 1.0)}, "mean and deviation are 3 numbers"),
         (
             {"mean": (0.0, float("nan"), 0.0), "deviation": (1.0, 1.0, 1.0)},
-            "mean must be 3 finite numbers",
+            "mean must be at least",
         ),
         (
             {"mean": (0.0, 0.0, 0.0), "deviation": (1.0, 0.0, 1.0)},
