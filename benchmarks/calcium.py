@@ -15,7 +15,7 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -109,13 +109,26 @@ def precisions(device: torch.device) -> tuple[Any, ...]:
     return ("float32", "tf32", "bfloat16") if device.type == "cuda" else ("float32",)
 
 
-def training(device: torch.device, *, batch: int, steps: int) -> Iterator[dict[str, Any]]:
-    """Time steps at full size, in every precision, with and without compiling on a GPU."""
+def training(
+    device: torch.device,
+    *,
+    batch: int,
+    steps: int,
+    networks: NetworkSettings = FULL,
+    done: Container[str] = (),
+) -> Iterator[dict[str, Any]]:
+    """Time steps in every precision, with and without compiling on a GPU, but for those `done`."""
     for precision in precisions(device):
         for compiled in (False, True) if device.type == "cuda" else (False,):
+            what = f"batch {batch}, {precision}{', compiled' if compiled else ''}"
+            if what in done:
+                continue
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
+                torch.cuda.reset_peak_memory_stats(device)
             settings = TrainSettings(batch=batch, precision=precision, compile=compiled)
-            rivals = Rivals(FULL, settings, device)
-            real = torch.rand(batch, FULL.neurons, FULL.length, device=device)
+            rivals = Rivals(networks, settings, device)
+            real = torch.rand(batch, networks.neurons, networks.length, device=device)
             random = torch.Generator(device).manual_seed(0)
 
             def step(rivals: Rivals = rivals, real: Any = real, random: Any = random) -> None:
@@ -129,6 +142,7 @@ def training(device: torch.device, *, batch: int, steps: int) -> Iterator[dict[s
                 took = seconds(lambda s=step: [s() for _ in range(steps)])
             memory = torch.cuda.max_memory_allocated() / 1e9 if device.type == "cuda" else None
             yield {
+                "what": what,
                 "precision": precision,
                 "compiled": compiled,
                 "batch": batch,

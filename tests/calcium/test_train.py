@@ -10,7 +10,7 @@ import torch
 
 from sts.base.errors import StsError
 from sts.base.files import read_json, write_json
-from sts.base.types import Floats
+from sts.base.types import PRECISIONS, Floats, Precision
 from sts.calcium import train as module
 from sts.calcium.checkpoint import CalciumGan, GanCard, load_gan, save_gan
 from sts.calcium.deconvolve import OasisSettings
@@ -294,3 +294,44 @@ def test_sizes_are_checked_before_anything_is_made(
         load_gan(tmp_path)
     # Making twenty layers of 8192 filters would take minutes, if there were the memory.
     assert time.perf_counter() - begin < 10
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_both_networks_train_on_cuda(
+    cuda: torch.device, cut: Cut, precision: Precision, compiled: bool
+) -> None:
+    settings = replace(TOLD, precision=precision, compile=compiled)
+    found = fit(cut, settings, sizes=EVERYTHING, device=cuda)
+    assert all(np.isfinite((check.distance, check.generator_loss)).all() for check in found.checks)
+    assert np.isfinite(sample(found.generator, 8, seed=0)).all()
+
+
+@pytest.mark.cuda
+def test_a_killed_training_goes_on_on_cuda(
+    cuda: torch.device, cut: Cut, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "KEEP_EVERY_S", 0.0)
+    settings = replace(SETTINGS, precision="float32")
+    state = tmp_path / "training.safetensors"
+
+    def die(check: Check, _: Floats) -> None:
+        if check.step == 4:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        fit(cut, settings, device=cuda, state=state, on_check=die)
+    resumed: list[int] = []
+    found = fit(
+        cut,
+        settings,
+        device=cuda,
+        state=state,
+        on_check=lambda check, _: resumed.append(check.step),
+    )
+    assert min(resumed) > 2
+    whole = fit(cut, settings, device=cuda)
+    # On a GPU sums come out in another order each time: nearly the same, not the same bits.
+    for one, other in zip(found.checks, whole.checks, strict=True):
+        assert one.score == pytest.approx(other.score, abs=0.05)

@@ -391,3 +391,31 @@ def test_every_network_trains_on_cuda(number: int, store: SweepStore, labels: In
     found = predict(result.network, bank.like(result.images), np.arange(len(store)))
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
     assert torch.equal(torch.cuda.get_rng_state(), before)
+
+
+@pytest.mark.cuda
+def test_a_fit_on_cuda_that_was_killed_goes_on(
+    cuda: torch.device,
+    store: SweepStore,
+    labels: Ints,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(train_module, "KEEP_EVERY_S", 0.0)
+    bank = ImageBank(store, MOBILE.images(64), cuda)
+    rows = {"train_rows": TRAIN, "validation_rows": VALIDATION}
+    settings = replace(QUICK, epochs=4, precision="float32")
+    whole = fit(MOBILE, bank, labels, **rows, settings=settings)
+    state = tmp_path / "fit.safetensors"
+
+    def die(epoch: Epoch) -> None:
+        if epoch.number == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(MOBILE, bank, labels, **rows, settings=settings, state=state, on_epoch=die)
+    again = fit(MOBILE, bank, labels, **rows, settings=settings, state=state)
+    assert len(again.curves) == 4
+    # On a GPU sums come out in another order each time: nearly the same losses, not the same bits.
+    for one, other in zip(again.curves, whole.curves, strict=True):
+        assert one.train_loss == pytest.approx(other.train_loss, rel=0.05)
