@@ -77,7 +77,7 @@ class Calibration:
         verb, did = "goes", f"The temperature is {fitted}."
         if not self.is_applied:
             verb = "would go"
-            did = f"No temperature is applied: {fitted}, makes probabilities there no better."
+            did = f"No temperature is applied: {fitted}, does not help by both measures."
         return (
             f"{did} Each at the temperature of the others, their log loss {verb} from "
             f"{self.log_losses[0]:.3f} to {self.log_losses[1]:.3f} and their calibration error "
