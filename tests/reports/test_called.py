@@ -41,6 +41,10 @@ def made(**changed: object) -> Reason:
             made(words="missing_ramp yes", value=1.0, lower=0.75, higher=0.0),
             "missing_ramp yes, as in 25 % of training cells: towards Pvalb",
         ),
+        (
+            made(lower=1.0, higher=0.0),
+            "rheobase 210 pA, higher than all training cells: towards Pvalb",
+        ),
         # Only all of them are 100 %.
         (made(lower=0.999), "rheobase 210 pA, higher than 99 % of training cells: towards Pvalb"),
     ],
@@ -101,5 +105,5 @@ def test_table_and_page_hold_every_file(tmp_path: Path) -> None:
     assert rows[0]["because_1"] == REASON.in_words()
     assert rows[2]["notes"] == "step lasts 0.5 s"
     page = (tmp_path / "report.html").read_text()
-    for told in ("a.nwb", "failed: is &lt;b&gt;not&lt;/b&gt; NWB", "excluded: no spike", "c looks"):
+    for told in ("a.nwb", "failed", "is &lt;b&gt;not&lt;/b&gt; NWB", "no spike", "c looks"):
         assert told in page

@@ -321,7 +321,7 @@ def test_predicting_recordings_keeps_the_reason_of_a_bad_one(
 # As in: rheobase 210 pA, higher than 90 % of training cells: towards Pvalb.
 REASON = re.compile(
     r"[\w -]+ (-?[\d.e+-]+( [\w/]+( ms)?)?|missing|yes|no), "
-    r"(higher than|lower than|as in) (under )?\d+ % of training cells: towards [\w/]+"
+    r"(higher than|lower than|as in) ((under )?\d+ % of|all) training cells: towards [\w/]+"
 )
 
 

@@ -13,7 +13,7 @@ from sts.reports.page import write_page
 
 REASONS: Final = 5
 # What so few training cells lack is lacking for want of a stimulus, not by the nature of a cell.
-RARE: Final = 0.05
+RARE: Final = 0.1
 TABLE_NAME: Final = "predictions.csv"
 PAGE_NAME: Final = "report.html"
 SEPARATOR: Final = "; "
@@ -72,11 +72,11 @@ class Reason:
         if math.isnan(self.value) or tied or self.words.endswith((" yes", " no")):
             return f"as in {_percent(self.same)} of"
         side, part = max(("higher", self.lower), ("lower", self.higher), key=lambda pair: pair[1])
-        return f"{side} than {_percent(part)} of"
+        return f"{side} than all" if part == 1 else f"{side} than {_percent(part)} of"
 
 
 def _percent(part: float) -> str:
-    """Return a part in whole percents; only all is 100 %, only none is 0 %."""
+    """Return a part in whole percents, rounded down: "higher than 99 %" promises no more."""
     if 0 < part < 0.01:
         return "under 1 %"
     return f"{math.floor(100 * part + 1e-9)} %"
@@ -255,10 +255,10 @@ def _row(each: Called, *, reasons: bool) -> list[object]:
     because = SEPARATOR.join(why.in_words() for why in each.because)
     return [
         each.specimen_id or Path(each.file).name,
-        each.prediction or f"{each.status}: {each.reason}",
+        each.prediction or each.status,
         each.probability,
         each.unlike_training,
         *([because] if reasons else []),
-        SEPARATOR.join(filter(None, (each.warning(), *each.notes))),
+        SEPARATOR.join(filter(None, (each.reason, each.warning(), *each.notes))),
         each.file,
     ]

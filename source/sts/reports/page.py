@@ -56,7 +56,7 @@ caption span { display: inline-block; position: sticky; left: 0; max-width: calc
 th, td { text-align: left; padding: 0.3rem 1.2rem 0.3rem 0; border-bottom: 1px solid var(--line);
   vertical-align: top; }
 td { white-space: nowrap; }
-.text { white-space: normal; min-width: 16rem; max-width: 34rem; }
+.text { white-space: normal; min-width: 22rem; max-width: 34rem; }
 tbody th { font-weight: 500; }
 .number { text-align: right; }
 figure { margin: 1.2rem 0; }
