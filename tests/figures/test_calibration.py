@@ -27,7 +27,12 @@ def make_diagram() -> Reliability:
         accuracy=np.array([nothing, 0.1, nothing, 0.9]),
         cells=np.array([0, 10, 0, 30]),
         ece=0.15,
+        said=np.repeat([0.4, 0.8], [10, 30]),
     )
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(5)
 
 
 def heights(axes: Axes) -> dict[str, list[float]]:
@@ -37,13 +42,13 @@ def heights(axes: Axes) -> dict[str, list[float]]:
 def test_it_is_written_as_png_and_svg(tmp_path: Path) -> None:
     predictions = make_predictions()
     diagram = reliability(predictions.probabilities, predictions.truth)
-    paths = draw_reliability(tmp_path / "x", diagram, after=diagram, temperature=1.3)
+    paths = draw_reliability(tmp_path / "x", diagram, rng=rng(), after=diagram, temperature=1.3)
     assert [path.suffix for path in paths] == [".png", ".svg"]
     assert all(path.stat().st_size > 0 for path in paths)
 
 
 def test_a_bar_tells_what_was_said_and_what_was_met(drawn: list[Figure]) -> None:
-    draw_reliability(Path("x"), make_diagram())
+    draw_reliability(Path("x"), make_diagram(), rng=rng())
     diagram, cells = drawn[0].axes
     found = heights(diagram)
     assert list(found) == list(COLOURS)
@@ -56,9 +61,14 @@ def test_a_bar_tells_what_was_said_and_what_was_met(drawn: list[Figure]) -> None
 
 
 def test_both_states_stand_side_by_side_with_their_errors(drawn: list[Figure]) -> None:
-    draw_reliability(Path("x"), make_diagram(), after=make_diagram(), temperature=1.26)
+    draw_reliability(Path("x"), make_diagram(), rng=rng(), after=make_diagram(), temperature=1.26)
     titles = [axes.get_title(loc="left") for axes in drawn[0].axes[:2]]
-    assert titles == ["as trained\nECE 0.150", "calibrated (temperature 1.26)\nECE 0.150"]
+    one = rng()
+    perfect = [make_diagram().error(one).perfect_in_words() for _ in range(2)]
+    assert [title.replace("\n", " ") for title in titles] == [
+        f"as trained ECE 0.150; {perfect[0]}",
+        f"calibrated (temperature 1.26) ECE 0.150; {perfect[1]}",
+    ]
 
 
 @pytest.mark.parametrize("both", [False, True])
@@ -66,5 +76,5 @@ def test_no_text_lies_on_another(
     drawn: list[Figure], monkeypatch: pytest.MonkeyPatch, both: bool
 ) -> None:
     after = make_diagram() if both else None
-    draw_reliability(Path("x"), make_diagram(), after=after, temperature=19.99)
+    draw_reliability(Path("x"), make_diagram(), rng=rng(), after=after, temperature=19.99)
     assert_legible(drawn[0], monkeypatch)

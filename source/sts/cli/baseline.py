@@ -13,7 +13,7 @@ from sts.cli import flags
 from sts.cli.called import add_new_cells, add_workers, new_cells_of, say_called
 from sts.cli.output import say
 from sts.cli.run import Status, parse_arguments, run
-from sts.cli.scores import say_scores
+from sts.cli.scores import HELD_OUT, say_scores, say_trained
 from sts.cli.selection import SELECTION, add_selection
 from sts.cli.transfer import add_transfer, check_transfer, network_of, say_fusion, say_transfer
 
@@ -207,9 +207,7 @@ def _train(args: argparse.Namespace) -> int:
         storage=args.storage,
         wandb=args.wandb,
     )
-    say_scores("training cells, out of fold", trained.cross_validation)
-    say()
-    say_scores("held-out cells", trained.scores)
+    say_trained(trained.scores, trained.out_of_fold, trials=trained.trials)
     say(f"model   {trained.model}")
     say(f"report  {trained.folder / 'report.html'}")
     if network is not None:
@@ -223,7 +221,7 @@ def _test(args: argparse.Namespace) -> int:
     wanted, source = _job(args), _source(args)
     job = TestJob(model=wanted.model, variant=wanted.variant, data=str(source.data), seed=args.seed)
     tested = test(flags.workspace_of(args), job, source=source)
-    say_scores("held-out cells", tested.scores)
+    say_scores(HELD_OUT, tested.scores)
     say(f"report  {tested.folder / 'report.html'}")
     return Status.DONE
 

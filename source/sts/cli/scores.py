@@ -1,12 +1,14 @@
 """Scores as a table on stdout."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sts.cli.output import say, say_table
 
 if TYPE_CHECKING:
     from sts.evaluation.scores import Scores
+
+HELD_OUT: Final = "held-out cells"
 
 
 def say_scores(what: str, scores: "Mapping[str, Scores]") -> None:
@@ -29,3 +31,14 @@ def say_scores(what: str, scores: "Mapping[str, Scores]") -> None:
     )
     for note in notes_on_scores(scores):
         say(f"note: {note}")
+
+
+def say_trained(
+    scores: "Mapping[str, Scores]", out_of_fold: "Mapping[str, Scores]", *, trials: int
+) -> None:
+    """Print what a training is worth: the holdout leads, what chose the best trial follows."""
+    from sts.reports.trained import name_out_of_fold
+
+    say_scores(HELD_OUT, scores)
+    say()
+    say_scores(name_out_of_fold(trials), out_of_fold)

@@ -13,11 +13,11 @@ from sts.cli import flags
 from sts.cli.called import new_cells_of, say_called
 from sts.cli.output import complain, say, say_table
 from sts.cli.run import Status, parse_arguments, run
+from sts.cli.scores import HELD_OUT, say_scores, say_trained
 from sts.cli.selection import SELECTION
 from sts.cli.sts_flags import add_looking, add_training
 
 if TYPE_CHECKING:
-    from sts.evaluation.scores import Scores
     from sts.networks.backbones import Architecture
     from sts.studies.sts.evaluate import LookJob
     from sts.studies.sts.published import LeftOut
@@ -154,7 +154,7 @@ def _train(args: argparse.Namespace) -> int:
         storage=args.storage,
         wandb=args.wandb,
     )
-    _say_scores(trained.scores)
+    say_trained(trained.scores, trained.out_of_fold, trials=trained.trials)
     say(f"model   {trained.model}")
     say(f"report  {trained.folder / 'report.html'}")
     return _explain(args) if args.demo else Status.DONE
@@ -164,7 +164,7 @@ def _test(args: argparse.Namespace) -> int:
     from sts.studies.sts.evaluate import test
 
     tested = test(flags.workspace_of(args), _look_job(args), device=args.device)
-    _say_scores(tested.scores)
+    say_scores(HELD_OUT, tested.scores)
     say(f"report  {tested.folder / 'report.html'}")
     return _say_left_out(tested.left_out)
 
@@ -206,22 +206,6 @@ def _predict(args: argparse.Namespace) -> int:
     job = PredictJob(architecture=_architecture(args), source=source)
     found = predict_cells(flags.workspace_of(args), job, device=args.device, workers=args.workers)
     return say_called(found)
-
-
-def _say_scores(scores: "Mapping[str, Scores]") -> None:
-    say_table(
-        ("held-out cells", "cells", "balanced accuracy", "weighted F1", "ECE"),
-        [
-            (
-                name,
-                each.cells,
-                each.balanced_accuracy.in_words(),
-                each.weighted_f1.in_words(),
-                each.ece.in_words(),
-            )
-            for name, each in scores.items()
-        ],
-    )
 
 
 MODES: dict[str, Callable[[argparse.Namespace], int]] = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sts.base.errors import StsError
 from sts.cli.output import say, say_table
 from sts.cli.run import Status
-from sts.cli.scores import say_scores
+from sts.cli.scores import HELD_OUT, say_scores
 
 if TYPE_CHECKING:
     from sts.base.workspace import Workspace
@@ -100,7 +100,7 @@ def say_fusion(
     fusion = FusionJob(table=str(run), network=str(args.with_networks), seed=job.seed)
     fused = fuse(workspace, fusion, table=table, network=network)
     say()
-    say_scores("held-out cells", {name: each["pooled"] for name, each in fused.scores.items()})
+    say_scores(HELD_OUT, {name: each["pooled"] for name, each in fused.scores.items()})
     _say_gains(fused)
     say(f"report  {fused.folder / 'report.html'}")
 

@@ -39,6 +39,12 @@ class Reliability:
     cells: Ints
     ece: float
     """Expected calibration error: the mean gap between both, weighted by cells."""
+    said: Floats
+    """Of each cell, how probable its predicted class was said to be; (cells,)."""
+
+    def error(self, rng: np.random.Generator) -> "CalibrationError":
+        """Return the calibration error beside that of perfect calibration."""
+        return _beside_perfect(self.ece, self.said, rng, draws=DRAWS, bins=len(self.cells))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -207,6 +213,7 @@ def reliability(probabilities: Floats, truth: Ints, *, bins: int = BINS) -> Reli
         accuracy=means[1],
         cells=cells,
         ece=float(np.abs(claimed - met).sum() / len(truth)) if len(truth) else float("nan"),
+        said=confidence,
     )
 
 
@@ -263,11 +270,16 @@ def calibration_error(
     Labels are drawn from the predicted probabilities, so that these are true, and the error is
     computed with the same bins.
     """
-    known = probabilities[truth >= 0]
-    value = ece(probabilities, truth, bins=bins)
-    if not len(known):
+    diagram = reliability(probabilities, truth, bins=bins)
+    return _beside_perfect(diagram.ece, diagram.said, rng, draws=draws, bins=bins)
+
+
+def _beside_perfect(
+    value: float, confidence: Floats, rng: np.random.Generator, *, draws: int, bins: int
+) -> CalibrationError:
+    if not len(confidence):
         return CalibrationError(value=value, perfect_mean=value, perfect_high=value)
-    errors = _perfect_errors(known.max(axis=1), rng, draws=draws, bins=bins)
+    errors = _perfect_errors(confidence, rng, draws=draws, bins=bins)
     return CalibrationError(
         value=value,
         perfect_mean=float(errors.mean()),

@@ -1,4 +1,4 @@
-"""Models side by side: cross-validation and holdout (Amprimo et al., 2025, Fig. 4)."""
+"""Models side by side, on the same cells (after Amprimo et al., 2025, Fig. 4)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,13 +15,12 @@ from sts.evaluation.metrics import SCORES
 from sts.figures.style import FAINT, INK, look, new_figure, save
 
 SHOWN: Final = ("balanced_accuracy", "weighted_f1")
-# Two colours that are no class's, light and dark for print without colour.
-COLOURS: Final = {"cross-validation": "#C6DFF0", "holdout": "#6FA8D0"}
+# A colour that is no class's, light enough for what is drawn on it.
+COLOUR: Final = "#6FA8D0"
 MARKERS: Final = "^vDsPX"
-# From the middle of a model's row to its bars, and from a bar's to what is marked in it.
-OFFSETS: Final = {"cross-validation": -0.2, "holdout": 0.2}
-INTERVAL_AT: Final = -0.06
-DATASETS_AT: Final = 0.09
+# From the middle of a bar to what is marked in it.
+INTERVAL_AT: Final = -0.09
+DATASETS_AT: Final = 0.13
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,25 +28,28 @@ class ModelScores:
     """The scores of one model, by name, such as `weighted_f1`."""
 
     name: str
-    cross_validation: Mapping[str, Interval] = field(default_factory=dict)
-    """Empty if there are none, as is `holdout`."""
-    holdout: Mapping[str, Interval] = field(default_factory=dict)
-    holdout_by_dataset: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)
+    scores: Mapping[str, Interval]
+    by_dataset: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)
 
 
 def draw_bars(
-    stem: Path, models: Sequence[ModelScores], *, chance: float | None = 0.25
+    stem: Path, models: Sequence[ModelScores], *, cells: str, chance: float | None = 0.25
 ) -> list[Path]:
     """Draw balanced accuracy and weighted F1 of every model; return the PNG and the SVG.
 
     Parameters
     ----------
+    models
+        All on the same cells.
+    cells
+        Which cells these are; it stands above the bars.
     chance
         Balanced accuracy of guessing, one over the number of classes; None leaves it out.
     """
-    datasets = sorted({name for model in models for name in model.holdout_by_dataset})
+    datasets = sorted({name for model in models for name in model.by_dataset})
     with look():
-        figure = new_figure(9.6, 1.5 + 0.62 * len(models))
+        figure = new_figure(9.6, 1.9 + 0.5 * len(models))
+        figure.suptitle(cells, x=0.01, ha="left", fontsize=10)
         panels: Any = figure.subplots(1, 2, sharey=True)
         for axes, score in zip(panels, SHOWN, strict=True):
             for row, model in enumerate(models):
@@ -55,7 +57,7 @@ def draw_bars(
             _dress(axes, score, models)
         if chance is not None:
             panels[0].axvline(chance, color=INK, linewidth=0.8, linestyle=(0, (4, 3)))
-        handles = _legend(models, datasets, chance=chance)
+        handles = _legend(datasets, chance=chance)
         figure.legend(
             handles=handles, loc="outside lower center", ncols=min(len(handles), 6), frameon=False
         )
@@ -65,20 +67,16 @@ def draw_bars(
 def _draw_model(
     axes: Axes, row: int, model: ModelScores, *, score: str, datasets: Sequence[str]
 ) -> None:
-    parts = {"cross-validation": model.cross_validation, "holdout": model.holdout}
-    shown = {part: scores[score] for part, scores in parts.items() if score in scores}
-    offsets = OFFSETS if len(shown) > 1 else dict.fromkeys(OFFSETS, 0.0)
-    for part, interval in shown.items():
-        at = row + offsets[part]
-        axes.barh(at, interval.value, height=0.36, color=COLOURS[part])
-        line = [at + INTERVAL_AT] * 2
-        axes.plot([interval.low, interval.high], line, color=INK, linewidth=1.6, clip_on=False)
-        axes.text(1.03, at, interval.in_words(), va="center", fontsize=8)
+    if (interval := model.scores.get(score)) is None:
+        return
+    axes.barh(row, interval.value, height=0.6, color=COLOUR)
+    line = [row + INTERVAL_AT] * 2
+    axes.plot([interval.low, interval.high], line, color=INK, linewidth=1.6, clip_on=False)
+    axes.text(1.03, row, interval.in_words(), va="center", fontsize=8)
     for marker, dataset in zip(MARKERS, datasets, strict=False):
-        found = model.holdout_by_dataset.get(dataset, {}).get(score)
+        found = model.by_dataset.get(dataset, {}).get(score)
         if found is not None:
-            at = row + offsets["holdout"] + DATASETS_AT
-            axes.plot(found.value, at, marker=marker, **POINT)
+            axes.plot(found.value, row + DATASETS_AT, marker=marker, **POINT)
 
 
 POINT: Final[dict[str, Any]] = {
@@ -106,18 +104,13 @@ def _dress(axes: Axes, score: str, models: Sequence[ModelScores]) -> None:
     axes.set_axisbelow(True)
 
 
-def _legend(
-    models: Sequence[ModelScores], datasets: Sequence[str], *, chance: float | None
-) -> list[Any]:
-    parts = {"cross-validation": "cross_validation", "holdout": "holdout"}
+def _legend(datasets: Sequence[str], *, chance: float | None) -> list[Any]:
     handles: list[Any] = [
-        Patch(color=COLOURS[part], label=part)
-        for part, name in parts.items()
-        if any(getattr(model, name) for model in models)
+        Patch(color=COLOUR, label="all cells"),
+        Line2D([], [], color=INK, linewidth=1.4, label="95 % interval"),
     ]
-    handles.append(Line2D([], [], color=INK, linewidth=1.4, label="95 % interval"))
     handles += [
-        Line2D([], [], marker=marker, label=f"holdout, {dataset}", **POINT)
+        Line2D([], [], marker=marker, label=dataset, **POINT)
         for marker, dataset in zip(MARKERS, datasets, strict=False)
     ]
     if chance is not None:

@@ -17,10 +17,14 @@ def draw_reliability(
     stem: Path,
     before: Reliability,
     *,
+    rng: np.random.Generator,
     after: Reliability | None = None,
     temperature: float | None = None,
 ) -> list[Path]:
-    """Draw calibration before and, if given, after the temperature; return PNG and SVG."""
+    """Draw calibration before and, if given, after the temperature; return PNG and SVG.
+
+    `rng` draws what perfect calibration would show with as many cells.
+    """
     told = "" if temperature is None else f" (temperature {temperature:.2f})"
     panels = {"as trained": before} | ({f"calibrated{told}": after} if after is not None else {})
     with look():
@@ -29,7 +33,9 @@ def draw_reliability(
             2, len(panels), sharex=True, sharey="row", squeeze=False, height_ratios=[4, 1]
         )
         for column, (name, diagram) in zip(grid.T, panels.items(), strict=True):
-            title = f"{name}\nECE {diagram.ece:.3f}"
+            error = diagram.error(rng)
+            perfect = error.perfect_in_words().replace(": ", ":\n", 1)
+            title = f"{name}\nECE {error.value:.3f}; {perfect}"
             column[0].set_title(title, loc="left", fontsize=10, fontweight="bold")
             _draw_diagram(column[0], diagram)
             _draw_cells(column[1], diagram)

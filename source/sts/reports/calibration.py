@@ -2,6 +2,8 @@
 
 import logging
 
+import numpy as np
+
 from sts.base.runs import Run
 from sts.evaluation.calibration import Calibration
 from sts.figures.calibration import draw_reliability
@@ -22,8 +24,17 @@ def calibration_section(run: Run, calibration: Calibration) -> Section:
     figure = draw_reliability(
         run.figures / "calibration",
         calibration.before,
+        rng=np.random.default_rng(0),
         after=after,
         temperature=None if after is None else calibration.temperature,
     )
+    shown = (calibration.before if after is None else after).error(np.random.default_rng(0))
+    perfect = (
+        f"With these {calibration.cells:,} cells, perfect calibration would show a calibration "
+        f"error of {shown.perfect_mean:.3f} on the mean, and one below {shown.perfect_high:.3f} "
+        "in 95 % of cases."
+    )
     caption = "Cells that were kept aside: how often it is right, by how sure it is."
-    return Section("Calibration", [calibration.in_words(), Picture(files=figure, caption=caption)])
+    return Section(
+        "Calibration", [calibration.in_words(), perfect, Picture(files=figure, caption=caption)]
+    )

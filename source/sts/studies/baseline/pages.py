@@ -13,7 +13,6 @@ from sts.boosting.checkpoint import BaselineCard
 from sts.evaluation.calibration import Calibration
 from sts.evaluation.predictions import Predictions
 from sts.evaluation.scores import POOLED, Scores
-from sts.figures.bars import draw_bars
 from sts.figures.confusion import draw_confusion
 from sts.reports.blocks import Block, Code, Picture, Section, Table
 from sts.reports.calibration import calibration_section
@@ -26,7 +25,7 @@ from sts.reports.tables import (
     score_table,
     settings_table,
 )
-from sts.reports.trained import models_with_scores
+from sts.reports.trained import all_models_section, out_of_fold_section
 from sts.search.trials import SearchResult
 from sts.studies.baseline.settings import TrainJob
 
@@ -39,10 +38,6 @@ ABSOLUTE: Final = (
     "The times are absolute sweep times, as published: the stimulus begins at 1.02 s in PatchClamp "
     "and at 0.50 s in PatchSeq, so that they tell the data set. Use such a model to reproduce, not "
     "to classify."
-)
-OUT_OF_FOLD: Final = (
-    "Training cells, each predicted by the model that did not see it; the mean over the folds "
-    "chose the settings."
 )
 
 
@@ -133,17 +128,11 @@ def training_sections(
     run: Run, validated: Validated, calibration: Calibration, *, models: Path
 ) -> list[Section]:
     """Draw the calibration and the comparison of models, and say what is to be seen."""
-    bars = draw_bars(run.figures / "models", models_with_scores(models))
+    searched = validated.searched
     return [
-        Section(
-            "Cross-validation",
-            [OUT_OF_FOLD, score_table(validated.scores), _trial_table(validated.searched)],
-        ),
+        out_of_fold_section(validated.scores, len(searched.trials), [_trial_table(searched)]),
         calibration_section(run, calibration),
-        Section(
-            "All models",
-            [Picture(files=bars, caption="Every trained model of this workspace, with intervals.")],
-        ),
+        all_models_section(run.figures, models),
     ]
 
 

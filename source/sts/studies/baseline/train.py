@@ -26,7 +26,7 @@ from sts.boosting.stack import Classifier
 from sts.evaluation.calibration import Calibration, calibrate
 from sts.evaluation.scores import POOLED, Scores, by_dataset
 from sts.reports.calibration import say_calibration
-from sts.reports.trained import scores_for_card
+from sts.reports.trained import BEST_TRIAL, scores_for_card
 from sts.search.address import read_address
 from sts.search.trials import FoldScore, SearchResult, TrialRecord
 from sts.studies.baseline.bench import STUDY, Bench, look_for_settings, make_bench, validate
@@ -48,8 +48,9 @@ class Trained:
     """The folder of the model."""
     folder: Path
     """The folder of the run."""
-    cross_validation: dict[str, Scores]
-    """Of the training cells, out of fold, pooled and by data set."""
+    out_of_fold: dict[str, Scores]
+    """Of the training cells, by the folds of the best trial, pooled and by data set."""
+    trials: int
     scores: dict[str, Scores]
     """On the holdout."""
 
@@ -91,7 +92,7 @@ def finish(
     scores = by_dataset(predictions, rng=np.random.default_rng(job.seed))
     card = replace(
         model.card,
-        scores=scores_for_card(validated.scores[POOLED], scores),
+        scores=scores_for_card(validated.scores, scores, trials=len(validated.searched.trials)),
         data=_data(bench, rows),
     )
     folder = baseline_folder(workspace.models, job.model, job.variant)
@@ -106,12 +107,18 @@ def finish(
             "model": to_dict(card),
             "calibration": calibration.to_dict(),
             "holdout": {name: each.to_dict() for name, each in scores.items()},
-            "cross_validation": {n: each.to_dict() for n, each in validated.scores.items()},
+            BEST_TRIAL: {n: each.to_dict() for n, each in validated.scores.items()},
             "importance": explained.importance,
             "search": [to_dict(trial) for trial in _without_logits(validated.searched)],
         }
     )
-    return Trained(model=folder, folder=run.path, cross_validation=validated.scores, scores=scores)
+    return Trained(
+        model=folder,
+        folder=run.path,
+        out_of_fold=validated.scores,
+        trials=len(validated.searched.trials),
+        scores=scores,
+    )
 
 
 def calibrate_final(bench: Bench, classifier: Classifier, validated: Validated) -> Calibration:

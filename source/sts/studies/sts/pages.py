@@ -11,7 +11,6 @@ from sts.base.settings import to_dict
 from sts.evaluation.calibration import Calibration
 from sts.evaluation.predictions import Predictions
 from sts.evaluation.scores import POOLED, Scores
-from sts.figures.bars import draw_bars
 from sts.figures.confusion import draw_confusion
 from sts.figures.curves import FoldCurves, draw_curves
 from sts.networks.checkpoint import ModelCard
@@ -26,17 +25,13 @@ from sts.reports.tables import (
     score_table,
     settings_table,
 )
-from sts.reports.trained import models_with_scores
+from sts.reports.trained import all_models_section, out_of_fold_section
 from sts.search.trials import SearchResult
 
 PREDICTIONS: Final = "predictions.csv"
 CAVEAT: Final = (
     "The pooled figure never stands alone: class and data set of origin hang together in these "
     "cells, so a network may gain by telling where a cell was recorded. Compare the columns."
-)
-OUT_OF_FOLD: Final = (
-    "Training cells, each predicted by the network that did not see it; the mean over the folds "
-    "chose the settings."
 )
 
 
@@ -83,29 +78,21 @@ def training_sections(
     run: Run,
     searched: SearchResult,
     *,
-    cross_validation: Mapping[str, Scores],
+    out_of_fold: Mapping[str, Scores],
     calibration: Calibration,
     models: Path,
 ) -> list[Section]:
     """Draw the curves, the calibration and the comparison of models, and say what is to be seen."""
     folds = [_fold_curves(fold.extras) for fold in searched.best_trial.folds]
     curves = draw_curves(run.figures / "curves", folds)
-    bars = draw_bars(run.figures / "models", models_with_scores(models))
+    more: list[Block] = [
+        Picture(files=curves, caption="Every fold, with mean and spread."),
+        _trial_table(searched),
+    ]
     return [
-        Section(
-            "Cross-validation",
-            [
-                OUT_OF_FOLD,
-                score_table(cross_validation),
-                Picture(files=curves, caption="Every fold, with mean and spread."),
-                _trial_table(searched),
-            ],
-        ),
+        out_of_fold_section(out_of_fold, len(searched.trials), more),
         calibration_section(run, calibration),
-        Section(
-            "All models",
-            [Picture(files=bars, caption="Every trained model of this workspace, with intervals.")],
-        ),
+        all_models_section(run.figures, models),
     ]
 
 

@@ -22,7 +22,7 @@ from sts.networks.predict import features, logits
 from sts.networks.train import Fitted, fit
 from sts.reports.calibration import say_calibration
 from sts.reports.predictions import write_predictions
-from sts.reports.trained import scores_for_card
+from sts.reports.trained import BEST_TRIAL, scores_for_card
 from sts.search.address import read_address
 from sts.search.trials import FoldScore, SearchResult, TrialRecord
 from sts.studies.sts.bench import STUDY, Bench, look_for_settings, make_bench
@@ -53,6 +53,9 @@ class Trained:
     """The folder of the run."""
     scores: dict[str, Scores]
     """On the holdout, pooled and by data set."""
+    out_of_fold: dict[str, Scores]
+    """Of the training cells, by the folds of the best trial."""
+    trials: int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -154,7 +157,8 @@ def finish(
     found = apply_temperature(logits(fitted.network, images, rows), temperature)
     predictions = cohort.predictions(rows, found)
     evaluated = Evaluated(predictions=predictions, scores=by_dataset(predictions, rng=rng))
-    cross_validation = by_dataset(validated.out_of_fold, rng=rng)
+    out_of_fold = by_dataset(validated.out_of_fold, rng=rng)
+    trials = len(validated.searched.trials)
     card = ModelCard(
         name=job.architecture.backbone.name,
         architecture=job.architecture,
@@ -163,7 +167,7 @@ def finish(
         temperature=temperature,
         settings=fitted.settings,
         epochs=fitted.epochs,
-        scores=scores_for_card(cross_validation[POOLED], evaluated.scores),
+        scores=scores_for_card(out_of_fold, evaluated.scores, trials=trials),
         data={
             "training_cells": len(cohort.train_rows),
             "kept_aside": len(bench.kept_rows),
@@ -178,7 +182,7 @@ def finish(
     more = training_sections(
         run,
         validated.searched,
-        cross_validation=cross_validation,
+        out_of_fold=out_of_fold,
         calibration=validated.calibration,
         models=workspace.models,
     )
@@ -189,12 +193,18 @@ def finish(
             "model": to_dict(card),
             "calibration": validated.calibration.to_dict(),
             "holdout": {name: each.to_dict() for name, each in evaluated.scores.items()},
-            "cross_validation": {name: each.to_dict() for name, each in cross_validation.items()},
+            BEST_TRIAL: {name: each.to_dict() for name, each in out_of_fold.items()},
             "search": [to_dict(trial) for trial in _without_logits(validated.searched)],
         }
     )
     (run.path / REFIT).unlink(missing_ok=True)
-    return Trained(model=folder, folder=run.path, scores=evaluated.scores)
+    return Trained(
+        model=folder,
+        folder=run.path,
+        scores=evaluated.scores,
+        out_of_fold=out_of_fold,
+        trials=trials,
+    )
 
 
 def _novelty(bench: Bench, fitted: Fitted) -> Novelty:
