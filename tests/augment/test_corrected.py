@@ -66,6 +66,11 @@ def test_equal_differences_have_neither_interval_nor_p() -> None:
     assert np.isnan([judged.difference.low, judged.difference.high, judged.p]).all()
 
 
+def test_folds_that_are_all_alike_have_no_interval() -> None:
+    found = corrected_interval(np.full(3, 0.66), test_to_train=0.0)
+    assert found.in_words() == "0.660"
+
+
 def test_seeds_of_one_division_give_an_interval_but_no_verdict() -> None:
     values = np.array([0.10, 0.11, 0.12])
     judged = judge(values, "accuracy", test_to_train=0.0, over_divisions=False)

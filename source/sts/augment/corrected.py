@@ -33,6 +33,7 @@ def corrected_interval(values: Floats, *, test_to_train: float) -> Interval:
 
     The variance of the mean is (1 / folds + test / train) times that of the folds: training rows
     are shared, so that plain `1 / folds` would be too small. With `test_to_train` 0 it is that.
+    Folds that are all alike say nothing of how much others would differ: they have no interval.
 
     Parameters
     ----------
@@ -47,6 +48,8 @@ def corrected_interval(values: Floats, *, test_to_train: float) -> Interval:
     mean = float(known.mean())
     if len(known) == 1:
         return Interval(mean, -math.inf, math.inf)
+    if known.std(ddof=1) < ROUNDING:
+        return Interval(mean, math.nan, math.nan)
     error = math.sqrt((1 / len(known) + test_to_train) * float(known.var(ddof=1)))
     reach = float(stats.t.ppf(0.5 + LEVEL / 2, len(known) - 1)) * error
     return Interval(mean, mean - reach, mean + reach)
@@ -62,9 +65,7 @@ def judge(
     """
     known = values[np.isfinite(values)]
     interval = corrected_interval(values, test_to_train=test_to_train)
-    if len(known) > 1 and known.std(ddof=1) < ROUNDING:
-        return Judged(Interval(interval.value, math.nan, math.nan), NO_VERDICT, math.nan)
-    if len(known) < 2 or not over_divisions:
+    if len(known) < 2 or math.isnan(interval.low) or not over_divisions:
         return Judged(interval, NO_VERDICT, math.nan)
     error = math.sqrt((1 / len(known) + test_to_train) * float(known.var(ddof=1)))
     p = float(2 * stats.t.sf(abs(interval.value) / error, len(known) - 1))

@@ -113,7 +113,7 @@ def _say_results(results: "Results") -> None:
     )
     say()
     told = [each for each in results.differences if each.score == "macro_f1"]
-    number = f"{told[0].comparisons} comparisons" if told else "all comparisons"
+    number = told[0].comparisons if told else 0
     say_table(
         (
             "method",
@@ -122,7 +122,7 @@ def _say_results(results: "Results") -> None:
             "macro F1",
             "difference",
             "verdict",
-            f"corrected for {number}",
+            f"corrected for {number} comparisons" if number else "corrected",
         ),
         [
             (

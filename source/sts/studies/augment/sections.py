@@ -99,7 +99,9 @@ def _facts(results: Results) -> Facts:
             ("accuracy", "its accuracy"),
         ):
             each = base[best][score]
-            remark = f"{title_of(best)}, {each.low:.3f} to {each.high:.3f}"
+            known = np.isfinite([each.low, each.high]).all()
+            reach = f", {each.low:.3f} to {each.high:.3f}" if known else ""
+            remark = f"{title_of(best)}{reach}"
             facts.append((words, f"{each.value:.3f}", remark))
     told = [each for each in results.differences if each.score == "macro_f1"]
     if told:
