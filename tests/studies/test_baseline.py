@@ -97,16 +97,19 @@ def test_training_leaves_a_model_and_a_run(trained: Path) -> None:
     names = ("settings.json", "predictions.csv", "report.html", "log.txt", "metrics.jsonl")
     for name in (*names, "contributions.csv", "importance.csv"):
         assert (run / name).stat().st_size > 0, name
-    for name in ("confusion", "calibration", "models", "shap-top", "shap-all"):
+    for name in ("confusion", "calibration", "models-1", "models-2", "shap-top", "shap-all"):
         assert (run / "figures" / f"{name}.png").is_file(), name
         assert (run / "figures" / f"{name}.svg").is_file(), name
     report = json.loads((run / "report.json").read_text())
-    for part in ("holdout", "cross_validation"):
+    for part in ("holdout", "out_of_fold_of_best_trial"):
         assert set(report[part]) == {"pooled", "PatchSeq", "PatchClamp"}
     assert card_of(trained) == report["model"]
     assert report["model"]["names"] == list(FEATURES)
     page = (run / "report.html").read_text()
-    assert page.count("data:image/") == 5
+    assert page.count("data:image/") == 6
+    trials = report["model"]["scores"]["out_of_fold_of_best_trial"]["trials"]
+    assert trials == len(report["search"])
+    assert f"Out of fold, best of {trials} trials" in page
     assert "baseline_pipeline.py TRAIN" in page
 
 
@@ -225,7 +228,7 @@ def test_the_holdout_is_used_for_no_choice(trained: Path, tmp_path: Path) -> Non
     name = Path("models", "LightGBM_best_models", "shared", "model.txt")
     assert (root / name).read_bytes() == (trained / name).read_bytes()
     spoilt, sound = report_of(root), report_of(trained)
-    for part in ("search", "cross_validation"):
+    for part in ("search", "out_of_fold_of_best_trial"):
         assert spoilt[part] == sound[part]
     assert spoilt["holdout"] != sound["holdout"]
 

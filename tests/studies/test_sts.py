@@ -80,10 +80,11 @@ def test_training_leaves_a_model_and_a_run(trained: Path) -> None:
     run = run_of(trained)
     for name in ("settings.json", "predictions.csv", "report.html", "log.txt", "metrics.jsonl"):
         assert (run / name).stat().st_size > 0, name
-    for name in ("confusion", "curves", "calibration", "models"):
+    for name in ("confusion", "curves", "calibration", "models-1"):
         assert (run / "figures" / f"{name}.png").is_file(), name
     report = json.loads(report_of(trained))
     assert {"pooled", "PatchSeq", "PatchClamp"} == set(report["holdout"])
+    assert set(report["out_of_fold_of_best_trial"]) == set(report["holdout"])
     card = json.loads(
         (trained / "models" / "ResNet18_best_models" / "NONE" / "model.json").read_text()
     )
