@@ -17,6 +17,7 @@ from sts.cells.ep_tables import (
     with_onsets,
 )
 from sts.cells.labels import CellLabel, read_labels
+from sts.cells.splits import find_split
 from sts.signals.features import FEATURES, TIMES
 from tests.cells.ep_worlds import make_table, rows_of, write_own, write_published
 
@@ -162,11 +163,21 @@ def test_text_in_a_number_column_is_named_by_file_line_and_column(data: Path) ->
         loaded(data)
 
 
-@pytest.mark.parametrize("text", ["inf", "-inf", "1e999", "1,5"])
+@pytest.mark.parametrize("text", ["inf", "-inf", "1e999", "1e16", "1,5"])
 def test_what_is_no_finite_number_is_refused(data: Path, text: str) -> None:
     edit(data / SEQ, lambda rows: rows[1].__setitem__(rows[0].index("ri"), text))
     with pytest.raises(StsError, match="line 2: ri is"):
         loaded(data)
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_a_table_may_be_separated_by_semicolons_or_tabs(tmp_path: Path, separator: str) -> None:
+    path = tmp_path / "own.csv"
+    lines = [("specimen_id", "label", "tau"), ("1", "Sst", "20.5"), ("2", "", "")]
+    path.write_text("\n".join(separator.join(line) for line in lines))
+    table = read_ep_table(path, needed=("tau",))
+    assert (table.specimen_id.tolist(), table.label.tolist()) == (["1", "2"], ["Sst", ""])
+    assert table.X[0, 0] == 20.5
 
 
 def test_an_absent_column_is_named(data: Path) -> None:
@@ -185,6 +196,12 @@ def test_an_absent_column_is_named(data: Path) -> None:
         ("specimen_id,tau\n,1\n", "line 2: no specimen id"),
         ("specimen_id,label,tau\n1,Pvlab,1\n", "line 2: unknown class 'Pvlab': did you mean"),
         ("specimen_id,tau\n1\n", "line 2: 2 values wanted, 1 came"),
+        ("specimen_id,tau\n1\x00,1\n", "line 2: a NUL character"),
+        ("specimen_id,tau\n\x1b[2J,1\n", "line 2: a specimen id holds a character"),
+        ("specimen_id,tau\n" + "1" * 201 + ",1\n", "line 2: a specimen id has 201 characters"),
+        ("specimen_id,label,tau\n1," + "S" * 900 + ",1\n", "line 2: a class has 900 characters"),
+        ("specimen_id,donor_id,tau\n1,\x07,1\n", "line 2: the donor_id holds a character"),
+        ("specimen_id;tau\n1;inf\n", "line 2: tau is 'inf'"),
     ],
 )
 def test_a_bad_table_is_one_clear_line(tmp_path: Path, text: str, line: str) -> None:
@@ -224,6 +241,11 @@ def test_labels_of_other_cells_are_told(data: Path, caplog: pytest.LogCaptureFix
 @pytest.mark.data
 def test_one_onset_holds_for_all_stimuli_of_the_real_tables(data_dir: Path) -> None:
     table = loaded(data_dir / "sts" / "data")
+    # 2,061 and 3,589 rows, human cells and cells of no split included.
+    assert len(table) == 5650
+    split = find_split(data_dir / "sts" / "data")
+    assert split is not None
+    table = table.rows(np.isin(table.specimen_id, sorted(split.train | split.test)))
     assert len(table) == 4472
     columns = table.columns()
     # A ramp of 25 pA/s reaches the threshold current where its onset says.

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from sts.base.types import CLASSES
 from sts.boosting.checkpoint import load_baseline
 from sts.boosting.contributions import contributions_of
 from sts.cells.feature_sets import FEATURE_SETS
+from sts.cells.table import write_features
 from sts.cli.baseline import main
 from sts.cli.data import main as data_main
 from sts.cli.run import Status
@@ -30,6 +32,8 @@ from sts.studies.baseline.bench import make_bench, validate
 from sts.studies.baseline.cohort import Source, load_cohort
 from sts.studies.baseline.predict import reasons_of
 from sts.studies.baseline.settings import choose, make_job
+from tests.cells import ep_worlds
+from tests.cells.allen import PATCHSEQ, write_patchseq
 from tests.cells.ep_worlds import make_table, write_own, write_published
 from tests.studies.cells import write_cell
 
@@ -238,7 +242,7 @@ def test_the_folds_share_no_cell_and_leave_the_holdout_alone(tmp_path: Path) -> 
     cohort = load_cohort(Source(data=data), choose("shared"))
     held_out = set(cohort.open_holdout("test").tolist())
     assert len(held_out) == 24
-    for fold in cohort.folds(3, seed=0):
+    for fold in cohort.folds(3, group_by="specimen", seed=0):
         fit, scored = set(fold.fit.tolist()), set(fold.scored.tolist())
         assert (len(fit), len(scored)) == (64, 32)
         assert not fit & scored
@@ -481,6 +485,7 @@ def test_cells_of_ones_own_are_trained_on(
 ) -> None:
     root = make_workspace(tmp_path / "world")
     table = make_table(80, seed=5)
+    table = replace(table, specimen_id=np.array([f"own {at}" for at in range(80)]))
     own = tmp_path / "mine"
     own.mkdir()
     path = write_own(own, table)
@@ -500,8 +505,69 @@ def test_cells_of_ones_own_are_trained_on(
     capsys.readouterr()
     assert main(["--root", str(root), *QUICK]) == Status.DONE
     assert "held a model of 64 other training cells, replaced" in capsys.readouterr().err
-    assert (own / "split.json").is_file()
+    assert [each.name for each in own.iterdir()] == ["features.csv"], "their folder is theirs"
+    assert (root / "data" / "splits" / "features.json").is_file()
     assert not (root / "data" / "split.json").exists()
+
+
+def test_a_table_is_read_and_nothing_beside_it(tmp_path: Path) -> None:
+    root = make_workspace(tmp_path / "world")
+    folder = tmp_path / "theirs"
+    write_published(folder, make_table(40, seed=1))
+    table = make_table(80, seed=5)
+    other = replace(table, specimen_id=np.array([f"own {at}" for at in range(80)]))
+    path = write_own(folder, other).rename(folder / "mine.csv")
+    (folder / "labels.csv").write_text("specimen_id,label\nown 1,Sst\nown 1,Sst\n")
+    before = set(folder.rglob("*"))
+    folder.chmod(0o555)
+    assert main(["--root", str(root), *QUICK, "--table", str(path)]) == Status.DONE
+    folder.chmod(0o755)
+    assert set(folder.rglob("*")) == before
+    assert card_of(root)["data"]["training_cells"] == 64
+    assert (root / "data" / "splits" / "mine.json").is_file()
+
+
+def test_a_row_more_in_a_table_moves_no_cell(tmp_path: Path) -> None:
+    source = Source(data=tmp_path / "data", table=write_own(tmp_path, make_table(80, seed=5)))
+    first = load_cohort(source, choose("shared"))
+    write_own(tmp_path, make_table(84, seed=5))
+    second = load_cohort(source, choose("shared"))
+    assert first.split.test <= second.split.test
+    assert first.split.train <= second.split.train
+    assert len(second.table) == 84
+
+
+def test_donors_stand_in_one_fold_and_on_one_side(tmp_path: Path) -> None:
+    donors = np.array([f"d{at // 4}" for at in range(160)])
+    rows = ep_worlds.rows_of(make_table(160))
+    own = [replace(row, donor_id=str(donor)) for row, donor in zip(rows, donors, strict=True)]
+    write_features(tmp_path / "features.csv", own)
+    cohort = load_cohort(Source(data=tmp_path), choose("shared"))
+    donor_id = cohort.table.donor_id
+    held = set(donor_id[cohort.open_holdout("a test")].tolist())
+    assert not held & set(donor_id[cohort.train_rows].tolist())
+    for fold in cohort.folds(3, group_by="donor", seed=0):
+        assert not set(donor_id[fold.fit].tolist()) & set(donor_id[fold.scored].tolist())
+    said = cohort.predictions(cohort.train_rows, np.full((len(cohort.train_rows), 4), 0.25))
+    assert said.donors.tolist() == donor_id[cohort.train_rows].tolist()
+
+
+def test_donors_are_respected_unless_asked_otherwise_or_published() -> None:
+    assert make_job().group_by == "donor"
+    assert make_job(published=True).group_by == "specimen"
+    assert make_job(group_by="specimen").group_by == "specimen"
+
+
+def test_donors_come_from_the_metadata_in_the_folder(tmp_path: Path) -> None:
+    write_published(tmp_path, make_table(40))
+    cells = [("1004", "1", "a-331294", "", ""), ("1012", "2", "a-331294", "", "")]
+    write_patchseq(tmp_path / PATCHSEQ, cells)
+    table = load_cohort(Source(data=tmp_path), choose("shared")).table
+    known = dict(zip(table.specimen_id.tolist(), table.donor_id.tolist(), strict=True))
+    assert {name: donor for name, donor in known.items() if donor} == {
+        "1004": "331294",
+        "1012": "331294",
+    }
 
 
 def test_a_feature_that_no_training_cell_has_is_named(

@@ -82,6 +82,10 @@ FAULTS: dict[str, Fault] = {
     ),
     "both sides": (lambda data: append(data / TRAIN, "1000, Clamp\n"), "1000 (train and test)"),
     "no side": (lambda data: edit(data / TRAIN, "1001, Clamp\n", ""), "1001 (Excitatory)"),
+    "published test": (
+        lambda data: (data / "published_test_ids.txt").write_text("1001\n"),
+        "1001 (trains nothing)",
+    ),
     "unlabelled in split": (
         lambda data: edit(data / LABELS, "Excitatory 1001\n", "Unsure 1001\n"),
         "1001 (labelled Unsure)",
@@ -218,6 +222,15 @@ def test_donors_on_both_sides_matter_where_donors_were_divided(tmp_path: Path) -
     assert case.where == str(tmp_path / SPLIT_NAME)
 
 
+def test_cells_that_are_new_to_our_own_split_are_only_noted(tmp_path: Path) -> None:
+    write_own(tmp_path, make_table(40))
+    split_of(make_table(40), tmp_path)
+    write_own(tmp_path, make_table(41))
+    checked = check(tmp_path)
+    (case,) = checked.cases["new to split"]
+    assert (case.specimen_id, RULES["new to split"].severity) == ("1040", "note")
+
+
 def test_own_stores_and_tables_without_labels_are_counted(tmp_path: Path) -> None:
     write_store(tmp_path / "mine" / "sweeps.h5", make_store(4))
     (tmp_path / "other").mkdir()
@@ -256,7 +269,7 @@ def test_every_case_is_a_line_of_the_file(data: Path, tmp_path: Path) -> None:
 
 
 def test_every_rule_is_tried() -> None:
-    elsewhere = {"other label", "donor"}
+    elsewhere = {"other label", "donor", "new to split"}
     assert set(FAULTS) | elsewhere == set(RULES)
 
 
@@ -270,6 +283,8 @@ def test_the_published_tables_contradict_themselves_as_measured(
     (tmp_path / "e-type.csv").symlink_to(data_dir / "allen" / "e-type.csv")
     checked = check(tmp_path)
     assert not checked.must_change
+    # Recordings without the second sweep, of 5,087 labelled cells.
+    assert len(checked.cases["no side"]) == 615
     # 46 of the 844 training cells with an e-type
     assert len(checked.cases["e-type"]) == 46
     assert set(checked.cases) == {"e-type", "range"}

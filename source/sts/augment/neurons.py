@@ -15,6 +15,7 @@ import numpy as np
 from sts.augment.curation import technical_columns
 from sts.base.errors import StsError
 from sts.base.types import Bools, Floats, Ints
+from sts.cells.checks import LARGEST, check_name
 from sts.cells.etypes import ETYPE, KEY, MATCHED
 from sts.cells.store import Texts
 from sts.signals.features import PUBLISHED_ONSET_S
@@ -28,8 +29,6 @@ ONSET_S: Final = PUBLISHED_ONSET_S["PatchClamp"]
 UNNAMED: Final = "row-"
 # What stands where a value is missing, in any case.
 ABSENT: Final = frozenset({"", "na", "n/a", "nan", "none", "null"})
-# No measurement reaches it, and squares of what does would be infinite.
-LARGEST: Final = 1e15
 # Digits to which two tables agree about the same neuron.
 DIGITS: Final = 9
 
@@ -220,10 +219,19 @@ def _rows(path: Path) -> list[dict[str, str]]:
         row = dict(zip(columns, values, strict=True))
         if not row[ETYPE] or not row.get(KEY, "row"):
             raise StsError(f"{path}, line {number}: no {ETYPE if not row[ETYPE] else KEY}")
+        _check_names(row, f"{path}, line {number}")
         rows.append(row)
     if len({row[ETYPE] for row in rows}) < 2:
         raise StsError(f"{path} holds fewer than two e-types: there is nothing to tell apart")
     return rows
+
+
+def _check_names(row: Row, where: str) -> None:
+    try:
+        check_name(row[ETYPE], f"the {ETYPE}")
+        check_name(row.get(KEY, ""), f"the {KEY}")
+    except StsError as error:
+        raise StsError(f"{where}: {error}") from error
 
 
 def _lines(path: Path) -> list[tuple[int, list[str]]]:

@@ -1,6 +1,7 @@
 """What is to be told from what: e-types from E or M+E features, STS classes from EP features."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,10 +15,18 @@ from sts.augment.neurons import Neurons, read_published
 from sts.base.errors import StsError, one_of
 from sts.base.files import read_csv
 from sts.base.types import CLASSES
-from sts.cells.ep_tables import PUBLISHED_TABLES, find_ep_tables, load_ep_tables, with_labels
+from sts.cells.ep_tables import (
+    PUBLISHED_TABLES,
+    EpTable,
+    find_ep_tables,
+    load_ep_tables,
+    with_labels,
+)
 from sts.cells.formulas import derive
+from sts.cells.identity import with_donors
 from sts.cells.labels import find_labels, read_labels
-from sts.cells.splits import find_split
+from sts.cells.published_split import leave_out_held
+from sts.cells.splits import donor_groups, find_split
 from sts.cells.store import Texts
 
 logger = logging.getLogger("sts")
@@ -191,22 +200,38 @@ def _spike_trains(data: Path) -> Task:
     table = table.rows(table.truth >= 0)
     if not len(table):
         raise StsError(f"no cell in {data} has a label: give it labels, or try --demo")
-    groups = table.specimen_id
+    table = leave_out_held(table, data, where=str(data))
+    table = with_donors(table, data)
+    # A donor stands on one side of every division, as a neuron does.
+    groups = donor_groups(table)
     neurons = Neurons(
-        specimen_id=groups,
+        specimen_id=table.specimen_id,
         group=groups,
         y=table.truth,
         X=table.X,
         names=table.names,
         classes=CLASSES,
     )
-    strata = np.array([f"{a}|{b}" for a, b in zip(table.label, table.dataset, strict=True)])
     return Task(
         name="sts",
         title="EP features to STS class",
         neurons=neurons,
-        universe=Universe(group=groups, stratum=strata, label=table.label),
+        universe=_by_group(groups, table),
         left_out={},
+    )
+
+
+def _by_group(groups: Texts, table: EpTable) -> Universe:
+    """Return each group once, with the class and the data set of most of its neurons."""
+    kinds: dict[str, Counter[tuple[str, str]]] = {}
+    triples = zip(groups.tolist(), table.label.tolist(), table.dataset.tolist(), strict=True)
+    for group, label, dataset in triples:
+        kinds.setdefault(group, Counter())[label, dataset] += 1
+    most = {group: count.most_common(1)[0][0] for group, count in kinds.items()}
+    return Universe(
+        group=np.array(list(most)),
+        stratum=np.array([f"{label}|{dataset}" for label, dataset in most.values()]),
+        label=np.array([label for label, _ in most.values()]),
     )
 
 

@@ -45,6 +45,8 @@ MAX_JSON_BYTES: Final = 2**28
 MAX_DEPTH: Final = 64
 MAX_DIGITS: Final = 40
 TOO_DEEP: Final = "lists or objects lie too deep within one another"
+SEPARATORS: Final = (",", ";", "\t")
+QUOTED: Final = re.compile(r'"[^"]*"')
 GUARDED: Final = re.compile(r"'+[=+\-@\t\r]")
 
 
@@ -277,13 +279,14 @@ def read_csv(
     Parameters
     ----------
     path
-        UTF-8, with or without byte-order mark, any line ending.
+        UTF-8, with or without byte-order mark, any line ending; separated by commas, or by
+        semicolons or tabs where the header is.
     needed
         Columns that must be there; others are returned too.
     header
         Names of all columns of a file that has no header line.
     """
-    lines = _lines(path)
+    lines = _lines(path, separated_by_commas=header is not None)
     _, columns = (0, list(header)) if header is not None else next(lines, (0, []))
     if missing := [name for name in needed if name not in columns]:
         raise StsError(
@@ -302,9 +305,22 @@ def read_csv(
     return rows
 
 
-def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+def separator_of(header: str) -> str:
+    """Return what separates the columns in a header line."""
+    bare = QUOTED.sub("", header)
+    # Of equally many the first: without any, it is a comma.
+    return max(SEPARATORS, key=bare.count)
+
+
+def _lines(path: Path, *, separated_by_commas: bool) -> Iterator[tuple[int, list[str]]]:
     """Yield line number and cells of every line that is not blank."""
-    reader = csv.reader(io.StringIO(_read_text(path), newline=""), strict=True)
+    text = _read_text(path)
+    if (at := text.find("\0")) >= 0:
+        line = text.count("\n", 0, at) + 1
+        raise StsError(f"{path}, line {line}: a NUL character; save the file as UTF-8 text")
+    first = next((each for each in text.splitlines() if each.strip()), "")
+    separator = "," if separated_by_commas else separator_of(first)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         for cells in reader:
             if any(cell.strip() for cell in cells):

@@ -1,24 +1,26 @@
 """Tables of electrophysiology features: cells in rows, features in columns, from several files."""
 
 import logging
-import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, ParamSpec, TypeVar
 
 import numpy as np
 
 from sts.base.errors import StsError, one_of
 from sts.base.files import read_csv
 from sts.base.types import CLASSES, Bools, Floats, Ints
+from sts.cells.checks import check_id, check_name, read_number
 from sts.cells.labels import UNSURE, CellLabel
 from sts.cells.store import Texts
 from sts.cells.table import read_features
 from sts.signals.features import FEATURES, PUBLISHED_ONSET_S, TIME_FRAMES, TIMES
 
 logger = logging.getLogger("sts")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 # The published tables, as the published repository keeps them, and the data set of each.
 PUBLISHED_TABLES: Final = {
@@ -120,9 +122,9 @@ def read_ep_table(path: str | Path, *, needed: Sequence[str] = FEATURES) -> EpTa
     dataset = _published_as(path, key, columns)
     table = EpTable(
         specimen_id=np.array([_id(row[key], path, at) for at, row in enumerate(rows)]),
-        donor_id=np.array([row.get("donor_id", "") for row in rows]),
+        donor_id=_names(rows, "donor_id", path),
         label=np.array([_label(row.get("label", ""), path, at) for at, row in enumerate(rows)]),
-        dataset=np.array([row.get("dataset") or dataset for row in rows]),
+        dataset=np.array([name or dataset for name in _names(rows, "dataset", path).tolist()]),
         X=np.array(
             [[_number(row[name], name, path, at) for name in names] for at, row in enumerate(rows)]
         ).reshape(len(rows), len(names)),
@@ -230,9 +232,16 @@ def with_labels(table: EpTable, labels: Mapping[str, CellLabel], *, origin: str)
     return replace(table, **parts)
 
 
+def _names(rows: Sequence[Mapping[str, str]], column: str, path: Path) -> Texts:
+    """Return a column of names, empty where there is none."""
+    what = f"the {column}"
+    return np.array(
+        [_checked(path, at, check_name, row.get(column, ""), what) for at, row in enumerate(rows)]
+    )
+
+
 def _id(text: str, path: Path, row: int) -> str:
-    if not text:
-        raise StsError(f"{_where(path, row)}: no specimen id; give every cell one")
+    _checked(path, row, check_id, text)
     # A spreadsheet that took the id for a number may have left a fraction.
     return text[:-2] if re.fullmatch(r"\d+\.0", text) else text
 
@@ -240,24 +249,24 @@ def _id(text: str, path: Path, row: int) -> str:
 def _label(text: str, path: Path, row: int) -> str:
     if text in ("", UNSURE):
         return ""
-    try:
-        return one_of(text, CLASSES, "class")
-    except StsError as error:
-        raise StsError(f"{_where(path, row)}: {error}") from error
+    _checked(path, row, check_name, text, "a class")
+    return _checked(path, row, one_of, text, CLASSES, "class")
 
 
 def _number(text: str, name: str, path: Path, row: int) -> float:
+    return _checked(path, row, read_number, text, name)
+
+
+def _checked(path: Path, row: int, check: Callable[P, T], *args: P.args, **more: P.kwargs) -> T:
+    """Return what a check returns; where it refuses, say in which line."""
     try:
-        value = float(text or "nan")
-    except ValueError:
-        value = math.inf
-    if math.isinf(value):
-        raise StsError(f"{_where(path, row)}: {name} is {text!r}, a number is wanted")
-    return value
+        return check(*args, **more)
+    except StsError as error:
+        raise StsError(f"{_where(path, row)}: {error}") from error
 
 
 def _where(path: Path, row: int) -> str:
     """Return file and line of a row; lines that are blank hold none, the first holds names."""
     lines = path.read_text(encoding="utf-8-sig").splitlines()
-    filled = [number for number, text in enumerate(lines, start=1) if text.strip(", \t")]
+    filled = [number for number, text in enumerate(lines, start=1) if text.strip(", ;\t")]
     return f"{path}, line {filled[row + 1] if row + 1 < len(filled) else row + 2}"

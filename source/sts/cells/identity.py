@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol, Self, TypeVar
 
 import numpy as np
 
 from sts.base.errors import StsError
 from sts.base.types import Bools, Ints
+from sts.cells.allen import find_allen, read_allen
 from sts.cells.ep_tables import OWN_TABLE, PUBLISHED_TABLES, read_ep_table
 from sts.cells.labels import find_labels, read_labels
 from sts.cells.store import Texts
@@ -40,6 +41,18 @@ class Identified(Protocol):
     def __len__(self) -> int: ...
 
 
+class Rows(Identified, Protocol):
+    """Cells of which some can be chosen, in a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def rows(self, which: Bools | Ints) -> Self:
+        """Return the cells that a mask or indices choose, in that order."""
+
+
+T = TypeVar("T", bound=Rows)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Cells:
     """Who n cells are, and nothing else of them."""
@@ -55,6 +68,26 @@ class Cells:
     def rows(self, which: Bools | Ints) -> "Cells":
         """Return the cells that a mask or indices choose, in that order."""
         return Cells(**{name: getattr(self, name)[which] for name in IDENTITY})
+
+
+def identify_cells(cells: Identified, rows: Ints | None = None) -> Cells:
+    """Return who some cells are, or all."""
+    which: Any = slice(None) if rows is None else rows
+    return Cells(**{name: getattr(cells, name)[which] for name in IDENTITY})
+
+
+def with_donors(cells: T, data: Path) -> T:
+    """Return the cells with the donors that the Allen Institute's tables in `data` give them.
+
+    Their numbers of animals are the same in all data sets; other names stay where they say nothing.
+    """
+    tables = [read_allen(path) for path in find_allen([data])]
+    known = {name: cell.donor_id for table in tables for name, cell in table.items()}
+    if not known:
+        return cells
+    pairs = zip(cells.specimen_id.tolist(), cells.donor_id.tolist(), strict=True)
+    donors = [known.get(name) or own for name, own in pairs]
+    return replace(cells, donor_id=np.array(donors, dtype=np.str_))
 
 
 def find_tables(data: Path) -> list[Path]:
@@ -104,10 +137,12 @@ def cells_in(data: Path) -> Cells:
         *(cells_of_store(path) for path in find_stores(data)),
         *(cells_of_table(path) for path in find_tables(data)),
     ]
+    ids = sorted(labels)
+    columns = {name: [getattr(labels[id_], name) for id_ in ids] for name in IDENTITY}
+    said = Cells(**{name: np.array(texts, dtype=np.str_) for name, texts in columns.items()})
     cells = united(sources)
-    own = [labels.get(specimen) for specimen in cells.specimen_id.tolist()]
-    label = [a or (b.label if b else "") for a, b in zip(cells.label.tolist(), own, strict=True)]
-    return replace(cells, label=np.array(label, dtype=np.str_))
+    both = united([cells, said.rows(np.isin(said.specimen_id, cells.specimen_id))])
+    return with_donors(both, data)
 
 
 def united(sources: Iterable[Identified]) -> Cells:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from sts.base.errors import StsError, one_of
-from sts.base.files import read_csv
+from sts.base.files import read_csv, separator_of
 from sts.base.types import CLASSES
 from sts.cells.allen import AllenCell, assign, by_name, find_allen, is_allen_table, read_allen
+from sts.cells.checks import check_id, check_name
 
 # What the published file calls cells that no one could assign.
 UNSURE: Final = "Unsure"
@@ -65,7 +66,8 @@ def read_labels(path: Path) -> dict[str, CellLabel]:
 def read_label_file(path: Path) -> LabelFile:
     """Return what a file says of the classes of cells.
 
-    Either CSV with the columns specimen_id, label and perhaps dataset and donor_id, or lines of a
+    Either a table (separated by commas, semicolons or tabs) with the columns specimen_id, label and
+    perhaps dataset and donor_id, or lines of a
     class and a specimen id, as `cell_types_GouwensAll_new.txt` of the study has them, or a table of
     the Allen Institute (T-types, transgenic lines), whose classes `mapping.csv` states. Cells
     labelled Unsure are left out.
@@ -76,8 +78,7 @@ def read_label_file(path: Path) -> LabelFile:
     lines: dict[str, int] = {}
     for line, label in _entries(path):
         where = f"{path}, line {line}"
-        if not label.specimen_id:
-            raise StsError(f"{where}: no specimen id; give every label one")
+        _check_names(label, where)
         if label.specimen_id in lines:
             raise StsError(
                 f"{where}: specimen {label.specimen_id} has a label in line "
@@ -138,6 +139,15 @@ def _from_allen(path: Path) -> LabelFile:
     return LabelFile(path=path, labels=labels, unsure=frozenset(unsure))
 
 
+def _check_names(label: CellLabel, where: str) -> None:
+    try:
+        check_id(label.specimen_id)
+        for name in ("label", "dataset", "donor_id"):
+            check_name(getattr(label, name), f"the {name}")
+    except StsError as error:
+        raise StsError(f"{where}: {error}") from error
+
+
 def _checked(label: CellLabel, where: str) -> CellLabel:
     try:
         one_of(label.label, CLASSES, "class")
@@ -147,19 +157,25 @@ def _checked(label: CellLabel, where: str) -> CellLabel:
 
 
 def _entries(path: Path) -> Iterator[tuple[int, CellLabel]]:
-    # Told by the first line: no class and no specimen id has a comma.
-    return _from_csv(path) if len(_header(path)) > 1 else _from_published(path)
+    # The first line decides: no class and no specimen id has a comma; between them may be a tab.
+    is_table = "," in _first_line(path) or "specimen_id" in _header(path)
+    return _from_csv(path) if is_table else _from_published(path)
 
 
 def _header(path: Path) -> list[str]:
-    """Return the parts between commas of the first line that is not blank."""
-    first = next((line for line in _read_lines(path) if line.strip()), "")
-    return [part.strip(' "') for part in first.split(",")]
+    """Return the columns in the first line."""
+    first = _first_line(path)
+    return [part.strip(' "') for part in first.split(separator_of(first))]
+
+
+def _first_line(path: Path) -> str:
+    """Return the first line that is not blank."""
+    return next((line for line in _read_lines(path) if line.strip()), "")
 
 
 def filled_lines(path: Path) -> list[int]:
     """Return the numbers of the lines of a CSV file that hold anything."""
-    return [line for line, text in enumerate(_read_lines(path), start=1) if text.strip(", \t")]
+    return [line for line, text in enumerate(_read_lines(path), start=1) if text.strip(", ;\t")]
 
 
 def _read_lines(path: Path) -> list[str]:

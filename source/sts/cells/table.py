@@ -7,6 +7,7 @@ from typing import Final
 
 from sts.base.errors import StsError, one_of
 from sts.base.files import read_csv, write_csv
+from sts.cells.checks import check_name, read_number
 from sts.signals.features import FEATURES, ONSET, TIME_FRAMES
 
 STATUSES: Final = ("ok", "excluded", "failed")
@@ -131,6 +132,7 @@ def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[dict[str, str], 
     """Yield the rows of a table with a known status, and where each stands."""
     for line, row in enumerate(read_csv(path, columns), start=2):
         where = f"{path}, line {line}"
+        _check_names(row, where)
         _known(row["status"], STATUSES, "status", where)
         yield row, where
 
@@ -142,15 +144,24 @@ def _known(name: str, choices: Iterable[str], what: str, where: str) -> None:
         raise StsError(f"{where}: {error}") from error
 
 
+def _check_names(row: Mapping[str, str], where: str) -> None:
+    """Refuse names that are too long or cannot be printed; a failed recording may have no id."""
+    for name in (*IDENTITY, "status"):
+        try:
+            check_name(row[name], name)
+        except StsError as error:
+            raise StsError(f"{where}: {error}") from error
+
+
 def _parts(text: str) -> tuple[str, ...]:
     return tuple(text.split(SEPARATOR)) if text else ()
 
 
 def _number(row: dict[str, str], name: str, where: str) -> float:
     try:
-        return float(row[name] or "nan")
-    except ValueError:
-        raise StsError(f"{where}: {name} is {row[name]!r}, a number is wanted") from None
+        return read_number(row[name], name)
+    except StsError as error:
+        raise StsError(f"{where}: {error}") from error
 
 
 def _sweep(row: dict[str, str], name: str, where: str) -> int | None:

@@ -143,6 +143,12 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         help="where trials are kept: an SQLite file (default, in output/baseline), or "
         "postgresql://...",
     )
+    group.add_argument(
+        "--group-by",
+        choices=("specimen", "donor"),
+        help="what stands on one side of a split and in one fold only (default: donor where donors "
+        "are known; with --published: specimen)",
+    )
     flags.add_wandb(group)
 
 
@@ -182,6 +188,7 @@ def _job(args: argparse.Namespace) -> "TrainJob":
         skip_missing=args.skip_missing or args.demo,
         trials=args.trials or (DEMO_TRIALS if args.demo else None),
         folds=args.folds,
+        group_by=args.group_by,
         seed=args.seed,
         file=args.settings,
     )

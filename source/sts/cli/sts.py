@@ -186,7 +186,6 @@ def _look_job(args: argparse.Namespace) -> "LookJob":
         data=str(_data(args)),
         cells=tuple(args.cells),
         scalograms=args.scalograms,
-        group_by=args.group_by,
         seed=args.seed,
     )
 

@@ -41,8 +41,9 @@ def add_training(parser: argparse.ArgumentParser) -> None:
         "--group-by",
         type=str.lower,
         choices=("specimen", "donor"),
-        default="specimen",
-        help="what stands on one side of a split only (default: specimen)",
+        default="donor",
+        help="TRAIN: what stands on one side of a split and in one fold only (default: donor, "
+        "where donors are known)",
     )
     group.add_argument(
         "--class-weights", action="store_true", help="let all classes count the same in the loss"

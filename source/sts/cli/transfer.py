@@ -62,6 +62,7 @@ def say_transfer(
         model=job.model,
         settings=job.settings,
         skip_missing=job.chosen.skip_missing,
+        group_by=job.group_by,
         seed=job.seed,
     )
     found = transfer(workspace, asked, source=source, workers=args.workers)

@@ -70,9 +70,9 @@ class Bench:
 
 def make_bench(job: TrainJob, *, source: Source, workers: int | None = None) -> Bench:
     """Load the cells and divide them."""
-    cohort = load_cohort(source, job.chosen, seed=job.seed)
-    folds = cohort.folds(job.trials.folds, seed=job.seed)
-    compared, kept = cohort.keep_aside(seed=job.seed)
+    cohort = load_cohort(source, job.chosen, group_by=job.group_by, seed=job.seed)
+    folds = cohort.folds(job.trials.folds, group_by=job.group_by, seed=job.seed)
+    compared, kept = cohort.keep_aside(group_by=job.group_by, seed=job.seed)
     return Bench(
         job=job,
         cohort=cohort,

@@ -17,8 +17,10 @@ from sts.cells.ep_tables import (
     with_labels,
 )
 from sts.cells.feature_sets import raw_features, with_features
+from sts.cells.identity import with_donors
 from sts.cells.labels import find_labels, labels_of, read_labels
-from sts.cells.splits import PUBLISHED, Split, folds_of, keep_aside, read_split_file, split_of
+from sts.cells.published_split import PUBLISHED, leave_out_held, read_split_file
+from sts.cells.splits import Split, folds_of, keep_aside, split_of
 from sts.evaluation.predictions import Predictions
 from sts.studies.baseline.settings import Chosen
 
@@ -30,15 +32,21 @@ class Source:
     """Where cells come from."""
 
     data: Path
+    """Where splits are kept, also that of a table that lies elsewhere."""
     table: Path | None = None
-    """A table of one's own, instead of those in `data`."""
+    """A table of one's own, instead of those in `data`; nothing beside it is read."""
     labels: Path | None = None
-    """A file of labels, instead of those that lie beside the tables."""
+    """A file of labels, instead of those in `data`."""
 
     @property
-    def place(self) -> Path:
-        """Return the folder in which the division of these cells is kept."""
-        return self.data if self.table is None else self.table.parent
+    def table_name(self) -> str:
+        """Return what the split of a table of one's own is called, "" without one."""
+        return "" if self.table is None else self.table.stem
+
+    @property
+    def title(self) -> str:
+        """Return what holds the cells."""
+        return str(self.data if self.table is None else self.table)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,17 +82,18 @@ class Cohort:
         digest.update(np.ascontiguousarray(training.X).data)
         return digest.hexdigest()[:16]
 
-    def folds(self, count: int, *, seed: int) -> list[Fold]:
+    def folds(self, count: int, *, group_by: str, seed: int) -> list[Fold]:
         """Return the folds of the training cells, classes and data sets evenly spread."""
         training = self.table.rows(self.train_rows)
         return [
             Fold(fit=self.train_rows[fitted], scored=self.train_rows[scored])
-            for fitted, scored in folds_of(training, count, seed=seed)
+            for fitted, scored in folds_of(training, count, group_by=group_by, seed=seed)
         ]
 
-    def keep_aside(self, *, seed: int) -> tuple[Ints, Ints]:
+    def keep_aside(self, *, group_by: str, seed: int) -> tuple[Ints, Ints]:
         """Return the training rows that the final model is fitted on, and those kept aside."""
-        fitted, kept = keep_aside(self.table.rows(self.train_rows), seed=seed)
+        training = self.table.rows(self.train_rows)
+        fitted, kept = keep_aside(training, group_by=group_by, seed=seed)
         return self.train_rows[fitted], self.train_rows[kept]
 
     def predictions(self, rows: Ints, probabilities: Floats) -> Predictions:
@@ -94,14 +103,24 @@ class Cohort:
             dataset=self.table.dataset[rows],
             truth=self.truth[rows],
             probabilities=probabilities,
+            donor_id=self.table.donor_id[rows],
         )
 
 
-def load_cohort(source: Source, chosen: Chosen, *, seed: int = 0) -> Cohort:
-    """Return the labelled cells of a source with the chosen features, divided as kept there."""
-    table = labelled_table(source, raw_features(chosen.names))
-    _check_split(source.place, table)
-    split = split_of(table, source.place, seed=seed)
+def load_cohort(
+    source: Source, chosen: Chosen, *, group_by: str | None = None, seed: int = 0
+) -> Cohort:
+    """Return the labelled cells of a source with the chosen features, divided as kept in its data.
+
+    Of the published test split there are those cells alone that the published split in `data` holds
+    out.
+    """
+    table = with_donors(labelled_table(source, raw_features(chosen.names)), source.data)
+    is_own = source.table is not None
+    if not is_own:
+        _check_split(source.data, table)
+    table = leave_out_held(table, source.data, where=source.title, has_holdout=not is_own)
+    split = split_of(table, source.data, table=source.table_name, group_by=group_by, seed=seed)
     train, test = (
         np.flatnonzero(np.isin(table.specimen_id, sorted(side)))
         for side in (split.train, split.test)
@@ -137,13 +156,13 @@ def labelled_table(source: Source, needed: tuple[str, ...]) -> EpTable:
     elif published & set(paths):
         found = labels_of(source.data)
         table = with_labels(table, found.labels, origin=str(found.path))
-    elif (beside := find_labels(source.place)) is not None:
+    elif source.table is None and (beside := find_labels(source.data)) is not None:
         table = with_labels(table, read_labels(beside), origin=str(beside))
     known = table.truth >= 0
     if not known.any():
         raise StsError(
-            f"no cell in {paths[0]} has a label: give labels with --labels, a file of lines of "
-            "specimen_id,label"
+            f"no cell in {paths[0]} has a label: give it a column label, or a file of lines of "
+            "specimen_id,label with --labels"
         )
     return table.rows(known)
 

@@ -221,4 +221,5 @@ def _like(cells: Predictions, probabilities: Floats) -> Predictions:
         dataset=cells.dataset,
         truth=cells.truth,
         probabilities=probabilities,
+        donor_id=cells.donor_id,
     )

@@ -11,6 +11,7 @@ from sts.base.files import read_json
 from sts.base.settings import to_dict
 from sts.boosting.models import PUBLISHED_SETTINGS, PUBLISHED_SPACE, Kind, kind_of
 from sts.cells.feature_sets import FEATURE_SETS, feature_names
+from sts.cells.splits import DONOR
 from sts.search.space import Choice, Parameter
 from sts.search.trials import SearchSettings
 
@@ -49,6 +50,8 @@ class TrainJob:
     chosen: Chosen
     published: bool = False
     """Search the published space, with what the published code left as it was."""
+    group_by: str = DONOR
+    """What stands in one fold only, and in one part of a split that is made."""
     search: SearchSettings = field(default_factory=SearchSettings)
     settings: dict[str, Any] = field(default_factory=dict)
     """Of the model; what the search varies is searched all the same."""
@@ -113,6 +116,7 @@ def make_job(
     skip_missing: bool = False,
     trials: int | None = None,
     folds: int | None = None,
+    group_by: str | None = None,
     seed: int = 0,
     file: Path | None = None,
 ) -> TrainJob:
@@ -122,6 +126,8 @@ def make_job(
     ----------
     file
         JSON with settings of the model; given, nothing is searched.
+    group_by
+        "donor" by default, and as published "specimen".
     """
     kind = kind_of(model)
     if published and (model, features or PUBLISHED_FEATURES) != ("lightgbm", PUBLISHED_FEATURES):
@@ -137,6 +143,7 @@ def make_job(
         model=model,
         chosen=choose(features or default, times=origin, skip_missing=skip_missing),
         published=published,
+        group_by=group_by or ("specimen" if published else DONOR),
         search=SearchSettings(trials=trials or kind.trials, folds=folds or 3, seed=seed),
         settings={**(PUBLISHED_SETTINGS if published else {}), **given},
         fixed=file is not None,

@@ -89,7 +89,7 @@ def training_cells(source: Source, job: TransferJob) -> EpTable:
     wanted = {name for features in job.features for name in feature_names(features)}
     names = tuple(name for name in KNOWN if name in wanted)
     chosen = Chosen(title="transfer", names=names, skip_missing=job.skip_missing)
-    cohort = load_cohort(source, chosen, seed=job.seed)
+    cohort = load_cohort(source, chosen, group_by=job.group_by, seed=job.seed)
     training = cohort.table.rows(cohort.train_rows)
     if len(datasets := np.unique(training.dataset).tolist()) != 2 or "" in datasets:
         named = ", ".join(name or "not known" for name in datasets)
@@ -148,7 +148,12 @@ def measure(
     views: list[View], job: TransferJob, *, disputed: frozenset[str] | None, workers: int
 ) -> Findings:
     """Fit and score all but the attempt."""
-    about: dict[str, Any] = {"model": job.model, "settings": job.settings, "seed": job.seed}
+    about: dict[str, Any] = {
+        "model": job.model,
+        "settings": job.settings,
+        "group_by": job.group_by,
+        "seed": job.seed,
+    }
     work = [fit for view in views for fit in fits_of(view, FOLDS, **about)]
     tellings = [Telling(view=view, seed=job.seed) for view in views]
     said = run_all([*work, *tellings], workers=workers)
@@ -169,7 +174,12 @@ def measure(
             for tested_on, scores in _scores(table, training, found, doubt, seed=job.seed)
         },
         origin={
-            key: auc(found[ORIGIN][:, 0], table.dataset == datasets[1], rng=rng)
+            key: auc(
+                found[ORIGIN][:, 0],
+                table.dataset == datasets[1],
+                rng=rng,
+                donors=table.donor_id,
+            )
             for key, found in said.items()
         },
         drops=_drops(table, said, views, rng=rng),

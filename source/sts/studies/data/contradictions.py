@@ -11,7 +11,7 @@ from sts.cells.allen import assign, contradicts
 from sts.cells.identity import Identified
 from sts.cells.labels import CellLabel
 from sts.studies.data.implausible import Case, alike, other_unit, out_of_range
-from sts.studies.data.inventory import Inventory
+from sts.studies.data.inventory import Inventory, Sides
 
 CHANGE: Final = "change"
 NOTE: Final = "note"
@@ -62,11 +62,29 @@ def _donors(inventory: Inventory) -> Iterator[Case]:
 
 
 def _no_side(inventory: Inventory) -> Iterator[Case]:
-    if sides := inventory.sides:
-        divided = {*sides.train, *sides.test}
-        for specimen, label in _labelled_here(inventory):
-            if specimen not in divided:
-                yield Case(where=str(sides.path), detail=label.label, specimen_id=specimen)
+    if (sides := inventory.sides) and sides.is_published:
+        yield from _undivided(inventory, sides)
+
+
+def _new_to_split(inventory: Inventory) -> Iterator[Case]:
+    if (sides := inventory.sides) and not sides.is_published:
+        yield from _undivided(inventory, sides)
+
+
+def _undivided(inventory: Inventory, sides: Sides) -> Iterator[Case]:
+    divided = {*sides.train, *sides.test}
+    for specimen, label in _labelled_here(inventory):
+        if specimen not in divided:
+            yield Case(where=str(sides.path), detail=label.label, specimen_id=specimen)
+
+
+def _held_out_elsewhere(inventory: Inventory) -> Iterator[Case]:
+    sides = inventory.sides
+    stay = set(sides.test) if sides and sides.is_published else set()
+    for path, cells in inventory.holders:
+        for specimen in cells.specimen_id.tolist():
+            if specimen in inventory.held_out and specimen not in stay:
+                yield Case(where=str(path), detail="trains nothing", specimen_id=specimen)
 
 
 def _unknown_in_split(inventory: Inventory) -> Iterator[Case]:
@@ -186,13 +204,21 @@ RULES: Final = {
     "unreadable": Rule(CHANGE, "files cannot be used", _unreadable),
     "both sides": Rule(CHANGE, "specimens stand on both sides of the split", _both_sides),
     "donor": Rule(CHANGE, "donors stand on both sides of a split by donor", _donors_divided),
-    "no side": Rule(CHANGE, "labelled cells stand on neither side of the split", _no_side),
     "unlabelled in split": Rule(CHANGE, "specimens of the split have no class", _unknown_in_split),
     "other label": Rule(CHANGE, "cells bear another label than in the label file", _other_label),
     "other data set": Rule(CHANGE, "cells are of another data set in the split", _other_dataset),
     "second store": Rule(CHANGE, "specimens are in a second sweep store", _second_store),
     "unit": Rule(CHANGE, "features are outside their range in most cells", other_unit),
     "empty class": Rule(CHANGE, "classes have no cell", _empty_class),
+    "no side": Rule(
+        NOTE, "labelled cells are in neither part of the published split and are left out", _no_side
+    ),
+    "new to split": Rule(
+        NOTE, "labelled cells are new to the split: the next training divides them", _new_to_split
+    ),
+    "published test": Rule(
+        NOTE, "cells are of the published test split and are left out", _held_out_elsewhere
+    ),
     "second table": Rule(
         NOTE, "specimens are in a second table, which is passed over", _second_table
     ),

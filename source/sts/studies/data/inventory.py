@@ -13,7 +13,8 @@ from sts.cells.ep_tables import PUBLISHED_TABLES, EpTable, read_ep_table
 from sts.cells.etypes import find_etypes, read_etypes
 from sts.cells.identity import Cells, Identified, cells_of_store, find_stores, find_tables, united
 from sts.cells.labels import CellLabel, LabelFile, find_labels, read_label_file
-from sts.cells.splits import PUBLISHED, SPLIT_NAME, find_split, read_split_file
+from sts.cells.published_split import PUBLISHED, held_out_specimens, read_split_file
+from sts.cells.splits import SPLIT_NAME, find_split
 
 T = TypeVar("T")
 PATCH_CLAMP: Final = next(name for name, dataset in PUBLISHED_TABLES.items() if "Clamp" in dataset)
@@ -25,6 +26,7 @@ class Sides:
 
     path: Path
     group_by: str
+    is_published: bool
     train: Mapping[str, str]
     """Data set of each specimen, empty where the file does not say it."""
     test: Mapping[str, str]
@@ -41,6 +43,8 @@ class Inventory:
     stores: dict[Path, Cells]
     etypes: dict[str, str]
     allen: dict[str, AllenCell]
+    held_out: frozenset[str]
+    """Specimens of the published test split."""
     faults: tuple[tuple[Path, str], ...]
 
     @property
@@ -81,19 +85,21 @@ class Inventory:
 
 def take_inventory(data: Path) -> Inventory:
     """Read all that lies in a folder of data; a file that cannot be read is named, not raised."""
-    faults: list[tuple[Path, str]] = []
+    # By reason: two may read the same file.
+    faults: dict[str, Path] = {}
 
     def attempt(read: Callable[[Path], T], paths: Iterable[Path]) -> Iterator[tuple[Path, T]]:
         for path in paths:
             try:
                 yield path, read(path)
             except StsError as error:
-                faults.append((path, str(error)))
+                faults.setdefault(str(error), path)
 
     labels = dict(attempt(read_label_file, filter(None, [find_labels(data)])))
     sides = dict(attempt(_sides, _split_paths(data)))
     etypes = dict(attempt(lambda path: _etypes(path, data), filter(None, [find_etypes(data)])))
     allen = dict(attempt(read_allen, find_allen([data])))
+    held_out = dict(attempt(held_out_specimens, [data]))
     inventory = Inventory(
         data=data,
         labels=next(iter(labels.values()), None),
@@ -102,7 +108,8 @@ def take_inventory(data: Path) -> Inventory:
         stores=dict(attempt(cells_of_store, find_stores(data))),
         etypes=next(iter(etypes.values()), {}),
         allen={key: cell for table in allen.values() for key, cell in table.items()},
-        faults=tuple(faults),
+        held_out=held_out.get(data, frozenset()),
+        faults=tuple((path, reason) for reason, path in faults.items()),
     )
     if not (inventory.paths or inventory.faults):
         raise StsError(
@@ -127,9 +134,11 @@ def _sides(path: Path) -> Sides:
         if split is None:
             raise StsError(f"cannot read {path}: it has gone")
         own = [dict.fromkeys(sorted(side), "") for side in (split.train, split.test)]
-        return Sides(path=path, group_by=split.group_by, train=own[0], test=own[1])
+        return Sides(
+            path=path, group_by=split.group_by, is_published=False, train=own[0], test=own[1]
+        )
     published = {side: read_split_file(path.parent / name) for side, name in PUBLISHED.items()}
-    return Sides(path=path, group_by="specimen", **published)
+    return Sides(path=path, group_by="specimen", is_published=True, **published)
 
 
 def _etypes(path: Path, data: Path) -> dict[str, str]:

@@ -11,8 +11,9 @@ import numpy as np
 
 from sts.base.errors import StsError, one_of
 from sts.base.types import CLASSES, Floats, Ints
-from sts.cells.identity import IDENTITY, Cells, Identified
+from sts.cells.identity import Cells, identify_cells, with_donors
 from sts.cells.identity import find_stores as stores_in
+from sts.cells.published_split import leave_out_held
 from sts.cells.splits import Split, folds_of, keep_aside, split_of
 from sts.cells.store import SweepStore, load_store, merge_stores
 from sts.evaluation.predictions import Predictions
@@ -65,7 +66,7 @@ class Cohort:
 
     def fingerprint(self) -> str:
         """Return a digest of who the training cells are and of their classes, and one of sweeps."""
-        training = identity_of(self.cells, self.train_rows)
+        training = identify_cells(self.cells, self.train_rows)
         who = hashlib.sha256("\n".join([*training.specimen_id, *training.label]).encode())
         if not isinstance(self.cells, SweepStore):
             return who.hexdigest()[:16]
@@ -88,20 +89,20 @@ class Cohort:
         place[rows] = np.arange(len(rows))
         train, test = (place[side][place[side] >= 0] for side in (self.train_rows, self._test_rows))
         cells = self.cells
-        some = cells.rows(rows) if isinstance(cells, SweepStore) else identity_of(cells, rows)
+        some = cells.rows(rows) if isinstance(cells, SweepStore) else identify_cells(cells, rows)
         return replace(
             self, cells=some, labels=self.labels[rows], train_rows=train, _test_rows=test
         )
 
     def folds(self, count: int, *, group_by: str, seed: int) -> list[Fold]:
         """Return the folds of the training cells, each with its own validation cells."""
-        training = identity_of(self.cells, self.train_rows)
+        training = identify_cells(self.cells, self.train_rows)
         folds = []
         for number, (fitted, scored) in enumerate(
             folds_of(training, count, group_by=group_by, seed=seed)
         ):
             inner, validation = folds_of(
-                identity_of(training, fitted),
+                identify_cells(training, fitted),
                 VALIDATION_PARTS,
                 group_by=group_by,
                 seed=seed + number,
@@ -117,7 +118,7 @@ class Cohort:
 
     def keep_aside(self, *, group_by: str, seed: int) -> tuple[Ints, Ints]:
         """Return the training rows that the final network is fitted on, and those kept aside."""
-        training = identity_of(self.cells, self.train_rows)
+        training = identify_cells(self.cells, self.train_rows)
         fitted, kept = keep_aside(training, group_by=group_by, seed=seed)
         return self.train_rows[fitted], self.train_rows[kept]
 
@@ -134,16 +135,21 @@ class Cohort:
             dataset=self.cells.dataset[rows],
             truth=self.labels[rows],
             probabilities=probabilities,
+            donor_id=self.cells.donor_id[rows],
         )
 
 
-def load_cohort(data: Path, *, group_by: str, seed: int, scalograms: str = "computed") -> Cohort:
+def load_cohort(
+    data: Path, *, group_by: str | None = None, seed: int, scalograms: str = "computed"
+) -> Cohort:
     """Return the labelled cells in `data`, divided as kept there.
 
-    `scalograms` is one of ORIGINS.
+    Of the published test split there are those cells alone that the published split in `data` holds
+    out. `scalograms` is one of ORIGINS.
     """
     published = _origin(data, scalograms) == "published"
-    cells = published_cells(data) if published else _labelled(data)
+    cells = with_donors(published_cells(data) if published else _labelled(data), data)
+    cells = leave_out_held(cells, data, where=str(data), has_holdout=True)
     split = split_of(cells, data, group_by=group_by, seed=seed)
     train, test = (
         np.flatnonzero(np.isin(cells.specimen_id, sorted(side)))
@@ -180,8 +186,3 @@ def _labelled(data: Path) -> SweepStore:
     if not len(labelled):
         raise StsError(f"no cell in {data} has a label: build with --labels")
     return labelled.rows(np.argsort(labelled.specimen_id))
-
-
-def identity_of(cells: Identified, rows: Ints) -> Cells:
-    """Return who some cells are."""
-    return Cells(**{name: getattr(cells, name)[rows] for name in IDENTITY})

@@ -10,6 +10,7 @@ from sts.base.errors import StsError
 from sts.base.runs import start_run
 from sts.base.types import Ints
 from sts.base.workspace import Workspace
+from sts.cells.identity import identify_cells
 from sts.evaluation.predictions import Predictions
 from sts.evaluation.scores import Scores, by_dataset
 from sts.learning.device import choose_device
@@ -17,7 +18,7 @@ from sts.networks.backbones import Architecture
 from sts.networks.checkpoint import Model, load_model, model_folder
 from sts.networks.images import ImageBank, plain
 from sts.networks.predict import predict
-from sts.studies.sts.cohort import Cohort, identity_of, load_cohort
+from sts.studies.sts.cohort import Cohort, load_cohort
 from sts.studies.sts.pages import Evaluated, write_test_report
 from sts.studies.sts.published import LeftOut, check_parity, list_left_out, read_cells
 
@@ -34,7 +35,6 @@ class LookJob:
     """EXPLAIN: specimens to draw; empty: one held-out cell of each class that was called right."""
     scalograms: str = "auto"
     """Where they come from: one of `cohort.ORIGINS`."""
-    group_by: str = "specimen"
     seed: int = 0
 
 
@@ -90,9 +90,7 @@ def test(workspace: Workspace, job: LookJob, *, device: str = "auto") -> Tested:
 def open_study(workspace: Workspace, job: LookJob, *, device: str) -> Opened:
     """Return the stored model and the cells of the job, their images at hand."""
     model = stored_model(workspace, job.architecture, device=device)
-    cohort = load_cohort(
-        Path(job.data), group_by=job.group_by, seed=job.seed, scalograms=job.scalograms
-    )
+    cohort = load_cohort(Path(job.data), seed=job.seed, scalograms=job.scalograms)
     check_same_split(model, cohort)
     named = cohort.rows_of(job.cells)
     if cohort.is_published:
@@ -108,7 +106,7 @@ def _open_published(
     check_parity(images, model.card.name)
     held_out = cohort.open_holdout("its published scalograms are read")
     wanted = np.union1d(held_out, named)
-    cells = identity_of(cohort.cells, wanted)
+    cells = identify_cells(cohort.cells, wanted)
     read = read_cells(Path(job.data), cells, plain(images), device=device)
     for cell in read.left_out:
         if cell.specimen_id in job.cells:
@@ -146,7 +144,7 @@ def check_same_split(model: Model, cohort: Cohort) -> None:
     trained_on = model.card.data.get("training_fingerprint")
     if trained_on is None:
         # Models of others do not say; theirs is the published split.
-        if cohort.split.fingerprint:
+        if not cohort.split.is_published:
             logger.warning(
                 "%s was trained on the published split and these cells are divided by %s: it may "
                 "have seen some of those that are held out",

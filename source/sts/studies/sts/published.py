@@ -13,7 +13,8 @@ from sts.base.progress import progress
 from sts.base.runs import Run
 from sts.cells.identity import Cells
 from sts.cells.labels import labels_of
-from sts.cells.splits import PUBLISHED, find_split, read_split_file
+from sts.cells.published_split import PUBLISHED, read_split_file
+from sts.cells.splits import find_split
 from sts.cells.store import Texts
 from sts.figures.scalogram import CellPicture
 from sts.learning.device import choose_device

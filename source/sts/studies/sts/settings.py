@@ -28,7 +28,7 @@ class TrainJob:
     architecture: Architecture
     image_size: tuple[int, int] | None = None
     """Height and width of the images; None: the network's own."""
-    group_by: str = "specimen"
+    group_by: str = "donor"
     search: SearchSettings = field(default_factory=SearchSettings)
     base: TrainSettings = field(default_factory=TrainSettings)
     """Where the search begins: what it does not vary stays as it is here."""

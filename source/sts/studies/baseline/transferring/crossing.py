@@ -115,13 +115,13 @@ class Telling:
 
 
 def fits_of(
-    view: View, folds: int, *, model: str, settings: Mapping[str, Any], seed: int
+    view: View, folds: int, *, model: str, settings: Mapping[str, Any], group_by: str, seed: int
 ) -> list[Fit]:
     """Return every fit of a view: on both data sets, within each, and on one for the other."""
     dataset = view.table.dataset
     places = [dataset == name for name in np.unique(dataset).tolist()]
     parts: list[tuple[str, Ints, Ints]] = []
-    for fit, scored in folds_of(view.table, folds, seed=seed):
+    for fit, scored in folds_of(view.table, folds, group_by=group_by, seed=seed):
         parts += [(training, fit, scored) for training in (POOLED, EVEN)]
         parts += [(WITHIN, fit[here[fit]], scored[here[scored]]) for here in places]
     parts += [(ACROSS, np.flatnonzero(here), np.flatnonzero(~here)) for here in places]
@@ -163,4 +163,5 @@ def predictions_of(table: EpTable, probabilities: Floats) -> Predictions:
         dataset=table.dataset,
         truth=table.truth,
         probabilities=probabilities,
+        donor_id=table.donor_id,
     )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from sts.cells.splits import DONOR
 from sts.evaluation.bootstrap import Interval
 from sts.evaluation.transfer import TransferScores
 from sts.studies.baseline.transferring.attempts import Attempt
@@ -25,6 +26,7 @@ class TransferJob:
     model: str = "lightgbm"
     settings: dict[str, Any] = field(default_factory=dict)
     skip_missing: bool = False
+    group_by: str = DONOR
     seed: int = 0
 
 

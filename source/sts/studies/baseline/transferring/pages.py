@@ -198,6 +198,7 @@ def _joined(parts: list[Predictions]) -> Predictions:
         dataset=np.concatenate([each.dataset for each in parts]),
         truth=np.concatenate([each.truth for each in parts]),
         probabilities=np.concatenate([each.probabilities for each in parts]),
+        donor_id=np.concatenate([each.donors for each in parts]),
     )
 
 
