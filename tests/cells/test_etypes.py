@@ -75,5 +75,5 @@ def test_the_published_table_gets_its_specimens_back(data_dir: Path, tmp_path: P
     # Of 1,485 neurons, those that have features here.
     assert len(wanted) == 1288
     # Equal in all features, so that both get what one has; the other is kept back.
-    twin = {"322762730": wanted["466632464"]}
+    twin = {"322762730": read_etypes(given)["466632464"]}
     assert read_etypes(bare, features=known) == wanted | twin

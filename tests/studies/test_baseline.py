@@ -681,7 +681,7 @@ def test_the_demo_touches_nothing_of_the_user(
     arguments = ["--root", str(tmp_path), "--demo", "--trials", "1", "--folds", "2", "-q"]
     assert main([*arguments, "--model", "logistic"]) == Status.DONE
     demo = tmp_path / "output" / "demo"
-    assert card_of(demo, "engineered", "Logistic")["data"]["training_cells"] == 19
+    assert card_of(demo, "engineered", "Logistic")["data"]["training_cells"] == 18
     assert not list((tmp_path / "data").iterdir())
     assert not (tmp_path / "models").exists()
 

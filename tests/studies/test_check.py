@@ -285,8 +285,11 @@ def test_the_published_tables_contradict_themselves_as_measured(
     assert not checked.must_change
     # Recordings without the second sweep, of 5,087 labelled cells.
     assert len(checked.cases["no side"]) == 615
-    # 46 of the 844 training cells with an e-type
-    assert len(checked.cases["e-type"]) == 46
-    assert set(checked.cases) == {"e-type", "range"}
-    # 78 of 170,000 values; 70 of them times of cells that fire before a short square
-    assert len(checked.cases["range"]) < 100
+    # of the 1,288 cells here that have an e-type
+    assert len(checked.cases["e-type"]) == 65
+    # human cells
+    assert len(checked.cases["no label"]) == 413
+    assert len(checked.cases["Unsure"]) == 150
+    assert set(checked.cases) == {"no side", "e-type", "range", "no label", "Unsure"}
+    # 122 of 250,000 values; most of them times of cells that fire before a short square
+    assert len(checked.cases["range"]) < 150
