@@ -10,6 +10,7 @@ from sts.recordings.recording import Sweep
 from sts.signals.candidates import Detection
 from sts.signals.derivative import derivative
 from sts.signals.first_spike import first_spike, mean_values
+from sts.signals.protocol import shared_amplitudes
 from sts.signals.spikes import Spikes, find_spikes
 from sts.signals.steps import Ramp, Step
 
@@ -32,13 +33,14 @@ def short_square_spikes(short_squares: Sequence[tuple[Sweep, Step]]) -> dict[str
         return {}
     detection = _detection(short_squares)
     values, amplitudes = [], []
-    for sweep, step in short_squares:
+    shared = shared_amplitudes([step for _, step in short_squares])
+    for (sweep, step), shared_pa in zip(short_squares, shared, strict=True):
         spikes = _spikes(sweep, step, detection)
         if len(spikes):
-            amplitudes.append(round(step.amplitude_pa))
+            amplitudes.append(round(shared_pa))
             values.append(
                 first_spike(spikes, onset=step.onset, rate_hz=step.rate_hz)
-                | {"threshold_i": step.amplitude_pa}
+                | {"threshold_i": shared_pa}
             )
     if not values:
         return {}

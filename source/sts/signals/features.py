@@ -55,8 +55,9 @@ TIMES: Final = tuple(name for name in FEATURES if "_t_" in name)
 ONSET: Final = "onset"
 PUBLISHED_ONSET_S: Final = {"PatchSeq": 0.50, "PatchClamp": 1.02}
 TIME_FRAMES: Final = {ONSET: 0.0} | PUBLISHED_ONSET_S
-# Passive properties are measured on steps between these amplitudes, both left out.
-PASSIVE_PA: Final = (-100.0, 0.0)
+# Passive properties are measured on steps between -100 and 0 pA, both left out. A measured -100 pA
+# may read like -99 pA.
+PASSIVE_PA: Final = (-99.0, 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)

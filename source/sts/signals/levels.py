@@ -1,13 +1,15 @@
 """Where an injected current stands still, in clean commands and in noisy measurements alike."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
 from sts.base.types import Floats
-from sts.signals.blocks import DRIFT, Run, is_steady, quiet_blocks, settled_runs
+from sts.signals.blocks import NEAR, SIDE, Blocks, Run, blocks_of, find_edge, level_runs
+from sts.signals.drift import is_steady, levels_of
+from sts.signals.pulses import Pulse, find_pulses
 
 # A command has a handful of edges; more of them mean noise or a ramp.
 MAX_EDGES = 100
@@ -15,6 +17,8 @@ MAX_EDGES = 100
 STILL = 1e-4
 # A command that needs longer than this to settle is still on its way.
 SETTLED_S = 0.5e-3
+# A step of less than this share of the highest is none: a current that drifts.
+DRIFT = 0.05
 # Nothing can be told from less than this.
 SHORTEST_S = 0.1
 
@@ -28,6 +32,10 @@ class Stretch:
     level_pa: float
     steady: bool
     """False where the current drifts through the stretch, as in a ramp."""
+    head_pa: float = 0.0
+    """The level that a stretch begins with."""
+    error_pa: float = 0.0
+    """What noise may have made of the level: four deviations."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +48,8 @@ class Course:
     """What noise can make of a level."""
     least_pa: float
     """The least step away from the holding current."""
+    blocks: Blocks | None = None
+    """A measured current in blocks; None for a clean command."""
 
 
 def course_of(current_pa: Floats, rate_hz: float) -> Course:
@@ -72,12 +82,16 @@ def _clean_runs(current_pa: Floats, tolerance: float, rate_hz: float) -> list[Ru
         return None
     ends = np.append(edges, len(current_pa))
     settled = ends - starts >= SETTLED_S * rate_hz
+    # A level that goes on behind something else: an artefact, so that this is a measurement.
+    levels = current_pa[starts[settled]]
+    if np.any(np.abs(np.diff(levels)) <= 2 * tolerance):
+        return None
     return list(zip(starts[settled].tolist(), ends[settled].tolist(), strict=True)) or None
 
 
 def _clean_stretches(current_pa: Floats, runs: Sequence[Run]) -> tuple[Stretch, ...]:
     levels = [float(current_pa[start:end].mean(dtype=np.float64)) for start, end in runs]
-    bounds = _bounds(current_pa, runs, levels=list(zip(levels, levels, strict=True)))
+    bounds = _bounds(current_pa, runs, levels)
     return tuple(
         Stretch(start=start, end=end, level_pa=level, steady=True)
         for (start, end), level in zip(bounds, levels, strict=True)
@@ -86,56 +100,81 @@ def _clean_stretches(current_pa: Floats, runs: Sequence[Run]) -> tuple[Stretch, 
 
 def _measured_course(current_pa: Floats, rate_hz: float) -> Course:
     """Return the course of a current that carries noise, artefacts or a ramp."""
-    blocks = quiet_blocks(current_pa, rate_hz)
-    size = blocks.size
-    runs = settled_runs(blocks, rate_hz)
-    bounds = _bounds(
-        current_pa,
-        [(start * size, stop * size) for start, stop in runs],
-        levels=[(blocks.head(run), blocks.tail(run)) for run in runs],
-        reach=size,
-    )
-    stretches = tuple(
+    blocks = blocks_of(current_pa, rate_hz)
+    runs = level_runs(blocks)
+    edges = [_edge_between(current_pa, blocks, *pair) for pair in pairwise(runs)]
+    bounds = list(pairwise([0, *edges, len(current_pa)]))
+    steady = [is_steady(blocks, runs, place) for place in range(len(runs))]
+    levels_pa = levels_of(blocks, runs, steady)
+    stretches = [
         Stretch(
             start=start,
             end=end,
-            level_pa=float(np.median(current_pa[start:end])),
-            steady=is_steady(blocks, run),
+            level_pa=level,
+            steady=still,
+            head_pa=blocks.head_pa(run),
+            error_pa=_error_pa(blocks, end - start),
         )
-        for (start, end), run in zip(bounds, runs, strict=True)
-    )
-    holding_pa = stretches[0].level_pa
-    farthest_pa = max(abs(each.level_pa - holding_pa) for each in stretches)
+        for (start, end), run, level, still in zip(bounds, runs, levels_pa, steady, strict=True)
+    ]
+    pulses = find_pulses(current_pa, blocks, runs, bounds=bounds, levels_pa=levels_pa)
     return Course(
-        stretches=stretches,
-        noise_pa=blocks.tolerance_pa,
-        least_pa=max(blocks.tolerance_pa, DRIFT * farthest_pa),
+        stretches=_with_pulses(stretches, pulses, blocks),
+        noise_pa=4 * blocks.noise_pa,
+        least_pa=max(blocks.tolerance_pa, DRIFT * blocks.span_pa),
+        blocks=blocks,
     )
 
 
-def _bounds(
-    current_pa: Floats,
-    runs: Sequence[Run],
-    *,
-    levels: Sequence[tuple[float, float]],
-    reach: int = 0,
-) -> Iterator[Run]:
-    """Yield the runs, in samples, with every edge at its place, so that they tile the sweep."""
+def _error_pa(blocks: Blocks, samples: int) -> float:
+    return 4 * blocks.noise_pa * float(np.sqrt(blocks.size / max(1, samples)))
+
+
+def _edge_between(current_pa: Floats, blocks: Blocks, before: Run, after: Run) -> int:
+    """Return the first sample of a run of blocks that follows another one."""
+    # A brief run must not be searched past its middle: its other edge lies there.
+    first = max(before[1] - NEAR, sum(before) // 2)
+    last = min(after[0] + NEAR, (sum(after) + 1) // 2)
+    levels = (
+        blocks.level_pa((max(before[0], before[1] - 2 * SIDE), before[1])),
+        blocks.level_pa((after[0], min(after[1], after[0] + 2 * SIDE))),
+    )
+    start = first * blocks.size
+    return start + find_edge(blocks.without_hum(current_pa, start, last * blocks.size), *levels)
+
+
+def _with_pulses(
+    stretches: Sequence[Stretch], pulses: Sequence[Pulse], blocks: Blocks
+) -> tuple[Stretch, ...]:
+    """Return the stretches, divided where a pulse lies in them."""
+    divided: list[Stretch] = []
+    for stretch in stretches:
+        rest = stretch
+        for pulse in pulses:
+            if not rest.start < pulse.start < pulse.end < rest.end:
+                continue
+            divided.append(replace(rest, end=pulse.start))
+            level_pa = rest.level_pa + pulse.height_pa
+            divided.append(
+                Stretch(
+                    start=pulse.start,
+                    end=pulse.end,
+                    level_pa=level_pa,
+                    steady=True,
+                    error_pa=_error_pa(blocks, pulse.end - pulse.start),
+                )
+            )
+            rest = replace(rest, start=pulse.end)
+        divided.append(rest)
+    return tuple(divided)
+
+
+def _bounds(current_pa: Floats, runs: Sequence[Run], levels: Sequence[float]) -> Iterator[Run]:
+    """Yield the runs with every edge at its place, so that they tile the sweep."""
     begin = 0
     for place, (this, following) in enumerate(pairwise(runs)):
-        # A brief run must not be searched past its middle: its other edge lies there.
-        first = max(begin, this[1] - reach, sum(this) // 2)
-        last = min(following[0] + reach, sum(following) // 2)
-        edge = first + _edge(current_pa[first:last], levels[place][1], levels[place + 1][0])
+        first, last = this[1], following[0]
+        edge = first + find_edge(current_pa[first:last], levels[place], levels[place + 1])
         yield begin, edge
         begin = edge
     yield begin, len(current_pa)
-
-
-def _edge(current_pa: Floats, before_pa: float, after_pa: float) -> int:
-    """Return the first sample of the second level: the least-squares place of a single jump."""
-    low, high = sorted((before_pa, after_pa))
-    # Clipped, so that a capacitive spike weighs no more than a sample of the level.
-    side = np.clip(current_pa.astype(np.float64), low, high) - (low + high) / 2
-    towards = np.concatenate(([0.0], np.cumsum(side)))
-    return int(np.argmin(towards) if after_pa > before_pa else np.argmax(towards))

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from sts.base.errors import CellExcluded, CellFailed
+from sts.recordings.gather import most_common
 from sts.recordings.recording import Recording, Sweep
+from sts.signals.families import stimuli_of
 from sts.signals.spikes import Spikes, find_spikes
-from sts.signals.steps import Ramp, Step, stimulus_of
+from sts.signals.steps import Ramp, Step, Stimulus
 
 # Bounds no patch-clamp amplifier leaves and no neuron's voltage stays within.
 VOLTAGE_MV = (-200.0, 150.0)
@@ -26,6 +28,8 @@ class LongSquare:
     sweep: Sweep
     step: Step
     spikes: Spikes
+    shared_pa: float
+    """The mean amplitude of the sweeps that inject the same, as far as noise lets tell."""
 
     @property
     def amplitude_pa(self) -> float:
@@ -35,7 +39,7 @@ class LongSquare:
     @property
     def rank(self) -> tuple[float, int]:
         """Return what sweeps are ordered by: amplitude to the pA, then sweep number."""
-        return round(self.amplitude_pa), self.sweep.number
+        return round(self.shared_pa), self.sweep.number
 
     @property
     def fires(self) -> bool:
@@ -54,7 +58,7 @@ class Protocol:
 
 def protocol_of(recording: Recording) -> Protocol:
     """Sort the sweeps of a recording by the current they inject; refuse impossible units."""
-    stimuli = [(sweep, stimulus_of(sweep)) for sweep in recording.sweeps]
+    stimuli = list(zip(recording.sweeps, stimuli_of(recording.sweeps), strict=True))
     protocol = Protocol(
         long_squares=tuple((s, of.long_square) for s, of in stimuli if of.long_square),
         short_squares=tuple((s, of.short_square) for s, of in stimuli if of.short_square),
@@ -63,12 +67,41 @@ def protocol_of(recording: Recording) -> Protocol:
     if not recording.sweeps:
         raise CellExcluded("no current-clamp sweep: nothing to measure")
     if not protocol.long_squares:
+        told = "".join(f"; {words}" for words in unused_in_words([of for _, of in stimuli]))
         raise CellExcluded(
-            "no long square: no sweep holds a lone step of constant current of 0.4 to 2 s"
+            f"no long square: no sweep holds a lone step of constant current of 0.4 to 2 s{told}"
         )
     _check_current([step.amplitude_pa for _, step in protocol.long_squares])
     _check_voltage([sweep for sweep, _ in protocol.long_squares])
     return protocol
+
+
+def unused_in_words(stimuli: Sequence[Stimulus]) -> tuple[str, ...]:
+    """Return how many sweeps look like long squares and are none, and why; empty where none do."""
+    reasons = [stimulus.unused for stimulus in stimuli if stimulus.unused]
+    if not reasons:
+        return ()
+    return (f"{len(reasons)} sweeps look like long squares, not used: {most_common(reasons)}",)
+
+
+def shared_amplitudes(steps: Sequence[Step]) -> list[float]:
+    """Return the amplitude of each step, that of equal ones being their mean."""
+    order = sorted(range(len(steps)), key=lambda place: steps[place].amplitude_pa)
+    groups: list[list[int]] = []
+    for place in order:
+        step = steps[place]
+        first = steps[groups[-1][0]] if groups else step
+        error_pa = max(first.error_pa, step.error_pa)
+        if groups and step.amplitude_pa - first.amplitude_pa <= error_pa:
+            groups[-1].append(place)
+        else:
+            groups.append([place])
+    shared_pa = [0.0] * len(steps)
+    for group in groups:
+        mean_pa = float(np.mean([steps[place].amplitude_pa for place in group]))
+        for place in group:
+            shared_pa[place] = mean_pa
+    return shared_pa
 
 
 def with_spikes(long_squares: Sequence[tuple[Sweep, Step]]) -> tuple[LongSquare, ...]:
@@ -78,8 +111,11 @@ def with_spikes(long_squares: Sequence[tuple[Sweep, Step]]) -> tuple[LongSquare,
             sweep=sweep,
             step=step,
             spikes=find_spikes(sweep.voltage_mv, sweep.rate_hz, start=step.onset, end=step.end),
+            shared_pa=shared_pa,
         )
-        for sweep, step in long_squares
+        for (sweep, step), shared_pa in zip(
+            long_squares, shared_amplitudes([step for _, step in long_squares]), strict=True
+        )
     )
 
 
@@ -92,11 +128,16 @@ def rheobase_of(squares: Sequence[LongSquare]) -> LongSquare | None:
 def hero_of(squares: Sequence[LongSquare], rheobase: LongSquare) -> LongSquare:
     """Return Allen's hero sweep: the lowest firing one well above rheobase, else the closest."""
     firing = sorted((each for each in squares if each.fires), key=lambda each: each.rank)
-    low, high = (rheobase.amplitude_pa + offset for offset in HERO_PA)
-    inside = [each for each in firing if low < each.amplitude_pa < high]
+    low, high = (rheobase.shared_pa + offset for offset in HERO_PA)
+    # As far as noise lets tell.
+    inside = [
+        each
+        for each in firing
+        if low - each.step.error_pa < each.shared_pa < high + each.step.error_pa
+    ]
     if inside:
         return inside[0]
-    return min(firing, key=lambda each: round(abs(each.amplitude_pa - low), 1))
+    return min(firing, key=lambda each: round(abs(each.shared_pa - low), 1))
 
 
 def amplitudes_in_words(squares: Sequence[LongSquare]) -> str:

@@ -14,7 +14,8 @@ import numpy as np
 
 from sts.base.errors import CellExcluded, CellFailed, StsError
 from sts.recordings.recording import Recording
-from sts.signals.protocol import VOLTAGE_MV
+from sts.signals.families import stimuli_of
+from sts.signals.protocol import VOLTAGE_MV, unused_in_words
 from sts.signals.views import (
     FAST_S,
     View,
@@ -86,9 +87,12 @@ class Checked:
 
 def checked(recording: Recording, settings: QualitySettings | None) -> Checked:
     """Leave out the sweeps that break a rule; a cell without any left is excluded."""
+    stimuli = stimuli_of(recording.sweeps)
+    unused = unused_in_words(stimuli)
     if settings is None:
-        return Checked(recording=recording)
-    views = [view for view in map(view_of, recording.sweeps) if view is not None]
+        return Checked(recording=recording, flags=unused)
+    pairs = zip(recording.sweeps, stimuli, strict=True)
+    views = [view for pair in pairs if (view := view_of(*pair)) is not None]
     _check_sign(views)
     faults = [(view, fault) for view in views if (fault := fault_of(view, settings))]
     bad = {id(view.sweep) for view, _ in faults}
@@ -99,7 +103,9 @@ def checked(recording: Recording, settings: QualitySettings | None) -> Checked:
         raise CellExcluded(f"no usable sweep: {', '.join(words)}")
     left = tuple(sweep for sweep in recording.sweeps if id(sweep) not in bad)
     flags = tuple(f"left out {told}" for told in words)
-    return Checked(recording=replace(recording, sweeps=left), flags=flags + _remarks(sound))
+    return Checked(
+        recording=replace(recording, sweeps=left), flags=unused + flags + _remarks(sound)
+    )
 
 
 def fault_of(view: View, settings: QualitySettings) -> str | None:

@@ -55,14 +55,19 @@ def select_pair(recording: Recording, settings: SelectSettings | None = None) ->
     """Return the rheobase sweep and the second one; a cell without them is excluded in words."""
     settings = settings or SelectSettings()
     lengths_s = (settings.min_step_s, settings.max_step_s)
-    fitting = squares_of_length(protocol_of(recording).long_squares, lengths_s)
+    long_squares = protocol_of(recording).long_squares
+    fitting = squares_of_length(long_squares, lengths_s)
     squares = with_spikes(fitting)
     rheobase = rheobase_of(squares)
     if rheobase is None:
         raise CellExcluded(f"no spike: {_why_no_spike(squares)}")
     second = _hero(squares, rheobase) if settings.hero else _second(squares, rheobase, settings)
     steps = (rheobase.step, second.step)
-    return Pair(sweeps=(rheobase.sweep, second.sweep), steps=steps, flags=_flags(steps))
+    return Pair(
+        sweeps=(rheobase.sweep, second.sweep),
+        steps=steps,
+        flags=(*_flags(steps), *_others(long_squares, fitting)),
+    )
 
 
 def squares_of_length(
@@ -94,11 +99,11 @@ def _second(
     squares: Sequence[LongSquare], rheobase: LongSquare, settings: SelectSettings
 ) -> LongSquare:
     """Return the sweep nearest to the wanted distance from rheobase; repeats: the first one."""
-    wanted_pa = rheobase.amplitude_pa + settings.second_pa
+    wanted_pa = rheobase.shared_pa + settings.second_pa
 
     def distance(square: LongSquare) -> float:
         # Amplitudes read like 249.99998 pA.
-        return round(abs(square.amplitude_pa - wanted_pa), 1)
+        return round(abs(square.shared_pa - wanted_pa), 1)
 
     # However wide the tolerance, the second sweep is another one, and stronger.
     above = [each for each in squares if each.rank[0] > rheobase.rank[0]]
@@ -126,3 +131,15 @@ def _flags(steps: tuple[Step, Step]) -> tuple[str, ...]:
     low, high = USUAL_STEP_S[0] - SLACK_S, USUAL_STEP_S[1] + SLACK_S
     unusual = {f"{s.duration_s:.3g}" for s in steps if not low <= s.duration_s <= high}
     return tuple(f"step lasts {duration} s" for duration in sorted(unusual, key=float))
+
+
+def _others(
+    long_squares: Sequence[tuple[Sweep, Step]], fitting: Sequence[tuple[Sweep, Step]]
+) -> tuple[str, ...]:
+    """Return how many long squares are of another length than the ones that were chosen from."""
+    kept = {id(sweep) for sweep, _ in fitting}
+    others = [step.duration_s for sweep, step in long_squares if id(sweep) not in kept]
+    if not others:
+        return ()
+    lengths = ", ".join(sorted({f"{seconds:.3g}" for seconds in others}, key=float))
+    return (f"{len(others)} long squares of another length, not used: {lengths} s",)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -19,6 +20,8 @@ TEST_PULSE_S = 0.1
 RAMP_S = 0.3
 # What a sweep begins with tells the holding current of a ramp.
 HEAD_S = 10e-3
+# So long before a ramp its onset cannot be.
+BEFORE_S = 20e-3
 # A rise that leaves its line by more than this share of its height is no ramp.
 BENT = 0.02
 # Room for the rounding of a duration to samples.
@@ -37,6 +40,8 @@ class Step:
     """Relative to the holding current."""
     holding_pa: float
     rate_hz: float
+    error_pa: float = 0.0
+    """What noise may have made of the amplitude of a measured current."""
 
     @property
     def onset_s(self) -> float:
@@ -88,6 +93,8 @@ class Stimulus:
     ramp: Ramp | None = None
     cut_off: bool = False
     """Whether the sweep ends within a step."""
+    unused: str = ""
+    """Why a sweep that looks like a long square is none, "" where it does not look like one."""
 
     @property
     def is_measured(self) -> bool:
@@ -99,20 +106,24 @@ def stimulus_of(sweep: Sweep) -> Stimulus:
     """Return what a sweep injects, judged by its current alone."""
     course = course_of(sweep.current_pa, sweep.rate_hz)
     steps = tuple(step for step in _steps(course, sweep.rate_hz) if step.end > sweep.begin)
+    square = _long_square(steps)
     return Stimulus(
         steps=steps,
-        long_square=_long_square(steps),
+        long_square=square,
         short_square=_short_square(steps),
         ramp=_ramp(sweep, course),
         cut_off=bool(steps) and steps[-1].end == len(sweep.current_pa),
+        unused="" if square is not None else _why_unused(steps, course, sweep.rate_hz),
     )
 
 
 def has_stimulus(current_pa: Floats, rate_hz: float) -> bool:
-    """Tell whether a current is one that features are measured on, or was cut off within a step."""
+    """Tell whether a sweep is to be read: for its own sake, or to be counted, or to be compared."""
     sweep = Sweep(voltage_mv=current_pa, current_pa=current_pa, rate_hz=rate_hz, name="", number=0)
     stimulus = stimulus_of(sweep)
-    return stimulus.is_measured or stimulus.cut_off
+    # Before a step so late there is room for a long square of 0 pA, if other sweeps have one there.
+    late = any(step.onset_s >= LONG_S[0] + APART_S for step in stimulus.steps)
+    return stimulus.is_measured or stimulus.cut_off or bool(stimulus.unused) or late
 
 
 def long_square(sweep: Sweep) -> Step | None:
@@ -139,6 +150,7 @@ def _steps(course: Course, rate_hz: float) -> tuple[Step, ...]:
             amplitude_pa=each.level_pa - holding_pa,
             holding_pa=holding_pa,
             rate_hz=rate_hz,
+            error_pa=course.stretches[0].error_pa + each.error_pa,
         )
         for each in course.stretches[1:]
         if each.steady and abs(each.level_pa - holding_pa) > course.least_pa
@@ -170,14 +182,39 @@ def _lasts(step: Step, seconds: tuple[float, float]) -> bool:
 
 def _stands_alone(steps: Sequence[Step], place: int) -> bool:
     """Tell whether the neighbours leave a step room, a test pulse less than another step."""
+    return not _why_crowded(steps, place)
+
+
+def _why_crowded(steps: Sequence[Step], place: int) -> str:
+    """Return in words what is too near to a step, "" if nothing is."""
     step = steps[place]
     if place + 1 < len(steps) and steps[place + 1].onset_s - step.end_s < APART_S:
-        return False
+        return f"another step within {1000 * APART_S:.0f} ms"
     if place == 0:
-        return True
+        return ""
     before = steps[place - 1]
     is_test_pulse = place == 1 and before.duration_s <= TEST_PULSE_S + SLACK_S
-    return step.onset_s - before.end_s >= (BASELINE_S if is_test_pulse else APART_S)
+    if step.onset_s - before.end_s >= (BASELINE_S if is_test_pulse else APART_S):
+        return ""
+    if is_test_pulse:
+        return f"a test pulse within {1000 * BASELINE_S:.0f} ms before it"
+    return f"another step within {1000 * APART_S:.0f} ms"
+
+
+def _why_unused(steps: Sequence[Step], course: Course, rate_hz: float) -> str:
+    """Return in words why a sweep with a step as long as a long square is not used, else ""."""
+    for place, step in enumerate(steps):
+        if _lasts(step, LONG_S):
+            return _why_crowded(steps, place)
+    low, high = (seconds * rate_hz for seconds in LONG_S)
+    holding_pa = course.stretches[0].level_pa
+    uneven = any(
+        not each.steady
+        and low <= each.end - each.start <= high
+        and abs(each.head_pa - holding_pa) > course.least_pa
+        for each in course.stretches[1:-1]
+    )
+    return "its current is not constant" if uneven else ""
 
 
 def _ramp(sweep: Sweep, course: Course) -> Ramp | None:
@@ -188,17 +225,29 @@ def _ramp(sweep: Sweep, course: Course) -> Ramp | None:
     ]
     if not rising:
         return None
+    current_pa = sweep.current_pa
+    if course.blocks is not None:
+        current_pa = course.blocks.without_hum(current_pa, 0, len(current_pa))
+    fit = partial(_fitted_ramp, current_pa, sweep.rate_hz, rising[-1], noise_pa=course.noise_pa)
     # The sweep may begin within the stretch that rises: then only its head is holding current.
     head = max(1, round(HEAD_S * sweep.rate_hz))
-    holding_pa = float(np.median(sweep.current_pa[:head]))
-    return _fitted_ramp(sweep, rising[-1], holding_pa, course.noise_pa)
+    found = fit(float(np.median(current_pa[:head])))
+    if found is None:
+        return None
+    # What is known to lie before the rise tells it better than the head, through noise and drift.
+    before = current_pa[rising[-1].start : found.onset - round(BEFORE_S * sweep.rate_hz)]
+    if len(before) < BASELINE_S * sweep.rate_hz:
+        return found
+    return fit(float(np.median(before))) or found
 
 
-def _fitted_ramp(sweep: Sweep, rise: Stretch, holding_pa: float, noise_pa: float) -> Ramp | None:
+def _fitted_ramp(
+    current_pa: Floats, rate_hz: float, rise: Stretch, holding_pa: float, *, noise_pa: float
+) -> Ramp | None:
     """Fit a line to the upper part of a rise and follow it down to the holding current."""
-    size = max(1, round(1e-3 * sweep.rate_hz))
+    size = max(1, round(1e-3 * rate_hz))
     whole = (rise.end - rise.start) // size * size
-    blocks = sweep.current_pa[rise.start : rise.start + whole].reshape(-1, size)
+    blocks = current_pa[rise.start : rise.start + whole].reshape(-1, size)
     level_pa = np.median(blocks, axis=1).astype(np.float64) - holding_pa
     middles = rise.start + (np.arange(len(level_pa)) + 0.5) * size - 0.5
     top_pa = float(level_pa[-max(1, len(level_pa) // 50) :].mean())
@@ -212,10 +261,12 @@ def _fitted_ramp(sweep: Sweep, rise: Stretch, holding_pa: float, noise_pa: float
     onset = round(-offset / slope) if slope > 0 else -1
     if misfit_pa > BENT * top_pa + noise_pa or not rise.start - size <= onset < rise.end:
         return None
+    if rise.end - onset < RAMP_S * rate_hz:
+        return None
     return Ramp(
         onset=max(onset, rise.start),
         end=rise.end,
-        slope_pa_per_s=float(slope * sweep.rate_hz),
+        slope_pa_per_s=float(slope * rate_hz),
         holding_pa=holding_pa,
-        rate_hz=sweep.rate_hz,
+        rate_hz=rate_hz,
     )
