@@ -92,7 +92,9 @@ def measure(recording: Recording, *, lengths_s: tuple[float, float] | None = Non
     values |= _named(_rheobase_spike(rheobase), "long_square")
     values |= _named(short_square_spikes(protocol.short_squares), "short_square")
     values |= _named(ramp_spikes(protocol.ramps), "ramp")
-    return Measured(values=values, notes=_notes(squares, values))
+    # Commands read like 79.99999 pA.
+    currents = {name: round(values[name], 3) for name in values if name.startswith("threshold_i_")}
+    return Measured(values=values | currents, notes=_notes(squares, values))
 
 
 def absolute_times(values: Mapping[str, float], frame: str) -> dict[str, float]:

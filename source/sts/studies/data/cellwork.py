@@ -195,8 +195,9 @@ def store_entry(recording: Recording, select: SelectSettings) -> tuple[Floats, V
     traces, flags = cut_pair(pair)
     rheobase, second = pair.steps
     values = {
-        "rheobase_pa": rheobase.amplitude_pa,
-        "step_pa": second.amplitude_pa,
+        # Commands read like 79.99999 pA.
+        "rheobase_pa": round(rheobase.amplitude_pa, 2),
+        "step_pa": round(second.amplitude_pa, 2),
         "onset_s": rheobase.onset_s,
         "rheobase_sweep": float(pair.sweeps[0].number),
         "second_sweep": float(pair.sweeps[1].number),
