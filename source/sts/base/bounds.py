@@ -10,6 +10,9 @@ from sts.base.errors import StsError
 
 # numpy and scikit-learn take seeds below this.
 SEEDS: Final = 2**32
+# Of images: all 180 frequencies by all 4800 samples of a sweep fit.
+MAX_SIDE: Final = 8192
+MAX_PIXELS: Final = 2**20
 # A value that is longer is cut in messages.
 LONGEST_VALUE: Final = 80
 

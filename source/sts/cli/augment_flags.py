@@ -99,7 +99,7 @@ def _add_protocol(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--folds",
-        type=flags.positive,
+        type=flags.folds,
         metavar="N",
         help="(default: as many as the rarest class has neurons, 3 to 5)",
     )

@@ -80,6 +80,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     flags.add_place(parser)
     flags.add_seed(parser)
+    flags.add_name(parser)
     _add_model(parser)
     _add_training(parser)
     add_transfer(parser)
@@ -129,7 +130,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="settings to try (default: 50, other models fewer)",
     )
-    group.add_argument("--folds", type=flags.positive, metavar="N", help="(default: 3)")
+    group.add_argument("--folds", type=flags.folds, metavar="N", help="(default: 3)")
     group.add_argument(
         "--settings",
         type=Path,
@@ -213,6 +214,7 @@ def _train(args: argparse.Namespace) -> int:
         workers=args.workers,
         storage=args.storage,
         wandb=args.wandb,
+        name=args.name,
     )
     say_trained(trained.scores, trained.out_of_fold, trials=trained.trials)
     say(f"model   {trained.model}")
@@ -226,7 +228,13 @@ def _test(args: argparse.Namespace) -> int:
     from sts.studies.baseline.evaluate import TestJob, test
 
     wanted, source = _job(args), _source(args)
-    job = TestJob(model=wanted.model, variant=wanted.variant, data=str(source.data), seed=args.seed)
+    job = TestJob(
+        model=wanted.model,
+        variant=wanted.variant,
+        data=str(source.data),
+        seed=args.seed,
+        name=args.name,
+    )
     tested = test(flags.workspace_of(args), job, source=source)
     say_scores(HELD_OUT, tested.scores)
     say(f"report  {tested.folder / 'report.html'}")
@@ -238,7 +246,7 @@ def _predict(args: argparse.Namespace) -> int:
 
     source = new_cells_of(args, features=True, table=str(args.table or ""))
     wanted = _job(args)
-    job = PredictJob(model=wanted.model, variant=wanted.variant, source=source)
+    job = PredictJob(model=wanted.model, variant=wanted.variant, source=source, name=args.name)
     return say_called(predict(flags.workspace_of(args), job, workers=args.workers))
 
 

@@ -1,7 +1,6 @@
 """The flags of calcium_gan.py."""
 
 import argparse
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,20 +25,44 @@ def add_dg(commands: "Commands", command: Command) -> None:
     )
     _add_name(parser, "ground-truth")
     add = parser.add_argument
-    add("--neurons", type=flags.positive, default=100, metavar="N", help="(default: 100)")
-    add("--frames", type=flags.positive, default=200_000, metavar="N", help="(default: 200000)")
-    add("--rate", type=float, default=24.0, metavar="HZ", help="frames a second (default: 24)")
-    add("--mean-rate", type=float, default=2.0, metavar="HZ", help="of spikes (default: 2)")
+    add("--neurons", type=flags.whole(2, 10_000), default=100, metavar="N", help="(default: 100)")
+    add(
+        "--frames",
+        type=flags.whole(1, 10**9),
+        default=200_000,
+        metavar="N",
+        help="(default: 200000)",
+    )
+    add(
+        "--rate",
+        type=flags.above_zero,
+        default=24.0,
+        metavar="HZ",
+        help="frames a second (default: 24)",
+    )
+    add(
+        "--mean-rate",
+        type=flags.above_zero,
+        default=2.0,
+        metavar="HZ",
+        help="of spikes (default: 2)",
+    )
     add(
         "--correlation",
-        type=float,
+        type=flags.part,
         default=0.5,
         metavar="PART",
         help="of the latent variance that neurons share (default: 0.5)",
     )
-    add("--memory", type=float, default=0.0, metavar="S", help="correlation in time (default: 0)")
+    add(
+        "--memory",
+        type=flags.not_negative,
+        default=0.0,
+        metavar="S",
+        help="correlation in time (default: 0)",
+    )
     _add_decay(parser, "0.95")
-    add("--noise", type=float, default=0.3, help="deviation, in spikes (default: 0.3)")
+    add("--noise", type=flags.not_negative, default=0.3, help="deviation, in spikes (default: 0.3)")
     add(
         "--statistics",
         type=Path,
@@ -71,7 +94,7 @@ def add_train(commands: "Commands", command: Command) -> None:
     add("--steps", type=flags.positive, metavar="N", help="of the generator (default: 20000)")
     add("--critic-steps", type=flags.positive, metavar="N", help="for each of them (default: 5)")
     add("--batch", type=flags.positive, metavar="N", help="(default: 128)")
-    add("--learning-rate", type=float, metavar="R", help="(default: 1e-4)")
+    add("--learning-rate", type=flags.share, metavar="R", help="(default: 1e-4)")
     add("--check-every", type=flags.positive, metavar="N", help="steps (default: 500)")
     add("--noise", type=flags.positive, metavar="N", help="dimension of the noise (default: 32)")
     add("--kernel", type=flags.positive, metavar="N", help="(default: 24)")
@@ -115,12 +138,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--moments",
-        type=float,
+        type=flags.not_negative,
         metavar="W",
         help="weight of means, third moments and lagged covariances in the generator's loss",
     )
-    add("--critic-rate", type=float, metavar="R", help="learning rate of the critic alone")
-    add("--cooling", type=float, metavar="PART", help="of the steps, in which rates fall to 0")
+    add("--critic-rate", type=flags.share, metavar="R", help="learning rate of the critic alone")
+    add("--cooling", type=flags.part, metavar="PART", help="of the steps, in which rates fall to 0")
 
 
 def add_generate(commands: "Commands", command: Command) -> None:
@@ -155,7 +178,7 @@ def add_evaluate(commands: "Commands", command: Command) -> None:
     )
     _add_name(parser)
     _add_recording(parser, "the one it was trained on")
-    parser.add_argument("--seed", type=flags.natural, default=1, metavar="N", help="(default: 1)")
+    parser.add_argument("--seed", type=flags.seed, default=1, metavar="N", help="(default: 1)")
 
 
 def add_deconvolve(commands: "Commands", command: Command) -> None:
@@ -176,7 +199,7 @@ def add_deconvolve(commands: "Commands", command: Command) -> None:
 def _add_name(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     parser.add_argument(
         "--name",
-        type=plain_name,
+        type=flags.plain_name,
         default=default,
         metavar="NAME",
         help=f"of the data and its generator (default: {default or 'ground-truth'})",
@@ -194,10 +217,15 @@ def _add_recording(parser: argparse.ArgumentParser, default: str) -> None:
 
 def _add_preparation(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--rate", type=float, metavar="HZ", help="frames a second of a file that names none")
+    add(
+        "--rate",
+        type=flags.above_zero,
+        metavar="HZ",
+        help="frames a second of a file that names none",
+    )
     add("--series", default="", metavar="NAME", help="RoiResponseSeries or array of a file of many")
     add("--transpose", action="store_true", help="arrays of the file are (frames, neurons)")
-    add("--resample", type=float, metavar="HZ", help="to this frame rate first")
+    add("--resample", type=flags.above_zero, metavar="HZ", help="to this frame rate first")
     add("--detrend", action="store_true", help="take off a slow baseline")
     add("--relative", action="store_true", help="divide by the slow baseline: dF/F")
 
@@ -215,16 +243,12 @@ def _add_oasis(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("OASIS").add_argument
     add("--decay", nargs="+", metavar="G", help="g, or g1 and g2, or auto (default: 0.95)")
     add("--order", type=int, choices=(1, 2), default=1, help="of --decay auto (default: 1)")
-    add("--smallest", type=float, metavar="S", help="smallest spike (default: 0.55)")
-    add("--deviation", type=float, metavar="S", help="of the noise (default: estimated)")
+    add("--smallest", type=flags.not_negative, metavar="S", help="smallest spike (default: 0.55)")
+    add(
+        "--deviation",
+        type=flags.not_negative,
+        metavar="S",
+        help="of the noise (default: estimated)",
+    )
     add("--penalty", metavar="L", help="on the sum of spikes, or auto: by the noise (default: 0)")
     add("--baseline", metavar="B", help="taken off first, or auto (default: 0)")
-
-
-def plain_name(text: str) -> str:
-    """Return a name that files and folders can have and that leads nowhere else."""
-    if not re.fullmatch(r"\w[\w.+-]*", text):
-        raise argparse.ArgumentTypeError(
-            f"wanted letters, digits and . _ + - behind a letter or digit, got {text!r}"
-        )
-    return text

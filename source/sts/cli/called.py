@@ -37,7 +37,7 @@ def add_workers(parser: "argparse._ActionsContainer", what: str) -> None:
     """Add the number of processes."""
     parser.add_argument(
         "--workers",
-        type=flags.natural,
+        type=flags.workers,
         default=0,
         metavar="N",
         help=f"{what} (default: as many as the cores this process may use)",

@@ -1,9 +1,12 @@
 """Flags that mean the same in every script."""
 
 import argparse
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from sts.base.bounds import MAX_PIXELS, MAX_SIDE, SEEDS, Bounds, shorten
 
 if TYPE_CHECKING:
     from sts.base.workspace import Workspace
@@ -11,26 +14,67 @@ if TYPE_CHECKING:
 WANDB_MODES = ("off", "offline", "online")
 
 
-def positive(text: str) -> int:
-    """Return a whole number of at least one."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"wanted a whole number of at least 1, got {text}")
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """Return what takes a whole number from `low` to `high`."""
+
+    def parse(text: str) -> int:
+        return int(_number(int, text, Bounds(low, high), "a whole number"))
+
+    return parse
+
+
+def real(bounds: Bounds) -> Callable[[str], float]:
+    """Return what takes a number within bounds."""
+
+    def parse(text: str) -> float:
+        return float(_number(float, text, bounds, "a number"))
+
+    return parse
+
+
+def _number(kind: type, text: str, bounds: Bounds, words: str) -> float:
+    try:
+        number: float = kind(text)
+    except ValueError:
+        number = math.nan
+    if not bounds.hold(number):
+        raise argparse.ArgumentTypeError(f"wanted {words} of {bounds}, got {shorten(text)}")
     return number
 
 
-def natural(text: str) -> int:
-    """Return a whole number of at least zero."""
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"wanted a whole number of at least 0, got {text}")
-    return number
+# Past any use: what is asked for by mistake is refused before memory or years are spent on it.
+positive = whole(1, 1_000_000)
+natural = whole(0, 1_000_000)
+workers = whole(0, 1024)
+folds = whole(2, 100)
+seed = whole(0, SEEDS - 1)
+above_zero = real(Bounds(0, 1e9, open_low=True))
+not_negative = real(Bounds(0, 1e9))
+share = real(Bounds(0, 1, open_low=True))
+part = real(Bounds(0, 1, open_high=True))
 
 
 def size(text: str) -> tuple[int, int]:
     """Return height and width in pixels, of one number or of two with an x between them."""
-    height, _, width = text.lower().partition("x")
-    return positive(height), positive(width or height)
+    height, between, width = text.lower().partition("x")
+    side = whole(1, MAX_SIDE)
+    sides = side(height), side(width if between else height)
+    if sides[0] * sides[1] > MAX_PIXELS:
+        raise argparse.ArgumentTypeError(
+            f"wanted at most {MAX_PIXELS:,} pixels, got {sides[0]} x {sides[1]}"
+        )
+    return sides
+
+
+def plain_name(text: str) -> str:
+    """Return a name that files and folders can have and that leads nowhere else."""
+    from sts.base.errors import StsError
+    from sts.base.model_files import check_plain_name
+
+    try:
+        return check_plain_name(text)
+    except StsError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def any_case(*choices: str) -> Callable[[str], str]:
@@ -43,9 +87,14 @@ def any_case(*choices: str) -> Callable[[str], str]:
     return name
 
 
-# argparse names a type by its __name__ in "invalid ... value"
-positive.__name__ = natural.__name__ = "whole number"
-size.__name__ = "size"
+def add_name(parser: "argparse._ActionsContainer") -> None:
+    """Add the name of a model of one's own."""
+    parser.add_argument(
+        "--name",
+        type=plain_name,
+        metavar="NAME",
+        help="keep the model under this name, and find it there (default: the usual place)",
+    )
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +122,7 @@ def add_work(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("work")
     group.add_argument(
         "--workers",
-        type=natural,
+        type=workers,
         default=0,
         metavar="N",
         help="processes (default: as many as the cores this process may use)",
@@ -120,7 +169,7 @@ def add_wandb(group: "argparse._ActionsContainer") -> None:
 
 def add_seed(parser: argparse.ArgumentParser) -> None:
     """Add the seed that everything random derives from."""
-    parser.add_argument("--seed", type=natural, default=0, metavar="N", help="(default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="(default: 0)")
 
 
 def given_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> dict[str, str]:

@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sts.cli import flags
+
 if TYPE_CHECKING:
     from sts.signals.quality import QualitySettings
     from sts.studies.data.cellwork import BuildSettings
@@ -23,20 +25,20 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("which sweeps of a recording")
     group.add_argument(
         "--min-step",
-        type=float,
+        type=flags.above_zero,
         metavar="S",
         help="the shortest step to take; what is shorter than 0.9 s is flagged (default: 0.9 for "
         "the two sweeps, 0.4 for features)",
     )
     group.add_argument(
         "--max-step",
-        type=float,
+        type=flags.above_zero,
         metavar="S",
         help="the longest step to take (default: 1.1 for the two sweeps, 2 for features)",
     )
     group.add_argument(
         "--step-tolerance",
-        type=float,
+        type=flags.not_negative,
         metavar="PA",
         help="how far from rheobase + 40 pA the second sweep may be (default: 5); features need "
         "no second sweep",

@@ -101,6 +101,7 @@ def make_parser() -> argparse.ArgumentParser:
     flags.add_place(parser)
     flags.add_device(parser)
     flags.add_seed(parser)
+    flags.add_name(parser)
     add_training(parser)
     add_looking(parser)
     return parser
@@ -153,6 +154,7 @@ def _train(args: argparse.Namespace) -> int:
         device=args.device,
         storage=args.storage,
         wandb=args.wandb,
+        name=args.name,
     )
     say_trained(trained.scores, trained.out_of_fold, trials=trained.trials)
     say(f"model   {trained.model}")
@@ -187,6 +189,7 @@ def _look_job(args: argparse.Namespace) -> "LookJob":
         cells=tuple(args.cells),
         scalograms=args.scalograms,
         seed=args.seed,
+        name=args.name,
     )
 
 
@@ -202,7 +205,7 @@ def _predict(args: argparse.Namespace) -> int:
     from sts.studies.sts.predict import PredictJob, predict_cells
 
     source = new_cells_of(args, features=False)
-    job = PredictJob(architecture=_architecture(args), source=source)
+    job = PredictJob(architecture=_architecture(args), source=source, name=args.name)
     found = predict_cells(flags.workspace_of(args), job, device=args.device, workers=args.workers)
     return say_called(found)
 

@@ -20,7 +20,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--trials", type=flags.positive, metavar="N", help="settings to try (default: 50)"
     )
-    group.add_argument("--folds", type=flags.positive, metavar="N", help="(default: 3)")
+    group.add_argument("--folds", type=flags.folds, metavar="N", help="(default: 3)")
     group.add_argument(
         "--epochs", type=flags.positive, metavar="N", help="at most so many (default: 100)"
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import torch
 from torch import Tensor
 
-from sts.base.bounds import Bounds, check_fields
+from sts.base.bounds import MAX_PIXELS, MAX_SIDE, Bounds, check_fields
 from sts.base.errors import StsError, one_of
 from sts.scalograms.fused import FusedOperator
 from sts.scalograms.traces import PARITIES, check_traces, on_device
@@ -21,9 +21,6 @@ SWEEPS: Final = 2
 PIECE_BYTES: Final = {"cuda": 2**29}
 
 Channels = tuple[float, float, float]
-# All 180 frequencies by all 4800 samples of a sweep fit.
-MAX_PIXELS: Final = 2**20
-MAX_SIDE: Final = 8192
 Side = Annotated[int, Bounds(1, MAX_SIDE)]
 Level = Annotated[float, Bounds(-1e9, 1e9)]
 # Below this float32 divides by nothing.

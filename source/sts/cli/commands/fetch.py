@@ -72,21 +72,21 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--workers",
-        type=flags.positive,
+        type=flags.whole(1, 64),
         default=2,
         metavar="N",
         help="files at a time (default: 2)",
     )
     group.add_argument(
         "--retries",
-        type=flags.natural,
+        type=flags.whole(0, 1000),
         default=5,
         metavar="N",
         help="attempts after the first, each later than the one before (default: 5)",
     )
     group.add_argument(
         "--timeout",
-        type=float,
+        type=flags.above_zero,
         default=30.0,
         metavar="S",
         help="how long to wait for a server that says nothing (default: 30)",

@@ -25,6 +25,8 @@ class TestJob:
     variant: str
     data: str
     seed: int = 0
+    name: str | None = None
+    """Of the model, where it has one of its own."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,7 +39,7 @@ class Tested:
 
 def test(workspace: Workspace, job: TestJob, *, source: Source) -> Tested:
     """Score the stored model on the holdout and leave a report."""
-    model = stored_model(workspace, job.model, job.variant)
+    model = stored_model(workspace, job.model, job.variant, name=job.name)
     card = model.card
     # The model says which features it takes.
     chosen = Chosen(title=card.features, names=card.names, times=card.times)
@@ -58,9 +60,11 @@ def test(workspace: Workspace, job: TestJob, *, source: Source) -> Tested:
     return Tested(folder=run.final, scores=scores)
 
 
-def stored_model(workspace: Workspace, model: str, variant: str) -> Baseline:
+def stored_model(
+    workspace: Workspace, model: str, variant: str, *, name: str | None = None
+) -> Baseline:
     """Return the model that TRAIN has left in the workspace."""
-    return load_baseline(baseline_folder(workspace.models, model, variant))
+    return load_baseline(baseline_folder(workspace.models, model, variant, name))
 
 
 def check_same_split(model: Baseline, cohort: Cohort) -> None:

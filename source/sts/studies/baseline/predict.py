@@ -38,11 +38,13 @@ class PredictJob:
     model: str
     variant: str
     source: CellSource
+    name: str | None = None
+    """Of the model, where it has one of its own."""
 
 
 def predict(workspace: Workspace, job: PredictJob, *, workers: int = 0) -> Prediction:
     """Say of every cell what it is and why, and leave a table and a page."""
-    model = stored_model(workspace, job.model, job.variant)
+    model = stored_model(workspace, job.model, job.variant, name=job.name)
     what = f"{model.card.name}-{model.card.features}"
     needed = raw_features(model.card.names)
     found, cells = find_new_features(job.source, needed=needed, workers=workers)

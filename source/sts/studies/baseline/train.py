@@ -1,6 +1,5 @@
 """TRAIN: search on folds, refit, calibrate, open the holdout once, leave a model and a report."""
 
-import contextlib
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -9,7 +8,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from sts.base.errors import StsError
 from sts.base.runs import Run, start_run
 from sts.base.settings import to_dict
 from sts.base.tracking import Mode, track
@@ -18,7 +16,6 @@ from sts.boosting.checkpoint import (
     Baseline,
     BaselineCard,
     baseline_folder,
-    load_card,
     save_baseline,
 )
 from sts.boosting.novelty import measure_novelty
@@ -30,7 +27,7 @@ from sts.reports.trained import BEST_TRIAL, scores_for_card
 from sts.search.address import read_address
 from sts.search.trials import FoldScore, SearchResult, TrialRecord
 from sts.studies.baseline.bench import STUDY, Bench, look_for_settings, make_bench, validate
-from sts.studies.baseline.cohort import Cohort, Source
+from sts.studies.baseline.cohort import Source
 from sts.studies.baseline.explain import explain
 from sts.studies.baseline.pages import Evaluated, Validated, training_sections, write_test_report
 from sts.studies.baseline.settings import TrainJob
@@ -63,8 +60,15 @@ def train(
     workers: int | None = None,
     storage: str | None = None,
     wandb: Mode = "off",
+    name: str | None = None,
 ) -> Trained:
-    """Train a model from the cells of a source; interrupted, the same call goes on."""
+    """Train a model from the cells of a source; interrupted, the same call goes on.
+
+    Parameters
+    ----------
+    name
+        Of the model, in place of the set of features that its folder is called by.
+    """
     # Before the run writes down how it was called: an address is refused while it is in no file.
     read_address(storage)
     bench = make_bench(job, source=source, workers=workers)
@@ -74,13 +78,19 @@ def train(
         validated = validate(bench, searched)
         logger.info("refit on %d training cells", len(bench.fit_rows))
         classifier = bench.fit(searched.best, bench.fit_rows)
-        trained = finish(workspace, bench, run, classifier, validated)
+        trained = finish(workspace, bench, run, classifier, validated, name=name)
         tracker.finish({"balanced_accuracy": trained.scores[POOLED].balanced_accuracy.value})
     return replace(trained, folder=run.final)
 
 
 def finish(
-    workspace: Workspace, bench: Bench, run: Run, classifier: Classifier, validated: Validated
+    workspace: Workspace,
+    bench: Bench,
+    run: Run,
+    classifier: Classifier,
+    validated: Validated,
+    *,
+    name: str | None = None,
 ) -> Trained:
     """Open the holdout, write the model and the report."""
     job, cohort = bench.job, bench.cohort
@@ -95,8 +105,7 @@ def finish(
         scores=scores_for_card(validated.scores, scores, trials=len(validated.searched.trials)),
         data=_data(bench, rows),
     )
-    folder = baseline_folder(workspace.models, job.model, job.variant)
-    _tell_what_is_replaced(folder, cohort)
+    folder = baseline_folder(workspace.models, job.model, job.variant, name)
     card = save_baseline(folder, replace(model, card=card))
     evaluated = Evaluated(predictions=predictions, scores=scores)
     explained = explain(run, model, cohort.table.rows(rows), cohort.truth[rows], seed=job.seed)
@@ -157,15 +166,6 @@ def model_of(
         X=table.X[bench.fit_rows],
         y=bench.cohort.truth[bench.fit_rows],
     )
-
-
-def _tell_what_is_replaced(folder: Path, cohort: Cohort) -> None:
-    """Warn if a model of other cells stands where this one goes."""
-    with contextlib.suppress(StsError):
-        there = load_card(folder).data
-        if there.get("training_fingerprint") != cohort.fingerprint():
-            cells = there.get("training_cells")
-            logger.warning("%s held a model of %s other training cells, replaced", folder, cells)
 
 
 def _data(bench: Bench, held_out: np.ndarray[Any, Any]) -> dict[str, Any]:

@@ -36,6 +36,8 @@ class LookJob:
     scalograms: str = "auto"
     """Where they come from: one of `cohort.ORIGINS`."""
     seed: int = 0
+    name: str | None = None
+    """Of the model, where it has one of its own."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,7 +91,7 @@ def test(workspace: Workspace, job: LookJob, *, device: str = "auto") -> Tested:
 
 def open_study(workspace: Workspace, job: LookJob, *, device: str) -> Opened:
     """Return the stored model and the cells of the job, their images at hand."""
-    model = stored_model(workspace, job.architecture, device=device)
+    model = stored_model(workspace, job.architecture, device=device, name=job.name)
     cohort = load_cohort(Path(job.data), seed=job.seed, scalograms=job.scalograms)
     check_same_split(model, cohort)
     named = cohort.rows_of(job.cells)
@@ -124,9 +126,11 @@ def _open_published(
     )
 
 
-def stored_model(workspace: Workspace, architecture: Architecture, *, device: str) -> Model:
+def stored_model(
+    workspace: Workspace, architecture: Architecture, *, device: str, name: str | None = None
+) -> Model:
     """Return the model that TRAIN or import-models has left in the workspace."""
-    folder = model_folder(workspace.models, architecture)
+    folder = model_folder(workspace.models, architecture, name)
     return load_model(folder, wanted=architecture, device=choose_device(device))
 
 

@@ -32,13 +32,15 @@ class PredictJob:
 
     architecture: Architecture
     source: CellSource
+    name: str | None = None
+    """Of the model, where it has one of its own."""
 
 
 def predict_cells(
     workspace: Workspace, job: PredictJob, *, device: str = "auto", workers: int = 0
 ) -> Prediction:
     """Say of every cell what it is, and leave a table, a page and pictures."""
-    model = stored_model(workspace, job.architecture, device=device)
+    model = stored_model(workspace, job.architecture, device=device, name=job.name)
     what = f"{model.card.name}-{model.card.architecture.freeze}"
     found, store = find_new_sweeps(job.source, workers=workers)
     with start_run(workspace, study="sts-predict", what=what, settings=job) as run:

@@ -77,8 +77,15 @@ def train(
     device: str = "auto",
     storage: str | None = None,
     wandb: Mode = "off",
+    name: str | None = None,
 ) -> Trained:
-    """Train a network from the cells in `data`; interrupted, the same call goes on."""
+    """Train a network from the cells in `data`; interrupted, the same call goes on.
+
+    Parameters
+    ----------
+    name
+        Of the model, in place of the freeze level that its folder is called by.
+    """
     # Before the run writes down how it was called: an address is refused while it is in no file.
     read_address(storage)
     bench = make_bench(job, data=data, device=device)
@@ -88,7 +95,7 @@ def train(
         searched = look_for_settings(workspace, bench, storage=storage)
         fitted = refit(bench, searched, run, tracker)
         validated = validate(bench, searched, fitted)
-        trained = finish(workspace, bench, run, fitted, validated)
+        trained = finish(workspace, bench, run, fitted, validated, name=name)
         tracker.finish({"balanced_accuracy": trained.scores[POOLED].balanced_accuracy.value})
     return replace(trained, folder=run.final)
 
@@ -146,7 +153,13 @@ def predict_out_of_fold(cohort: Cohort, searched: SearchResult) -> Predictions:
 
 
 def finish(
-    workspace: Workspace, bench: Bench, run: Run, fitted: Fitted, validated: Validated
+    workspace: Workspace,
+    bench: Bench,
+    run: Run,
+    fitted: Fitted,
+    validated: Validated,
+    *,
+    name: str | None = None,
 ) -> Trained:
     """Open the holdout, write the model and the report."""
     job, cohort = bench.job, bench.cohort
@@ -176,7 +189,7 @@ def finish(
             "split": cohort.split.origin,
         },
     )
-    folder = model_folder(workspace.models, job.architecture)
+    folder = model_folder(workspace.models, job.architecture, name)
     model = Model(network=fitted.network, card=card, novelty=_novelty(bench, fitted))
     card = save_model(folder, model)
     more = training_sections(
