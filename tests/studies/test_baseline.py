@@ -504,7 +504,20 @@ def test_cells_of_ones_own_are_trained_on(
     assert card_of(root)["data"]["training_cells"] == 64
     capsys.readouterr()
     assert main(["--root", str(root), *QUICK]) == Status.DONE
-    assert "held a model of 64 other training cells, replaced" in capsys.readouterr().err
+    assert "held a model of other cells, which is kept in" in capsys.readouterr().err
+    models = root / "models" / "LightGBM_best_models"
+    (kept,) = [path.name for path in models.iterdir() if path.name != "shared"]
+    assert card_of(root, kept)["data"]["training_cells"] == 64
+    before = card_of(root)
+    assert main(["--root", str(root), *QUICK, "--name", "mine"]) == Status.DONE
+    assert sorted(path.name for path in models.iterdir()) == ["mine", "shared", kept]
+    assert card_of(root) == before
+    test = ["TEST", "--root", str(root), "--features", "shared", "--name"]
+    assert main([*test, "mine"]) == Status.DONE
+    # It was trained on other cells than the table at hand holds.
+    assert main([*test, kept]) == Status.USER
+    assert main([*test, "yours"]) == Status.USER
+    assert "no model at" in capsys.readouterr().err
     assert [each.name for each in own.iterdir()] == ["features.csv"], "their folder is theirs"
     assert (root / "data" / "splits" / "features.json").is_file()
     assert not (root / "data" / "split.json").exists()

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -180,6 +181,26 @@ def test_testing_finds_what_training_found(trained: Path) -> None:
     assert main(["1", "TEST", "NONE", "--root", str(trained), "-q"]) == Status.DONE
     tested = json.loads((run_of(trained, "sts-test") / "report.json").read_text())
     assert tested["holdout"] == json.loads(report_of(trained))["holdout"]
+
+
+def test_a_model_is_found_under_its_own_name(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = trained / "models" / "ResNet18_best_models"
+    shutil.copytree(models / "NONE", models / "mine")
+    (models / "NONE").rename(models / "away")
+    new = ["--recordings", str(write_cell(tmp_path / "new", "501"))]
+    try:
+        for mode in (["TEST"], ["EXPLAIN"], ["PREDICT", *new]):
+            arguments = ["1", *mode, "--root", str(trained), "-q", "--name"]
+            assert main([*arguments, "mine"]) == Status.DONE
+            assert main([*arguments, "yours"]) == Status.USER
+            assert "yours: train it with" in capsys.readouterr().err
+    finally:
+        (models / "away").rename(models / "NONE")
+        shutil.rmtree(models / "mine")
+        for study in ("sts-test", "sts-explain", "sts-predict"):
+            shutil.rmtree(trained / "output" / study)
 
 
 def test_explaining_draws_cells_and_says_where_attention_lies(

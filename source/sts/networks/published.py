@@ -5,8 +5,10 @@ a stand-in of ours that only keeps what it is given; any other name ends the rea
 are then copied from the stand-ins into a network that we made.
 """
 
+import contextlib
 import io
 import pickle
+import pickletools
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -74,6 +76,13 @@ LAYERS: Final = frozenset(
 # another: channel c becomes SCALE[c] * x + SHIFT[c].
 SCALE: Final = (0.229 / 0.5, 0.224 / 0.5, 0.225 / 0.5)
 SHIFT: Final = ((0.485 - 0.5) / 0.5, (0.456 - 0.5) / 0.5, (0.406 - 0.5) / 0.5)
+# How an archive begins that torch.save writes, and what its older format begins with.
+ZIP: Final = b"PK\x03\x04"
+TORCH_MAGIC: Final = 0x1950A86A20F9469CFC6C
+OF_TORCH: Final = (
+    "is an archive of torch.save, not a pickle of a whole estimator as the published models are: "
+    "name the folder with the published best_model.pkl, or give weights to TRAIN with --weights"
+)
 NUMBERS: Final = ("f4", "f8", "i4", "i8", "b1")
 
 
@@ -101,6 +110,8 @@ def find_published_models(folder: Path) -> dict[int, Path]:
 def import_published(path: Path) -> Model:
     """Return a published model as one of ours: pywt parity, no standardisation, their size."""
     content = _read(path)
+    if type(content) is int and content == TORCH_MAGIC:
+        raise StsError(f"{path} {OF_TORCH}")
     estimator = vars(content) if _origin(content) == ESTIMATOR else {}
     root = estimator.get("model", content)
     number = ROOTS.get(_origin(root) or ("", ""))
@@ -128,7 +139,12 @@ def import_published(path: Path) -> Model:
 def _read(path: Path) -> Any:
     try:
         with path.open("rb") as file:
+            if file.read(len(ZIP)) == ZIP:
+                raise StsError(f"{path} {OF_TORCH}")
+            file.seek(0)
             return _Reader(file).load()
+    except StsError:
+        raise
     except RefusedError as error:
         raise StsError(
             f"refused {path}: it wants {error}, which no published model does; nothing was run"
@@ -177,11 +193,6 @@ def _stand_ins() -> dict[tuple[str, str], Any]:
         def __setstate__(self, state: object) -> None:
             pass
 
-    def storage(data: bytes) -> Tensor:
-        # What torch itself calls here would unpickle `data` without any check.
-        typed = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-        return torch.empty(0, dtype=typed.dtype).set_(typed._untyped_storage)
-
     def tensor(
         flat: Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *rest: object
     ) -> Tensor:
@@ -201,7 +212,7 @@ def _stand_ins() -> dict[tuple[str, str], Any]:
         return text.encode("latin1")
 
     plain: dict[tuple[str, str], Callable[..., Any]] = {
-        ("torch.storage", "_load_from_bytes"): storage,
+        ("torch.storage", "_load_from_bytes"): _load_storage,
         ("torch._utils", "_rebuild_tensor_v2"): tensor,
         ("torch._utils", "_rebuild_parameter"): parameter,
         ("collections", "OrderedDict"): OrderedDict,
@@ -213,6 +224,38 @@ def _stand_ins() -> dict[tuple[str, str], Any]:
         ("numpy._core.multiarray", "scalar"): number,
     }
     return known | plain
+
+
+def _load_storage(data: bytes) -> Tensor:
+    """Return the storage of a tensor, which is a pickle within the pickle."""
+    # What torch itself calls here would unpickle `data` without any check.
+    try:
+        typed = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    # What a damaged one can raise is not listed anywhere.
+    except Exception as error:
+        if hidden := _strange_name(data):
+            raise RefusedError(f"{hidden}, hidden in a tensor") from error
+        raise
+    return torch.empty(0, dtype=typed.dtype).set_(typed._untyped_storage)
+
+
+def _strange_name(data: bytes) -> str:
+    """Return the first name in a pickle that no storage of a tensor holds, "" if there is none."""
+    texts: list[str] = []
+    # What ends the reading of a damaged pickle is not listed anywhere; its names came before.
+    with contextlib.suppress(Exception):
+        for code, value, _ in pickletools.genops(data):
+            if isinstance(value, str):
+                texts.append(value)
+            if code.name in ("GLOBAL", "INST"):
+                module, _, name = str(value).partition(" ")
+            elif code.name == "STACK_GLOBAL":
+                module, name = texts[-2:]
+            else:
+                continue
+            if module.partition(".")[0] not in ("torch", "collections"):
+                return f"{module}.{name}"
+    return ""
 
 
 def _origin(value: Any) -> tuple[str, str] | None:

@@ -12,7 +12,9 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from sts.base.bounds import shorten
 from sts.base.errors import StsError
+from sts.base.files import special_kind
 
 # torchvision's DenseNet files are older than the rule that module names hold no dots.
 OLD_DENSE: Final = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
@@ -43,6 +45,8 @@ def imagenet_state(weights: Any) -> State:
 def read_state(path: Path) -> State:
     """Return the tensors of a .safetensors file, or of a .pth file that holds nothing else."""
     try:
+        if kind := special_kind(path):
+            raise StsError(f"cannot read the weights {path}: it is {kind}, a file is wanted")
         if path.suffix == ".safetensors":
             state = safetensors.torch.load_file(path)
         else:
@@ -56,6 +60,8 @@ def read_state(path: Path) -> State:
         raise StsError(f"cannot read the weights {path}: is the file whole?") from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise StsError(f"{path} holds no state of a network: give names and tensors only")
+    if wrong := [name for name, value in state.items() if not torch.isfinite(value).all()]:
+        raise StsError(f"{path}: {shorten(wrong[0])} holds what is not a finite number")
     return {OLD_DENSE.sub(r"\1\2", str(name)): value for name, value in state.items()}
 
 
