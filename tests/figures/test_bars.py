@@ -108,5 +108,5 @@ def test_a_model_that_lacks_a_score_leaves_its_row_empty(drawn: list[Figure]) ->
 def test_no_text_lies_on_another(
     drawn: list[Figure], monkeypatch: pytest.MonkeyPatch, models: int
 ) -> None:
-    draw([make_model(f"InceptionV3 FULL {index} (of 50 trials)") for index in range(models)])
+    draw([make_model(f"InceptionV3 FULL {index} (best of 50 trials)") for index in range(models)])
     assert_legible(drawn[0], monkeypatch)

@@ -45,13 +45,13 @@ def names(models: list[ModelScores]) -> list[str]:
 
 def test_what_a_card_holds_is_what_is_drawn(tmp_path: Path) -> None:
     write_card(tmp_path, "ResNet18", "NONE", card_of(HELD_OUT))
-    write_card(tmp_path, "LightGBM", "engineered", card_of(HELD_OUT, trials=20))
+    write_card(tmp_path, "LightGBM", "engineered", card_of(HELD_OUT, trials=1))
     held_out, training = models_by_cells(tmp_path)
     assert (held_out.part, training.part) == (HOLDOUT, BEST_TRIAL)
     assert names(held_out.models) == ["LightGBM engineered", "ResNet18"]
     assert names(training.models) == [
-        "LightGBM engineered (of 20 trials)",
-        "ResNet18 (of 50 trials)",
+        "LightGBM engineered",
+        "ResNet18 (best of 50 trials)",
     ]
     for group, predictions in ((held_out, HELD_OUT), (training, TRAINING)):
         scores = score_all(predictions)
@@ -90,8 +90,8 @@ def test_models_of_other_cells_do_not_stand_beside_one_another(tmp_path: Path) -
         f"60 held-out cells (PatchClamp {60 - seq}, PatchSeq {seq}); 2 models; cells "
         f"{HELD_OUT.fingerprint()[:8]}."
     )
-    assert "90 training cells, out of fold by the best trial" in pictures[2].caption
-    assert "they are too high" in pictures[2].caption
+    assert "90 training cells, out of fold (" in pictures[2].caption
+    assert "chose the best of several trials are too high" in pictures[2].caption
 
 
 def test_scores_that_chose_the_best_trial_are_called_that() -> None:

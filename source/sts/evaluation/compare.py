@@ -170,8 +170,11 @@ def _group(
             else Interval(value, math.nan, math.nan)
         )
         differences[name] = Difference(name, float(one[name]), float(other[name]), gap)
+    # The same draws for both: equal probabilities have equal chances.
+    seed = int(rng.integers(2**63))
     calibration = [
-        calibration_error(each.probabilities, each.truth, rng=rng) for each in (first, second)
+        calibration_error(each.probabilities, each.truth, rng=np.random.default_rng(seed))
+        for each in (first, second)
     ]
     notes = (*notes_on(first), *notes_on(second))
     return Group(

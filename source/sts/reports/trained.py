@@ -86,7 +86,7 @@ class SameCells:
         origins = f" ({of})" if of else ""
         if self.part == HOLDOUT:
             return f"{self.cells:,} held-out cells{origins}"
-        return f"{self.cells:,} training cells, out of fold by the best trial{origins}"
+        return f"{self.cells:,} training cells, out of fold{origins}"
 
 
 def models_by_cells(models: Path) -> list[SameCells]:
@@ -114,7 +114,8 @@ def _scored(path: Path) -> Iterator[SameCells]:
     best = kept.get(BEST_TRIAL) or {}
     for part, scores in ((HOLDOUT, kept.get(HOLDOUT)), (BEST_TRIAL, best.get("scores"))):
         if scores:
-            chosen = "" if part == HOLDOUT else f" (of {best['trials']} trials)"
+            searched = part == BEST_TRIAL and best["trials"] > 1
+            chosen = f" (best of {best['trials']} trials)" if searched else ""
             intervals = {group: _read(each) for group, each in scores.items()}
             pooled = intervals.pop(POOLED)
             yield SameCells(
@@ -145,6 +146,6 @@ def all_models_section(figures: Path, models: Path) -> Section:
             f"{'model' if len(group.models) == 1 else 'models'}; cells {group.fingerprint[:8]}."
         )
         if group.part == BEST_TRIAL:
-            caption += " The best trial was chosen by these scores: they are too high."
+            caption += " Those that chose the best of several trials are too high."
         blocks.append(Picture(files=files, caption=caption))
     return Section("All models", blocks)
