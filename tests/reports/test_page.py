@@ -223,3 +223,11 @@ def test_on_a_telephone_captions_are_whole_and_wide_tables_show_that_they_move(
     for box in laid_out["told"]:
         assert box["shadow"]
         assert box["caption"] <= box["edge"] + 0.5
+
+
+def test_a_command_to_be_copied_is_the_one_that_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = Code("python source/baseline_pipeline.py TRAIN --seed 3")
+    monkeypatch.setattr("sys.argv", ["baseline_pipeline.py"])
+    assert "python source/baseline_pipeline.py TRAIN --seed 3" in as_html(command)
+    monkeypatch.setattr("sys.argv", ["/venv/bin/sts-baseline"])
+    assert ">sts-baseline TRAIN --seed 3<" in as_html(command)

@@ -28,6 +28,7 @@ MODELS = ("lightgbm", "extra-trees", "hist-boosting", "svm", "logistic", "stack"
 TAKEN_BY = {
     "data": ("TRAIN", "TEST"),
     "labels": ("TRAIN", "TEST"),
+    "group_by": ("TRAIN", "TEST"),
     "seed": ("TRAIN", "TEST"),
     "skip_missing": ("TRAIN",),
     "trials": ("TRAIN",),

@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
+from sts.base.commands import as_typed
 from sts.base.errors import StsError
 
 # Beyond it, a drawing full of pixels is no sharper than its PNG and many times as large.
@@ -74,7 +75,7 @@ def as_html(block: Block) -> str:
     if isinstance(block, Facts):
         return _facts(block)
     if isinstance(block, Code):
-        return f"<pre><code>{escape(block.text)}</code></pre>"
+        return f"<pre><code>{escape(as_typed(block.text))}</code></pre>"
     return f"<p>{escape(block)}</p>"
 
 
