@@ -28,7 +28,7 @@ MODELS = ("lightgbm", "extra-trees", "hist-boosting", "svm", "logistic", "stack"
 TAKEN_BY = {
     "data": ("TRAIN", "TEST"),
     "labels": ("TRAIN", "TEST"),
-    "group_by": ("TRAIN", "TEST"),
+    "group_by": ("TRAIN",),
     "seed": ("TRAIN", "TEST"),
     "skip_missing": ("TRAIN",),
     "trials": ("TRAIN",),

@@ -28,7 +28,7 @@ FREEZE = ("FULL", "NONE")
 TAKEN_BY = {
     "data": ("TRAIN", "TEST", "EXPLAIN"),
     "weights": ("TRAIN",),
-    "group_by": ("TRAIN", "TEST", "EXPLAIN"),
+    "group_by": ("TRAIN",),
     "seed": ("TRAIN", "TEST", "EXPLAIN"),
     "trials": ("TRAIN",),
     "folds": ("TRAIN",),
