@@ -352,14 +352,16 @@ def test_a_fresh_clone_says_what_is_missing(
     assert "TRAIN" in told[0]
 
 
-def test_a_split_is_kept_and_never_remade(tmp_path: Path) -> None:
+def test_a_split_is_kept_and_only_added_to(tmp_path: Path) -> None:
     store = make_world(40)
-    first = split_of(store, tmp_path, seed=0)
+    first = split_of(store, tmp_path, group_by="specimen", seed=0)
     assert split_of(store, tmp_path, seed=5) == first
     assert not first.train & first.test
     assert len(first.test) == 8
-    with pytest.raises(StsError, match="neither side"):
-        split_of(make_world(44), tmp_path)
+    more = split_of(make_world(44), tmp_path)
+    assert first.test <= more.test
+    assert first.train <= more.train
+    assert len(more.train | more.test) == 44
     with pytest.raises(StsError, match="divided by specimen"):
         split_of(store, tmp_path, group_by="donor")
 
