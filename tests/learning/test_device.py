@@ -8,7 +8,13 @@ import torch
 
 from sts.base.errors import StsError
 from sts.learning import device as module
-from sts.learning.device import choose_device, draw_from_seed, multiply_in
+from sts.learning.device import (
+    choose_device,
+    draw_from_seed,
+    multiply_in,
+    share_cores,
+    share_devices,
+)
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, devices: int) -> None:
@@ -130,3 +136,28 @@ def test_a_seed_decides_what_is_drawn_and_leaves_no_trace(name: str) -> None:
     assert torch.equal(drawn[0], drawn[1])
     assert not torch.equal(drawn[0], drawn[2])
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_each_process_gets_a_gpu_or_all_share_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, 2)
+    assert share_devices("auto", 1) == ["auto"]
+    assert share_devices("auto", 2) == share_devices("cuda", 2) == ["cuda:0", "cuda:1"]
+    assert share_devices("cpu", 3) == ["cpu"] * 3
+    with pytest.raises(StsError, match=r"this host has 2: use --workers 2, or --device cpu"):
+        share_devices("auto", 3)
+    with pytest.raises(StsError, match="give --device cuda, not cuda:1"):
+        share_devices("cuda:1", 2)
+    pretend(monkeypatch, 0)
+    assert share_devices("auto", 2) == ["cpu"] * 2
+
+
+def test_processes_share_the_cores_for_as_long_as_they_work() -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(4)
+        for workers, threads in ((1, 4), (2, 2), (3, 1), (9, 1)):
+            with share_cores(workers, "cpu"):
+                assert torch.get_num_threads() == threads
+            assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(before)

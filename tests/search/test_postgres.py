@@ -1,6 +1,6 @@
 """The same searches on a PostgreSQL server, where there is one to start."""
 
-import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -8,18 +8,15 @@ import socket
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sts.base.errors import StsError
-from sts.search.address import PostgresAddress, read_address
-from sts.search.database import TABLES
-from sts.search.postgres import PostgresDatabase
-from sts.search.study import Study
-from sts.search.trials import FoldScore, TrialRecord
-from tests.search.worlds import calls, end_of, find, refuse, start_worker
+from sts.search.trials import FoldScore
+from tests.search.worlds import calls, end_of, find, quality, refuse, start_worker
 
 PASSWORD = "s3cr3t-word"
 
@@ -63,20 +60,12 @@ def server() -> Iterator[str]:
 @pytest.fixture
 def storage(server: str) -> str:
     """Give the address of an empty database."""
-    with contextlib.closing(database_at(server)) as database, database.transaction() as execute:
-        for table in TABLES:
-            execute(f"DELETE FROM {table}")
+    import psycopg
+
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
     return server
-
-
-def database_at(storage: str) -> PostgresDatabase:
-    address = read_address(storage)
-    assert isinstance(address, PostgresAddress)
-    return PostgresDatabase(address)
-
-
-def count_up(trials: Sequence[TrialRecord], number: int) -> dict[str, int]:
-    return {"x": number}
 
 
 def test_a_search_finds_the_same_as_in_memory(storage: str) -> None:
@@ -88,9 +77,10 @@ def test_workers_that_start_at_once_share_the_trials_and_those_of_a_killed_one(
     storage: str, tmp_path: Path
 ) -> None:
     log = tmp_path / "calls"
-    doomed = start_worker(storage, log, trials=12, meet=3, die_in_call=2)
-    others = [start_worker(storage, log, trials=12, meet=3) for _ in range(2)]
-    assert end_of(doomed)[0] == -signal.SIGKILL
+    doomed = start_worker(storage, log, trials=12, meet=3, die_in_call=2, pulse_s=3)
+    others = [start_worker(storage, log, trials=12, meet=3, pulse_s=3) for _ in range(2)]
+    end = end_of(doomed)
+    assert end[0] == -signal.SIGKILL, end
     ends = [end_of(worker) for worker in others]
     assert [code for code, _ in ends] == [0, 0], ends
     assert PASSWORD not in str(ends)
@@ -101,21 +91,17 @@ def test_workers_that_start_at_once_share_the_trials_and_those_of_a_killed_one(
 
 
 def test_a_worker_whose_connection_was_lost_goes_on(storage: str) -> None:
-    with contextlib.closing(database_at(storage)) as other:
-        with contextlib.closing(database_at(storage)) as database:
-            study = Study(database, "study", {})
-            assert study.next_turn(1, count_up).trial is not None
-            with other.transaction() as execute:
-                assert other.is_alive(database.worker)
-                execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                    "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-                )
-            assert study.keep(0, 0, FoldScore(0.5), duration_s=1.0)
-            with other.transaction():
-                assert other.is_alive(database.worker)
-        with other.transaction():
-            assert not other.is_alive(database.worker)
+    import psycopg
+
+    def cut_off(settings: dict[str, Any], fold: int) -> FoldScore:
+        with psycopg.connect(storage, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+            )
+        return quality(settings, fold)
+
+    assert find(storage, cut_off, trials=2) == find(None, trials=2)
 
 
 def test_a_wrong_password_is_told_and_no_password_shown(storage: str) -> None:
@@ -123,3 +109,14 @@ def test_a_wrong_password_is_told_and_no_password_shown(storage: str) -> None:
         find(storage.replace(PASSWORD, "wr0ng-word"), refuse, trials=1)
     assert "wr0ng-word" not in str(caught.value)
     assert PASSWORD not in str(caught.value)
+
+
+def test_no_password_is_stored_or_shown(
+    storage: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    find(storage, trials=2)
+    dump = subprocess.run(["pg_dump", storage], capture_output=True, text=True, check=False)
+    told = caplog.text + "".join(capfd.readouterr()) + dump.stdout
+    assert "fold 2" in told
+    assert PASSWORD not in told

@@ -1,11 +1,13 @@
 """Pruning spares hopeless trials and no other."""
 
+from collections.abc import Sequence
 from statistics import fmean
 
 import numpy as np
+import optuna
 import pytest
 
-from sts.search.pruning import ENOUGH, is_hopeless
+from sts.search.pruning import ENOUGH, HopelessPruner
 
 
 def worlds(noise: float, *, trials: int = 30, count: int = 50) -> list[np.ndarray]:
@@ -15,6 +17,20 @@ def worlds(noise: float, *, trials: int = 30, count: int = 50) -> list[np.ndarra
     quality = rng.uniform(0.7, 0.9, (count, trials, 1))
     ease = rng.normal(0.0, 0.02, (count, 1, 3))
     return list(quality + ease + rng.normal(0.0, noise, shape))
+
+
+def is_hopeless(values: Sequence[float], complete: Sequence[Sequence[float]]) -> bool:
+    """Tell whether a trial with the scores `values` of its first folds is pruned."""
+    study = optuna.create_study(direction="maximize", pruner=HopelessPruner())
+    for scores in complete:
+        means = {count: fmean(scores[:count]) for count in range(1, len(scores) + 1)}
+        study.add_trial(
+            optuna.create_trial(value=fmean(scores), intermediate_values=means, params={})
+        )
+    trial = study.ask()
+    for count in range(1, len(values) + 1):
+        trial.report(fmean(values[:count]), count)
+    return trial.should_prune()
 
 
 def test_nothing_is_pruned_before_there_is_enough_to_compare_with() -> None:

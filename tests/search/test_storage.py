@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from sts.base.errors import StsError
-from sts.search.address import PostgresAddress, read_address
+from sts.search.address import ServerAddress, read_address
 from tests.search.worlds import find, refuse
 
 SECRET = "Xy7q@/:#9 z"
@@ -27,7 +27,7 @@ def failure(storage: str | Path) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("scheme", ["mysql", "redis", "https", "postgrsql", "journal"])
+@pytest.mark.parametrize("scheme", ["redis", "https", "postgrsql", "journal", "mysql+aiomysql"])
 def test_an_unknown_scheme_is_named_and_the_rest_is_not(scheme: str) -> None:
     told = failure(f"{scheme}://ada:{SECRET}@host/base")
     assert f"unknown search storage {scheme!r}" in told
@@ -37,7 +37,7 @@ def test_an_unknown_scheme_is_named_and_the_rest_is_not(scheme: str) -> None:
 
 def test_a_postgres_address_is_taken_apart() -> None:
     address = read_address(f"postgresql://ada%40home:{quote(SECRET, safe='')}@[::1]:77/my%20base")
-    assert isinstance(address, PostgresAddress)
+    assert isinstance(address, ServerAddress)
     assert address.parameters() == {
         "user": "ada@home",
         "host": "::1",
@@ -49,9 +49,24 @@ def test_a_postgres_address_is_taken_apart() -> None:
     assert address.shown == "postgresql://ada@home@[::1]:77/my base"
 
 
+def test_a_mysql_address_is_taken_apart() -> None:
+    address = read_address(f"mysql://ada:{quote(SECRET, safe='')}@host:77/base?ssl_ca=ca.pem")
+    assert isinstance(address, ServerAddress)
+    assert address.parameters() == {
+        "user": "ada",
+        "host": "host",
+        "port": 77,
+        "database": "base",
+        "password": SECRET,
+        "ssl_ca": "ca.pem",
+    }
+    assert SECRET not in repr(address)
+    assert address.shown == "mysql://ada@host:77/base"
+
+
 def test_what_an_address_does_not_say_is_left_to_libpq() -> None:
     address = read_address("postgres:///base?host=/run/postgresql&sslmode=require")
-    assert isinstance(address, PostgresAddress)
+    assert isinstance(address, ServerAddress)
     assert address.parameters() == {
         "dbname": "base",
         "host": "/run/postgresql",
@@ -67,6 +82,8 @@ def test_what_an_address_does_not_say_is_left_to_libpq() -> None:
     [
         "postgresql://ada:{}@ho@st/base",
         "postgresql://ada:{}@host:port/base",
+        "mysql://ada:{}@host:port/base",
+        "mysql:ada:{}@host/base",
         "postgresql:ada:{}@host/base",
         "postgresql:/ada:{}@host/base",
         "//ada:{}@host/base",
@@ -88,12 +105,13 @@ def test_a_password_in_a_broken_address_is_neither_shown_nor_made_a_file(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("scheme", ["postgresql", "mysql"])
 @pytest.mark.parametrize("secret", ["pa@ss", "pa/ss", "12/34", "pa#ss", "pa?ss", "12?34", "1#2"])
 def test_a_password_that_is_not_encoded_is_refused_before_it_ends_up_elsewhere(
-    secret: str,
+    secret: str, scheme: str
 ) -> None:
     with pytest.raises(StsError, match="not shown since it may hold a password"):
-        read_address(f"postgresql://ada:{secret}@host/base")
+        read_address(f"{scheme}://ada:{secret}@host/base")
 
 
 def closed_port() -> int:
@@ -102,19 +120,22 @@ def closed_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.mark.parametrize(("scheme", "driver"), [("postgresql", "psycopg"), ("mysql", "pymysql")])
 def test_a_server_that_is_not_there_is_told_without_the_password(
+    scheme: str,
+    driver: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    pytest.importorskip("psycopg", reason="psycopg is not installed (extra `postgres`)")
+    pytest.importorskip(driver)
     monkeypatch.chdir(tmp_path)
     caplog.set_level(logging.DEBUG)
     port = closed_port()
     written = quote(SECRET, safe="")
     with pytest.raises(StsError, match=f"ada@127.0.0.1:{port}/base .*refused") as caught:
-        find(f"postgresql://ada:{written}@127.0.0.1:{port}/base", refuse, trials=1)
+        find(f"{scheme}://ada:{written}@127.0.0.1:{port}/base", refuse, trials=1)
     error = caught.value
     everything = "".join(
         (
@@ -129,10 +150,17 @@ def test_a_server_that_is_not_there_is_told_without_the_password(
     assert not list(tmp_path.iterdir())
 
 
-def test_without_psycopg_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "psycopg", None)
-    told = failure("postgresql://ada@host/base")
-    assert "pip install 'spike-train-scalograms[postgres]'" in told
+@pytest.mark.parametrize(
+    ("scheme", "driver", "extra"),
+    [("postgresql", "psycopg", "postgres"), ("mysql", "pymysql", "mysql")],
+)
+def test_without_the_driver_the_extra_is_named(
+    scheme: str, driver: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, driver, None)
+    told = failure(f"{scheme}://ada@host/base")
+    assert f"needs the package {driver}" in told
+    assert f"pip install 'spike-train-scalograms[{extra}]'" in told
 
 
 def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
@@ -167,7 +195,7 @@ def test_a_file_that_another_program_keeps_locked_is_told_in_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find(tmp_path / "a.db", trials=1)
-    monkeypatch.setattr("sts.search.sqlite.WAIT_S", 0.1)
+    monkeypatch.setattr("sts.search.storage.WAIT_S", 0.1)
     holder = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     assert "end the process that holds it" in failure(tmp_path / "a.db")
@@ -177,10 +205,10 @@ def test_a_file_that_another_program_keeps_locked_is_told_in_the_end(
 def test_a_full_disk_is_told_and_what_was_finished_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sts.search import sqlite
+    from sts.search import storage
 
     find(tmp_path / "a.db", trials=1)
-    connect = sqlite._connect
+    connect = storage._connect
 
     def connect_to_little(path: str) -> sqlite3.Connection:
         connection = connect(path)
@@ -189,7 +217,7 @@ def test_a_full_disk_is_told_and_what_was_finished_is_kept(
         return connection
 
     with monkeypatch.context() as patch:
-        patch.setattr(sqlite, "_connect", connect_to_little)
+        patch.setattr(storage, "_connect", connect_to_little)
         with pytest.raises(StsError, match="free some space"):
             find(tmp_path / "a.db", trials=400)
     assert find(tmp_path / "a.db", trials=40).trials == find(None, trials=40).trials

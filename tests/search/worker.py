@@ -2,7 +2,7 @@
 
 Orders: `trials`, `folds`; `die_in_call` (the nth call of the score), `die_after_trial` (the nth
 trial it finished), `die_on` ([settings, fold]); `sleep_s` in each fold; `meet` (the first fold
-waits until so many workers are at theirs).
+waits until so many workers are at theirs); `pulse_s` (seconds between beats of the heart).
 """
 
 import json
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sts.base.logs import set_up
+from sts.search import storage
 from sts.search.trials import FoldScore, TrialRecord
 from tests.search.worlds import calls, find, quality
 
@@ -60,6 +61,8 @@ def main() -> None:
     warnings.simplefilter("error")
     set_up(0)
     worker = Worker(json.loads(sys.argv[1]))
+    if pulse_s := worker.orders.get("pulse_s"):
+        storage.HEARTBEAT_S, storage.GRACE_S = pulse_s, 3 * pulse_s
     result = find(
         STORAGE,
         worker.score,

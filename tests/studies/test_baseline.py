@@ -43,6 +43,8 @@ LABELS = "cell_types_GouwensAll_new.txt"
 
 QUICK = ("--features", "shared", "--trials", "2", "--folds", "2", "--workers", "1", "-q")
 
+FIGURES = ("confusion", "calibration", "models-1", "models-2", "history", "importance_of_settings")
+
 
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +103,7 @@ def test_training_leaves_a_model_and_a_run(trained: Path) -> None:
     names = ("settings.json", "predictions.csv", "report.html", "log.txt", "metrics.jsonl")
     for name in (*names, "contributions.csv", "importance.csv"):
         assert (run / name).stat().st_size > 0, name
-    for name in ("confusion", "calibration", "models-1", "models-2", "shap-top", "shap-all"):
+    for name in (*FIGURES, "shap-top", "shap-all"):
         assert (run / "figures" / f"{name}.png").is_file(), name
         assert (run / "figures" / f"{name}.svg").is_file(), name
     report = json.loads((run / "report.json").read_text())
@@ -110,7 +112,8 @@ def test_training_leaves_a_model_and_a_run(trained: Path) -> None:
     assert card_of(trained) == report["model"]
     assert report["model"]["names"] == list(FEATURES)
     page = (run / "report.html").read_text()
-    assert page.count("data:image/") == 6
+    # Two of them are of the search.
+    assert page.count("data:image/") == 8
     trials = report["model"]["scores"]["out_of_fold_of_best_trial"]["trials"]
     assert trials == len(report["search"])
     assert f"Out of fold, best of {trials} trials" in page

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
 import torch
 
@@ -305,6 +306,25 @@ def test_killed_and_begun_again_it_ends_the_same(
     for report in (ours, theirs):
         report["model"]["data"].pop("split")
     assert ours == theirs
+
+
+def test_two_processes_share_the_trials_of_one_search(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = make_workspace(tmp_path / "world")
+    arguments = ["1", "TRAIN", "--root", str(root), *QUICK, "--trials", "8", "--epochs", "1"]
+    assert main([*arguments, "--workers", "2"]) == Status.DONE
+    told = capsys.readouterr()
+    assert "ended with status" not in told.err
+    report = json.loads(report_of(root))
+    assert [trial["number"] for trial in report["search"]] == list(range(8))
+    assert {len(trial["folds"]) for trial in report["search"]} == {2}
+    study = optuna.load_study(
+        study_name=None, storage=f"sqlite:///{root}/output/sts/searches.sqlite"
+    )
+    assert len(study.trials) == 8
+    # All cores are this process's again.
+    assert torch.get_num_threads() == 1
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         "--storage",
         metavar="URL",
         help="where trials are kept: an SQLite file (default, in output/baseline), or "
-        "postgresql://...",
+        "postgresql://... or mysql://...",
     )
     group.add_argument(
         "--group-by",

@@ -44,7 +44,7 @@ TAKEN_BY = {
     "cells": ("EXPLAIN",),
     "recordings": ("PREDICT",),
     "cells_from": ("PREDICT",),
-    "workers": ("PREDICT",),
+    "workers": ("TRAIN", "PREDICT"),
 }
 TAKEN_BY |= dict.fromkeys(SELECTION, ("PREDICT",))
 # Cells left out that are named on the screen; a file names them all.
@@ -145,7 +145,14 @@ def _train(args: argparse.Namespace) -> int:
         if architecture.weights == "none":
             complain("random weights: nothing was downloaded, and simulated cells need no more")
     if args.join:
-        join(flags.workspace_of(args), job, data=data, device=args.device, storage=args.storage)
+        join(
+            flags.workspace_of(args),
+            job,
+            data=data,
+            device=args.device,
+            storage=args.storage,
+            workers=max(1, args.workers),
+        )
         return Status.DONE
     trained = train(
         flags.workspace_of(args),
@@ -155,6 +162,7 @@ def _train(args: argparse.Namespace) -> int:
         storage=args.storage,
         wandb=args.wandb,
         name=args.name,
+        workers=max(1, args.workers),
     )
     say_trained(trained.scores, trained.out_of_fold, trials=trained.trials)
     say(f"model   {trained.model}")

@@ -55,7 +55,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
         "--storage",
         metavar="URL",
         help="where trials are kept: an SQLite file for the processes of one host (default, in "
-        "output/sts), or postgresql://... for several hosts",
+        "output/sts), or postgresql://... or mysql://... for several hosts",
     )
     group.add_argument(
         "--join",
@@ -84,5 +84,9 @@ def add_looking(parser: argparse.ArgumentParser) -> None:
         help="EXPLAIN: draw these (default: one held-out cell of each class)",
     )
     add_new_cells(group)
-    add_workers(group, "PREDICT: recordings read side by side")
+    add_workers(
+        parser.add_argument_group("processes"),
+        "TRAIN: processes that search together, each on a GPU of its own or all on the CPU (for "
+        "TRAIN the default is 1); PREDICT: recordings read side by side",
+    )
     add_selection(parser)

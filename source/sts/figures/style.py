@@ -1,5 +1,6 @@
 """One look for all figures, and files that are the same bytes whenever they are drawn again."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
@@ -84,6 +85,23 @@ def save(figure: Figure, stem: Path) -> list[Path]:
         with atomic_path(path) as temporary:
             figure.savefig(temporary, format=path.suffix[1:], metadata=metadata)
     return paths
+
+
+def save_foreign(draw: Callable[[], Axes], stem: Path) -> list[Path]:
+    """Write what another library draws through pyplot, and leave pyplot as it was."""
+    from matplotlib import pyplot
+
+    # Where nothing was chosen, the first figure would load a window system.
+    if not isinstance(dict.__getitem__(mpl.rcParams, "backend"), str):
+        pyplot.switch_backend("agg")
+    with look():
+        figure = draw().get_figure(root=True)
+        if figure is None:
+            raise ValueError("what was drawn is in no figure")
+        try:
+            return save(figure, stem)
+        finally:
+            pyplot.close(figure)
 
 
 def shade(axes: Axes, start: float, end: float) -> None:

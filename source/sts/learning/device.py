@@ -35,6 +35,39 @@ def choose_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+def share_devices(name: str, workers: int) -> list[str]:
+    """Return a device for each of some processes: a GPU of its own, or the CPU for all."""
+    if workers == 1:
+        return [name]
+    first = choose_device(name)
+    if first.type == "cpu":
+        return ["cpu"] * workers
+    if first.index is not None:
+        raise StsError(f"{workers} workers need a GPU each: give --device cuda, not {name}")
+    if workers > (count := torch.cuda.device_count()):
+        raise StsError(
+            f"{workers} workers need a GPU each, and this host has {count}: "
+            f"use --workers {count}, or --device cpu"
+        )
+    return [f"cuda:{index}" for index in range(workers)]
+
+
+@contextmanager
+def share_cores(workers: int, device: str) -> Iterator[None]:
+    """Let this process take its part of the cores, and its GPU, while others work beside it."""
+    if workers == 1:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, before // workers))
+    chosen = torch.cuda.device(device) if device.startswith("cuda") else nullcontext()
+    try:
+        with chosen:
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
 @contextmanager
 def multiply_in(precision: Precision, device: torch.device) -> Iterator[None]:
     """Let float32 products on a GPU take TF32 inside the block, or keep them exact.

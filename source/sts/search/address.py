@@ -1,4 +1,4 @@
-"""Where a study is stored, read from what the user wrote; passwords stay out of sight."""
+"""Where a search is stored, read from what the user wrote; passwords stay out of sight."""
 
 import re
 from dataclasses import dataclass, field
@@ -8,19 +8,58 @@ from urllib.parse import SplitResult, parse_qsl, quote, quote_plus, unquote, url
 
 from sts.base.errors import StsError, one_of
 
-WANTED: Final = "a path, sqlite:///PATH or postgresql://USER@HOST/DATABASE"
+WANTED: Final = (
+    "a path, sqlite:///PATH, postgresql://USER@HOST/DATABASE or mysql://USER@HOST/DATABASE"
+)
 # A letter alone is a drive of Windows.
 SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 # Half an address would become the name of a file, with the password in it.
 NO_PATH: Final = re.compile(r"^:?//|password\s*=")
-POSTGRES: Final = ("postgresql", "postgres")
-PASSED_ON: Final = ("host", "port", "sslcert", "sslkey", "sslmode", "sslrootcert")
 
 
 @dataclass(frozen=True, kw_only=True)
-class PostgresAddress:
-    """A PostgreSQL database; the password is neither in its repr nor in what it shows."""
+class ServerKind:
+    """A kind of database server: the driver that talks to it and what the driver understands."""
 
+    name: str
+    dialect: str
+    """As SQLAlchemy calls it, with the driver behind the plus sign."""
+    extra: str
+    """The optional dependency of this package that brings the driver."""
+    database: str
+    """The keyword under which the driver takes the name of the database."""
+    options: tuple[str, ...]
+    """Those that an address may give behind a question mark."""
+
+
+POSTGRESQL: Final = ServerKind(
+    name="PostgreSQL",
+    dialect="postgresql+psycopg",
+    extra="postgres",
+    database="dbname",
+    options=("host", "port", "sslcert", "sslkey", "sslmode", "sslrootcert"),
+)
+MYSQL: Final = ServerKind(
+    name="MySQL",
+    dialect="mysql+pymysql",
+    extra="mysql",
+    database="database",
+    options=("ssl_ca", "ssl_cert", "ssl_key", "unix_socket"),
+)
+SERVERS: Final = {
+    "postgresql": POSTGRESQL,
+    "postgres": POSTGRESQL,
+    POSTGRESQL.dialect: POSTGRESQL,
+    "mysql": MYSQL,
+    MYSQL.dialect: MYSQL,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerAddress:
+    """A database on a server; the password is neither in its repr nor in what it shows."""
+
+    kind: ServerKind
     shown: str
     user: str
     host: str
@@ -30,12 +69,12 @@ class PostgresAddress:
     options: tuple[tuple[str, str], ...] = field(repr=False)
 
     def parameters(self) -> dict[str, Any]:
-        """Return the keywords of a connection; what is not given is libpq's to find."""
+        """Return the keywords of a connection; what is not given is the driver's to find."""
         given = {
             "user": self.user,
             "host": self.host,
             "port": self.port,
-            "dbname": self.database,
+            self.kind.database: self.database,
             "password": self.password,
             **dict(self.options),
         }
@@ -48,8 +87,8 @@ class PostgresAddress:
         return text
 
 
-def read_address(storage: str | Path | None) -> Path | PostgresAddress | None:
-    """Return what `storage` names: an SQLite file, a PostgreSQL database, or None for memory."""
+def read_address(storage: str | Path | None) -> Path | ServerAddress | None:
+    """Return what `storage` names: an SQLite file, a database on a server, or None for memory."""
     if storage is None or isinstance(storage, Path):
         return storage
     if not (scheme := SCHEME.match(storage)):
@@ -57,13 +96,13 @@ def read_address(storage: str | Path | None) -> Path | PostgresAddress | None:
             raise StsError(f"cannot read the search storage, which is not shown: give {WANTED}")
         return Path(storage)
     name = scheme[1].lower()
-    if name in ("sqlite", *POSTGRES) and not storage[scheme.end() :].startswith("//"):
+    if name in ("sqlite", *SERVERS) and not storage[scheme.end() :].startswith("//"):
         raise StsError(f"cannot read the search storage, which is not shown: give {WANTED}")
     if name == "sqlite":
         return _sqlite_path(storage)
-    if name not in POSTGRES:
+    if name not in SERVERS:
         raise StsError(f"unknown search storage {name!r}: give {WANTED}")
-    return _postgres(storage)
+    return _read_server(storage, SERVERS[name])
 
 
 def _sqlite_path(storage: str) -> Path:
@@ -73,35 +112,37 @@ def _sqlite_path(storage: str) -> Path:
     return Path(path)
 
 
-def _postgres(storage: str) -> PostgresAddress:
+def _read_server(storage: str, kind: ServerKind) -> ServerAddress:
     try:
-        parts = urlsplit(storage)
-        address = _address_of(parts)
+        address = _address_of(urlsplit(storage), kind)
     except ValueError:
         # The reason would quote the text, and a password with it.
         address = None
     if address is None:
+        scheme = kind.dialect.partition("+")[0]
         raise StsError(
-            "cannot read the PostgreSQL address, which is not shown since it may hold a password: "
-            "write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with %40 for @, %2F for / and "
-            "%3A for : inside a part"
+            f"cannot read the {kind.name} address, which is not shown since it may hold a "
+            f"password: write {scheme}://USER:PASSWORD@HOST:PORT/DATABASE, with %40 for @, %2F for "
+            "/ and %3A for : inside a part"
         )
     return address
 
 
-def _address_of(parts: SplitResult) -> PostgresAddress | None:
+def _address_of(parts: SplitResult, kind: ServerKind) -> ServerAddress | None:
     """Return the address, None where a part of the password may have ended up elsewhere."""
     rest = parts.path + parts.query + parts.fragment
     if not parts.netloc + parts.path.strip("/") or parts.netloc.count("@") > 1 or "@" in rest:
         return None
     options = tuple(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
     for name, _ in options:
-        one_of(name, PASSED_ON, "option of a PostgreSQL address")
+        one_of(name, kind.options, f"option of a {kind.name} address")
     user, host = unquote(parts.username or ""), unquote(parts.hostname or "")
     place = f"{f'[{host}]' if ':' in host else host}{f':{parts.port}' if parts.port else ''}"
     database = unquote(parts.path.strip("/"))
-    return PostgresAddress(
-        shown=f"postgresql://{f'{user}@' if user else ''}{place}/{database}",
+    scheme = kind.dialect.partition("+")[0]
+    return ServerAddress(
+        kind=kind,
+        shown=f"{scheme}://{f'{user}@' if user else ''}{place}/{database}",
         user=user,
         host=host,
         port=parts.port,

@@ -1,13 +1,10 @@
 """The next settings to try, from the trials so far: a tree-structured Parzen estimator (Optuna).
 
-The estimator is built anew for each trial, from the finished trials and a seed of that trial's own,
-so that nothing but these decides: neither an interruption nor the process it runs in.
+The estimator is built anew for each trial, with a seed of that trial's own, so that nothing but the
+trials so far decides: neither an interruption nor the process it runs in.
 """
 
-import logging
-import warnings
 from collections.abc import Sequence
-from statistics import fmean
 from typing import Any, Final
 
 import numpy as np
@@ -18,35 +15,19 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.exceptions import ExperimentalWarning
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.samplers import BaseSampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState
 
+from sts.search.records import Chain, number_of
 from sts.search.space import Float, Int, Parameter, Space
-from sts.search.trials import TrialRecord
 
 # As many are drawn at random before the estimator has enough to go by.
 STARTUP: Final = 10
 
 
-def propose(
-    space: Space, trials: Sequence[TrialRecord], *, seed: int, number: int
-) -> dict[str, Any]:
-    """Return the settings of trial `number`, drawn with a generator of (seed, number)."""
-    # Sorted: the order in which a table lists its settings changes nothing.
-    distributions = {name: _distribution(space[name]) for name in sorted(space)}
-    study = _study(int(np.random.SeedSequence((seed, number)).generate_state(1)[0]))
-    study.add_trials(_history(trials, distributions))
-    return dict(study.ask(distributions).params)
-
-
-def _study(seed: int) -> optuna.Study:
-    # Optuna tells about every study and trial; what is worth telling is told by the search.
-    logging.getLogger("optuna").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        # Settings are drawn together, not one by one, which Optuna 4 calls experimental.
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP, multivariate=True)
-    return optuna.create_study(direction="maximize", sampler=sampler)
+def distributions_of(space: Space) -> dict[str, BaseDistribution]:
+    """Return the space in Optuna's terms, in an order that no table decides."""
+    return {name: _distribution(space[name]) for name in sorted(space)}
 
 
 def _distribution(parameter: Parameter) -> BaseDistribution:
@@ -57,30 +38,69 @@ def _distribution(parameter: Parameter) -> BaseDistribution:
     return CategoricalDistribution(parameter.values)
 
 
-def _history(
-    trials: Sequence[TrialRecord], distributions: dict[str, BaseDistribution]
-) -> list[FrozenTrial]:
-    worst = min((trial.value for trial in trials if trial.value is not None), default=None)
-    known = (_outcome(trial, worst) for trial in trials)
-    return [
-        create_trial(params=dict(trial.settings), distributions=distributions, **outcome)
-        for trial, outcome in zip(trials, known, strict=True)
-        if outcome is not None
-    ]
+def suggest_settings(trial: optuna.Trial, space: Space) -> dict[str, Any]:
+    """Return the settings of a trial: those it has, else those that the sampler draws."""
+    return {name: _suggest(trial, name, space[name]) for name in sorted(space)}
 
 
-def _outcome(trial: TrialRecord, worst: float | None) -> dict[str, Any] | None:
-    """Return how a trial ended in Optuna's terms, None if it says nothing about its settings."""
-    if trial.state == "complete":
-        return {"state": TrialState.COMPLETE, "value": trial.value}
-    if trial.state == "pruned":
-        # Ranked behind all complete ones, and among themselves by folds, then by score.
-        reached = {len(trial.folds): fmean(trial.values)}
-        return {"state": TrialState.PRUNED, "intermediate_values": reached}
-    if trial.state == "diverged":
-        # Without a value: ranked behind all others.
-        return {"state": TrialState.PRUNED}
-    if trial.state == "running" and worst is not None:
-        # The constant liar: what another worker tries now is not to be tried beside it.
-        return {"state": TrialState.COMPLETE, "value": worst}
-    return None
+def _suggest(trial: optuna.Trial, name: str, parameter: Parameter) -> Any:
+    if isinstance(parameter, Float):
+        return trial.suggest_float(name, parameter.low, parameter.high, log=parameter.log)
+    if isinstance(parameter, Int):
+        return trial.suggest_int(name, parameter.low, parameter.high, log=parameter.log)
+    return trial.suggest_categorical(name, parameter.values)
+
+
+class NumberedSampler(BaseSampler):
+    """Draw the settings of a trial with a generator of (seed, number of the trial).
+
+    What other workers try at this moment counts as bad, so that it is not tried twice.
+    """
+
+    chains: Sequence[Chain] = ()
+    """The trials before the one that is drawn, as the worker has just read them."""
+
+    def __init__(self, space: Space, seed: int) -> None:
+        self._seed = seed
+        self._space = {
+            name: distribution
+            for name, distribution in distributions_of(space).items()
+            if not distribution.single()
+        }
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Return what is drawn together: everything."""
+        return self._space
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return all settings of a trial, also those that a worker had drawn before it died."""
+        sampler = self._make_sampler(trial)
+        drawn = sampler.sample_relative(study, trial, search_space)
+        return drawn or {
+            name: sampler.sample_independent(study, trial, name, distribution)
+            for name, distribution in search_space.items()
+        }
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Return a setting that is not of the space."""
+        sampler = self._make_sampler(trial)
+        return sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    def _make_sampler(self, trial: FrozenTrial) -> TPESampler:
+        number = number_of(trial, self.chains)
+        seed = int(np.random.SeedSequence((self._seed, number)).generate_state(1)[0])
+        # Looking for others costs another reading of all trials.
+        others = any(chain[-1].state == TrialState.RUNNING for chain in self.chains)
+        return TPESampler(
+            seed=seed, n_startup_trials=STARTUP, multivariate=True, constant_liar=others
+        )

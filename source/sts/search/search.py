@@ -1,22 +1,40 @@
 """One worker of a search: take a trial, score its folds, store them, until all trials are done."""
 
 import contextlib
+import copy
+import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Final
+
+import optuna
+from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
+from optuna.pruners import NopPruner
+from optuna.trial import FrozenTrial, TrialState
 
 from sts.base.errors import StsError
 from sts.base.progress import Progress, progress
-from sts.search.address import PostgresAddress, read_address
-from sts.search.database import Database
-from sts.search.postgres import PostgresDatabase
-from sts.search.pruning import is_hopeless
+from sts.search.pruning import HopelessPruner
+from sts.search.records import (
+    ATTEMPTS,
+    WORKER,
+    Chain,
+    chains_of,
+    count_deaths,
+    count_folds,
+    number_of,
+    read_folds,
+    record_of,
+    write_fold,
+)
+from sts.search.sampler import NumberedSampler, suggest_settings
 from sts.search.space import Space, check_space, describe_space
-from sts.search.sqlite import SqliteDatabase
-from sts.search.study import Study, Turn
+from sts.search.storage import SearchStorage, open_storage, whereabouts
 from sts.search.trials import FoldScore, SearchResult, SearchSettings, TrialRecord, result_of
 
 logger = logging.getLogger("sts")
@@ -25,6 +43,7 @@ Score = Callable[[dict[str, Any], int], FoldScore]
 """score(settings, fold); a value that is not finite, or a FloatingPointError, counts as worst."""
 
 POLL_S: Final = 0.5
+TERMS: Final = "terms"
 
 
 def search(
@@ -40,18 +59,22 @@ def search(
     """Try settings until `settings.trials` trials are done and return them all.
 
     Any number of processes may call this with the same arguments, at the same moment or later: they
-    share the trials, take over those of workers that died, and all return the same result. A lone
-    worker that was killed and begun again gets the same trials, bit for bit, as one that was not,
-    if `score` depends on its arguments alone, Optuna is the same release, and no fold ended the
-    worker three times.
+    share the trials, take over those of workers that died with the folds that were finished, and
+    all return the same result. The study is an ordinary one of Optuna's, which its own tools read.
+
+    A lone worker that was killed and begun again gets the same trials, bit for bit, as one that was
+    not, if `score` depends on its arguments alone, Optuna is the same release, and no fold ended
+    the worker three times. On a server it waits for the heartbeat of its predecessor to be missed
+    first, and takes new trials meanwhile, so that later ones may differ; with several workers they
+    differ always, since what each proposes depends on which trials the others have finished.
 
     Parameters
     ----------
     score
         Called with settings out of the space and a fold, counted from 0; returns what to maximise.
     storage
-        A path of an SQLite file for the processes of one host, a postgresql:// address for those of
-        several, None for a search that leaves nothing behind.
+        A path of an SQLite file for the processes of one host, an address of PostgreSQL or MySQL
+        for those of several, None for a search that leaves nothing behind.
     name
         The study within the storage.
     about
@@ -61,6 +84,8 @@ def search(
         Told of each trial that this worker finished.
     """
     check_space(space)
+    # Optuna tells about every study and trial; what is worth telling is told here.
+    logging.getLogger("optuna").setLevel(logging.ERROR)
     terms = {
         "folds": settings.folds,
         "seed": settings.seed,
@@ -68,93 +93,238 @@ def search(
         "space": describe_space(space),
         "about": dict(about or {}),
     }
-    with _opened(storage) as database:
-        study = Study(database, name, terms)
+    with open_storage(storage, _repeat) as opened:
+        study = _open_study(opened, name, terms, settings)
+        worker = _Worker(opened, study, score, space, settings)
         with progress(settings.trials, "search") as bar:
-            for record in _work(study, score, space, settings, bar):
-                if on_trial is not None:
-                    on_trial(record)
-        return result_of(study.records())
+            worker.work(bar, on_trial)
+        chains = chains_of(study.get_trials(deepcopy=False))
+        return result_of(
+            tuple(record_of(number, chain) for number, chain in enumerate(chains)), space
+        )
 
 
-@contextlib.contextmanager
-def _opened(storage: str | Path | None) -> Iterator[Database]:
-    address = read_address(storage)
-    database = (
-        PostgresDatabase(address)
-        if isinstance(address, PostgresAddress)
-        else SqliteDatabase(address)
-    )
-    with contextlib.closing(database):
-        yield database
+def _open_study(
+    opened: SearchStorage,
+    name: str,
+    terms: Mapping[str, Any],
+    settings: SearchSettings,
+) -> optuna.Study:
+    """Begin a study, or go on with one that was begun under the same terms."""
+    given = json.loads(json.dumps(terms, sort_keys=True, allow_nan=False))
+    with opened.alone():
+        study = optuna.create_study(
+            study_name=name,
+            storage=opened.optuna,
+            direction="maximize",
+            pruner=HopelessPruner() if settings.prune else NopPruner(),
+            load_if_exists=True,
+        )
+        stored = study.user_attrs.get(TERMS)
+        if stored is None:
+            study.set_user_attr(TERMS, given)
+        elif stored != given:
+            raise StsError(
+                f"the study {name!r} in {opened.shown} was begun under other terms "
+                f"({', '.join(_changes(stored, given))}): go on with the same, or name another "
+                "storage"
+            )
+    return study
 
 
-def _work(
-    study: Study, score: Score, space: Space, settings: SearchSettings, bar: Progress
-) -> Iterator[TrialRecord]:
-    """Yield each trial that this worker finished, until there is none left to wait for."""
+class _Worker:
+    """One worker of a study."""
 
-    def next_settings(trials: Sequence[TrialRecord], number: int) -> dict[str, Any]:
-        # Optuna takes half a second to import; what is already searched does not need it.
-        from sts.search.sampler import propose
+    def __init__(
+        self,
+        storage: SearchStorage,
+        study: optuna.Study,
+        score: Score,
+        space: Space,
+        settings: SearchSettings,
+    ) -> None:
+        self._storage, self._study, self._score = storage, study, score
+        self._space, self._settings = space, settings
+        self._sampler = NumberedSampler(space, settings.seed)
+        study.sampler = self._sampler
 
-        return propose(space, trials, seed=settings.seed, number=number)
-
-    told, waiting = 0, False
-    while True:
-        turn = study.next_turn(settings.trials, next_settings)
-        bar.advance(turn.finished - told, note=_best_so_far(turn.trials))
-        told = turn.finished
-        if turn.trial is not None:
-            record = _run(study, turn, turn.trial, score, settings)
-            if record is not None:
-                yield record
-        elif turn.finished < len(turn.trials):
+    def work(self, bar: Progress, on_trial: Callable[[TrialRecord], None] | None) -> None:
+        """Work on trials until there is none left to wait for."""
+        told, waiting = 0, False
+        while True:
+            with contextlib.ExitStack() as alone:
+                alone.enter_context(self._storage.alone())
+                chains = self._pass_on()
+                finished = sum(_is_over(chain) for chain in chains)
+                bar.advance(finished - told, note=_best_so_far(chains))
+                told = finished
+                free = any(chain[-1].state == TrialState.WAITING for chain in chains)
+                takes = free or len(chains) < self._settings.trials
+                number = self._take(chains, alone) if takes else None
+            if number is not None and on_trial is not None:
+                on_trial(self._record(number))
+            if takes:
+                continue
+            if finished == len(chains):
+                return
             if not waiting:
-                left = len(turn.trials) - turn.finished
-                logger.info("search: waiting for %d trials of other workers", left)
+                logger.info("search: waiting for %d trials of others", len(chains) - finished)
             waiting = True
             time.sleep(POLL_S)
-        else:
-            return
+
+    def _pass_on(self) -> list[Chain]:
+        """Let the trials of workers that are gone be begun again; return all there are."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            optuna.storages.fail_stale_trials(self._study)
+        changed = False
+        chains = self._chains()
+        for chain in chains:
+            trial = chain[-1]
+            if trial.state == TrialState.RUNNING and self._is_left(trial):
+                # Its worker may be closing it at this moment.
+                with contextlib.suppress(ValueError, UpdateFinishedTrialError):
+                    self._study.tell(trial.number, state=TrialState.FAIL)
+            elif trial.state != TrialState.FAIL or count_deaths(chain) >= ATTEMPTS:
+                continue
+            _repeat(self._study, trial)
+            changed = True
+        return self._chains() if changed else chains
+
+    def _chains(self) -> list[Chain]:
+        return chains_of(self._study.get_trials(deepcopy=False))
+
+    def _is_left(self, trial: FrozenTrial) -> bool:
+        # Whoever takes a trial writes down its name before another worker may look.
+        worker = trial.user_attrs.get(WORKER)
+        return not worker or self._storage.is_gone(worker)
+
+    def _take(self, chains: Sequence[Chain], alone: contextlib.ExitStack) -> int | None:
+        """Work on one trial and return its number in the storage; None if it was taken away."""
+        numbers: list[int] = []
+        failures: list[BaseException] = []
+
+        def objective(trial: optuna.Trial) -> float:
+            numbers.append(trial.number)
+            try:
+                return self._run(trial, alone)
+            except (optuna.TrialPruned, UpdateFinishedTrialError):
+                raise
+            except BaseException as error:
+                failures.append(error)
+                # Without it the trial would be begun again too, but as one that ended its worker.
+                with contextlib.suppress(Exception):
+                    trial.set_user_attr(WORKER, "")
+                raise
+
+        self._sampler.chains = chains
+        try:
+            self._study.optimize(objective, n_trials=1)
+        except (ValueError, UpdateFinishedTrialError):
+            # What Optuna says of a trial that somebody else has closed meanwhile.
+            if failures:
+                raise failures[0] from None
+            if not numbers:
+                raise
+            logger.warning("search: trial %d was taken by another worker", numbers[-1])
+            return None
+        return numbers[-1]
+
+    def _run(self, trial: optuna.Trial, alone: contextlib.ExitStack) -> float:
+        """Let others look once the trial is taken; score the folds that it lacks."""
+        trial.set_user_attr(WORKER, self._storage.worker)
+        settings = suggest_settings(trial, self._space)
+        alone.close()
+        values = [fold.value for fold in read_folds(trial.user_attrs)]
+        # The worker before may have died between storing a fold and reporting it.
+        reported = self._count_reported(trial) if values else 0
+        while not values or math.isfinite(values[-1]):
+            if len(values) > reported:
+                trial.report(fmean(values), len(values))
+            if len(values) == self._settings.folds:
+                return fmean(values)
+            if values and trial.should_prune():
+                raise optuna.TrialPruned
+            values.append(self._score_fold(trial, settings, len(values)))
+        raise optuna.TrialPruned
+
+    def _count_reported(self, trial: optuna.Trial) -> int:
+        return len(self._study.get_trials(deepcopy=False)[trial.number].intermediate_values)
+
+    def _score_fold(self, trial: optuna.Trial, settings: dict[str, Any], fold: int) -> float:
+        start_s = time.monotonic()
+        try:
+            score = self._score(dict(settings), fold)
+        except FloatingPointError as error:
+            logger.warning("search: trial %d, fold %d: %s", trial.number, fold, error)
+            score = FoldScore(math.nan)
+        write_fold(trial, fold, score, duration_s=time.monotonic() - start_s)
+        return score.value
+
+    def _record(self, number: int) -> TrialRecord:
+        trials = self._study.get_trials(deepcopy=False)
+        chains = chains_of(trials)
+        place = number_of(trials[number], chains)
+        return record_of(place, chains[place])
 
 
-def _best_so_far(trials: Sequence[TrialRecord]) -> str:
-    best = max((trial.value for trial in trials if trial.value is not None), default=None)
-    return "" if best is None else f"best {best:.4f}"
+def _repeat(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Let a trial that was closed as failed be begun again, with the folds that it has."""
+    chain = next(
+        chain
+        for chain in chains_of(study.get_trials(deepcopy=False))
+        if any(other.number == trial.number for other in chain)
+    )
+    folds, worker = count_folds(trial.user_attrs), trial.user_attrs.get(WORKER)
+    if count_deaths(chain) >= ATTEMPTS:
+        logger.warning(
+            "search: trial %d ended its worker %d times in fold %d and is abandoned: %s",
+            *(chain[0].number, ATTEMPTS, folds, dict(trial.params)),
+        )
+        return
+    if worker:
+        logger.warning(
+            "search: trial %d was left by %s after %d folds: going on with it",
+            *(chain[0].number, whereabouts(worker), folds),
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        again = optuna.storages.RetryHeartbeatStaleTrialCallback(inherit_intermediate_values=True)
+        again(study, _without_worker(trial))
 
 
-def _run(
-    study: Study, turn: Turn, trial: TrialRecord, score: Score, settings: SearchSettings
-) -> TrialRecord | None:
-    """Score the folds that a trial lacks and close it; None if another worker has taken it."""
-    complete = [other.values for other in turn.trials if other.state == "complete"]
-    values = list(trial.values)
-    try:
-        while True:
-            if values and not math.isfinite(values[-1]):
-                return study.finish(trial.number, "diverged")
-            if len(values) == settings.folds:
-                return study.finish(trial.number, "complete")
-            if values and settings.prune and is_hopeless(values, complete):
-                return study.finish(trial.number, "pruned")
-            start_s = time.monotonic()
-            fold_score = _scored(score, trial, len(values))
-            duration_s = time.monotonic() - start_s
-            if not study.keep(trial.number, len(values), fold_score, duration_s=duration_s):
-                logger.warning("search: trial %d was taken by another worker", trial.number)
-                return None
-            values.append(fold_score.value)
-    except BaseException:
-        # Without it the trial would be taken over too, but count as one that ended its worker.
-        with contextlib.suppress(StsError):
-            study.release(trial.number)
-        raise
+def _without_worker(trial: FrozenTrial) -> FrozenTrial:
+    # A copy of everything: Optuna's callback adds to what it is given.
+    copied = copy.deepcopy(trial)
+    copied.user_attrs = {n: value for n, value in copied.user_attrs.items() if n != WORKER}
+    return copied
 
 
-def _scored(score: Score, trial: TrialRecord, fold: int) -> FoldScore:
-    try:
-        return score(dict(trial.settings), fold)
-    except FloatingPointError as error:
-        logger.warning("search: trial %d, fold %d: %s", trial.number, fold, error)
-        return FoldScore(math.nan)
+def _is_over(chain: Chain) -> bool:
+    return chain[-1].state in (TrialState.COMPLETE, TrialState.PRUNED) or (
+        chain[-1].state == TrialState.FAIL and count_deaths(chain) >= ATTEMPTS
+    )
+
+
+def _best_so_far(chains: list[Chain]) -> str:
+    values = [
+        trial.value
+        for chain in chains
+        for trial in chain
+        if trial.state == TrialState.COMPLETE and trial.value is not None
+    ]
+    return f"best {max(values):.4f}" if values else ""
+
+
+def _changes(stored: Any, given: Any, name: str = "") -> list[str]:
+    """Return what differs between two nested mappings, by dotted names."""
+    if isinstance(stored, dict) and isinstance(given, dict):
+        names = sorted(stored.keys() | given.keys())
+        below = ((stored.get(key), given.get(key), f"{name}.{key}".strip(".")) for key in names)
+        return [change for triple in below for change in _changes(*triple)]
+    return [] if stored == given else [f"{name} was {_short(stored)}, is {_short(given)}"]
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Any, Final, Literal
 
 from sts.base.errors import StsError
+from sts.search.space import Space
 
 State = Literal["running", "complete", "pruned", "diverged", "abandoned"]
 """`diverged`: a fold gave no finite score; `abandoned`: one fold ended its worker each time."""
@@ -70,6 +71,7 @@ class SearchResult:
     """All trials of a study; the best is the first of the highest."""
 
     trials: tuple[TrialRecord, ...]
+    space: Space = field(default_factory=dict, repr=False)
 
     @property
     def best_trial(self) -> TrialRecord:
@@ -87,7 +89,7 @@ class SearchResult:
         return fmean(self.best_trial.values)
 
 
-def result_of(trials: tuple[TrialRecord, ...]) -> SearchResult:
+def result_of(trials: tuple[TrialRecord, ...], space: Space) -> SearchResult:
     """Return the result of a search that is over, or say that no settings were good for a score."""
     if all(trial.value is None for trial in trials):
         states = [trial.state for trial in trials]
@@ -95,4 +97,4 @@ def result_of(trials: tuple[TrialRecord, ...]) -> SearchResult:
         raise StsError(
             f"no trial of the search gave a score ({counts}): look at the log for what failed first"
         )
-    return SearchResult(trials=trials)
+    return SearchResult(trials=trials, space=space)

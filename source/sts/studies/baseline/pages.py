@@ -26,6 +26,7 @@ from sts.reports.tables import (
     settings_table,
 )
 from sts.reports.trained import all_models_section, out_of_fold_section
+from sts.search.report import search_blocks
 from sts.search.trials import SearchResult
 from sts.studies.baseline.settings import TrainJob
 
@@ -129,28 +130,9 @@ def training_sections(
 ) -> list[Section]:
     """Draw the calibration and the comparison of models, and say what is to be seen."""
     searched = validated.searched
+    blocks = search_blocks(run.figures, searched)
     return [
-        out_of_fold_section(validated.scores, len(searched.trials), [_trial_table(searched)]),
+        out_of_fold_section(validated.scores, len(searched.trials), blocks),
         calibration_section(run, calibration),
         all_models_section(run.figures, models),
     ]
-
-
-def _trial_table(searched: SearchResult) -> Table:
-    ranked = sorted(searched.trials, key=lambda trial: -(trial.value or 0.0))
-    return Table(
-        columns=["trial", "state", "mean balanced accuracy", "settings"],
-        rows=[
-            [trial.number, trial.state, trial.value, _in_short(trial.settings)]
-            for trial in ranked[:10]
-        ],
-        caption=f"The best of {len(ranked)} trials.",
-    )
-
-
-def _in_short(settings: object) -> str:
-    values = settings.items() if hasattr(settings, "items") else ()
-    return ", ".join(
-        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in values
-    )

@@ -1,6 +1,5 @@
 """What TRAIN and TEST leave to look at: figures, predictions, report.json and report.html."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from sts.evaluation.scores import POOLED, Scores
 from sts.figures.confusion import draw_confusion
 from sts.figures.curves import FoldCurves, draw_curves
 from sts.networks.checkpoint import ModelCard
-from sts.reports.blocks import Block, Picture, Section, Table
+from sts.reports.blocks import Block, Picture, Section
 from sts.reports.calibration import calibration_section
 from sts.reports.page import write_page
 from sts.reports.predictions import write_predictions
@@ -26,6 +25,7 @@ from sts.reports.tables import (
     settings_table,
 )
 from sts.reports.trained import all_models_section, out_of_fold_section
+from sts.search.report import search_blocks
 from sts.search.trials import SearchResult
 
 PREDICTIONS: Final = "predictions.csv"
@@ -87,7 +87,7 @@ def training_sections(
     curves = draw_curves(run.figures / "curves", folds)
     more: list[Block] = [
         Picture(files=curves, caption="Every fold, with mean and spread."),
-        _trial_table(searched),
+        *search_blocks(run.figures, searched),
     ]
     return [
         out_of_fold_section(out_of_fold, len(searched.trials), more),
@@ -104,16 +104,4 @@ def _fold_curves(extras: Mapping[str, Any]) -> FoldCurves:
         validation_loss=[epoch["validation_loss"] for epoch in epochs],
         validation_accuracy=[epoch["validation_accuracy"] for epoch in epochs],
         best_epoch=extras["best_epoch"],
-    )
-
-
-def _trial_table(searched: SearchResult) -> Table:
-    ranked = sorted(searched.trials, key=lambda trial: -(trial.value or 0.0))
-    return Table(
-        columns=["trial", "state", "mean balanced accuracy", "settings"],
-        rows=[
-            [trial.number, trial.state, trial.value, json.dumps(dict(trial.settings))]
-            for trial in ranked[:10]
-        ],
-        caption=f"The best of {len(ranked)} trials.",
     )

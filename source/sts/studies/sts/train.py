@@ -1,7 +1,8 @@
 """TRAIN: search on folds, refit, calibrate, open the holdout once, leave a model and a report."""
 
+import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,7 @@ from sts.base.workspace import Workspace
 from sts.evaluation.calibration import Calibration, apply_temperature, calibrate
 from sts.evaluation.predictions import Predictions
 from sts.evaluation.scores import POOLED, Scores, by_dataset
+from sts.learning.device import share_cores, share_devices
 from sts.networks.backbones import head_of
 from sts.networks.checkpoint import Model, ModelCard, model_folder, save_model
 from sts.networks.novelty import Novelty, measure_novelty
@@ -25,6 +27,7 @@ from sts.reports.predictions import write_predictions
 from sts.reports.trained import BEST_TRIAL, scores_for_card
 from sts.search.address import read_address
 from sts.search.trials import FoldScore, SearchResult, TrialRecord
+from sts.search.workers import workers_beside
 from sts.studies.sts.bench import STUDY, Bench, look_for_settings, make_bench
 from sts.studies.sts.cohort import Cohort
 from sts.studies.sts.pages import (
@@ -78,6 +81,7 @@ def train(
     storage: str | None = None,
     wandb: Mode = "off",
     name: str | None = None,
+    workers: int = 1,
 ) -> Trained:
     """Train a network from the cells in `data`; interrupted, the same call goes on.
 
@@ -85,14 +89,19 @@ def train(
     ----------
     name
         Of the model, in place of the freeze level that its folder is called by.
+    workers
+        Processes of this host that search together, each on a GPU of its own or all on the CPU;
+        what follows the search is done by this one alone.
     """
     # Before the run writes down how it was called: an address is refused while it is in no file.
     read_address(storage)
-    bench = make_bench(job, data=data, device=device)
+    devices = share_devices(device, workers)
+    bench = make_bench(job, data=data, device=devices[0])
     what = f"{job.architecture.backbone.name}-{job.architecture.freeze}"
     with start_run(workspace, study=STUDY, what=what, settings=job, resume=True) as run:
         tracker = track(wandb, folder=run.path, project=STUDY, name=what, settings=job)
-        searched = look_for_settings(workspace, bench, storage=storage)
+        with _others(workspace, job, devices, data=data, storage=storage):
+            searched = look_for_settings(workspace, bench, storage=storage)
         fitted = refit(bench, searched, run, tracker)
         validated = validate(bench, searched, fitted)
         trained = finish(workspace, bench, run, fitted, validated, name=name)
@@ -107,9 +116,51 @@ def join(
     data: Path,
     device: str = "auto",
     storage: str | None = None,
+    workers: int = 1,
 ) -> None:
     """Take part in the search of another process until all trials are done."""
-    look_for_settings(workspace, make_bench(job, data=data, device=device), storage=storage)
+    read_address(storage)
+    devices = share_devices(device, workers)
+    bench = make_bench(job, data=data, device=devices[0])
+    with _others(workspace, job, devices, data=data, storage=storage):
+        look_for_settings(workspace, bench, storage=storage)
+
+
+@contextlib.contextmanager
+def _others(
+    workspace: Workspace,
+    job: TrainJob,
+    devices: Sequence[str],
+    *,
+    data: Path,
+    storage: str | None,
+) -> Iterator[None]:
+    """Let a process for each device but the first search beside this one."""
+    shared = {
+        "workspace": workspace,
+        "job": job,
+        "data": data,
+        "storage": storage,
+        "workers": len(devices),
+    }
+    others = [{**shared, "device": device} for device in devices[1:]]
+    with workers_beside(_help, others), share_cores(len(devices), devices[0]):
+        yield
+
+
+def _help(
+    workspace: Workspace,
+    job: TrainJob,
+    *,
+    data: Path,
+    device: str,
+    storage: str | None,
+    workers: int,
+) -> None:
+    """Search in a process of its own, one of several on this host."""
+    bench = make_bench(job, data=data, device=device)
+    with share_cores(workers, device):
+        look_for_settings(workspace, bench, storage=storage)
 
 
 def refit(bench: Bench, searched: SearchResult, run: Run, tracker: Tracker) -> Fitted:
