@@ -49,6 +49,8 @@ class Abf:
     alternating: bool = False
     lengths: tuple[int, ...] = ()
     """Of sweeps, if they differ."""
+    telegraph: int | None = None
+    """What the amplifier says of its mode (0 voltage, 1 current clamp), None if it says nothing."""
     version: float = 1.83
     short_head: bool = False
 
@@ -97,7 +99,7 @@ def write_abf2(path: Path, abf: Abf) -> Path:
     units = list(abf.channels)
     text = b"SSCH" + bytes(40) + b"\0\0" + b"".join(t.encode("latin1") + b"\0" for t in texts)
     text += b"".join(unit.encode("latin1") + b"\0" for unit in units)
-    inputs = b"".join(_input(len(texts) + 1 + place) for place in range(len(units)))
+    inputs = b"".join(_input(abf, len(texts) + 1 + place) for place in range(len(units)))
     outputs = _output(abf, 0, unit_at=5) + _output(abf, 1, unit_at=6)
     epochs = b"".join(
         struct.pack("<hhhffiiii", number, output, e.kind, e.level, e.level_step, e.duration,
@@ -137,8 +139,11 @@ def _protocol(abf: Abf) -> bytes:
     return bytes(data)
 
 
-def _input(unit_at: int) -> bytes:
+def _input(abf: Abf, unit_at: int) -> bytes:
     data = bytearray(128)
+    if abf.telegraph is not None:
+        struct.pack_into("<hhf", data, 2, 1, 24, 1.0)
+        struct.pack_into("<h", data, 18, abf.telegraph)
     # 10 V of range over 32768 bits, so many volts a unit that a bit is PER_BIT units
     struct.pack_into("<f", data, 28, 1.0)
     struct.pack_into("<f", data, 40, 10.0 / 32768 / PER_BIT)
@@ -175,6 +180,11 @@ def write_abf1(path: Path, abf: Abf) -> Path:
             struct.pack_into("<f", head, start + 4 * place, value)
     struct.pack_into("<8s8s", head, 1346, abf.output_unit.encode().ljust(8), b"-".ljust(8))
     struct.pack_into("<f", head, 1394, abf.holding)
+    if abf.telegraph is not None:
+        for place in range(len(units)):
+            struct.pack_into("<h", head, 4512 + 2 * place, 1)
+            struct.pack_into("<f", head, 4576 + 4 * place, 1.0)
+            struct.pack_into("<h", head, 4768 + 2 * place, abf.telegraph)
     if not abf.short_head:
         struct.pack_into("<hhhh", head, 2296, int(bool(abf.source)), 0, abf.source, 0)
         for place, epoch in enumerate(abf.epochs):

@@ -12,6 +12,7 @@ import pyabf.stimulus
 import pytest
 
 from sts.base.errors import CellFailed
+from sts.base.types import Floats
 from sts.recordings.abf import read_abf
 from sts.recordings.readers import content_of, read_recording
 from sts.signals.steps import long_square
@@ -186,6 +187,64 @@ def test_what_cannot_be_read_is_refused_in_words(tmp_path: Path, version: str, w
     assert re.search(reason, words), words
 
 
+def currents_pa(sweeps: int = 3, *, noise_pa: float = 0.0) -> Floats:
+    rng = np.random.default_rng(0)
+    clean = np.stack([command_pa(number) for number in range(sweeps)])
+    return clean + rng.normal(0, noise_pa or 1e-9, clean.shape)
+
+
+CONTRADICTIONS: dict[str, tuple[dict[str, object], str]] = {
+    "a command in mV": ({"output_unit": "mV"}, "its input and its command are both voltages"),
+    "an input in pA": ({"channels": {"pA": responses()}}, "its input and its command are both cur"),
+    "both, of an amplifier in current clamp": (
+        {"channels": {"pA": responses()}, "output_unit": "mV", "telegraph": 1},
+        "its amplifier was in current clamp, its input is a current",
+    ),
+    "a command in mV beside a current without steps": (
+        {"channels": {"mV": responses(), "pA": responses() + 65.0}, "output_unit": "mV"},
+        "its command is a voltage",
+    ),
+}
+
+
+@pytest.mark.parametrize("why", CONTRADICTIONS)
+def test_units_that_contradict_each_other_are_the_reason(
+    tmp_path: Path, version: str, why: str
+) -> None:
+    changes, reason = CONTRADICTIONS[why]
+    words = refused(tmp_path, version, replace(ONE, **changes))  # type: ignore[arg-type]
+    assert words.startswith(f"contradicting units: {reason}"), words
+    assert "voltage clamp" not in words
+
+
+@pytest.mark.parametrize("noise_pa", [0.0, 1.0])
+def test_plain_steps_in_pa_are_read_whatever_the_command_is_called(
+    tmp_path: Path, version: str, noise_pa: float
+) -> None:
+    recorded = currents_pa(noise_pa=noise_pa)
+    abf = replace(ONE, channels={"mV": responses(), "pA": recorded}, output_unit="mV")
+    for sweep in read_abf(written(tmp_path, version, abf)).sweeps:
+        np.testing.assert_allclose(sweep.current_pa, recorded[sweep.number], atol=TOLERANCE)
+        np.testing.assert_allclose(sweep.voltage_mv, response_mv(sweep.number), atol=TOLERANCE)
+        assert sweep.stated_pa is None, "what was commanded is not known"
+
+
+def test_voltage_clamp_whose_command_was_recorded_first_stays_voltage_clamp(
+    tmp_path: Path, version: str
+) -> None:
+    """The command has plain steps; the current answers with transients and a slow decay."""
+    steps_mv = currents_pa() - 60.0
+    since = np.clip(np.arange(SAMPLES) - HELD - 1000, 0, 4000)
+    answers_pa = (steps_mv + 60.0) * (5.0 * np.exp(-since / 20.0) + np.exp(-since / 2000.0))
+    abf = replace(ONE, channels={"mV": steps_mv, "pA": answers_pa}, output_unit="mV")
+    assert refused(tmp_path, version, abf).startswith("holds only voltage clamp sweeps")
+
+
+def test_an_amplifier_in_voltage_clamp_says_nothing_new(tmp_path: Path, version: str) -> None:
+    abf = replace(ONE, channels={"pA": responses()}, output_unit="mV", telegraph=0)
+    assert refused(tmp_path, version, abf).startswith("holds only voltage clamp sweeps")
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -345,3 +404,29 @@ def test_real_protocols_are_rebuilt(
         else:
             assert step.amplitude_pa == lowest_pa, "no first step: the second stands alone"
         assert sweep.rate_hz == 20_000
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("places", "reason"),
+    [
+        ({"output": "mV"}, "contradicting units: its input and its command are both voltages"),
+        ({"input": "pA"}, "contradicting units: its input and its command are both currents"),
+        ({"input": "pA", "output": "mV"}, "contradicting units: its amplifier was in current"),
+    ],
+)
+def test_a_real_file_whose_units_are_wrong_says_so(
+    data_dir: Path, tmp_path: Path, places: dict[str, str], reason: str
+) -> None:
+    """The texts of this file: ... IN 0, mV, Cmd 0, pA, Cmd 1, mV."""
+    data = (data_dir / "recordings" / "171116sh_0018.abf").read_bytes()
+    old = {"input": b"IN 0\0mV\0", "output": b"Cmd 0\0pA\0"}
+    for place, unit in places.items():
+        start = old[place][: old[place].index(b"\0") + 1]
+        assert data.count(old[place]) == 1
+        data = data.replace(old[place], start + unit.encode() + b"\0")
+    path = tmp_path / "cell.abf"
+    path.write_bytes(data)
+    with pytest.raises(CellFailed) as error:
+        read_abf(path)
+    assert str(error.value).startswith(reason)

@@ -14,6 +14,7 @@ from sts.base.errors import CellFailed
 from sts.base.types import Floats
 from sts.recordings import guard
 from sts.recordings.abf_claims import Head, checked_head
+from sts.recordings.abf_clamp import channels_in, voltage_channel
 from sts.recordings.abf_protocol import (
     Output,
     commanding,
@@ -63,8 +64,8 @@ def _pyabf() -> Any:
 def _recording(abf: Any, head: Head, path: Path, wanted: Wanted) -> Recording:
     _check_form(abf, head)
     outputs = outputs_of(abf, head)
-    currents = _channels(abf, PICOAMPERES)
-    voltage = _voltage_channel(abf, outputs, currents)
+    currents = channels_in(abf, PICOAMPERES)
+    voltage = voltage_channel(abf, head, outputs=outputs, currents=currents)
     current_of = _recorded if len(currents) == 1 else _commanded
     current = current_of(abf, head, outputs, currents)
     rate_hz = usable_rate_hz(_rate_hz(abf, head))
@@ -86,39 +87,6 @@ def _check_form(abf: Any, head: Head) -> None:
         used = [own.nTelegraphEnable[own.nADCSamplingSeq[channel]] for channel in abf.channelList]
         if ENABLED in used:
             raise CellFailed("is ABF 1 with a short head whose gain cannot be told: save it anew")
-
-
-def _channels(abf: Any, units: dict[str, float]) -> list[int]:
-    """Return the input channels whose unit is one of `units`."""
-    called = [str(unit).strip().casefold() for unit in abf.adcUnits]
-    return [channel for channel, unit in enumerate(called) if unit and unit in units]
-
-
-def _voltage_channel(abf: Any, outputs: list[Output], currents: list[int]) -> int:
-    """Return the channel that recorded the cell's voltage in current clamp."""
-    voltages = _channels(abf, MILLIVOLTS)
-    if not voltages and not currents:
-        raise CellFailed(
-            f"holds channels in {', '.join(map(repr, abf.adcUnits))}: one in mV is needed"
-        )
-    if not voltages or _clamps_voltage(outputs, first_is_current=currents[:1] == [0]):
-        raise CellFailed(
-            f"holds only voltage clamp sweeps: current clamp is needed ({abf.sweepCount} sweeps)"
-        )
-    if len(voltages) > 1:
-        raise CellFailed(
-            f"holds more than one cell: {len(voltages)} channels record voltages; give every cell "
-            "a file of its own"
-        )
-    return voltages[0]
-
-
-def _clamps_voltage(outputs: list[Output], *, first_is_current: bool) -> bool:
-    """Tell by what is commanded; where nothing is, the first channel is the one not clamped."""
-    active = [each for each in outputs if each.source]
-    if any(each.is_current for each in active):
-        return False
-    return any(each.is_voltage for each in active) or first_is_current
 
 
 def _rate_hz(abf: Any, head: Head) -> float:
