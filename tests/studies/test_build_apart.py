@@ -299,6 +299,31 @@ def test_sweeps_that_the_reader_leaves_out_are_told(folder: Path, job: BuildJob)
     assert row.flags[0] == "1 sweeps not read: NaN or Inf at 0.00025 s (1 x)"
 
 
+def test_a_cell_whose_long_squares_were_left_out_says_why(folder: Path, job: BuildJob) -> None:
+    """Two sweeps hold no current at all, so that the reader leaves them alone."""
+    write_cell(folder, "100")
+    path = write_cell(folder, "101", amplitudes_pa=(-50, 30, 50, 90, 0, 0))
+    with h5py.File(path, "r+") as file:
+        for number in range(4):
+            file[f"acquisition/data_{number:05d}_AD0/data"][5] = np.nan
+    build(job)
+    for row in (cell_rows(job)[path.name], feature_rows(job)[path.name]):
+        assert row.reason == (
+            "no usable sweep with a lone step of constant current: 4 sweeps not read: NaN or Inf "
+            "at 0.00025 s (4 x), none of the other 2 holds one"
+        )
+
+
+def test_a_cell_whose_short_squares_were_left_out_says_why(folder: Path, job: BuildJob) -> None:
+    write_cell(folder, "100")
+    path = write_cell(folder, "101", amplitudes_pa=(500, 600), step_s=0.003)
+    for number in range(2):
+        spoil_sweep(path, number, noise_mv=2.0)
+    build(job)
+    for row in (cell_rows(job)[path.name], feature_rows(job)[path.name]):
+        assert row.reason.startswith("no usable sweep: 2 sweeps (0 1): "), row.reason
+
+
 def test_a_cell_without_a_long_square_says_so(folder: Path, job: BuildJob) -> None:
     write_cell(folder, "100")
     path = write_cell(folder, "101", step_s=0.1)

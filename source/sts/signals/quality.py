@@ -99,9 +99,9 @@ def checked(recording: Recording, settings: QualitySettings | None) -> Checked:
     squares = [view for view in views if view.step is not None or view.cut_off]
     sound = [view for view in squares if id(view.sweep) not in bad]
     words = _in_words([(view.sweep.number, fault) for view, fault in faults])
-    if squares and not sound:
-        raise CellExcluded(f"no usable sweep: {', '.join(words)}")
     left = tuple(sweep for sweep in recording.sweeps if id(sweep) not in bad)
+    if (squares and not sound) or (words and not left):
+        raise CellExcluded(f"no usable sweep: {', '.join(words)}")
     flags = tuple(f"left out {told}" for told in words)
     return Checked(
         recording=replace(recording, sweeps=left), flags=unused + flags + _remarks(sound)

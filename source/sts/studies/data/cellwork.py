@@ -169,13 +169,21 @@ def judged(outcome: Outcome, verdict: Verdict, settings: BuildSettings) -> Outco
 
 def _sound(read: CellRead, settings: BuildSettings) -> Checked:
     recording = read.recording
-    if not recording.sweeps and recording.unread:
-        raise CellExcluded(
-            f"no long square: none of {recording.unread} current clamp sweeps holds a lone step of "
-            "constant current of 0.4 to 2 s"
-        )
+    if not recording.sweeps:
+        raise CellExcluded(_why_none(recording))
     sound = checked(recording, settings.quality)
     return replace(sound, flags=(*read.notes, *_unread(recording), *sound.flags))
+
+
+def _why_none(recording: Recording) -> str:
+    """Return why no sweep of a recording is measured."""
+    if left_out := _unread(recording):
+        rest = f", none of the other {recording.unread} holds one" if recording.unread else ""
+        return f"no usable sweep with a lone step of constant current: {left_out[0]}{rest}"
+    return (
+        f"no long square: none of {recording.unread} current clamp sweeps holds a lone step of "
+        "constant current of 0.4 to 2 s"
+    )
 
 
 def _unread(recording: Recording) -> tuple[str, ...]:
