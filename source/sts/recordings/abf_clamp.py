@@ -85,7 +85,9 @@ def _check_clamp(
         if _injects_steps(abf, currents, voltages):
             return
         if told or (voltages[0] < currents[0] and not _is_stepped(abf, voltages[0])):
-            raise _contradiction("its command is a voltage, and no plain steps of a current were recorded")
+            raise _contradiction(
+                "its command is a voltage, and no plain steps of a current were recorded"
+            )
     elif not currents or voltages[0] < currents[0]:
         return
     raise CellFailed(
