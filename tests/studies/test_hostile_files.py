@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 
 from sts.cells.store import load_store
@@ -161,16 +162,16 @@ IDS = {
 def test_ids_in_files_do_no_harm(
     job: BuildJob, specimen: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The name of the file says 101, as the DANDI archive does."""
+    """The name of the file says 101 and donor 7, as the DANDI archive does."""
     (path,) = job.folder.iterdir()
     with h5py.File(path, "r+") as file:
         for place in ("general/session_id", "general/subject/subject_id"):
             del file[place]
-            file.create_dataset(place, data=specimen.encode().ljust(300, b"\0"))
+            file.create_dataset(place, data=np.array(specimen.encode(), "S300"))
     build(job)
     store = load_store(job.out / "sweeps.h5")
     assert store.specimen_id.tolist() == [IDS[specimen]]
-    assert store.donor_id.tolist() == [{"101": ""}.get(IDS[specimen], IDS[specimen])]
+    assert store.donor_id.tolist() == [{"101": "7"}.get(IDS[specimen], IDS[specimen])]
     (row,) = read_features(job.out / "features.csv")
     assert row.specimen_id == IDS[specimen]
     root = job.folder.parent
@@ -198,7 +199,7 @@ def test_the_longest_names_of_files_are_shown(
     assert main(["show", "y" * 251, "--data", str(job.out), "--root", root]) == 0
 
 
-@pytest.mark.parametrize("limit", range(36_000, 60_000, 2_500))
+@pytest.mark.parametrize("limit", [36_000, 42_500, 44_600])
 def test_a_disk_that_is_full_while_a_product_is_written_is_one_line(
     job: BuildJob, limit: int
 ) -> None:

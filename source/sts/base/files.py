@@ -69,6 +69,42 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+class SteadyFile(io.FileIO):
+    """A file that takes all that is written, also when the disk does not, and tells it later.
+
+    For libraries that cannot bear a failing write: HDF5 crashes when it closes such a file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "w+")
+        self._failure: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write all of `data`, unless a write has failed before."""
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        while rest and self._failure is None:
+            try:
+                rest = rest[super().write(rest) :]
+            except OSError as error:
+                self._failure = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the size of the file, unless a write has failed before."""
+        try:
+            if self._failure is None:
+                return super().truncate(size)
+        except OSError as error:
+            self._failure = error
+        return size or 0
+
+    def raise_failure(self) -> None:
+        """Raise the first failure there was."""
+        if self._failure is not None:
+            raise self._failure
+
+
 def flush(path: Path) -> None:
     """Wait until a file or a folder is on disk."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -125,6 +161,12 @@ def special_kind(path: Path) -> str:
         stat.S_ISBLK: "a device",
     }
     return next((kind for holds, kind in kinds.items() if holds(mode)), "")
+
+
+def refuse_special(path: Path) -> None:
+    """Refuse what may keep its reader waiting for ever; no file at all is for the reader to say."""
+    if kind := special_kind(path):
+        raise StsError(f"cannot read {path}: it is {kind}, a file is wanted")
 
 
 def sha256_of(path: Path) -> str:
@@ -224,9 +266,7 @@ def _refuse_depth(value: Any) -> None:
 
 def _read_text(path: Path, *, max_bytes: int | None = None) -> str:
     try:
-        # A FIFO or a device may keep its reader waiting for ever.
-        if kind := special_kind(path):
-            raise StsError(f"cannot read {path}: it is {kind}, a file is wanted")
+        refuse_special(path)
         if max_bytes is not None and (size := path.stat().st_size) > max_bytes:
             raise StsError(
                 f"{path} is too large: {size:,} bytes, at most {max_bytes:,} are read; is it the "

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from sts.base.errors import StsError, one_of
-from sts.base.files import read_csv, separator_of
+from sts.base.files import read_csv, refuse_special, separator_of
 from sts.base.types import CLASSES
 from sts.cells.allen import AllenCell, assign, by_name, find_allen, is_allen_table, read_allen
 from sts.cells.checks import check_id, check_name
@@ -180,6 +180,7 @@ def filled_lines(path: Path) -> list[int]:
 
 def _read_lines(path: Path) -> list[str]:
     try:
+        refuse_special(path)
         return path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise StsError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error

@@ -8,7 +8,7 @@ from typing import Any, Final
 from sts.base.errors import CellFailed
 from sts.recordings import guard
 from sts.recordings.gather import Source, gather, made_sweep, wants
-from sts.recordings.naming import FileIdentity, identify_file
+from sts.recordings.naming import FileIdentity, identify_file, says_nothing
 from sts.recordings.pairing import Series, linked, pair, series_in
 from sts.recordings.recording import Recording, Sweep, Wanted, every_sweep
 from sts.recordings.series import bias_pa, id_in, id_of_name, rates_hz, trace
@@ -73,11 +73,12 @@ def recording_in(file: Any, path: Path, wanted: Wanted = every_sweep) -> Recordi
 
 def identity_in(file: Any, path: Path) -> FileIdentity:
     """Return whose recording an open NWB 2 file holds."""
+    subject = id_in(file, "general/subject", "subject_id")
     return identify_file(
         path,
         stated=id_in(file, "general", "session_id"),
         named=id_of_name(path, "ses"),
-        donor=id_in(file, "general/subject", "subject_id") or id_of_name(path, "sub"),
+        donor=id_of_name(path, "sub") if says_nothing(subject) else subject,
     )
 
 

@@ -4,6 +4,7 @@ Two files that only grow: `outcomes.jsonl`, a line a cell, and `traces.f4`, the 
 that have some, in the order of their lines. Killed at any moment, at most the last line is torn.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -125,8 +126,10 @@ class Journal:
         self._close()
 
     def _close(self) -> None:
-        self._lines.close()
-        self._traces.close()
+        for file in (self._lines, self._traces):
+            # On a full disk the rest fails to be written again; that it failed has been said.
+            with contextlib.suppress(OSError):
+                file.close()
 
     def add(self, outcome: Outcome) -> None:
         """Append one outcome; it survives the end of this process."""

@@ -36,7 +36,8 @@ class ShowSettings:
 def show(workspace: Workspace, settings: ShowSettings) -> tuple[Path, ...]:
     """Draw the cells asked for and return the pictures."""
     cells = list(_named(settings) if settings.specimens else _one_a_class(settings))
-    what = "-".join(Path(name).stem for name in settings.specimens[:3]) or "classes"
+    # A folder's name may have 255 bytes, of up to four a letter.
+    what = "-".join(Path(name).stem for name in settings.specimens[:3])[:60] or "classes"
     with start_run(workspace, study="show", what=what, settings=settings) as run:
         pictures = [picture_of(cell) for cell in cells]
         drawn: list[Path] = []
@@ -64,11 +65,19 @@ def _named(settings: ShowSettings) -> Iterator[SweepStore]:
     """Yield a store of one cell for every specimen or recording that is named."""
     stores: list[SweepStore] = []
     for name in settings.specimens:
-        if Path(name).is_file():
+        if _is_path(name):
             yield _recorded(Path(name), settings.reading)
             continue
         stores = stores or [load_store(path) for path in find_stores(Path(settings.data))]
         yield _find(stores, name, settings.data)
+
+
+def _is_path(name: str) -> bool:
+    """Tell whether a name is that of something on the disk, and no folder."""
+    try:
+        return Path(name).exists() and not Path(name).is_dir()
+    except OSError:  # too long to be a path
+        return False
 
 
 def _recorded(path: Path, reading: BuildSettings) -> SweepStore:
@@ -132,4 +141,4 @@ def _facts(cell: SweepStore) -> dict[str, Any]:
 
 def _file_name(specimen: str) -> str:
     """Return a file name for a specimen id, which is text from outside."""
-    return "".join(c if c.isalnum() or c in "-_" else "_" for c in specimen) or "cell"
+    return "".join(c if c.isalnum() or c in "-_" else "_" for c in specimen)[:60] or "cell"
