@@ -45,6 +45,12 @@ def test_a_first_step_of_0_pa_is_known_by_the_other_sweeps(noise_pa: float) -> N
     assert zero.amplitude_pa == 0
 
 
+def test_a_first_step_of_0_pa_is_kept_where_the_file_states_the_second_one() -> None:
+    sweeps = [replace(two_steps(20 * n - 40, n), stated_pa=20 * n - 40 or -50) for n in range(5)]
+    kept = checked(recording_of(sweeps), BuildSettings().quality)
+    assert [sweep.number for sweep in kept.recording.sweeps] == list(range(5))
+
+
 def test_one_sweep_tells_nothing_of_another() -> None:
     sweeps = [two_steps(0, 0), two_steps(20, 1)]
     square = stimuli_of(sweeps)[0].long_square

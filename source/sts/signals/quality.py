@@ -162,7 +162,8 @@ def _overloaded(view: View, settings: QualitySettings) -> str | None:
 
 def _amplitude(view: View, settings: QualitySettings) -> str | None:
     stated_pa = view.sweep.stated_pa
-    if view.step is None or stated_pa is None:
+    # A first step of 0 pA was told by other sweeps: what the file states is the second step.
+    if view.step is None or stated_pa is None or view.step.amplitude_pa == 0:
         return None
     error_pa = abs(view.step.amplitude_pa - stated_pa)
     if error_pa <= max(LEAST_ERROR_PA, settings.amplitude_error * abs(stated_pa)):
