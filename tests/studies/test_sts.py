@@ -125,8 +125,8 @@ def test_a_network_stops_on_the_cells_that_were_kept_aside(trained: Path) -> Non
 
 
 def test_what_folds_say_is_on_one_scale(trained: Path) -> None:
-    cohort = load_cohort(trained / "data", group_by="specimen", seed=0)
-    folds = cohort.folds(2, group_by="specimen", seed=0)
+    cohort = load_cohort(trained / "data", group_by="donor", seed=0)
+    folds = cohort.folds(2, group_by="donor", seed=0)
     scores = []
     for fold, scale in zip(folds, (1.0, 6.0), strict=True):
         said = np.eye(4)[cohort.labels[fold.scored]]
