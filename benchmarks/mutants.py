@@ -4,6 +4,8 @@
 
 Spoils small files of one made-up cell in every format, builds them all, prints how they ended and
 writes DIR/mutants.json. Fails unless every file has its row, and its digest beside every value.
+Then spoils texts (models, labels, tables, splits, settings), --texts of each, and reads them: fails
+unless each is read or refused in one line within 10 s.
 """
 
 import argparse
@@ -21,6 +23,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.recordings.mutator import mutate, write_bases
+from tests.studies.text_bases import read_mutants
+from tests.studies.text_bases import write_bases as write_texts
 
 from processes import Watch, machine
 from sts.base.files import read_json, sha256_of, write_json
@@ -83,14 +87,30 @@ def check(folder: Path, done: dict[str, tuple[str, str]]) -> dict[str, Any]:
     }
 
 
+def spoil_texts(*, count: int, seed: int) -> dict[str, Any]:
+    """Return how the readers of texts ended on so many spoilt ones of each kind."""
+    with tempfile.TemporaryDirectory() as name:
+        bases = write_texts(Path(name))
+        found = {}
+        for kind, (path, read) in bases.items():
+            found[kind] = read_mutants(path, read, count=count, seed=seed)
+            print(f"{kind:24}{found[kind]}", flush=True)
+    return found
+
+
 def main() -> None:
     """Run what the arguments ask for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--files", type=int, default=2000, help="(2000)")
     parser.add_argument("--seed", type=int, default=0, help="(0)")
+    parser.add_argument("--texts", type=int, default=500, help="of each kind (500)")
     parser.add_argument("--workers", type=int, default=2, help="(2)")
     parser.add_argument("--out", type=Path, default=Path("output/benchmarks"), metavar="DIR")
     args = parser.parse_args()
+    texts = spoil_texts(count=args.texts, seed=args.seed)
+    if not args.files:
+        write_json(args.out / "text_mutants.json", {"machine": machine(), "texts": texts})
+        return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         done = write_mutants(folder / "mutants", files=args.files, seed=args.seed)
@@ -112,6 +132,7 @@ def main() -> None:
         "largest_process_mb": round(watch.largest_mb),
         "all_processes_mb": round(watch.together_mb),
         "limit_mb": LIMITS.memory_mb,
+        "texts": texts,
         **found,
     }
     for way, ends in sorted(report["ways"].items()):

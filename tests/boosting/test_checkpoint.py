@@ -171,6 +171,7 @@ def test_a_model_that_was_tampered_with_is_refused_in_one_line(
         ({"novelty": {"neighbours": 10**9}}, "neighbours must be"),
         ({"novelty": {"neighbours": 900}}, "takes 900 neighbours of"),
         ({"novelty": {"percentile": 0}}, "percentile must be"),
+        ({"probe": [[0.25] * 4, [0.5] * 2]}, "probe must be"),
         ({"probe": [[0.25] * 4] * 3}, "says other than it did"),
         ({"data": {"training_fingerprint": ["a"]}}, "training cells by a digest"),
     ],

@@ -175,6 +175,8 @@ def load_card(folder: Path) -> BaselineCard:
             f"{path} must name the classes {', '.join(CLASSES)} in this order, not "
             f"{shorten(list(card.classes))}: {AGAIN}"
         )
+    if {len(row) for row in card.probe} - {len(CLASSES)}:
+        raise StsError(f"{path}: probe must be a probability of each class, cell by cell: {AGAIN}")
     if not card.names or len(set(card.names)) < len(card.names):
         raise StsError(f"{path} names no features, or one of them twice: {AGAIN}")
     kind.configured(card.settings, where=f"{path}.settings")
