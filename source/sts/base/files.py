@@ -44,6 +44,8 @@ SPECIAL: Final = re.compile(r'[,"\r\n]')
 MAX_JSON_BYTES: Final = 2**28
 MAX_DEPTH: Final = 64
 MAX_DIGITS: Final = 40
+# Names of columns in a message, and letters of each.
+MAX_SHOWN: Final = 30
 TOO_DEEP: Final = "lists or objects lie too deep within one another"
 SEPARATORS: Final = (",", ";", "\t")
 QUOTED: Final = re.compile(r'"[^"]*"')
@@ -311,6 +313,13 @@ def _cell(value: object) -> str:
     return '"' + text.replace('"', '""') + '"' if SPECIAL.search(text) else text
 
 
+def list_some(names: Iterable[str]) -> str:
+    """Return names with commas between them; of many, and of long ones, no more than fit a line."""
+    every = [name if len(name) <= MAX_SHOWN else f"{name[:MAX_SHOWN]}..." for name in names]
+    more = f" and {len(every) - MAX_SHOWN} more" if len(every) > MAX_SHOWN else ""
+    return ", ".join(every[:MAX_SHOWN]) + more
+
+
 def read_csv(
     path: Path, needed: Sequence[str], *, header: Sequence[str] | None = None
 ) -> list[dict[str, str]]:
@@ -330,11 +339,11 @@ def read_csv(
     _, columns = (0, list(header)) if header is not None else next(lines, (0, []))
     if missing := [name for name in needed if name not in columns]:
         raise StsError(
-            f"no column {', '.join(map(repr, missing))} in {path}: "
-            f"its columns are {', '.join(columns) or 'none'}"
+            f"no column {list_some(map(repr, missing))} in {path}: "
+            f"its columns are {list_some(columns) or 'none'}"
         )
     if len(set(columns)) < len(columns):
-        raise StsError(f"a column of {path} appears twice: {', '.join(columns)}")
+        raise StsError(f"a column of {path} appears twice: {list_some(columns)}")
     rows = []
     for number, cells in lines:
         if len(cells) != len(columns):

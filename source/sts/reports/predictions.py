@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from sts.base.bounds import shorten
 from sts.base.errors import StsError, one_of
 from sts.base.files import read_csv, write_csv
 from sts.evaluation.predictions import UNKNOWN, Predictions
@@ -82,7 +83,8 @@ def _probabilities(row: Mapping[str, str], classes: tuple[str, ...]) -> list[flo
         return [float(row[PREFIX + name]) for name in classes]
     except ValueError as error:
         raise StsError(
-            f"a probability of specimen {row['specimen_id']} is not a number: {error}"
+            f"a probability of specimen {row['specimen_id'][:80]} is not a number: "
+            f"{shorten(str(error))}"
         ) from error
 
 
