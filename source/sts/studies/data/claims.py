@@ -4,6 +4,7 @@ The rule is applied once, to all files, before any product is written, so that t
 the table of features agree on who a row is.
 """
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -102,7 +103,7 @@ def _claim_of(
     sureness = USER if declared else FILE if outcome.claims_id else NAME
     claim = _Claim(
         file=outcome.file,
-        names=[(label and label.specimen_id) or stated, *by_file],
+        names=[_shorten(name) for name in ((label and label.specimen_id) or stated, *by_file)],
         sureness=sureness if outcome.was_read else UNREAD,
         digests=frozenset(stamp.sha256 for stamp in outcome.files if stamp.sha256),
         donor_id=(declared.donor_id if declared else "")
@@ -115,6 +116,14 @@ def _claim_of(
         what = length if len(outcome.ignored_id) >= MAX_ID else f"{outcome.ignored_id!r}"
         claim.notes.append(f"named by its file: the id {what} in it says nothing".replace(";", ","))
     return claim
+
+
+def _shorten(name: str) -> str:
+    """Return a name of its own that tables take, for a file's or for that of many donors."""
+    if len(name) <= MAX_ID:
+        return name
+    end = hashlib.sha256(name.encode(errors="backslashreplace")).hexdigest()[:8]
+    return f"{name[: MAX_ID - len(end) - 1]}-{end}"
 
 
 def _find_doubles(read: Sequence[_Claim]) -> list[list[_Claim]]:
@@ -194,7 +203,7 @@ def _share_sides(read: Sequence[_Claim], links: Sequence[Sequence[_Claim]]) -> N
         donors = sorted(each.removeprefix("donor ") for each in whole if each.startswith("donor "))
         name = " + ".join(donors) or claim.group or f"files like {claim.file}"
         for each in whole:
-            named.setdefault(each, name if len(name) <= MAX_ID else f"{donors[0]} and others")
+            named.setdefault(each, _shorten(name))
     for claim in read:
         donor = named.get(f"file {claim.file}", claim.donor_id)
         if claim.donor_id not in ("", donor):
