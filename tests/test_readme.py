@@ -1,12 +1,15 @@
-"""What the README tells to type runs, and what it points at is there."""
+"""What the README and the pages of docs tell to type runs, and what they point at is there."""
 
 import ast
+import csv
 import importlib
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -14,20 +17,77 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
-README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 SCRIPTS = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"][
     "scripts"
 ]
-# Folders whose content is made by runs, so that what the README tells of them need not exist.
+# Folders whose content is made by runs, so that what a page tells of them need not exist.
 MADE = ("data", "models", "output")
+# What commands may need, behind "# needs" in the first line of their block.
+NEEDS = ("data:", "a network", "a GPU", "a cluster", "a database server", "Apptainer")
+# Needs that simulated recordings meet, so that these blocks are run all the same.
+MET = (
+    "data: a folder RECORDINGS and its labels",
+    "data: a folder RECORDINGS and a table of its files",
+    "data: a table of features and its labels",
+    "data: recordings, and a model that was trained before",
+)
+NETWORK_OF_FOUR = "--length 64 --kernel 4 --units 4 4 --critic-units 4 4 --shuffle 0"
+# What makes a command end in seconds: the last value of an option counts.
+SMALL = {
+    "source/data_pipeline.py simulate": "--cells 2 --workers 1",
+    "source/data_pipeline.py build": "--workers 1",
+    "source/data_pipeline.py features": "--workers 1",
+    "source/baseline_pipeline.py TRAIN": "--trials 1 --folds 2 --workers 1",
+    "source/baseline_pipeline.py PREDICT": "--workers 1",
+    "source/augment_benchmark.py --demo": "--classifiers lda --added 20 --folds 3 --repeats 1 "
+    "--no-curves --no-fidelity --workers 1",
+    "source/calcium_gan.py dg": "--neurons 4 --frames 20000",
+    "source/calcium_gan.py train": f"{NETWORK_OF_FOUR} --steps 2 --batch 4 --check-every 1",
+    "source/calcium_gan.py generate": "--windows 4",
+}
 
 
-def blocks(language: str, text: str = README) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """A page of the documentation."""
+
+    path: Path
+    text: str
+
+    @property
+    def name(self) -> str:
+        return str(self.path.relative_to(REPOSITORY))
+
+    def blocks(self, language: str) -> list[str]:
+        pattern = rf"^```{language}\n(.*?)^```$"
+        return re.findall(pattern, self.text, flags=re.MULTILINE | re.DOTALL)
+
+    def spans(self) -> list[str]:
+        # A span of code may break across two lines of a paragraph.
+        prose = re.sub(r"^```.*?^```$", "", self.text, flags=re.M | re.S)
+        return [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", prose)]
+
+    def links(self) -> list[str]:
+        return [link for link in re.findall(r"\]\(([^)]+)\)", self.text) if "://" not in link]
+
+    def anchors(self) -> set[str]:
+        """Return the names that headings of the page can be linked by."""
+        titles = re.findall(r"^#+ (.+)$", self.text, flags=re.MULTILINE)
+        return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def read_page(path: Path) -> Page:
+    return Page(path=path, text=path.read_text(encoding="utf-8"))
+
+
+README = read_page(REPOSITORY / "README.md")
+DOCS = [read_page(path) for path in sorted((REPOSITORY / "docs").glob("*.md"))]
+PAGES = [README, read_page(REPOSITORY / "CHANGELOG.md"), *DOCS]
 
 
 def section(title: str) -> str:
-    found = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", README, flags=re.MULTILINE | re.DOTALL)
+    pattern = rf"^## {title}\n(.*?)(?=^## |\Z)"
+    found = re.search(pattern, README.text, flags=re.MULTILINE | re.DOTALL)
     assert found, f"the README has no section {title!r}"
     return found[1]
 
@@ -38,14 +98,16 @@ def lines(text: str) -> list[str]:
     return [line for line in joined if line.strip() and not line.lstrip().startswith("#")]
 
 
-TYPED = [line for block in blocks("bash") for line in lines(block)]
-# A span of code may break across two lines of a paragraph.
-SPANS = [
-    " ".join(span.split())
-    for span in re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```$", "", README, flags=re.M | re.S))
-]
+def need_of(block: str) -> str:
+    """Return what the first line of a block says that its commands need, "" for nothing."""
+    first = block.splitlines()[0]
+    return first.removeprefix("# needs ") if first.startswith("# needs ") else ""
+
+
+TYPED = sorted({line for page in PAGES for block in page.blocks("bash") for line in lines(block)})
+SPANS = [span for page in PAGES for span in page.spans()]
 SCRIPT = re.compile(
-    r"(?:(?:\S*/)?python3? )?((?:source/)?\w+\.py|benchmarks/\w+\.py|sts-\w+)(?: |$)"
+    r"(?<!\S)(?:(?:\S*/)?python3? )?((?:source/)?\w+\.py|benchmarks/\w+\.py|sts-\w+)(?: |$)"
 )
 
 
@@ -88,8 +150,18 @@ def help_of(script: str, *command: str) -> str:
     return ended.stdout
 
 
+def test_the_readme_is_short() -> None:
+    assert len(README.text.splitlines()) <= 150
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    linked = {link.partition("#")[0] for link in README.links()}
+    assert {page.name for page in PAGES} - {README.name} <= linked
+
+
 def test_quick_start_is_two_commands_that_set_up_all_they_need() -> None:
-    typed = [line for block in blocks("bash", section("Quick start")) for line in lines(block)]
+    quick = Page(path=README.path, text=section("Quick start"))
+    typed = [line for block in quick.blocks("bash") for line in lines(block)]
     assert len(typed) == 2
     for line in typed:
         venv, install, *_ = parts(line)
@@ -101,14 +173,15 @@ def test_quick_start_is_two_commands_that_set_up_all_they_need() -> None:
     assert test[:3] == [".venv/bin/python", "-m", "pytest"]
 
 
-def test_the_readme_calls_scripts() -> None:
+def test_the_pages_call_scripts() -> None:
     # The tests below are made from these: none would pass for nothing.
-    assert len(CALLS) >= 3
+    assert len(CALLS) >= 30
     assert any(call[:2] == ("source/data_pipeline.py", "build") for call in CALLS)
+    assert sum(bool(runnable(page)) for page in PAGES) >= 6
 
 
 @pytest.mark.parametrize("call", CALLS, ids=" ".join)
-def test_every_script_takes_what_the_readme_gives_it(call: tuple[str, ...]) -> None:
+def test_every_script_takes_what_a_page_gives_it(call: tuple[str, ...]) -> None:
     script, *words = call
     assert path_of(script).is_file()
     known = help_of(script)
@@ -153,27 +226,39 @@ def test_every_flag_is_one_some_script_has(flag: str) -> None:
 def mentions() -> list[str]:
     """Return what looks like a file or folder of this repository."""
     top = {path.name for path in REPOSITORY.iterdir()} - {".git"}
-    linked = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
     words = [word for span in SPANS for word in span.split()]
-    words += [word for block in blocks("") for word in block.split()]
+    words += [word for page in PAGES for block in page.blocks("") for word in block.split()]
     files = [
         word
         for word in words
         if re.fullmatch(r"[\w./-]+", word)
         and (word.split("/")[0] in top or re.fullmatch(r"[A-Z]+\.\w+|\w+\.toml|\w+\.lock", word))
     ]
-    return sorted({*linked, *files})
+    return sorted(set(files))
 
 
 @pytest.mark.parametrize("mention", mentions())
-def test_what_the_readme_points_at_is_there(mention: str) -> None:
+def test_what_a_page_mentions_is_there(mention: str) -> None:
     first, *rest = mention.split("/")
     if first in MADE and rest:
         return
     assert (REPOSITORY / mention).exists()
 
 
-@pytest.mark.parametrize("block", blocks("python"))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_to_a_file_and_to_a_heading_in_it(page: Page) -> None:
+    for link in page.links():
+        file, _, anchor = link.partition("#")
+        path = page.path.parent / file if file else page.path
+        assert path.exists(), f"{page.name} links {link}"
+        if anchor:
+            assert anchor in read_page(path).anchors(), f"{page.name} links {link}"
+
+
+EXAMPLES = [block for page in PAGES for block in page.blocks("python")]
+
+
+@pytest.mark.parametrize("block", EXAMPLES)
 def test_every_name_an_example_imports_exists(block: str) -> None:
     for node in ast.walk(ast.parse(block)):
         if isinstance(node, ast.ImportFrom):
@@ -184,7 +269,7 @@ def test_every_name_an_example_imports_exists(block: str) -> None:
                 importlib.import_module(alias.name)
 
 
-@pytest.mark.parametrize("block", blocks("python"))
+@pytest.mark.parametrize("block", EXAMPLES)
 def test_every_example_runs_beside_the_demo(
     block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,5 +282,73 @@ def test_every_example_runs_beside_the_demo(
     write_store(store, make_store(3))
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
-    exec(compile(block, "README.md", "exec"), names)
+    exec(compile(block, "example", "exec"), names)
     assert len(names) > 1, "an example that makes nothing shows nothing"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_block_needs_is_said_in_known_words(page: Page) -> None:
+    for block in page.blocks("bash"):
+        assert not need_of(block) or need_of(block).startswith(NEEDS), block
+
+
+def runnable(page: Page) -> list[str]:
+    """Return the commands of a page that need nothing, or nothing but recordings, in order."""
+    # The quick start is what .ci/run runs, as it is typed.
+    quick = section("Quick start")
+    return [
+        line
+        for block in page.blocks("bash")
+        if block not in quick and need_of(block) in ("", *MET)
+        for line in lines(block)
+    ]
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of recordings of 40 simulated cells, with their labels."""
+    from sts.studies.data.simulate import SimulateJob, simulate
+
+    folder = tmp_path_factory.mktemp("simulated") / "recordings"
+    simulate(SimulateJob(cells=40, seed=1, out=folder, workers=1))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if runnable(page)], ids=lambda page: page.name
+)
+def test_the_commands_of_a_page_run_from_top_to_bottom(
+    page: Page, tmp_path: Path, recordings: Path
+) -> None:
+    (tmp_path / "source").symlink_to(REPOSITORY / "source")
+    given = {"SPECIMEN": put_cells(recordings, tmp_path), "RECORDINGS": "mine"}
+    for line in runnable(page):
+        python, script, *words = [given.get(word, word) for word in shlex.split(line)]
+        assert python == "python", line
+        if words[:3] == ["simulate", "--cells", "40"] and "recordings" in words:
+            # They are there: to simulate them again takes longer than all other commands.
+            shutil.copytree(recordings, tmp_path / "recordings")
+            continue
+        small = SMALL.get(f"{script} {words[0]}" if words else script, "").split()
+        ended = subprocess.run(
+            [sys.executable, script, *words, *small],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert ended.returncode == 0, f"{line}\n{ended.stdout[-2000:]}\n{ended.stderr[-2000:]}"
+
+
+def put_cells(recordings: Path, folder: Path) -> str:
+    """Put recordings and what is declared of them where the pages say, and return one cell's id."""
+    shutil.copytree(recordings, folder / "mine")
+    shutil.copy(recordings / "labels.csv", folder / "labels.csv")
+    with (recordings / "labels.csv").open(encoding="utf-8") as file:
+        specimen = next(csv.DictReader(file))["specimen_id"]
+    first, second = sorted(recordings.rglob("*.nwb"))[:2]
+    (folder / "files.csv").write_text(
+        f"file,specimen_id\n{first.name},one\n{second.name},two\n", encoding="utf-8"
+    )
+    return specimen
