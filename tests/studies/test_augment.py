@@ -139,7 +139,7 @@ def test_dry_run_says_what_there_is_and_writes_nothing(
     place: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--root", str(place.root), "--dry-run", "-q", "--repeats", "1", "--folds", "3"]
-    assert main([*arguments, "--classifiers", "lda"]) == 0
+    assert main([*arguments, "--classifiers", "LDA", "--reducer", "ISOMAP"]) == 0
     # 5 parts of the baseline and 3 levels of SMOTE in 3 folds.
     assert "24 cells, 0 of them scored" in capsys.readouterr().out
     assert not place.output.exists()
@@ -150,13 +150,14 @@ def test_dry_run_says_what_there_is_and_writes_nothing(
     [
         (["--method", "smotte"], "unknown method 'smotte': did you mean 'smote'"),
         (["--task", "mee"], "did you mean 'me'"),
-        (["--reducer", "ISOMAP"], "unknown reducer"),
+        (["--reducer", "ISOMOP"], "unknown reducer 'isomop': did you mean 'isomap'"),
         (["--space", "reduced"], "needs a --reducer"),
         (["--borrow"], "--borrow is for --task me"),
         (["--protocol", "papers"], "did you mean 'paper'"),
         (["--classifiers", "knn"], "unknown classifier 'knn'"),
         (["--folds", "2"], "--folds must be at least 3"),
-        (["--folds", "300", "--classifiers", "lda"], "too few to divide"),
+        (["--folds", "300"], "at least 2 and at most 100, got '300'"),
+        (["--task", "me", "--folds", "100", "--classifiers", "lda"], "too few to divide"),
         (["--folds", "4", "--protocol", "paper"], "--folds is for --protocol cv"),
         (["--features", "all"], "unknown features 'all'"),
         (["--space", "smal"], "unknown space"),
@@ -170,7 +171,11 @@ def test_dry_run_says_what_there_is_and_writes_nothing(
 def test_what_cannot_be_done_is_one_line(
     place: Workspace, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
 ) -> None:
-    status = main(["--root", str(place.root), "-q", "--workers", "1", *arguments])
+    try:
+        status = main(["--root", str(place.root), "-q", "--workers", "1", *arguments])
+    except SystemExit as ended:
+        # What argparse refuses.
+        status = int(ended.code or 0)
     said = capsys.readouterr().err
     assert status == 2
     assert reason in said

@@ -50,7 +50,7 @@ def one_thread() -> Iterator[None]:
 def quick_job() -> TrainJob:
     architecture = Architecture(number=1, weights="none")
     return make_job(
-        architecture, group_by="specimen", seed=0, image_size=(32, 32), trials=1, folds=2, epochs=2
+        architecture, group_by="donor", seed=0, image_size=(32, 32), trials=1, folds=2, epochs=2
     )
 
 
