@@ -221,9 +221,9 @@ def test_many_traces_are_treated_each_alone() -> None:
         ({"decay": (1.0, -0.9)}, "does not die away"),  # rings
         ({"decay": (-0.5,)}, "does not die away"),
         ({"decay": (0.5, 0.3)}, "does not die away"),  # one root below zero
-        ({"decay": (float("nan"),)}, "does not die away"),
+        ({"decay": (float("nan"),)}, "decay must be at least -2 and at most 2, not nan"),
         ({"penalty": None}, "exclude each other"),
-        ({"smallest": -1.0}, "smallest must be 0 or more"),
+        ({"smallest": -1.0}, "smallest must be at least 0"),
     ],
 )
 def test_settings_that_contradict_are_refused(settings: dict[str, object], said: str) -> None:

@@ -89,7 +89,6 @@ def test_failures_are_listed_and_told_by_the_status(
         (["fetch", "dandi", "--dandiset", "20"], "ID/VERSION"),
         (["fetch", "allen", "--cells", "x y"], "neither a specimen id nor a file"),
         (["fetch", "allen", "--dandiset", "000021/draft"], "--dandiset is for dandi"),
-        (["fetch", "dandi", "--timeout", "0"], "--timeout above 0"),
         (["fetch", "etypes", "--api-url", "http://127.0.0.1:9", "--retries", "0"], "cannot reach"),
     ],
 )

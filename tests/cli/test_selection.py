@@ -93,11 +93,14 @@ def test_nonsense_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     path = write_cell(tmp_path / "new", "501")
     words = ["show", str(path), "--root", str(tmp_path), "-q"]
     for typed, told in {
-        "--min-step nan": "give a least length",
         "--min-step 3": "give a least length",
-        "--step-tolerance nan": "give 0 pA or more",
         "--quality alen": "did you mean 'allen'",
     }.items():
         assert data.main([*words, *typed.split()]) == Status.USER
         (line,) = capsys.readouterr().err.splitlines()
         assert told in line
+    for typed in ("--min-step nan", "--step-tolerance nan"):
+        with pytest.raises(SystemExit) as ended:
+            data.main([*words, *typed.split()])
+        assert ended.value.code == Status.USER
+        assert f"{typed.split()[0]}: wanted a number" in capsys.readouterr().err

@@ -1,8 +1,8 @@
 """One worker as a process of its own, which may be ordered to die at a given place.
 
-Orders: `trials`, `folds`; `die_in_call` (the nth call of the score), `die_after_trial` (the nth
-trial it finished), `die_on` ([settings, fold]); `sleep_s` in each fold; `meet` (the first fold
-waits until so many workers are at theirs); `pulse_s` (seconds between beats of the heart).
+Orders: `trials`, `folds`, `prune`; `die_in_call` (the nth call of the score), `die_after_trial`
+(the nth trial it finished), `die_on` ([settings, fold]); `sleep_s` in each fold; `meet` (the first
+fold waits until so many workers are at theirs); `pulse_s` (seconds between beats of the heart).
 """
 
 import json
@@ -69,6 +69,7 @@ def main() -> None:
         on_trial=worker.on_trial,
         trials=worker.orders["trials"],
         folds=worker.orders.get("folds", 3),
+        prune=worker.orders.get("prune", True),
     )
     sys.stdout.write(f"found {result.value!r} {json.dumps(result.best)}\n")
 

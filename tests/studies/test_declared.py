@@ -178,7 +178,8 @@ WRONG = {
     "a_first.nwb,PLACEHOLDER,": "'PLACEHOLDER' is no specimen_id",
     f"a_first.nwb,{'x' * 201},": "is no specimen_id; 1 to 200 characters",
     "a_first.nwb,\x1b[2J7,": "none of them a control character",
-    "a\x00\x1b[2J.nwb,7,": r"no recording 'a\\x00\\x1b[2J.nwb'",
+    "a\x00\x1b[2J.nwb,7,": "line 2: a NUL character",
+    "a\x1b[2J.nwb,7,": r"no recording 'a\\x1b[2J.nwb'",
     "a_first.nwb,7,m1\nb_second.nwb,7,m2": "has donor m1 in a line before, here m2",
     "": "no cell in",
 }
