@@ -404,9 +404,11 @@ REAL = {
     "171116sh_0018.abf": "step lasts 0.5 s",
     "17o05028_ic_steps.abf": "step lasts 0.5 s",
     "osb_LantyerEtAl2018_180817_ME_9_CC.nwb": "step lasts 0.5 s",
-    "osb_FergusonEtAl2015_PYR2.nwb": "no sweep at rheobase + 40 pA: amplitudes are 25, 49, 75, 99",
+    "osb_FergusonEtAl2015_PYR2.nwb": "no sweep at rheobase + 40 pA: amplitudes are ",
     "osb_LantyerEtAl2018_170315_AL_216_VC.nwb": "holds only voltage clamp sweeps",
 }
+# Of its measured current: the mean from 85 ms to 1.05 s less that of the first 80 ms.
+PYR2_PA = (25.1, 49.2, 74.7, 99.6, 124.6, 150.0, 174.3, 199.0, 224.0, 248.9, 273.8, 298.5, 323.3)
 
 
 @pytest.mark.data
@@ -421,6 +423,10 @@ def test_real_recordings_end_as_their_protocols_demand(data_dir: Path, job: Buil
         is_voltage_clamp = "voltage clamp" in reason
         assert rows[file].status == ("failed" if is_voltage_clamp else "excluded")
         assert measured[file].status == ("failed" if is_voltage_clamp else "ok")
+    said = rows["osb_FergusonEtAl2015_PYR2.nwb"].reason.partition("amplitudes are ")[2]
+    amplitudes = [float(each) for each in said.partition(" pA")[0].split(", ")]
+    # Rounded to the pA; where levels begin and end changes a mean by twice its error of 0.3 pA.
+    assert amplitudes == pytest.approx(PYR2_PA, abs=0.5 + 0.6)
     assert not any("left out" in flag for row in rows.values() for flag in row.flags)
     assert {
         "10 kHz filter skipped: the rate is 10 kHz",
