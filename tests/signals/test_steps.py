@@ -247,6 +247,27 @@ def test_a_ramp_is_found_in_noise() -> None:
     assert found.slope_pa_per_s == pytest.approx(25, rel=0.01)
 
 
+@pytest.mark.parametrize("least_bit_pa", [0, 0.1])
+@pytest.mark.parametrize("pulse", [(0.1, 0.02, -20.0), (0.1, 0.001, 20.0)])
+def test_a_ramp_without_noise_keeps_the_least_pulse_before_it(
+    pulse: tuple[float, float, float], least_bit_pa: float
+) -> None:
+    current_pa = current_of([pulse], duration_s=6)
+    current_pa[51_000:201_000] += 300 * np.arange(150_000) / RATE_HZ
+    if least_bit_pa:
+        current_pa = np.round(current_pa / least_bit_pa) * least_bit_pa
+    (step,) = find_steps(current_pa.astype(np.float32), RATE_HZ)
+    assert (step.onset, step.end) == (5000, 5000 + round(pulse[1] * RATE_HZ))
+    # float32 rounds 900 pA to 6e-5 pA
+    assert step.amplitude_pa == pytest.approx(pulse[2], abs=1e-4)
+    found = ramp(quiet(current_pa))
+    assert found is not None
+    assert found.slope_pa_per_s == pytest.approx(300, rel=1e-3)
+    # half a bit of 0.1 pA is worth 0.2 ms
+    assert found.onset == pytest.approx(51_000, abs=20)
+    assert found.end == 201_000
+
+
 def test_a_ramp_is_no_step_and_a_step_no_ramp() -> None:
     assert long_square(quiet(rising_current(rate_hz=10_000), 10_000)) is None
     assert ramp(quiet(current_of([(0.6, 1.0, 50)]))) is None

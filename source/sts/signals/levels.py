@@ -15,6 +15,10 @@ from sts.signals.pulses import Pulse, find_pulses
 MAX_EDGES = 100
 # What one float32 rounding or one slow bit of a converter may move a level, as a share of the span.
 STILL = 1e-4
+# A ramp in whole bits, of 10 bits or more, climbs by less than this share of the span at a time,
+STAIR = 5e-3
+# and by more than this in all: a step may drift so far.
+RISE = 0.15
 # A command that needs longer than this to settle is still on its way.
 SETTLED_S = 0.5e-3
 # A step of less than this share of the highest is none: a current that drifts.
@@ -63,39 +67,82 @@ def course_of(current_pa: Floats, rate_hz: float) -> Course:
     if span <= 1e-5 * max(abs(low), abs(high)):
         still = Stretch(start=0, end=len(current_pa), level_pa=float(current_pa[0]), steady=True)
         return Course(stretches=(still,), noise_pa=span, least_pa=span)
-    runs = _clean_runs(current_pa, span * STILL, rate_hz)
-    if runs is None:
-        return _measured_course(current_pa, rate_hz)
-    least_pa = 2 * STILL * span
-    stretches = _clean_stretches(current_pa, runs)
-    return Course(stretches=stretches, noise_pa=least_pa, least_pa=least_pa)
+    # The stairs of a ramp in whole bits are no edges: higher ones are tried next.
+    for share in (STILL, STAIR):
+        clean = _clean_runs(current_pa, span, rate_hz, least_edge_pa=share * span)
+        if clean is not None:
+            least_pa = 2 * STILL * span
+            stretches = _clean_stretches(current_pa, clean)
+            return Course(stretches=stretches, noise_pa=least_pa, least_pa=least_pa)
+    return _measured_course(current_pa, rate_hz)
 
 
-def _clean_runs(current_pa: Floats, tolerance: float, rate_hz: float) -> list[Run] | None:
+@dataclass(frozen=True, kw_only=True)
+class _Clean:
+    """Settled samples of a noiseless command: they stand still, or rise or fall all the way."""
+
+    run: Run
+    still: bool
+    head_pa: float
+    tail_pa: float
+
+
+def _clean_runs(
+    current_pa: Floats, span: float, rate_hz: float, *, least_edge_pa: float
+) -> list[_Clean] | None:
     """Return the settled runs of samples of a noiseless command, or None where it is not one."""
-    edges = np.flatnonzero(np.abs(np.diff(current_pa)) > tolerance) + 1
+    moves_pa = np.diff(current_pa)
+    edges = np.flatnonzero(np.abs(moves_pa) > least_edge_pa) + 1
     if len(edges) > MAX_EDGES:
         return None
-    starts = np.concatenate(([0], edges))
+    starts, ends = np.concatenate(([0], edges)), np.append(edges, len(current_pa))
     spread = np.maximum.reduceat(current_pa, starts) - np.minimum.reduceat(current_pa, starts)
-    if spread.max() > 2 * tolerance:
+    still = spread <= 2 * STILL * span
+    if not all(
+        spread[place] > RISE * span and _is_one_way(moves_pa[starts[place] : ends[place] - 1])
+        for place in np.flatnonzero(~still)
+    ):
         return None
-    ends = np.append(edges, len(current_pa))
-    settled = ends - starts >= SETTLED_S * rate_hz
+    settled = [
+        _Clean(
+            run=(start, end),
+            still=keeps,
+            head_pa=float(current_pa[start]),
+            tail_pa=float(current_pa[end - 1]),
+        )
+        for start, end, keeps in zip(starts.tolist(), ends.tolist(), still.tolist(), strict=True)
+        if end - start >= SETTLED_S * rate_hz
+    ]
     # A level that goes on behind something else: an artefact, so that this is a measurement.
-    levels = current_pa[starts[settled]]
-    if np.any(np.abs(np.diff(levels)) <= 2 * tolerance):
-        return None
-    return list(zip(starts[settled].tolist(), ends[settled].tolist(), strict=True)) or None
-
-
-def _clean_stretches(current_pa: Floats, runs: Sequence[Run]) -> tuple[Stretch, ...]:
-    levels = [float(current_pa[start:end].mean(dtype=np.float64)) for start, end in runs]
-    bounds = _bounds(current_pa, runs, levels)
-    return tuple(
-        Stretch(start=start, end=end, level_pa=level, steady=True)
-        for (start, end), level in zip(bounds, levels, strict=True)
+    goes_on = any(
+        abs(after.head_pa - before.tail_pa) <= 2 * STILL * span
+        for before, after in pairwise(settled)
     )
+    return None if goes_on or not settled else settled
+
+
+def _is_one_way(moves_pa: Floats) -> bool:
+    """Tell whether a current only rises or only falls, as no noise does."""
+    return not (moves_pa.min() < 0 < moves_pa.max())
+
+
+def _clean_stretches(current_pa: Floats, clean: Sequence[_Clean]) -> tuple[Stretch, ...]:
+    return tuple(
+        Stretch(
+            start=start,
+            end=end,
+            level_pa=_clean_level_pa(current_pa, each),
+            steady=each.still,
+            head_pa=each.head_pa,
+        )
+        for (start, end), each in zip(_bounds(current_pa, clean), clean, strict=True)
+    )
+
+
+def _clean_level_pa(current_pa: Floats, clean: _Clean) -> float:
+    # A ramp has no level of its own; a sweep that begins with one begins at its foot.
+    within = current_pa[slice(*clean.run)]
+    return float(within.mean(dtype=np.float64)) if clean.still else clean.head_pa
 
 
 def _measured_course(current_pa: Floats, rate_hz: float) -> Course:
@@ -169,12 +216,12 @@ def _with_pulses(
     return tuple(divided)
 
 
-def _bounds(current_pa: Floats, runs: Sequence[Run], levels: Sequence[float]) -> Iterator[Run]:
+def _bounds(current_pa: Floats, clean: Sequence[_Clean]) -> Iterator[Run]:
     """Yield the runs with every edge at its place, so that they tile the sweep."""
     begin = 0
-    for place, (this, following) in enumerate(pairwise(runs)):
-        first, last = this[1], following[0]
-        edge = first + find_edge(current_pa[first:last], levels[place], levels[place + 1])
+    for this, following in pairwise(clean):
+        first, last = this.run[1], following.run[0]
+        edge = first + find_edge(current_pa[first:last], this.tail_pa, following.head_pa)
         yield begin, edge
         begin = edge
     yield begin, len(current_pa)
