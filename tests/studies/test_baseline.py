@@ -662,7 +662,6 @@ def test_an_empty_class_is_one_clear_line(
         (["TEST", "--features", "paper"], "no model at"),
         (["--settings", "nowhere.json"], "cannot read nowhere.json"),
         (["--folds", "90"], "for 90 parts"),
-        (["--folds", "1"], "folds"),
         (["--storage", "postgresql:half"], "search storage"),
     ],
 )
@@ -674,6 +673,13 @@ def test_what_is_missing_is_one_clear_line(
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 1
     assert line in told[0]
+
+
+def test_one_fold_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--folds", "1"])
+    assert ended.value.code == Status.USER
+    assert "at least 2 and at most 100, got '1'" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_a_fresh_clone_says_how_to_get_tables(
