@@ -63,7 +63,7 @@ class Calibration:
 
     @property
     def is_applied(self) -> bool:
-        """Tell whether the temperature makes the probabilities better, by either measure."""
+        """Tell whether the temperature makes the probabilities better by both measures."""
         as_trained, calibrated = self.log_losses
         return calibrated < as_trained and self.after.ece <= self.before.ece
 
