@@ -93,6 +93,10 @@ def read_results(out: Path, about: Mapping[str, Any]) -> dict[str, Any]:
         raise StsError(
             f"{out} was measured on {there}, this is {about['device']}: name another --out"
         )
+    # What failed is tried again.
+    again = {row["part"] for row in found["rows"] if row.get("failed")}
+    found["rows"] = [row for row in found["rows"] if not row.get("failed")]
+    found["complete"] = [part for part in found["complete"] if part not in again]
     return found
 
 

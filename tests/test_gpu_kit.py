@@ -65,6 +65,16 @@ def test_figures_of_another_machine_are_not_mixed_in(gpu: Any, tmp_path: Path) -
     assert gpu.read_results(out, {"device": "NVIDIA A"})["rows"] == []
 
 
+def test_tests_that_failed_are_run_again(gpu: Any, tmp_path: Path) -> None:
+    out = tmp_path / "gpu.json"
+    rows = [{"part": "tests", "failed": ["one"]}, {"part": "networks", "what": "one"}]
+    found = {"machine": {"device": "A"}, "complete": ["tests", "scalograms"], "rows": rows}
+    out.write_text(json.dumps(found))
+    again = gpu.read_results(out, {"device": "A"})
+    assert again["complete"] == ["scalograms"]
+    assert [row["part"] for row in again["rows"]] == ["networks"]
+
+
 def test_every_part_is_there_in_order(gpu: Any) -> None:
     import gpu_parts
 

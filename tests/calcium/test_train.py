@@ -297,6 +297,8 @@ def test_sizes_are_checked_before_anything_is_made(
 
 
 @pytest.mark.cuda
+# The compiler warns of what it does itself.
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_both_networks_train_on_cuda(

@@ -91,8 +91,8 @@ def test_a_temperature_that_makes_it_worse_is_not_applied_and_that_is_said() -> 
         found = calibrate(logits, truth)
         if found.is_applied:
             assert found.log_losses[1] < found.log_losses[0]
-            assert found.after.ece <= found.before.ece
         else:
+            assert found.log_losses[1] >= found.log_losses[0]
             assert found.temperature == 1.0
             assert found.in_words().startswith(f"No temperature is applied: {found.fitted:.2f}")
     # These say their very probabilities: most temperatures follow chance and are of no use.

@@ -372,6 +372,8 @@ def test_a_compiled_network_learns_what_a_plain_one_does(
 
 
 @pytest.mark.cuda
+# The compiler warns of what it does itself.
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("number", sorted(BACKBONES))
 def test_every_network_trains_on_cuda(number: int, store: SweepStore, labels: Ints) -> None:
     if not torch.cuda.is_available():
@@ -402,6 +404,8 @@ def test_a_fit_on_cuda_that_was_killed_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(train_module, "KEEP_EVERY_S", 0.0)
+    # Else sums come out in another order each time, and a few epochs make much of it.
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
     bank = ImageBank(store, MOBILE.images(64), cuda)
     rows = {"train_rows": TRAIN, "validation_rows": VALIDATION}
     settings = replace(QUICK, epochs=4, precision="float32")
@@ -416,6 +420,6 @@ def test_a_fit_on_cuda_that_was_killed_goes_on(
         fit(MOBILE, bank, labels, **rows, settings=settings, state=state, on_epoch=die)
     again = fit(MOBILE, bank, labels, **rows, settings=settings, state=state)
     assert len(again.curves) == 4
-    # On a GPU sums come out in another order each time: nearly the same losses, not the same bits.
+    # Pooling may still add in another order, so they are nearly the same losses.
     for one, other in zip(again.curves, whole.curves, strict=True):
-        assert one.train_loss == pytest.approx(other.train_loss, rel=0.05)
+        assert one.train_loss == pytest.approx(other.train_loss, rel=0.02)

@@ -25,3 +25,13 @@ def test_no_recording_outlives_its_cell() -> None:
     assert len(store) == 6
     assert len(np.unique(store.specimen_id)) == 6
     assert set(store.label.tolist()) <= {"Pvalb", "Excitatory", "Vip/Lamp5", "Sst"}
+
+
+def test_the_sweeps_of_a_pair_alone_give_the_same_store() -> None:
+    whole, pairs = (
+        simulated_store(simulate_cells(12, seed=3, protocol=protocol))
+        for protocol in ("long", "pair")
+    )
+    assert np.array_equal(whole.traces, pairs.traces)
+    for name in ("specimen_id", "label", "rheobase_pa", "step_pa", "onset_s"):
+        assert np.array_equal(getattr(whole, name), getattr(pairs, name)), name

@@ -23,10 +23,10 @@ from sts.recordings.simulated.neuron import (
     short_square_pa,
 )
 from sts.recordings.simulated.populations import load_populations
-from sts.recordings.simulated.protocol import BENCHES, RATE_HZ
+from sts.recordings.simulated.protocol import BENCHES, RATE_HZ, long_squares, pair_squares
 from sts.recordings.simulated.roster import Entry, roster
 
-PROTOCOLS: Final = ("full", "long")
+PROTOCOLS: Final = ("full", "long", "pair")
 # Of a population, one draw in thirty is unfit.
 MOST_DRAWS: Final = 50
 
@@ -56,7 +56,8 @@ def simulate_cells(
     Parameters
     ----------
     protocol
-        "full", or "long" for the long squares alone.
+        "full", "long" for the long squares alone, or "pair" for those of them that a pair of
+        sweeps is picked from.
     shares
         Of the classes: "equal", or "published" as in the published training set.
     chunk
@@ -73,14 +74,15 @@ def simulate_cells(
 def simulate_cell(entry: Entry, *, seed: int, protocol: str = "full") -> SimulatedCell:
     """Simulate one cell of a roster, drawn again until it can be taken through the protocol."""
     populations = load_populations()
+    squares = pair_squares if protocol == "pair" else long_squares
     for redraw in range(MOST_DRAWS):
         parameters = populations.draw(
             entry.dataset, entry.label, seed=seed, member=entry.member, redraw=redraw
         )
         neuron = neuron_of(parameters, seed=(seed, entry.index), bench=BENCHES[entry.dataset])
         try:
-            rheobase_pa, recorded = record_long_squares(neuron)
-            # Asked for under either protocol, so that both take the same neurons.
+            rheobase_pa, recorded = record_long_squares(neuron, squares)
+            # Asked for under any protocol, so that all take the same neurons.
             short_pa = short_square_pa(neuron)
         except Unfit:
             continue

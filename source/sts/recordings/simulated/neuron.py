@@ -110,11 +110,13 @@ def neuron_of(parameters: Parameters, *, seed: tuple[int, ...], bench: Bench) ->
     )
 
 
-def record_long_squares(neuron: Neuron) -> tuple[int, list[Recorded]]:
+def record_long_squares(
+    neuron: Neuron, squares: Callable[..., list[Stimulus]] = long_squares
+) -> tuple[int, list[Recorded]]:
     """Return rheobase, and the long squares around it: it is the lowest of them that fires."""
     rheobase_pa = _lowest(neuron, long_square, step_pa=SEARCH_PA, highest_pa=HIGHEST_RHEOBASE_PA)
     for _ in range(TRIALS):
-        recorded = neuron.record(long_squares(rheobase_pa, bench=neuron.bench))
+        recorded = neuron.record(squares(rheobase_pa, bench=neuron.bench))
         lowest_pa = _lowest_recorded(recorded)
         if lowest_pa == rheobase_pa:
             return rheobase_pa, recorded

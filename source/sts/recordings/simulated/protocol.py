@@ -25,6 +25,8 @@ AFTER_SHORT_S: Final = 0.5
 SUBTHRESHOLD_PA: Final = tuple(range(-110, 0, 20))
 SEARCH_PA: Final = 10
 SUPRATHRESHOLD_PA: Final = (20, 40, 60)
+# Above rheobase, of the second sweep of a pair.
+STEP_PA: Final = 40
 SHORT_SQUARES: Final = 3
 
 
@@ -110,6 +112,13 @@ def long_squares(rheobase_pa: int, *, bench: Bench) -> list[Stimulus]:
         for name, amplitudes in steps.items()
         for amplitude_pa in amplitudes
     ]
+
+
+def pair_squares(rheobase_pa: int, *, bench: Bench) -> list[Stimulus]:
+    """Return the long squares that a pair of sweeps is picked from, and none besides."""
+    wanted = rheobase_pa - SEARCH_PA, rheobase_pa, rheobase_pa + STEP_PA
+    squares = long_squares(rheobase_pa, bench=bench)
+    return [each for each in squares if each.amplitude_pa in wanted]
 
 
 def _stimulus(

@@ -30,7 +30,7 @@ def ensure_cells(data: Path) -> None:
     if path.is_file():
         return
     with progress(COUNT, "simulate") as bar:
-        cells = _counted(simulate_cells(COUNT, seed=DEMO_SEED, protocol="long"), bar)
+        cells = _counted(simulate_cells(COUNT, seed=DEMO_SEED, protocol="pair"), bar)
         write_store(path, simulated_store(cells))
 
 
