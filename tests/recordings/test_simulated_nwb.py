@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -83,3 +85,23 @@ def test_a_strict_judge_finds_nothing_of_weight(path: Path) -> None:
     found = list(inspect_nwbfile(nwbfile_path=path))
     grave = [each for each in found if each.importance.value >= Importance.CRITICAL.value]
     assert not grave, grave
+
+
+@pytest.mark.parametrize("limit", [0, 40_000, 400_000])
+def test_a_disk_that_is_full_is_one_line_and_no_crash(tmp_path: Path, limit: int) -> None:
+    command = (
+        "import resource, sys; from sts.cli.data import main; "
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit + 5_000}, {limit + 5_000})); "
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    arguments = ["simulate", "--cells", "1", "--workers", "1", "--out", str(tmp_path / "cells")]
+    ended = subprocess.run(
+        [sys.executable, "-c", command, *arguments, "-q"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 2, ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert "cannot write" in ended.stderr
+    assert list((tmp_path / "cells").rglob("*.nwb")) == []

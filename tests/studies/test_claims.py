@@ -70,6 +70,21 @@ def test_an_id_that_two_different_files_claim_is_no_id() -> None:
     assert not any("; " in note for cell in cells for note in cell.notes)
 
 
+def test_a_label_of_an_id_that_several_files_claim_is_nobodys() -> None:
+    """Else cells of a published test specimen would train under the names of their files."""
+    cells = named(outcome("a.nwb", "7"), outcome("b.nwb", "7"), outcome("d/7.nwb"))
+    assert [(cell.label, cell.label_id) for cell in cells[:2]] == [("", ""), ("", "")]
+    declared = named(
+        outcome("a.nwb", "7"),
+        outcome("b.nwb", "7"),
+        **{"a.nwb": CellFiles(name="a.nwb", paths={}, specimen_id="7")},
+    )
+    assert [(cell.specimen_id, cell.label) for cell in declared] == [("7", "Sst"), ("b", "")]
+    by_file = {"a": CellLabel(specimen_id="a", label="Pvalb")}
+    told = name_cells([outcome("a.nwb", "7"), outcome("b.nwb", "7")], by_file)
+    assert [cell.label for cell in told] == ["Pvalb", ""]
+
+
 def test_byte_identical_files_of_one_id_are_one_cell() -> None:
     cells = named(outcome("a.nwb", "7", content="x"), outcome("b.nwb", "7", content="x"))
     assert ids(cells) == ["7", "7"]

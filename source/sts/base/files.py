@@ -71,42 +71,6 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-class SteadyFile(io.FileIO):
-    """A file that takes all that is written, also when the disk does not, and tells it later.
-
-    For libraries that cannot bear a failing write: HDF5 crashes when it closes such a file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, "w+")
-        self._failure: OSError | None = None
-
-    def write(self, data: Any) -> int:
-        """Write all of `data`, unless a write has failed before."""
-        rest = memoryview(data).cast("B")
-        size = len(rest)
-        while rest and self._failure is None:
-            try:
-                rest = rest[super().write(rest) :]
-            except OSError as error:
-                self._failure = error
-        return size
-
-    def truncate(self, size: int | None = None) -> int:
-        """Set the size of the file, unless a write has failed before."""
-        try:
-            if self._failure is None:
-                return super().truncate(size)
-        except OSError as error:
-            self._failure = error
-        return size or 0
-
-    def raise_failure(self) -> None:
-        """Raise the first failure there was."""
-        if self._failure is not None:
-            raise self._failure
-
-
 def flush(path: Path) -> None:
     """Wait until a file or a folder is on disk."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -18,7 +18,7 @@ from pynwb.ophys import (
     RoiResponseSeries,
 )
 
-from sts.base.files import atomic_path
+from sts.base.hdf5 import new_hdf5
 from sts.base.types import Floats
 
 # A fixed day: equal traces give files that tell the same.
@@ -88,7 +88,7 @@ def write_nwb(
                 starting_time=number * (windows.shape[2] / rate_hz + BETWEEN_S),
             )
         )
-    with atomic_path(path) as temporary, NWBHDF5IO(str(temporary), mode="w") as output:
+    with new_hdf5(path) as hdf5, NWBHDF5IO(file=hdf5, mode="w") as output:
         output.write(file)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sts.base.errors import StsError
-from sts.base.files import SteadyFile, atomic_path
+from sts.base.hdf5 import new_hdf5
 from sts.base.types import CLASSES, Bools, Floats, Ints
 from sts.recordings import guard
 from sts.signals.resample import RATE_HZ, SAMPLES, WINDOW_S
@@ -57,13 +57,7 @@ def write_store(path: str | Path, store: SweepStore) -> None:
     path = Path(path)
     if fault := fault_of(store):
         raise StsError(f"cannot write {path}: {fault}")
-    with atomic_path(path) as temporary, SteadyFile(temporary) as raw:
-        _write(raw, store)
-        raw.raise_failure()
-
-
-def _write(raw: SteadyFile, store: SweepStore) -> None:
-    with h5py.File(raw, "w") as file:
+    with new_hdf5(path) as file:
         file.attrs["format"] = FORMAT
         for name in SETTINGS:
             file.attrs[name] = getattr(store, name)

@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import h5py
 import numpy as np
 
 from sts.base.errors import StsError
-from sts.base.files import atomic_path
+from sts.base.hdf5 import new_hdf5
 from sts.base.types import Floats
 from sts.calcium.readers.made import MAX_BYTES, chosen, made, plain
 from sts.calcium.recording import Reading, Recording
@@ -95,7 +94,7 @@ def read_hdf5(path: Path, reading: Reading) -> Recording:
 
 def write_hdf5(path: Path, recording: Recording, **more: Any) -> None:
     """Write a recording, whole or not at all; `more` arrays stand beside it."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    with new_hdf5(path) as file:
         file.attrs["rate_hz"], file.attrs["unit"] = recording.rate_hz, recording.unit
         file["traces"] = recording.traces
         if recording.spikes is not None:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Final
 import h5py
 
 from sts.base.errors import CellFailed
-from sts.base.files import atomic_path
+from sts.base.hdf5 import new_hdf5
 from sts.recordings import guard
 from sts.recordings.nwb2 import RESPONSE, nwb_version
 from sts.recordings.pairing import Series, linked, pair, series_in
@@ -77,18 +77,17 @@ def write_excerpt(file: BinaryIO, path: Path, origin: Mapping[str, object]) -> E
         if not chosen:
             raise CellFailed("holds no current clamp sweeps: there is nothing to stream")
         wanted = _stimuli_of(chosen, responses, source)
-        with atomic_path(path) as temporary:
-            with h5py.File(temporary, "w") as target:
-                copied = _Copier(source, target)
-                _copy_frame(source, copied)
-                for place, names in zip(
-                    PLACES, ({one.name for one in chosen}, set(wanted.values())), strict=True
-                ):
-                    for name in sorted(names):
-                        copied.group(f"{place}/{name}")
-                told = {**origin, "sweeps": len(chosen), "of": len(responses)}
-                target.attrs[MARK] = json.dumps(told)
-            _check_pairs(temporary, wanted)
+        with new_hdf5(path) as target:
+            copied = _Copier(source, target)
+            _copy_frame(source, copied)
+            for place, names in zip(
+                PLACES, ({one.name for one in chosen}, set(wanted.values())), strict=True
+            ):
+                for name in sorted(names):
+                    copied.group(f"{place}/{name}")
+            told = {**origin, "sweeps": len(chosen), "of": len(responses)}
+            target.attrs[MARK] = json.dumps(told)
+            _check_pairs(target, wanted)
     return Excerpt(sweeps=len(chosen), left_out=len(responses) - len(chosen))
 
 
@@ -208,13 +207,12 @@ class _Copier:
                 into.attrs[name] = guard.attribute(node, name)
 
 
-def _check_pairs(path: Path, wanted: Mapping[str, str]) -> None:
+def _check_pairs(file: Any, wanted: Mapping[str, str]) -> None:
     """Refuse an excerpt in which responses have other stimuli than in the whole file."""
-    with h5py.File(path, "r") as file:
-        responses = [one for one in series_in(file, PLACES[0]) if one.kind == RESPONSE]
-        found = pair(responses, series_in(file, PLACES[1]), linked(file))
-        if {response: stimulus.name for response, stimulus in found.items()} != wanted:
-            raise CellFailed(
-                "tells which stimulus belongs to which sweep in a way that an excerpt cannot keep: "
-                "fetch it without --stream"
-            )
+    responses = [one for one in series_in(file, PLACES[0]) if one.kind == RESPONSE]
+    found = pair(responses, series_in(file, PLACES[1]), linked(file))
+    if {response: stimulus.name for response, stimulus in found.items()} != wanted:
+        raise CellFailed(
+            "tells which stimulus belongs to which sweep in a way that an excerpt cannot keep: "
+            "fetch it without --stream"
+        )

@@ -12,7 +12,7 @@ from pynwb.device import Device
 from pynwb.file import Subject
 from pynwb.icephys import CurrentClampSeries, CurrentClampStimulusSeries, IntracellularElectrode
 
-from sts.base.files import atomic_path
+from sts.base.hdf5 import new_hdf5
 from sts.base.types import Floats
 from sts.recordings.recording import Recording, Sweep
 from sts.recordings.simulated.cells import SimulatedCell
@@ -41,7 +41,7 @@ def write_nwb(cell: SimulatedCell, folder: Path) -> Path:
     """
     path = path_of(cell.recording, folder)
     file = _file(cell)
-    with atomic_path(path) as temporary, NWBHDF5IO(str(temporary), mode="w") as output:
+    with new_hdf5(path) as hdf5, NWBHDF5IO(file=hdf5, mode="w") as output:
         output.write(file)
     return path
 

@@ -163,8 +163,11 @@ def _find_rivals(first: Sequence[_Claim]) -> list[list[_Claim]]:
             else:
                 claim.notes.append(
                     f"named by its file: {len(rivals)} different files claim the id {name}, so "
-                    "they share a side of a split, declare with --cells what is one cell"
+                    "they share a side of a split and none has its label, declare with --cells "
+                    "what is one cell"
                 )
+                # No label, no training: a published test specimen could come in by it.
+                claim.label = None
     return groups
 
 
