@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from sts.augment.classifiers import Choice, fit_classifier
 from sts.augment.evaluate import Bench, training_rows
+from sts.tabular.classifiers import Choice, fit_classifier
 
 
 @dataclass(frozen=True, kw_only=True)

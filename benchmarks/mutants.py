@@ -28,10 +28,10 @@ from tests.studies.text_bases import write_bases as write_texts
 
 from processes import Watch, machine
 from sts.base.files import read_json, sha256_of, write_json
-from sts.cells.table import FeatureRow, read_features
-from sts.recordings.inside import Limits
-from sts.studies.data.build import BuildJob, build
-from sts.studies.data.cellwork import BuildSettings
+from sts.base.inside import Limits
+from sts.datasets.build import BuildJob, build
+from sts.datasets.cellwork import BuildSettings
+from sts.datasets.table import FeatureRow, read_features
 
 LIMITS = Limits(memory_mb=1024, processor_s=20, wall_s=60)
 

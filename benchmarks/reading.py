@@ -19,13 +19,13 @@ import numpy as np
 from processes import Watch, machine
 from sts.base.files import read_json, write_json
 from sts.base.parallel import map_unordered, worker_count
+from sts.datasets.build import BuildJob, build
+from sts.datasets.cellwork import BuildSettings
 from sts.recordings.recording import Sweep
 from sts.recordings.simulated import write_nwb
 from sts.recordings.simulated.cells import simulate_cell
 from sts.recordings.simulated.protocol import RATE_HZ
 from sts.recordings.simulated.roster import Entry, roster
-from sts.studies.data.build import BuildJob, build
-from sts.studies.data.cellwork import BuildSettings
 
 
 def at_rate(sweep: Sweep, factor: int) -> Sweep:

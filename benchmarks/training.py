@@ -28,7 +28,7 @@ from torch.nn import functional
 
 from sts.base.files import write_json
 from sts.base.types import Ints
-from sts.cells.store import SweepStore
+from sts.datasets.store import SweepStore
 from sts.learning.device import choose_device
 from sts.networks.backbones import BACKBONES, Architecture, make_network, placed
 from sts.networks.images import ImageBank

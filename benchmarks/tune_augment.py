@@ -21,16 +21,16 @@ from typing import Any, Final
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from sts.augment.classifiers import Choice, fit_classifier
 from sts.augment.contract import GENERATORS, TUNED, changed, make_generator
 from sts.augment.division import deal, nested
 from sts.augment.neurons import Neurons
-from sts.augment.scoring import scores_of
 from sts.augment.space import fit_space
 from sts.augment.tasks import load_task
 from sts.base.errors import one_of
 from sts.base.files import read_json, write_json
 from sts.base.types import Floats, Ints
+from sts.tabular.classifiers import Choice, fit_classifier
+from sts.tabular.scoring import scores_of
 
 # Synthetic rows for each real one.
 TIMES: Final = 2

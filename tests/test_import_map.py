@@ -14,25 +14,25 @@ SOURCE = REPOSITORY / "source" / "sts"
 ORDER = (
     "cli",
     "studies",
+    "reports",
     "networks",
-    "boosting",
     "augment",
     "calcium",
-    "cells",
+    "tabular",
     "learning",
     "scalograms",
-    "search",
+    "datasets",
+    "archives",
     "signals",
     "recordings",
-    "reports",
-    "figures",
+    "search",
     "evaluation",
     "base",
 )
 HOMES = {
     "torch": {"scalograms", "learning", "networks", "augment", "calcium"},
-    "matplotlib": {"figures"},
-    "optuna": {"search"},
+    "matplotlib": {"reports"},
+    "optuna": {"search", "reports"},
 }
 
 

@@ -273,8 +273,8 @@ def test_every_name_an_example_imports_exists(block: str) -> None:
 def test_every_example_runs_beside_the_demo(
     block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sts.cells.store import write_store
-    from tests.cells.stores import make_store
+    from sts.datasets.store import write_store
+    from tests.datasets.stores import make_store
 
     # What `build --demo` leaves, as far as examples read it.
     store = tmp_path / "output" / "demo" / "data" / "simulated" / "sweeps.h5"

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from sts.augment import evaluate as evaluating
-from sts.augment.classifiers import VOTERS
 from sts.augment.evaluate import Bench, evaluate, training_rows
 from sts.augment.grid import Key, key_of, read_cells, rng_of, write_cells
 from sts.augment.items import CURVE, Grid, Item
@@ -17,6 +16,7 @@ from sts.augment.neurons import Neurons
 from sts.augment.space import fit_space
 from sts.augment.views import Preparing, Rows, View, borrowed, make_view
 from sts.base.types import Floats
+from sts.tabular.classifiers import VOTERS
 from tests.augment.tables import blobs, halves, simulated_task
 
 FEW = ("naive-bayes", "lda")

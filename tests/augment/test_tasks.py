@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from sts.augment.curation import curation, family_of, possible, technical_columns
-from sts.augment.formulas import FORMULAS, REPLACED
 from sts.augment.simulated import COUNTS
 from sts.augment.tasks import TASKS, load_task, with_derived
 from sts.base.errors import StsError
-from sts.cells.formulas import FORMULAS as BASELINE
+from sts.datasets.formulas import FORMULAS as BASELINE
+from sts.tabular.formulas import FORMULAS, REPLACED
 from tests.augment.tables import simulated_task
 
 

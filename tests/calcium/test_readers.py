@@ -12,6 +12,7 @@ import pytest
 from scipy.io import savemat
 
 from sts.base.errors import StsError
+from sts.base.sandbox import Isolated
 from sts.base.types import Floats
 from sts.calcium.nwb import write_nwb
 from sts.calcium.readers import apart, arrays, read_recording
@@ -19,7 +20,6 @@ from sts.calcium.readers.arrays import write_hdf5
 from sts.calcium.readers.choose import READERS, read_here
 from sts.calcium.readers.ground_truth import read_trials
 from sts.calcium.recording import Reading, Recording, check_recording
-from sts.recordings.isolated import Isolated
 
 RATE_HZ = 20.0
 TRACES = np.random.default_rng(0).standard_normal((3, 200)).astype(np.float32)

@@ -3,13 +3,13 @@
 import subprocess
 import sys
 
-from sts.augment.classifiers import CLASSIFIERS as KINDS
-from sts.augment.classifiers import VOTE
 from sts.augment.contract import GENERATORS
 from sts.augment.contract import METHODS as FIVE
 from sts.augment.reducers import REDUCERS as REDUCING
 from sts.augment.tasks import TASKS as TOLD
 from sts.cli.augment_flags import CLASSIFIERS, CONTROLS, METHODS, REDUCERS, TASKS, make_parser
+from sts.tabular.classifiers import CLASSIFIERS as KINDS
+from sts.tabular.classifiers import VOTE
 from tests.conftest import REPOSITORY
 
 SCRIPT = REPOSITORY / "source" / "augment_benchmark.py"

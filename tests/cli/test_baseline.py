@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from sts.boosting.models import MODELS as KINDS
 from sts.cli import baseline
 from sts.cli.baseline import MODELS, main, make_parser
+from sts.tabular.models import MODELS as KINDS
 from tests.conftest import REPOSITORY
 
 SCRIPT = REPOSITORY / "source" / "baseline_pipeline.py"

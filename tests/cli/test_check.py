@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from sts.cells.table import read_features
 from sts.cli.data import main
 from sts.cli.run import Status
+from sts.datasets.table import read_features
 from sts.signals.features import TIMES
-from tests.cells.ep_worlds import write_published
-from tests.cells.plausible import plausible_table
+from tests.datasets.ep_worlds import write_published
+from tests.datasets.plausible import plausible_table
 from tests.studies.cells import write_cell
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from sts.cells.store import load_store
-from sts.cells.table import read_features
 from sts.cli.data import main, make_parser
 from sts.cli.run import Status
+from sts.datasets.store import load_store
+from sts.datasets.table import read_features
 from tests.conftest import REPOSITORY
 from tests.studies.cells import write_cell
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from sts.archives.sources import SOURCES
 from sts.cli.data import main
 from sts.cli.run import Status
-from sts.recordings.archives.sources import SOURCES
-from tests.recordings.archives.server import Server, serving, status
-from tests.recordings.archives.worlds import blob_of, files_in, serve_dandi
+from tests.archives.server import Server, serving, status
+from tests.archives.worlds import blob_of, files_in, serve_dandi
 
 FILES = {f"sub-{n}/sub-{n}_ses-{n + 600}_icephys.nwb": bytes([n]) * 2000 for n in range(1, 4)}
 

@@ -169,7 +169,7 @@ def test_a_command_hands_its_workspace_over(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sts.cli.data import main
-    from sts.studies.data import check as module
+    from sts.datasets import check as module
 
     def fail(*_: object, **__: object) -> None:
         raise KeyError("oops")

@@ -8,8 +8,8 @@ import pytest
 from sts.cli import baseline, data, sts
 from sts.cli.run import Status
 from sts.cli.selection import SELECTION, reading_of
+from sts.datasets.cellwork import BuildSettings
 from sts.signals.quality import QUALITY
-from sts.studies.data.cellwork import BuildSettings
 from tests.studies.cells import write_cell
 
 # Which command takes them, and how it is called.

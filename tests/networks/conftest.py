@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sts.base.types import Ints
-from sts.cells.store import SweepStore
+from sts.datasets.store import SweepStore
 from sts.networks.backbones import Architecture
 from sts.networks.images import ImageBank
 from sts.networks.settings import TrainSettings

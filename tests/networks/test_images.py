@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sts.base.errors import StsError
-from sts.cells.store import SweepStore
+from sts.datasets.store import SweepStore
 from sts.networks import images as module
 from sts.networks.images import ImageBank
 from sts.networks.schedule import in_order

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from sts.base.types import Ints
-from sts.cells.store import SweepStore
+from sts.datasets.store import SweepStore
 from sts.networks.attention import attention, attention_by_class
 from sts.networks.backbones import BACKBONES, Architecture, make_network
 from sts.networks.images import ImageBank

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sts.base.errors import StsError
 from sts.base.types import Ints, Precision
-from sts.cells.store import SweepStore
+from sts.datasets.store import SweepStore
 from sts.learning.device import has_bfloat16
 from sts.networks import train as train_module
 from sts.networks.backbones import BACKBONES, Architecture, make_network

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from sts.base.types import CLASSES, Ints
-from sts.cells.store import SweepStore
+from sts.datasets.store import SweepStore
 from sts.signals.resample import RATE_HZ, SAMPLES
 
 # Spikes a second, and width and height of a spike, by class: few cells and epochs shall do.

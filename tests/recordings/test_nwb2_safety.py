@@ -7,8 +7,9 @@ import h5py
 import numpy as np
 import pytest
 
+from sts.base import guard
 from sts.base.errors import CellFailed
-from sts.recordings import gather, guard
+from sts.recordings import gather
 from sts.recordings.nwb2 import read_nwb2
 from tests.recordings.files import SAMPLES, write_mies
 

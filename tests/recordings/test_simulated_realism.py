@@ -8,9 +8,9 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score
 
 from sts.base.types import CLASSES
-from sts.cells.ep_tables import find_ep_tables, load_ep_tables, with_labels
-from sts.cells.feature_sets import PAPER
-from sts.cells.labels import labels_of
+from sts.datasets.ep_tables import find_ep_tables, load_ep_tables, with_labels
+from sts.datasets.feature_sets import PAPER
+from sts.datasets.labels import labels_of
 from sts.recordings.simulated import simulate_cells
 from sts.signals.features import measure
 

@@ -8,8 +8,8 @@ import numpy as np
 from sts.base.files import write_json
 from sts.evaluation.predictions import Predictions
 from sts.evaluation.scores import Scores, by_dataset
-from sts.figures.bars import ModelScores
 from sts.reports.blocks import Picture
+from sts.reports.figures.bars import ModelScores
 from sts.reports.trained import (
     BEST_TRIAL,
     HOLDOUT,

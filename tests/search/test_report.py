@@ -9,7 +9,7 @@ import pytest
 from matplotlib import pyplot
 
 from sts.reports.blocks import Picture, Table, as_html
-from sts.search.report import search_blocks, study_of
+from sts.reports.search import search_blocks, study_of
 from sts.search.trials import FoldScore
 from tests.search.worlds import find, quality
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sts.base.errors import CellExcluded
+from sts.datasets.cellwork import BuildSettings, process_file
 from sts.recordings.recording import Recording, Sweep
 from sts.recordings.simulated.cells import SimulatedCell, simulate_cell
 from sts.recordings.simulated.nwb import write_nwb
@@ -14,7 +15,6 @@ from sts.recordings.simulated.roster import roster
 from sts.signals.families import stimuli_of
 from sts.signals.protocol import protocol_of
 from sts.signals.quality import checked
-from sts.studies.data.cellwork import BuildSettings, process_file
 from tests.signals.worlds import charging, current_of, nwb_sweeps, recording_of, sweep_of
 
 RATE_HZ = 20_000

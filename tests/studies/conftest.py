@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from sts.studies.baseline.transferring import recipes, worlds
-from tests.recordings.archives.server import Server, serving
+from tests.archives.server import Server, serving
 from tests.studies.transfer_world import SMALL
 
 
@@ -21,6 +21,6 @@ def small_models() -> Iterator[None]:
     patched = pytest.MonkeyPatch()
     patched.setattr(recipes, "PAIR", SMALL)
     patched.setattr(worlds, "WORLDS", 1)
-    patched.setattr("sts.figures.style.DPI", 40)
+    patched.setattr("sts.reports.figures.style.DPI", 40)
     yield
     patched.undo()

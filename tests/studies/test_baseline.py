@@ -17,13 +17,11 @@ import pytest
 
 from sts.base.errors import StsError
 from sts.base.types import CLASSES
-from sts.boosting.checkpoint import load_baseline
-from sts.boosting.contributions import contributions_of
-from sts.cells.feature_sets import FEATURE_SETS
-from sts.cells.table import write_features
 from sts.cli.baseline import main
 from sts.cli.data import main as data_main
 from sts.cli.run import Status
+from sts.datasets.feature_sets import FEATURE_SETS
+from sts.datasets.table import write_features
 from sts.evaluation.calibration import calibrate
 from sts.search.trials import FoldScore, SearchResult, TrialRecord
 from sts.signals.features import FEATURES
@@ -32,9 +30,11 @@ from sts.studies.baseline.bench import make_bench, validate
 from sts.studies.baseline.cohort import Source, load_cohort
 from sts.studies.baseline.predict import reasons_of
 from sts.studies.baseline.settings import choose, make_job
-from tests.cells import ep_worlds
-from tests.cells.allen import PATCHSEQ, write_patchseq
-from tests.cells.ep_worlds import make_table, write_own, write_published
+from sts.tabular.checkpoint import load_baseline
+from sts.tabular.contributions import contributions_of
+from tests.datasets import ep_worlds
+from tests.datasets.allen import PATCHSEQ, write_patchseq
+from tests.datasets.ep_worlds import make_table, write_own, write_published
 from tests.studies.cells import write_cell
 
 CELLS = 120
@@ -55,7 +55,7 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
         return [stem.with_name(f"{stem.name}.svg")]
 
     for module in ("bars", "calibration", "confusion", "importance", "shap"):
-        monkeypatch.setattr(f"sts.figures.{module}.save", save)
+        monkeypatch.setattr(f"sts.reports.figures.{module}.save", save)
 
 
 def make_workspace(root: Path, *, cells: int = CELLS) -> Path:

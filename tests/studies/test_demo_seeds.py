@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sts.cells.store import load_store
-from sts.cells.table import read_features
 from sts.cli.data import make_parser
+from sts.datasets.store import load_store
+from sts.datasets.table import read_features
 from sts.recordings.simulated.cells import simulate_cells
 from sts.studies.baseline import demo as baseline_demo
 from sts.studies.data.simulate import simulated_store

@@ -11,14 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sts.archives import sources
+from sts.archives.patience import UnreachableError
+from sts.archives.receipts import Receipts
 from sts.base.errors import StsError
-from sts.recordings.archives import sources
-from sts.recordings.archives.patience import UnreachableError
-from sts.recordings.archives.receipts import Receipts
 from sts.studies.data.fetch import cells_in, fetch, plan_fetch, torch_cache
 from sts.studies.data.fetching.job import FetchJob
-from tests.conftest import REPOSITORY
-from tests.recordings.archives.server import (
+from tests.archives.server import (
     QUICK,
     Server,
     cut,
@@ -27,13 +26,14 @@ from tests.recordings.archives.server import (
     status,
     whole,
 )
-from tests.recordings.archives.worlds import (
+from tests.archives.worlds import (
     asset_id,
     blob_of,
     files_in,
     serve_allen,
     serve_dandi,
 )
+from tests.conftest import REPOSITORY
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 FILES = {

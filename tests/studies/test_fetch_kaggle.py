@@ -9,13 +9,13 @@ import pytest
 from sts.base.errors import StsError
 from sts.studies.data.fetch import fetch
 from sts.studies.data.fetching.job import FetchJob
-from tests.recordings.archives.server import (
+from tests.archives.server import (
     QUICK,
     Server,
     cut,
     status,
 )
-from tests.recordings.archives.worlds import (
+from tests.archives.worlds import (
     KAGGLE_PATH,
     PUBLISHED,
     UNPACKED,

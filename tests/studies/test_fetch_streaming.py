@@ -6,18 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sts.cells.store import load_store
-from sts.cells.table import read_features
-from sts.recordings.archives.receipts import Receipts
-from sts.studies.data.build import BuildJob, build
-from sts.studies.data.cellwork import BuildSettings
+from sts.archives.receipts import Receipts
+from sts.datasets.build import BuildJob, build
+from sts.datasets.cellwork import BuildSettings
+from sts.datasets.store import load_store
+from sts.datasets.table import read_features
 from sts.studies.data.fetch import fetch
 from sts.studies.data.fetching.job import FetchJob
-from tests.recordings.archives.server import (
+from tests.archives.server import (
     QUICK,
     Server,
 )
-from tests.recordings.archives.worlds import (
+from tests.archives.worlds import (
     blob_of,
     files_in,
     serve_dandi,

@@ -12,10 +12,10 @@ import torch
 from sts.base.errors import StsError
 from sts.base.types import CLASSES
 from sts.base.workspace import Workspace, find_workspace
-from sts.cells.store import write_store
 from sts.cli.baseline import main
 from sts.cli.run import Status
 from sts.cli.sts import main as sts_main
+from sts.datasets.store import write_store
 from sts.evaluation.predictions import Predictions
 from sts.reports.predictions import read_predictions, write_predictions
 from sts.studies.baseline.fusion import (
@@ -29,7 +29,7 @@ from sts.studies.baseline.fusion import (
     network_sides,
     words_of,
 )
-from tests.cells.ep_worlds import make_table, write_own
+from tests.datasets.ep_worlds import make_table, write_own
 from tests.evaluation.worlds import make_predictions, softmax
 from tests.networks.worlds import make_world
 
@@ -40,7 +40,7 @@ CELLS = 60
 def quick() -> Iterator[None]:
     """Draw with fewer pixels and train on one thread: the same in less time."""
     patched = pytest.MonkeyPatch()
-    patched.setattr("sts.figures.style.DPI", 40)
+    patched.setattr("sts.reports.figures.style.DPI", 40)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

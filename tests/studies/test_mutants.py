@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from sts.base.files import sha256_of
-from sts.recordings.inside import Limits
-from sts.studies.data.apart import process_apart
-from sts.studies.data.cellwork import BuildSettings, Outcome, Verdict
+from sts.base.inside import Limits
+from sts.datasets.apart import process_apart
+from sts.datasets.cellwork import BuildSettings, Outcome, Verdict
 from tests.recordings.mutator import BASES, ON_ABF, ON_BYTES, ON_HDF5, TRUTH, mutate, write_bases
 
 SETTINGS = BuildSettings(features=True)

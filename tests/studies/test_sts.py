@@ -17,11 +17,11 @@ import torch
 
 from sts.base.errors import StsError
 from sts.base.types import CLASSES
-from sts.cells.splits import folds_of, split_of
-from sts.cells.store import SweepStore, load_store, merge_stores, write_store
 from sts.cli.data import main as data_main
 from sts.cli.run import Status
 from sts.cli.sts import main
+from sts.datasets.splits import folds_of, split_of
+from sts.datasets.store import SweepStore, load_store, merge_stores, write_store
 from sts.evaluation.calibration import calibrate
 from sts.networks.backbones import Architecture
 from sts.networks.checkpoint import load_model

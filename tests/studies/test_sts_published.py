@@ -14,9 +14,9 @@ import torch
 
 from sts.base.errors import StsError
 from sts.base.types import CLASSES
-from sts.cells.store import SweepStore, write_store
 from sts.cli.run import Status
 from sts.cli.sts import main, make_parser
+from sts.datasets.store import SweepStore, write_store
 from sts.networks.backbones import Architecture
 from sts.networks.checkpoint import load_model, model_folder, save_model
 from sts.networks.published import import_published

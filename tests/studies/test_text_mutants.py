@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.boosting.test_models import small_members
 from tests.studies.text_bases import read_mutants, write_bases
+from tests.tabular.test_models import small_members
 
 __all__ = ["small_members"]
 

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sts.cells.ep_tables import EpTable
 from sts.cli.baseline import main
 from sts.cli.run import Status
+from sts.datasets.ep_tables import EpTable
 from sts.studies.baseline.transfer import measure, views_of
 from sts.studies.baseline.transferring import crossing
 from sts.studies.baseline.transferring.crossing import ABSOLUTE, ONSET
 from sts.studies.baseline.transferring.findings import TransferJob
-from tests.cells.ep_worlds import write_own, write_published
+from tests.datasets.ep_worlds import write_own, write_published
 from tests.studies.transfer_world import CELLS, noisy_table
 
 pytestmark = pytest.mark.usefixtures("small_models")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sts.base.types import Floats, Ints
-from sts.cells.ep_tables import EpTable
+from sts.datasets.ep_tables import EpTable
 from sts.signals.features import FEATURES, TIMES
 from sts.studies.baseline.transferring.alignment import (
     aligned,
@@ -29,7 +29,7 @@ from sts.studies.baseline.transferring.recipes import (
 )
 from sts.studies.baseline.transferring.shift import distance, importance, steady, tell_apart
 from sts.studies.baseline.transferring.worlds import draw_world, gaps_between, moved
-from tests.cells.ep_worlds import make_table
+from tests.datasets.ep_worlds import make_table
 from tests.studies.transfer_world import CELLS, generator, noisy_table
 
 pytestmark = pytest.mark.usefixtures("small_models")

@@ -11,21 +11,21 @@ import numpy as np
 from sts.base.errors import StsError
 from sts.base.files import write_csv, write_json
 from sts.base.settings import to_dict
-from sts.boosting.checkpoint import load_baseline, save_baseline
-from sts.boosting.models import kind_of
-from sts.boosting.trees import load_trees
-from sts.cells.ep_tables import read_ep_table
-from sts.cells.labels import read_labels
-from sts.cells.splits import find_split, read_split_file, split_of
-from sts.cells.table import read_features
+from sts.datasets.ep_tables import read_ep_table
+from sts.datasets.labels import read_labels
+from sts.datasets.splits import find_split, read_split_file, split_of
+from sts.datasets.table import read_features
 from sts.evaluation.predictions import Predictions
 from sts.networks.settings import TrainSettings
 from sts.reports.predictions import read_predictions, write_predictions
 from sts.studies.baseline.settings import read_settings
 from sts.studies.sts.settings import read_settings as read_network_settings
+from sts.tabular.checkpoint import load_baseline, save_baseline
+from sts.tabular.models import kind_of
+from sts.tabular.trees import load_trees
 from tests.base.text_mutator import spoil
-from tests.boosting.test_checkpoint import NAMES, make_model
-from tests.cells.ep_worlds import make_table, write_own
+from tests.datasets.ep_worlds import make_table, write_own
+from tests.tabular.test_checkpoint import NAMES, make_model
 
 Read = Callable[[Path], Any]
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from sts.boosting.others import ExtraTreesSettings
-from sts.boosting.trees import TreeSettings
-from sts.cells.ep_tables import EpTable
-from tests.cells.ep_worlds import make_table
+from sts.datasets.ep_tables import EpTable
+from sts.tabular.others import ExtraTreesSettings
+from sts.tabular.trees import TreeSettings
+from tests.datasets.ep_worlds import make_table
 
 CELLS = 160
 SMALL = {

@@ -8,10 +8,10 @@ from typing import Final
 import numpy as np
 from scipy import stats
 
-from sts.augment.scoring import LOWER_IS_BETTER
 from sts.base.types import Floats
 from sts.evaluation.bootstrap import Interval
 from sts.evaluation.compare import CANNOT_TELL, NO_VERDICT
+from sts.tabular.scoring import LOWER_IS_BETTER
 
 LEVEL: Final = 0.95
 # Differences, or their spread over folds, that are smaller than this are none.

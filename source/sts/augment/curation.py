@@ -8,10 +8,10 @@ from typing import Final
 
 import numpy as np
 
-from sts.augment.formulas import FORMULAS
 from sts.base.errors import one_of
 from sts.base.files import read_csv
 from sts.base.types import Floats
+from sts.tabular.formulas import FORMULAS
 
 TABLE: Final = Path(__file__).with_name("curation.csv")
 TECHNICAL: Final = "technical"

@@ -9,7 +9,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from sts.augment.classifiers import (
+from sts.augment.contract import GENERATORS, Generator, make_generator
+from sts.augment.division import nested
+from sts.augment.grid import BASELINE, BORROW, Key, rng_of, seed_of
+from sts.augment.items import Item
+from sts.augment.neurons import Neurons
+from sts.augment.views import Rows, View, borrowed, make_view
+from sts.base.types import Floats, Ints
+from sts.tabular.classifiers import (
     CLASSIFIERS,
     VOTE,
     VOTERS,
@@ -18,14 +25,7 @@ from sts.augment.classifiers import (
     fit_classifier,
     together,
 )
-from sts.augment.contract import GENERATORS, Generator, make_generator
-from sts.augment.division import nested
-from sts.augment.grid import BASELINE, BORROW, Key, rng_of, seed_of
-from sts.augment.items import Item
-from sts.augment.neurons import Neurons
-from sts.augment.scoring import scores_of
-from sts.augment.views import Rows, View, borrowed, make_view
-from sts.base.types import Floats, Ints
+from sts.tabular.scoring import scores_of
 
 INNER_FOLDS: Final = 3
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from sts.augment.scoring import RECALL, SCORES
 from sts.base.files import read_csv, write_csv
+from sts.tabular.scoring import RECALL, SCORES
 
 KEYS: Final = ("method", "repeat", "fold", "added", "part", "classifier")
 TIME: Final = "seconds"

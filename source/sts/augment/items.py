@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sts.augment.classifiers import CLASSIFIERS, VOTE
 from sts.augment.division import Division
 from sts.augment.grid import BASELINE, BORROW, Key
 from sts.augment.neurons import Neurons
 from sts.augment.views import Preparing
+from sts.tabular.classifiers import CLASSIFIERS, VOTE
 
 # Parts of the training rows at which the learning curve is drawn; all of them are the baseline.
 CURVE: Final = (0.2, 0.4, 0.6, 0.8)

@@ -10,24 +10,24 @@ from typing import Final
 import numpy as np
 
 from sts.augment.curation import possible, technical_columns
-from sts.augment.formulas import FORMULAS, REPLACED
 from sts.augment.neurons import Neurons, read_published
 from sts.base.errors import StsError, one_of
 from sts.base.files import read_csv
 from sts.base.types import CLASSES
-from sts.cells.ep_tables import (
+from sts.datasets.ep_tables import (
     PUBLISHED_TABLES,
     EpTable,
     find_ep_tables,
     load_ep_tables,
     with_labels,
 )
-from sts.cells.formulas import derive
-from sts.cells.identity import with_donors
-from sts.cells.labels import find_labels, read_labels
-from sts.cells.published_split import leave_out_held
-from sts.cells.splits import donor_groups, find_split
-from sts.cells.store import Texts
+from sts.datasets.formulas import derive
+from sts.datasets.identity import with_donors
+from sts.datasets.labels import find_labels, read_labels
+from sts.datasets.published_split import leave_out_held
+from sts.datasets.splits import donor_groups, find_split
+from sts.datasets.store import Texts
+from sts.tabular.formulas import FORMULAS, REPLACED
 
 logger = logging.getLogger("sts")
 

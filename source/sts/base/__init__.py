@@ -1,1 +1,1 @@
-"""What all stands on: workspace, settings, errors, runs, tracking, parallel work, safe files."""
+"""What all stands on: workspace, settings, errors, runs, safe files, parallel work, the sandbox."""

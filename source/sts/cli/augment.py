@@ -99,9 +99,9 @@ def _benchmark(args: argparse.Namespace) -> int:
 
 
 def _say_results(results: "Results") -> None:
-    from sts.augment.classifiers import title_of
     from sts.studies.augment.results import baseline_of, name_of
     from sts.studies.augment.words import words_of
+    from sts.tabular.classifiers import title_of
 
     base = baseline_of(results)
     say_table(

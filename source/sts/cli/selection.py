@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from sts.cli import flags
 
 if TYPE_CHECKING:
+    from sts.datasets.cellwork import BuildSettings
     from sts.signals.quality import QualitySettings
-    from sts.studies.data.cellwork import BuildSettings
 
 # By the names of their values; None where nothing was typed.
 SELECTION = {
@@ -72,9 +72,9 @@ def reading_of(
     args: argparse.Namespace, *, store: bool = True, features: bool = False
 ) -> "BuildSettings":
     """Return what is made of every recording, by which rules."""
+    from sts.datasets.cellwork import BuildSettings
     from sts.signals.select import USUAL_STEP_S, SelectSettings
     from sts.signals.steps import LONG_S
-    from sts.studies.data.cellwork import BuildSettings
 
     def lengths_s(usual: tuple[float, float]) -> tuple[float, float]:
         low, high = args.min_step, args.max_step

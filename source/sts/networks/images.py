@@ -13,7 +13,7 @@ from torch import Tensor
 from sts.base.errors import StsError
 from sts.base.memory import free_memory_bytes
 from sts.base.types import Floats, Ints
-from sts.cells.store import SweepStore
+from sts.datasets.store import SweepStore
 from sts.scalograms.image import CHANNELS, SWEEPS, Channels, ImageSettings
 from sts.scalograms.sources import ImageSource, Rows, TraceSource
 from sts.scalograms.traces import indices_on

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from sts.base import guard
 from sts.base.errors import CellFailed
 from sts.base.types import Floats
-from sts.recordings import guard
 from sts.recordings.abf_claims import Head, checked_head
 from sts.recordings.abf_clamp import channels_in, voltage_channel
 from sts.recordings.abf_protocol import (

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sts.base.errors import CellFailed
-from sts.recordings.guard import read_head
+from sts.base.guard import read_head
 
 BLOCK: Final = 512
 # ABF 1: the head of old files, and of those since, which alone holds what was commanded.

@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 
+from sts.base import guard
 from sts.base.errors import CellFailed
 from sts.base.types import Floats
-from sts.recordings import guard
 from sts.recordings.recording import Sweep, Wanted
 from sts.recordings.traces import Unusable, check_potential, last_good, recorded_part
 

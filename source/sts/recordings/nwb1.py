@@ -10,8 +10,8 @@ from typing import Any, Final
 import h5py
 import numpy as np
 
+from sts.base import guard
 from sts.base.errors import CellFailed
-from sts.recordings import guard
 from sts.recordings.gather import Source, gather, made_sweep, wants
 from sts.recordings.naming import FileIdentity, identify_file
 from sts.recordings.nwb2 import check_content, nwb_version

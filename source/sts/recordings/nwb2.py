@@ -5,8 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from sts.base import guard
 from sts.base.errors import CellFailed
-from sts.recordings import guard
 from sts.recordings.gather import Source, gather, made_sweep, wants
 from sts.recordings.naming import FileIdentity, identify_file, says_nothing
 from sts.recordings.pairing import Series, linked, pair, series_in

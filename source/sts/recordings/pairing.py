@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import h5py
 
-from sts.recordings import guard
+from sts.base import guard
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from sts.base.errors import CellFailed, StsError
+from sts.base.guard import open_hdf5, read_head
 from sts.recordings.abf import read_abf
-from sts.recordings.guard import open_hdf5, read_head
 from sts.recordings.naming import FileIdentity, identify_file
 from sts.recordings.nwb1 import identity_in_nwb1, read_nwb1
 from sts.recordings.nwb2 import identity_in, nwb_version, read_nwb2

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import h5py
 
+from sts.base import guard
 from sts.base.types import Floats
-from sts.recordings import guard
 from sts.recordings.pairing import Series
 from sts.recordings.traces import Unusable, factor, scaled, usable_rate_hz
 

@@ -1,1 +1,1 @@
-"""Predictions as a table, and a run on one self-contained page."""
+"""Scores and figures on self-contained pages, and predictions as a table."""

@@ -6,8 +6,8 @@ import numpy as np
 
 from sts.base.runs import Run
 from sts.evaluation.calibration import Calibration
-from sts.figures.calibration import draw_reliability
 from sts.reports.blocks import Picture, Section
+from sts.reports.figures.calibration import draw_reliability
 
 logger = logging.getLogger("sts")
 

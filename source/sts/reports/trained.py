@@ -9,8 +9,8 @@ from sts.base.errors import StsError
 from sts.base.files import read_json
 from sts.evaluation.bootstrap import Interval
 from sts.evaluation.scores import POOLED, Scores
-from sts.figures.bars import SHOWN, ModelScores, draw_bars
 from sts.reports.blocks import Block, Picture, Section
+from sts.reports.figures.bars import SHOWN, ModelScores, draw_bars
 from sts.reports.tables import score_table
 
 # Beside every model, network or not.

@@ -7,8 +7,8 @@ import numpy as np
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.metrics import roc_auc_score
 
-from sts.augment.scoring import scores_of
 from sts.base.types import Floats, Ints
+from sts.tabular.scoring import scores_of
 
 TREES: Final = 100
 FOLDS: Final = 3

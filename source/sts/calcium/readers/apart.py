@@ -9,12 +9,12 @@ from typing import Any, Final
 import numpy as np
 
 from sts.base.errors import CellFailed, StsError
+from sts.base.guard import said
+from sts.base.inside import Limits
+from sts.base.sandbox import Isolated
 from sts.calcium.readers.choose import check_path, read_here
 from sts.calcium.readers.made import MAX_BYTES
 from sts.calcium.recording import Reading, Recording
-from sts.recordings.guard import said
-from sts.recordings.inside import Limits
-from sts.recordings.isolated import Isolated
 
 logger = logging.getLogger("sts")
 

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from sts.base import guard
 from sts.base.errors import StsError
 from sts.base.hdf5 import new_hdf5
 from sts.base.types import Floats
 from sts.calcium.readers.made import MAX_BYTES, chosen, made, plain
 from sts.calcium.recording import Reading, Recording
-from sts.recordings import guard
 
 TRACES: Final = ("traces", "F", "dff", "calcium", "signals", "data")
 RATES: Final = ("rate_hz", "fs", "frame_rate", "sampling_rate")

@@ -9,11 +9,11 @@ import pandas as pd
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
+from sts.base import guard
 from sts.base.errors import StsError
 from sts.base.types import Floats, Ints
 from sts.calcium.readers.made import made, plain
 from sts.calcium.recording import FASTEST_HZ, Reading, Recording
-from sts.recordings import guard
 
 VARIABLE: Final = "CAttached"
 FIELDS: Final = ("fluo_time", "fluo_mean", "events_AP")

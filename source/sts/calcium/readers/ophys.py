@@ -8,12 +8,12 @@ from typing import Any, Final
 import h5py
 import numpy as np
 
+from sts.base import guard
 from sts.base.errors import StsError
 from sts.base.types import Floats
 from sts.calcium.readers.arrays import telling
 from sts.calcium.readers.made import MAX_BYTES, SAME_RATE, chosen, made, plain
 from sts.calcium.recording import Reading, Recording
-from sts.recordings import guard
 
 SERIES: Final = "RoiResponseSeries"
 # Relative traces first: what was raw needs a baseline.

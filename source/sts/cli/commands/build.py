@@ -16,7 +16,7 @@ from sts.cli.selection import add_selection, reading_of
 
 if TYPE_CHECKING:
     from sts.cli.commands.common import Commands
-    from sts.studies.data.build import BuildJob, BuildReport
+    from sts.datasets.build import BuildJob, BuildReport
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
@@ -91,7 +91,7 @@ def add_features(commands: "Commands") -> None:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from sts.studies.data.build import BuildJob
+    from sts.datasets.build import BuildJob
 
     # The demo is to show all there is.
     settings = reading_of(args, features=args.features or args.demo)
@@ -99,8 +99,8 @@ def _build(args: argparse.Namespace) -> int:
 
 
 def _features(args: argparse.Namespace) -> int:
-    from sts.studies.data.build import BuildJob
-    from sts.studies.data.cellwork import BuildSettings
+    from sts.datasets.build import BuildJob
+    from sts.datasets.cellwork import BuildSettings
 
     settings = replace(
         reading_of(args, store=False, features=True),
@@ -110,7 +110,7 @@ def _features(args: argparse.Namespace) -> int:
 
 
 def _carry_out(args: argparse.Namespace, make_job: "Callable[..., BuildJob]") -> int:
-    from sts.studies.data.build import build, plan_build
+    from sts.datasets.build import build, plan_build
 
     folder, out = _source(args)
     job = make_job(

@@ -31,7 +31,7 @@ def add_check(commands: "Commands") -> None:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from sts.studies.data.check import COUNTED, check, write_cases
+    from sts.datasets.check import COUNTED, check, write_cases
 
     checked = check(data_of(args))
     for path in checked.paths:

@@ -108,8 +108,8 @@ def _fetch(args: argparse.Namespace) -> int:
 
 
 def _job(args: argparse.Namespace) -> "FetchJob":
-    from sts.recordings.archives.dandi import DANDISET
-    from sts.recordings.archives.patience import Patience
+    from sts.archives.dandi import DANDISET
+    from sts.archives.patience import Patience
     from sts.studies.data.fetch import cells_in, default_folder
     from sts.studies.data.fetching.job import FetchJob
 
@@ -132,8 +132,8 @@ def _job(args: argparse.Namespace) -> "FetchJob":
 
 
 def _list(*, asked: bool) -> int:
+    from sts.archives.sources import SOURCES, size_text
     from sts.base.errors import StsError
-    from sts.recordings.archives.sources import SOURCES, size_text
 
     if not asked:
         raise StsError(f"no SOURCE given: choose from {', '.join(SOURCES)}; --list tells more")
@@ -147,7 +147,7 @@ def _list(*, asked: bool) -> int:
 
 
 def _tell_plan(plan: "FetchPlan", job: "FetchJob") -> None:
-    from sts.recordings.archives.sources import size_text
+    from sts.archives.sources import size_text
 
     for place, size in plan.todo:
         say(f"{place}  {size_text(size)}")
@@ -159,7 +159,7 @@ def _tell_plan(plan: "FetchPlan", job: "FetchJob") -> None:
 
 
 def _tell(done: "Done", job: "FetchJob") -> None:
-    from sts.recordings.archives.sources import source_of
+    from sts.archives.sources import source_of
 
     source = source_of(job.source)
     say(

@@ -12,7 +12,7 @@ from sts.cli.selection import add_selection, reading_of, refuse_selection
 
 if TYPE_CHECKING:
     from sts.cli.commands.common import Commands
-    from sts.studies.data.cellwork import BuildSettings
+    from sts.datasets.cellwork import BuildSettings
 
 
 def add_show(commands: "Commands") -> None:
@@ -69,7 +69,7 @@ def draw_cells(
     reading: "BuildSettings | None" = None,
 ) -> None:
     """Draw cells of a data set, or recordings, and name the pictures."""
-    from sts.studies.data.cellwork import BuildSettings
+    from sts.datasets.cellwork import BuildSettings
     from sts.studies.data.show import ShowSettings, show
 
     settings = ShowSettings(

@@ -9,9 +9,9 @@ import numpy as np
 
 from sts.augment.corrected import correct_by_holm, corrected_interval, judge, verdict_of
 from sts.augment.grid import BASELINE
-from sts.augment.scoring import LOWER_IS_BETTER, RECALL, SCORES
 from sts.base.types import Floats
 from sts.evaluation.bootstrap import Interval
+from sts.tabular.scoring import LOWER_IS_BETTER, RECALL, SCORES
 
 COLUMNS: Final = (
     "method",

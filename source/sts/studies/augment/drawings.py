@@ -4,20 +4,20 @@ from pathlib import Path
 
 import numpy as np
 
-from sts.augment.classifiers import title_of
 from sts.augment.contract import GENERATORS
 from sts.augment.curation import with_unit
 from sts.augment.grid import BASELINE
-from sts.augment.scoring import RECALL
 from sts.base.runs import Run
 from sts.evaluation.bootstrap import Interval
-from sts.figures.augment_fidelity import HeatMap, draw_densities, draw_heat_maps
-from sts.figures.augment_map import Place, draw_class_gains, draw_map
-from sts.figures.augment_scores import SHOWN, Line, Panel, draw_landscape, draw_levels
+from sts.reports.figures.augment_fidelity import HeatMap, draw_densities, draw_heat_maps
+from sts.reports.figures.augment_map import Place, draw_class_gains, draw_map
+from sts.reports.figures.augment_scores import SHOWN, Line, Panel, draw_landscape, draw_levels
 from sts.studies.augment.differences import Difference, levels_of
 from sts.studies.augment.results import Results, fidelity_summary, name_of
 from sts.studies.augment.samples import Samples
 from sts.studies.augment.words import copying_ratio
+from sts.tabular.classifiers import title_of
+from sts.tabular.scoring import RECALL
 
 Levels = dict[tuple[str, str, int, float], Interval]
 

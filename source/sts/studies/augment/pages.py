@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from sts.augment.grid import KEYS, TIME, columns_for, in_order
-from sts.augment.scoring import SCORES
 from sts.base.files import write_csv
 from sts.base.runs import Run
 from sts.base.settings import to_dict
@@ -15,6 +14,7 @@ from sts.studies.augment.results import Results, baseline_of, fidelity_summary
 from sts.studies.augment.samples import make_samples, write_samples
 from sts.studies.augment.sections import sections_of, subtitle_of
 from sts.studies.augment.words import in_words
+from sts.tabular.scoring import SCORES
 
 FIDELITY_COLUMNS: Final = (
     "method",

@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from sts.augment.classifiers import VOTE
 from sts.augment.contract import GENERATORS
 from sts.augment.division import Division
 from sts.augment.grid import BASELINE, BORROW
-from sts.augment.scoring import SCORES
 from sts.augment.tasks import Task
 from sts.base.types import Floats, Ints
 from sts.evaluation.bootstrap import Interval
 from sts.studies.augment.differences import Difference, levels_of
 from sts.studies.augment.settings import Job
+from sts.tabular.classifiers import VOTE
+from sts.tabular.scoring import SCORES
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

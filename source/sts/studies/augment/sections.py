@@ -5,10 +5,8 @@ from typing import Final
 
 import numpy as np
 
-from sts.augment.classifiers import title_of
 from sts.augment.fidelity.measure import MEASURES
 from sts.augment.grid import BASELINE
-from sts.augment.scoring import SCORES
 from sts.base.runs import Run
 from sts.base.settings import to_dict
 from sts.evaluation.compare import CANNOT_TELL, NO_VERDICT
@@ -25,6 +23,8 @@ from sts.studies.augment.words import (
     what_it_says,
     words_of,
 )
+from sts.tabular.classifiers import title_of
+from sts.tabular.scoring import SCORES
 
 FLOOR: Final = "real cells"
 VERDICTS: Final = ("helps", "hurts", CANNOT_TELL, NO_VERDICT)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from sts.augment.classifiers import CLASSIFIERS, VOTE, grid_of
 from sts.augment.contract import GENERATORS, METHODS, make_generator
 from sts.augment.division import PROTOCOLS
 from sts.augment.grid import BASELINE, BORROW
@@ -15,6 +14,7 @@ from sts.augment.tasks import FEATURES, TASKS
 from sts.augment.views import SPACES, Preparing
 from sts.base.errors import StsError, one_of
 from sts.base.files import read_json
+from sts.tabular.classifiers import CLASSIFIERS, VOTE, grid_of
 
 ALL: Final = "all"
 # The controls that a benchmark of all methods must have.

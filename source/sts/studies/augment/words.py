@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from sts.augment.classifiers import title_of
 from sts.augment.fidelity.copying import copying_in_words
 from sts.augment.grid import BASELINE, BORROW
 from sts.evaluation.bootstrap import Interval
@@ -14,6 +13,7 @@ from sts.evaluation.compare import CANNOT_TELL, NO_VERDICT
 from sts.reports.blocks import Block, Table
 from sts.studies.augment.differences import Difference
 from sts.studies.augment.results import Results, name_of
+from sts.tabular.classifiers import title_of
 
 CIRCULAR: Final = (
     "E-types are clusters of the same electrophysiology that is classified here (Gouwens et al., "

@@ -13,7 +13,6 @@ from sts.base.settings import digest
 from sts.base.tracking import Tracker
 from sts.base.types import Ints
 from sts.base.workspace import Workspace
-from sts.boosting.stack import Classifier
 from sts.evaluation.calibration import calibrate_each
 from sts.evaluation.scores import by_dataset
 from sts.search.search import search
@@ -22,6 +21,7 @@ from sts.studies.baseline.ahead import Ahead
 from sts.studies.baseline.cohort import Cohort, Fold, Source, load_cohort
 from sts.studies.baseline.pages import Validated
 from sts.studies.baseline.settings import TrainJob
+from sts.tabular.stack import Classifier
 
 STUDY: Final = "baseline"
 # Logits as they are kept with a fold: enough digits to calibrate by.

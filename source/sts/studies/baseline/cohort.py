@@ -9,18 +9,18 @@ import numpy as np
 
 from sts.base.errors import StsError
 from sts.base.types import Bools, Floats, Ints
-from sts.cells.ep_tables import (
+from sts.datasets.ep_tables import (
     PUBLISHED_TABLES,
     EpTable,
     find_ep_tables,
     load_ep_tables,
     with_labels,
 )
-from sts.cells.feature_sets import raw_features, with_features
-from sts.cells.identity import with_donors
-from sts.cells.labels import find_labels, labels_of, read_labels
-from sts.cells.published_split import PUBLISHED, leave_out_held, read_split_file
-from sts.cells.splits import Split, folds_of, keep_aside, split_of
+from sts.datasets.feature_sets import raw_features, with_features
+from sts.datasets.identity import with_donors
+from sts.datasets.labels import find_labels, labels_of, read_labels
+from sts.datasets.published_split import PUBLISHED, leave_out_held, read_split_file
+from sts.datasets.splits import Split, folds_of, keep_aside, split_of
 from sts.evaluation.predictions import Predictions
 from sts.studies.baseline.settings import Chosen
 

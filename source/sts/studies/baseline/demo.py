@@ -7,8 +7,8 @@ from typing import Final
 
 from sts.base.errors import CellExcluded
 from sts.base.progress import progress
-from sts.cells.ep_tables import OWN_TABLE
-from sts.cells.table import FeatureRow, write_features
+from sts.datasets.ep_tables import OWN_TABLE
+from sts.datasets.table import FeatureRow, write_features
 from sts.recordings.simulated.cells import simulate_cells
 from sts.recordings.simulated.roster import DEMO_SEED
 from sts.signals.features import measure

@@ -8,11 +8,11 @@ import numpy as np
 from sts.base.errors import StsError
 from sts.base.runs import start_run
 from sts.base.workspace import Workspace
-from sts.boosting.checkpoint import Baseline, baseline_folder, load_baseline
 from sts.evaluation.scores import Scores, by_dataset
 from sts.studies.baseline.cohort import Cohort, Source, load_cohort
 from sts.studies.baseline.pages import Evaluated, write_test_report
 from sts.studies.baseline.settings import Chosen
+from sts.tabular.checkpoint import Baseline, baseline_folder, load_baseline
 
 
 @dataclass(frozen=True, kw_only=True)

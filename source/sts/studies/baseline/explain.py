@@ -9,15 +9,15 @@ import numpy as np
 from sts.base.files import write_csv
 from sts.base.runs import Run
 from sts.base.types import CLASSES, Floats, Ints
-from sts.boosting.checkpoint import Baseline
-from sts.boosting.contributions import Contributions, contributions_of
-from sts.boosting.permutation import permutation_importance
-from sts.boosting.trees import Trees
-from sts.cells.ep_tables import EpTable
-from sts.cells.formulas import FORMULAS
-from sts.figures.importance import draw_importance
-from sts.figures.shap import ClassContributions, draw_all, draw_top
+from sts.datasets.ep_tables import EpTable
+from sts.datasets.formulas import FORMULAS
 from sts.reports.blocks import Picture, Section, Table
+from sts.reports.figures.importance import draw_importance
+from sts.reports.figures.shap import ClassContributions, draw_all, draw_top
+from sts.tabular.checkpoint import Baseline
+from sts.tabular.contributions import Contributions, contributions_of
+from sts.tabular.permutation import permutation_importance
+from sts.tabular.trees import Trees
 
 # Features a class, as in the published figure.
 TOP: Final = 5

@@ -9,15 +9,15 @@ from typing import Final
 from sts.base.runs import Run
 from sts.base.settings import to_dict
 from sts.base.types import Floats
-from sts.boosting.checkpoint import BaselineCard
 from sts.evaluation.calibration import Calibration
 from sts.evaluation.predictions import Predictions
 from sts.evaluation.scores import POOLED, Scores
-from sts.figures.confusion import draw_confusion
 from sts.reports.blocks import Block, Code, Picture, Section, Table
 from sts.reports.calibration import calibration_section
+from sts.reports.figures.confusion import draw_confusion
 from sts.reports.page import write_page
 from sts.reports.predictions import write_predictions
+from sts.reports.search import search_blocks
 from sts.reports.tables import (
     class_table,
     headline,
@@ -26,9 +26,9 @@ from sts.reports.tables import (
     settings_table,
 )
 from sts.reports.trained import all_models_section, out_of_fold_section
-from sts.search.report import search_blocks
 from sts.search.trials import SearchResult
 from sts.studies.baseline.settings import TrainJob
+from sts.tabular.checkpoint import BaselineCard
 
 PREDICTIONS: Final = "predictions.csv"
 CAVEAT: Final = (

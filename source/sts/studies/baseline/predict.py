@@ -10,12 +10,9 @@ from sts.base.errors import StsError
 from sts.base.runs import start_run
 from sts.base.types import CLASSES, Floats, Ints
 from sts.base.workspace import Workspace
-from sts.boosting.checkpoint import Baseline
-from sts.boosting.contributions import contributions_of, strongest
-from sts.boosting.trees import Trees
-from sts.cells.ep_tables import EpTable
-from sts.cells.feature_sets import raw_features, with_features
-from sts.cells.units import value_in_words
+from sts.datasets.ep_tables import EpTable
+from sts.datasets.feature_sets import raw_features, with_features
+from sts.datasets.units import value_in_words
 from sts.reports.called import (
     REASONS,
     Answers,
@@ -29,6 +26,9 @@ from sts.reports.called import (
 from sts.signals.features import PUBLISHED_ONSET_S
 from sts.studies.baseline.evaluate import stored_model
 from sts.studies.data.new_cells import CellSource, find_new_features
+from sts.tabular.checkpoint import Baseline
+from sts.tabular.contributions import contributions_of, strongest
+from sts.tabular.trees import Trees
 
 
 @dataclass(frozen=True, kw_only=True)

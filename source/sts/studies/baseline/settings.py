@@ -9,11 +9,11 @@ from typing import Any, Final
 from sts.base.errors import StsError
 from sts.base.files import read_json
 from sts.base.settings import to_dict
-from sts.boosting.models import PUBLISHED_SETTINGS, PUBLISHED_SPACE, Kind, kind_of
-from sts.cells.feature_sets import FEATURE_SETS, feature_names
-from sts.cells.splits import DONOR
+from sts.datasets.feature_sets import FEATURE_SETS, feature_names
+from sts.datasets.splits import DONOR
 from sts.search.space import Choice, Parameter
 from sts.search.trials import SearchSettings
+from sts.tabular.models import PUBLISHED_SETTINGS, PUBLISHED_SPACE, Kind, kind_of
 
 DEFAULT_FEATURES: Final = "engineered"
 # What the published study used.

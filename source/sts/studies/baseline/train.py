@@ -12,14 +12,6 @@ from sts.base.runs import Run, start_run
 from sts.base.settings import to_dict
 from sts.base.tracking import Mode, track
 from sts.base.workspace import Workspace
-from sts.boosting.checkpoint import (
-    Baseline,
-    BaselineCard,
-    baseline_folder,
-    save_baseline,
-)
-from sts.boosting.novelty import measure_novelty
-from sts.boosting.stack import Classifier
 from sts.evaluation.calibration import Calibration, calibrate
 from sts.evaluation.scores import POOLED, Scores, by_dataset
 from sts.reports.calibration import say_calibration
@@ -31,6 +23,14 @@ from sts.studies.baseline.cohort import Source
 from sts.studies.baseline.explain import explain
 from sts.studies.baseline.pages import Evaluated, Validated, training_sections, write_test_report
 from sts.studies.baseline.settings import TrainJob
+from sts.tabular.checkpoint import (
+    Baseline,
+    BaselineCard,
+    baseline_folder,
+    save_baseline,
+)
+from sts.tabular.novelty import measure_novelty
+from sts.tabular.stack import Classifier
 
 logger = logging.getLogger("sts")
 

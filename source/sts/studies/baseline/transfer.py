@@ -12,11 +12,12 @@ from sts.base.parallel import worker_count
 from sts.base.runs import start_run
 from sts.base.types import CLASSES, Bools, Floats
 from sts.base.workspace import Workspace
-from sts.boosting.models import kind_of
-from sts.cells.allen import find_allen
-from sts.cells.ep_tables import EpTable, with_onsets
-from sts.cells.etypes import find_etypes
-from sts.cells.feature_sets import KNOWN, feature_names, feature_title
+from sts.datasets.allen import find_allen
+from sts.datasets.contradictions import RULES
+from sts.datasets.ep_tables import EpTable, with_onsets
+from sts.datasets.etypes import find_etypes
+from sts.datasets.feature_sets import KNOWN, feature_names, feature_title
+from sts.datasets.inventory import take_inventory
 from sts.evaluation.bootstrap import Interval
 from sts.evaluation.compare import compare
 from sts.evaluation.transfer import TransferScores, auc, independence_weights, transfer_scores
@@ -48,8 +49,7 @@ from sts.studies.baseline.transferring.findings import (
 from sts.studies.baseline.transferring.pages import write_transfer_report
 from sts.studies.baseline.transferring.recipes import PLAIN
 from sts.studies.baseline.transferring.words import paragraph
-from sts.studies.data.contradictions import RULES
-from sts.studies.data.inventory import take_inventory
+from sts.tabular.models import kind_of
 
 STUDY: Final = "baseline-transfer"
 FOLDS: Final = 5

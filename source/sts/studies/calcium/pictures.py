@@ -12,11 +12,11 @@ from sts.calcium.checkpoint import GanCard
 from sts.calcium.compare import QUANTITIES, SILENT, histogram
 from sts.calcium.deconvolve import deconvolve
 from sts.calcium.measures import Measures, van_rossum
-from sts.figures.calcium import TracePanel, draw_traces
-from sts.figures.calcium_curves import CurvePanel, draw_curves
-from sts.figures.calcium_histograms import HistogramPanel, draw_histograms
-from sts.figures.calcium_matrices import draw_matrices
 from sts.reports.blocks import Block, Picture
+from sts.reports.figures.calcium import TracePanel, draw_traces
+from sts.reports.figures.calcium_curves import CurvePanel, draw_curves
+from sts.reports.figures.calcium_histograms import HistogramPanel, draw_histograms
+from sts.reports.figures.calcium_matrices import draw_matrices
 
 GENERATED: Final = "generated"
 # Trains of one neuron in a heat map.

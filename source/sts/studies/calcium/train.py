@@ -17,10 +17,10 @@ from sts.calcium.networks import Ending, NetworkSettings, Upsampling, parameter_
 from sts.calcium.progress import Check
 from sts.calcium.rivals import TrainSettings
 from sts.calcium.train import Fitted, train
-from sts.figures.calcium import TracePanel, draw_traces
-from sts.figures.calcium_training import draw_training
 from sts.learning.device import choose_device
 from sts.reports.blocks import Block, Facts, Picture, Section
+from sts.reports.figures.calcium import TracePanel, draw_traces
+from sts.reports.figures.calcium_training import draw_training
 from sts.reports.page import write_page
 from sts.reports.tables import settings_table
 from sts.studies.calcium.judge import Judge

@@ -11,15 +11,15 @@ from typing import Final
 
 import numpy as np
 
+from sts.archives import kaggle
+from sts.archives.client import Client
+from sts.archives.download import Target, seems_there
+from sts.archives.parts import writing
+from sts.archives.receipts import Receipts
+from sts.archives.sources import source_of
 from sts.base.errors import StsError
 from sts.base.files import make_folder, read_csv, sweep_temporaries
 from sts.base.locks import try_lock
-from sts.recordings.archives import kaggle
-from sts.recordings.archives.client import Client
-from sts.recordings.archives.download import Target, seems_there
-from sts.recordings.archives.parts import writing
-from sts.recordings.archives.receipts import Receipts
-from sts.recordings.archives.sources import source_of
 from sts.studies.data.fetching.archive import fetch_archive
 from sts.studies.data.fetching.excerpts import fetch_excerpts
 from sts.studies.data.fetching.files import fetch_files, sizes_of

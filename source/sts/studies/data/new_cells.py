@@ -8,22 +8,22 @@ import numpy as np
 
 from sts.base.errors import StsError
 from sts.base.logs import printable
-from sts.cells.ep_tables import (
+from sts.datasets.apart import process_cells
+from sts.datasets.cellwork import BuildSettings, Outcome
+from sts.datasets.ep_tables import (
     OWN_TABLE,
     EpTable,
     find_ep_tables,
     load_ep_tables,
     read_ep_table,
 )
-from sts.cells.store import SweepStore, load_store, merge_stores
-from sts.cells.table import CellRow, FeatureRow, read_cells, read_features
+from sts.datasets.products import CELLS_NAME, Row, rows_of, store_of
+from sts.datasets.reading import CellFiles
+from sts.datasets.store import SweepStore, load_store, merge_stores
+from sts.datasets.table import CellRow, FeatureRow, read_cells, read_features
 from sts.recordings.readers import find_recordings
 from sts.reports.called import Called
 from sts.signals.features import FEATURES
-from sts.studies.data.apart import process_cells
-from sts.studies.data.cellwork import BuildSettings, Outcome
-from sts.studies.data.products import CELLS_NAME, Row, rows_of, store_of
-from sts.studies.data.reading import CellFiles
 from sts.studies.data.show import find_stores
 
 

@@ -11,14 +11,14 @@ from sts.base.errors import StsError
 from sts.base.runs import start_run
 from sts.base.types import CLASSES
 from sts.base.workspace import Workspace
-from sts.cells.store import SweepStore, load_store
-from sts.figures.scalogram import CellPicture, draw_cell, draw_classes
+from sts.datasets.apart import process_apart
+from sts.datasets.cellwork import BuildSettings
+from sts.datasets.products import PRODUCTS, store_of_one
+from sts.datasets.store import SweepStore, load_store
+from sts.reports.figures.scalogram import CellPicture, draw_cell, draw_classes
 from sts.scalograms.transform import scalograms_of
 from sts.scalograms.wavelet import FREQS_HZ
 from sts.signals.resample import BEFORE_S, RATE_HZ
-from sts.studies.data.apart import process_apart
-from sts.studies.data.cellwork import BuildSettings
-from sts.studies.data.products import PRODUCTS, store_of_one
 
 
 @dataclass(frozen=True, kw_only=True)

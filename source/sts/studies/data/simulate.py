@@ -16,14 +16,14 @@ from sts.base.files import read_json, write_csv, write_json
 from sts.base.parallel import map_unordered, worker_count
 from sts.base.progress import progress
 from sts.base.types import CLASSES, Floats
-from sts.cells.store import SweepStore
+from sts.datasets.build import LABELS_NAME
+from sts.datasets.cellwork import Verdict, store_entry
+from sts.datasets.store import SweepStore
 from sts.recordings.simulated.cells import SimulatedCell, simulate_cell
 from sts.recordings.simulated.nwb import path_of, write_nwb
 from sts.recordings.simulated.populations import populations_digest
 from sts.recordings.simulated.roster import DATASETS, Entry, roster
 from sts.signals.select import SelectSettings
-from sts.studies.data.build import LABELS_NAME
-from sts.studies.data.cellwork import Verdict, store_entry
 
 logger = logging.getLogger("sts")
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from sts.base.errors import StsError, one_of
 from sts.base.types import CLASSES, Floats, Ints
-from sts.cells.identity import Cells, identify_cells, with_donors
-from sts.cells.identity import find_stores as stores_in
-from sts.cells.published_split import leave_out_held
-from sts.cells.splits import Split, folds_of, keep_aside, split_of
-from sts.cells.store import SweepStore, load_store, merge_stores
+from sts.datasets.identity import Cells, identify_cells, with_donors
+from sts.datasets.identity import find_stores as stores_in
+from sts.datasets.published_split import leave_out_held
+from sts.datasets.splits import Split, folds_of, keep_aside, split_of
+from sts.datasets.store import SweepStore, load_store, merge_stores
 from sts.evaluation.predictions import Predictions
 from sts.learning.device import choose_device
 from sts.networks.images import ImageBank

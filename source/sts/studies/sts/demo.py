@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from sts.base.progress import Progress, progress
-from sts.cells.store import write_store
+from sts.datasets.products import PRODUCTS
+from sts.datasets.store import write_store
 from sts.networks.backbones import Architecture
 from sts.networks.settings import TrainSettings
 from sts.recordings.simulated.cells import SimulatedCell, simulate_cells
 from sts.recordings.simulated.roster import DEMO_SEED
-from sts.studies.data.products import PRODUCTS
 from sts.studies.data.simulate import simulated_store
 from sts.studies.sts.settings import TrainJob, make_job
 

@@ -10,7 +10,7 @@ from sts.base.errors import StsError
 from sts.base.runs import start_run
 from sts.base.types import Ints
 from sts.base.workspace import Workspace
-from sts.cells.identity import identify_cells
+from sts.datasets.identity import identify_cells
 from sts.evaluation.predictions import Predictions
 from sts.evaluation.scores import Scores, by_dataset
 from sts.learning.device import choose_device

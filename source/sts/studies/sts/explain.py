@@ -10,10 +10,8 @@ import numpy as np
 from sts.base.runs import Run, start_run
 from sts.base.types import CLASSES, Floats, Ints
 from sts.base.workspace import Workspace
-from sts.cells.store import SweepStore
+from sts.datasets.store import SweepStore
 from sts.evaluation.predictions import Predictions
-from sts.figures.saliency import ClassSaliency, draw_class_saliency, draw_saliency
-from sts.figures.scalogram import CellPicture
 from sts.networks.attention import TIMES_S, Attention, attention_by_class
 from sts.networks.saliency import (
     METHODS,
@@ -22,6 +20,8 @@ from sts.networks.saliency import (
     random_correlation,
 )
 from sts.reports.blocks import Block, Picture, Section, Table
+from sts.reports.figures.saliency import ClassSaliency, draw_class_saliency, draw_saliency
+from sts.reports.figures.scalogram import CellPicture
 from sts.reports.page import write_page
 from sts.scalograms.wavelet import FREQS_HZ
 from sts.signals.resample import BEFORE_S, WINDOW_S

@@ -10,13 +10,14 @@ from sts.base.settings import to_dict
 from sts.evaluation.calibration import Calibration
 from sts.evaluation.predictions import Predictions
 from sts.evaluation.scores import POOLED, Scores
-from sts.figures.confusion import draw_confusion
-from sts.figures.curves import FoldCurves, draw_curves
 from sts.networks.checkpoint import ModelCard
 from sts.reports.blocks import Block, Picture, Section
 from sts.reports.calibration import calibration_section
+from sts.reports.figures.confusion import draw_confusion
+from sts.reports.figures.curves import FoldCurves, draw_curves
 from sts.reports.page import write_page
 from sts.reports.predictions import write_predictions
+from sts.reports.search import search_blocks
 from sts.reports.tables import (
     class_table,
     headline,
@@ -25,7 +26,6 @@ from sts.reports.tables import (
     settings_table,
 )
 from sts.reports.trained import all_models_section, out_of_fold_section
-from sts.search.report import search_blocks
 from sts.search.trials import SearchResult
 
 PREDICTIONS: Final = "predictions.csv"

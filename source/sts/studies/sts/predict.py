@@ -9,15 +9,15 @@ import numpy as np
 
 from sts.base.runs import Run, start_run
 from sts.base.workspace import Workspace
-from sts.cells.store import SweepStore
+from sts.datasets.store import SweepStore
 from sts.evaluation.calibration import apply_temperature
-from sts.figures.scalogram import draw_cell
 from sts.learning.device import choose_device
 from sts.networks.backbones import Architecture, head_of
 from sts.networks.checkpoint import Model
 from sts.networks.images import ImageBank
 from sts.networks.predict import features, logits
 from sts.reports.called import Answers, Called, Prediction, fill_in, lines_of, write_called
+from sts.reports.figures.scalogram import draw_cell
 from sts.studies.data.new_cells import CellSource, find_new_sweeps
 from sts.studies.data.show import picture_of
 from sts.studies.sts.evaluate import stored_model

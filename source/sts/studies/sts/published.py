@@ -11,14 +11,14 @@ from sts.base.errors import StsError
 from sts.base.files import write_csv
 from sts.base.progress import progress
 from sts.base.runs import Run
-from sts.cells.identity import Cells
-from sts.cells.labels import labels_of
-from sts.cells.published_split import PUBLISHED, read_split_file
-from sts.cells.splits import find_split
-from sts.cells.store import Texts
-from sts.figures.scalogram import CellPicture
+from sts.datasets.identity import Cells
+from sts.datasets.labels import labels_of
+from sts.datasets.published_split import PUBLISHED, read_split_file
+from sts.datasets.splits import find_split
+from sts.datasets.store import Texts
 from sts.learning.device import choose_device
 from sts.reports.blocks import Section, Table
+from sts.reports.figures.scalogram import CellPicture
 from sts.scalograms.image import ImageSettings
 from sts.scalograms.published import PublishedSource, find_published, has_published, read_published
 from sts.scalograms.wavelet import FREQS_HZ

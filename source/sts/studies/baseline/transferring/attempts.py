@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from sts.base.parallel import map_unordered
 from sts.base.progress import progress
 from sts.base.types import Floats
-from sts.cells.ep_tables import EpTable
+from sts.datasets.ep_tables import EpTable
 from sts.evaluation.bootstrap import Interval
 from sts.evaluation.compare import compare
 from sts.evaluation.predictions import Predictions

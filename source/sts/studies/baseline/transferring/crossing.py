@@ -10,13 +10,13 @@ from scipy.special import softmax
 from sts.base.parallel import map_unordered
 from sts.base.progress import progress
 from sts.base.types import Bools, Floats, Ints
-from sts.boosting.models import kind_of
-from sts.cells.ep_tables import EpTable
-from sts.cells.splits import folds_of
+from sts.datasets.ep_tables import EpTable
+from sts.datasets.splits import folds_of
 from sts.evaluation.predictions import Predictions
 from sts.evaluation.transfer import independence_weights
 from sts.signals.features import PUBLISHED_ONSET_S, TIMES
 from sts.studies.baseline.transferring.shift import tell_apart
+from sts.tabular.models import kind_of
 
 ONSET, ABSOLUTE = "onset", "absolute"
 # By what a cell is predicted: other cells of both data sets, the same weighed so that class and

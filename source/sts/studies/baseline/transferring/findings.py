@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sts.cells.splits import DONOR
+from sts.datasets.splits import DONOR
 from sts.evaluation.bootstrap import Interval
 from sts.evaluation.transfer import TransferScores
 from sts.studies.baseline.transferring.attempts import Attempt

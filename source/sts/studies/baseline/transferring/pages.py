@@ -10,8 +10,8 @@ from sts.base.runs import Run
 from sts.evaluation.bootstrap import Interval
 from sts.evaluation.predictions import Predictions
 from sts.evaluation.transfer import TransferScores
-from sts.figures.transfer import Panel, draw_transfer
 from sts.reports.blocks import Code, Picture, Section, Table
+from sts.reports.figures.transfer import Panel, draw_transfer
 from sts.reports.page import write_page
 from sts.reports.predictions import write_predictions
 from sts.studies.baseline.transferring.attempt_pages import (

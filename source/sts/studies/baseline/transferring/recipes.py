@@ -11,16 +11,16 @@ from scipy.special import log_softmax, softmax
 from sklearn.model_selection import StratifiedKFold
 
 from sts.base.types import CLASSES, Bools, Floats, Ints
-from sts.boosting.models import kind_of
-from sts.boosting.others import ExtraTreesSettings
-from sts.boosting.stack import Classifier
-from sts.boosting.trees import TreeSettings
-from sts.cells.formulas import FORMULAS
+from sts.datasets.formulas import FORMULAS
 from sts.evaluation.calibration import fit_temperature
 from sts.evaluation.transfer import estimate_shares, with_shares
 from sts.signals.features import FEATURES
 from sts.studies.baseline.transferring.alignment import aligned, even_weights, even_weights_of
 from sts.studies.baseline.transferring.shift import importance, steady
+from sts.tabular.models import kind_of
+from sts.tabular.others import ExtraTreesSettings
+from sts.tabular.stack import Classifier
+from sts.tabular.trees import TreeSettings
 
 ALL, MEASURED, WITHIN, STEADY, WEIGHTED = (
     "all",

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
 from sts.base.types import Bools, Floats
-from sts.boosting.trees import TreeSettings, fit_trees
+from sts.tabular.trees import TreeSettings, fit_trees
 
 FOLDS: Final = 3
 # Enough to tell data sets apart; more only take longer.

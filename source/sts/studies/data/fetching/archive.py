@@ -4,16 +4,15 @@ import hashlib
 import io
 from dataclasses import replace
 
-from sts.base.progress import progress
-from sts.recordings.archives import kaggle
-from sts.recordings.archives.client import Client
-from sts.recordings.archives.download import Target, download, is_there, keep_aside, size_at
-from sts.recordings.archives.items import Item
-from sts.recordings.archives.parts import check_space
-from sts.recordings.archives.patience import FetchError
-from sts.recordings.archives.ranges import RangeFile
-from sts.recordings.archives.receipts import Receipt, difference, now
-from sts.recordings.archives.unzip import (
+from sts.archives import kaggle
+from sts.archives.client import Client
+from sts.archives.download import Target, download, is_there, keep_aside, size_at
+from sts.archives.items import Item
+from sts.archives.parts import check_space
+from sts.archives.patience import FetchError
+from sts.archives.ranges import RangeFile
+from sts.archives.receipts import Receipt, difference, now
+from sts.archives.unzip import (
     DamagedError,
     Member,
     Opened,
@@ -21,6 +20,7 @@ from sts.recordings.archives.unzip import (
     open_archive,
     unpack,
 )
+from sts.base.progress import progress
 from sts.studies.data.fetching.files import KB, Bar
 from sts.studies.data.fetching.job import Done, FetchJob
 

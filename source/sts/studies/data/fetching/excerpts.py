@@ -4,24 +4,24 @@ import queue
 from contextlib import ExitStack
 from typing import Final
 
+from sts.archives.client import Client
+from sts.archives.download import Target, is_there, keep_aside
+from sts.archives.items import Item
+from sts.archives.parts import writing
+from sts.archives.patience import FetchError, UnreachableError
+from sts.archives.receipts import Receipt, now
+from sts.archives.streaming import Order, Streamed
 from sts.base.errors import CellFailed
+from sts.base.inside import Limits
 from sts.base.progress import progress
+from sts.base.sandbox import Isolated
 from sts.base.settings import to_dict
-from sts.recordings.archives.client import Client
-from sts.recordings.archives.download import Target, is_there, keep_aside
-from sts.recordings.archives.items import Item
-from sts.recordings.archives.parts import writing
-from sts.recordings.archives.patience import FetchError, UnreachableError
-from sts.recordings.archives.receipts import Receipt, now
-from sts.recordings.archives.streaming import Order, Streamed
-from sts.recordings.inside import Limits
-from sts.recordings.isolated import Isolated
 from sts.studies.data.fetching.files import together
 from sts.studies.data.fetching.job import Done, FetchJob, completed
 
 # Under this name an excerpt waits for its receipt.
 WAITING: Final = ".excerpt.part"
-WORK: Final = "sts.recordings.archives.streaming:stream"
+WORK: Final = "sts.archives.streaming:stream"
 # Longer than for a file on disk: the network is waited for.
 LIMITS: Final = Limits(processor_s=300, wall_s=3600.0)
 

@@ -7,18 +7,18 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final, TypeVar
 
-from sts.base.progress import Progress, progress
-from sts.recordings.archives.client import Client
-from sts.recordings.archives.download import (
+from sts.archives.client import Client
+from sts.archives.download import (
     Target,
     download,
     is_there,
     seems_there,
     size_at,
 )
-from sts.recordings.archives.items import Item
-from sts.recordings.archives.parts import Part, check_space
-from sts.recordings.archives.patience import FetchError, Stopped, UnreachableError
+from sts.archives.items import Item
+from sts.archives.parts import Part, check_space
+from sts.archives.patience import FetchError, Stopped, UnreachableError
+from sts.base.progress import Progress, progress
 from sts.studies.data.fetching.job import Done, FetchJob, completed
 
 R = TypeVar("R")

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from sts.archives import allen, dandi, kaggle
+from sts.archives.client import Client
+from sts.archives.download import Target
+from sts.archives.items import Item
+from sts.archives.patience import Patience
+from sts.archives.sources import METADATA, source_of, table_items
 from sts.base.errors import StsError
-from sts.recordings.archives import allen, dandi, kaggle
-from sts.recordings.archives.client import Client
-from sts.recordings.archives.download import Target
-from sts.recordings.archives.items import Item
-from sts.recordings.archives.patience import Patience
-from sts.recordings.archives.sources import METADATA, source_of, table_items
 
 WORKERS: Final = 2
 # Sources of cells one can choose from, and those that can be read where they are.

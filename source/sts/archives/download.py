@@ -1,0 +1,194 @@
+"""One file from its archive to its place: resumed, verified, and only then under its name."""
+
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from sts.archives.addresses import shown
+from sts.archives.client import Answer, Client, Secret
+from sts.archives.items import Found, Item, examine
+from sts.archives.parts import Begun, Part, check_space, writing
+from sts.archives.patience import FetchError, Transient
+from sts.archives.receipts import Receipt, Receipts, now
+from sts.archives.unzip import Member
+from sts.base.files import make_folder
+
+logger = logging.getLogger("sts")
+
+CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+
+
+def _nobody(_: int) -> None:
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Where files go, and how to speak of them."""
+
+    folder: Path
+    source: str
+    receipts: Receipts
+    secret: Secret | None = None
+    told: Callable[[int], None] = _nobody
+    """Hears how many bytes came."""
+
+    def path(self, item: "Item | Member") -> Path:
+        """Return where a file belongs."""
+        return self.folder / item.place
+
+
+def is_there(item: Item, target: Target, *, excerpts: bool = False) -> bool:
+    """Tell whether the file lies in its place, whole: by its digest, not by its name."""
+    path, receipt = target.path(item), _vouching(item, target, excerpts=excerpts)
+    if not path.is_file():
+        return False
+    known = item
+    if receipt is not None and (receipt.excerpt or not item.sha256):
+        known = replace(item, sha256=receipt.sha256, size=receipt.size)
+    # Without a digest, a file that nobody vouches for could be anything.
+    if not (known.sha256 or known.dandi_etag):
+        return False
+    found = examine(path, known)
+    if found.fault:
+        logger.warning("%s %s: it is fetched again", path, found.fault)
+    elif receipt is None or receipt.sha256 != found.sha256:
+        target.receipts.put(item.place, receipt_for(item, found, target))
+    return not found.fault
+
+
+def seems_there(item: Item, target: Target, *, excerpts: bool = False) -> bool:
+    """Tell whether the file seems to be there, by its size and without reading it."""
+    path, receipt = target.path(item), _vouching(item, target, excerpts=excerpts)
+    return path.is_file() and receipt is not None and path.stat().st_size == receipt.size
+
+
+def _vouching(item: Item, target: Target, *, excerpts: bool) -> Receipt | None:
+    """Return the receipt of this very file."""
+    receipt = target.receipts.get(item.place)
+    if receipt is None or receipt.key != item.key or (receipt.excerpt and not excerpts):
+        return None
+    return receipt
+
+
+def download(client: Client, item: Item, target: Target) -> Receipt:
+    """Fetch a file, verify it, give it its name and return its receipt."""
+    path, part = target.path(item), Part(item, target.folder)
+
+    def attempt() -> Found:
+        _collect(client, item, target)
+        return _verified(item, part)
+
+    make_folder(path.parent)
+    found = client.waits.patiently(attempt, shown(item.address), reached=part.size)
+    receipt = receipt_for(item, found, target)
+    keep_aside(path, target.receipts.get(item.place))
+    # First, so that no file of ours ever lies there without one.
+    target.receipts.put(item.place, receipt)
+    part.become(path)
+    return receipt
+
+
+def keep_aside(path: Path, receipt: Receipt | None) -> None:
+    """Move a file that is in the way, and that did not come from here, to a name of its own."""
+    if receipt is not None or not path.is_file():
+        return
+    names = (path.with_name(f"{path.name}.old{number or ''}") for number in range(1000))
+    aside = next(name for name in names if not name.exists())
+    with writing(aside):
+        path.replace(aside)
+    logger.warning("%s was not the file of the archive: it is kept as %s", path, aside.name)
+
+
+def receipt_for(item: Item, found: Found, target: Target) -> Receipt:
+    """Return the receipt of a file that was seen to be what was wanted."""
+    return Receipt(
+        size=found.size,
+        sha256=found.sha256,
+        source=target.source,
+        address=item.address,
+        key=item.key,
+        date=now(),
+    )
+
+
+def _verified(item: Item, part: Part) -> Found:
+    """Return what came; what is wrong is deleted at once, and worth one more attempt."""
+    found = examine(part.path, item)
+    if found.fault:
+        part.discard()
+        raise Transient(f"what came {found.fault}; it was deleted", retries=1)
+    return found
+
+
+def _collect(client: Client, item: Item, target: Target) -> None:
+    """Bring what is missing of a file into its part."""
+    part = Part(item, target.folder)
+    begun = part.begun()
+    if item.size is not None and begun.size == item.size and part.path.is_file():
+        return
+    with client.ask(item.address, headers=_range(begun), secret=target.secret) as answer:
+        if answer.status == 416:
+            if answer.header("Content-Range") == f"bytes */{begun.size}":
+                return
+            part.discard()
+            raise Transient("the server has less of it than is here already", retries=1)
+        answer.expect(200, 206)
+        start, total = _extent(answer, item)
+        if start not in (0, begun.size):
+            raise FetchError(f"{shown(item.address)} sends another part than was asked for")
+        if start and begun.tag not in ("", _tag(answer)):
+            # Not every store knows If-Range.
+            part.discard()
+            raise Transient("the server has another version of it now", retries=1)
+        check_space(target.folder, (total or 0) - start)
+        for count in part.write(answer.blocks(), start=start, tag=_tag(answer)):
+            target.told(count)
+
+
+def _range(begun: Begun) -> dict[str, str]:
+    headers = {"Range": f"bytes={begun.size}-"} if begun.size else {}
+    return headers | ({"If-Range": begun.tag} if begun.size and begun.tag else {})
+
+
+def _tag(answer: Answer) -> str:
+    """Return the version of the file, if the server names it in a way that ranges may rely on."""
+    tag = answer.header("ETag")
+    return "" if tag.startswith("W/") else tag
+
+
+def _extent(answer: Answer, item: Item) -> tuple[int, int | None]:
+    """Return where the content begins in the file, and how large the file is."""
+    start, total = 0, answer.length
+    if answer.status == 206:
+        told = CONTENT_RANGE.fullmatch(answer.header("Content-Range"))
+        if told is None or int(told[2]) + 1 != int(told[3]):
+            raise FetchError(f"{shown(answer.address)} answers a range that was not asked for")
+        start, total = int(told[1]), int(told[3])
+    if item.size is not None and total is not None and total != item.size:
+        raise Transient(f"the server has {total} bytes of it, {item.size} are wanted", retries=1)
+    if (total or 0) > item.most_bytes:
+        gigabytes = (total or 0) / 1e9
+        raise FetchError(
+            f"{shown(item.address)} is {gigabytes:.0f} GB, more than such a file can be"
+        )
+    return start, total
+
+
+def size_at(client: Client, item: Item, *, secret: Secret | None = None) -> int | None:
+    """Return how large a file is by asking for its first byte; None where nobody tells."""
+
+    def attempt() -> int | None:
+        # HEAD would do, but addresses are often signed for GET alone.
+        headers = {"Range": "bytes=0-0"}
+        with client.ask(item.address, headers=headers, secret=secret) as answer:
+            answer.expect(200, 206)
+            told = CONTENT_RANGE.fullmatch(answer.header("Content-Range"))
+            if answer.status == 206:
+                return int(told[3]) if told else None
+            return answer.length
+
+    return client.waits.patiently(attempt, shown(item.address))

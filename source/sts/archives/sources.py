@@ -1,0 +1,324 @@
+"""The public archives: addresses, sizes, digests, terms, and whom to credit."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from sts.archives.addresses import under
+from sts.archives.items import Item
+from sts.base.errors import one_of
+
+RAW: Final = "https://raw.githubusercontent.com"
+STS: Final = (
+    f"{RAW}/smilies-polito/spike-train-scalograms/294842c0b2409acb0f765c0eb9c30849000fd27b/data"
+)
+ETYPES: Final = (
+    f"{RAW}/xaviervasques/NeuronalClassification/aa8b5fa5de5d4766a36818a15bfddd85630dca9b"
+    "/scripts/classification/data"
+)
+PATCHSEQ: Final = (
+    f"{RAW}/daifengwanglab/scMNC/274a176a93a290c0f78807293bb31e2357ba8c39/mouse_visual_cortex/data"
+)
+EXCITATORY: Final = (
+    f"{RAW}/AllenInstitute/exc_vis_manuscript/5c9261ddcbcf4126a854a7dde5144883ebac060c"
+)
+MOTOR_CORTEX: Final = f"{RAW}/berenslab/mini-atlas/3bf98a524b8e48aa8647e1b9ae8f2351d9c712c9/data"
+HUMAN: Final = (
+    f"{RAW}/AllenInstitute/human_patchseq_gaba/5eb357a1cea246c7c847b5608a8fc7e87ea95b58/data"
+)
+TORCH: Final = "https://download.pytorch.org/models"
+DANDI_API: Final = "https://api.dandiarchive.org"
+ALLEN_API: Final = "https://api.brain-map.org"
+ALLEN_SITE: Final = "https://celltypes.brain-map.org"
+KAGGLE_API: Final = "https://www.kaggle.com"
+
+ALLEN_TABLE: Final = "cell_types_specimen_details.csv"
+METADATA: Final = "20200711_patchseq_metadata_mouse.csv"
+ALLEN_TERMS: Final = "Allen Institute terms of use (https://alleninstitute.org/terms-of-use)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """One file whose address and digest are known."""
+
+    place: str
+    address: str
+    sha256: str = ""
+    size: int | None = None
+    begins: bytes = b""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One archive, or what we take from one."""
+
+    name: str
+    what: str
+    about_files: int
+    about_bytes: int | None
+    """What it all comes to, None where nobody says; exact sizes stand with the files."""
+    terms: str
+    credit: str
+    home: str
+    """A page for people."""
+    folder: str = ""
+    """Where it goes, below data/."""
+    tables: tuple[Table, ...] = ()
+
+
+GOUWENS_2019: Final = "Gouwens et al. 2019 (10.1038/s41593-019-0417-0)"
+GOUWENS_2020: Final = "Gouwens et al. 2020 (10.1016/j.cell.2020.09.057)"
+AMPRIMO: Final = "Amprimo et al. 2025 (10.1109/embc58623.2025.11252661)"
+
+_SOURCES: Final = (
+    Source(
+        name="sts-tables",
+        what="features, classes and split of the published study's 5,590 cells",
+        about_files=5,
+        about_bytes=4_410_000,
+        terms=f"research use; the cells: {ALLEN_TERMS}",
+        credit=f"{AMPRIMO}; {GOUWENS_2019}; {GOUWENS_2020}; Allen Institute for Brain Science",
+        home="https://github.com/smilies-polito/spike-train-scalograms",
+        tables=(
+            Table(
+                place="Split/PatchClamp_EP_features.csv",
+                address=f"{STS}/Split/PatchClamp_EP_features.csv",
+                sha256="cb5dbcd9bb82304586436df379d3b90c7c7626cc1e994daf3418bdc38b55068d",
+                size=1_851_562,
+            ),
+            Table(
+                place="Split/PatchSeq_EP_features.csv",
+                address=f"{STS}/Split/PatchSeq_EP_features.csv",
+                sha256="98c72c0666f3f66e6c5aebb622027c00f261629d19cd215c5d2f7a9dfb8f6edb",
+                size=2_398_879,
+            ),
+            Table(
+                place="Split/Train_split.csv",
+                address=f"{STS}/Split/Train_split.csv",
+                sha256="85ab0a7062c0564c2767f726f4249cb2a66c596c391363b72cc8981b5317f5ce",
+            ),
+            Table(
+                place="Split/Test_split.csv",
+                address=f"{STS}/Split/Test_split.csv",
+                sha256="9db5666f4a904149ae55aa4223060bbd71adacc7e706ef0699099c56649f8f72",
+            ),
+            Table(
+                place="cell_types_GouwensAll_new.txt",
+                address=f"{STS}/cell_types_GouwensAll_new.txt",
+                sha256="6961096fe78793510b1096045ffa89989f3cd4c678b8782c5283232f5c58997b",
+            ),
+        ),
+    ),
+    Source(
+        name="etypes",
+        what="features and e-types of the augmentation study: E and M+E",
+        about_files=2,
+        about_bytes=1_600_000,
+        terms=f"MIT; the cells: {ALLEN_TERMS}",
+        credit=f"Vasques & Cif 2025 (arXiv 2508.06514); {GOUWENS_2019}; Allen Institute",
+        home="https://github.com/xaviervasques/NeuronalClassification",
+        folder="etypes",
+        tables=(
+            Table(
+                place="e-type.csv",
+                address=f"{ETYPES}/e-type.csv",
+                sha256="7123ccaa11bdb9f4c4a528843803de211816d0605ced11c6649a2a25091ba428",
+            ),
+            Table(
+                place="mee-type.csv",
+                address=f"{ETYPES}/mee-type.csv",
+                sha256="a43fc1636d104087804dedf8fd48b1d932ffcdd2f88174705de2cc7da4790a9a",
+            ),
+        ),
+    ),
+    Source(
+        name="patchseq-metadata",
+        what="of every DANDI 000020 cell: specimen, session, donor, transcriptomic type",
+        about_files=1,
+        about_bytes=1_065_206,
+        terms=ALLEN_TERMS,
+        credit=f"{GOUWENS_2020}; Allen Institute for Brain Science",
+        home="https://github.com/daifengwanglab/scMNC",
+        tables=(
+            Table(
+                place=METADATA,
+                address=f"{PATCHSEQ}/{METADATA}",
+                sha256="44ed85f2657e6607cd4c0f675c5f2a2da97be83e2c120bab16fd3951d7c5de65",
+                size=1_065_206,
+            ),
+        ),
+    ),
+    Source(
+        name="excitatory",
+        what="features and MET types of 1,528 excitatory patch-seq cells of mouse V1",
+        about_files=2,
+        about_bytes=3_132_890,
+        terms=f"Allen Institute licence: research, no commercial redistribution; {ALLEN_TERMS}",
+        credit="Sorensen et al. (exc_vis_manuscript); Allen Institute for Brain Science",
+        home="https://github.com/AllenInstitute/exc_vis_manuscript",
+        folder="excitatory",
+        tables=(
+            Table(
+                place="exc_mMET_ephys_features.csv",
+                address=f"{EXCITATORY}/data/patchseq/exc_mMET_ephys_features.csv",
+                sha256="a678e5412bf0141b63121d26bc6a97106059cca37814ca7dd4b4428d85b1aff0",
+                size=3_070_522,
+            ),
+            Table(
+                place="inferred_met_types.csv",
+                address=f"{EXCITATORY}/derived_data/inferred_met_types.csv",
+                sha256="f18e874cf0609c2d8fd8f7694e2b0b25ef64b103847a2df62257174d924d15a6",
+                size=62_368,
+            ),
+        ),
+    ),
+    Source(
+        name="motor-cortex",
+        what="features and RNA families of 1,328 patch-seq cells of mouse motor cortex",
+        about_files=2,
+        about_bytes=1_004_950,
+        terms="research use; see the repository",
+        credit="Scala et al. 2020",
+        home="https://github.com/berenslab/mini-atlas",
+        folder="m1",
+        tables=(
+            Table(
+                place="m1_patchseq_ephys_features.csv",
+                address=f"{MOTOR_CORTEX}/m1_patchseq_ephys_features.csv",
+                sha256="32825f3837d7ce1144aa1521b23122a5df0da961a92021e12766e9cbec4998e6",
+                size=604_152,
+            ),
+            Table(
+                place="m1_patchseq_meta_data.csv",
+                address=f"{MOTOR_CORTEX}/m1_patchseq_meta_data.csv",
+                sha256="5c47ec8c5437bba95d4b75dd66896e33aa67dce294621982a466ad23abcf63d4",
+                size=400_798,
+            ),
+        ),
+    ),
+    Source(
+        name="human-interneurons",
+        what="features and subclasses of 704 human cortical interneurons",
+        about_files=2,
+        about_bytes=805_461,
+        terms=f"Allen Institute licence: research, no commercial redistribution; {ALLEN_TERMS}",
+        credit="Lee, Dalley et al. (human_patchseq_gaba); Allen Institute for Brain Science",
+        home="https://github.com/AllenInstitute/human_patchseq_gaba",
+        folder="human",
+        tables=(
+            Table(
+                place="LeeDalley_ephys_fx.csv",
+                address=f"{HUMAN}/LeeDalley_ephys_fx.csv",
+                sha256="1ec12b02ba41288d69cdac21d6ac1efa05ff819fd6e052dd48666500e23ced9b",
+                size=651_645,
+            ),
+            Table(
+                place="LeeDalley_manuscript_metadata_v2.csv",
+                address=f"{HUMAN}/LeeDalley_manuscript_metadata_v2.csv",
+                sha256="c6c72fd87a9fdd67b08ed105f46529383962d05c1617b3fe2220e46e8af14b17",
+                size=153_816,
+            ),
+        ),
+    ),
+    Source(
+        name="allen-table",
+        what="features and metadata of all Cell Types cells, as the Allen Institute has them today",
+        about_files=1,
+        about_bytes=None,
+        terms=ALLEN_TERMS,
+        credit=f"{GOUWENS_2019}; Allen Institute for Brain Science",
+        home="https://celltypes.brain-map.org/data",
+        # It is kept up to date, so that no digest can be published.
+        tables=(Table(place=ALLEN_TABLE, address=f"{ALLEN_SITE}/{ALLEN_TABLE}"),),
+    ),
+    Source(
+        name="allen",
+        what="Cell Types recordings of mouse cells (NWB 1), one file a specimen",
+        about_files=1_920,
+        about_bytes=None,
+        terms=ALLEN_TERMS,
+        credit=f"{GOUWENS_2019}; Allen Institute for Brain Science",
+        home="https://celltypes.brain-map.org",
+        folder="allen",
+    ),
+    Source(
+        name="dandi",
+        what="patch-seq recordings of DANDI 000020 (NWB 2), one file a cell",
+        about_files=4_435,
+        about_bytes=141_900_000_000,
+        terms="CC-BY-4.0",
+        credit=f"{GOUWENS_2020}; DANDI 000020 (10.48324/dandi.000020/0.210913.1639)",
+        home="https://dandiarchive.org/dandiset/000020/0.210913.1639",
+        folder="dandi",
+    ),
+    Source(
+        name="kaggle",
+        what="the published scalograms and models",
+        about_files=5_600,
+        about_bytes=77_000_000_000,
+        terms="as its page says; the cells: " + ALLEN_TERMS,
+        credit=f"{AMPRIMO}; {GOUWENS_2019}; {GOUWENS_2020}",
+        home="https://www.kaggle.com/datasets/smiliesatpolito/STS-data",
+    ),
+    Source(
+        name="weights",
+        what="ImageNet weights of the four networks, into torch's cache",
+        about_files=4,
+        about_bytes=202_000_000,
+        terms="BSD-3-Clause (torchvision); trained on ImageNet: research use",
+        credit="torchvision; the papers of the four networks",
+        home="https://docs.pytorch.org/vision/stable/models.html",
+        # The digits in a name are the first of its sha256; torchvision publishes no more.
+        tables=(
+            Table(
+                place="resnet18-f37072fd.pth",
+                address=f"{TORCH}/resnet18-f37072fd.pth",
+                sha256="f37072fd",
+            ),
+            Table(
+                place="inception_v3_google-0cc3c7bd.pth",
+                address=f"{TORCH}/inception_v3_google-0cc3c7bd.pth",
+                sha256="0cc3c7bd",
+            ),
+            Table(
+                place="densenet121-a639ec97.pth",
+                address=f"{TORCH}/densenet121-a639ec97.pth",
+                sha256="a639ec97",
+            ),
+            Table(
+                place="mobilenet_v2-b0353104.pth",
+                address=f"{TORCH}/mobilenet_v2-b0353104.pth",
+                sha256="b0353104",
+            ),
+        ),
+    ),
+)
+SOURCES: Final = {source.name: source for source in _SOURCES}
+
+
+def source_of(name: str) -> Source:
+    """Return an archive by its name."""
+    return SOURCES[one_of(name, SOURCES, "source")]
+
+
+def table_items(source: Source, *, api_url: str = "") -> list[Item]:
+    """Return the files of an archive whose addresses are known; `api_url` is a mirror."""
+    return [
+        Item(
+            place=table.place,
+            address=under(api_url, table.address),
+            sha256=table.sha256,
+            size=table.size,
+            begins=table.begins,
+        )
+        for table in source.tables
+    ]
+
+
+def size_text(count: int | None) -> str:
+    """Return a size for people."""
+    if count is None:
+        return "not told"
+    for power, unit in ((9, "GB"), (6, "MB"), (3, "kB")):
+        if count >= 10**power:
+            return f"{count / 10**power:.1f} {unit}"
+    return f"{count} bytes"

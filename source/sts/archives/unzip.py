@@ -1,0 +1,148 @@
+"""A ZIP archive of others, unpacked member by member into one folder and nowhere else."""
+
+import stat
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+from sts.archives.addresses import checked_place
+from sts.archives.patience import FetchError
+from sts.base.files import atomic_path, sweep_temporaries
+
+BLOCK_BYTES: Final = 2**20
+# What is broken inside a ZIP file shows itself in many ways.
+BROKEN: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError)
+ENCRYPTED: Final = 0x1
+
+
+class DamagedError(FetchError):
+    """Say that an archive did not come as it was sent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caps:
+    """What an archive may at most hold; the published one has 5,600 members, 77 GB unpacked."""
+
+    members: int = 50_000
+    bytes: int = 300_000_000_000
+    ratio: float = 200.0
+    """Bytes unpacked for each packed, of large members and of all together."""
+    free_bytes: int = 2**24
+    """What is smaller may be packed as tightly as it likes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """One file of an archive, and where it goes."""
+
+    name: str
+    place: str
+    size: int
+    crc32: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """An archive whose members have been looked at, all of them, before one is unpacked."""
+
+    archive: zipfile.ZipFile
+    members: tuple[Member, ...]
+
+
+def open_archive(
+    file: "IO[bytes] | Path", place_of: Callable[[str], str], *, caps: Caps | None = None
+) -> Opened:
+    """Open a ZIP archive and refuse it if one of its members is not a plain file inside it.
+
+    Parameters
+    ----------
+    place_of
+        Tells where a member goes, from its name; the name was checked.
+    """
+    try:
+        archive = zipfile.ZipFile(file)
+    except BROKEN as error:
+        raise DamagedError(f"what came is no ZIP archive: {error}") from error
+    try:
+        infos = [info for info in archive.infolist() if not info.is_dir()]
+        _check_all(infos, caps or Caps())
+        members = tuple(
+            Member(
+                name=info.filename,
+                place=checked_place(place_of(_checked_name(info))),
+                size=info.file_size,
+                crc32=info.CRC,
+            )
+            for info in infos
+        )
+        places = {member.place.casefold() for member in members}
+        if len(places) < len(members):
+            raise FetchError("refused the archive: two of its members go to the same place")
+    except FetchError:
+        archive.close()
+        raise
+    return Opened(archive=archive, members=members)
+
+
+def _check_all(infos: list[zipfile.ZipInfo], caps: Caps) -> None:
+    if len(infos) > caps.members:
+        raise FetchError(f"refused the archive: {len(infos)} members, {caps.members} are allowed")
+    unpacked = sum(info.file_size for info in infos)
+    packed = sum(info.compress_size for info in infos)
+    if unpacked > caps.bytes:
+        raise FetchError(
+            f"refused the archive: {unpacked / 1e9:.1f} GB unpacked, "
+            f"{caps.bytes / 1e9:.1f} GB are allowed"
+        )
+    pairs = [(info.filename, info.file_size, info.compress_size) for info in infos]
+    for name, large, small in [*pairs, ("all of it", unpacked, packed)]:
+        if large > caps.free_bytes and large > caps.ratio * small:
+            raise FetchError(
+                f"refused the archive: {name[:100]!r} would grow {large / max(small, 1):.0f} "
+                f"times, {caps.ratio:.0f} are allowed"
+            )
+
+
+def _checked_name(info: zipfile.ZipInfo) -> str:
+    # zipfile cuts a name at its first NUL and turns backslashes on Windows only.
+    name = checked_place(info.orig_filename)
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG):
+        raise FetchError(f"refused the archive: {name!r} is a link or a device, not a file")
+    if info.flag_bits & ENCRYPTED:
+        raise FetchError(f"refused the archive: {name!r} is encrypted")
+    return name
+
+
+def is_unpacked(member: Member, folder: Path) -> bool:
+    """Tell whether a member lies in its place, whole."""
+    path = folder / member.place
+    if not path.is_file() or path.stat().st_size != member.size:
+        return False
+    crc32 = 0
+    with path.open("rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            crc32 = zlib.crc32(block, crc32)
+    return crc32 == member.crc32
+
+
+def unpack(opened: Opened, member: Member, folder: Path) -> Iterator[bytes]:
+    """Unpack a member, yielding its blocks on the way; it has its name once all of it is there."""
+    path = folder / member.place
+    sweep_temporaries(path.parent, older_than_s=0)
+    try:
+        with (
+            opened.archive.open(member.name) as packed,
+            atomic_path(path) as temporary,
+            temporary.open("wb") as file,
+        ):
+            while block := packed.read(BLOCK_BYTES):
+                file.write(block)
+                yield block
+            if file.tell() != member.size:
+                raise zipfile.BadZipFile(f"{file.tell()} bytes came, {member.size} were promised")
+    except (*BROKEN, KeyError) as error:
+        raise DamagedError(f"{member.name} cannot be unpacked: {error}") from error

@@ -1,1 +1,0 @@
-"""Classifiers of tables: LightGBM with its contributions, and others under one contract."""

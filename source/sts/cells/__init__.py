@@ -1,1 +1,0 @@
-"""Which cells there are: labels, tables and the sweep store."""

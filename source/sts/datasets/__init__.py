@@ -1,0 +1,1 @@
+"""Which cells there are: labels, splits, tables, the sweep store; built and checked."""

@@ -1,0 +1,272 @@
+"""Tables of electrophysiology features: cells in rows, features in columns, from several files."""
+
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, ParamSpec, TypeVar
+
+import numpy as np
+
+from sts.base.errors import StsError, one_of
+from sts.base.files import read_csv
+from sts.base.types import CLASSES, Bools, Floats, Ints
+from sts.datasets.checks import check_id, check_name, read_number
+from sts.datasets.labels import UNSURE, CellLabel
+from sts.datasets.store import Texts
+from sts.datasets.table import read_features
+from sts.signals.features import FEATURES, PUBLISHED_ONSET_S, TIME_FRAMES, TIMES
+
+logger = logging.getLogger("sts")
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# The published tables, as the published repository keeps them, and the data set of each.
+PUBLISHED_TABLES: Final = {
+    "Split/PatchClamp_EP_features.csv": "PatchClamp",
+    "Split/PatchSeq_EP_features.csv": "PatchSeq",
+}
+# What `data_pipeline.py features` leaves, in a folder of data or in those of several data sets.
+OWN_TABLE: Final = "features.csv"
+KEY: Final = "specimen_id"
+# Without a spike in the first tenth of a second after a step of 3 ms, it does not count from there.
+LATEST_SHORT_SQUARE_S: Final = 0.1
+IDENTITY: Final = ("specimen_id", "donor_id", "label", "dataset")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EpTable:
+    """The features of n cells, and who they are; row i of every array is cell i."""
+
+    specimen_id: Texts
+    donor_id: Texts
+    """Empty where it is not known, as are `label` and `dataset`."""
+    label: Texts
+    dataset: Texts
+    X: Floats
+    """(n, features) float64, NaN where one is missing; times in s from the stimulus onset."""
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.specimen_id)
+
+    @property
+    def truth(self) -> Ints:
+        """Return the index into CLASSES of each cell, -1 where no class is known."""
+        places = {label: index for index, label in enumerate(CLASSES)}
+        return np.array([places.get(label, -1) for label in self.label.tolist()], dtype=np.int64)
+
+    def rows(self, which: Bools | Ints) -> "EpTable":
+        """Return the table of the cells that a mask or indices choose, in that order."""
+        arrays = {name: getattr(self, name)[which] for name in (*IDENTITY, "X")}
+        return EpTable(**arrays, names=self.names)
+
+    def columns(self) -> dict[str, Floats]:
+        """Return the features by name, (n,) each."""
+        return dict(zip(self.names, self.X.T, strict=True))
+
+
+def find_ep_tables(data: Path) -> list[Path]:
+    """Return the published feature tables in `data`, then those that were measured here."""
+    published = [data / name for name in PUBLISHED_TABLES]
+    own = [data / OWN_TABLE, *sorted(data.glob(f"*/{OWN_TABLE}"))]
+    found = [path for path in (*published, *own) if path.is_file()]
+    if not found:
+        raise StsError(
+            f"no feature table in {data}: fetch the published ones with `data_pipeline.py fetch "
+            "sts-tables`, measure recordings with `data_pipeline.py features`, or try --demo"
+        )
+    return found
+
+
+def load_ep_tables(paths: Sequence[Path], *, needed: Sequence[str] = FEATURES) -> EpTable:
+    """Return the cells of all files, ordered by specimen id, with the features that are needed.
+
+    A specimen in several files is taken from the first of them.
+    """
+    tables = [read_ep_table(path, needed=needed) for path in paths]
+    arrays = {
+        name: np.concatenate([getattr(table, name) for table in tables])
+        for name in (*IDENTITY, "X")
+    }
+    whole = EpTable(**arrays, names=tables[0].names)
+    # The first of each id, by id: neither the order of rows nor that of columns plays a part.
+    _, first = np.unique(whole.specimen_id, return_index=True)
+    if left_out := len(whole) - len(first):
+        logger.info("%d rows of specimens that an earlier table holds are left out", left_out)
+    return whole.rows(first)
+
+
+def read_ep_table(path: str | Path, *, needed: Sequence[str] = FEATURES) -> EpTable:
+    """Return a feature table, published or measured here or somebody's own.
+
+    Parameters
+    ----------
+    needed
+        Names of FEATURES; a file without one of them is refused, other columns are not read.
+    """
+    path = Path(path)
+    names = tuple(name for name in FEATURES if name in set(needed))
+    if not path.is_file():
+        raise StsError(f"no feature table {path}: name a CSV file with the column {KEY}")
+    rows = read_csv(path, [])
+    columns = frozenset(rows[0]) if rows else frozenset()
+    if not rows:
+        raise StsError(f"no cell in {path}: a header and a line a cell are wanted")
+    if {"status", "notes"} <= columns:
+        return _once(_measured(path, names), path)
+    key = "cell_specimen_id" if KEY not in columns and "cell_specimen_id" in columns else KEY
+    if missing := [name for name in (key, *names) if name not in columns]:
+        raise StsError(f"no column {', '.join(map(repr, missing))} in {path}")
+    dataset = _published_as(path, key, columns)
+    table = EpTable(
+        specimen_id=np.array([_id(row[key], path, at) for at, row in enumerate(rows)]),
+        donor_id=_names(rows, "donor_id", path),
+        label=np.array([_label(row.get("label", ""), path, at) for at, row in enumerate(rows)]),
+        dataset=np.array([name or dataset for name in _names(rows, "dataset", path).tolist()]),
+        X=np.array(
+            [[_number(row[name], name, path, at) for name in names] for at, row in enumerate(rows)]
+        ).reshape(len(rows), len(names)),
+        names=names,
+    )
+    if dataset:
+        table = _shifted(table, -PUBLISHED_ONSET_S[dataset])
+    return _once(_from_onset(table, path), path)
+
+
+def _published_as(path: Path, key: str, columns: frozenset[str]) -> str:
+    """Return the data set of a published table, "" for somebody's own."""
+    if key != KEY:
+        return "PatchSeq"
+    # Columns that only the export of the Allen Cell Types Database has.
+    allen = {"rheobase_sweep_id", "thumbnail_sweep_id"} <= columns
+    return "PatchClamp" if allen else ""
+
+
+def _measured(path: Path, names: tuple[str, ...]) -> EpTable:
+    """Return the cells that `features` could measure."""
+    rows = [row for row in read_features(path) if row.status == "ok"]
+    if not rows:
+        raise StsError(f"no cell in {path} could be measured: its column reason says why")
+    X = np.array([[row.values[name] for name in names] for row in rows])
+    table = EpTable(
+        specimen_id=np.array([row.specimen_id for row in rows]),
+        donor_id=np.array([row.donor_id for row in rows]),
+        label=np.array([_label(row.label, path, at) for at, row in enumerate(rows)]),
+        dataset=np.array([row.dataset for row in rows]),
+        X=X.reshape(len(rows), len(names)),
+        names=names,
+    )
+    return _shifted(table, -TIME_FRAMES[rows[0].times])
+
+
+def _once(table: EpTable, path: Path) -> EpTable:
+    """Return the table without rows that repeat another one; refuse one that contradicts it."""
+    ids, first, place = np.unique(table.specimen_id, return_index=True, return_inverse=True)
+    earlier = table.rows(first[place])
+    # A missing value repeats a missing one.
+    same = (table.X == earlier.X) | (np.isnan(table.X) & np.isnan(earlier.X))
+    unlike = ~same.all(axis=1) | (table.label != earlier.label)
+    if unlike.any():
+        raise StsError(
+            f"{path} holds specimen {table.specimen_id[np.argmax(unlike)]} twice, with different "
+            "values: keep one of them"
+        )
+    if len(ids) < len(table):
+        logger.info("%d rows of %s repeat another one", len(table) - len(ids), path)
+    return table.rows(np.sort(first))
+
+
+def _from_onset(table: EpTable, path: Path) -> EpTable:
+    """Return the table if its times can be from the onset, where they are known."""
+    short = table.columns().get("threshold_t_short_square", np.array([np.nan]))
+    typical = float(np.median(short[np.isfinite(short)])) if np.isfinite(short).any() else 0.0
+    if typical > LATEST_SHORT_SQUARE_S:
+        raise StsError(
+            f"the times in {path} do not count from the stimulus onset (typically "
+            f"threshold_t_short_square is {typical:.3g} s, after a step of 3 ms): subtract the "
+            "onset from every column *_t_*"
+        )
+    return table
+
+
+def with_onsets(table: EpTable) -> EpTable:
+    """Return the table with absolute sweep times, as published: the onset differs by data set."""
+    known = table.dataset.tolist()
+    onset_s = np.array(
+        [PUBLISHED_ONSET_S[one_of(name, PUBLISHED_ONSET_S, "data set")] for name in known]
+    )
+    return _shifted(table, onset_s[:, None])
+
+
+def _shifted(table: EpTable, seconds: float | Floats) -> EpTable:
+    """Return the table with `seconds` added to the times under all three stimuli."""
+    timed = np.array([name in TIMES for name in table.names])
+    return replace(table, X=table.X + np.where(timed, seconds, 0.0))
+
+
+def with_labels(table: EpTable, labels: Mapping[str, CellLabel], *, origin: str) -> EpTable:
+    """Return the table with the classes of a label file, which come before those in the table."""
+    ids = table.specimen_id.tolist()
+    found = [labels.get(specimen) for specimen in ids]
+    if not any(found):
+        raise StsError(
+            f"none of the {len(labels)} specimens that {origin} labels is in the feature tables, "
+            f"which hold {ids[0]} and {len(ids) - 1} others: are they of the same cells?"
+        )
+    if strange := sorted(set(labels) - set(ids)):
+        logger.warning(
+            "%s labels specimens that are in no feature table (%d), such as %s",
+            *(origin, len(strange), strange[0]),
+        )
+    parts: dict[str, Any] = {
+        name: np.array(
+            [
+                (getattr(label, name) if label else "") or old
+                for label, old in zip(found, getattr(table, name).tolist(), strict=True)
+            ]
+        )
+        for name in ("label", "dataset", "donor_id")
+    }
+    return replace(table, **parts)
+
+
+def _names(rows: Sequence[Mapping[str, str]], column: str, path: Path) -> Texts:
+    """Return a column of names, empty where there is none."""
+    what = f"the {column}"
+    return np.array(
+        [_checked(path, at, check_name, row.get(column, ""), what) for at, row in enumerate(rows)]
+    )
+
+
+def _id(text: str, path: Path, row: int) -> str:
+    _checked(path, row, check_id, text)
+    # A spreadsheet that took the id for a number may have left a fraction.
+    return text[:-2] if re.fullmatch(r"\d+\.0", text) else text
+
+
+def _label(text: str, path: Path, row: int) -> str:
+    if text in ("", UNSURE):
+        return ""
+    _checked(path, row, check_name, text, "a class")
+    return _checked(path, row, one_of, text, CLASSES, "class")
+
+
+def _number(text: str, name: str, path: Path, row: int) -> float:
+    return _checked(path, row, read_number, text, name)
+
+
+def _checked(path: Path, row: int, check: Callable[P, T], *args: P.args, **more: P.kwargs) -> T:
+    """Return what a check returns; where it refuses, say in which line."""
+    try:
+        return check(*args, **more)
+    except StsError as error:
+        raise StsError(f"{_where(path, row)}: {error}") from error
+
+
+def _where(path: Path, row: int) -> str:
+    """Return file and line of a row; lines that are blank hold none, the first holds names."""
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    filled = [number for number, text in enumerate(lines, start=1) if text.strip(", ;\t")]
+    return f"{path}, line {filled[row + 1] if row + 1 < len(filled) else row + 2}"

@@ -1,0 +1,160 @@
+"""Who cells are, whatever holds them: a sweep store, a table of features, a folder of data."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Final, Protocol, Self, TypeVar
+
+import numpy as np
+
+from sts.base import guard
+from sts.base.errors import StsError
+from sts.base.types import Bools, Ints
+from sts.datasets.allen import find_allen, read_allen
+from sts.datasets.ep_tables import OWN_TABLE, PUBLISHED_TABLES, read_ep_table
+from sts.datasets.labels import find_labels, read_labels
+from sts.datasets.store import Texts
+
+IDENTITY: Final = ("specimen_id", "donor_id", "label", "dataset")
+STORE_NAME: Final = "sweeps.h5"
+
+
+class Identified(Protocol):
+    """Cells that say who they are; element i of every array is cell i."""
+
+    @property
+    def specimen_id(self) -> Texts:
+        """Return ids, none of them twice or empty."""
+
+    @property
+    def donor_id(self) -> Texts:
+        """Return the animals, empty where they are not known."""
+
+    @property
+    def label(self) -> Texts:
+        """Return the classes, empty where they are not known."""
+
+    @property
+    def dataset(self) -> Texts:
+        """Return the data sets of origin, empty where they are not known."""
+
+    def __len__(self) -> int: ...
+
+
+class Rows(Identified, Protocol):
+    """Cells of which some can be chosen, in a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def rows(self, which: Bools | Ints) -> Self:
+        """Return the cells that a mask or indices choose, in that order."""
+
+
+T = TypeVar("T", bound=Rows)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Cells:
+    """Who n cells are, and nothing else of them."""
+
+    specimen_id: Texts
+    donor_id: Texts
+    label: Texts
+    dataset: Texts
+
+    def __len__(self) -> int:
+        return len(self.specimen_id)
+
+    def rows(self, which: Bools | Ints) -> "Cells":
+        """Return the cells that a mask or indices choose, in that order."""
+        return Cells(**{name: getattr(self, name)[which] for name in IDENTITY})
+
+
+def identify_cells(cells: Identified, rows: Ints | None = None) -> Cells:
+    """Return who some cells are, or all."""
+    which: Any = slice(None) if rows is None else rows
+    return Cells(**{name: getattr(cells, name)[which] for name in IDENTITY})
+
+
+def with_donors(cells: T, data: Path) -> T:
+    """Return the cells with the donors that the Allen Institute's tables in `data` give them.
+
+    Their numbers of animals are the same in all data sets; other names stay where they say nothing.
+    """
+    tables = [read_allen(path) for path in find_allen([data])]
+    known = {name: cell.donor_id for table in tables for name, cell in table.items()}
+    if not known:
+        return cells
+    pairs = zip(cells.specimen_id.tolist(), cells.donor_id.tolist(), strict=True)
+    donors = [known.get(name) or own for name, own in pairs]
+    return replace(cells, donor_id=np.array(donors, dtype=np.str_))
+
+
+def find_tables(data: Path) -> list[Path]:
+    """Return the tables of features in a folder of data and in those of its data sets."""
+    published = [data / name for name in PUBLISHED_TABLES]
+    return [path for path in (*published, *_in_data_sets(data, OWN_TABLE)) if path.is_file()]
+
+
+def find_stores(data: Path) -> list[Path]:
+    """Return the sweep stores in a folder of data and in those of its data sets."""
+    return [path for path in _in_data_sets(data, STORE_NAME) if path.is_file()]
+
+
+def _in_data_sets(data: Path, name: str) -> list[Path]:
+    return [data / name, *sorted(data.glob(f"*/{name}"))]
+
+
+def cells_of_store(path: Path) -> Cells:
+    """Return who the cells of a sweep store are, without its sweeps."""
+    try:
+        with guard.open_hdf5(path) as file:
+            arrays = {name: _texts(file, name, path.stat().st_size) for name in IDENTITY}
+    except StsError as error:
+        raise StsError(f"the sweep store {path} {error}") from error
+    return Cells(**arrays)
+
+
+def _texts(file: Any, name: str, size: int) -> Texts:
+    node = guard.member(file, name)
+    if node is None:
+        raise StsError(f"lacks {name}: build it again")
+    guard.check_claim(node, max_bytes=size)
+    return np.array(node.asstr()[()], dtype=np.str_)
+
+
+def cells_of_table(path: Path) -> Cells:
+    """Return who the cells of a table of features are, without their features."""
+    table = read_ep_table(path, needed=())
+    return Cells(**{name: getattr(table, name) for name in IDENTITY})
+
+
+def cells_in(data: Path) -> Cells:
+    """Return all cells that a folder of data holds in any form, each once, by id, with labels."""
+    found = find_labels(data)
+    labels = read_labels(found) if found else {}
+    sources = [
+        *(cells_of_store(path) for path in find_stores(data)),
+        *(cells_of_table(path) for path in find_tables(data)),
+    ]
+    ids = sorted(labels)
+    columns = {name: [getattr(labels[id_], name) for id_ in ids] for name in IDENTITY}
+    said = Cells(**{name: np.array(texts, dtype=np.str_) for name, texts in columns.items()})
+    cells = united(sources)
+    both = united([cells, said.rows(np.isin(said.specimen_id, cells.specimen_id))])
+    return with_donors(both, data)
+
+
+def united(sources: Iterable[Identified]) -> Cells:
+    """Return the cells of all sources, each once, by id; what one does not say another may."""
+    rows: dict[str, dict[str, str]] = {}
+    for source in sources:
+        columns = (getattr(source, name).tolist() for name in IDENTITY)
+        for values in zip(*columns, strict=True):
+            row = dict(zip(IDENTITY, values, strict=True))
+            known = rows.setdefault(row["specimen_id"], row)
+            rows[row["specimen_id"]] = {name: known[name] or row[name] for name in IDENTITY}
+    ordered = [rows[specimen] for specimen in sorted(rows)]
+    return Cells(
+        **{name: np.array([row[name] for row in ordered], dtype=np.str_) for name in IDENTITY}
+    )

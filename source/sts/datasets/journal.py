@@ -1,0 +1,205 @@
+"""Finished cells of an unfinished build, kept on disk so that none is worked on twice.
+
+Two files that only grow: `outcomes.jsonl`, a line a cell, and `traces.f4`, the sweeps of the cells
+that have some, in the order of their lines. Killed at any moment, at most the last line is torn.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from sts.base.errors import StsError
+from sts.base.locks import try_lock
+from sts.base.types import Floats
+from sts.datasets.cellwork import Outcome, outcome_from_json
+from sts.signals.resample import SAMPLES
+
+# Of the lines; a journal of another one is not gone on with.
+FORMAT = 2
+TRACE_SHAPE = (2, SAMPLES)
+TRACE_BYTES = 2 * SAMPLES * np.dtype(np.float32).itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an outcome stands in the two files."""
+
+    line: int
+    """Its first byte in `outcomes.jsonl`."""
+    traces: int | None
+    """How many sweeps stand before its own in `traces.f4`, None if it has none."""
+
+
+class Traces:
+    """The traces of some files, read from disk when rows of them are asked for."""
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, path: Path, places: Sequence[int]) -> None:
+        self._path, self._places = path, places
+        self.shape = (len(places), *TRACE_SHAPE)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, rows: slice) -> Floats:
+        read = np.empty((len(self._places[rows]), *TRACE_SHAPE), np.float32)
+        with self._path.open("rb") as file:
+            for row, place in zip(read, self._places[rows], strict=True):
+                file.seek(place * TRACE_BYTES)
+                row[:] = np.frombuffer(file.read(TRACE_BYTES), np.float32).reshape(TRACE_SHAPE)
+        return read
+
+
+class Outcomes(Iterable[Outcome]):
+    """The last outcome of every file, sorted by name; each is read when it is asked for."""
+
+    def __init__(self, folder: Path, places: dict[str, Place]) -> None:
+        self._folder = folder
+        self._places = dict(sorted(places.items()))
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[Outcome]:
+        with (self._folder / "outcomes.jsonl").open("rb") as lines:
+            for place in self._places.values():
+                lines.seek(place.line)
+                yield outcome_from_json(json.loads(lines.readline()), self._traces(place))
+
+    def traces_of(self, files: Iterable[str]) -> Traces:
+        """Return the traces of files that have some, in their order."""
+        places = [self._places[file].traces for file in files]
+        return Traces(self._folder / "traces.f4", [place for place in places if place is not None])
+
+    def _traces(self, place: Place) -> Floats | None:
+        if place.traces is None:
+            return None
+        # Mapped one by one, so that what has been looked at is let go.
+        offset = place.traces * TRACE_BYTES
+        path = self._folder / "traces.f4"
+        return np.memmap(path, np.float32, mode="r", offset=offset, shape=TRACE_SHAPE)
+
+
+class Journal:
+    """The outcomes so far of one build, under a lock; in memory is only where each of them is."""
+
+    def __init__(self, folder: Path, settings_digest: str) -> None:
+        self.folder = folder
+        header = {"format": FORMAT, "settings": settings_digest}
+        self._header = json.dumps(header).encode() + b"\n"
+        self._places: dict[str, Place] = {}
+        self._traced = 0
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __enter__(self) -> Self:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lines = (self.folder / "outcomes.jsonl").open("a+b")
+            self._traces = (self.folder / "traces.f4").open("a+b")
+        except OSError as error:
+            raise StsError(f"cannot write to {self.folder.parent}: {error.strerror}") from error
+        try:
+            self._lock()
+            self._recover()
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        for file in (self._lines, self._traces):
+            # On a full disk the rest fails to be written again; that it failed has been said.
+            with contextlib.suppress(OSError):
+                file.close()
+
+    def add(self, outcome: Outcome) -> None:
+        """Append one outcome; it survives the end of this process."""
+        line = outcome.to_json()
+        try:
+            if outcome.traces is not None:
+                self._traces.write(np.ascontiguousarray(outcome.traces, np.float32).tobytes())
+                self._traces.flush()
+            place = self._lines.seek(0, os.SEEK_END)
+            self._lines.write(json.dumps(line).encode() + b"\n")
+            self._lines.flush()
+        except OSError as error:
+            raise StsError(
+                f"cannot go on writing to {self.folder}: {error.strerror}; what was finished is "
+                "kept, the same command goes on from there"
+            ) from error
+        self._remember(line, place)
+
+    def collect(self, files: Collection[str] | None = None) -> Outcomes:
+        """Return the last outcome of every file, or of some of them."""
+        places = self._places
+        if files is not None:
+            places = {file: place for file, place in places.items() if file in files}
+        return Outcomes(self.folder, places)
+
+    def _remember(self, line: dict[str, Any], place: int) -> None:
+        self._places[line["file"]] = Place(place, self._traced if line["has_traces"] else None)
+        self._traced += line["has_traces"]
+
+    def clear(self) -> None:
+        """Forget all outcomes."""
+        self._places, self._traced = {}, 0
+        self._traces.truncate(0)
+        self._lines.truncate(len(self._header))
+
+    def discard(self) -> None:
+        """Remove the journal; what it held stands elsewhere now."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _lock(self) -> None:
+        if not try_lock(self._lines):
+            raise StsError(
+                f"another process is building in {self.folder.parent}: wait for it or choose "
+                "another --out"
+            )
+
+    def _recover(self) -> None:
+        """Read what an earlier process left; cut a torn tail, and all of it after new settings."""
+        self._lines.seek(0)
+        if self._lines.readline() != self._header:
+            self._lines.truncate(0)
+            self._lines.write(self._header)
+        kept = len(self._header)
+        available = os.fstat(self._traces.fileno()).st_size // TRACE_BYTES
+        for line in self._lines:
+            outcome = _whole(line)
+            if outcome is None or self._traced + outcome["has_traces"] > available:
+                break
+            self._remember(outcome, kept)
+            kept += len(line)
+        self._lines.truncate(kept)
+        self._traces.truncate(self._traced * TRACE_BYTES)
+
+
+def _whole(line: bytes) -> dict[str, Any] | None:
+    """Return what a line says, or None if its end never reached the disk."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        outcome: dict[str, Any] = json.loads(line)
+    except ValueError:
+        return None
+    return outcome

@@ -1,0 +1,313 @@
+"""Which cells are trained on and which are held out: kept on disk, and only ever added to."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from sts.base.errors import StsError, one_of
+from sts.base.files import read_json, write_json
+from sts.base.types import CLASSES, Bools, Ints
+from sts.datasets.identity import Cells, Identified, cells_in, identify_cells, united
+from sts.datasets.published_split import (
+    PUBLISHED,
+    count_in_words,
+    leave_out_held,
+    read_split_file,
+)
+from sts.datasets.store import Texts
+
+SPLIT_NAME: Final = "split.json"
+# The splits of single tables lie here in a folder of data, by the names of the tables.
+SPLITS_FOLDER: Final = "splits"
+FORMAT: Final = "sts-split 2"
+GROUPS: Final = ("specimen", "donor")
+DONOR: Final = "donor"
+# One in five cells is held out, as in the published study.
+PARTS: Final = 5
+# From so many cells a temperature is good to about 7 %; a share of many cells would cost more.
+KEPT: Final = 200
+# A refit keeps at most one cell in five aside, and at least one in ten.
+KEPT_PARTS: Final = (5, 10)
+
+logger = logging.getLogger("sts")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Specimen ids of both sides, and where the division comes from."""
+
+    train: frozenset[str]
+    test: frozenset[str]
+    origin: str
+    group_by: str = "specimen"
+    seed: int = 0
+    is_published: bool = False
+    """Whether it is the published one, which is never added to."""
+
+
+def split_path(data: Path, table: str = "") -> Path:
+    """Return where the split of a folder of data is kept, or that of a table by its name."""
+    return data / SPLITS_FOLDER / f"{table}.json" if table else data / SPLIT_NAME
+
+
+def split_of(
+    cells: Identified, data: Path, *, table: str = "", group_by: str | None = None, seed: int = 0
+) -> Split:
+    """Return the split kept in `data`, published or our own; make and keep one if there is none.
+
+    Ours divides all labelled cells in `data`, in sweep stores and in tables of features, so that
+    every study finds the same cells on the same side. Cells that are new are divided by themselves:
+    all others stay where they are.
+
+    Parameters
+    ----------
+    table
+        The name of a table of one's own: its split is kept in `data`, and holds its cells alone.
+    group_by
+        One of GROUPS; None: as the split was made, a new one by donor.
+    """
+    if group_by is not None:
+        one_of(group_by, GROUPS, "grouping")
+    if not table and (published := _find_published(data)) is not None:
+        _tell_left_out(cells, published)
+        return published
+    path = split_path(data, table)
+    kept = _read(path) if path.is_file() else None
+    if kept is not None and group_by not in (None, kept.group_by):
+        raise StsError(
+            f"{path} was divided by {kept.group_by}, not by {group_by}: ask for "
+            f"--group-by {kept.group_by}, or {_remake(path)}"
+        )
+    everyone = united([cells] if table else [cells, cells_in(data)])
+    labelled = everyone.rows(np.isin(everyone.label, CLASSES))
+    labelled = leave_out_held(labelled, data, where=str(path))
+    if kept is None:
+        return _make(labelled, path, group_by or DONOR, seed)
+    return _added_to(kept, labelled, path)
+
+
+def _tell_left_out(cells: Identified, split: Split) -> None:
+    """Count the labelled cells that the published split does not divide, and the reverse."""
+    labelled = cells.label != ""
+    divided = split.train | split.test
+    rest = labelled & ~np.isin(cells.specimen_id, sorted(divided))
+    if labelled.any() and not (labelled & ~rest).any():
+        raise StsError(
+            f"none of these {int(labelled.sum())} labelled cells is in the published split "
+            f"{split.origin}: name a folder of their own with --data"
+        )
+    if rest.any():
+        logger.warning(
+            "%d labelled cells are in neither part of the published split and are left out: %s",
+            *(int(rest.sum()), count_in_words(identify_cells(cells, np.flatnonzero(rest)))),
+        )
+    if gone := sorted(divided - set(cells.specimen_id[labelled].tolist())):
+        logger.warning(
+            "%d specimens of %s are not among these %d cells, such as %s",
+            *(len(gone), split.origin, int(labelled.sum()), gone[0]),
+        )
+
+
+def _remake(path: Path) -> str:
+    return (
+        f"move {path} away to divide all cells anew (old holdout figures do not compare with new "
+        "ones)"
+    )
+
+
+def find_split(data: Path) -> Split | None:
+    """Return the split kept in a folder of data, the published one first, None without any."""
+    path = split_path(data)
+    return _find_published(data) or (_read(path) if path.is_file() else None)
+
+
+def folds_of(
+    cells: Identified, folds: int, *, group_by: str = DONOR, seed: int = 0
+) -> list[tuple[Ints, Ints]]:
+    """Return rows to fit on and rows to score on, for each fold, the classes evenly spread."""
+    return list(_divide(cells, folds, one_of(group_by, GROUPS, "grouping"), seed))
+
+
+def keep_aside(cells: Identified, *, group_by: str = DONOR, seed: int = 0) -> tuple[Ints, Ints]:
+    """Return rows to fit the final model on, and rows to stop, calibrate and compare it with."""
+    groups = donor_groups(cells) if group_by == DONOR else cells.specimen_id
+    fewest = min(len(set(groups[cells.label == label].tolist())) for label in set(cells.label))
+    wanted = int(np.clip(len(cells) // KEPT, *KEPT_PARTS))
+    return folds_of(cells, max(2, min(wanted, fewest)), group_by=group_by, seed=seed)[0]
+
+
+def _divide(cells: Identified, parts: int, group_by: str, seed: int) -> Iterator[tuple[Ints, Ints]]:
+    groups = donor_groups(cells) if group_by == DONOR else cells.specimen_id
+    by_donor = len(np.unique(groups)) < len(cells)
+    for label in CLASSES:
+        found = len(set(groups[cells.label == label].tolist()))
+        if found < parts:
+            who, more = (
+                ("donor", ", or ask for --group-by specimen") if by_donor else ("specimen", "")
+            )
+            raise StsError(
+                f"only {found} {who}s of class {label} for {parts} parts: every part needs one; "
+                f"add cells or lower --folds{more}"
+            )
+    rows = np.zeros((len(cells), 1))
+    if by_donor:
+        grouped = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
+        return iter(grouped.split(rows, _strata(cells, parts), groups))
+    single = StratifiedKFold(parts, shuffle=True, random_state=seed)
+    return iter(single.split(rows, _strata(cells, parts)))
+
+
+def _strata(cells: Identified, parts: int) -> Texts:
+    """Return what is spread evenly: class and data set, or the class where that is too fine."""
+    fine = _kinds(cells)
+    kinds, counts = np.unique(fine, return_counts=True)
+    coarse = {str(kind).split("|")[0] for kind in kinds[counts < parts]}
+    return np.where(np.isin(cells.label, sorted(coarse)), cells.label, fine)
+
+
+def _kinds(cells: Identified) -> Texts:
+    return np.array([f"{a}|{b}" for a, b in zip(cells.label, cells.dataset, strict=True)])
+
+
+def donor_groups(cells: Identified) -> Texts:
+    """Return donors; a cell whose donor is not known is one of its own."""
+    own = [f"specimen {specimen}" for specimen in cells.specimen_id]
+    return np.where(cells.donor_id != "", cells.donor_id, own)
+
+
+def _make(cells: Cells, path: Path, group_by: str, seed: int) -> Split:
+    train, test = next(_divide(cells, PARTS, group_by, seed))
+    split = Split(
+        train=frozenset(cells.specimen_id[train].tolist()),
+        test=frozenset(cells.specimen_id[test].tolist()),
+        origin=str(path),
+        group_by=group_by,
+        seed=seed,
+    )
+    _write(split, path)
+    logger.info(
+        "%d cells are divided by %s into %s: %d to train on, %d held out",
+        *(len(cells), group_by, path, len(split.train), len(split.test)),
+    )
+    return split
+
+
+def _added_to(kept: Split, cells: Cells, path: Path) -> Split:
+    """Return the split with the cells that are new divided too; all others stay where they are."""
+    is_test = {specimen: False for specimen in kept.train} | dict.fromkeys(kept.test, True)
+    groups = donor_groups(cells) if kept.group_by == DONOR else cells.specimen_id
+    side_of: dict[str, bool] = {}
+    for specimen, group in zip(cells.specimen_id.tolist(), groups.tolist(), strict=True):
+        side = is_test.get(specimen)
+        if side is not None and side_of.setdefault(group, side) != side:
+            raise StsError(
+                f"donor {group} has cells on both sides of {path}: donors are others than when it "
+                f"was made; put the old ones back, or {_remake(path)}"
+            )
+    new = np.array([specimen not in is_test for specimen in cells.specimen_id.tolist()], dtype=bool)
+    if not new.any():
+        return kept
+    _place_new(cells, groups, new, is_test, side_of, seed=kept.seed)
+    split = Split(
+        train=frozenset(name for name, side in is_test.items() if not side),
+        test=frozenset(name for name, side in is_test.items() if side),
+        origin=kept.origin,
+        group_by=kept.group_by,
+        seed=kept.seed,
+    )
+    _write(split, path)
+    logger.info(
+        "%d new cells are added to %s: %d to train on, %d held out; the others stay on their sides",
+        *(int(new.sum()), path),
+        *(len(split.train) - len(kept.train), len(split.test) - len(kept.test)),
+    )
+    return split
+
+
+def _place_new(
+    cells: Cells,
+    groups: Texts,
+    new: Bools,
+    is_test: dict[str, bool],
+    side_of: dict[str, bool],
+    *,
+    seed: int,
+) -> None:
+    """Put each new group on the side on which its donor is, else where its classes are short.
+
+    A group is held out if that brings the held-out part of its classes and data sets closer to one
+    in PARTS.
+    """
+    kinds = _kinds(cells)
+    wanted = {kind: count / PARTS for kind, count in Counter(kinds.tolist()).items()}
+    for specimen, kind in zip(cells.specimen_id.tolist(), kinds.tolist(), strict=True):
+        wanted[kind] -= is_test.get(specimen, False)
+    order = np.random.default_rng([seed, len(is_test)]).permutation(np.unique(groups[new]))
+    # Those whose side is known first: the others make up for them.
+    for group in sorted(order.tolist(), key=lambda name: name not in side_of):
+        members = new & (groups == group)
+        counts = Counter(kinds[members].tolist())
+        gain = sum(count * (2 * wanted[kind] - count) for kind, count in counts.items())
+        held = side_of.get(group, gain > 0)
+        for kind, count in counts.items():
+            wanted[kind] -= count * held
+        is_test |= dict.fromkeys(cells.specimen_id[members].tolist(), held)
+
+
+def _write(split: Split, path: Path) -> None:
+    about = {"format": FORMAT, "group_by": split.group_by, "seed": split.seed}
+    write_json(path, about | {"train": sorted(split.train), "test": sorted(split.test)})
+
+
+def _read(path: Path) -> Split:
+    kept = read_json(path)
+    if not isinstance(kept, dict) or kept.get("format") != FORMAT:
+        raise StsError(
+            f"{path} is not a split of this program (format {FORMAT!r}): move it away to make one"
+        )
+    sides = [kept.get(side) for side in ("train", "test")]
+    listed = [name for side in sides if isinstance(side, list) for name in side]
+    texts = [kept.get("group_by"), *listed]
+    seed = kept.get("seed", 0)
+    if not all(isinstance(side, list) for side in sides) or not all(
+        isinstance(text, str) for text in texts
+    ):
+        raise StsError(f"{path} lacks sides or group_by: move it away to make one")
+    if not isinstance(seed, int) or seed < 0:
+        raise StsError(f"seed in {path} is {seed!r}: a whole number from 0 is wanted")
+    if len(set(listed)) < len(listed):
+        twice = Counter(listed).most_common(1)[0][0]
+        raise StsError(f"specimen {twice} is listed twice in {path}: move it away to make one")
+    return Split(
+        train=frozenset(kept["train"]),
+        test=frozenset(kept["test"]),
+        origin=str(path),
+        group_by=one_of(kept["group_by"], GROUPS, f"grouping in {path}"),
+        seed=seed,
+    )
+
+
+def _find_published(data: Path) -> Split | None:
+    paths = {side: data / name for side, name in PUBLISHED.items()}
+    there = [path for path in paths.values() if path.is_file()]
+    if not there:
+        return None
+    if len(there) < len(paths):
+        raise StsError(
+            f"{there[0]} is one half of the published split: fetch the other with "
+            "`data_pipeline.py fetch sts-tables`, or move this one away"
+        )
+    sides = {side: frozenset(read_split_file(path)) for side, path in paths.items()}
+    origin = str(paths["train"].parent)
+    if both := sorted(sides["train"] & sides["test"]):
+        raise StsError(
+            f"{len(both)} specimens stand on both sides of {origin}, such as {both[0]}: fetch the "
+            "split again, or take them off one side"
+        )
+    return Split(train=sides["train"], test=sides["test"], origin=origin, is_published=True)

@@ -1,0 +1,173 @@
+"""The sweep store: the data set of the study in one HDF5 file, loaded whole."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from sts.base import guard
+from sts.base.errors import StsError
+from sts.base.hdf5 import new_hdf5
+from sts.base.types import CLASSES, Bools, Floats, Ints
+from sts.signals.resample import RATE_HZ, SAMPLES, WINDOW_S
+
+FORMAT: Final = "sts-sweeps 1"
+TEXTS: Final = ("specimen_id", "donor_id", "label", "dataset")
+NUMBERS: Final = ("rheobase_pa", "step_pa", "onset_s")
+SETTINGS: Final = ("rate_hz", "window_s")
+# 20 MB of traces
+ROWS_AT_ONCE: Final = 512
+Texts = NDArray[np.str_]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SweepStore:
+    """The two sweeps of n cells, and who they are; row i of every array is cell i."""
+
+    traces: Floats
+    """(n, 2, 4800) float32, mV: rheobase sweep and second sweep, from 0.1 s before the onset."""
+    specimen_id: Texts
+    donor_id: Texts
+    """Empty where it is not known, as are `label` and `dataset`."""
+    label: Texts
+    dataset: Texts
+    rheobase_pa: Floats
+    step_pa: Floats
+    """Amplitude of the second sweep."""
+    onset_s: Floats
+    """When the step of the rheobase sweep began in the recording."""
+    rate_hz: float = RATE_HZ
+    window_s: float = WINDOW_S
+
+    def __len__(self) -> int:
+        return len(self.specimen_id)
+
+    def rows(self, which: Bools | Ints) -> "SweepStore":
+        """Return the store of the cells that a mask or indices choose, in that order."""
+        arrays = {name: getattr(self, name)[which] for name in ("traces", *TEXTS, *NUMBERS)}
+        return SweepStore(**arrays, rate_hz=self.rate_hz, window_s=self.window_s)
+
+
+def write_store(path: str | Path, store: SweepStore) -> None:
+    """Write a store, whole or not at all; its traces are asked for a few rows at a time."""
+    path = Path(path)
+    if fault := fault_of(store):
+        raise StsError(f"cannot write {path}: {fault}")
+    with new_hdf5(path) as file:
+        file.attrs["format"] = FORMAT
+        for name in SETTINGS:
+            file.attrs[name] = getattr(store, name)
+        # Not packed: noise hardly packs, and the store is read far more often than written.
+        traces = file.create_dataset("traces", store.traces.shape, store.traces.dtype)
+        for first, rows in _few_at_once(store.traces):
+            traces[first : first + len(rows)] = rows
+        for name in TEXTS:
+            file.create_dataset(
+                name, data=getattr(store, name).astype(object), dtype=h5py.string_dtype()
+            )
+        for name in NUMBERS:
+            file[name] = getattr(store, name)
+
+
+def load_store(path: str | Path) -> SweepStore:
+    """Return a store whole in memory, its content checked once and for all."""
+    path = Path(path)
+    try:
+        with guard.open_hdf5(path) as file:
+            store = _read(file, max_bytes=path.stat().st_size)
+    except StsError as error:
+        raise StsError(f"the sweep store {path} {error}") from error
+    if fault := fault_of(store):
+        raise StsError(f"the sweep store {path} is not sound: {fault}; build it again")
+    return store
+
+
+def _read(file: Any, *, max_bytes: int) -> SweepStore:
+    found = guard.text(file, "format")
+    if found != FORMAT:
+        raise StsError(f"is of format {found or 'unknown'!r}, wanted is {FORMAT!r}: build it again")
+    names = ("traces", *TEXTS, *NUMBERS)
+    nodes = {name: guard.member(file, name) for name in names}
+    settings = {name: guard.number(file, name) for name in SETTINGS}
+    missing = [name for name, value in {**nodes, **settings}.items() if value is None]
+    if missing:
+        raise StsError(f"lacks {', '.join(missing)}: build it again")
+    parts: dict[str, Any] = settings
+    for name, node in nodes.items():
+        read = _texts if name in TEXTS else guard.array
+        parts[name] = read(node, max_bytes=max_bytes)
+    return SweepStore(**parts)
+
+
+def _texts(dataset: Any, *, max_bytes: int) -> Texts:
+    guard.check_claim(dataset, max_bytes=max_bytes)
+    return np.array(dataset.asstr()[()], dtype=np.str_)
+
+
+def merge_stores(stores: Sequence[SweepStore]) -> SweepStore:
+    """Return one store of all cells; a specimen in two of them is refused by name."""
+    if len(stores) == 1:
+        return stores[0]
+    arrays: dict[str, Any] = {
+        name: np.concatenate([getattr(store, name) for store in stores])
+        for name in ("traces", *TEXTS, *NUMBERS)
+    }
+    ids, times = np.unique(arrays["specimen_id"], return_counts=True)
+    if (times > 1).any():
+        raise StsError(
+            f"specimen {ids[times > 1][0]} is in two sweep stores: name the one that counts"
+        )
+    return SweepStore(**arrays)
+
+
+def fault_of(store: SweepStore) -> str | None:
+    """Say what is wrong with a store, None if nothing is."""
+    n = len(store)
+    if (store.rate_hz, store.window_s) != (RATE_HZ, WINDOW_S):
+        return (
+            f"{store.window_s:g} s at {store.rate_hz:g} Hz, "
+            f"wanted are {WINDOW_S:g} s at {RATE_HZ:g} Hz"
+        )
+    shapes = {"traces": (n, 2, SAMPLES)} | dict.fromkeys((*TEXTS, *NUMBERS), (n,))
+    for name, shape in shapes.items():
+        if (came := getattr(store, name).shape) != shape:
+            return f"{name} has shape {came}, wanted is {shape}"
+    kinds = {"traces": "f4"} | dict.fromkeys(TEXTS, "U") | dict.fromkeys(NUMBERS, "f8")
+    for name, kind in kinds.items():
+        if not getattr(store, name).dtype.str[1:].startswith(kind):
+            return f"{name} is of type {getattr(store, name).dtype}"
+    return _fault_of_rows(store)
+
+
+def _fault_of_rows(store: SweepStore) -> str | None:
+    ids, times = np.unique(store.specimen_id, return_counts=True)
+    if (times > 1).any():
+        return f"specimen {ids[times > 1][0]} is there {times.max()} times"
+    if (store.specimen_id == "").any():
+        return f"row {int(np.argmax(store.specimen_id == ''))} has no specimen id"
+    if strange := set(store.label.tolist()) - {*CLASSES, ""}:
+        return f"unknown class {min(strange)!r}, the classes are {', '.join(CLASSES)}"
+    for name in ("traces", *NUMBERS):
+        if (row := _first_unsound(getattr(store, name))) is not None:
+            return f"{name} of specimen {store.specimen_id[row]} hold NaN or Inf"
+    return None
+
+
+def _first_unsound(values: Floats) -> int | None:
+    for first, rows in _few_at_once(values):
+        # A float64 sum of float32 numbers is finite exactly if they all are, and costs no array.
+        with np.errstate(invalid="ignore"):
+            sums = rows.sum(axis=tuple(range(1, rows.ndim)), dtype=np.float64)
+        if not np.isfinite(sums).all():
+            return first + int(np.argmin(np.isfinite(sums)))
+    return None
+
+
+def _few_at_once(values: Floats) -> Iterator[tuple[int, Floats]]:
+    """Yield the values by a few rows, with the number of the first."""
+    for first in range(0, len(values), ROWS_AT_ONCE):
+        yield first, values[first : first + ROWS_AT_ONCE]

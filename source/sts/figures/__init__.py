@@ -1,1 +1,0 @@
-"""Arrays become PNG and SVG; the only place that knows matplotlib."""

@@ -1,0 +1,1 @@
+"""Arrays become PNG and SVG; the only place that imports matplotlib."""

@@ -1,0 +1,191 @@
+"""Scores against synthetic rows added, classifiers side by side, and how they learn from more."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from sts.evaluation.bootstrap import Interval
+from sts.reports.figures.style import FAINT, INK, look, new_figure, save
+
+# Okabe and Ito's colours, then what is left to tell many lines apart.
+COLOURS: Final = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#7A5195",
+    "#8C6D31",
+    "#6B6B6B",
+    INK,
+)
+MARKERS: Final = "osD^vP<>X*"
+# Columns of methods before a new row of them begins.
+WIDEST: Final = 4
+SHOWN: Final = {"accuracy": "accuracy", "macro_f1": "macro F1"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One classifier: its score at each level, first to last."""
+
+    name: str
+    values: Mapping[str, Sequence[Interval]]
+    """By score."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One method."""
+
+    title: str
+    levels: Sequence[str]
+    """What stands under each level, such as 0, 100, 1,000."""
+    lines: Sequence[Line] = field(default_factory=tuple)
+
+
+def draw_levels(stem: Path, panels: Sequence[Panel]) -> list[Path]:
+    """Draw accuracy and macro F1 against rows added, a column a method; return PNG and SVG."""
+    wide = min(len(panels), WIDEST)
+    blocks = [panels[start : start + wide] for start in range(0, len(panels), wide)]
+    with look():
+        figure = new_figure(max(5.4, 0.9 + 2.6 * wide), 0.6 + 5.0 * len(blocks))
+        grid: Any = figure.subplots(len(SHOWN) * len(blocks), wide, squeeze=False)
+        for number, block in enumerate(blocks):
+            _draw_block(grid[len(SHOWN) * number : len(SHOWN) * (number + 1)], block)
+        for place in range(len(SHOWN)):
+            _share(grid[place :: len(SHOWN)].ravel())
+        names = [line.name for line in panels[0].lines]
+        figure.legend(
+            handles=_handles(names),
+            loc="outside lower center",
+            ncols=_columns(names, panels),
+            frameon=False,
+        )
+        return save(figure, stem)
+
+
+def _draw_block(rows: Any, panels: Sequence[Panel]) -> None:
+    """Draw a row of axes for each score; those that no method is left for stay empty."""
+    for axes, (score, words) in zip(rows, SHOWN.items(), strict=True):
+        for each, panel in zip(axes, panels, strict=False):
+            _draw_panel(each, panel, score)
+        for each in axes[len(panels) :]:
+            each.set_axis_off()
+        axes[0].set_ylabel(words)
+    for top, bottom, panel in zip(rows[0], rows[-1], panels, strict=False):
+        top.set_title(panel.title, loc="left", fontsize=10, fontweight="bold")
+        bottom.set_xlabel("rows added to each class")
+
+
+def _share(axes: Sequence[Axes]) -> None:
+    """Give the axes of one score the same limits, so that methods compare."""
+    used = [each for each in axes if each.axison]
+    limits = np.array([each.get_ylim() for each in used])
+    for each in used:
+        each.set_ylim(limits[:, 0].min(), limits[:, 1].max())
+
+
+def _columns(names: Sequence[str], panels: Sequence[object]) -> int:
+    return min(len(names), len(panels) + 1, 5)
+
+
+def _draw_panel(axes: Axes, panel: Panel, score: str) -> None:
+    places = np.arange(len(panel.levels))
+    count = len(panel.lines)
+    for number, line in enumerate(panel.lines):
+        # Side by side, so that intervals do not hide one another.
+        shift = 0.5 * (number - (count - 1) / 2) / max(count, 1)
+        _draw_line(axes, places + shift, line.values[score], number)
+    axes.set_xticks(places, panel.levels)
+    axes.set_xlim(-0.5, len(places) - 0.5)
+    axes.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.5)
+
+
+def _draw_line(axes: Axes, at: Any, values: Sequence[Interval], number: int) -> None:
+    colour = COLOURS[number % len(COLOURS)]
+    heights = np.array([each.value for each in values])
+    axes.plot(at, heights, color=colour, linewidth=1.0, **_marker(number))
+    for place, each in zip(at, values, strict=True):
+        if np.isfinite([each.low, each.high]).all():
+            axes.plot([place, place], [each.low, each.high], color=colour, linewidth=0.6, alpha=0.6)
+
+
+def _marker(number: int) -> dict[str, Any]:
+    return {"marker": MARKERS[number % len(MARKERS)], "markersize": 3.2, "zorder": 3}
+
+
+def _handles(names: Sequence[str]) -> list[Line2D]:
+    return [
+        Line2D([], [], color=COLOURS[number % len(COLOURS)], label=name, **_marker(number))
+        for number, name in enumerate(names)
+    ]
+
+
+def draw_landscape(
+    stem: Path, lines: Sequence[Line], curves: Sequence[Line], parts: Sequence[str]
+) -> list[Path]:
+    """Draw every classifier without added rows, and its learning curve; return PNG and SVG.
+
+    Parameters
+    ----------
+    lines
+        A classifier each, with one level.
+    curves
+        The same ones with a level for each part of the training rows; none leaves them out.
+    """
+    with look():
+        figure = new_figure(9.6, 1.6 + 0.28 * max(len(lines), 7))
+        panels: Any = figure.subplots(1, 2 if curves else 1, squeeze=False)[0]
+        _draw_rows(panels[0], lines)
+        if curves:
+            _draw_curves(panels[1], curves, parts)
+            figure.legend(
+                handles=_handles([line.name for line in curves]),
+                loc="outside lower center",
+                ncols=5,
+                frameon=False,
+            )
+        return save(figure, stem)
+
+
+def _draw_rows(axes: Axes, lines: Sequence[Line]) -> None:
+    ordered = sorted(lines, key=lambda line: line.values["macro_f1"][0].value)
+    fills = {"accuracy": "white", "macro_f1": INK}
+    for row, line in enumerate(ordered):
+        for score, shift in (("accuracy", 0.13), ("macro_f1", -0.13)):
+            (each,) = line.values[score]
+            axes.plot([each.low, each.high], [row + shift] * 2, color=INK, linewidth=0.8)
+            axes.plot(
+                each.value,
+                row + shift,
+                marker="o",
+                markersize=4.5,
+                markerfacecolor=fills[score],
+                markeredgecolor=INK,
+                linestyle="none",
+            )
+    axes.set_yticks(range(len(ordered)), [line.name for line in ordered])
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", color=FAINT, alpha=0.25, linewidth=0.5)
+    axes.set_xlabel("accuracy (open) and macro F1 (filled)")
+    axes.set_title("No rows added", loc="left", fontsize=10, fontweight="bold")
+
+
+def _draw_curves(axes: Axes, curves: Sequence[Line], parts: Sequence[str]) -> None:
+    places = np.arange(len(parts))
+    for number, line in enumerate(curves):
+        heights = [each.value for each in line.values["macro_f1"]]
+        colour = COLOURS[number % len(COLOURS)]
+        axes.plot(places, heights, color=colour, **_marker(number))
+    axes.set_xticks(places, parts)
+    axes.set_xlabel("part of the training neurons")
+    axes.set_ylabel("macro F1")
+    axes.set_title("Learning curves", loc="left", fontsize=10, fontweight="bold")
+    axes.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.5)

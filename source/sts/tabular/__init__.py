@@ -1,0 +1,1 @@
+"""Classifiers of tables behind one contract, the features they make, and their explanations."""

@@ -1,0 +1,226 @@
+"""A model of the baseline on disk: model.json, the cells it was fitted on, and LightGBM's text.
+
+The trees of LightGBM are kept in its own text format. The others have no format that is safe to
+load, so that of them settings and training cells are kept and the fit is repeated when it is
+loaded, which takes seconds; a few probabilities of before tell whether it is the same model.
+"""
+
+import platform
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from sts.base.bounds import Seed, check_fields, shorten
+from sts.base.errors import StsError
+from sts.base.model_files import (
+    CARD,
+    Arrays,
+    check_plain_name,
+    read_arrays,
+    read_card,
+    read_file,
+    write_model,
+)
+from sts.base.types import CLASSES, Floats, Ints
+from sts.datasets.formulas import FORMULAS
+from sts.evaluation.calibration import Temperature, apply_temperature
+from sts.tabular.models import kind_of
+from sts.tabular.novelty import ARRAYS, Novelty, NoveltyRule
+from sts.tabular.stack import Classifier
+from sts.tabular.tree_text import MAX_TEXT_BYTES, NotTrees
+from sts.tabular.trees import Trees, load_trees
+
+FORMAT: Final = "sts-baseline 1"
+CELLS: Final = "cells.safetensors"
+TREES: Final = "model.txt"
+LIBRARIES: Final = ("lightgbm", "numpy", "scikit-learn")
+# Cells whose probabilities are kept, to tell whether a repeated fit is the same.
+PROBED: Final = 20
+# A thousand times what another order of summation changes.
+ALIKE: Final = 1e-6
+AGAIN: Final = "train the model again"
+NOVELTY: Final = "novelty."
+TIMES: Final = ("onset", "absolute")
+# Numbers of training cells from which a fit can be repeated in seconds to minutes.
+MAX_FITTED: Final = 20_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineCard:
+    """What there is to know of a model besides its trees."""
+
+    name: str
+    """As in the name of its folder."""
+    model: str
+    """Name in MODELS."""
+    features: str
+    """What the set of features is called."""
+    names: tuple[str, ...]
+    formulas: dict[str, str] = field(default_factory=dict)
+    """Of those features that are derived."""
+    times: str = "onset"
+    classes: tuple[str, ...] = CLASSES
+    temperature: Temperature = 1.0
+    """What its logits are divided by, from calibration."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    seed: Seed = 0
+    scores: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    """What it was trained on: numbers of cells, digest of the training cells."""
+    novelty: NoveltyRule = field(default_factory=NoveltyRule)
+    probe: tuple[tuple[float, ...], ...] = ()
+    """Probabilities of its first training cells."""
+    versions: dict[str, str] = field(default_factory=dict)
+    sha256: dict[str, str] = field(default_factory=dict)
+    """Of the other files, by name."""
+    format: str = FORMAT
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no training leaves behind."""
+        check_fields(self)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Baseline:
+    """A classifier with its card, and the cells it was fitted on."""
+
+    classifier: Classifier
+    card: BaselineCard
+    novelty: Novelty
+    X: Floats
+    """(training cells, features)."""
+    y: Ints
+
+    def probabilities(self, X: Floats) -> Floats:
+        """Return calibrated probabilities (cells, classes)."""
+        return apply_temperature(self.classifier.logits(X), self.card.temperature)
+
+
+def baseline_folder(models: Path, model: str, variant: str, name: str | None = None) -> Path:
+    """Return where the model of a kind and a set of features, or of an own name, is kept."""
+    own = variant if name is None else check_plain_name(name)
+    return models / f"{kind_of(model).title}_best_models" / own
+
+
+def save_baseline(folder: Path, model: Baseline) -> BaselineCard:
+    """Write a model and return its card as written, with versions and sha256."""
+    arrays = {f"novelty.{name}": each for name, each in model.novelty.arrays().items()}
+    arrays |= {"X": model.X.astype(np.float64), "y": model.y.astype(np.int64)}
+    with write_model(folder) as files:
+        digests = {CELLS: files.add_arrays(CELLS, arrays, form=FORMAT)}
+        if isinstance(model.classifier, Trees):
+            text = model.classifier.text().encode()
+            if len(text) > MAX_TEXT_BYTES:
+                raise StsError(
+                    f"a model of {len(text):,} bytes of trees is too large to be kept: set "
+                    "n_estimators or num_leaves lower"
+                )
+            digests[TREES] = files.add(TREES, text)
+        card = replace(
+            model.card,
+            formulas={name: FORMULAS[name] for name in model.card.names if name in FORMULAS},
+            novelty=model.novelty.rule,
+            probe=_probe(model),
+            versions={name: metadata.version(name) for name in LIBRARIES}
+            | {"python": platform.python_version()},
+            sha256=digests,
+        )
+        files.add_card(card)
+    return card
+
+
+def _probe(model: Baseline) -> tuple[tuple[float, ...], ...]:
+    found = model.probabilities(model.X[:PROBED])
+    return tuple(tuple(float(value) for value in row) for row in found)
+
+
+def load_baseline(folder: str | Path) -> Baseline:
+    """Return the model of `folder`, checked to be whole; one without trees is fitted again."""
+    folder = Path(folder)
+    card = load_card(folder)
+    path = folder / CELLS
+    arrays = read_arrays(path, digest=card.sha256[CELLS], again=AGAIN, unknown=("X",))
+    own = {name.removeprefix(NOVELTY): each for name, each in arrays.items()}
+    _check_cells(path, own, card)
+    X, y = own["X"], own["y"]
+    model = Baseline(
+        classifier=_classifier(folder, card, X, y),
+        card=card,
+        novelty=Novelty.of(card.novelty, own),
+        X=X,
+        y=y,
+    )
+    _check_probe(model, folder)
+    return model
+
+
+def load_card(folder: Path) -> BaselineCard:
+    """Return the card of the model in `folder` alone, which is quick."""
+    missing = "train it with `baseline_pipeline.py TRAIN`"
+    card = read_card(folder, BaselineCard, form=FORMAT, missing=missing, again=AGAIN)
+    path = folder / CARD
+    files = {CELLS, TREES} if card.model == "lightgbm" else {CELLS}
+    if set(card.sha256) != files:
+        raise StsError(f"{path} does not name the files that belong to it: {AGAIN}")
+    kind = kind_of(card.model)
+    # It becomes part of the names of folders.
+    check_plain_name(card.features)
+    if card.name != kind.title or card.times not in TIMES:
+        raise StsError(f"{path} contradicts itself: {AGAIN}")
+    if card.classes != CLASSES:
+        raise StsError(
+            f"{path} must name the classes {', '.join(CLASSES)} in this order, not "
+            f"{shorten(list(card.classes))}: {AGAIN}"
+        )
+    if {len(row) for row in card.probe} - {len(CLASSES)}:
+        raise StsError(f"{path}: probe must be a probability of each class, cell by cell: {AGAIN}")
+    if not card.names or len(set(card.names)) < len(card.names):
+        raise StsError(f"{path} names no features, or one of them twice: {AGAIN}")
+    kind.configured(card.settings, where=f"{path}.settings")
+    changed = [name for name, text in card.formulas.items() if FORMULAS.get(name) != text]
+    if changed:
+        raise StsError(f"{path}: this version derives {changed[0][:40]} in another way: {AGAIN}")
+    return card
+
+
+def _check_cells(path: Path, arrays: Arrays, card: BaselineCard) -> None:
+    """Refuse training cells that no model of this card was fitted on."""
+    if strange := sorted(set(arrays) ^ {"X", "y", *ARRAYS}):
+        raise StsError(f"{path} lacks, or should not hold, {shorten(strange[0])}: {AGAIN}")
+    X, y = arrays["X"], arrays["y"]
+    if X.dtype.name != "float64" or X.shape != (len(y), len(card.names)) or y.shape != X.shape[:1]:
+        raise StsError(f"{path} does not hold the features of its {CARD}, cell by cell: {AGAIN}")
+    if y.dtype.name != "int64" or not len(y) or y.min() < 0 or y.max() >= len(CLASSES):
+        raise StsError(f"{path} does not hold a class of each cell: {AGAIN}")
+    if card.model != "lightgbm" and (len(np.unique(y)) < 2 or X.size > MAX_FITTED):
+        raise StsError(f"{path} holds cells that no {card.name} can be fitted on: {AGAIN}")
+
+
+def _classifier(folder: Path, card: BaselineCard, X: Floats, y: Ints) -> Classifier:
+    if card.model == "lightgbm":
+        path = folder / TREES
+        content = read_file(path, digest=card.sha256[TREES], again=AGAIN, max_bytes=MAX_TEXT_BYTES)
+        try:
+            return load_trees(path, content, card.names)
+        except NotTrees as error:
+            raise StsError(f"{path} is no model of LightGBM: {error}: {AGAIN}") from error
+    kind = kind_of(card.model)
+    settings = kind.configured(card.settings, where=str(folder / CARD))
+    try:
+        return kind.fit(X, y, settings, seed=card.seed, names=card.names)
+    except ValueError as error:
+        raise StsError(f"{folder}: the fit cannot be repeated: {shorten(str(error))}") from error
+
+
+def _check_probe(model: Baseline, folder: Path) -> None:
+    now = np.array(_probe(model))
+    then = np.array(model.card.probe)
+    if now.shape != then.shape or not np.allclose(now, then, rtol=0, atol=ALIKE):
+        there = ", ".join(f"{name} {number}" for name, number in model.card.versions.items())
+        raise StsError(
+            f"the model in {folder} says other than it did when it was stored under {there}: "
+            f"{AGAIN}, or install these versions"
+        )

@@ -1,0 +1,205 @@
+"""A dandiset: listed by pages, chosen by cells, completed file by file."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sts.archives.client import Client
+from sts.archives.dandi import (
+    complete,
+    dandiset_of,
+    list_recordings,
+    select,
+    sessions_of,
+)
+from sts.archives.download import Target, download
+from sts.archives.items import Item
+from sts.archives.receipts import Receipts
+from sts.base.errors import StsError
+from tests.archives.server import Server
+from tests.archives.worlds import ASKED, ASSETS, asset_id, etag_of, serve_dandi
+
+FILES = {
+    f"sub-{n}/sub-{n}_ses-{n + 600}_icephys.nwb": b"\x89HDF\r\n\x1a\n" + bytes([n]) * n
+    for n in range(1, 6)
+}
+OTHERS = {"sub-9/readme.txt": b"text", "dandiset.yaml": b"yaml"}
+
+
+def listed(server: Server, client: Client, **kwargs: int) -> list[str]:
+    api = serve_dandi(server, FILES | OTHERS, **kwargs)
+    items = list_recordings(client, dandiset_of(api_url=api))
+    assert [item.size for item in items] == [len(FILES[item.place]) for item in items]
+    return [item.place for item in items]
+
+
+@pytest.mark.parametrize("page", [1, 2, 7, 100])
+def test_all_pages_are_read_and_only_recordings_kept(
+    server: Server, client: Client, page: int
+) -> None:
+    assert listed(server, client, page=page) == sorted(FILES)
+
+
+@pytest.mark.parametrize("path", ["", "/", "/api", "/api/"])
+def test_an_instance_may_be_named_with_or_without_api(path: str) -> None:
+    one = dandiset_of("000020/draft", api_url=f"http://127.0.0.1:1{path}")
+    assert one.address == "http://127.0.0.1:1/api/dandisets/000020/versions/draft"
+
+
+def test_the_usual_instance_is_that_of_the_study() -> None:
+    assert dandiset_of().address == (
+        "https://api.dandiarchive.org/api/dandisets/000020/versions/0.210913.1639"
+    )
+
+
+@pytest.mark.parametrize("name", ["000020", "20/draft", "000020/../000021", "000020/a/b", ""])
+def test_a_dandiset_needs_id_and_version(name: str) -> None:
+    with pytest.raises(StsError, match="ID/VERSION"):
+        dandiset_of(name)
+
+
+def test_another_instance_must_be_https() -> None:
+    with pytest.raises(StsError, match="refused the address"):
+        dandiset_of(api_url="http://api.dandiarchive.org/api")
+
+
+@pytest.mark.parametrize(
+    "following",
+    [
+        f"{ASSETS}?{ASKED}",
+        "https://example.org/api/dandisets/",
+        "http://localhost/other",
+        "file:///etc/passwd",
+        "/api/secrets/",
+    ],
+)
+def test_a_list_that_leads_elsewhere_or_in_a_circle_is_refused(
+    server: Server, client: Client, following: str
+) -> None:
+    api = serve_dandi(server, FILES)
+    first = f"{ASSETS}?{ASKED}"
+    target = server.at(following) if following.startswith("/") else following
+    server.json(first, {"next": target, "results": []})
+    with pytest.raises(StsError, match=r"never comes to an end|refused"):
+        list_recordings(client, dandiset_of(api_url=api))
+    assert len(server.log) == 1
+
+
+def test_pages_without_end_are_refused(
+    server: Server, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sts.archives.dandi.MAX_PAGES", 20)
+    for number in range(50):
+        query = ASKED if not number else f"page={number}"
+        following = server.at(f"{ASSETS}?page={number + 1}")
+        server.json(f"{ASSETS}?{query}", {"next": following, "results": []})
+    with pytest.raises(StsError, match="never comes to an end"):
+        list_recordings(client, dandiset_of(api_url=server.at()))
+    assert len(server.log) == 20
+
+
+@pytest.mark.parametrize(
+    "asset",
+    [
+        {"path": "../../x.nwb", "asset_id": "a", "size": 1},
+        {"path": "/etc/x.nwb", "asset_id": "a", "size": 1},
+        {"path": "x.nwb", "asset_id": "a/../../b", "size": 1},
+        {"path": "x.nwb", "asset_id": "a", "size": -1},
+        {"path": "x.nwb", "asset_id": "a", "size": "1"},
+        {"path": "x.nwb", "asset_id": "a", "size": True},
+        {"path": "x.nwb", "size": 1},
+    ],
+)
+def test_a_list_cannot_name_what_lies_elsewhere(
+    server: Server, client: Client, asset: dict[str, object]
+) -> None:
+    server.json(f"{ASSETS}?{ASKED}", {"next": None, "results": [asset]})
+    with pytest.raises(StsError, match=r"refused the file name|without asset_id or size"):
+        list_recordings(client, dandiset_of(api_url=server.at()))
+
+
+@pytest.mark.parametrize("answer", [[], {"results": 5}, {}, "text", None])
+def test_what_is_no_list_is_named(server: Server, client: Client, answer: object) -> None:
+    server.json(f"{ASSETS}?{ASKED}", answer)
+    with pytest.raises(StsError, match="no list of assets"):
+        list_recordings(client, dandiset_of(api_url=server.at()))
+
+
+def test_metadata_complete_a_file(server: Server, client: Client, tmp_path: Path) -> None:
+    api = serve_dandi(server, FILES)
+    item = complete(client, list_recordings(client, dandiset_of(api_url=api))[0])
+    content = FILES[item.place]
+    assert item.address == server.at(f"/api/assets/{asset_id(item.place)}/download/")
+    assert item.dandi_etag == etag_of(content)
+    target = Target(folder=tmp_path, source="dandi", receipts=Receipts(tmp_path))
+    assert download(client, item, target).sha256 == item.sha256
+    assert (tmp_path / item.place).read_bytes() == content
+
+
+def test_of_several_addresses_that_of_the_interface_is_taken(
+    server: Server, client: Client
+) -> None:
+    serve_dandi(server, FILES)
+    (item, *_) = list_recordings(client, dandiset_of(api_url=server.at()))
+    page = f"{ASSETS}{item.identity}/"
+    own = server.at(f"/api/assets/{item.identity}/download/")
+    for told, wanted in (
+        (["https://s3.example.org/b", own], own),
+        (["https://s3.example.org/b"], "https://s3.example.org/b"),
+        (["http://s3.example.org/b", "file:///b"], own),
+        (None, own),
+    ):
+        server.json(page, {"contentUrl": told})
+        found = complete(client, item)
+        assert found.address == wanted
+        assert (found.sha256, found.dandi_etag, found.size) == ("", "", item.size)
+
+
+def test_the_internet_does_not_send_us_to_this_machine() -> None:
+    class Answering:
+        def json(self, address: str) -> object:
+            assert address == item.address
+            return {"contentUrl": ["http://127.0.0.1:631/x", "https://localhost/x"]}
+
+    api = "https://api.dandiarchive.org/api"
+    item = Item(place="a.nwb", address=f"{api}/dandisets/1/assets/7/", identity="7", listed=True)
+    found = complete(Answering(), item)  # type: ignore[arg-type]
+    assert found.address == f"{api}/assets/7/download/"
+
+
+def test_an_etag_alone_is_verified_too(server: Server, client: Client, tmp_path: Path) -> None:
+    serve_dandi(server, FILES)
+    (item, *_) = list_recordings(client, dandiset_of(api_url=server.at()))
+    target = Target(folder=tmp_path, source="dandi", receipts=Receipts(tmp_path))
+    for etag, sound in ((etag_of(FILES[item.place]), True), (etag_of(b"other"), False)):
+        page = f"{ASSETS}{item.identity}/"
+        server.json(page, {"digest": {"dandi:dandi-etag": etag, "dandi:sha2-256": "none"}})
+        whole = replace(complete(client, item), place=f"{sound}.nwb")
+        if sound:
+            download(client, whole, target)
+        else:
+            with pytest.raises(StsError, match="DANDI etag"):
+                download(client, whole, target)
+
+
+METADATA = """cell_specimen_id,donor_id,ephys_session_id,T-type
+101,7,603,Sst
+102,7,601,"Sst, other"
+103,8,999,Pvalb
+"""
+
+
+def test_cells_are_chosen_by_specimen_through_the_metadata(
+    server: Server, client: Client, tmp_path: Path
+) -> None:
+    path = tmp_path / "metadata.csv"
+    path.write_text(METADATA)
+    sessions = sessions_of(path)
+    items = list_recordings(client, dandiset_of(api_url=serve_dandi(server, FILES)))
+    chosen = select(items, ["102", "101", "605"], sessions)
+    assert [item.place.split("_")[1] for item in chosen] == ["ses-601", "ses-603", "ses-605"]
+    with pytest.raises(StsError, match="1 of 2 cells are not in this dandiset, such as 103"):
+        select(items, ["102", "103"], sessions)
+    with pytest.raises(StsError, match="patchseq-metadata"):
+        select(items, ["102"], {})

@@ -1,0 +1,220 @@
+"""The needed sweeps of a remote file, as a small file that any reader takes."""
+
+import io
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from sts.archives.client import Client
+from sts.archives.excerpt import MARK, NEEDED, write_excerpt
+from sts.archives.ranges import RangeFile
+from sts.base.errors import CellFailed
+from sts.recordings.nwb2 import read_nwb2
+from sts.recordings.recording import Recording
+from tests.archives.server import Server
+from tests.recordings.files import add_series, add_sweep, write_mies
+
+ORIGIN = {"address": "https://example.org/a", "sha256": "0" * 64, "size": 1}
+# Names of DANDI 000020 and of the Cell Types database (a part of each), by whether they are needed.
+NAMES = {
+    **dict.fromkeys(
+        ("X1PS_SubThresh", "X3LP_Rheo", "X4PS_SupraThresh", "Y3LP_Rheo", "Y4PS_SupraThresh"), True
+    ),
+    **dict.fromkeys(("C1LSCOARSE150216", "C1LSFINEST150112", "C1LSCOARSEMICRO", "LP_Rheo"), True),
+    **dict.fromkeys(
+        ("C1SSCOARSE150112", "X6SP_Rheo", "SP_Rheo", "Short Square", "C1SSTRIPLE"), True
+    ),
+    **dict.fromkeys(("C1RP25PR1S141203", "X7Ramp", "Ramp", "Long Square", "PS_SupraThresh"), True),
+    **dict.fromkeys(("X2LP_Search", "X5SP_Search", "EXTPSMOKET180424", "EXTPINBATH"), False),
+    **dict.fromkeys(("C1NSSEED_1150216", "X8Chirp", "Noise 1", "Test", "Square - 2s Subth"), False),
+}
+
+
+def whole_file(path: Path, *, others: int = 12) -> Path:
+    """Write three needed sweeps among others that take much more room."""
+    rng = np.random.default_rng(0)
+    write_mies(path)
+    with h5py.File(path, "a") as file:
+        file["general/stimsets/big"] = rng.integers(0, 100, 200_000)
+        file["identifier"] = "a file"
+        file.attrs[".specloc"] = file["general/stimsets"].ref
+        for number in range(3, 3 + others):
+            add_sweep(file, number)
+            for place, side in (("acquisition", "AD0"), ("stimulus/presentation", "DA0")):
+                series = file[f"{place}/data_{number:05d}_{side}"]
+                series.attrs["stimulus_description"] = "X2LP_Search_DA_0"
+                attributes = dict(series["data"].attrs)
+                del series["data"]
+                noise = rng.integers(-9, 9, 200_000).astype(np.int16)
+                series.create_dataset("data", data=noise).attrs.update(attributes)
+        clamped = file["acquisition"].create_group("data_00090_AD0")
+        add_series(clamped, "VoltageClampSeries", rng.integers(0, 9, 200_000), {"unit": "amperes"})
+    return path
+
+
+def excerpt_of(path: Path) -> Path:
+    small = path.with_name("excerpt.nwb")
+    write_excerpt(io.BytesIO(path.read_bytes()), small, ORIGIN)
+    return small
+
+
+def assert_same_sweeps(one: Recording, other: Recording) -> None:
+    assert (one.specimen_id, one.donor_id) == (other.specimen_id, other.donor_id)
+    assert len(one.sweeps) == len(other.sweeps)
+    for a, b in zip(one.sweeps, other.sweeps, strict=True):
+        assert (a.name, a.number, a.rate_hz) == (b.name, b.number, b.rate_hz)
+        np.testing.assert_array_equal(a.voltage_mv, b.voltage_mv)
+        np.testing.assert_array_equal(a.current_pa, b.current_pa)
+
+
+def test_needed_sweeps_come_over_the_network_and_nothing_else(
+    server: Server, client: Client, tmp_path: Path
+) -> None:
+    whole = whole_file(tmp_path / "whole.nwb")
+    size = whole.stat().st_size
+    remote = RangeFile(client, server.file("/a.nwb", whole.read_bytes()))
+    told = write_excerpt(io.BufferedReader(remote), tmp_path / "excerpt.nwb", ORIGIN)
+    assert (told.sweeps, told.left_out) == (3, 12)
+    # 12.9 MB whole; 3 sweeps are 24 kB, the rest are the blocks in which the directory lies.
+    assert remote.brought_bytes < size / 10
+    assert (tmp_path / "excerpt.nwb").stat().st_size < size / 50
+    read = read_nwb2(tmp_path / "excerpt.nwb")
+    assert [sweep.number for sweep in read.sweeps] == [0, 1, 2]
+    every = read_nwb2(whole)
+    assert_same_sweeps(
+        read,
+        Recording(specimen_id=every.specimen_id, donor_id=every.donor_id, sweeps=every.sweeps[:3]),
+    )
+
+
+def test_an_excerpt_says_so(tmp_path: Path) -> None:
+    small = excerpt_of(whole_file(tmp_path / "whole.nwb"))
+    with h5py.File(small) as file:
+        assert json.loads(file.attrs[MARK]) == {**ORIGIN, "sweeps": 3, "of": 15}
+        assert file["identifier"][()] == b"a file"
+        assert ".specloc" not in file.attrs
+        assert "labnotebook" not in file["general"]
+        assert "stimsets" not in file["general"]
+
+
+def test_a_file_whose_names_say_nothing_is_taken_whole(tmp_path: Path) -> None:
+    path = write_mies(tmp_path / "whole.nwb")
+    with h5py.File(path, "a") as file:
+        for series in file["acquisition"].values():
+            series.attrs["stimulus_description"] = "protocol 7"
+    assert_same_sweeps(read_nwb2(excerpt_of(path)), read_nwb2(path))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_hints_at_what_is_needed(name: str) -> None:
+    assert bool(NEEDED.search(name)) is NAMES[name]
+
+
+def test_what_is_stored_is_copied_as_it_is(tmp_path: Path) -> None:
+    path = write_mies(tmp_path / "whole.nwb", numbers=())
+    with h5py.File(path, "a") as file:
+        add_sweep(file, 0)
+        series = file["acquisition/data_00000_AD0"]
+        attributes = dict(series["data"].attrs)
+        values = series["data"][()]
+        del series["data"]
+        packed = series.create_dataset(
+            "data", data=values, chunks=(500,), compression="gzip", shuffle=True
+        )
+        packed.attrs.update(attributes)
+    with h5py.File(excerpt_of(path)) as small, h5py.File(path) as whole:
+        for place in ("acquisition/data_00000_AD0", "stimulus/presentation/data_00000_DA0"):
+            one, other = small[place]["data"], whole[place]["data"]
+            assert (one.dtype, one.chunks, one.compression) == (
+                other.dtype,
+                other.chunks,
+                other.compression,
+            )
+            assert dict(one.attrs) == dict(other.attrs)
+            np.testing.assert_array_equal(one[()], other[()])
+            assert dict(small[place].attrs) == dict(whole[place].attrs)
+
+
+@pytest.mark.parametrize("links", ["hard", "soft"])
+def test_an_electrode_stays_one_and_the_same(tmp_path: Path, links: str) -> None:
+    path = write_mies(tmp_path / "whole.nwb")
+    if links == "hard":
+        with h5py.File(path, "a") as file:
+            for series in file["acquisition"].values():
+                del series["electrode"]
+                series["electrode"] = file["general/intracellular_ephys/electrode_0"]
+    with h5py.File(excerpt_of(path)) as small:
+        electrodes = {series["electrode"].id for series in small["acquisition"].values()}
+        assert electrodes == {small["general/intracellular_ephys/electrode_0"].id}
+
+
+def spoil_external(file: h5py.File) -> None:
+    file["acquisition/data_00001_AD0/electrode2"] = h5py.ExternalLink("/etc/passwd", "/")
+
+
+def spoil_storage(file: h5py.File) -> None:
+    series = file["acquisition/data_00001_AD0"]
+    del series["data"]
+    series.create_dataset(
+        "data", (10,), dtype="i2", external=[("/etc/passwd", 0, h5py.h5f.UNLIMITED)]
+    )
+
+
+def spoil_claim(file: h5py.File) -> None:
+    series = file["acquisition/data_00001_AD0"]
+    del series["data"]
+    series.create_dataset("data", (2**40,), dtype="i2", chunks=(1024,), fillvalue=1)
+
+
+def spoil_depth(file: h5py.File) -> None:
+    file.create_group("general/devices/" + "/".join("abcdefghij"))
+
+
+def spoil_version(file: h5py.File) -> None:
+    file.attrs["nwb_version"] = "NWB-1.0.5"
+
+
+def spoil_mode(file: h5py.File) -> None:
+    for series in file["acquisition"].values():
+        series.attrs["neurodata_type"] = "VoltageClampSeries"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "line"),
+    [
+        (spoil_external, "link to another file"),
+        (spoil_storage, "lie in another file"),
+        (spoil_claim, "claims"),
+        (spoil_depth, "too deep"),
+        (spoil_version, "only NWB 2 can be streamed"),
+        (spoil_mode, "no current clamp"),
+    ],
+)
+def test_what_is_not_safe_or_not_wanted_is_refused(
+    tmp_path: Path, spoil: object, line: str
+) -> None:
+    path = write_mies(tmp_path / "whole.nwb")
+    with h5py.File(path, "a") as file:
+        spoil(file)  # type: ignore[operator]
+    with pytest.raises(CellFailed, match=line):
+        excerpt_of(path)
+    assert not (tmp_path / "excerpt.nwb").exists()
+
+
+def test_pairs_that_only_a_table_tells_are_not_torn_apart(tmp_path: Path) -> None:
+    path = write_mies(tmp_path / "whole.nwb", numbers=(0, 1))
+    with h5py.File(path, "a") as file:
+        table = file.create_group("general/intracellular_ephys/intracellular_recordings")
+        crossed = [("data_00000_AD0", "data_00001_DA0"), ("data_00001_AD0", "data_00000_DA0")]
+        for kind, place, side in (
+            ("responses/response", "acquisition", 0),
+            ("stimuli/stimulus", "stimulus/presentation", 1),
+        ):
+            kinds = np.dtype([("idx_start", "i4"), ("count", "i4"), ("timeseries", h5py.ref_dtype)])
+            rows = [(0, 1, file[f"{place}/{names[side]}"].ref) for names in crossed]
+            table.create_dataset(kind, data=np.array(rows, dtype=kinds))
+    with pytest.raises(CellFailed, match="fetch it without --stream"):
+        excerpt_of(path)

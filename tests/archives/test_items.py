@@ -1,0 +1,89 @@
+"""Whether a file that came is the file that was wanted."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sts.archives import items
+from sts.archives.items import Item, examine
+from sts.base.errors import StsError
+
+CONTENT = bytes(range(256)) * 40
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+ITEM = Item(place="x", address="https://example.org/x")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "x"
+    path.write_bytes(CONTENT)
+    return path
+
+
+def md5(content: bytes) -> bytes:
+    return hashlib.md5(content, usedforsecurity=False).digest()
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {},
+        {"size": len(CONTENT)},
+        {"sha256": SHA256},
+        {"sha256": SHA256[:8]},
+        {"begins": CONTENT[:8]},
+        {"dandi_etag": f"{md5(md5(CONTENT)).hex()}-1"},
+    ],
+)
+def test_a_file_that_agrees_with_all_that_is_known_is_sound(
+    path: Path, known: dict[str, object]
+) -> None:
+    found = examine(path, replace(ITEM, **known))  # type: ignore[arg-type]
+    assert (found.size, found.sha256, found.fault) == (len(CONTENT), SHA256, "")
+
+
+@pytest.mark.parametrize(
+    ("known", "fault"),
+    [
+        ({"size": len(CONTENT) + 1}, "10240 bytes, 10241 are wanted"),
+        ({"sha256": "0" * 64}, "000000000000 is wanted"),
+        ({"sha256": "0" * 8}, "00000000 is wanted"),
+        ({"begins": b"\x89HDF"}, "begins with"),
+        ({"dandi_etag": f"{'0' * 32}-1"}, "DANDI etag"),
+        ({"sha256": SHA256, "size": 1}, "1 are wanted"),
+    ],
+)
+def test_whatever_contradicts_is_named(path: Path, known: dict[str, object], fault: str) -> None:
+    assert fault in examine(path, replace(ITEM, **known)).fault  # type: ignore[arg-type]
+
+
+def test_the_etag_is_that_of_dandi(tmp_path: Path) -> None:
+    """Compare with what dandischema 0.14 (digests.dandietag) gives for the same contents."""
+    path = tmp_path / "zeros"
+    for size, etag in (
+        (0, "d41d8cd98f00b204e9800998ecf8427e-0"),
+        (5, "cdf1ab5043728c027131cc2810a8f59f-1"),
+        (2**26, "a78211a9709e5a28de9e2fd6eda275f2-1"),
+        (2**26 + 1, "d4b4f6056a5f5a23cda477d1895a2bbd-2"),
+    ):
+        with path.open("wb") as file:
+            file.truncate(size)
+        assert examine(path, replace(ITEM, dandi_etag=etag)).fault == ""
+
+
+def test_an_etag_of_many_parts_has_at_most_ten_thousand(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 10,240 bytes in parts of 1 would be too many: S3 takes 10,000, so the parts become larger.
+    monkeypatch.setattr(items, "PART_BYTES", 1)
+    parts = [md5(CONTENT[at : at + 2]) for at in range(0, len(CONTENT), 2)]
+    etag = f"{md5(b''.join(parts)).hex()}-5120"
+    assert examine(path, replace(ITEM, dandi_etag=etag)).fault == ""
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    with pytest.raises(StsError, match="cannot read"):
+        examine(tmp_path / "x", ITEM)

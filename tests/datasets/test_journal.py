@@ -1,0 +1,116 @@
+"""What is finished is kept, whatever happens to the process that finished it."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sts.base.errors import StsError
+from sts.base.types import Floats
+from sts.datasets.cellwork import Outcome, Verdict
+from sts.datasets.journal import TRACE_BYTES, TRACE_SHAPE, Journal
+from sts.datasets.reading import FileStamp
+
+
+def outcome(name: str, *, traces: Floats | None = None) -> Outcome:
+    verdict = Verdict(status="ok", flags=("short",), values={"rheobase_pa": 50.0})
+    files = (FileStamp(file=name, size=3, mtime_ns=7),)
+    return Outcome(file=name, files=files, specimen_id=name, store=verdict, traces=traces)
+
+
+def sweeps(level: float) -> Floats:
+    return np.full(TRACE_SHAPE, level, np.float32)
+
+
+def written(folder: Path, settings: str = "a") -> None:
+    with Journal(folder, settings) as journal:
+        journal.add(outcome("b.nwb", traces=sweeps(2)))
+        journal.add(outcome("c.nwb"))
+        journal.add(outcome("a.nwb", traces=sweeps(1)))
+
+
+def test_outcomes_come_back_sorted_and_whole(tmp_path: Path) -> None:
+    written(tmp_path / "j")
+    with Journal(tmp_path / "j", "a") as journal:
+        back = list(journal.collect())
+        assert [o.file for o in back] == ["a.nwb", "b.nwb", "c.nwb"]
+        for stored, level in zip(back, (1, 2), strict=False):
+            np.testing.assert_array_equal(stored.traces, sweeps(level))
+        assert back[0].store == outcome("a.nwb").store
+        assert back[2].traces is None
+
+
+@pytest.mark.parametrize("cut", [1, 20, 60])
+def test_a_torn_last_line_costs_one_cell_only(tmp_path: Path, cut: int) -> None:
+    written(tmp_path / "j")
+    lines = tmp_path / "j" / "outcomes.jsonl"
+    os.truncate(lines, lines.stat().st_size - cut)
+    with Journal(tmp_path / "j", "a") as journal:
+        assert [o.file for o in journal.collect()] == ["b.nwb", "c.nwb"]
+        journal.add(outcome("a.nwb", traces=sweeps(9)))
+        np.testing.assert_array_equal(next(iter(journal.collect())).traces, sweeps(9))
+
+
+def test_lines_whose_traces_never_reached_the_disk_are_dropped(tmp_path: Path) -> None:
+    written(tmp_path / "j")
+    os.truncate(tmp_path / "j" / "traces.f4", TRACE_BYTES + 5)
+    with Journal(tmp_path / "j", "a") as journal:
+        assert [o.file for o in journal.collect()] == ["b.nwb", "c.nwb"]
+
+
+def test_traces_without_a_line_are_overwritten(tmp_path: Path) -> None:
+    written(tmp_path / "j")
+    with (tmp_path / "j" / "traces.f4").open("ab") as file:
+        file.write(b"x" * 100)
+    with Journal(tmp_path / "j", "a") as journal:
+        journal.add(outcome("d.nwb", traces=sweeps(4)))
+    with Journal(tmp_path / "j", "a") as journal:
+        np.testing.assert_array_equal(list(journal.collect())[-1].traces, sweeps(4))
+
+
+def test_other_settings_start_afresh(tmp_path: Path) -> None:
+    written(tmp_path / "j", "a")
+    with Journal(tmp_path / "j", "b") as journal:
+        assert list(journal.collect()) == []
+    with Journal(tmp_path / "j", "a") as journal:
+        assert list(journal.collect()) == []
+
+
+def test_garbage_in_the_journal_is_no_outcome(tmp_path: Path) -> None:
+    written(tmp_path / "j")
+    path = tmp_path / "j" / "outcomes.jsonl"
+    header, first, *_ = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(header + first + b'{"file": \n' + first)
+    with Journal(tmp_path / "j", "a") as journal:
+        assert [o.file for o in journal.collect()] == ["b.nwb"]
+
+
+def test_a_later_outcome_of_a_file_replaces_the_earlier(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j", "a") as journal:
+        journal.add(outcome("a.nwb", traces=sweeps(1)))
+        journal.add(outcome("a.nwb", traces=sweeps(2)))
+        (only,) = journal.collect()
+        np.testing.assert_array_equal(only.traces, sweeps(2))
+
+
+def test_two_builds_of_one_data_set_exclude_each_other(tmp_path: Path) -> None:
+    with (
+        Journal(tmp_path / "j", "a"),
+        pytest.raises(StsError, match="another process is building"),
+        Journal(tmp_path / "j", "a"),
+    ):
+        pass
+
+
+def test_a_line_holds_no_number_json_does_not_know(tmp_path: Path) -> None:
+    verdict = Verdict(status="ok", values={"tau": float("nan")})
+    with Journal(tmp_path / "j", "a") as journal:
+        journal.add(Outcome(file="a", features=verdict))
+    line = (tmp_path / "j" / "outcomes.jsonl").read_text().splitlines()[1]
+    assert json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} in a line"))
+    with Journal(tmp_path / "j", "a") as journal:
+        (back,) = journal.collect()
+        assert back.features is not None
+        assert np.isnan(back.features.values["tau"])
