@@ -16,11 +16,11 @@ from sts.studies.sts.settings import TrainJob, make_job
 
 CELLS: Final = "cells"
 # Populations that overlap as real ones do take so many to be learned from random weights.
-COUNT: Final = 2000
+COUNT: Final = 3000
 # As many pixels as 111 x 111, and spikes stay apart; InceptionV3 needs more of either side.
 IMAGE_SIZE: Final = {1: (32, 384), 2: (80, 240), 3: (32, 384), 4: (32, 384)}
 # Random weights need a rate that rises and falls, and the small network needs more of it.
-EPOCHS: Final = {1: 6, 2: 6, 3: 6, 4: 12}
+EPOCHS: Final = {1: 4, 2: 4, 3: 4, 4: 8}
 RATE: Final = {1: 1e-3, 2: 1e-3, 3: 1e-3, 4: 3e-3}
 
 
