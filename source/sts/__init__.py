@@ -1,3 +1,3 @@
 """Tell mouse cortical neuron types from two current-clamp sweeps."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

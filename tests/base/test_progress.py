@@ -2,6 +2,7 @@
 
 import io
 import logging
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,14 @@ class Clock:
         self.now = 0.0
 
     def __call__(self) -> float:
+        return self.now
+
+
+class Steps(Clock):
+    """A clock that is a minute later at each look."""
+
+    def __call__(self) -> float:
+        self.now += 60
         return self.now
 
 
@@ -52,18 +61,55 @@ def test_slow_work_is_counted_by_the_minute() -> None:
     ]
 
 
-def test_a_terminal_gets_a_bar_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Give a terminal of 60 columns."""
     monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("LINES", "20")
+    return 60
+
+
+def test_a_terminal_gets_a_bar_on_one_line(narrow: int) -> None:
     text = run(Terminal())
     assert text.count("\n") == 1
-    drawn = text.rstrip("\n").split("\r\x1b[K")[1:]
-    assert drawn[-1].startswith("[########################] cells: 100 of 100")
+    drawn = text.rstrip("\n").split("\r")[1:]
+    assert drawn[-1].startswith("cells: 100%|##########| 100/100 [")
     # A longer line would wrap, and the next one would not cover it.
-    assert max(map(len, drawn)) < 60
+    assert max(map(len, drawn)) < narrow
 
 
 def test_a_bar_is_drawn_ten_times_a_second_at_most() -> None:
-    assert run(Terminal(), items=1000, each_s=0.01).count("\r") <= 10 * 10 + 1
+    start = time.monotonic()
+    drawn = run(Terminal(), items=10_000).count("\r")
+    # At the start and at the end it is drawn in any case.
+    assert 2 <= drawn <= 2 + 10 * (time.monotonic() - start)
+
+
+def test_nothing_stops_because_nobody_reads() -> None:
+    class Gone(Terminal):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    for stream in (Gone(), Terminal()):
+        with progress(2, "cells", stream=stream, quiet=False) as bar:
+            bar.advance()
+            stream.close()
+            bar.advance()
+
+
+def test_a_note_cannot_move_the_cursor() -> None:
+    for stream in (io.StringIO(), Terminal()):
+        with progress(2, "cells", stream=stream, quiet=False, clock=Steps()) as bar:
+            bar.advance(note="\x1b[2Jcell")
+        assert "\x1b[2J" not in stream.getvalue()
+
+
+def test_a_bar_says_that_it_stopped() -> None:
+    stream = Terminal()
+    with pytest.raises(KeyError), progress(3, "cells", stream=stream, quiet=False) as bar:
+        bar.advance()
+        raise KeyError
+    assert stream.getvalue().endswith("stopped]\n")
 
 
 @pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])

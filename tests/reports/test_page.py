@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from sts.base.errors import StsError
-from sts.reports.blocks import SVG_BYTES, Block, Code, Facts, Picture, Section, Table, as_html
-from sts.reports.page import write_page
+from sts.reports.blocks import Block, Code, Facts, Picture, Section, Table
+from sts.reports.page import SVG_BYTES, as_html, write_page
 
 # A PNG of one pixel.
 PIXEL = base64.b64decode(
@@ -50,7 +50,8 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.words.append(data)
+        if data.strip():
+            self.words.append(data)
 
     def every(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]

@@ -8,7 +8,8 @@ import matplotlib as mpl
 import pytest
 from matplotlib import pyplot
 
-from sts.reports.blocks import Picture, Table, as_html
+from sts.reports.blocks import Picture, Table
+from sts.reports.page import as_html
 from sts.reports.search import search_blocks, study_of
 from sts.search.trials import FoldScore
 from tests.search.worlds import find, quality

@@ -1,11 +1,11 @@
 """How much memory there is to be taken: of this machine, or of the share that a job was granted."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-MACHINE: Final = Path("proc/meminfo")
+import psutil
+
 GROUP: Final = Path("proc/self/cgroup")
 GROUPS: Final = Path("sys/fs/cgroup")
 # What a control group may use, in version 2 and 1 of control groups.
@@ -14,16 +14,8 @@ LIMITS: Final = ("memory.max", "memory.limit_in_bytes")
 
 def free_memory_bytes(root: Path = Path("/")) -> int:
     """Return what is free on this machine, at most what SLURM or a container grants in all."""
-    return min([_available(root), *_granted(root)])
-
-
-def _available(root: Path) -> int:
-    for line in _lines(root / MACHINE):
-        # Without swapping, files that are kept in memory given up.
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    # Not Linux: as if half of it were free.
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    # psutil knows the machine, not what a control group grants of it.
+    return min([psutil.virtual_memory().available, *_granted(root)])
 
 
 def _granted(root: Path) -> Iterator[int]:

@@ -16,6 +16,7 @@ from itertools import islice
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
+import psutil
 from joblib import cpu_count
 from joblib.externals.loky import get_reusable_executor
 
@@ -37,6 +38,8 @@ ONE_THREAD: Final = dict.fromkeys(
     ),
     "1",
 )
+# In the environment of a worker: the process that it works for.
+WORKS_FOR: Final = "STS_WORKS_FOR"
 # Enough waiting items that no worker idles, few enough that any list needs the same memory.
 AHEAD: Final = 2
 IDLE_S: Final = 60
@@ -89,7 +92,10 @@ def _on_this_machine(
     # it would end loky's own thread, and this one would wait for ever.
     warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
     executor = get_reusable_executor(
-        max_workers=workers, timeout=IDLE_S, env=ONE_THREAD, initializer=_follow_parent
+        max_workers=workers,
+        timeout=IDLE_S,
+        env=ONE_THREAD | {WORKS_FOR: str(os.getpid())},
+        initializer=_follow_parent,
     )
     finished = False
     try:
@@ -104,10 +110,16 @@ def _on_this_machine(
     finally:
         if not finished:
             # loky's own kill_workers stumbles over items that were handed in just before.
-            for process_id in list(executor._processes):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process_id, signal.SIGKILL)
+            for child in psutil.Process().children():
+                _kill_worker(child)
             executor.shutdown(wait=True)
+
+
+def _kill_worker(child: psutil.Process) -> None:
+    """Kill a child of this process if it is a worker, and not a reader of files for instance."""
+    with contextlib.suppress(psutil.Error):
+        if child.environ().get(WORKS_FOR) == str(os.getpid()):
+            child.kill()
 
 
 def _follow_parent() -> None:

@@ -2,43 +2,29 @@
 
 import contextlib
 import io
-import shutil
 import sys
+import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import TracebackType
-from typing import TextIO
+from typing import Final, Self, TextIO
 
-from sts.base.logs import is_quiet
+from tqdm import tqdm
 
-BAR_S = 0.1
-LINE_S = 5.0
-WIDTH = 24
+from sts.base.logs import is_quiet, printable
+
+BAR_S: Final = 0.1
+LINE_S: Final = 5.0
+# Nothing stops because nobody looks on.
+UNSEEN: Final = (OSError, ValueError)
 
 
-class Progress:
-    """Count what is done and say so, at most once an interval and once at the end."""
+class Progress(ABC):
+    """Count what is done and show it now and then, and once at the end."""
 
-    def __init__(
-        self, total: int, what: str, *, stream: TextIO, quiet: bool, clock: Callable[[], float]
-    ) -> None:
-        self._total, self._what, self._stream, self._quiet = total, what, stream, quiet
-        self._clock = clock
-        self._terminal = stream.isatty()
-        self._interval_s = BAR_S if self._terminal else LINE_S
-        self._done, self._note = 0, ""
-        self._start = self._last = clock()
-
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> Self:
         return self
-
-    def advance(self, n: int = 1, note: str = "") -> None:
-        """Count `n` more as done; `note` stands at the end of the line."""
-        self._done, self._note = self._done + n, note
-        now = self._clock()
-        if now - self._last >= self._interval_s:
-            self._last = now
-            self._say()
 
     def __exit__(
         self,
@@ -46,29 +32,47 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Say the last line, which tells where it stopped when it did not end well."""
-        self._note = "" if error is None else "stopped"
-        self._say(last=True)
+        with contextlib.suppress(*UNSEEN):
+            self._end("" if error is None else "stopped")
 
-    def _say(self, *, last: bool = False) -> None:
+    def advance(self, n: int = 1, note: str = "") -> None:
+        """Count `n` more as done; `note` stands at the end of the line."""
+        with contextlib.suppress(*UNSEEN):
+            self._count(n, printable(note))
+
+    @abstractmethod
+    def _count(self, n: int, note: str) -> None:
+        """Count, and show it if the last time is long enough ago."""
+
+    @abstractmethod
+    def _end(self, note: str) -> None:
+        """Show how far it came."""
+
+
+class _Lines(Progress):
+    """A plain line every few seconds, for logs."""
+
+    def __init__(
+        self, total: int, what: str, *, stream: TextIO, quiet: bool, clock: Callable[[], float]
+    ) -> None:
+        self._total, self._what, self._stream, self._quiet = total, what, stream, quiet
+        self._clock = clock
+        self._done = 0
+        self._start = self._last = clock()
+
+    def _count(self, n: int, note: str) -> None:
+        self._done += n
+        now = self._clock()
+        if now - self._last >= LINE_S:
+            self._last = now
+            self._write(note)
+
+    def _end(self, note: str) -> None:
+        self._write(note, last=True)
+
+    def _write(self, note: str, *, last: bool = False) -> None:
         if self._quiet:
             return
-        text = self._line(last=last)
-        if self._terminal:
-            columns = shutil.get_terminal_size().columns
-            text = "\r\x1b[K" + f"{self._bar()} {text}"[: columns - 1] + ("\n" if last else "")
-        else:
-            text += "\n"
-        # Nothing stops because nobody looks on.
-        with contextlib.suppress(OSError, ValueError):
-            self._stream.write(text)
-            self._stream.flush()
-
-    def _bar(self) -> str:
-        full = WIDTH * min(self._done, self._total) // max(self._total, 1)
-        return f"[{'#' * full}{'.' * (WIDTH - full)}]"
-
-    def _line(self, *, last: bool) -> str:
         elapsed_s = max(self._clock() - self._start, 1e-9)
         rate = self._done / elapsed_s
         if last or rate == 0:
@@ -76,7 +80,39 @@ class Progress:
         else:
             when = f"{_clock_time(max(self._total - self._done, 0) / rate)} left"
         line = f"{self._what}: {self._done} of {self._total}, {_per_time(rate)}, {when}"
-        return f"{line}, {self._note}" if self._note else line
+        self._stream.write(f"{line}, {note}\n" if note else f"{line}\n")
+        self._stream.flush()
+
+
+class _Tqdm(tqdm):  # type: ignore[type-arg]  # tqdm takes none when it runs
+    # One line of one process: a thread that redraws it and a lock between processes are not needed.
+    monitor_interval = 0
+    _lock = threading.RLock()
+
+
+class _Bar(Progress):
+    """A bar on a terminal."""
+
+    def __init__(self, total: int, what: str, *, stream: TextIO) -> None:
+        self._bar = _Tqdm(
+            total=total,
+            desc=what,
+            unit="",
+            file=stream,
+            dynamic_ncols=True,
+            mininterval=BAR_S,
+            # Look at the clock at every step, and expect the mean speed so far.
+            miniters=1,
+            smoothing=0,
+        )
+
+    def _count(self, n: int, note: str) -> None:
+        self._bar.set_postfix_str(note, refresh=False)
+        self._bar.update(n)
+
+    def _end(self, note: str) -> None:
+        self._bar.set_postfix_str(note, refresh=False)
+        self._bar.close()
 
 
 def _per_time(rate: float) -> str:
@@ -105,4 +141,7 @@ def progress(
         quiet = is_quiet()
     # There is no stderr in a process that was started without one.
     stream = stream or sys.stderr or io.StringIO()
-    return Progress(total, what, stream=stream, quiet=quiet, clock=clock)
+    if stream.isatty() and not quiet:
+        with contextlib.suppress(*UNSEEN):
+            return _Bar(total, what, stream=stream)
+    return _Lines(total, what, stream=stream, quiet=quiet, clock=clock)

@@ -1,1 +1,6 @@
-"""One module a script: arguments become settings, settings one study, results are printed."""
+"""What the scripts do: arguments become settings, a study is run, its results are printed.
+
+>>> from sts.cli.data import main
+>>> status = main(["simulate", "--cells", "2", "--out", "somewhere/new", "--dry-run"])
+would write 2 of 2 cells to somewhere/new
+"""

@@ -7,12 +7,10 @@ from functools import partial
 from sts import __version__
 from sts.base.commands import program
 from sts.cli import flags
-from sts.cli.commands.build import add_build, add_features
-from sts.cli.commands.check import add_check
+from sts.cli.commands.build import add_build, add_features, add_simulate
 from sts.cli.commands.fetch import add_fetch
-from sts.cli.commands.look import add_compare, add_show
+from sts.cli.commands.look import add_check, add_compare, add_show
 from sts.cli.commands.machine import add_doctor, add_import
-from sts.cli.commands.simulate import add_simulate
 from sts.cli.run import parse_arguments, run
 
 COMMANDS = (

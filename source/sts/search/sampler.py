@@ -1,4 +1,4 @@
-"""The next settings to try, from the trials so far: a tree-structured Parzen estimator (Optuna).
+"""The next settings to try, by a tree-structured Parzen estimator, and which trial to give up.
 
 The estimator is built anew for each trial, with a seed of that trial's own, so that nothing but the
 trials so far decides: neither an interruption nor the process it runs in.
@@ -15,6 +15,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
@@ -23,6 +24,9 @@ from sts.search.space import Float, Int, Parameter, Space
 
 # As many are drawn at random before the estimator has enough to go by.
 STARTUP: Final = 10
+# If settings come in no particular order, the best of them has a chance of 1 in n + 1 of being
+# raised by its last folds more than n others were, so that it could be pruned wrongly.
+ENOUGH: Final = 9
 
 
 def distributions_of(space: Space) -> dict[str, BaseDistribution]:
@@ -104,3 +108,30 @@ class NumberedSampler(BaseSampler):
         return TPESampler(
             seed=seed, n_startup_trials=STARTUP, multivariate=True, constant_liar=others
         )
+
+
+class HopelessPruner(BasePruner):
+    """Stop a trial that stays below the best even if it rises as much as any trial so far.
+
+    Trials report the mean of their first folds after each of them. What the last folds add to
+    this mean is taken to be the largest that they added to any of the complete trials; the easier
+    and the harder folds are thereby allowed for.
+    """
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        """Tell whether the folds that are left are not worth their time."""
+        folds = trial.last_step
+        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        if folds is None or len(complete) < ENOUGH:
+            return False
+        return trial.intermediate_values[folds] + _largest_rise(complete, folds) < max(
+            other.value for other in complete if other.value is not None
+        )
+
+
+def _largest_rise(complete: Sequence[FrozenTrial], folds: int) -> float:
+    return max(
+        other.value - other.intermediate_values[folds]
+        for other in complete
+        if other.value is not None
+    )

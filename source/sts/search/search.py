@@ -19,7 +19,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sts.base.errors import StsError
 from sts.base.progress import Progress, progress
-from sts.search.pruning import HopelessPruner
 from sts.search.records import (
     ATTEMPTS,
     WORKER,
@@ -32,7 +31,7 @@ from sts.search.records import (
     record_of,
     write_fold,
 )
-from sts.search.sampler import NumberedSampler, suggest_settings
+from sts.search.sampler import HopelessPruner, NumberedSampler, suggest_settings
 from sts.search.space import Space, check_space, describe_space
 from sts.search.storage import SearchStorage, open_storage, whereabouts
 from sts.search.trials import FoldScore, SearchResult, SearchSettings, TrialRecord, result_of

@@ -6,11 +6,16 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from sts.reports.figures import calcium, calcium_histograms, calcium_matrices, calcium_training
-from sts.reports.figures.calcium import MOST_NEURONS, TracePanel, draw_traces
-from sts.reports.figures.calcium_histograms import HistogramPanel, draw_histograms
-from sts.reports.figures.calcium_matrices import draw_matrices
-from sts.reports.figures.calcium_training import draw_training
+from sts.reports.figures import calcium
+from sts.reports.figures.calcium import (
+    MOST_NEURONS,
+    HistogramPanel,
+    TracePanel,
+    draw_histograms,
+    draw_matrices,
+    draw_traces,
+    draw_training,
+)
 from tests.reports.figures.drawn import assert_legible
 
 RNG = np.random.default_rng(0)
@@ -24,8 +29,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
         figures.append(figure)
         return [stem]
 
-    for module in (calcium, calcium_histograms, calcium_matrices, calcium_training):
-        monkeypatch.setattr(module, "save", keep)
+    monkeypatch.setattr(calcium, "save", keep)
     return figures
 
 

@@ -1,20 +1,35 @@
-"""Calcium traces of several neurons, real and generated side by side, with their spikes."""
+"""Calcium of real and generated neurons: traces, statistics of their spikes, and the training."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from sts.base.types import Bools, Floats
-from sts.reports.figures.style import FAINT, INK, look, new_figure, save
+from sts.reports.figures.style import (
+    CLASS_COLOURS,
+    DIVERGING,
+    FAINT,
+    INK,
+    look,
+    new_figure,
+    save,
+)
 
 MOST_NEURONS: Final = 8
-COLOURS: Final = ("#0072B2", "#D55E00", "#009E73")
+TRACE_COLOURS: Final = ("#0072B2", "#D55E00", "#009E73")
 # Room of a trace, of the distance to the next one.
 FILLED: Final = 0.8
+COLOURS: Final = ("#D55E00", "#0072B2", "#009E73", "#CC79A7")
+REAL: Final = "#CFCFCB"
+SEQUENTIAL: Final = "viridis"
+# A few neurons that fire together must not bleach all others.
+PERCENTILE: Final = 99.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,7 +55,7 @@ def draw_traces(
     with look():
         figure = new_figure(9.6, 0.9 + 0.5 * shown)
         axes_of: Any = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-        for axes, panel, colour in zip(axes_of, panels, COLOURS, strict=False):
+        for axes, panel, colour in zip(axes_of, panels, TRACE_COLOURS, strict=False):
             _draw_panel(axes, panel, rows, (low, high), rate_hz=rate_hz, colour=colour)
         axes_of[0].set_yticks(range(shown), [f"neuron {row}" for row in rows])
         axes_of[0].set_ylim(shown - 0.4, -0.75)
@@ -71,3 +86,166 @@ def _draw_panel(
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color=FAINT, alpha=0.2, linewidth=0.5)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HistogramPanel:
+    """One quantity: the bins, the real counts, and those of others by name."""
+
+    title: str
+    edges: Floats
+    real: Floats
+    others: Mapping[str, Floats]
+
+
+def draw_histograms(stem: Path, panels: list[HistogramPanel]) -> list[Path]:
+    """Draw a panel a quantity; return the PNG and the SVG."""
+    rows = (len(panels) + 1) // 2
+    names = list(panels[0].others)
+    with look():
+        figure = new_figure(9.6, 0.7 + 2.5 * rows)
+        grid: Any = figure.subplots(rows, 2, squeeze=False)
+        for axes in grid.flat[len(panels) :]:
+            axes.set_visible(False)
+        for axes, panel in zip(grid.flat, panels, strict=False):
+            _draw_histogram(axes, panel)
+        handles: list[Any] = [Patch(color=REAL, label="real, test stretch")]
+        handles += [
+            Line2D([], [], color=colour, linewidth=1.4, label=name)
+            for name, colour in zip(names, COLOURS, strict=False)
+        ]
+        figure.legend(
+            handles=handles, loc="outside lower center", ncols=len(handles), frameon=False
+        )
+        return save(figure, stem)
+
+
+def _draw_histogram(axes: Axes, panel: HistogramPanel) -> None:
+    axes.stairs(_parts(panel.real), panel.edges, fill=True, color=REAL)
+    for order, (counts, colour) in enumerate(zip(panel.others.values(), COLOURS, strict=False)):
+        # The first is judged, the others are what it is judged by.
+        width = 1.0 if order else 1.8
+        axes.stairs(_parts(counts), panel.edges, color=colour, linewidth=width, zorder=9 - order)
+    axes.set_xlabel(panel.title)
+    axes.set_ylabel("part of samples")
+    axes.set_xlim(panel.edges[0], panel.edges[-1])
+    axes.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.5)
+    axes.tick_params(colors=INK)
+
+
+def _parts(counts: Floats) -> Floats:
+    return np.asarray(counts / max(counts.sum(), 1))
+
+
+def draw_matrices(
+    stem: Path,
+    matrices: Mapping[str, Floats],
+    *,
+    label: str,
+    diverging: bool = True,
+    axes_labels: tuple[str, str] = ("neuron", "neuron"),
+) -> list[Path]:
+    """Draw matrices by title; return the PNG and the SVG.
+
+    Parameters
+    ----------
+    diverging
+        Values have a sign: the scale is symmetric and white at 0, and the diagonal is left out.
+    """
+    shown = {
+        title: np.where(np.eye(len(one), dtype=bool), np.nan, one) if diverging else one
+        for title, one in matrices.items()
+    }
+    every = np.concatenate([one[np.isfinite(one)] for one in shown.values()])
+    top = float(np.percentile(np.abs(every), PERCENTILE)) if len(every) else 1.0
+    low, high = (-top, top) if diverging else (0.0, top)
+    with look():
+        figure = new_figure(9.6, 9.6 / max(len(shown), 2) + 0.2)
+        panels: Any = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+        for axes, (title, matrix) in zip(panels, shown.items(), strict=True):
+            image = axes.imshow(
+                matrix,
+                cmap=DIVERGING if diverging else SEQUENTIAL,
+                vmin=low,
+                vmax=high,
+                interpolation="nearest",
+                aspect="auto" if not diverging else "equal",
+            )
+            axes.set_title(title, loc="left", fontsize=10, fontweight="bold")
+            axes.set_xlabel(axes_labels[1])
+        panels[0].set_ylabel(axes_labels[0])
+        bar = figure.colorbar(image, ax=list(panels), shrink=0.8, label=label)
+        bar.outline.set_visible(False)
+        return save(figure, stem)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CurvePanel:
+    """One quantity: what it is drawn over, the real curve, and those of others by name."""
+
+    x_label: str
+    y_label: str
+    x: Floats
+    real: Floats
+    others: Mapping[str, Floats]
+
+
+def draw_spectra(stem: Path, panels: list[CurvePanel]) -> list[Path]:
+    """Draw autocorrelation and power spectrum, real and others as lines; return the files."""
+    with look():
+        figure = new_figure(9.6, 3.4)
+        every: Any = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axes, panel in zip(every, panels, strict=True):
+            axes.plot(panel.x, panel.real, color=INK, linewidth=3.0, alpha=0.35, label="real")
+            for order, (name, colour) in enumerate(zip(panel.others, COLOURS, strict=False)):
+                # What is judged lies above what it is judged by.
+                axes.plot(
+                    panel.x,
+                    panel.others[name],
+                    color=colour,
+                    linewidth=1.2,
+                    zorder=9 - order,
+                    label=name,
+                )
+            axes.set_xlabel(panel.x_label)
+            axes.set_ylabel(panel.y_label)
+            axes.set_xlim(0, float(np.max(panel.x)))
+            axes.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.5)
+        handles, names = every[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower center", ncols=len(handles), frameon=False)
+        return save(figure, stem)
+
+
+def draw_training(
+    stem: Path,
+    steps: Sequence[int],
+    distances: Sequence[float],
+    scores: Sequence[float],
+    *,
+    best_step: int,
+) -> list[Path]:
+    """Draw what the critic holds apart, and how unlike validation the generated windows are."""
+    with look():
+        figure = new_figure(9.6, 3.2)
+        panels: Any = figure.subplots(1, 2)
+        named = (
+            (panels[0], distances, "critic: real less generated"),
+            (panels[1], scores, "unlikeness to validation"),
+        )
+        for axes, values, label in named:
+            axes.plot(steps, values, color=INK, linewidth=1.4, marker=".")
+            axes.set_xlabel("steps of the generator")
+            axes.set_ylabel(label)
+            axes.set_ylim(bottom=min(0.0, *values))
+            axes.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.5)
+        if best_step in steps:
+            at = list(steps).index(best_step)
+            panels[1].plot(
+                best_step,
+                scores[at],
+                "o",
+                color=CLASS_COLOURS["Excitatory"],
+                label=f"kept: step {best_step:,}",
+            )
+            panels[1].legend(frameon=False)
+        return save(figure, stem)

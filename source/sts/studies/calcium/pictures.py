@@ -13,10 +13,15 @@ from sts.calcium.compare import QUANTITIES, SILENT, histogram
 from sts.calcium.deconvolve import deconvolve
 from sts.calcium.measures import Measures, van_rossum
 from sts.reports.blocks import Block, Picture
-from sts.reports.figures.calcium import TracePanel, draw_traces
-from sts.reports.figures.calcium_curves import CurvePanel, draw_curves
-from sts.reports.figures.calcium_histograms import HistogramPanel, draw_histograms
-from sts.reports.figures.calcium_matrices import draw_matrices
+from sts.reports.figures.calcium import (
+    CurvePanel,
+    HistogramPanel,
+    TracePanel,
+    draw_histograms,
+    draw_matrices,
+    draw_spectra,
+    draw_traces,
+)
 
 GENERATED: Final = "generated"
 # Trains of one neuron in a heat map.
@@ -49,7 +54,7 @@ def pictures(run: Run, card: GanCard, judged: Judged) -> list[Block]:
         Picture(files=traces, caption="A window of the test stretch and two generated ones."),
         Picture(files=histograms, caption="Distributions that the divergences compare."),
         Picture(
-            files=draw_curves(run.figures / "curves", _curves(judged, card.rate_hz)),
+            files=draw_spectra(run.figures / "curves", _curves(judged, card.rate_hz)),
             caption="Autocorrelation and power spectrum of the traces, means over neurons.",
         ),
         *_matrices(run, card, judged),

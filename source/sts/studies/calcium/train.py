@@ -19,8 +19,7 @@ from sts.calcium.rivals import TrainSettings
 from sts.calcium.train import Fitted, train
 from sts.learning.device import choose_device
 from sts.reports.blocks import Block, Facts, Picture, Section
-from sts.reports.figures.calcium import TracePanel, draw_traces
-from sts.reports.figures.calcium_training import draw_training
+from sts.reports.figures.calcium import TracePanel, draw_traces, draw_training
 from sts.reports.page import write_page
 from sts.reports.tables import settings_table
 from sts.studies.calcium.judge import Judge
