@@ -2,6 +2,8 @@
 
 import json
 import re
+import ssl
+import subprocess
 import threading
 import time
 from collections import defaultdict, deque
@@ -9,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -220,10 +223,23 @@ def endless(handler: Handler, page: Page) -> None:
     handler.close_connection = True
 
 
+def new_certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
+    """Make a certificate for localhost that nobody vouches for."""
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    arguments = ["-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    names = ["-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate]
+    subprocess.run(["openssl", "req", *arguments, *names], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return certificate, context
+
+
 @contextmanager
-def serving() -> Iterator[Server]:
-    """Run a server on a thread of its own."""
+def serving(context: ssl.SSLContext | None = None) -> Iterator[Server]:
+    """Run a server on a thread of its own, over TLS if there is a context."""
     with Server() as server:
+        if context is not None:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         try:

@@ -38,6 +38,7 @@ def test_https_anywhere_and_http_on_this_machine_are_asked(address: str) -> None
         "https:///nowhere",
         "https://example.org:port/",
         "https://example.org/a b",
+        "https://example.org\\@127.0.0.1/x",
         "https://example.org/\r\nX-Header: 1",
         "//example.org/x",
         "",

@@ -1,17 +1,27 @@
 """Asking a server that is slow, ill, or sends us elsewhere."""
 
-import http.client
+import gzip
 import logging
+import shutil
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sts.archives.client import Client, Secret, seconds_of
-from sts.archives.patience import Patience, Stopped, UnreachableError
+from sts.archives.client import Client, Secret, trusted_certificates
+from sts.archives.patience import (
+    FetchError,
+    Interrupted,
+    Patience,
+    Stopped,
+    UnreachableError,
+    Waits,
+    seconds_of,
+)
 from sts.base.errors import StsError
 from tests.archives.server import (
     QUICK,
@@ -23,6 +33,8 @@ from tests.archives.server import (
     endless,
     hang_up,
     instead,
+    new_certificate,
+    serving,
     slow,
     status,
 )
@@ -99,8 +111,6 @@ def test_waits_grow_and_differ_by_the_seed() -> None:
         def wait(self, seconds: float) -> None:
             self.waits.append(seconds)
 
-    from sts.archives.patience import FetchError, Transient, Waits
-
     def waits(seed: int) -> list[float]:
         clock = Clock()
         clock.waits = []
@@ -108,7 +118,7 @@ def test_waits_grow_and_differ_by_the_seed() -> None:
         one = Waits(patience, rng=np.random.default_rng(seed), stop=clock)  # type: ignore[arg-type]
 
         def attempt() -> None:
-            raise Transient("ill")
+            raise Interrupted("ill")
 
         with pytest.raises(FetchError):
             one.patiently(attempt, "x")
@@ -238,20 +248,20 @@ def test_a_network_that_was_there_is_waited_for(
 ) -> None:
     attempts: list[str] = []
 
-    def refuse(connection: http.client.HTTPConnection) -> None:
-        attempts.append(connection.host)
+    def refuse(address: tuple[str, int], *_: object, **__: object) -> None:
+        attempts.append(address[0])
         raise ConnectionRefusedError("refused")
 
     address = server.json("/a", 1)
-    server.fail("/a", last, last)
-    monkeypatch.setattr(http.client.HTTPConnection, "connect", refuse)
+    monkeypatch.setattr("urllib3.util.connection.create_connection", refuse)
     with pytest.raises(UnreachableError):
         client.json(address)
     # Nothing ever worked: two more attempts are enough to know.
     assert len(attempts) == 3
     monkeypatch.undo()
     assert client.json(address) == 1
-    monkeypatch.setattr(http.client.HTTPConnection, "connect", refuse)
+    client.close()
+    monkeypatch.setattr("urllib3.util.connection.create_connection", refuse)
     attempts.clear()
     with pytest.raises(UnreachableError):
         client.json(address)
@@ -287,3 +297,48 @@ def test_a_proxy_is_asked_for_others_but_not_for_this_machine(
     # ada:s3cret, twice encoded
     told = {request.headers["Proxy-Authorization"] for request in server.asked("CONNECT")}
     assert told == {"Basic YWRhOnMzY3JldA=="}
+
+
+def test_passwords_of_other_programs_are_not_sent(
+    server: Server, client: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login ada password s3cret\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    client.json(server.json("/a", 1))
+    assert "Authorization" not in server.log[0].headers
+
+
+def test_cookies_are_not_given_back(server: Server, client: Client) -> None:
+    address = server.json("/a", 1)
+    server.fail("/a", instead(b"1", Set_Cookie="visitor=7; Path=/"))
+    for _ in range(2):
+        client.json(address)
+    assert all("Cookie" not in request.headers for request in server.log)
+
+
+def test_a_packed_answer_is_not_unpacked(server: Server, client: Client) -> None:
+    # Digests are those of the file as it is stored.
+    packed = gzip.compress(b"1")
+    server.file("/a", packed)
+    server.fail("/a", instead(packed, Content_Encoding="gzip"))
+    assert client.content(server.at("/a")) == packed
+    assert server.log[0].headers["Accept-Encoding"] == "identity"
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a certificate with openssl")
+def test_only_what_the_system_or_the_user_trusts_is_asked(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, context = new_certificate(tmp_path)
+    with serving(context) as server:
+        server.json("/a", 1)
+        address = f"https://localhost:{server.port}/a"
+        with pytest.raises(StsError, match=r"certificate is not trusted \(self.*SSL_CERT_FILE"):
+            client.json(address)
+        assert server.log == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        trusted_certificates.cache_clear()
+        with asking() as another:
+            assert another.json(address) == 1
+    trusted_certificates.cache_clear()

@@ -29,7 +29,8 @@ def checked_address(address: str) -> str:
 
 
 def _is_plain(address: str) -> bool:
-    return address.isascii() and address.isprintable() and " " not in address
+    # A backslash ends the name of a host for some readers of addresses, and not for others.
+    return address.isascii() and address.isprintable() and not set(address) & set(" \\")
 
 
 def is_loopback(host: str) -> bool:

@@ -1,27 +1,35 @@
-"""Asking servers over HTTP: where redirects may lead, who sees credentials, what is waited for.
+"""Asking servers over HTTP: where redirects may lead, who sees credentials, what is waited for."""
 
-The standard library is enough. The client package of DANDI is not used: its REST interface is
-three addresses, and it leaves a file whose digest is wrong under its final name.
-"""
-
-import http.client
 import json
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from functools import cache
 from http import HTTPStatus
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import numpy as np
+import requests
+from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies
+from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 
 from sts import __version__
-from sts.archives.addresses import checked_address, next_address, origin_of, shown
-from sts.archives.connections import Connections
-from sts.archives.patience import FetchError, Patience, Transient, Waits
+from sts.archives.addresses import checked_address, is_loopback, next_address, origin_of, shown
+from sts.archives.patience import (
+    FetchError,
+    Interrupted,
+    NoWay,
+    Patience,
+    Transient,
+    Waits,
+    seconds_of,
+)
 
 MAX_HOPS: Final = 5
 REDIRECTS: Final = (301, 302, 303, 307, 308)
@@ -36,6 +44,8 @@ ADVICE: Final = {
 BLOCK_BYTES: Final = 2**18
 # A page of a thousand assets is half a megabyte.
 MAX_ANSWER_BYTES: Final = 2**26
+# As many as `--workers` may be.
+MAX_CONNECTIONS: Final = 64
 HEADERS: Final = {
     "User-Agent": f"spike-train-scalograms/{__version__}",
     # Sizes and digests are those of the file, not of what a server packed it into.
@@ -54,18 +64,18 @@ class Answer:
     """The beginning of an answer; its content is read block by block."""
 
     def __init__(
-        self, response: http.client.HTTPResponse, *, address: str, patience: Patience, waits: Waits
+        self, response: requests.Response, *, address: str, patience: Patience, waits: Waits
     ) -> None:
         self._response, self._patience, self._waits = response, patience, waits
         self.address = address
         """Who answered in the end, after redirects."""
-        self.status = response.status
-        self.length = response.length
+        self.status = response.status_code
+        self.length: int | None = response.raw.length_remaining
         """Bytes of content, None where the server does not tell."""
 
     def header(self, name: str) -> str:
         """Return a header, "" where there is none."""
-        return self._response.getheader(name) or ""
+        return self._response.headers.get(name, "")
 
     def expect(self, *statuses: int) -> None:
         """Raise unless the server did what it was asked for."""
@@ -75,7 +85,7 @@ class Answer:
             name = f"{self.status} {HTTPStatus(self.status).phrase}".lower()
             if self.status in PASSING:
                 wait_s = seconds_of(self.header("Retry-After"))
-                raise Transient(f"the server answers {name}", wait_s=wait_s)
+                raise Interrupted(f"the server answers {name}", wait_s=wait_s)
             advice = ADVICE.get(self.status, "which is not what was asked for")
             raise FetchError(f"{shown(self.address)} answers {name}: {advice}")
         raise FetchError(f"{shown(self.address)} answers {self.status}: is it a web server?")
@@ -90,19 +100,20 @@ class Answer:
             spent_s = time.monotonic() - mark_s
             if spent_s >= self._patience.timeout_s:
                 if brought < self._patience.slowest_bytes_per_s * spent_s:
-                    raise Transient(f"only {brought} bytes came within {spent_s:.0f} s")
+                    raise Interrupted(f"only {brought} bytes came within {spent_s:.0f} s")
                 mark_s, brought = time.monotonic(), 0
-        if self._response.length:
-            raise Transient(f"the connection was cut, {self._response.length} bytes were to come")
 
     def _next(self) -> bytes:
+        raw = self._response.raw
         try:
             # Unlike read, it returns what is there instead of waiting for all that was asked for.
-            return self._response.read1(BLOCK_BYTES)
-        except TimeoutError as error:
-            raise Transient(f"no byte came for {self._patience.timeout_s:g} s") from error
-        except (OSError, http.client.HTTPException) as error:
-            raise Transient("the connection was cut") from error
+            block: bytes = raw.read1(BLOCK_BYTES, decode_content=False)
+        except ReadTimeoutError as error:
+            raise Interrupted(f"no byte came for {self._patience.timeout_s:g} s") from error
+        except (HTTPError, OSError) as error:
+            missing = f", {raw.length_remaining} bytes were to come" * bool(raw.length_remaining)
+            raise Interrupted(f"the connection was cut{missing}") from error
+        return block
 
     def content(self, *, most_bytes: int = MAX_ANSWER_BYTES) -> bytes:
         """Return the whole content, if it is not larger than it can be."""
@@ -117,16 +128,6 @@ class Answer:
         return bytes(content)
 
 
-def seconds_of(retry_after: str) -> float:
-    """Return what Retry-After says, in seconds or as a date; 0 where it says nothing."""
-    if retry_after.isdecimal():
-        return float(min(int(retry_after), 10**6))
-    with suppress(ValueError, TypeError):
-        when = parsedate_to_datetime(retry_after)
-        return max((when - datetime.now(UTC)).total_seconds(), 0.0)
-    return 0.0
-
-
 class Client:
     """Asks, follows, waits and asks again."""
 
@@ -139,7 +140,7 @@ class Client:
         self.patience = patience or Patience()
         self._stop = threading.Event()
         self.waits = Waits(self.patience, rng=rng, stop=self._stop)
-        self._connections = Connections(self.patience.timeout_s)
+        self._session = _new_session()
 
     @contextmanager
     def ask(
@@ -149,25 +150,43 @@ class Client:
         headers: Mapping[str, str] | None = None,
         secret: Secret | None = None,
     ) -> Iterator[Answer]:
-        """Send one GET and give the answer; redirects are followed, credentials stay behind."""
+        """Send one GET and give the answer; redirects are followed, credentials stay behind.
+
+        Redirects are not left to `requests`: it would follow them to plain http and to this
+        machine, and read whatever comes with them to its end.
+        """
         at = checked_address(address)
         for _ in range(MAX_HOPS + 1):
             known = {"Authorization": secret.header} if secret else {}
-            exchange = self._connections.ask(at, {**HEADERS, **(headers or {}), **known})
-            response = exchange[1]
-            location = response.getheader("Location") if response.status in REDIRECTS else None
-            try:
-                if location is None:
+            with closing(self._send(at, {**(headers or {}), **known})) as response:
+                location = response.headers.get("Location")
+                if response.status_code not in REDIRECTS or location is None:
                     yield Answer(response, address=at, patience=self.patience, waits=self.waits)
                     return
-                target = next_address(at, location)
-            finally:
-                self._connections.give_back(exchange, at)
+                if response.raw.length_remaining == 0:
+                    # Only this lets the connection serve the next request.
+                    response.raw.drain_conn()
+            target = next_address(at, location)
             if origin_of(target) != origin_of(at):
                 # For good: another host must not send us back with what it wants done.
                 secret = None
             at = target
         raise FetchError(f"{shown(address)} leads to more than {MAX_HOPS} redirects: is it right?")
+
+    def _send(self, address: str, headers: Mapping[str, str]) -> requests.Response:
+        try:
+            return self._session.get(
+                address,
+                headers=headers,
+                timeout=self.patience.timeout_s,
+                proxies=_proxies_for(address),
+                stream=True,
+                allow_redirects=False,
+            )
+        except requests.exceptions.ReadTimeout as error:
+            raise Interrupted(f"it did not answer within {self.patience.timeout_s:g} s") from error
+        except (requests.exceptions.RequestException, HTTPError, UnicodeError) as error:
+            raise _explained(error, address) from error
 
     def content(self, address: str, *, secret: Secret | None = None) -> bytes:
         """Return what lies at an address that holds little."""
@@ -195,4 +214,78 @@ class Client:
 
     def close(self) -> None:
         """Close all connections."""
-        self._connections.close()
+        self._session.close()
+
+
+class _TrustingTheSystem(HTTPAdapter):
+    """Trust what the system trusts, or SSL_CERT_FILE; `requests` has a list of its own."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs, ssl_context=trusted_certificates())
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        return super().proxy_manager_for(proxy, **kwargs, ssl_context=trusted_certificates())
+
+    def cert_verify(self, conn: Any, *args: Any, **kwargs: Any) -> None:
+        del args, kwargs
+        conn.cert_reqs = "CERT_REQUIRED"
+
+
+@cache
+def trusted_certificates() -> ssl.SSLContext:
+    """Return whom the system, or SSL_CERT_FILE, trusts; reading it takes a while."""
+    return ssl.create_default_context()
+
+
+def _new_session() -> requests.Session:
+    """Return connections that stay open between requests, and send nothing that is not asked."""
+    session = requests.Session()
+    # Otherwise passwords from ~/.netrc are sent.
+    session.trust_env = False
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.headers.clear()
+    session.headers.update(HEADERS)
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, _TrustingTheSystem(pool_maxsize=MAX_CONNECTIONS))
+    return session
+
+
+def _proxies_for(address: str) -> dict[str, str]:
+    """Return the proxy that the environment names for an address; none leads to this machine."""
+    scheme, host, _ = origin_of(address)
+    if scheme == "http" or is_loopback(host):
+        return {}
+    proxy = get_environ_proxies(address).get("https", "")
+    if not proxy:
+        return {}
+    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    if parts.scheme != "http" or not parts.hostname:
+        raise FetchError(f"https_proxy is {shown(proxy)}: http://HOST:PORT is wanted")
+    return {"https": proxy}
+
+
+def _explained(error: Exception, address: str) -> FetchError | Transient:
+    """Return what a request failed of, in words."""
+    cause = _first_cause(error)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return FetchError(
+            f"{shown(address)}: its certificate is not trusted ({cause.verify_message}); "
+            "if a proxy of your institute stands in between, set SSL_CERT_FILE"
+        )
+    # urllib3 itself gives up where there is no connection; what breaks on one, it hands on.
+    if any(isinstance(arg, ProtocolError) for arg in error.args):
+        return Interrupted(f"the connection was cut ({_said(cause)})")
+    return NoWay(_said(cause))
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """Return what was wrong at first: `requests` and urllib3 wrap it several times."""
+    wrapped = (getattr(error, "reason", None), getattr(error, "original_error", None))
+    candidates = (*wrapped, *error.args, error.__cause__)
+    inner = next((each for each in candidates if isinstance(each, BaseException)), None)
+    return error if inner is None else _first_cause(inner)
+
+
+def _said(error: BaseException) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(text.split()).lower()[:160]

@@ -11,7 +11,7 @@ from sts.archives.addresses import shown
 from sts.archives.client import Answer, Client, Secret
 from sts.archives.items import Found, Item, examine
 from sts.archives.parts import Begun, Part, check_space, writing
-from sts.archives.patience import FetchError, Transient
+from sts.archives.patience import FetchError, WrongContent
 from sts.archives.receipts import Receipt, Receipts, now
 from sts.archives.unzip import Member
 from sts.base.files import make_folder
@@ -120,7 +120,7 @@ def _verified(item: Item, part: Part) -> Found:
     found = examine(part.path, item)
     if found.fault:
         part.discard()
-        raise Transient(f"what came {found.fault}; it was deleted", retries=1)
+        raise WrongContent(f"what came {found.fault}; it was deleted")
     return found
 
 
@@ -135,7 +135,7 @@ def _collect(client: Client, item: Item, target: Target) -> None:
             if answer.header("Content-Range") == f"bytes */{begun.size}":
                 return
             part.discard()
-            raise Transient("the server has less of it than is here already", retries=1)
+            raise WrongContent("the server has less of it than is here already")
         answer.expect(200, 206)
         start, total = _extent(answer, item)
         if start not in (0, begun.size):
@@ -143,7 +143,7 @@ def _collect(client: Client, item: Item, target: Target) -> None:
         if start and begun.tag not in ("", _tag(answer)):
             # Not every store knows If-Range.
             part.discard()
-            raise Transient("the server has another version of it now", retries=1)
+            raise WrongContent("the server has another version of it now")
         check_space(target.folder, (total or 0) - start)
         for count in part.write(answer.blocks(), start=start, tag=_tag(answer)):
             target.told(count)
@@ -169,7 +169,7 @@ def _extent(answer: Answer, item: Item) -> tuple[int, int | None]:
             raise FetchError(f"{shown(answer.address)} answers a range that was not asked for")
         start, total = int(told[1]), int(told[3])
     if item.size is not None and total is not None and total != item.size:
-        raise Transient(f"the server has {total} bytes of it, {item.size} are wanted", retries=1)
+        raise WrongContent(f"the server has {total} bytes of it, {item.size} are wanted")
     if (total or 0) > item.most_bytes:
         gigabytes = (total or 0) / 1e9
         raise FetchError(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from sts.archives.items import Item
-from sts.archives.patience import Transient
+from sts.archives.patience import WrongContent
 from sts.base.errors import StsError
 from sts.base.files import ADVICE, read_json
 
@@ -67,7 +67,7 @@ class Part:
             for block in blocks:
                 start += len(block)
                 if start > most:
-                    raise Transient(f"more than {most} bytes came", retries=1)
+                    raise WrongContent(f"more than {most} bytes came")
                 with writing(self.path):
                     _write_all(descriptor, block)
                 yield len(block)

@@ -7,6 +7,14 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import numpy as np
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    InvalidHeader,
+    MaxRetryError,
+    ProtocolError,
+)
+from urllib3.util import Retry
 
 from sts.base.errors import StsError
 
@@ -16,6 +24,8 @@ logger = logging.getLogger("sts")
 
 # An attempt that came this much further was worth it: its failure counts as the first.
 WORTH_BYTES: Final = 2**24
+# Attempts without a connection that are enough where there never was one.
+NO_NETWORK: Final = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,21 +48,6 @@ class Patience:
             )
 
 
-# Attempts without a connection that are enough where there never was one.
-NO_NETWORK: Final = 2
-
-
-class Transient(Exception):  # noqa: N818 - a verdict on an attempt, not an error of a program
-    """Say what went wrong this time and may go well the next time."""
-
-    def __init__(self, reason: str, *, wait_s: float = 0.0, retries: int | None = None) -> None:
-        super().__init__(reason)
-        self.wait_s = wait_s
-        """What the server asked for."""
-        self.retries = retries
-        """How often at most, 1 or more, this is worth another attempt; None as often as others."""
-
-
 class FetchError(StsError):
     """Say which address did not give what, and what to do."""
 
@@ -61,16 +56,47 @@ class UnreachableError(FetchError):
     """Say that there is no way to a server from here."""
 
 
-class NoWay(Transient):
-    """Say why there was no connection."""
-
-
 class Stopped(Exception):  # noqa: N818 - not an error: somebody asked for it
     """Leave a transfer in the middle; what came is kept."""
 
 
+# urllib3 counts what goes wrong by its kind: before there was a connection, on it, or otherwise.
+class Transient(HTTPError):
+    """Say what went wrong this time and may go well the next time."""
+
+    def __init__(self, reason: str, *, wait_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
+        """What the server asked for."""
+
+
+class Interrupted(Transient, ProtocolError):
+    """Say why not all of an answer came."""
+
+
+class NoWay(Transient, ConnectTimeoutError):
+    """Say why there was no connection."""
+
+
+class WrongContent(Transient):
+    """Say that something else came than was wanted, which is worth one more attempt only."""
+
+
+def seconds_of(retry_after: str) -> float:
+    """Return what Retry-After says, in seconds or as a date; 0 where it says nothing."""
+    try:
+        return float(Retry().parse_retry_after(retry_after))
+    except (InvalidHeader, ValueError, OverflowError):
+        return 0.0
+
+
 class Waits:
-    """Waits that grow, differ from each other, and end at once when everything is to stop."""
+    """Attempts, counted by urllib3's `Retry`, and the waits between them.
+
+    Its own loop around a request would lose three things: it does not see what breaks after the
+    head of an answer, or that an attempt came further than the one before; it sleeps on when
+    everything is to stop; and its waits differ by the global random state.
+    """
 
     def __init__(
         self, patience: Patience, *, rng: np.random.Generator, stop: threading.Event
@@ -96,28 +122,29 @@ class Waits:
         reached
             How many bytes are kept of what the attempts brought.
         """
-        failures, rare, far = 0, 0, reached()
+        fresh = Retry(total=self._patience.retries, connect=NO_NETWORK, other=1)
+        retry, far = fresh, reached()
         while True:
             self.check()
             try:
                 result = attempt()
             except Transient as reason:
-                failures = 1 if reached() - far >= WORTH_BYTES else failures + 1
-                rare += reason.retries is not None
+                if reached() - far >= WORTH_BYTES:
+                    retry = fresh.new(other=retry.other)
+                if self._has_worked:
+                    # Where nothing has worked yet there is no network, and waiting makes none.
+                    retry = retry.new(connect=None)
                 far = max(far, reached())
-                if failures > self._most(reason) or rare > (reason.retries or rare):
-                    raise _given_up(reason, what, failures) from reason
-                wait_s = self._wait_s(failures, reason.wait_s)
+                try:
+                    retry = retry.increment("GET", what, error=reason)
+                except MaxRetryError:
+                    raise _given_up(reason, what, len(retry.history) + 1) from reason
+                wait_s = self._wait_s(len(retry.history), reason.wait_s)
                 logger.debug("%s: %s; again in %.1f s", what, reason, wait_s)
                 self._stop.wait(wait_s)
             else:
                 self._has_worked = True
                 return result
-
-    def _most(self, reason: Transient) -> int:
-        # Where nothing has worked yet there is no network, and waiting does not make one.
-        hopeless = isinstance(reason, NoWay) and not self._has_worked
-        return min(self._patience.retries, NO_NETWORK if hopeless else self._patience.retries)
 
     def _wait_s(self, failures: int, asked_s: float) -> float:
         patience = self._patience

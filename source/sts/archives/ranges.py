@@ -7,7 +7,7 @@ from typing import Final
 
 from sts.archives.addresses import origin_of, shown
 from sts.archives.client import Answer, Client, Secret
-from sts.archives.patience import FetchError, Transient
+from sts.archives.patience import FetchError, Interrupted
 
 CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 # The directory of an HDF5 file is scattered among its data in pieces of a few kB.
@@ -111,12 +111,12 @@ class RangeFile(io.RawIOBase):
             if answer.status not in (200, 206) and self._address != self._asked:
                 # The address a redirect gave is good for a while only.
                 self._address = self._asked
-                raise Transient(f"the server answers {answer.status}")
+                raise Interrupted(f"the server answers {answer.status}")
             self._check(answer, start)
             content = answer.content()
         wanted = min(end, self.size) - start
         if len(content) != wanted:
-            raise Transient(f"{len(content)} bytes came, {wanted} were asked for")
+            raise Interrupted(f"{len(content)} bytes came, {wanted} were asked for")
         self.brought_bytes += len(content)
         self._address = answer.address
         return content
