@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from sts.archives.allen import api_of, complete, list_specimens, recordings_of
+from sts.archives.allen import api_of, complete_recording, list_specimens, recordings_of
 from sts.archives.client import Client
 from sts.archives.download import Target, download
 from sts.archives.items import Item
-from sts.archives.receipts import Receipts
+from sts.archives.items import Receipts
 from sts.base.errors import StsError
 from tests.archives.server import Server, cut, instead
 from tests.archives.worlds import serve_allen
@@ -39,7 +39,7 @@ def test_a_recording_is_found_and_verified_as_well_as_can_be(
     server: Server, client: Client, item: Item, tmp_path: Path
 ) -> None:
     target = Target(folder=tmp_path, source="allen", receipts=Receipts(tmp_path))
-    whole = complete(client, item)
+    whole = complete_recording(client, item)
     server.fail("/api/v2/well_known_file_download/900", cut(100))
     assert download(client, whole, target).size == len(CONTENT)
     assert (tmp_path / "464212183.nwb").read_bytes() == CONTENT
@@ -52,7 +52,7 @@ def test_what_is_no_recording_is_deleted(
     page = b"<html>down for maintenance</html>"
     server.fail("/api/v2/well_known_file_download/900", instead(page), instead(page))
     with pytest.raises(StsError, match="begins with b'<html>"):
-        download(client, complete(client, item), target)
+        download(client, complete_recording(client, item), target)
     assert not list(tmp_path.glob("464212183*"))
 
 
@@ -84,7 +84,7 @@ def test_an_answer_without_one_recording_is_named(
 ) -> None:
     server.json(item.address.removeprefix(server.at()), told)
     with pytest.raises(StsError, match=line):
-        complete(client, item)
+        complete_recording(client, item)
 
 
 def test_only_digits_come_into_a_question() -> None:

@@ -1,5 +1,9 @@
 """A dandiset: listed by pages, chosen by cells, completed file by file."""
 
+import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,18 +11,28 @@ import pytest
 
 from sts.archives.client import Client
 from sts.archives.dandi import (
-    complete,
+    complete_asset,
     dandiset_of,
     list_recordings,
-    select,
+    select_recordings,
     sessions_of,
 )
 from sts.archives.download import Target, download
 from sts.archives.items import Item
-from sts.archives.receipts import Receipts
+from sts.archives.items import Receipts
 from sts.base.errors import StsError
 from tests.archives.server import Server
-from tests.archives.worlds import ASKED, ASSETS, asset_id, etag_of, serve_dandi
+from tests.archives.worlds import (
+    ASKED,
+    ASSETS,
+    DATES,
+    asset_id,
+    etag_of,
+    files_in,
+    info_of,
+    serve_dandi,
+    serve_info,
+)
 
 FILES = {
     f"sub-{n}/sub-{n}_ses-{n + 600}_icephys.nwb": b"\x89HDF\r\n\x1a\n" + bytes([n]) * n
@@ -106,16 +120,19 @@ def test_pages_without_end_are_refused(
         {"path": "/etc/x.nwb", "asset_id": "a", "size": 1},
         {"path": "x.nwb", "asset_id": "a/../../b", "size": 1},
         {"path": "x.nwb", "asset_id": "a", "size": -1},
-        {"path": "x.nwb", "asset_id": "a", "size": "1"},
-        {"path": "x.nwb", "asset_id": "a", "size": True},
+        {"path": "x.nwb", "asset_id": "a", "size": "large"},
+        {"path": "x.nwb", "asset_id": "a", "size": None},
         {"path": "x.nwb", "size": 1},
     ],
 )
 def test_a_list_cannot_name_what_lies_elsewhere(
     server: Server, client: Client, asset: dict[str, object]
 ) -> None:
-    server.json(f"{ASSETS}?{ASKED}", {"next": None, "results": [asset]})
-    with pytest.raises(StsError, match=r"refused the file name|without asset_id or size"):
+    entry = {**asset, "blob": "b", **DATES}
+    server.json(f"{ASSETS}?{ASKED}", {"count": 1, "next": None, "results": [entry]})
+    with pytest.raises(
+        StsError, match=r"refused the file name|without asset_id or size|no list of assets"
+    ):
         list_recordings(client, dandiset_of(api_url=server.at()))
 
 
@@ -128,7 +145,8 @@ def test_what_is_no_list_is_named(server: Server, client: Client, answer: object
 
 def test_metadata_complete_a_file(server: Server, client: Client, tmp_path: Path) -> None:
     api = serve_dandi(server, FILES)
-    item = complete(client, list_recordings(client, dandiset_of(api_url=api))[0])
+    dandiset = dandiset_of(api_url=api)
+    item = complete_asset(client, dandiset, list_recordings(client, dandiset)[0])
     content = FILES[item.place]
     assert item.address == server.at(f"/api/assets/{asset_id(item.place)}/download/")
     assert item.dandi_etag == etag_of(content)
@@ -141,8 +159,8 @@ def test_of_several_addresses_that_of_the_interface_is_taken(
     server: Server, client: Client
 ) -> None:
     serve_dandi(server, FILES)
-    (item, *_) = list_recordings(client, dandiset_of(api_url=server.at()))
-    page = f"{ASSETS}{item.identity}/"
+    dandiset = dandiset_of(api_url=server.at())
+    (item, *_) = list_recordings(client, dandiset)
     own = server.at(f"/api/assets/{item.identity}/download/")
     for told, wanted in (
         (["https://s3.example.org/b", own], own),
@@ -150,32 +168,35 @@ def test_of_several_addresses_that_of_the_interface_is_taken(
         (["http://s3.example.org/b", "file:///b"], own),
         (None, own),
     ):
-        server.json(page, {"contentUrl": told})
-        found = complete(client, item)
+        serve_info(server, item.place, 1, {"contentUrl": told})
+        found = complete_asset(client, dandiset, item)
         assert found.address == wanted
         assert (found.sha256, found.dandi_etag, found.size) == ("", "", item.size)
 
 
 def test_the_internet_does_not_send_us_to_this_machine() -> None:
     class Answering:
-        def json(self, address: str) -> object:
-            assert address == item.address
-            return {"contentUrl": ["http://127.0.0.1:631/x", "https://localhost/x"]}
+        def content(self, address: str) -> bytes:
+            assert address == f"{dandiset.address}/assets/7/info/"
+            told = {"contentUrl": ["http://127.0.0.1:631/x", "https://localhost/x"]}
+            entry = {"asset_id": "7", "blob": "7", "path": "a.nwb", "size": 1, **DATES}
+            return json.dumps({**entry, "metadata": told}).encode()
 
-    api = "https://api.dandiarchive.org/api"
-    item = Item(place="a.nwb", address=f"{api}/dandisets/1/assets/7/", identity="7", listed=True)
-    found = complete(Answering(), item)  # type: ignore[arg-type]
-    assert found.address == f"{api}/assets/7/download/"
+    dandiset = dandiset_of()
+    item = Item(place="a.nwb", address="https://api.dandiarchive.org/x", identity="7", listed=True)
+    found = complete_asset(Answering(), dandiset, item)  # type: ignore[arg-type]
+    assert found.address == "https://api.dandiarchive.org/api/assets/7/download/"
 
 
 def test_an_etag_alone_is_verified_too(server: Server, client: Client, tmp_path: Path) -> None:
     serve_dandi(server, FILES)
-    (item, *_) = list_recordings(client, dandiset_of(api_url=server.at()))
+    dandiset = dandiset_of(api_url=server.at())
+    (item, *_) = list_recordings(client, dandiset)
     target = Target(folder=tmp_path, source="dandi", receipts=Receipts(tmp_path))
     for etag, sound in ((etag_of(FILES[item.place]), True), (etag_of(b"other"), False)):
-        page = f"{ASSETS}{item.identity}/"
-        server.json(page, {"digest": {"dandi:dandi-etag": etag, "dandi:sha2-256": "none"}})
-        whole = replace(complete(client, item), place=f"{sound}.nwb")
+        digests = {"dandi:dandi-etag": etag, "dandi:sha2-256": "none"}
+        serve_info(server, item.place, 1, {"digest": digests})
+        whole = replace(complete_asset(client, dandiset, item), place=f"{sound}.nwb")
         if sound:
             download(client, whole, target)
         else:
@@ -197,9 +218,69 @@ def test_cells_are_chosen_by_specimen_through_the_metadata(
     path.write_text(METADATA)
     sessions = sessions_of(path)
     items = list_recordings(client, dandiset_of(api_url=serve_dandi(server, FILES)))
-    chosen = select(items, ["102", "101", "605"], sessions)
+    chosen = select_recordings(items, ["102", "101", "605"], sessions)
     assert [item.place.split("_")[1] for item in chosen] == ["ses-601", "ses-603", "ses-605"]
     with pytest.raises(StsError, match="1 of 2 cells are not in this dandiset, such as 103"):
-        select(items, ["102", "103"], sessions)
+        select_recordings(items, ["102", "103"], sessions)
     with pytest.raises(StsError, match="patchseq-metadata"):
-        select(items, ["102"], {})
+        select_recordings(items, ["102"], {})
+
+
+@pytest.mark.parametrize("count", [10**12, "many", None])
+def test_a_list_that_promises_too_much_is_not_asked_for(
+    server: Server, client: Client, count: object
+) -> None:
+    entry = {"asset_id": "a", "blob": "b", "path": "x.nwb", "size": 1, **DATES}
+    following = server.at(f"{ASSETS}?{ASKED}&page=2")
+    first = {"count": count, "next": following, "results": [entry]}
+    server.json(f"{ASSETS}?{ASKED}", first)
+    with pytest.raises(StsError, match=r"never comes to an end|no list of assets"):
+        list_recordings(client, dandiset_of(api_url=server.at()))
+    assert len(server.log) == 1
+
+
+@pytest.mark.parametrize("answer", [[], {}, "text", None, {"metadata": 5}, {"asset_id": "7"}])
+def test_what_is_no_metadata_is_named(server: Server, client: Client, answer: object) -> None:
+    serve_dandi(server, FILES)
+    dandiset = dandiset_of(api_url=server.at())
+    (item, *_) = list_recordings(client, dandiset)
+    server.json(info_of(item.place), answer)
+    with pytest.raises(StsError, match="answers no metadata"):
+        complete_asset(client, dandiset, item)
+
+
+ASKING = """
+import socket, sys
+real, hosts = socket.getaddrinfo, set()
+def noted(host, *args, **kwargs):
+    hosts.add(str(host))
+    return real(host, *args, **kwargs)
+socket.getaddrinfo = noted
+connect = socket.socket.connect
+def noted_too(self, address):
+    hosts.add(str(address[0]))
+    return connect(self, address)
+socket.socket.connect = noted_too
+from sts.cli.data import main
+status = main(["fetch", "dandi", "--api-url", sys.argv[1], "--out", sys.argv[2], "-q"])
+assert "dandi" in sys.modules
+print(*sorted(hosts))
+sys.exit(status)
+"""
+
+
+def test_nobody_is_asked_but_the_archive_and_its_store(server: Server, tmp_path: Path) -> None:
+    api = serve_dandi(server, FILES)
+    # In a process of its own: DANDI's client would report its use while it is imported.
+    environment = {name: value for name, value in os.environ.items() if name != "DANDI_NO_ET"}
+    done = subprocess.run(
+        [sys.executable, "-c", ASKING, api, str(tmp_path / "out")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert set(done.stdout.splitlines()[-1].split()) <= {"127.0.0.1", "localhost", "::1"}
+    assert done.stderr == ""
+    assert {request.path.split("?")[0].split("/")[1] for request in server.log} == {"api", "blobs"}
+    assert files_in(tmp_path / "out") == FILES

@@ -14,9 +14,9 @@ from sts.archives import patience
 from sts.archives.client import Client
 from sts.archives.download import Target, download, is_there, size_at
 from sts.archives.items import Item
-from sts.archives.parts import Part
+from sts.archives.download import Part
 from sts.archives.patience import UnreachableError
-from sts.archives.receipts import NAME, Receipts
+from sts.archives.items import RECEIPTS_FILE, Receipts
 from sts.base.errors import StsError
 from tests.archives.server import (
     Fault,
@@ -51,7 +51,7 @@ def item(server: Server) -> Item:
 def left(folder: Path) -> set[str]:
     """Return what lies in a folder but the receipts."""
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    return found - {NAME}
+    return found - {RECEIPTS_FILE}
 
 
 def ranges(server: Server) -> list[str]:
@@ -336,8 +336,8 @@ def test_a_torn_note_of_origin_only_costs_time(
 
 def test_receipts_of_a_stranger_are_not_overwritten(tmp_path: Path) -> None:
     for text in ("{", '{"format": "mine"}', "[]"):
-        (tmp_path / NAME).write_text(text)
-        with pytest.raises(StsError, match=NAME):
+        (tmp_path / RECEIPTS_FILE).write_text(text)
+        with pytest.raises(StsError, match=RECEIPTS_FILE):
             Receipts(tmp_path)
 
 
@@ -361,7 +361,7 @@ def test_a_receipt_holds_what_is_needed_to_verify_again(
     client: Client, item: Item, target: Target
 ) -> None:
     download(client, item, target)
-    kept = json.loads((target.folder / NAME).read_text())["files"]["sub/a.nwb"]
+    kept = json.loads((target.folder / RECEIPTS_FILE).read_text())["files"]["sub/a.nwb"]
     assert kept["sha256"] == SHA256
     assert kept["size"] == len(CONTENT)
     assert kept["address"] == item.address

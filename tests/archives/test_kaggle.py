@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sts.archives.kaggle import archive_item, find_secret, place_of, select
-from sts.archives.unzip import Member
+from sts.archives.kaggle import archive_item, find_secret, place_of, select_members
+from sts.archives.kaggle import Member
 from sts.base.errors import StsError
 from tests.archives.worlds import KAGGLE_PATH, PUBLISHED, UNPACKED
 
@@ -99,7 +99,7 @@ def test_cells_are_chosen_and_all_else_comes_along() -> None:
     ]
 
     def chosen(**kwargs: object) -> set[str]:
-        return {member.place for member in select(members, **kwargs)}  # type: ignore[arg-type]
+        return {member.place for member in select_members(members, **kwargs)}  # type: ignore[arg-type]
 
     others = {place for place in UNPACKED if "cell_" not in place}
     assert chosen(cells=None, limit=None) == UNPACKED

@@ -1,8 +1,8 @@
-"""What was fetched can be verified again, wherever it is used."""
+"""What was fetched can be verified again."""
 
 from pathlib import Path
 
-from sts.archives.receipts import Receipt, Receipts, changed_since_fetched, receipt_of
+from sts.archives.items import Receipt, Receipts, difference
 from sts.base.files import sha256_of
 
 
@@ -16,25 +16,20 @@ def fetched(path: Path, folder: Path) -> Receipt:
     return receipt
 
 
-def test_a_receipt_is_found_from_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "data" / "sub-1" / "a.nwb"
-    receipt = fetched(path, tmp_path / "data")
-    assert receipt_of(path) == receipt
-    assert receipt_of(tmp_path / "data" / "other") is None
-    assert receipt_of(tmp_path / "nowhere") is None
+def test_a_receipt_is_found_by_the_next_process(tmp_path: Path) -> None:
+    receipt = fetched(tmp_path / "sub-1" / "a.nwb", tmp_path)
+    assert dict(Receipts(tmp_path)) == {"sub-1/a.nwb": receipt}
+    assert Receipts(tmp_path).get("sub-1/a.nwb") == receipt
+    assert Receipts(tmp_path).get("other") is None
 
 
 def test_a_change_since_is_told(tmp_path: Path) -> None:
     path = tmp_path / "a.nwb"
-    assert fetched(path, tmp_path).size == 10
-    assert changed_since_fetched(path) == ""
+    receipt = fetched(path, tmp_path)
+    assert difference(path, receipt) == ""
     path.write_bytes(b"012345678?")
-    assert "sha256" in changed_since_fetched(path)
+    assert "sha256" in difference(path, receipt)
     path.write_bytes(b"0123")
-    assert changed_since_fetched(path) == "has 4 bytes, 10 were fetched"
-
-
-def test_who_was_never_fetched_has_not_changed(tmp_path: Path) -> None:
-    path = tmp_path / "mine.nwb"
-    path.write_bytes(b"x")
-    assert changed_since_fetched(path) == ""
+    assert difference(path, receipt) == "has 4 bytes, 10 were fetched"
+    path.unlink()
+    assert difference(path, receipt) == "is gone"

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from sts.archives.streaming import Order, Streamed, stream
+from sts.archives.excerpt import Order, Streamed, stream
 from sts.base.errors import CellFailed
 from sts.base.files import sha256_of
 from sts.base.sandbox import Isolated
@@ -61,7 +61,7 @@ def test_what_goes_wrong_is_told_and_leaves_nothing(order: Order, server: Server
 def test_damaged_files_give_a_reason_or_an_excerpt_that_opens(order: Order, server: Server) -> None:
     whole = (order.path.parents[1] / "whole.nwb").read_bytes()
     seen: Counter[bool] = Counter()
-    with Isolated("sts.archives.streaming:stream") as reader:
+    with Isolated("sts.archives.excerpt:stream") as reader:
         for seed in range(32):
             rng = np.random.default_rng(seed)
             content = bytearray(whole)

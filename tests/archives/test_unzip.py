@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sts.archives.unzip import Caps, is_unpacked, open_archive, unpack
+from sts.archives.kaggle import Caps, is_unpacked, open_archive, unpack
 from sts.base.errors import StsError
 from tests.archives.worlds import files_in, zipped
 

@@ -12,7 +12,8 @@ from tests.archives.server import Server
 
 IDENTIFIER, VERSION = DANDISET.split("/")
 ASSETS = f"/api/dandisets/{IDENTIFIER}/versions/{VERSION}/assets/"
-ASKED = "page_size=1000&order=path"
+ASKED = "order=path"
+DATES = {"created": "2021-09-13T16:39:00Z", "modified": "2021-09-13T16:39:00Z"}
 
 
 def asset_id(path: str) -> str:
@@ -30,8 +31,8 @@ def serve_dandi(server: Server, files: Mapping[str, bytes], *, page: int = 2) ->
     entries = [serve_asset(server, path, content) for path, content in files.items()]
     pages = [entries[at : at + page] for at in range(0, len(entries), page)] or [[]]
     for number, results in enumerate(pages, start=1):
-        following = server.at(f"{ASSETS}?page={number + 1}&{ASKED}")
-        query = ASKED if number == 1 else f"page={number}&{ASKED}"
+        following = server.at(f"{ASSETS}?{ASKED}&page={number + 1}")
+        query = ASKED if number == 1 else f"{ASKED}&page={number}"
         server.json(
             f"{ASSETS}?{query}",
             {
@@ -44,6 +45,18 @@ def serve_dandi(server: Server, files: Mapping[str, bytes], *, page: int = 2) ->
     return server.at("/api")
 
 
+def info_of(path: str) -> str:
+    return f"{ASSETS}{asset_id(path)}/info/"
+
+
+def serve_info(server: Server, path: str, size: int, metadata: object) -> dict[str, object]:
+    """Serve what the archive knows of an asset, and return what its list says of it."""
+    identity = asset_id(path)
+    entry = {"asset_id": identity, "blob": identity, "path": path, "size": size, **DATES}
+    server.json(info_of(path), {**entry, "metadata": metadata})
+    return entry
+
+
 def serve_asset(server: Server, path: str, content: bytes) -> dict[str, object]:
     identity = asset_id(path)
     blob = f"/blobs/{identity}"
@@ -52,22 +65,15 @@ def serve_asset(server: Server, path: str, content: bytes) -> dict[str, object]:
         f"/api/assets/{identity}/download/", server.at(f"{blob}?signature=secret", host="localhost")
     )
     server.file(blob, content)
-    server.json(
-        f"{ASSETS}{identity}/",
-        {
-            "path": path,
-            "contentSize": len(content),
-            "contentUrl": [
-                server.at(f"/api/assets/{identity}/download/"),
-                server.at(blob, host="localhost"),
-            ],
-            "digest": {
-                "dandi:sha2-256": hashlib.sha256(content).hexdigest(),
-                "dandi:dandi-etag": etag_of(content),
-            },
-        },
-    )
-    return {"asset_id": identity, "blob": identity, "path": path, "size": len(content)}
+    addresses = [
+        server.at(f"/api/assets/{identity}/download/"),
+        server.at(blob, host="localhost"),
+    ]
+    digests = {
+        "dandi:sha2-256": hashlib.sha256(content).hexdigest(),
+        "dandi:dandi-etag": etag_of(content),
+    }
+    return serve_info(server, path, len(content), {"contentUrl": addresses, "digest": digests})
 
 
 def blob_of(path: str) -> str:

@@ -13,10 +13,10 @@ import pytest
 
 from sts.archives import sources
 from sts.archives.patience import UnreachableError
-from sts.archives.receipts import Receipts
+from sts.archives.items import Receipts
 from sts.base.errors import StsError
 from sts.studies.data.fetch import cells_in, fetch, plan_fetch, torch_cache
-from sts.studies.data.fetching.job import FetchJob
+from sts.studies.data.fetching import FetchJob
 from tests.archives.server import (
     QUICK,
     Server,

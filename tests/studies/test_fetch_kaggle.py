@@ -8,7 +8,7 @@ import pytest
 
 from sts.base.errors import StsError
 from sts.studies.data.fetch import fetch
-from sts.studies.data.fetching.job import FetchJob
+from sts.studies.data.fetching import FetchJob
 from tests.archives.server import (
     QUICK,
     Server,

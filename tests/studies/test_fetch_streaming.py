@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sts.archives.receipts import Receipts
+from sts.archives.items import Receipts
 from sts.datasets.build import BuildJob, build
 from sts.datasets.cellwork import BuildSettings
 from sts.datasets.store import load_store
 from sts.datasets.table import read_features
 from sts.studies.data.fetch import fetch
-from sts.studies.data.fetching.job import FetchJob
+from sts.studies.data.fetching import FetchJob
 from tests.archives.server import (
     QUICK,
     Server,

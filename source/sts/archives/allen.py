@@ -62,7 +62,7 @@ def recordings_of(specimens: Sequence[str], *, api_url: str = "") -> list[Item]:
     ]
 
 
-def complete(client: Client, item: Item) -> Item:
+def complete_recording(client: Client, item: Item) -> Item:
     """Return a recording with the address of its content."""
     answer = client.json(item.address)
     told = isinstance(answer, dict) and answer.get("success", True)

@@ -1,6 +1,7 @@
 """Asking servers over HTTP: where redirects may lead, who sees credentials, what is waited for."""
 
 import json
+import re
 import ssl
 import threading
 import time
@@ -32,18 +33,19 @@ from sts.archives.patience import (
 )
 
 MAX_HOPS: Final = 5
+CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 REDIRECTS: Final = (301, 302, 303, 307, 308)
 # Too early, too slow, too many, and what servers say when they are ill.
 PASSING: Final = (408, 425, 429, 500, 502, 503, 504)
-ADVICE: Final = {
+STATUS_ADVICE: Final = {
     401: "the credentials were not accepted: make new ones",
     403: "access is not permitted: do you need credentials, or an account?",
     404: "there is no such thing: check the name, or --api-url",
     410: "it was taken away",
 }
-BLOCK_BYTES: Final = 2**18
+READ_BYTES: Final = 2**18
 # A page of a thousand assets is half a megabyte.
-MAX_ANSWER_BYTES: Final = 2**26
+MAX_CONTENT_BYTES: Final = 2**26
 # As many as `--workers` may be.
 MAX_CONNECTIONS: Final = 64
 HEADERS: Final = {
@@ -77,6 +79,11 @@ class Answer:
         """Return a header, "" where there is none."""
         return self._response.headers.get(name, "")
 
+    def extent(self) -> tuple[int, int, int] | None:
+        """Return the first byte, the last byte and the size of the file that a range is of."""
+        numbers = CONTENT_RANGE.fullmatch(self.header("Content-Range"))
+        return None if numbers is None else (int(numbers[1]), int(numbers[2]), int(numbers[3]))
+
     def expect(self, *statuses: int) -> None:
         """Raise unless the server did what it was asked for."""
         if self.status in statuses:
@@ -86,7 +93,7 @@ class Answer:
             if self.status in PASSING:
                 wait_s = seconds_of(self.header("Retry-After"))
                 raise Interrupted(f"the server answers {name}", wait_s=wait_s)
-            advice = ADVICE.get(self.status, "which is not what was asked for")
+            advice = STATUS_ADVICE.get(self.status, "which is not what was asked for")
             raise FetchError(f"{shown(self.address)} answers {name}: {advice}")
         raise FetchError(f"{shown(self.address)} answers {self.status}: is it a web server?")
 
@@ -107,7 +114,7 @@ class Answer:
         raw = self._response.raw
         try:
             # Unlike read, it returns what is there instead of waiting for all that was asked for.
-            block: bytes = raw.read1(BLOCK_BYTES, decode_content=False)
+            block: bytes = raw.read1(READ_BYTES, decode_content=False)
         except ReadTimeoutError as error:
             raise Interrupted(f"no byte came for {self._patience.timeout_s:g} s") from error
         except (HTTPError, OSError) as error:
@@ -115,7 +122,7 @@ class Answer:
             raise Interrupted(f"the connection was cut{missing}") from error
         return block
 
-    def content(self, *, most_bytes: int = MAX_ANSWER_BYTES) -> bytes:
+    def content(self, *, most_bytes: int = MAX_CONTENT_BYTES) -> bytes:
         """Return the whole content, if it is not larger than it can be."""
         content = bytearray()
         for block in self.blocks():

@@ -1,4 +1,4 @@
-"""What one file of an archive is known by, and whether a file that came is that file."""
+"""What one file of an archive is known by, whether a file is that file, and its receipt."""
 
 import hashlib
 import math
@@ -6,8 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-
 from sts.base.errors import StsError
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+from sts.base.files import read_json, sha256_of, write_json
+from sts.base.settings import from_dict, to_dict
 
 BLOCK_BYTES: Final = 2**20
 # How DANDI cuts what it stores (dandischema, digests.dandietag): in 64 MiB, in larger parts where
@@ -16,6 +22,8 @@ PART_BYTES: Final = 2**26
 MAX_PARTS: Final = 10_000
 # Larger than any recording; the published scalograms say for themselves how large they are.
 MOST_BYTES: Final = 2**34
+RECEIPTS_FILE: Final = "fetched.json"
+RECEIPTS_FORMAT: Final = "sts-fetched 1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,3 +129,82 @@ class _Parts:
 
 def _md5(content: bytes = b"") -> "hashlib._Hash":
     return hashlib.md5(content, usedforsecurity=False)
+
+
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """One file: what it was when it came, and where it came from."""
+
+    size: int
+    sha256: str
+    source: str
+    address: str
+    key: str
+    """What told it from another file of the same name."""
+    date: str
+    excerpt: bool = False
+    """It holds a part of what lies at the address."""
+    whole_sha256: str = ""
+    """Of an excerpt: the digest of the file it was taken from, where its archive tells."""
+    whole_size: int | None = None
+    unpacked: bool = False
+    """It was an archive: all it held was taken out, and it was deleted."""
+
+
+def now() -> str:
+    """Return the date and time for a receipt."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class Receipts:
+    """The receipts of one folder; every change is on disk before it is told."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / RECEIPTS_FILE
+        self._lock = threading.Lock()
+        self._known = _read(self._path)
+
+    def get(self, place: str) -> Receipt | None:
+        """Return the receipt of a file."""
+        with self._lock:
+            return self._known.get(place)
+
+    def put(self, place: str, receipt: Receipt) -> None:
+        """Keep the receipt of a file."""
+        self.put_all({place: receipt})
+
+    def put_all(self, receipts: Mapping[str, Receipt]) -> None:
+        """Keep the receipts of several files."""
+        with self._lock:
+            self._known.update(receipts)
+            files = {name: to_dict(self._known[name]) for name in sorted(self._known)}
+            write_json(self._path, {"format": RECEIPTS_FORMAT, "files": files})
+
+    def __iter__(self) -> Iterator[tuple[str, Receipt]]:
+        with self._lock:
+            return iter(sorted(self._known.items()))
+
+
+def _read(path: Path) -> dict[str, Receipt]:
+    if not path.is_file():
+        return {}
+    kept: Any = read_json(path)
+    if not isinstance(kept, dict) or kept.get("format") != RECEIPTS_FORMAT:
+        raise StsError(f"{path} is not a list of fetched files: move it away to fetch anew")
+    return {
+        str(place): from_dict(Receipt, entry, where=f"{path.name}: {place}")
+        for place, entry in kept.get("files", {}).items()
+    }
+
+
+def difference(path: Path, receipt: Receipt) -> str:
+    """Return how a file differs from its receipt, "" if it does not."""
+    if not path.is_file():
+        return "is gone"
+    if (size := path.stat().st_size) != receipt.size:
+        return f"has {size} bytes, {receipt.size} were fetched"
+    if (sha256 := sha256_of(path)) != receipt.sha256:
+        return f"has sha256 {sha256[:12]}, {receipt.sha256[:12]} was fetched"
+    return ""

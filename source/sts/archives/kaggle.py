@@ -1,4 +1,4 @@
-"""Kaggle: the published scalograms and models, with the user's own token."""
+"""Kaggle: the published scalograms and models, with the user's own token, and their ZIP archive."""
 
 import base64
 import logging
@@ -8,23 +8,30 @@ import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
-
 from sts.archives.addresses import checked_address
 from sts.archives.client import Secret
-from sts.archives.items import Item
+from sts.archives.items import BLOCK_BYTES, Item
 from sts.archives.sources import KAGGLE_API
-from sts.archives.unzip import Member
 from sts.base.errors import StsError
 from sts.base.files import read_json
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+from sts.archives.addresses import checked_place
+from sts.archives.patience import FetchError
+from sts.base.files import atomic_path, sweep_temporaries
 
 logger = logging.getLogger("sts")
 
 # The paper misspells it.
 DATASET: Final = "smiliesatpolito/STS-data"
 ARCHIVE: Final = "STS-data.zip"
-MOST_BYTES: Final = 2 * 10**11
+ARCHIVE_BYTES: Final = 2 * 10**11
 TOKEN_FILE: Final = "kaggle.json"
-ADVICE: Final = (
+TOKEN_ADVICE: Final = (
     "make a token on your Kaggle account page and put kaggle.json into ~/.kaggle, or set "
     "KAGGLE_USERNAME and KAGGLE_KEY"
 )
@@ -32,6 +39,43 @@ ADVICE: Final = (
 SCALOGRAMS: Final = re.compile(r"Patch(Clamp|Seq)Gouwens_?CWT")
 MODELS: Final = "_best_models"
 CELL: Final = re.compile(r"cell_(\d+)\.npy")
+# What is broken inside a ZIP file shows itself in many ways.
+ZIP_ERRORS: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError)
+ENCRYPTED: Final = 0x1
+
+
+class DamagedError(FetchError):
+    """Say that an archive did not come as it was sent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caps:
+    """What an archive may at most hold; the published one has 5,600 members, 77 GB unpacked."""
+
+    members: int = 50_000
+    bytes: int = 300_000_000_000
+    ratio: float = 200.0
+    """Bytes unpacked for each packed, of large members and of all together."""
+    free_bytes: int = 2**24
+    """What is smaller may be packed as tightly as it likes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """One file of an archive, and where it goes."""
+
+    name: str
+    place: str
+    size: int
+    crc32: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """An archive whose members have been looked at, all of them, before one is unpacked."""
+
+    archive: zipfile.ZipFile
+    members: tuple[Member, ...]
 
 
 def archive_item(api_url: str = "") -> Item:
@@ -42,7 +86,7 @@ def archive_item(api_url: str = "") -> Item:
         address=checked_address(f"{base}/api/v1/datasets/download/{DATASET}"),
         identity=DATASET,
         begins=b"PK",
-        most_bytes=MOST_BYTES,
+        most_bytes=ARCHIVE_BYTES,
     )
 
 
@@ -54,7 +98,7 @@ def find_secret(environment: Mapping[str, str] = os.environ) -> Secret:
     for path in _places(environment):
         if path.is_file():
             return _read(path)
-    raise StsError(f"Kaggle wants to know who asks: {ADVICE}")
+    raise StsError(f"Kaggle wants to know who asks: {TOKEN_ADVICE}")
 
 
 def _places(environment: Mapping[str, str]) -> list[Path]:
@@ -70,9 +114,9 @@ def _read(path: Path) -> Secret:
         kept: Any = read_json(path)
     except StsError:
         # What it says of the file could be what stands in it.
-        raise StsError(f"{path} is not a token of Kaggle's: {ADVICE}") from None
+        raise StsError(f"{path} is not a token of Kaggle's: {TOKEN_ADVICE}") from None
     if not isinstance(kept, dict) or not (kept.get("username") and kept.get("key")):
-        raise StsError(f"{path} lacks username or key: {ADVICE}")
+        raise StsError(f"{path} lacks username or key: {TOKEN_ADVICE}")
     if os.name == "posix" and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
         logger.warning("others can read your Kaggle token: chmod 600 %s", path)
     return _secret(str(kept["username"]), str(kept["key"]))
@@ -80,7 +124,7 @@ def _read(path: Path) -> Secret:
 
 def _secret(user: str, key: str) -> Secret:
     if not f"{user}{key}".isprintable() or ":" in user:
-        raise StsError(f"the Kaggle credentials hold what no user name or key has: {ADVICE}")
+        raise StsError(f"the Kaggle credentials hold what no user name or key has: {TOKEN_ADVICE}")
     return Secret(f"Basic {base64.b64encode(f'{user}:{key}'.encode()).decode()}")
 
 
@@ -96,7 +140,7 @@ def place_of(name: str) -> str:
     return "/".join(("kaggle", *parts))
 
 
-def select(
+def select_members(
     members: Iterable[Member], *, cells: Iterable[str] | None, limit: int | None
 ) -> list[Member]:
     """Return the members that are wanted: of the scalograms, those of some cells; all the rest."""
@@ -110,3 +154,99 @@ def select(
             count += 1
         chosen.append(member)
     return chosen
+
+
+def open_archive(
+    file: "IO[bytes] | Path", place_of: Callable[[str], str], *, caps: Caps | None = None
+) -> Opened:
+    """Open a ZIP archive and refuse it if one of its members is not a plain file inside it.
+
+    Parameters
+    ----------
+    place_of
+        Tells where a member goes, from its name; the name was checked.
+    """
+    try:
+        archive = zipfile.ZipFile(file)
+    except ZIP_ERRORS as error:
+        raise DamagedError(f"what came is no ZIP archive: {error}") from error
+    try:
+        infos = [info for info in archive.infolist() if not info.is_dir()]
+        _check_all(infos, caps or Caps())
+        members = tuple(
+            Member(
+                name=info.filename,
+                place=checked_place(place_of(_checked_name(info))),
+                size=info.file_size,
+                crc32=info.CRC,
+            )
+            for info in infos
+        )
+        places = {member.place.casefold() for member in members}
+        if len(places) < len(members):
+            raise FetchError("refused the archive: two of its members go to the same place")
+    except FetchError:
+        archive.close()
+        raise
+    return Opened(archive=archive, members=members)
+
+
+def _check_all(infos: list[zipfile.ZipInfo], caps: Caps) -> None:
+    if len(infos) > caps.members:
+        raise FetchError(f"refused the archive: {len(infos)} members, {caps.members} are allowed")
+    unpacked = sum(info.file_size for info in infos)
+    packed = sum(info.compress_size for info in infos)
+    if unpacked > caps.bytes:
+        raise FetchError(
+            f"refused the archive: {unpacked / 1e9:.1f} GB unpacked, "
+            f"{caps.bytes / 1e9:.1f} GB are allowed"
+        )
+    pairs = [(info.filename, info.file_size, info.compress_size) for info in infos]
+    for name, large, small in [*pairs, ("all of it", unpacked, packed)]:
+        if large > caps.free_bytes and large > caps.ratio * small:
+            raise FetchError(
+                f"refused the archive: {name[:100]!r} would grow {large / max(small, 1):.0f} "
+                f"times, {caps.ratio:.0f} are allowed"
+            )
+
+
+def _checked_name(info: zipfile.ZipInfo) -> str:
+    # zipfile cuts a name at its first NUL and turns backslashes on Windows only.
+    name = checked_place(info.orig_filename)
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG):
+        raise FetchError(f"refused the archive: {name!r} is a link or a device, not a file")
+    if info.flag_bits & ENCRYPTED:
+        raise FetchError(f"refused the archive: {name!r} is encrypted")
+    return name
+
+
+def is_unpacked(member: Member, folder: Path) -> bool:
+    """Tell whether a member lies in its place, whole."""
+    path = folder / member.place
+    if not path.is_file() or path.stat().st_size != member.size:
+        return False
+    crc32 = 0
+    with path.open("rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            crc32 = zlib.crc32(block, crc32)
+    return crc32 == member.crc32
+
+
+def unpack(opened: Opened, member: Member, folder: Path) -> Iterator[bytes]:
+    """Unpack a member, yielding its blocks on the way; it has its name once all of it is there."""
+    path = folder / member.place
+    sweep_temporaries(path.parent, older_than_s=0)
+    try:
+        with (
+            opened.archive.open(member.name) as packed,
+            atomic_path(path) as temporary,
+            temporary.open("wb") as file,
+        ):
+            while block := packed.read(BLOCK_BYTES):
+                file.write(block)
+                yield block
+            if file.tell() != member.size:
+                raise zipfile.BadZipFile(f"{file.tell()} bytes came, {member.size} were promised")
+    except (*ZIP_ERRORS, KeyError) as error:
+        raise DamagedError(f"{member.name} cannot be unpacked: {error}") from error

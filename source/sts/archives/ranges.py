@@ -1,7 +1,6 @@
 """A file on a server, read where it is: only the blocks that are asked for travel."""
 
 import io
-import re
 from collections import OrderedDict
 from typing import Final
 
@@ -9,9 +8,8 @@ from sts.archives.addresses import origin_of, shown
 from sts.archives.client import Answer, Client, Secret
 from sts.archives.patience import FetchError, Interrupted
 
-CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 # The directory of an HDF5 file is scattered among its data in pieces of a few kB.
-BLOCK_BYTES: Final = 2**14
+RANGE_BYTES: Final = 2**14
 # 16 MiB are kept: the directory is read again and again.
 KEPT_BLOCKS: Final = 1024
 # One request brings at most 8 MiB; who has read on for a while gets twice as much each time.
@@ -66,8 +64,8 @@ class RangeFile(io.RawIOBase):
         count = max(0, min(len(view), self.size - self._position))
         done = 0
         while done < count:
-            number, within = divmod(self._position + done, BLOCK_BYTES)
-            last = (self._position + count - 1) // BLOCK_BYTES
+            number, within = divmod(self._position + done, RANGE_BYTES)
+            last = (self._position + count - 1) // RANGE_BYTES
             piece = self._block(number, last)[within : within + count - done]
             view[done : done + len(piece)] = piece
             done += len(piece)
@@ -88,15 +86,15 @@ class RangeFile(io.RawIOBase):
         return self._blocks[number]
 
     def _block_count(self) -> int:
-        return -(-self.size // BLOCK_BYTES)
+        return -(-self.size // RANGE_BYTES)
 
     def _bring(self, first: int, end: int) -> None:
         content = self._client.waits.patiently(
-            lambda: self._attempt(first * BLOCK_BYTES, end * BLOCK_BYTES), shown(self._asked)
+            lambda: self._attempt(first * RANGE_BYTES, end * RANGE_BYTES), shown(self._asked)
         )
         for number in range(first, end):
-            start = (number - first) * BLOCK_BYTES
-            self._blocks[number] = content[start : start + BLOCK_BYTES]
+            start = (number - first) * RANGE_BYTES
+            self._blocks[number] = content[start : start + RANGE_BYTES]
             self._blocks.move_to_end(number)
         while len(self._blocks) > KEPT_BLOCKS:
             self._blocks.popitem(last=False)
@@ -128,10 +126,10 @@ class RangeFile(io.RawIOBase):
                 f"{where} ignores ranges and would send the whole file: leave out --stream"
             )
         answer.expect(206)
-        told = CONTENT_RANGE.fullmatch(answer.header("Content-Range"))
-        if told is None or int(told[1]) != start:
+        extent = answer.extent()
+        if extent is None or extent[0] != start:
             raise FetchError(f"{where} answers another range than was asked for")
-        size, tag = int(told[3]), answer.header("ETag")
+        size, tag = extent[2], answer.header("ETag")
         if self._size is None:
             self._size, self._tag = size, tag
         elif (size, tag) != (self._size, self._tag):

@@ -12,7 +12,7 @@ from sts.cli.run import Status
 if TYPE_CHECKING:
     from sts.cli.commands.common import Commands
     from sts.studies.data.fetch import FetchPlan
-    from sts.studies.data.fetching.job import Done, FetchJob
+    from sts.studies.data.fetching import Done, FetchJob
 
 
 def add_fetch(commands: "Commands") -> None:
@@ -111,7 +111,7 @@ def _job(args: argparse.Namespace) -> "FetchJob":
     from sts.archives.dandi import DANDISET
     from sts.archives.patience import Patience
     from sts.studies.data.fetch import cells_in, default_folder
-    from sts.studies.data.fetching.job import FetchJob
+    from sts.studies.data.fetching import FetchJob
 
     data = None if args.source == "weights" else data_of(args)
     out = args.out or default_folder(args.source, data)

@@ -3,16 +3,15 @@
 import hashlib
 import io
 from dataclasses import replace
-
 from sts.archives import kaggle
 from sts.archives.client import Client
 from sts.archives.download import Target, download, is_there, keep_aside, size_at
 from sts.archives.items import Item
-from sts.archives.parts import check_space
+from sts.archives.download import check_space
 from sts.archives.patience import FetchError
 from sts.archives.ranges import RangeFile
-from sts.archives.receipts import Receipt, difference, now
-from sts.archives.unzip import (
+from sts.archives.items import Receipt, difference, now
+from sts.archives.kaggle import (
     DamagedError,
     Member,
     Opened,
@@ -21,8 +20,8 @@ from sts.archives.unzip import (
     unpack,
 )
 from sts.base.progress import progress
-from sts.studies.data.fetching.files import KB, Bar
-from sts.studies.data.fetching.job import Done, FetchJob
+from sts.studies.data.fetching import KB, Bar
+from sts.studies.data.fetching import Done, FetchJob
 
 # Receipts are written once for so many members.
 BATCH = 100
@@ -81,7 +80,7 @@ def _members(target: Target) -> dict[str, Receipt]:
 
 
 def _take_out(opened: Opened, item: Item, target: Target, job: FetchJob) -> Done:
-    members = kaggle.select(opened.members, cells=job.cells, limit=job.limit)
+    members = kaggle.select_members(opened.members, cells=job.cells, limit=job.limit)
     missing = [m for m in members if job.force or not is_unpacked(m, target.folder)]
     check_space(target.folder, sum(member.size for member in missing))
     total = sum(member.size for member in missing) // KB
@@ -107,7 +106,7 @@ def _take_out(opened: Opened, item: Item, target: Target, job: FetchJob) -> Done
 
 def _take(opened: Opened, member: Member, item: Item, target: Target) -> Receipt:
     sha256 = hashlib.sha256()
-    keep_aside(target.path(member), target.receipts.get(member.place))
+    keep_aside(target.folder / member.place, target.receipts.get(member.place))
     for block in unpack(opened, member, target.folder):
         sha256.update(block)
         target.told(len(block))

@@ -1,0 +1,324 @@
+"""What is to be fetched and what became of it: whole files, or excerpts, several at a time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from sts.archives import allen, dandi, kaggle
+from sts.archives.client import Client
+from sts.archives.download import Target
+from sts.archives.items import Item
+from sts.archives.patience import Patience
+from sts.archives.sources import METADATA, source_of, table_items
+from sts.base.errors import StsError
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from dataclasses import replace
+from sts.archives.download import (
+    Target,
+    download,
+    is_there,
+    seems_there,
+    size_at,
+)
+from sts.archives.download import Part, check_space
+from sts.archives.patience import FetchError, Stopped, UnreachableError
+from sts.base.progress import Progress, progress
+import queue
+from contextlib import ExitStack
+from sts.archives.download import Target, is_there, keep_aside
+from sts.archives.download import writing
+from sts.archives.patience import FetchError, UnreachableError
+from sts.archives.items import Receipt, now
+from sts.archives.excerpt import Order, Streamed
+from sts.base.errors import CellFailed
+from sts.base.inside import Limits
+from sts.base.progress import progress
+from sts.base.sandbox import Isolated
+from sts.base.settings import to_dict
+
+WORKERS: Final = 2
+# Sources of cells one can choose from, and those that can be read where they are.
+BY_CELL: Final = ("allen", "dandi", "kaggle")
+STREAMED: Final = ("dandi", "kaggle")
+KB: Final = 1000
+# Under this name an excerpt waits for its receipt.
+WAITING: Final = ".excerpt.part"
+WORK: Final = "sts.archives.excerpt:stream"
+# Longer than for a file on disk: the network is waited for.
+LIMITS: Final = Limits(processor_s=300, wall_s=3600.0)
+SIZES: Final = ("brought_bytes", "whole_bytes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchJob:
+    """What is wanted, from where, and into which folder."""
+
+    source: str
+    out: Path
+    metadata: tuple[Path, ...] = ()
+    """Folders in which the patch-seq metadata may lie."""
+    cells: tuple[str, ...] | None = None
+    limit: int | None = None
+    api_url: str = ""
+    dandiset: str = dandi.DANDISET
+    workers: int = WORKERS
+    patience: Patience = field(default_factory=Patience)
+    seed: int = 0
+    """Of the waits between attempts."""
+    force: bool = False
+    stream: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what this source cannot do."""
+        source_of(self.source)
+        if self.source not in BY_CELL and (self.cells is not None or self.limit is not None):
+            raise StsError(f"{self.source} comes whole: leave out --cells and --limit")
+        if self.stream and self.source not in STREAMED:
+            raise StsError(f"--stream is for {' and '.join(STREAMED)}, not for {self.source}")
+        if self.dandiset != dandi.DANDISET and self.source != "dandi":
+            raise StsError(f"--dandiset is for dandi, not for {self.source}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """What became of the files."""
+
+    fetched: int = 0
+    there: int = 0
+    """They were there already, and were verified again."""
+    failures: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+Method = Callable[[Client, list[Item], Target, FetchJob], Done]
+
+
+def items_of(client: Client, job: FetchJob) -> list[Item]:
+    """Return the files that are wanted, those that are there already too."""
+    return LISTS.get(job.source, _tables)(client, job)
+
+
+def completed(client: Client, item: Item, job: FetchJob) -> Item:
+    """Return a file with what only a question about it tells."""
+    if not item.listed:
+        return item
+    if job.source == "allen":
+        return allen.complete_recording(client, item)
+    return dandi.complete_asset(client, _dandiset(job), item)
+
+
+def _tables(client: Client, job: FetchJob) -> list[Item]:
+    del client  # what is published once and for all needs no list
+    return table_items(source_of(job.source), api_url=job.api_url)
+
+
+def _dandiset(job: FetchJob) -> dandi.Dandiset:
+    return dandi.dandiset_of(job.dandiset, api_url=job.api_url)
+
+
+def _dandi(client: Client, job: FetchJob) -> list[Item]:
+    items = dandi.list_recordings(client, _dandiset(job))
+    if job.cells is not None:
+        found = next((f / METADATA for f in job.metadata if (f / METADATA).is_file()), None)
+        sessions = dandi.sessions_of(found) if found else {}
+        items = dandi.select_recordings(items, job.cells, sessions)
+    return items[: job.limit]
+
+
+def _allen(client: Client, job: FetchJob) -> list[Item]:
+    specimens = job.cells
+    if specimens is None:
+        specimens = tuple(allen.list_specimens(client, api_url=job.api_url))
+    return allen.recordings_of(specimens[: job.limit], api_url=job.api_url)
+
+
+def _kaggle(client: Client, job: FetchJob) -> list[Item]:
+    del client  # it is one archive, whose members are chosen once it is here
+    return [kaggle.archive_item(job.api_url)]
+
+
+LISTS: Final = {"dandi": _dandi, "allen": _allen, "kaggle": _kaggle}
+
+
+
+class Bar:
+    """Progress in kB over several threads, or in files where nobody tells how large they are."""
+
+    def __init__(self, bar: Progress, *, in_files: bool) -> None:
+        self._bar, self._in_files = bar, in_files
+        self._bytes, self._lock = 0, threading.Lock()
+
+    def brought(self, count: int) -> None:
+        """Count bytes."""
+        if self._in_files:
+            return
+        with self._lock:
+            before, self._bytes = self._bytes, self._bytes + count
+            self._bar.advance(self._bytes // KB - before // KB)
+
+    def finished(self, place: str) -> None:
+        """Count a file."""
+        with self._lock:
+            self._bar.advance(1 if self._in_files else 0, note=place)
+
+
+def fetch_files(client: Client, items: list[Item], target: Target, job: FetchJob) -> Done:
+    """Bring files that are not there yet, each verified; one that fails does not stop others."""
+    missing = [item for item in items if job.force or not seems_there(item, target)]
+    sizes = [item.size for item in missing if item.size is not None]
+    in_files = len(sizes) < len(missing)
+    total = sum(sizes) - sum(Part(item, target.folder).begun().size for item in missing)
+    if not in_files:
+        check_space(target.folder, total)
+    what, count = ("files", len(items)) if in_files else ("kB", total // KB)
+    with progress(count, f"fetched {what}") as shown:
+        bar = Bar(shown, in_files=in_files)
+        heard = replace(target, told=bar.brought)
+
+        def work(item: Item) -> bool:
+            fetched = _fetch_one(client, item, heard, job)
+            bar.finished(item.place)
+            return fetched
+
+        return together(client, items, work, workers=job.workers)
+
+
+def _fetch_one(client: Client, item: Item, target: Target, job: FetchJob) -> bool:
+    """Bring one file; tell whether that was needed."""
+    if not job.force and is_there(item, target):
+        return False
+    whole = completed(client, item, job)
+    # A copy from elsewhere is as good, if the archive's digest says so.
+    stranger = item.listed and target.receipts.get(item.place) is None
+    if not job.force and stranger and is_there(whole, target):
+        return False
+    download(client, whole, target)
+    return True
+
+
+def together(
+    client: Client, items: Iterable[Item], work: Callable[[Item], bool], *, workers: int
+) -> Done:
+    """Do the work on several files at a time; without a network, end at the first of them.
+
+    Threads, since all of them wait for others: they share connections and one bar.
+    """
+    results: dict[Future[bool], str] = {}
+    fetched, there, failures, untried = 0, 0, [], 0
+    lost: UnreachableError | None = None
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        try:
+            results = {pool.submit(work, item): item.place for item in items}
+            for future in as_completed(results):
+                try:
+                    needed = future.result()
+                    fetched, there = fetched + needed, there + (not needed)
+                except Stopped:
+                    untried += 1
+                except UnreachableError as error:
+                    lost, untried = lost or error, untried + 1
+                    client.stop()
+                except FetchError as error:
+                    failures.append(f"{results[future]}: {error}")
+        except BaseException:
+            client.stop()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    if lost is not None:
+        if not fetched + there:
+            raise lost
+        failures.append(f"{untried} files were not tried any more: {lost}")
+    return Done(fetched=fetched, there=there, failures=tuple(sorted(failures)))
+
+
+def sizes_of(
+    client: Client, items: list[Item], target: Target, job: FetchJob
+) -> list[tuple[str, int | None]]:
+    """Return place and size of files; who does not list sizes is asked."""
+    sizes: dict[str, int | None] = {item.place: item.size for item in items}
+
+    unknown = [item for item in items if item.size is None]
+    with suppress(UnreachableError), progress(len(unknown), "asked for sizes") as shown:
+        bar = Bar(shown, in_files=True)
+
+        def work(item: Item) -> bool:
+            whole = completed(client, item, job)
+            sizes[item.place] = size_at(client, whole, secret=target.secret)
+            bar.finished(item.place)
+            return True
+
+        together(client, unknown, work, workers=job.workers)
+    return list(sizes.items())
+
+
+
+def fetch_excerpts(client: Client, items: list[Item], target: Target, job: FetchJob) -> Done:
+    """Write an excerpt of every recording that is not there yet.
+
+    In processes, one a worker: a file that crashes HDF5 takes no more than its process along, and
+    in one process HDF5 would read one file at a time.
+    """
+    brought: list[Streamed] = []
+    readers: queue.SimpleQueue[Isolated] = queue.SimpleQueue()
+    with ExitStack() as stack, progress(len(items), "streamed recordings") as bar:
+        for _ in range(job.workers):
+            readers.put(stack.enter_context(Isolated(WORK, LIMITS)))
+
+        def work(item: Item) -> bool:
+            needed = job.force or not is_there(item, target, excerpts=True)
+            if needed:
+                reader = readers.get()
+                try:
+                    brought.append(_stream(reader, completed(client, item, job), target, job))
+                finally:
+                    readers.put(reader)
+            bar.advance(note=item.place)
+            return needed
+
+        done = together(client, items, work, workers=job.workers)
+    came, whole = (sum(getattr(s, name) for s in brought) / 1e6 for name in SIZES)
+    note = f"{came:.1f} MB came of {whole:.1f} MB: these are excerpts, and say so"
+    return replace(done, notes=(note,)) if brought else done
+
+
+def _stream(reader: Isolated, item: Item, target: Target, job: FetchJob) -> Streamed:
+    path = target.path(item)
+    waiting = path.with_name(f"{path.name}{WAITING}")
+    order = Order(
+        address=item.address,
+        size=item.size,
+        sha256=item.sha256,
+        path=waiting,
+        patience=job.patience,
+        seed=job.seed,
+    )
+    try:
+        answer, _ = reader.ask(to_dict(order))
+    except CellFailed as error:
+        raise FetchError(str(error)) from error
+    streamed = Streamed(**answer)
+    if streamed.fault:
+        raise (UnreachableError if streamed.unreachable else FetchError)(streamed.fault)
+    keep_aside(path, target.receipts.get(item.place))
+    # First, so that no file of ours ever lies there without one.
+    target.receipts.put(item.place, _receipt(streamed, item, target))
+    with writing(path):
+        waiting.replace(path)
+    return streamed
+
+
+def _receipt(streamed: Streamed, item: Item, target: Target) -> Receipt:
+    return Receipt(
+        size=streamed.excerpt_bytes,
+        sha256=streamed.excerpt_sha256,
+        source=target.source,
+        address=item.address,
+        key=item.key,
+        date=now(),
+        excerpt=True,
+        whole_sha256=item.sha256,
+        whole_size=streamed.whole_bytes,
+    )
