@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
@@ -103,7 +103,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
         self.server.log.append(Request(self.path, dict(self.headers)))
-        page = self.server.pages.get(self.path) or self.server.pages.get(path)
+        # Brackets of a query may come as they are or by their codes.
+        known = (self.server.pages.get(each) for each in (unquote(self.path), path))
+        page = next((each for each in known if each is not None), None)
         if page is None:
             page = Page(b"not here", status=404)
         faults = self.server.faults[path]

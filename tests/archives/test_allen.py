@@ -7,8 +7,7 @@ import pytest
 from sts.archives.allen import api_of, complete_recording, list_specimens, recordings_of
 from sts.archives.client import Client
 from sts.archives.download import Target, download
-from sts.archives.items import Item
-from sts.archives.items import Receipts
+from sts.archives.items import Item, Receipts
 from sts.base.errors import StsError
 from tests.archives.server import Server, cut, instead
 from tests.archives.worlds import serve_allen

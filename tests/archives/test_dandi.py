@@ -18,8 +18,7 @@ from sts.archives.dandi import (
     sessions_of,
 )
 from sts.archives.download import Target, download
-from sts.archives.items import Item
-from sts.archives.items import Receipts
+from sts.archives.items import Item, Receipts
 from sts.base.errors import StsError
 from tests.archives.server import Server
 from tests.archives.worlds import (

@@ -12,11 +12,9 @@ import pytest
 
 from sts.archives import patience
 from sts.archives.client import Client
-from sts.archives.download import Target, download, is_there, size_at
-from sts.archives.items import Item
-from sts.archives.download import Part
+from sts.archives.download import Part, Target, download, is_there, size_at
+from sts.archives.items import RECEIPTS_FILE, Item, Receipts
 from sts.archives.patience import UnreachableError
-from sts.archives.items import RECEIPTS_FILE, Receipts
 from sts.base.errors import StsError
 from tests.archives.server import (
     Fault,

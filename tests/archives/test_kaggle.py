@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sts.archives.kaggle import archive_item, find_secret, place_of, select_members
-from sts.archives.kaggle import Member
+from sts.archives.kaggle import Member, archive_item, find_secret, place_of, select_members
 from sts.base.errors import StsError
 from tests.archives.worlds import KAGGLE_PATH, PUBLISHED, UNPACKED
 

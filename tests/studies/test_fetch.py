@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from sts.archives import sources
-from sts.archives.patience import UnreachableError
 from sts.archives.items import Receipts
+from sts.archives.patience import UnreachableError
 from sts.base.errors import StsError
 from sts.studies.data.fetch import cells_in, fetch, plan_fetch, torch_cache
 from sts.studies.data.fetching import FetchJob

@@ -1,6 +1,7 @@
 """Asking servers over HTTP: where redirects may lead, who sees credentials, what is waited for."""
 
 import json
+import logging
 import re
 import ssl
 import threading
@@ -246,6 +247,8 @@ def trusted_certificates() -> ssl.SSLContext:
 
 def _new_session() -> requests.Session:
     """Return connections that stay open between requests, and send nothing that is not asked."""
+    # What it says of every request holds the signature of an address.
+    logging.getLogger("urllib3").setLevel(logging.WARNING)
     session = requests.Session()
     # Otherwise passwords from ~/.netrc are sent.
     session.trust_env = False

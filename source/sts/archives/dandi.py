@@ -205,10 +205,14 @@ def sessions_of(metadata: Path) -> Mapping[str, str]:
     return {row[needed[0]]: row[needed[1]] for row in read_csv(metadata, needed)}
 
 
-def select_recordings(items: Iterable[Item], cells: Iterable[str], sessions: Mapping[str, str]) -> list[Item]:
+def select_recordings(
+    items: Iterable[Item], cells: Iterable[str], sessions: Mapping[str, str]
+) -> list[Item]:
     """Return the files of these cells, given as specimen or session ids, in their order."""
     by_session = {
-        found[1]: item for item in items if (found := SESSION_IN_PATH.search(item.place)) is not None
+        found[1]: item
+        for item in items
+        if (found := SESSION_IN_PATH.search(item.place)) is not None
     }
     chosen = {cell: by_session.get(sessions.get(cell, cell)) for cell in cells}
     if missing := [cell for cell, item in chosen.items() if item is None]:

@@ -2,25 +2,20 @@
 
 import contextlib
 import json
+import logging
 import os
 import shutil
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
-from sts.archives.items import Item
-from sts.archives.patience import WrongContent
-from sts.base.errors import StsError
-from sts.base.files import ADVICE, read_json
-import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+
 from sts.archives.addresses import shown
 from sts.archives.client import Answer, Client, Secret
-from sts.archives.items import Found, Item, examine
+from sts.archives.items import Found, Item, Receipt, Receipts, examine, now
 from sts.archives.patience import FetchError, WrongContent
-from sts.archives.items import Receipt, Receipts, now
-from sts.base.files import make_folder
+from sts.base.errors import StsError
+from sts.base.files import ADVICE, make_folder, read_json
 
 PART_SUFFIX: Final = ".part"
 # What a disk needs for itself.
@@ -142,6 +137,7 @@ def check_space(folder: Path, count: int) -> None:
 
 
 logger = logging.getLogger("sts")
+
 
 def _nobody(_: int) -> None:
     pass

@@ -1,30 +1,29 @@
 """The sweeps that are needed of a remote NWB 2 file, as a small NWB 2 file of their own."""
 
+import io
 import json
 import re
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
+
 import h5py
-from sts.base import guard
-from sts.base.errors import CellFailed
-from sts.base.hdf5 import new_hdf5
-from sts.recordings.nwb2 import RESPONSE, nwb_version
-from sts.recordings.pairing import Series, linked, pair, series_in
-import io
-from contextlib import closing
-from typing import Any
 import numpy as np
+
 from sts.archives.addresses import shown
 from sts.archives.client import Client
 from sts.archives.patience import Patience, UnreachableError
 from sts.archives.ranges import RangeFile
-from sts.base.errors import StsError
+from sts.base import guard
+from sts.base.errors import CellFailed, StsError
 from sts.base.files import make_folder, sha256_of, sweep_temporaries
+from sts.base.hdf5 import new_hdf5
 from sts.base.settings import from_dict
+from sts.recordings.nwb2 import RESPONSE, nwb_version
+from sts.recordings.pairing import Series, linked, pair, series_in
 
 MARK: Final = "excerpt_of"
 PLACES: Final = ("acquisition", "stimulus/presentation")

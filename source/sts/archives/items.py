@@ -2,16 +2,14 @@
 
 import hashlib
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
-from sts.base.errors import StsError
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Final
+
+from sts.base.errors import StsError
 from sts.base.files import read_json, sha256_of, write_json
 from sts.base.settings import from_dict, to_dict
 
@@ -129,8 +127,6 @@ class _Parts:
 
 def _md5(content: bytes = b"") -> "hashlib._Hash":
     return hashlib.md5(content, usedforsecurity=False)
-
-
 
 
 @dataclass(frozen=True, kw_only=True)

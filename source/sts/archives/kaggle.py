@@ -5,24 +5,20 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath
-from typing import Any, Final
-from sts.archives.addresses import checked_address
-from sts.archives.client import Secret
-from sts.archives.items import BLOCK_BYTES, Item
-from sts.archives.sources import KAGGLE_API
-from sts.base.errors import StsError
-from sts.base.files import read_json
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Final
-from sts.archives.addresses import checked_place
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, Final
+
+from sts.archives.addresses import checked_address, checked_place
+from sts.archives.client import Secret
+from sts.archives.items import BLOCK_BYTES, Item
 from sts.archives.patience import FetchError
-from sts.base.files import atomic_path, sweep_temporaries
+from sts.archives.sources import KAGGLE_API
+from sts.base.errors import StsError
+from sts.base.files import atomic_path, read_json, sweep_temporaries
 
 logger = logging.getLogger("sts")
 

@@ -61,7 +61,7 @@ class Stopped(Exception):  # noqa: N818 - not an error: somebody asked for it
 
 
 # urllib3 counts what goes wrong by its kind: before there was a connection, on it, or otherwise.
-class Transient(HTTPError):
+class Transient(HTTPError):  # noqa: N818 - a verdict on an attempt, not an error of a program
     """Say what went wrong this time and may go well the next time."""
 
     def __init__(self, reason: str, *, wait_s: float = 0.0) -> None:
@@ -70,11 +70,11 @@ class Transient(HTTPError):
         """What the server asked for."""
 
 
-class Interrupted(Transient, ProtocolError):
+class Interrupted(Transient, ProtocolError):  # noqa: N818 - as above
     """Say why not all of an answer came."""
 
 
-class NoWay(Transient, ConnectTimeoutError):
+class NoWay(Transient, ConnectTimeoutError):  # noqa: N818 - as above
     """Say why there was no connection."""
 
 

@@ -13,17 +13,22 @@ import numpy as np
 
 from sts.archives import kaggle
 from sts.archives.client import Client
-from sts.archives.download import Target, seems_there
-from sts.archives.download import writing
+from sts.archives.download import Target, seems_there, writing
 from sts.archives.items import Receipts
 from sts.archives.sources import source_of
 from sts.base.errors import StsError
 from sts.base.files import make_folder, read_csv, sweep_temporaries
 from sts.base.locks import try_lock
+from sts.studies.data.fetching import (
+    Done,
+    FetchJob,
+    Method,
+    fetch_excerpts,
+    fetch_files,
+    items_of,
+    sizes_of,
+)
 from sts.studies.data.unpacking import fetch_archive
-from sts.studies.data.fetching import fetch_excerpts
-from sts.studies.data.fetching import fetch_files, sizes_of
-from sts.studies.data.fetching import Done, FetchJob, Method, items_of
 
 LOCK: Final = ".fetch.lock"
 NUMBER: Final = re.compile(r"(?<![\w.-])\d+(?![\w.])")

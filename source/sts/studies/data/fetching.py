@@ -1,41 +1,34 @@
 """What is to be fetched and what became of it: whole files, or excerpts, several at a time."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final
-from sts.archives import allen, dandi, kaggle
-from sts.archives.client import Client
-from sts.archives.download import Target
-from sts.archives.items import Item
-from sts.archives.patience import Patience
-from sts.archives.sources import METADATA, source_of, table_items
-from sts.base.errors import StsError
+import queue
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import suppress
-from dataclasses import replace
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from sts.archives import allen, dandi, kaggle
+from sts.archives.client import Client
 from sts.archives.download import (
+    Part,
     Target,
+    check_space,
     download,
     is_there,
+    keep_aside,
     seems_there,
     size_at,
+    writing,
 )
-from sts.archives.download import Part, check_space
-from sts.archives.patience import FetchError, Stopped, UnreachableError
-from sts.base.progress import Progress, progress
-import queue
-from contextlib import ExitStack
-from sts.archives.download import Target, is_there, keep_aside
-from sts.archives.download import writing
-from sts.archives.patience import FetchError, UnreachableError
-from sts.archives.items import Receipt, now
 from sts.archives.excerpt import Order, Streamed
-from sts.base.errors import CellFailed
+from sts.archives.items import Item, Receipt, now
+from sts.archives.patience import FetchError, Patience, Stopped, UnreachableError
+from sts.archives.sources import METADATA, source_of, table_items
+from sts.base.errors import CellFailed, StsError
 from sts.base.inside import Limits
-from sts.base.progress import progress
+from sts.base.progress import Progress, progress
 from sts.base.sandbox import Isolated
 from sts.base.settings import to_dict
 
@@ -141,7 +134,6 @@ def _kaggle(client: Client, job: FetchJob) -> list[Item]:
 
 
 LISTS: Final = {"dandi": _dandi, "allen": _allen, "kaggle": _kaggle}
-
 
 
 class Bar:
@@ -252,7 +244,6 @@ def sizes_of(
 
         together(client, unknown, work, workers=job.workers)
     return list(sizes.items())
-
 
 
 def fetch_excerpts(client: Client, items: list[Item], target: Target, job: FetchJob) -> Done:

@@ -3,14 +3,11 @@
 import hashlib
 import io
 from dataclasses import replace
+
 from sts.archives import kaggle
 from sts.archives.client import Client
-from sts.archives.download import Target, download, is_there, keep_aside, size_at
-from sts.archives.items import Item
-from sts.archives.download import check_space
-from sts.archives.patience import FetchError
-from sts.archives.ranges import RangeFile
-from sts.archives.items import Receipt, difference, now
+from sts.archives.download import Target, check_space, download, is_there, keep_aside, size_at
+from sts.archives.items import Item, Receipt, difference, now
 from sts.archives.kaggle import (
     DamagedError,
     Member,
@@ -19,9 +16,10 @@ from sts.archives.kaggle import (
     open_archive,
     unpack,
 )
+from sts.archives.patience import FetchError
+from sts.archives.ranges import RangeFile
 from sts.base.progress import progress
-from sts.studies.data.fetching import KB, Bar
-from sts.studies.data.fetching import Done, FetchJob
+from sts.studies.data.fetching import KB, Bar, Done, FetchJob
 
 # Receipts are written once for so many members.
 BATCH = 100
