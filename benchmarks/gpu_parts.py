@@ -22,7 +22,7 @@ from sts.calcium.networks import NetworkSettings
 from sts.networks.backbones import BACKBONES, Architecture, make_network, placed
 from sts.networks.images import ImageBank
 from sts.networks.learner import Learner
-from sts.networks.predict import logits
+from sts.networks.predict import run_network
 from sts.networks.progress import Progress
 from sts.networks.settings import TrainSettings
 from sts.networks.train import fit
@@ -227,7 +227,7 @@ def folds(device: torch.device, done: Container[str]) -> Iterator[Row]:
             validation_rows=validated,
             settings=TrainSettings(batch=sizes.batch, epochs=sizes.epochs, patience=sizes.epochs),
         )
-        logits(fitted.network, bank.like(fitted.images), scored)
+        run_network(fitted.network, bank.like(fitted.images), scored)
         _wait(device)
         seconds = time.perf_counter() - begin
         yield _row(what, seconds, "s", device) | {

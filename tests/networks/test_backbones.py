@@ -47,7 +47,7 @@ def test_a_network_gives_a_logit_a_class_at_its_smallest_size(number: int) -> No
         assert network(torch.zeros(2, 3, side, side)).shape == (2, 4)
     with pytest.raises(StsError, match=f"at least {side} pixels, not {side - 1}"):
         architecture.images(side - 1)
-    dropout, linear = head_of(network, architecture)
+    dropout, linear = head_of(network)
     assert isinstance(dropout, nn.Dropout)
     assert dropout.p == 0.5
     assert isinstance(linear, nn.Linear)

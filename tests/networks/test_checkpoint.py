@@ -10,7 +10,7 @@ import pytest
 from sts.base import model_files
 from sts.base.errors import StsError
 from sts.base.files import read_json, write_json
-from sts.networks.backbones import BACKBONES, Architecture, head_of, make_network
+from sts.networks.backbones import BACKBONES, Architecture, make_network
 from sts.networks.checkpoint import (
     Model,
     ModelCard,
@@ -21,7 +21,7 @@ from sts.networks.checkpoint import (
 )
 from sts.networks.images import ImageBank
 from sts.networks.novelty import measure_novelty
-from sts.networks.predict import features, predict
+from sts.networks.predict import predict, run_network
 from sts.networks.train import Fitted
 from tests.base.tampering import WAYS, check_refusal, tamper
 from tests.networks.conftest import RESNET, SEEN
@@ -30,8 +30,7 @@ from tests.networks.worlds import same_state
 
 @pytest.fixture(scope="module")
 def model(fitted: Fitted, bank: ImageBank) -> Model:
-    head = head_of(fitted.network, fitted.architecture)
-    found = features(fitted.network, head, bank.like(fitted.images), SEEN)
+    found = run_network(fitted.network, bank.like(fitted.images), SEEN).features
     return Model(
         network=fitted.network,
         card=ModelCard(

@@ -6,7 +6,7 @@ import torch
 
 from sts.networks.backbones import head_of
 from sts.networks.images import ImageBank
-from sts.networks.predict import evaluating, feature_bank, features, logits, predict
+from sts.networks.predict import BATCH, evaluating, feature_bank, predict, run_network
 from sts.networks.train import Fitted
 
 
@@ -25,8 +25,10 @@ def test_probabilities_sum_to_one_in_the_order_of_rows(fitted: Fitted, seen: Ima
 
 
 def test_a_cell_does_not_depend_on_its_company(fitted: Fitted, seen: ImageBank) -> None:
-    together = logits(fitted.network, seen, np.arange(40))
-    alone = np.concatenate([logits(fitted.network, seen, [row]) for row in range(3)])
+    together = run_network(fitted.network, seen, np.arange(40)).logits
+    alone = np.concatenate(
+        [run_network(fitted.network, seen, [row]).logits for row in range(3)]
+    )
     # float32 sums in another order.
     np.testing.assert_allclose(alone, together[:3], atol=1e-4)
 
@@ -42,15 +44,25 @@ def test_temperature_flattens_and_never_turns_a_verdict(fitted: Fitted, seen: Im
 
 def test_the_head_makes_the_logits_of_the_features(fitted: Fitted, seen: ImageBank) -> None:
     rows = np.array([3, 30])
-    head = head_of(fitted.network, fitted.architecture)
-    given = torch.from_numpy(features(fitted.network, head, seen, rows)).float()
+    head = head_of(fitted.network)
+    found = run_network(fitted.network, seen, rows)
+    given = torch.from_numpy(found.features).float()
     assert given.shape == (2, 512)
     with torch.no_grad():
         wanted = head(given).numpy()
-    np.testing.assert_allclose(logits(fitted.network, seen, rows), wanted, atol=1e-5)
-    kept = feature_bank(fitted.network, head, seen, rows, cells=len(seen))
+    np.testing.assert_allclose(found.logits, wanted, atol=1e-5)
+    kept = feature_bank(fitted.network, seen, rows, cells=len(seen))
     (batch,) = kept.batches([rows[::-1].copy()])
     assert torch.equal(batch, given.flip(0))
+
+
+def test_one_pass_gives_logits_and_features(fitted: Fitted, seen: ImageBank) -> None:
+    calls = []
+    hook = fitted.network.register_forward_pre_hook(lambda *_: calls.append(1))
+    found = run_network(fitted.network, seen, np.arange(BATCH["cpu"] + 1))
+    hook.remove()
+    assert len(calls) == 2
+    assert (found.logits.shape, found.features.shape) == ((33, 4), (33, 512))
 
 
 def test_looking_leaves_a_network_as_it_was(fitted: Fitted, seen: ImageBank) -> None:
@@ -61,10 +73,11 @@ def test_looking_leaves_a_network_as_it_was(fitted: Fitted, seen: ImageBank) -> 
         assert not any(module.training for module in network.modules())
         raise RuntimeError("inside")
     predict(network, seen, [0])
+    assert not head_of(network)._forward_pre_hooks
     assert [module.training for module in network.modules()] == before
     network.eval()
 
 
 def test_no_rows_are_refused(fitted: Fitted, seen: ImageBank) -> None:
     with pytest.raises(ValueError, match="no rows to look at"):
-        logits(fitted.network, seen, [])
+        run_network(fitted.network, seen, [])

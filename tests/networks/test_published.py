@@ -19,7 +19,7 @@ from sts.learning.device import draw_from_seed
 from sts.networks.backbones import BACKBONES
 from sts.networks.checkpoint import load_model, save_model
 from sts.networks.images import ImageBank
-from sts.networks.predict import logits
+from sts.networks.predict import run_network
 from sts.networks.published import FOLDERS, LAYERS, find_published_models, import_published
 from tests.networks.worlds import make_world, same_state
 
@@ -140,7 +140,7 @@ def test_an_imported_model_can_be_stored_and_used(tmp_path: Path) -> None:
     save_model(tmp_path / "ours", model)
     again = load_model(tmp_path / "ours")
     bank = ImageBank(make_world(2), again.card.images)
-    assert logits(again.network, bank, [0, 1]).shape == (2, 4)
+    assert run_network(again.network, bank, [0, 1]).logits.shape == (2, 4)
     assert again.card.origin == "published by Amprimo et al. (2025)"
     assert again.card.architecture.freeze == "NONE"
 

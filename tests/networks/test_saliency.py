@@ -10,7 +10,7 @@ from sts.datasets.store import SweepStore
 from sts.networks.attention import attention, attention_by_class
 from sts.networks.backbones import BACKBONES, Architecture, make_network
 from sts.networks.images import ImageBank
-from sts.networks.predict import logits
+from sts.networks.predict import run_network
 from sts.networks.saliency import (
     METHODS,
     class_averages,
@@ -43,7 +43,7 @@ def seen(fitted: Fitted, bank: ImageBank) -> ImageBank:
 
 @pytest.fixture(scope="module")
 def targets(fitted: Fitted, seen: ImageBank) -> Ints:
-    return np.asarray(logits(fitted.network, seen, UNSEEN).argmax(axis=1))
+    return np.asarray(run_network(fitted.network, seen, UNSEEN).logits.argmax(axis=1))
 
 
 def test_a_linear_network_shows_its_weights(store: SweepStore) -> None:
@@ -71,7 +71,8 @@ def test_contributions_add_up_to_the_difference_from_the_dark(
     maps = integrated_gradients(fitted.network, seen, rows, targets[:6], steps=64)
     with torch.no_grad():
         dark = fitted.network(seen.dark()).numpy()[0]
-    wanted = logits(fitted.network, seen, rows)[np.arange(6), targets[:6]] - dark[targets[:6]]
+    found = run_network(fitted.network, seen, rows).logits
+    wanted = found[np.arange(6), targets[:6]] - dark[targets[:6]]
     # The midpoint rule over a network of kinks: a few percent at 64 steps.
     np.testing.assert_allclose(maps.sum(axis=(1, 2, 3)), wanted, atol=0.1 * np.abs(wanted).max())
 

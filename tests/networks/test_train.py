@@ -19,7 +19,7 @@ from sts.networks import train as train_module
 from sts.networks.backbones import BACKBONES, Architecture, make_network
 from sts.networks.images import ImageBank
 from sts.networks.learner import Learner
-from sts.networks.predict import logits, predict
+from sts.networks.predict import predict, run_network
 from sts.networks.progress import Epoch, Progress
 from sts.networks.schedule import epoch_batches
 from sts.networks.settings import TrainSettings
@@ -332,7 +332,9 @@ def test_a_frozen_extractor_gives_what_training_by_images_would(
         optimizer.step()
     # Three steps of Adam in float32, features from batches of another size.
     np.testing.assert_allclose(
-        logits(result.network, seen, VALIDATION), logits(network, seen, VALIDATION), atol=1e-4
+        run_network(result.network, seen, VALIDATION).logits,
+        run_network(network, seen, VALIDATION).logits,
+        atol=1e-4,
     )
 
 

@@ -25,7 +25,7 @@ from sts.datasets.store import SweepStore, load_store, merge_stores, write_store
 from sts.evaluation.calibration import calibrate
 from sts.networks.backbones import Architecture
 from sts.networks.checkpoint import load_model
-from sts.networks.predict import logits
+from sts.networks.predict import run_network
 from sts.search.trials import FoldScore, SearchResult, TrialRecord
 from sts.studies.sts.bench import make_bench
 from sts.studies.sts.cohort import load_cohort
@@ -104,7 +104,7 @@ def test_a_network_is_calibrated_on_cells_that_it_was_not_fitted_on(trained: Pat
     # Images are standardised by what was fitted, and by nothing else.
     images = bench.bank.standardised(bench.fit_rows)
     assert model.card.images == images.settings
-    unseen = logits(model.network, images, bench.kept_rows)
+    unseen = run_network(model.network, images, bench.kept_rows).logits
     found = calibrate(unseen, bench.cohort.labels[bench.kept_rows])
     said = json.loads(report_of(trained))["calibration"]
     assert said["cells"] == 10

@@ -165,12 +165,13 @@ def put_head(network: nn.Module, backbone: Backbone, *, classes: int, dropout: f
     setattr(network, backbone.head, head)
 
 
-def head_of(network: nn.Module, architecture: Architecture) -> nn.Sequential:
+def head_of(network: nn.Module) -> nn.Sequential:
     """Return dropout and linear layer, the part that turns features into logits."""
-    head = network.get_submodule(architecture.backbone.head)
-    if not isinstance(head, nn.Sequential):
-        raise ValueError(f"the head of {architecture.backbone.name} was not made by us: {head}")
-    return head
+    for backbone in BACKBONES.values():
+        head = getattr(network, backbone.head, None)
+        if isinstance(head, nn.Sequential) and isinstance(head[-1], nn.Linear):
+            return head
+    raise ValueError(f"the head of {type(network).__name__} was not made by us")
 
 
 def drop_auxiliary(network: nn.Module) -> None:

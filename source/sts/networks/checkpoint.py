@@ -114,7 +114,7 @@ def load_model(
     if card.novelty is not None:
         rest = {name[len(NOVELTY) :]: v for name, v in arrays.items() if name.startswith(NOVELTY)}
         novelty = Novelty.of(card.novelty, rest)
-        head = head_of(network, card.architecture)[-1].get_parameter("weight")
+        head = head_of(network)[-1].get_parameter("weight")
         if len(novelty.mean) != head.shape[1]:
             raise StsError(f"{path}: novelty is not of the features of a {card.name}: {AGAIN}")
     return Model(network=placed(network, device), card=card, novelty=novelty)

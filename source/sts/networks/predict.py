@@ -1,6 +1,6 @@
-"""Networks at work: logits, probabilities, and the features their heads see."""
+"""Networks at work: one pass gives logits and the features that heads see."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from sts.base.types import Floats, Ints
+from sts.evaluation.calibration import apply_temperature
 from sts.learning.device import multiply_in
-from sts.networks.backbones import both_outputs
+from sts.networks.backbones import both_outputs, head_of
 from sts.networks.images import Inputs
 from sts.networks.schedule import in_order
 from sts.scalograms.sources import Rows
@@ -20,42 +21,53 @@ from sts.scalograms.traces import indices_on
 BATCH: Final = {"cpu": 32, "cuda": 256}
 
 
-def predict(network: nn.Module, inputs: Inputs, rows: Rows, *, temperature: float = 1.0) -> Floats:
-    """Return class probabilities (len(rows), classes), in the order of `rows`.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Outputs:
+    """What one pass of a network gives, row by row in the order that was asked for."""
+
+    logits: Floats
+    """(rows, classes) float64, computed in float32 on any device."""
+    features: Floats
+    """(rows, features) float64: what the head was given."""
+
+
+def run_network(network: nn.Module, inputs: Inputs, rows: Rows) -> Outputs:
+    """Show `rows` to a network once and return all that is asked of it.
 
     Parameters
     ----------
     inputs
         An image bank with the mean and deviation of the network: `bank.like(fitted.images)`, or
         one made with the settings that the network's model was stored with.
+    """
+    if len(rows) == 0:
+        raise ValueError("no rows to look at: give at least one")
+    logits: list[Tensor] = []
+    features: list[Tensor] = []
+
+    def keep(head: nn.Module, arguments: tuple[Any, ...]) -> None:
+        features.append(arguments[0])
+
+    batches = in_order(np.asarray(rows), BATCH.get(inputs.device.type, BATCH["cpu"]))
+    hook = head_of(network).register_forward_pre_hook(keep)
+    try:
+        with evaluating(network), torch.no_grad(), multiply_in("float32", inputs.device):
+            for images in inputs.batches(batches):
+                logits.append(both_outputs(network(images))[0])
+    finally:
+        hook.remove()
+    return Outputs(logits=_stack(logits), features=_stack(features))
+
+
+def predict(network: nn.Module, inputs: Inputs, rows: Rows, *, temperature: float = 1.0) -> Floats:
+    """Return class probabilities (len(rows), classes), in the order of `rows`.
+
+    Parameters
+    ----------
     temperature
         What logits are divided by, from calibration.
     """
-    scaled = logits(network, inputs, rows) / temperature
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
-
-
-def logits(network: nn.Module, inputs: Inputs, rows: Rows) -> Floats:
-    """Return logits (len(rows), classes) as float64, computed in float32 on any device."""
-    found: list[Tensor] = []
-    _look(network, inputs, rows, lambda output: found.append(both_outputs(output)[0]))
-    return _stacked(found)
-
-
-def features(network: nn.Module, head: nn.Module, inputs: Inputs, rows: Rows) -> Floats:
-    """Return what the head of `network` is given (len(rows), features)."""
-    given: list[Tensor] = []
-
-    def keep(module: nn.Module, arguments: tuple[Any, ...]) -> None:
-        given.append(arguments[0].detach())
-
-    hook = head.register_forward_pre_hook(keep)
-    try:
-        _look(network, inputs, rows, lambda output: None)
-    finally:
-        hook.remove()
-    return _stacked(given)
+    return apply_temperature(run_network(network, inputs, rows).logits, temperature)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,11 +88,9 @@ class FeatureBank:
             yield self.values[indices_on(some, self.device)]
 
 
-def feature_bank(
-    network: nn.Module, head: nn.Module, inputs: Inputs, rows: Rows, *, cells: int
-) -> FeatureBank:
+def feature_bank(network: nn.Module, inputs: Inputs, rows: Rows, *, cells: int) -> FeatureBank:
     """Return the features of `rows`, addressed as the cells of `inputs` are."""
-    found = torch.from_numpy(features(network, head, inputs, rows)).float()
+    found = torch.from_numpy(run_network(network, inputs, rows).features).float()
     values = torch.zeros((cells, found.shape[1]))
     values[indices_on(rows, values.device)] = found
     return FeatureBank(values.to(inputs.device))
@@ -98,15 +108,5 @@ def evaluating(network: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def _look(network: nn.Module, inputs: Inputs, rows: Rows, take: Callable[[Any], None]) -> None:
-    """Show `rows` to the network in batches and hand on what it gives."""
-    if len(rows) == 0:
-        raise ValueError("no rows to look at: give at least one")
-    size = BATCH.get(inputs.device.type, BATCH["cpu"])
-    with evaluating(network), torch.no_grad(), multiply_in("float32", inputs.device):
-        for images in inputs.batches(in_order(np.asarray(rows), size)):
-            take(network(images))
-
-
-def _stacked(parts: list[Tensor]) -> Floats:
+def _stack(parts: list[Tensor]) -> Floats:
     return np.asarray(torch.cat(parts).double().cpu().numpy())

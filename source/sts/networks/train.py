@@ -210,12 +210,12 @@ def _prepare(job: _Job, bank: ImageBank) -> tuple[nn.Module, Learner]:
     module: nn.Module = network
     inputs: Inputs = bank
     if job.settings.compile:
-        _keep_plain(head_of(network, job.architecture))
+        _keep_plain(head_of(network))
     if frozen:
         # What a frozen extractor makes of an image never changes: it is made once.
-        module = head_of(network, job.architecture)
+        module = head_of(network)
         every = np.concatenate([job.rows, job.checked])
-        inputs = feature_bank(network, module, bank, every, cells=len(bank))
+        inputs = feature_bank(network, bank, every, cells=len(bank))
     classes = job.architecture.classes
     weights: Floats = np.ones(classes)
     if job.settings.class_weights:

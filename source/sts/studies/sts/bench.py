@@ -13,7 +13,7 @@ from sts.base.types import Ints
 from sts.base.workspace import Workspace
 from sts.evaluation.calibration import calibrate
 from sts.networks.images import ImageBank
-from sts.networks.predict import logits
+from sts.networks.predict import run_network
 from sts.networks.train import fit
 from sts.search.search import search
 from sts.search.trials import FoldScore, SearchResult
@@ -50,8 +50,8 @@ class Bench:
             settings=replace(self.job.with_settings(found), seed=self.job.seed + number),
         )
         images = self.bank.like(fitted.images)
-        found_logits = logits(fitted.network, images, fold.scored)
-        unseen = logits(fitted.network, images, fold.validation)
+        found_logits = run_network(fitted.network, images, fold.scored).logits
+        unseen = run_network(fitted.network, images, fold.validation).logits
         calibration = calibrate(unseen, self.cohort.labels[fold.validation])
         truth = self.cohort.labels[fold.scored]
         return FoldScore(

@@ -12,10 +12,10 @@ from sts.base.workspace import Workspace
 from sts.datasets.store import SweepStore
 from sts.evaluation.calibration import apply_temperature
 from sts.learning.device import choose_device
-from sts.networks.backbones import Architecture, head_of
+from sts.networks.backbones import Architecture
 from sts.networks.checkpoint import Model
 from sts.networks.images import ImageBank
-from sts.networks.predict import features, logits
+from sts.networks.predict import run_network
 from sts.reports.called import Answers, Called, Prediction, fill_in, lines_of, write_called
 from sts.reports.figures.scalogram import draw_cell
 from sts.studies.data.new_cells import CellSource, find_new_sweeps
@@ -59,15 +59,13 @@ def call(
     if store is None:
         return list(found)
     bank = ImageBank(store, model.card.images, choose_device(device))
-    images, rows = bank.like(model.card.images), np.arange(len(store))
+    seen = run_network(model.network, bank.like(model.card.images), np.arange(len(store)))
     distances, threshold = np.full(len(store), np.nan), np.nan
     if model.novelty is not None:
-        head = head_of(model.network, model.card.architecture)
-        distances = model.novelty.distances(features(model.network, head, images, rows))
+        distances = model.novelty.distances(seen.features)
         threshold = model.novelty.rule.threshold
-    found_logits = logits(model.network, images, rows)
     answers = Answers(
-        probabilities=apply_temperature(found_logits, model.card.temperature),
+        probabilities=apply_temperature(seen.logits, model.card.temperature),
         distances=distances,
         threshold=threshold,
     )

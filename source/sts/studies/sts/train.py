@@ -17,10 +17,9 @@ from sts.evaluation.calibration import Calibration, apply_temperature, calibrate
 from sts.evaluation.predictions import Predictions
 from sts.evaluation.scores import POOLED, Scores, by_dataset
 from sts.learning.device import share_cores, share_devices
-from sts.networks.backbones import head_of
 from sts.networks.checkpoint import Model, ModelCard, model_folder, save_model
 from sts.networks.novelty import Novelty, measure_novelty
-from sts.networks.predict import features, logits
+from sts.networks.predict import Outputs, run_network
 from sts.networks.train import Fitted, fit
 from sts.reports.calibration import say_calibration
 from sts.reports.predictions import write_predictions
@@ -70,6 +69,8 @@ class Validated:
     """Of the training cells, calibrated in each fold on cells that its network had not seen."""
     calibration: Calibration
     """Of the final network."""
+    kept: Outputs
+    """What the final network gives for the cells that were kept aside."""
 
 
 def train(
@@ -185,13 +186,14 @@ def refit(bench: Bench, searched: SearchResult, run: Run, tracker: Tracker) -> F
 
 def validate(bench: Bench, searched: SearchResult, fitted: Fitted) -> Validated:
     """Return what the folds say of the training cells, and calibrate on those kept aside."""
-    unseen = logits(fitted.network, bench.bank.like(fitted.images), bench.kept_rows)
-    calibration = calibrate(unseen, bench.cohort.labels[bench.kept_rows])
+    kept = run_network(fitted.network, bench.bank.like(fitted.images), bench.kept_rows)
+    calibration = calibrate(kept.logits, bench.cohort.labels[bench.kept_rows])
     say_calibration(calibration)
     return Validated(
         searched=searched,
         out_of_fold=predict_out_of_fold(bench.cohort, searched),
         calibration=calibration,
+        kept=kept,
     )
 
 
@@ -218,7 +220,7 @@ def finish(
     images = bench.bank.like(fitted.images)
     rows = cohort.open_holdout(f"TRAIN of {run.final.parent.name}, {run.final.name}")
     temperature = validated.calibration.temperature
-    found = apply_temperature(logits(fitted.network, images, rows), temperature)
+    found = apply_temperature(run_network(fitted.network, images, rows).logits, temperature)
     predictions = cohort.predictions(rows, found)
     evaluated = Evaluated(predictions=predictions, scores=by_dataset(predictions, rng=rng))
     out_of_fold = by_dataset(validated.out_of_fold, rng=rng)
@@ -241,7 +243,7 @@ def finish(
         },
     )
     folder = model_folder(workspace.models, job.architecture, name)
-    model = Model(network=fitted.network, card=card, novelty=_novelty(bench, fitted))
+    model = Model(network=fitted.network, card=card, novelty=_novelty(bench, fitted, validated))
     card = save_model(folder, model)
     more = training_sections(
         run,
@@ -271,14 +273,10 @@ def finish(
     )
 
 
-def _novelty(bench: Bench, fitted: Fitted) -> Novelty:
+def _novelty(bench: Bench, fitted: Fitted, validated: Validated) -> Novelty:
     """Return how far the cells that were kept aside lie from those that were fitted."""
-    head = head_of(fitted.network, bench.job.architecture)
-    images = bench.bank.like(fitted.images)
-    seen, unseen = (
-        features(fitted.network, head, images, rows) for rows in (bench.fit_rows, bench.kept_rows)
-    )
-    return measure_novelty(seen, unseen)
+    seen = run_network(fitted.network, bench.bank.like(fitted.images), bench.fit_rows)
+    return measure_novelty(seen.features, validated.kept.features)
 
 
 def _without_logits(searched: SearchResult) -> Iterator[TrialRecord]:
