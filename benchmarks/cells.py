@@ -29,7 +29,8 @@ from sts.base.types import CLASSES
 from sts.recordings.simulated import simulate_cells, write_nwb
 from sts.recordings.simulated.cells import simulate_cell
 from sts.recordings.simulated.roster import DATASETS, Entry, roster
-from sts.signals.features import measure
+from sts.signals.analysis import analyse
+from sts.signals.features import measure_features
 
 TIMED_CELLS = 24
 
@@ -54,7 +55,7 @@ def measured_row(entry: Entry, *, seed: int) -> dict[str, Any]:
     """Simulate a cell's long squares and return its features."""
     cell = simulate_cell(entry, seed=seed, protocol="long")
     named = {"label": entry.label, "dataset": entry.dataset, "redraws": cell.redraws}
-    return measure(cell.recording).values | named
+    return measure_features(analyse(cell.recording)).values | named
 
 
 def measured_frame(entries: Iterable[Entry], *, seed: int) -> pd.DataFrame:
@@ -81,7 +82,7 @@ def file_seconds(folder: Path, *, seed: int) -> dict[str, float]:
     """Time simulating, writing and building some cells in processes, and measuring one."""
     cells = list(simulate_cells(TIMED_CELLS // 4, seed=seed))
     times = {
-        "measure_s_per_cell": seconds_each(cells, lambda cell: measure(cell.recording)),
+        "measure_s_per_cell": seconds_each(cells, lambda cell: measure_features(analyse(cell.recording))),
         "write_s_per_cell": seconds_each(cells, lambda cell: write_nwb(cell, folder / "alone")),
     }
     shutil.rmtree(folder / "alone")

@@ -16,7 +16,8 @@ from sts.recordings.simulated.cells import recording_of
 from sts.recordings.simulated.neuron import Unfit, neuron_of, record_long_squares
 from sts.recordings.simulated.protocol import BENCHES
 from sts.recordings.simulated.roster import DATASETS, Entry
-from sts.signals.features import measure
+from sts.signals.analysis import analyse
+from sts.signals.features import measure_features
 
 Name = tuple[str, str]
 NAMES = [(dataset, label) for dataset in DATASETS for label in CLASSES]
@@ -111,7 +112,7 @@ def measured(task: Task) -> list[dict[str, float]]:
         seed = (*task.seed, place)
         try:
             _, recorded = record_long_squares(neuron_of(neuron, seed=seed, bench=bench))
-            rows.append(measure(recording_of(entry, recorded)).values)
+            rows.append(measure_features(analyse(recording_of(entry, recorded))).values)
         except (Unfit, CellExcluded):
             rows.append({})
     return rows

@@ -15,7 +15,6 @@ from sts.base.errors import CellFailed
 from sts.base.types import Floats
 from sts.recordings.abf import read_abf
 from sts.recordings.readers import content_of, read_recording
-from sts.signals.steps import long_square
 from tests.recordings.abf_files import (
     HELD,
     PER_BIT,
@@ -31,6 +30,7 @@ from tests.recordings.abf_files import (
     write_abf1,
     write_abf2,
 )
+from tests.signals.worlds import long_square
 
 ONE = Abf(channels={"mV": responses()})
 # Half a bit of the converter, and some for float32.

@@ -14,10 +14,12 @@ from sts.recordings.simulated.cells import simulate_cell
 from sts.recordings.simulated.populations import from_table, load_populations, to_table
 from sts.recordings.simulated.protocol import BENCHES
 from sts.recordings.simulated.roster import DATASETS, LEAST, PUBLISHED, Entry, roster
-from sts.signals.features import measure
+from sts.signals.analysis import analyse
+from sts.signals.features import measure_features
 from sts.signals.select import select_pair
-from sts.signals.steps import find_steps, ramp, short_square
+from sts.signals.steps import stimulus_of
 from tests.conftest import REPOSITORY
+from tests.signals.worlds import ramp, short_square
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +68,7 @@ def test_no_two_sweeps_share_their_noise(cells: list[SimulatedCell]) -> None:
 
 def test_second_sweep_is_exactly_40_pa_above_rheobase(cells: list[SimulatedCell]) -> None:
     for cell in cells:
-        pair = select_pair(cell.recording)
+        pair = select_pair(analyse(cell.recording))
         rheobase_pa, second_pa = (step.amplitude_pa for step in pair.steps)
         # float32 rounding of a few hundred pA
         assert second_pa - rheobase_pa == pytest.approx(40, abs=1e-3)
@@ -75,9 +77,9 @@ def test_second_sweep_is_exactly_40_pa_above_rheobase(cells: list[SimulatedCell]
 
 def test_rheobase_is_the_lowest_step_that_fires(cells: list[SimulatedCell]) -> None:
     for cell in cells:
-        rheobase_pa = select_pair(cell.recording).steps[0].amplitude_pa
+        rheobase_pa = select_pair(analyse(cell.recording)).steps[0].amplitude_pa
         for sweep in cell.recording.sweeps:
-            step = find_steps(sweep.current_pa, sweep.rate_hz)[-1]
+            step = stimulus_of(sweep).steps[-1]
             if step.duration_s == 1:
                 fires = sweep.voltage_mv[step.onset : step.end].max() > -10
                 # 1 pA: amplitudes are 10 pA apart
@@ -88,11 +90,11 @@ def test_long_squares_step_from_110_pa_below_to_60_pa_above_rheobase(
     cells: list[SimulatedCell],
 ) -> None:
     for cell in cells:
-        rheobase_pa = round(select_pair(cell.recording).steps[0].amplitude_pa)
+        rheobase_pa = round(select_pair(analyse(cell.recording)).steps[0].amplitude_pa)
         amplitudes = [
             round(steps[-1].amplitude_pa)
             for sweep in cell.recording.sweeps
-            if (steps := find_steps(sweep.current_pa, sweep.rate_hz))[-1].duration_s == 1
+            if (steps := stimulus_of(sweep).steps)[-1].duration_s == 1
         ]
         assert amplitudes[:6] == [-110, -90, -70, -50, -30, -10]
         above = [rheobase_pa + extra for extra in (0, 20, 40, 60)]
@@ -104,7 +106,7 @@ def test_stimuli_begin_where_the_data_set_has_them(cells: list[SimulatedCell]) -
     assert {cell.dataset for cell in cells} == set(DATASETS)
     for cell in cells:
         for sweep in cell.recording.sweeps:
-            pulse, *steps = find_steps(sweep.current_pa, sweep.rate_hz)
+            pulse, *steps = stimulus_of(sweep).steps
             assert pulse.end_s < 0.4
             onset_s = steps[0].onset_s if steps else ramp_onset_s(sweep)
             # 2 ms: the onset of a ramp is where a fitted line begins.
@@ -131,7 +133,7 @@ def test_a_cell_has_three_short_squares_that_fire_and_a_ramp_of_at_most_four_sec
         found_ramp = ramp(rising)
         assert found_ramp is not None
         assert (found_ramp.end - found_ramp.onset) / found_ramp.rate_hz <= 4
-        assert np.isfinite(measure(cell.recording).values["threshold_v_short_square"])
+        assert np.isfinite(measure_features(analyse(cell.recording)).values["threshold_v_short_square"])
 
 
 def test_amplitudes_read_like_those_of_the_archives() -> None:
@@ -217,7 +219,7 @@ def test_a_table_that_was_written_reads_back_the_same() -> None:
 def test_every_population_lies_among_the_real_cells() -> None:
     real = pd.read_csv(REPOSITORY / "benchmarks" / "real_classes.csv")
     for (dataset, label), figures in real.groupby(["dataset", "label"]):
-        values = pd.DataFrame([measure(each.recording).values for each in members(dataset, label)])
+        values = pd.DataFrame([measure_features(analyse(each.recording)).values for each in members(dataset, label)])
         threshold = values["threshold_v_long_square"]
         values["peak_v - threshold_v"] = values["peak_v_long_square"] - threshold
         values["threshold_v - fast_trough_v"] = threshold - values["fast_trough_v_long_square"]

@@ -12,7 +12,8 @@ from sts.datasets.ep_tables import find_ep_tables, load_ep_tables, with_labels
 from sts.datasets.feature_sets import PAPER
 from sts.datasets.labels import labels_of
 from sts.recordings.simulated import simulate_cells
-from sts.signals.features import measure
+from sts.signals.analysis import analyse
+from sts.signals.features import measure_features
 
 CELLS = 200
 
@@ -41,7 +42,7 @@ def test_a_classifier_of_real_cells_knows_the_simulated_ones(data_dir: Path) -> 
 
     truth, rows = [], []
     for cell in simulate_cells(CELLS, seed=0, protocol="long"):
-        measured = measure(cell.recording).values
+        measured = measure_features(analyse(cell.recording)).values
         rows.append([measured[name] for name in PAPER])
         truth.append(CLASSES.index(cell.label))
     said = model.predict(np.array(rows))

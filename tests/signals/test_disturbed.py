@@ -8,9 +8,10 @@ import pytest
 from sts.recordings.recording import Recording, Sweep
 from sts.recordings.simulated.cells import simulate_cell
 from sts.recordings.simulated.roster import roster
-from sts.signals.features import measure
+from sts.signals.analysis import analyse
+from sts.signals.features import measure_features
 from sts.signals.select import select_pair
-from sts.signals.steps import long_square, ramp, short_square, stimulus_of
+from sts.signals.steps import stimulus_of
 from tests.signals.disturbed import (
     ARTEFACT_PA,
     DISTURBANCES,
@@ -19,7 +20,15 @@ from tests.signals.disturbed import (
     disturbed_sweep,
     sweep_at_rate,
 )
-from tests.signals.worlds import charging, current_of, spike_train, sweep_of
+from tests.signals.worlds import (
+    charging,
+    current_of,
+    long_square,
+    ramp,
+    short_square,
+    spike_train,
+    sweep_of,
+)
 
 AMPLITUDES_PA = (-300, -100, -40, -20, -10, 10, 20, 40, 100, 300)
 CASES = [
@@ -88,10 +97,10 @@ def test_simulated_cells_give_the_same_pair_and_features(cells: list[Recording],
     for seed, cell in enumerate(cells):
         measured = disturbed_recording(cell, kind, seed=seed)
         numbers = [
-            [sweep.number for sweep in select_pair(each).sweeps] for each in (cell, measured)
+            [sweep.number for sweep in select_pair(analyse(each)).sweeps] for each in (cell, measured)
         ]
         assert numbers[0] == numbers[1]
-        ideal, found = measure(cell).values, measure(measured).values
+        ideal, found = measure_features(analyse(cell)).values, measure_features(analyse(measured)).values
         for name, value in ideal.items():
             expected = pytest.approx(value, rel=0.02, abs=least_of(name), nan_ok=True)
             assert found[name] == expected, name

@@ -10,7 +10,8 @@ from scipy.optimize import curve_fit
 from sts.base.errors import CellExcluded, StsError
 from sts.base.types import Floats
 from sts.recordings.recording import Recording, Sweep
-from sts.signals.features import FEATURES, absolute_times, measure
+from sts.signals.analysis import analyse
+from sts.signals.features import FEATURES, absolute_times, measure_features
 from tests.signals.worlds import (
     PEAK_MS,
     PEAK_MV,
@@ -80,7 +81,7 @@ def whole_cell() -> Recording:
 
 @pytest.fixture(scope="module")
 def values() -> dict[str, float]:
-    measured = measure(whole_cell())
+    measured = measure_features(analyse(whole_cell()))
     assert measured.notes == ()
     return measured.values
 
@@ -115,7 +116,7 @@ def test_the_time_constant_stands_noise(rate_hz: int) -> None:
         for k, amplitude_pa in enumerate((-90, -70, -50))
     ]
     firing = replace(long_square_sweep(50, even(3), rate_hz=rate_hz), number=9)
-    found = measure(recording_of([*sweeps, firing])).values
+    found = measure_features(analyse(recording_of([*sweeps, firing]))).values
     # 0.1 mV on 9 to 16 mV over 1,000 or more samples of 10 kHz: under 1 %
     assert found["tau"] == pytest.approx(TAU_MS, rel=0.01)
     # The deepest of 10,000 noisy samples lies 0.4 mV too deep at every amplitude alike.
@@ -146,7 +147,7 @@ def test_the_time_constant_of_a_course_that_is_no_exponential_is_that_of_the_fit
         voltage_mv = np.full(len(current_pa), REST_MV)
         voltage_mv[30_000:80_000] += 0.15 * amplitude_pa * share
         sweeps.append(sweep_of(voltage_mv, current_pa, RATE_HZ, number=number))
-    found = measure(recording_of([*sweeps, firing_sweep(50, even(3), number=9)])).values["tau"]
+    found = measure_features(analyse(recording_of([*sweeps, firing_sweep(50, even(3), number=9)]))).values["tau"]
     peaks = [30_000 + int(np.argmin(s.voltage_mv[30_000:80_000])) for s in sweeps]
     truths = [
         slow_time_constant_ms(s, first=30_000, last=min(peak, int(np.median(peaks))))
@@ -158,7 +159,7 @@ def test_the_time_constant_of_a_course_that_is_no_exponential_is_that_of_the_fit
 
 def test_a_deflection_that_drowns_in_noise_gives_no_time_constant() -> None:
     drowned = passive_sweep(-30, number=0, noise_mv=0.5)
-    found = measure(recording_of([drowned, firing_sweep(50, even(3), number=1)])).values
+    found = measure_features(analyse(recording_of([drowned, firing_sweep(50, even(3), number=1)]))).values
     assert np.isnan(found["tau"])
     assert np.isfinite(found["ri"])
 
@@ -168,13 +169,13 @@ def test_passive_properties_come_from_steps_above_minus_100_pa() -> None:
     rectified = replace(strong, voltage_mv=REST_MV + 0.5 * (strong.voltage_mv - REST_MV))
     gentle = [passive_sweep(amplitude_pa, number=k) for k, amplitude_pa in enumerate((-90, -50))]
     firing = firing_sweep(50, even(3), number=9)
-    found = measure(recording_of([*gentle, rectified, firing])).values
+    found = measure_features(analyse(recording_of([*gentle, rectified, firing]))).values
     assert found["ri"] == pytest.approx(RESISTANCE_MOHM, rel=1e-4)
 
 
 def test_one_sweep_takes_its_baseline_for_the_resistance() -> None:
     firing = firing_sweep(50, even(3), number=9)
-    found = measure(recording_of([passive_sweep(-70, number=0), firing])).values
+    found = measure_features(analyse(recording_of([passive_sweep(-70, number=0), firing]))).values
     assert found["ri"] == pytest.approx(RESISTANCE_MOHM, rel=1e-4)
 
 
@@ -188,7 +189,7 @@ def test_a_sag_is_the_share_of_the_deflection_that_is_taken_back() -> None:
     # Before, only the last 30 ms count.
     voltage_mv[:28_400] += 4
     sagging = sweep_of(voltage_mv, current_pa, RATE_HZ, number=0)
-    found = measure(recording_of([sagging, firing_sweep(50, even(3), number=1)])).values
+    found = measure_features(analyse(recording_of([sagging, firing_sweep(50, even(3), number=1)]))).values
     assert found["vm_for_sag"] == pytest.approx(REST_MV - 20)
     # The peak is a mean over 5 ms of which a half still falls, by 0.25 mV in the mean.
     assert found["sag"] == pytest.approx(0.25, abs=0.02)
@@ -217,7 +218,7 @@ def test_a_rate_is_per_second_of_the_step() -> None:
     sweeps = [
         long_square_sweep(30 + 20 * k, even(1 + 4 * k), number=k, length_s=0.5) for k in range(3)
     ]
-    found = measure(recording_of(sweeps)).values
+    found = measure_features(analyse(recording_of(sweeps))).values
     assert found["f_i_curve_slope"] == pytest.approx(2 * 4 / 20)
 
 
@@ -226,9 +227,7 @@ def test_the_rhythm_is_that_of_the_hero_sweep() -> None:
     hero = np.cumsum([0.05, 0.020, 0.030, 0.045])
     other = even(9)
     sweeps = [(30, even(1)), (50, other), (70, hero), (90, other)]
-    found = measure(
-        recording_of([firing_sweep(a, s, number=k) for k, (a, s) in enumerate(sweeps)])
-    ).values
+    found = measure_features(analyse(recording_of([firing_sweep(a, s, number=k) for k, (a, s) in enumerate(sweeps)]))).values
     assert found["adaptation"] == pytest.approx(0.5 / 2.5, rel=0.01)
     assert found["avg_isi"] == pytest.approx((20 + 30 + 45) / 3, rel=0.01)
     assert found["latency"] == pytest.approx(0.05, abs=TIME_S)
@@ -242,7 +241,7 @@ def test_too_few_spikes_leave_the_rhythm_missing(
     spikes: int, adaptation_missing: bool, interval_missing: bool
 ) -> None:
     sweeps = [firing_sweep(30, even(1), number=0), firing_sweep(70, even(spikes), number=1)]
-    found = measure(recording_of(sweeps)).values
+    found = measure_features(analyse(recording_of(sweeps))).values
     assert np.isnan(found["adaptation"]) == adaptation_missing
     assert np.isnan(found["avg_isi"]) == interval_missing
 
@@ -258,7 +257,7 @@ def test_the_current_of_short_squares_is_the_one_that_fires_most_often() -> None
     shorts = [(450, 0.003), (500, 0.002), (500, 0.002), (450, 0.003), (550, 0.001), (400, None)]
     sweeps = [s for s in recording.sweeps if not 20 <= s.number < 30]
     sweeps += [short_square_sweep(a, number=20 + k, delay_s=d) for k, (a, d) in enumerate(shorts)]
-    found = measure(recording_of(sweeps)).values
+    found = measure_features(analyse(recording_of(sweeps))).values
     assert found["threshold_i_short_square"] == pytest.approx(450, abs=1e-3)
     # The mean is over all that fire.
     mean_s = np.mean([d for _, d in shorts if d is not None])
@@ -277,7 +276,7 @@ def test_what_fires_before_a_stimulus_is_not_evoked_by_it() -> None:
     )
     early = spike_train([0.55, 0.602], rate_hz=RATE_HZ, duration_s=1.2)
     short = sweep_of(early, short.current_pa, RATE_HZ, number=20)
-    found = measure(recording_of([firing_sweep(30, even(3), number=0), short, ramp])).values
+    found = measure_features(analyse(recording_of([firing_sweep(30, even(3), number=0), short, ramp]))).values
     assert found["threshold_t_ramp"] == pytest.approx(1.2, abs=1e-3)
     assert found["threshold_t_short_square"] == pytest.approx(0.002, abs=TIME_S)
 
@@ -297,7 +296,7 @@ def test_the_threshold_on_a_short_square_lies_at_a_tenth_of_the_upstroke_or_more
     times_ms, levels_mv = zip(*knots, strict=True)
     voltage_mv = np.interp(np.arange(len(current_pa)) / 50, times_ms, levels_mv)
     short = sweep_of(voltage_mv, current_pa, RATE_HZ, number=1)
-    found = measure(recording_of([firing_sweep(30, even(3), number=0), short])).values
+    found = measure_features(analyse(recording_of([firing_sweep(30, even(3), number=0), short]))).values
     assert found["threshold_t_short_square"] == pytest.approx(0.0025, abs=TIME_S)
 
 
@@ -307,14 +306,14 @@ def test_a_charging_that_outruns_20_mv_per_ms_is_no_spike() -> None:
     passive = charging(current_pa, rate_hz=RATE_HZ, resistance_mohm=25, tau_ms=1.5)
     sweeps = [*whole_cell().sweeps, sweep_of(passive, current_pa, RATE_HZ, number=40)]
     sweeps = [s for s in sweeps if not 20 <= s.number < 30]
-    found = measure(recording_of(sweeps))
+    found = measure_features(analyse(recording_of(sweeps)))
     assert np.isnan(found.values["threshold_v_short_square"])
     assert "no short square with a spike" in found.notes
 
 
 def test_what_cannot_be_measured_is_missing_and_said() -> None:
     silent = passive_sweep(10, number=1)
-    found = measure(recording_of([firing_sweep(30, even(3), number=0), silent]))
+    found = measure_features(analyse(recording_of([firing_sweep(30, even(3), number=0), silent])))
     assert found.notes == (
         "no ri and tau: no silent long square between -100 and 0 pA",
         "no sag: no silent hyperpolarising long square",
@@ -329,7 +328,7 @@ def test_what_cannot_be_measured_is_missing_and_said() -> None:
 def test_notes_tell_of_a_skipped_filter_a_short_baseline_and_other_lengths() -> None:
     sweep = long_square_sweep(30, even(3), rate_hz=10_000, length_s=0.5)
     cut = replace(sweep, voltage_mv=sweep.voltage_mv[5200:], current_pa=sweep.current_pa[5200:])
-    notes = measure(recording_of([cut])).notes
+    notes = measure_features(analyse(recording_of([cut]))).notes
     assert notes[:3] == (
         "10 kHz filter skipped: the rate is 10 kHz",
         "baseline of 80 ms instead of 100 ms",
@@ -349,7 +348,7 @@ def test_a_cell_without_spikes_on_a_long_square_is_excluded(
     sweeps: list[Sweep], reason: str
 ) -> None:
     with pytest.raises(CellExcluded, match=reason):
-        measure(recording_of(sweeps))
+        measure_features(analyse(recording_of(sweeps)))
 
 
 def test_measuring_changes_nothing() -> None:
@@ -357,7 +356,7 @@ def test_measuring_changes_nothing() -> None:
     for sweep in recording.sweeps:
         sweep.voltage_mv.setflags(write=False)
         sweep.current_pa.setflags(write=False)
-    measure(recording)
+    measure_features(analyse(recording))
 
 
 @pytest.mark.parametrize(("dataset", "onset_s"), [("PatchSeq", 0.5), ("PatchClamp", 1.02)])

@@ -12,8 +12,9 @@ from sts.base.settings import load_settings
 from sts.base.types import Floats
 from sts.recordings.recording import Recording, Sweep
 from sts.recordings.simulated import simulate_cells
-from sts.signals.protocol import protocol_of
-from sts.signals.quality import ALLEN, QUALITY, QualitySettings, checked
+from sts.signals.analysis import analyse
+from sts.signals.long_squares import long_squares_of
+from sts.signals.quality import ALLEN, QUALITY, QualitySettings, keep_sound
 from tests.signals.worlds import allen_sweeps, current_of, long_square_sweep, recording_of, sweep_of
 
 USUAL = QualitySettings()
@@ -100,8 +101,8 @@ SPOILT: dict[str, tuple[Callable[[Sweep], Sweep], str]] = {
 @pytest.mark.parametrize("defect", SPOILT)
 def test_a_spoilt_sweep_is_left_out_in_words(defect: str) -> None:
     spoil, reason = SPOILT[defect]
-    result = checked(with_third(spoil), USUAL)
-    assert [sweep.number for sweep in result.recording.sweeps] == [0, 1, 3, 4]
+    result = keep_sound(analyse(with_third(spoil)), USUAL)
+    assert [sweep.number for sweep in result.analysis.recording.sweeps] == [0, 1, 3, 4]
     assert result.flags[0].startswith(f"left out sweep 2: {reason}")
     assert not any(";" in flag or "\n" in flag for flag in result.flags)
 
@@ -111,22 +112,22 @@ def test_a_cell_of_spoilt_sweeps_is_excluded_in_words(defect: str) -> None:
     spoil, reason = SPOILT[defect]
     sweeps = [spoil(sweep) for sweep in recording().sweeps]
     with pytest.raises(CellExcluded, match=r"^no usable sweep: \d sweeps ") as excluded:
-        checked(recording_of(sweeps), USUAL)
+        keep_sound(analyse(recording_of(sweeps)), USUAL)
     assert reason.split(" at ")[0].split(" to ")[0].split(",")[0] in str(excluded.value)
 
 
 @pytest.mark.parametrize("defect", SPOILT)
 def test_nothing_is_left_out_when_quality_is_off(defect: str) -> None:
     spoil, _ = SPOILT[defect]
-    result = checked(with_third(spoil), QUALITY["off"])
-    assert len(result.recording.sweeps) == 5
+    result = keep_sound(analyse(with_third(spoil)), QUALITY["off"])
+    assert len(result.analysis.recording.sweeps) == 5
     assert result.flags == ()
 
 
 def test_sound_sweeps_stay_as_they_are() -> None:
     cell = recording()
-    result = checked(cell, USUAL)
-    assert result.recording.sweeps == cell.sweeps
+    result = keep_sound(analyse(cell), USUAL)
+    assert result.analysis.recording.sweeps == cell.sweeps
     assert result.flags == ()
 
 
@@ -154,22 +155,22 @@ SOUND: dict[str, Callable[[Sweep], Sweep]] = {
 
 @pytest.mark.parametrize("kind", SOUND)
 def test_what_is_only_unusual_stays(kind: str) -> None:
-    result = checked(with_third(SOUND[kind]), USUAL)
-    assert len(result.recording.sweeps) == 5, result.flags
+    result = keep_sound(analyse(with_third(SOUND[kind])), USUAL)
+    assert len(result.analysis.recording.sweeps) == 5, result.flags
 
 
 @pytest.mark.parametrize("per_s", [-30.0, 30.0])
 def test_drift_shows_in_a_short_tail_too_if_the_baseline_is_on_the_way(per_s: float) -> None:
     spoilt = with_third(lambda s: cut_at(1.85)(voltage(lambda v, t: v + per_s * t)(s)))
     # 30 mV/s over the 1.4 s between the middles of baseline and tail
-    assert any("drifting" in flag or "unstable" in flag for flag in checked(spoilt, USUAL).flags)
+    assert any("drifting" in flag or "unstable" in flag for flag in keep_sound(analyse(spoilt), USUAL).flags)
 
 
 def test_spontaneous_firing_is_told_and_no_fault() -> None:
     """A spike before the step moves the deviation of the baseline, and means nothing."""
     firing = long_square_sweep(60, (-0.3, -0.1, *SPIKES_S), number=2, rate_hz=RATE_HZ)
-    result = checked(with_third(lambda sweep: firing), USUAL)
-    assert len(result.recording.sweeps) == 5
+    result = keep_sound(analyse(with_third(lambda sweep: firing)), USUAL)
+    assert len(result.analysis.recording.sweeps) == 5
     assert result.flags == ("fires before its step in 1 of 5 sweeps",)
 
 
@@ -182,24 +183,24 @@ def test_the_deviation_of_the_baseline_leaves_the_test_pulse_out() -> None:
             current_pa=current.astype(np.float32),
         )
     )
-    assert checked(pulsed, ALLEN).flags == ()
+    assert keep_sound(analyse(pulsed), ALLEN).flags == ()
 
 
 @pytest.mark.parametrize(("noise_mv", "is_left_out"), [(0.06, False), (0.09, True)])
 def test_noise_is_measured_as_the_allen_institute_does(noise_mv: float, is_left_out: bool) -> None:
     """Their bound is 0.07 mV rms within 1.5 ms; the median of 300 such tells it to 1 %."""
     spoilt = with_third(voltage(noisy(np.sqrt(noise_mv**2 - NOISE_MV**2))))
-    assert (len(checked(spoilt, ALLEN).recording.sweeps) == 4) == is_left_out
+    assert (len(keep_sound(analyse(spoilt), ALLEN).analysis.recording.sweeps) == 4) == is_left_out
 
 
 @pytest.mark.parametrize(("shift_mv", "is_left_out"), [(0.9, False), (1.2, True)])
 def test_drift_is_measured_as_the_allen_institute_does(shift_mv: float, is_left_out: bool) -> None:
     moved = with_third(voltage(lambda v, t: v + shift_mv * (t > 1.6)))
-    assert (len(checked(moved, ALLEN).recording.sweeps) == 4) == is_left_out
+    assert (len(keep_sound(analyse(moved), ALLEN).analysis.recording.sweeps) == 4) == is_left_out
 
 
 def test_what_is_beyond_the_bounds_of_allen_is_told() -> None:
-    flags = checked(with_third(voltage(noisy(0.2))), USUAL).flags
+    flags = keep_sound(analyse(with_third(voltage(noisy(0.2)))), USUAL).flags
     assert flags == ("noise up to 0.2 mV in 1 of 5 sweeps (Allen: 0.07 mV)",)
 
 
@@ -208,7 +209,7 @@ def test_faults_of_one_kind_are_told_once() -> None:
     for number in (0, 1):
         sweeps[number] = SPOILT["noise"][0](sweeps[number])
     sweeps[3] = SPOILT["flat"][0](sweeps[3])
-    result = checked(recording_of(sweeps), USUAL)
+    result = keep_sound(analyse(recording_of(sweeps)), USUAL)
     assert [flag.split(",")[0] for flag in result.flags] == [
         "left out 2 sweeps (0 1): noisy",
         "left out sweep 3: flat to 0 mV",
@@ -218,8 +219,8 @@ def test_faults_of_one_kind_are_told_once() -> None:
 def test_a_sweep_of_another_stimulus_is_not_judged() -> None:
     """Nothing is measured on it, so nothing is said."""
     other = sweep_of(np.full(40_000, -20.0), np.zeros(40_000), RATE_HZ, number=9)
-    result = checked(recording_of([*recording().sweeps, other]), USUAL)
-    assert len(result.recording.sweeps) == 6
+    result = keep_sound(analyse(recording_of([*recording().sweeps, other])), USUAL)
+    assert len(result.analysis.recording.sweeps) == 6
     assert result.flags == ()
 
 
@@ -227,15 +228,15 @@ def test_short_squares_and_ramps_are_judged_too() -> None:
     current = current_of([(0.6, 0.003, 600)], rate_hz=RATE_HZ, duration_s=1.5)
     rng = np.random.default_rng(0)
     short = sweep_of(-70 + rng.normal(0, 1.0, len(current)), current, RATE_HZ, number=9)
-    result = checked(recording_of([*recording().sweeps, short]), USUAL)
-    assert [sweep.number for sweep in result.recording.sweeps] == [0, 1, 2, 3, 4]
+    result = keep_sound(analyse(recording_of([*recording().sweeps, short])), USUAL)
+    assert [sweep.number for sweep in result.analysis.recording.sweeps] == [0, 1, 2, 3, 4]
 
 
 def test_a_recording_without_any_stimulus_is_left_to_the_protocol() -> None:
     other = sweep_of(np.full(40_000, -70.0), np.zeros(40_000), RATE_HZ)
-    cell = checked(recording_of([other]), USUAL).recording
+    cell = keep_sound(analyse(recording_of([other])), USUAL).analysis
     with pytest.raises(CellExcluded, match="no long square"):
-        protocol_of(cell)
+        long_squares_of(cell)
 
 
 @pytest.mark.parametrize("side", ["voltage_mv", "current_pa"])
@@ -247,9 +248,9 @@ def test_a_cell_that_answers_the_wrong_way_round_has_a_wrong_sign(side: str) -> 
         else replace(sweep, current_pa=-sweep.current_pa)
         for sweep in sweeps
     ]
-    checked(recording_of(sweeps), USUAL)
+    keep_sound(analyse(recording_of(sweeps)), USUAL)
     with pytest.raises(CellFailed, match="answers all 3 clear steps the wrong way round"):
-        checked(recording_of(turned), USUAL)
+        keep_sound(analyse(recording_of(turned)), USUAL)
 
 
 @pytest.mark.parametrize("name", ["noise_mv", "slow_noise_mv", "drift_mv", "amplitude_error"])
@@ -270,8 +271,8 @@ def test_bounds_come_from_a_file(tmp_path: Path) -> None:
 
 def test_simulated_cells_lose_nothing() -> None:
     for cell in simulate_cells(6, seed=1):
-        result = checked(cell.recording, USUAL)
-        assert result.recording.sweeps == cell.recording.sweeps, result.flags
+        result = keep_sound(analyse(cell.recording), USUAL)
+        assert result.analysis.recording.sweeps == cell.recording.sweeps, result.flags
 
 
 @pytest.mark.data
@@ -282,6 +283,6 @@ def test_real_steps_of_the_allen_institute_pass(data_dir: Path, name: str) -> No
         for number, sweep in enumerate(allen_sweeps(data_dir).values())
     )
     assert len(sweeps) == 5
-    result = checked(recording_of(sweeps), QUALITY[name])
-    assert result.recording.sweeps == sweeps
+    result = keep_sound(analyse(recording_of(sweeps)), QUALITY[name])
+    assert result.analysis.recording.sweeps == sweeps
     assert result.flags == ()

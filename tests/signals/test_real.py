@@ -8,13 +8,20 @@ import pytest
 
 from sts.base.errors import CellExcluded
 from sts.recordings.recording import Recording
-from sts.signals.features import FEATURES, measure
+from sts.signals.analysis import analyse
+from sts.signals.features import FEATURES, measure_features
 from sts.signals.resample import cut_pair
 from sts.signals.select import SelectSettings, select_pair
 from sts.signals.spikes import find_spikes
-from sts.signals.steps import long_square, ramp
 from tests.signals.test_spikes import assert_equal_to_loops
-from tests.signals.worlds import allen_sweeps, nwb_sweeps, recording_of, sweep_of
+from tests.signals.worlds import (
+    allen_sweeps,
+    long_square,
+    nwb_sweeps,
+    ramp,
+    recording_of,
+    sweep_of,
+)
 
 pytestmark = pytest.mark.data
 
@@ -115,17 +122,17 @@ def test_a_noisy_measured_stimulus_gives_steps_of_one_second(pyr2: Recording) ->
 
 
 def test_pyr2_is_measured_with_its_peculiarities_said(pyr2: Recording) -> None:
-    measured = measure(pyr2)
+    measured = measure_features(analyse(pyr2))
     assert "10 kHz filter skipped: the rate is 10 kHz" in measured.notes
     assert "baseline of 81.5 ms instead of 100 ms" in measured.notes
     assert measured.values["threshold_i_long_square"] == pytest.approx(75, abs=1)
     assert measured.values["vrest"] == pytest.approx(-60.7, abs=0.5)
     with pytest.raises(CellExcluded, match=r"amplitudes are 25, 50, 75, 100, .*, 323 pA; widen"):
-        select_pair(pyr2)
+        select_pair(analyse(pyr2))
 
 
 def test_pyr2_enters_with_a_wider_tolerance(pyr2: Recording) -> None:
-    pair = select_pair(pyr2, SelectSettings(step_tolerance_pa=16))
+    pair = select_pair(analyse(pyr2), SelectSettings(step_tolerance_pa=16))
     windows, flags = cut_pair(pair)
     assert flags == ("baseline of 81.5 ms continued to 100 ms",)
     # Spikes survive: the voltage still rises above -10 mV at 4 kHz.
@@ -134,14 +141,14 @@ def test_pyr2_enters_with_a_wider_tolerance(pyr2: Recording) -> None:
 
 
 def test_a_step_of_half_a_second_is_measured_but_not_stored(me_9: Recording) -> None:
-    measured = measure(me_9)
+    measured = measure_features(analyse(me_9))
     assert measured.notes[:2] == (
         "10 kHz filter skipped: the rate is 20 kHz",
         "long squares last 0.5 s",
     )
     assert measured.values["threshold_i_long_square"] == pytest.approx(161, abs=0.1)
     with pytest.raises(CellExcluded, match=r"step lasts 0\.5 s"):
-        select_pair(me_9)
+        select_pair(analyse(me_9))
 
 
 @pytest.mark.parametrize("name", [PYR2, ME_9])

@@ -8,6 +8,7 @@ import pytest
 
 from sts.base.errors import CellExcluded, CellFailed, StsError
 from sts.recordings.recording import Recording, Sweep
+from sts.signals.analysis import analyse
 from sts.signals.select import Pair, SelectSettings, select_pair
 from tests.signals.worlds import long_square_sweep, recording_of, sweep_of
 
@@ -35,31 +36,31 @@ def numbers(pair: Pair) -> tuple[int, int]:
 
 
 def test_rheobase_is_the_lowest_amplitude_that_fires_and_the_second_lies_40_pa_above() -> None:
-    pair = select_pair(cell((-50, SILENT), (70, TWO), (30, ONE), (10, SILENT), (110, TWO)))
+    pair = select_pair(analyse(cell((-50, SILENT), (70, TWO), (30, ONE), (10, SILENT), (110, TWO))))
     assert numbers(pair) == (2, 1)
     assert [step.amplitude_pa for step in pair.steps] == [30, 70]
     assert pair.flags == ()
 
 
 def test_of_repeats_the_lowest_sweep_number_that_fires_is_taken() -> None:
-    pair = select_pair(cell((30, SILENT), (30, ONE), (30, ONE), (70, TWO), (70, SILENT)))
+    pair = select_pair(analyse(cell((30, SILENT), (30, ONE), (30, ONE), (70, TWO), (70, SILENT))))
     assert numbers(pair) == (1, 3)
 
 
 def test_amplitudes_that_differ_by_a_rounding_are_repeats() -> None:
     # In float32 290.00003 and 289.99997 are neighbours.
-    pair = select_pair(cell((250.00002, ONE), (249.99998, ONE), (289.9999, ONE), (290.00003, TWO)))
+    pair = select_pair(analyse(cell((250.00002, ONE), (249.99998, ONE), (289.9999, ONE), (290.00003, TWO))))
     assert numbers(pair) == (0, 2)
 
 
 def test_the_second_sweep_need_not_fire() -> None:
-    assert numbers(select_pair(cell((30, ONE), (70, SILENT)))) == (0, 1)
+    assert numbers(select_pair(analyse(cell((30, ONE), (70, SILENT))))) == (0, 1)
 
 
 def test_the_second_sweep_is_the_nearest_within_5_pa() -> None:
-    assert numbers(select_pair(cell((30, ONE), (66, TWO), (72, TWO), (75, TWO)))) == (0, 2)
+    assert numbers(select_pair(analyse(cell((30, ONE), (66, TWO), (72, TWO), (75, TWO))))) == (0, 2)
     # 5 pA away on either side: the first one
-    assert numbers(select_pair(cell((30, ONE), (75, TWO), (65, TWO)))) == (0, 1)
+    assert numbers(select_pair(analyse(cell((30, ONE), (75, TWO), (65, TWO))))) == (0, 1)
 
 
 @pytest.mark.parametrize("tolerance_pa", [9.9, 10, 20])
@@ -68,21 +69,21 @@ def test_a_wider_tolerance_takes_what_lies_further(tolerance_pa: float) -> None:
     settings = SelectSettings(step_tolerance_pa=tolerance_pa)
     if tolerance_pa < 10:
         with pytest.raises(CellExcluded):
-            select_pair(recording, settings)
+            select_pair(analyse(recording), settings)
     else:
-        assert numbers(select_pair(recording, settings)) == (0, 1)
+        assert numbers(select_pair(analyse(recording), settings)) == (0, 1)
 
 
 def test_however_wide_the_tolerance_the_second_sweep_is_a_stronger_one() -> None:
     wide = SelectSettings(step_tolerance_pa=100)
-    assert numbers(select_pair(cell((10, SILENT), (30, ONE), (130, TWO)), wide)) == (1, 2)
+    assert numbers(select_pair(analyse(cell((10, SILENT), (30, ONE), (130, TWO))), wide)) == (1, 2)
     with pytest.raises(CellExcluded, match=r"amplitudes are 10, 30 pA"):
-        select_pair(cell((-30, SILENT), (10, SILENT), (30, ONE)), wide)
+        select_pair(analyse(cell((-30, SILENT), (10, SILENT), (30, ONE))), wide)
 
 
 def test_without_the_second_sweep_the_amplitudes_are_named() -> None:
     with pytest.raises(CellExcluded) as excluded:
-        select_pair(cell((30, SILENT), (50, ONE), (110, TWO), (70, TWO)))
+        select_pair(analyse(cell((30, SILENT), (50, ONE), (110, TWO), (70, TWO))))
     assert str(excluded.value) == (
         "no sweep at rheobase + 40 pA: amplitudes are 30, 50, 70, 110 pA; "
         "widen with --step-tolerance"
@@ -91,29 +92,29 @@ def test_without_the_second_sweep_the_amplitudes_are_named() -> None:
 
 def test_a_spike_after_the_step_does_not_make_a_rheobase() -> None:
     # 5 ms after the end, as after a release from hyperpolarisation
-    assert numbers(select_pair(cell((30, (1.005,)), (50, ONE), (90, TWO)))) == (1, 2)
+    assert numbers(select_pair(analyse(cell((30, (1.005,)), (50, ONE), (90, TWO))))) == (1, 2)
 
 
 def test_a_spike_still_rising_at_the_end_has_no_peak_inside() -> None:
     # The peak comes 0.4 ms after the threshold.
-    assert numbers(select_pair(cell((30, (0.9998,)), (50, ONE), (90, TWO)))) == (1, 2)
-    assert numbers(select_pair(cell((30, (0.9990,)), (50, ONE), (70, TWO)))) == (0, 2)
+    assert numbers(select_pair(analyse(cell((30, (0.9998,)), (50, ONE), (90, TWO))))) == (1, 2)
+    assert numbers(select_pair(analyse(cell((30, (0.9990,)), (50, ONE), (70, TWO))))) == (0, 2)
 
 
 def test_a_hyperpolarising_step_is_no_rheobase() -> None:
-    assert numbers(select_pair(cell((-50, ONE), (50, ONE), (90, TWO)))) == (1, 2)
+    assert numbers(select_pair(analyse(cell((-50, ONE), (50, ONE), (90, TWO))))) == (1, 2)
 
 
 def test_the_hero_sweep_fires_39_to_61_pa_above_or_closest_to_it() -> None:
     hero = SelectSettings(hero=True)
     spread = cell((30, ONE), (60, TWO), (70, SILENT), (80, TWO), (90, TWO))
-    assert numbers(select_pair(spread, hero)) == (0, 3)
+    assert numbers(select_pair(analyse(spread), hero)) == (0, 3)
     # 39 and 61 pA themselves lie outside.
-    assert numbers(select_pair(cell((30, ONE), (50, TWO), (91, TWO)), hero)) == (0, 1)
-    assert numbers(select_pair(cell((30, ONE), (69, TWO), (80, TWO)), hero)) == (0, 2)
-    assert numbers(select_pair(cell((30, ONE), (50, TWO), (90, TWO)), hero)) == (0, 2)
+    assert numbers(select_pair(analyse(cell((30, ONE), (50, TWO), (91, TWO))), hero)) == (0, 1)
+    assert numbers(select_pair(analyse(cell((30, ONE), (69, TWO), (80, TWO))), hero)) == (0, 2)
+    assert numbers(select_pair(analyse(cell((30, ONE), (50, TWO), (90, TWO))), hero)) == (0, 2)
     with pytest.raises(CellExcluded, match=r"no hero sweep.*30, 70 pA"):
-        select_pair(cell((30, ONE), (30, TWO), (70, SILENT)), hero)
+        select_pair(analyse(cell((30, ONE), (30, TWO), (70, SILENT))), hero)
 
 
 @pytest.mark.parametrize(
@@ -145,19 +146,19 @@ def test_the_hero_sweep_fires_39_to_61_pa_above_or_closest_to_it() -> None:
 )
 def test_every_exclusion_says_why(recording: Recording, reason: str) -> None:
     with pytest.raises(CellExcluded) as excluded:
-        select_pair(recording)
+        select_pair(analyse(recording))
     assert str(excluded.value) == reason
 
 
 def test_short_steps_are_taken_on_demand_and_flagged() -> None:
-    pair = select_pair(cell((30, ONE), (70, TWO), length_s=0.5), SelectSettings(min_step_s=0.4))
+    pair = select_pair(analyse(cell((30, ONE), (70, TWO), length_s=0.5)), SelectSettings(min_step_s=0.4))
     assert numbers(pair) == (0, 1)
     assert pair.flags == ("step lasts 0.5 s",)
 
 
 @pytest.mark.parametrize("length_s", [0.9, 1.0, 1.1])
 def test_steps_of_about_a_second_are_usual(length_s: float) -> None:
-    assert select_pair(cell((30, ONE), (70, TWO), length_s=length_s)).flags == ()
+    assert select_pair(analyse(cell((30, ONE), (70, TWO), length_s=length_s))).flags == ()
 
 
 def in_other_units(recording: Recording, *, current: float = 1, voltage: float = 1) -> Recording:
@@ -185,7 +186,7 @@ def in_other_units(recording: Recording, *, current: float = 1, voltage: float =
 def test_a_wrong_unit_is_refused(factors: dict[str, float], reason: str) -> None:
     recording = cell((-50, SILENT), (30, ONE), (70, TWO))
     with pytest.raises(CellFailed, match=reason):
-        select_pair(in_other_units(recording, **factors))
+        select_pair(analyse(in_other_units(recording, **factors)))
 
 
 def test_settings_are_checked_where_they_are_made() -> None:

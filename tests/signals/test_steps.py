@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from sts.base.types import Floats
-from sts.signals.steps import find_steps, long_square, ramp, short_square
-from tests.signals.worlds import current_of, sweep_of
+from sts.signals.steps import stimulus_of
+from tests.signals.worlds import current_of, long_square, ramp, short_square, sweep_of
 
 RATE_HZ = 50_000
 TEST_PULSE = (0.1, 0.01, -10.0)
@@ -36,7 +36,7 @@ def test_a_long_square_is_found_to_the_sample(
 
 
 def test_the_properties_of_a_step_are_in_seconds() -> None:
-    (step,) = find_steps(np.float32(current_of([(0.6, 1.0, 50)])), RATE_HZ)
+    (step,) = stimulus_of(quiet(current_of([(0.6, 1.0, 50)]))).steps
     assert (step.onset_s, step.end_s, step.duration_s) == pytest.approx((0.6, 1.6, 1.0))
 
 
@@ -142,7 +142,7 @@ def test_a_short_square_is_found_in_a_measured_stimulus(onset_s: float, length_s
 def test_a_sweep_without_stimulus_has_no_step(noise_pa: float) -> None:
     noise = np.random.default_rng(0).normal(0, noise_pa, 100_000)
     sweep = quiet(20 + noise)
-    assert find_steps(sweep.current_pa, RATE_HZ) == ()
+    assert stimulus_of(sweep).steps == ()
     assert (long_square(sweep), short_square(sweep), ramp(sweep)) == (None, None, None)
 
 
@@ -256,7 +256,7 @@ def test_a_ramp_without_noise_keeps_the_least_pulse_before_it(
     current_pa[51_000:201_000] += 300 * np.arange(150_000) / RATE_HZ
     if least_bit_pa:
         current_pa = np.round(current_pa / least_bit_pa) * least_bit_pa
-    (step,) = find_steps(current_pa.astype(np.float32), RATE_HZ)
+    (step,) = stimulus_of(quiet(current_pa)).steps
     assert (step.onset, step.end) == (5000, 5000 + round(pulse[1] * RATE_HZ))
     # float32 rounds 900 pA to 6e-5 pA
     assert step.amplitude_pa == pytest.approx(pulse[2], abs=1e-4)

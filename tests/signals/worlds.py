@@ -8,6 +8,7 @@ import numpy as np
 
 from sts.base.types import Floats
 from sts.recordings.recording import Recording, Sweep
+from sts.signals.steps import Ramp, Step, stimulus_of
 
 # Corners of one made-up spike: ms after its threshold, mV.
 THRESHOLD_MV, PEAK_MV, TROUGH_MV = -50.0, 30.0, -75.0
@@ -30,6 +31,21 @@ def sweep_of(
 
 def recording_of(sweeps: Sequence[Sweep]) -> Recording:
     return Recording(specimen_id="made up", sweeps=tuple(sweeps))
+
+
+def long_square(sweep: Sweep) -> Step | None:
+    """Return the first step of 0.4 to 2 s that stands alone, if the sweep has one."""
+    return stimulus_of(sweep).long_square
+
+
+def short_square(sweep: Sweep) -> Step | None:
+    """Return the one positive step of 1 to 10 ms of a sweep, after an optional test pulse."""
+    return stimulus_of(sweep).short_square
+
+
+def ramp(sweep: Sweep) -> Ramp | None:
+    """Return the rising ramp of a sweep, if it has one."""
+    return stimulus_of(sweep).ramp
 
 
 def current_of(

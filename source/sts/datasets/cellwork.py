@@ -22,8 +22,9 @@ from sts.recordings.gather import most_common
 from sts.recordings.naming import FileIdentity
 from sts.recordings.nwb2 import OTHER_MODES
 from sts.recordings.recording import Recording
-from sts.signals.features import ONSET, absolute_times, measure
-from sts.signals.quality import Checked, QualitySettings, checked
+from sts.signals.analysis import Analysis, analyse
+from sts.signals.features import ONSET, absolute_times, measure_features
+from sts.signals.quality import QualitySettings, SoundSweeps, keep_sound
 from sts.signals.resample import cut_pair
 from sts.signals.select import SelectSettings, select_pair
 
@@ -167,11 +168,11 @@ def judged(outcome: Outcome, verdict: Verdict, settings: BuildSettings) -> Outco
     )
 
 
-def _sound(read: CellRead, settings: BuildSettings) -> Checked:
+def _sound(read: CellRead, settings: BuildSettings) -> SoundSweeps:
     recording = read.recording
     if not recording.sweeps:
         raise CellExcluded(_why_none(recording))
-    sound = checked(recording, settings.quality)
+    sound = keep_sound(analyse(recording), settings.quality)
     return replace(sound, flags=(*read.notes, *_unread(recording), *sound.flags))
 
 
@@ -197,9 +198,9 @@ def _unread(recording: Recording) -> tuple[str, ...]:
     return (f"{len(odd)} sweeps not read: {most_common(odd)}",) if odd else ()
 
 
-def store_entry(recording: Recording, select: SelectSettings) -> tuple[Floats, Verdict]:
+def store_entry(analysis: Analysis, select: SelectSettings) -> tuple[Floats, Verdict]:
     """Return the two sweeps of a cell at 4 kHz and what the store says of them."""
-    pair = select_pair(recording, select)
+    pair = select_pair(analysis, select)
     traces, flags = cut_pair(pair)
     rheobase, second = pair.steps
     values = {
@@ -213,24 +214,24 @@ def store_entry(recording: Recording, select: SelectSettings) -> tuple[Floats, V
     return traces, Verdict(status="ok", flags=(*pair.flags, *flags), values=values)
 
 
-def _store(recording: Recording, settings: BuildSettings) -> tuple[Floats | None, Verdict]:
-    return store_entry(recording, settings.select)
+def _store(analysis: Analysis, settings: BuildSettings) -> tuple[Floats | None, Verdict]:
+    return store_entry(analysis, settings.select)
 
 
-def _features(recording: Recording, settings: BuildSettings) -> tuple[Floats | None, Verdict]:
-    measured = measure(recording, lengths_s=settings.feature_steps_s)
+def _features(analysis: Analysis, settings: BuildSettings) -> tuple[Floats | None, Verdict]:
+    measured = measure_features(analysis, lengths_s=settings.feature_steps_s)
     values = absolute_times(measured.values, settings.times)
     return None, Verdict(status="ok", flags=measured.notes, values=values)
 
 
 def _attempt(
-    step: Callable[[Recording, BuildSettings], tuple[Floats | None, Verdict]],
-    sound: Checked,
+    step: Callable[[Analysis, BuildSettings], tuple[Floats | None, Verdict]],
+    sound: SoundSweeps,
     settings: BuildSettings,
 ) -> tuple[Floats | None, Verdict]:
     traces: Floats | None = None
     try:
-        traces, verdict = step(sound.recording, settings)
+        traces, verdict = step(sound.analysis, settings)
     except Exception as error:  # noqa: BLE001, RUF100 - one bad cell never stops a batch
         verdict = _verdict_of(error)
     return traces, replace(verdict, flags=(*verdict.flags, *sound.flags))

@@ -1,10 +1,15 @@
-"""From dV/dt to spikes with a threshold, an upstroke and a peak."""
+"""From dV/dt, behind the low-pass of the spike definitions, to thresholds, upstrokes and peaks."""
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
 
 import numpy as np
+from scipy import signal
 
 from sts.base.types import Floats, Ints
+
+FILTER_HZ: Final = 10_000.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +27,7 @@ class Detection:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Found:
+class Candidates:
     """Thresholds, upstrokes and peaks of the same spikes, as indices."""
 
     thresholds: Ints
@@ -30,20 +35,45 @@ class Found:
     peaks: Ints
 
 
+def filter_fits(rate_hz: float, cutoff_hz: float = FILTER_HZ) -> bool:
+    """Tell whether the filter's cutoff lies below half the sampling rate."""
+    return cutoff_hz < rate_hz / 2
+
+
+def derivative(voltage_mv: Floats, rate_hz: float, *, cutoff_hz: float = FILTER_HZ) -> Floats:
+    """Return dV/dt in mV/ms between successive samples, one fewer than there are samples.
+
+    A fourth-order Bessel low-pass runs forwards and backwards first, where the rate allows it.
+    """
+    voltage = np.asarray(voltage_mv, dtype=np.float64)
+    if filter_fits(rate_hz, cutoff_hz) and len(voltage) > 1:
+        b, a = _low_pass(cutoff_hz / (rate_hz / 2))
+        padding = min(3 * len(a), len(voltage) - 1)
+        voltage = signal.filtfilt(b, a, voltage, padlen=padding)
+    return np.diff(voltage) * (rate_hz / 1000)
+
+
+@lru_cache(maxsize=32)
+def _low_pass(share: float) -> tuple[Floats, Floats]:
+    """Return the filter for a cutoff at a share of half the sampling rate."""
+    b, a = signal.bessel(4, share, "low")
+    return b, a
+
+
 def find_candidates(
     v: Floats, dvdt: Floats, *, window: tuple[int, int], rate_hz: float, detection: Detection
-) -> Found:
+) -> Candidates:
     """Return the spikes between the two samples of `window`."""
     rises, peaks = _rises_and_peaks(v, dvdt, window, detection)
     if not len(rises):
-        return Found(thresholds=rises, upstrokes=rises, peaks=peaks)
+        return Candidates(thresholds=rises, upstrokes=rises, peaks=peaks)
     upstrokes = _largest(dvdt, rises, peaks)
     target = detection.threshold_fraction * dvdt[upstrokes].mean()
     thresholds = _thresholds(dvdt, upstrokes, target)
     found = _without_overlaps(thresholds, upstrokes, peaks)
     found = _without_late_peaks(v, dvdt, found, rate_hz=rate_hz, detection=detection)
     # The refined threshold lies before the rise, where dV/dt may have been larger still.
-    return Found(
+    return Candidates(
         thresholds=found.thresholds,
         upstrokes=_largest(dvdt, found.thresholds, found.peaks),
         peaks=found.peaks,
@@ -92,10 +122,10 @@ def _thresholds(dvdt: Floats, upstrokes: Ints, target: float) -> Ints:
     return np.where((place >= 0) & (nearest > before), nearest, before)
 
 
-def _without_overlaps(thresholds: Ints, upstrokes: Ints, peaks: Ints) -> Found:
+def _without_overlaps(thresholds: Ints, upstrokes: Ints, peaks: Ints) -> Candidates:
     """Merge spikes of which the second begins before the first has peaked."""
     overlaps = np.flatnonzero(thresholds[1:] <= peaks[:-1] + 1)
-    return Found(
+    return Candidates(
         thresholds=np.delete(thresholds, overlaps + 1),
         upstrokes=np.delete(upstrokes, overlaps),
         peaks=np.delete(peaks, overlaps),
@@ -103,8 +133,8 @@ def _without_overlaps(thresholds: Ints, upstrokes: Ints, peaks: Ints) -> Found:
 
 
 def _without_late_peaks(
-    v: Floats, dvdt: Floats, found: Found, *, rate_hz: float, detection: Detection
-) -> Found:
+    v: Floats, dvdt: Floats, found: Candidates, *, rate_hz: float, detection: Detection
+) -> Candidates:
     """Mend spikes whose peak comes too long after the threshold, or drop them."""
     longest = detection.max_rise_s * rate_hz
     late = np.flatnonzero(found.peaks - found.thresholds >= longest)
@@ -128,7 +158,7 @@ def _without_late_peaks(
             peaks[spike] = peak
         else:
             lost.append(spike)
-    return Found(
+    return Candidates(
         thresholds=np.delete(thresholds, lost),
         upstrokes=np.delete(found.upstrokes, lost),
         peaks=np.delete(peaks, lost),

@@ -7,19 +7,24 @@ from typing import Final
 import numpy as np
 
 from sts.base.errors import CellExcluded, one_of
-from sts.recordings.recording import Recording
-from sts.signals.brief import ramp_spikes, short_square_spikes
-from sts.signals.derivative import filter_fits
-from sts.signals.first_spike import SPIKE_FEATURES, first_spike
-from sts.signals.protocol import (
+from sts.base.types import Floats
+from sts.signals.analysis import Analysis
+from sts.signals.candidates import filter_fits
+from sts.signals.first_spikes import (
+    SPIKE_FEATURES,
+    ramp_spikes,
+    read_first_spike,
+    short_square_spikes,
+)
+from sts.signals.long_squares import (
     LongSquare,
     amplitudes_in_words,
     hero_of,
-    protocol_of,
+    long_squares_of,
     rheobase_of,
-    with_spikes,
+    squares_of_length,
 )
-from sts.signals.select import squares_of_length
+from sts.signals.spikes import Spikes
 from sts.signals.subthreshold import (
     BASELINE_S,
     baseline_mv,
@@ -28,7 +33,6 @@ from sts.signals.subthreshold import (
     slope,
     time_constant_ms,
 )
-from sts.signals.trains import adaptation, intervals_ms, rate_per_s
 
 CELL_FEATURES: Final = (
     "vrest",
@@ -70,7 +74,9 @@ class Measured:
     """What is unusual about the measurement, in words."""
 
 
-def measure(recording: Recording, *, lengths_s: tuple[float, float] | None = None) -> Measured:
+def measure_features(
+    analysis: Analysis, *, lengths_s: tuple[float, float] | None = None
+) -> Measured:
     """Measure all features of a cell; one without a spike on a long square is excluded.
 
     Parameters
@@ -78,11 +84,9 @@ def measure(recording: Recording, *, lengths_s: tuple[float, float] | None = Non
     lengths_s
         Take only long squares of these lengths; None takes all.
     """
-    protocol = protocol_of(recording)
-    long_squares = list(protocol.long_squares)
+    squares = long_squares_of(analysis)
     if lengths_s is not None:
-        long_squares = squares_of_length(long_squares, lengths_s)
-    squares = with_spikes(long_squares)
+        squares = squares_of_length(squares, lengths_s)
     rheobase = rheobase_of(squares)
     if rheobase is None:
         amplitudes = amplitudes_in_words(squares)
@@ -90,8 +94,8 @@ def measure(recording: Recording, *, lengths_s: tuple[float, float] | None = Non
     values = dict.fromkeys(FEATURES, np.nan)
     values |= _passive(squares) | _firing(squares, rheobase)
     values |= _named(_rheobase_spike(rheobase), "long_square")
-    values |= _named(short_square_spikes(protocol.short_squares), "short_square")
-    values |= _named(ramp_spikes(protocol.ramps), "ramp")
+    values |= _named(short_square_spikes(analysis.short_squares), "short_square")
+    values |= _named(ramp_spikes(analysis.ramps), "ramp")
     # Commands read like 79.99999 pA.
     currents = {name: round(values[name], 3) for name in values if name.startswith("threshold_i_")}
     return Measured(values=values | currents, notes=_notes(squares, values))
@@ -121,21 +125,40 @@ def _passive(squares: Sequence[LongSquare]) -> dict[str, float]:
 def _firing(squares: Sequence[LongSquare], rheobase: LongSquare) -> dict[str, float]:
     firing = [each for each in squares if each.fires]
     hero = hero_of(firing, rheobase)
-    intervals = intervals_ms(hero.spikes, hero.step.rate_hz)
+    intervals = _intervals_ms(hero.spikes, hero.step.rate_hz)
     first = int(hero.spikes.threshold_index[0]) - hero.step.onset
     return {
         "f_i_curve_slope": slope(
-            [each.amplitude_pa for each in firing], [rate_per_s(each) for each in firing]
+            [each.amplitude_pa for each in firing], [_rate_per_s(each) for each in firing]
         ),
-        "adaptation": adaptation(intervals),
+        "adaptation": _adaptation(intervals),
         "latency": first / hero.step.rate_hz,
         "avg_isi": float(intervals.mean()) if len(intervals) else np.nan,
     }
 
 
+def _intervals_ms(spikes: Spikes, rate_hz: float) -> Floats:
+    """Return the intervals between successive thresholds."""
+    return np.diff(spikes.threshold_index) * (1000 / rate_hz)
+
+
+def _adaptation(intervals: Floats) -> float:
+    """Return the mean normalised difference of successive intervals, NaN for fewer than two."""
+    if len(intervals) < 2:
+        return np.nan
+    return float(np.mean(np.diff(intervals) / (intervals[1:] + intervals[:-1])))
+
+
+def _rate_per_s(square: LongSquare) -> float:
+    """Return the spikes of a long square per second of its step."""
+    begins = square.spikes.threshold_index
+    step = square.step
+    return float(np.sum((begins >= step.onset) & (begins <= step.end)) / step.duration_s)
+
+
 def _rheobase_spike(rheobase: LongSquare) -> dict[str, float]:
     step = rheobase.step
-    return first_spike(rheobase.spikes, onset=step.onset, rate_hz=step.rate_hz) | {
+    return read_first_spike(rheobase.spikes, onset=step.onset, rate_hz=step.rate_hz) | {
         "threshold_i": step.amplitude_pa
     }
 

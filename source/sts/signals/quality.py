@@ -7,15 +7,14 @@ half second and the last one of the sweep.
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from sts.base.errors import CellExcluded, CellFailed, StsError
-from sts.recordings.recording import Recording
-from sts.signals.families import stimuli_of
-from sts.signals.protocol import VOLTAGE_MV, unused_in_words
+from sts.signals.analysis import Analysis
+from sts.signals.long_squares import VOLTAGE_MV
 from sts.signals.views import (
     FAST_S,
     View,
@@ -78,37 +77,32 @@ QUALITY: Final[dict[str, QualitySettings | None]] = {
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Checked:
+class SoundSweeps:
     """A recording without the sweeps that cannot be trusted, and what is to be said of it."""
 
-    recording: Recording
+    analysis: Analysis
     flags: tuple[str, ...] = ()
 
 
-def checked(recording: Recording, settings: QualitySettings | None) -> Checked:
+def keep_sound(analysis: Analysis, settings: QualitySettings | None) -> SoundSweeps:
     """Leave out the sweeps that break a rule; a cell without any left is excluded."""
-    stimuli = stimuli_of(recording.sweeps)
-    unused = unused_in_words(stimuli)
     if settings is None:
-        return Checked(recording=recording, flags=unused)
-    pairs = zip(recording.sweeps, stimuli, strict=True)
-    views = [view for pair in pairs if (view := view_of(*pair)) is not None]
+        return SoundSweeps(analysis=analysis, flags=analysis.unused)
+    views = [view for each in analysis.sweeps if (view := view_of(each)) is not None]
     _check_sign(views)
-    faults = [(view, fault) for view in views if (fault := fault_of(view, settings))]
+    faults = [(view, fault) for view in views if (fault := _find_fault(view, settings))]
     bad = {id(view.sweep) for view, _ in faults}
     squares = [view for view in views if view.step is not None or view.cut_off]
     sound = [view for view in squares if id(view.sweep) not in bad]
     words = _in_words([(view.sweep.number, fault) for view, fault in faults])
-    left = tuple(sweep for sweep in recording.sweeps if id(sweep) not in bad)
-    if (squares and not sound) or (words and not left):
+    left = analysis.without([view.sweep for view, _ in faults])
+    if (squares and not sound) or (words and not left.sweeps):
         raise CellExcluded(f"no usable sweep: {', '.join(words)}")
     flags = tuple(f"left out {told}" for told in words)
-    return Checked(
-        recording=replace(recording, sweeps=left), flags=unused + flags + _remarks(sound)
-    )
+    return SoundSweeps(analysis=left, flags=analysis.unused + flags + _remarks(sound))
 
 
-def fault_of(view: View, settings: QualitySettings) -> str | None:
+def _find_fault(view: View, settings: QualitySettings) -> str | None:
     """Return what is wrong with a sweep, the gravest first, None if nothing is."""
     return next((words for rule in RULES if (words := rule(view, settings))), None)
 

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sts.base.errors import CellExcluded, StsError
-from sts.recordings.recording import Recording, Sweep
-from sts.signals.protocol import (
+from sts.recordings.recording import Sweep
+from sts.signals.analysis import Analysis
+from sts.signals.long_squares import (
     LongSquare,
     amplitudes_in_words,
     hero_of,
-    protocol_of,
+    long_squares_of,
     rheobase_of,
-    with_spikes,
+    squares_of_length,
 )
 from sts.signals.steps import SLACK_S, Step
 
@@ -51,13 +52,12 @@ class Pair:
     """What is unusual about them, in words."""
 
 
-def select_pair(recording: Recording, settings: SelectSettings | None = None) -> Pair:
+def select_pair(analysis: Analysis, settings: SelectSettings | None = None) -> Pair:
     """Return the rheobase sweep and the second one; a cell without them is excluded in words."""
     settings = settings or SelectSettings()
     lengths_s = (settings.min_step_s, settings.max_step_s)
-    long_squares = protocol_of(recording).long_squares
-    fitting = squares_of_length(long_squares, lengths_s)
-    squares = with_spikes(fitting)
+    long_squares = long_squares_of(analysis)
+    squares = squares_of_length(long_squares, lengths_s)
     rheobase = rheobase_of(squares)
     if rheobase is None:
         raise CellExcluded(f"no spike: {_why_no_spike(squares)}")
@@ -66,26 +66,8 @@ def select_pair(recording: Recording, settings: SelectSettings | None = None) ->
     return Pair(
         sweeps=(rheobase.sweep, second.sweep),
         steps=steps,
-        flags=(*_flags(steps), *_others(long_squares, fitting)),
+        flags=(*_flags(steps), *_others(long_squares, squares)),
     )
-
-
-def squares_of_length(
-    long_squares: Sequence[tuple[Sweep, Step]], lengths_s: tuple[float, float]
-) -> list[tuple[Sweep, Step]]:
-    """Return the long squares whose steps last from the first to the second length."""
-    low, high = lengths_s
-    fitting = [
-        (sweep, step)
-        for sweep, step in long_squares
-        if low - SLACK_S <= step.duration_s <= high + SLACK_S
-    ]
-    if fitting:
-        return fitting
-    durations = sorted({f"{step.duration_s:.3g}" for _, step in long_squares}, key=float)
-    shorter, longer = float(durations[-1]) < low, float(durations[0]) > high
-    hint = "; open with --min-step" if shorter else "; open with --max-step" if longer else ""
-    raise CellExcluded(f"step lasts {', '.join(durations)} s: wanted {low:g} to {high:g} s{hint}")
 
 
 def _why_no_spike(squares: Sequence[LongSquare]) -> str:
@@ -134,11 +116,11 @@ def _flags(steps: tuple[Step, Step]) -> tuple[str, ...]:
 
 
 def _others(
-    long_squares: Sequence[tuple[Sweep, Step]], fitting: Sequence[tuple[Sweep, Step]]
+    long_squares: Sequence[LongSquare], fitting: Sequence[LongSquare]
 ) -> tuple[str, ...]:
     """Return how many long squares are of another length than the ones that were chosen from."""
-    kept = {id(sweep) for sweep, _ in fitting}
-    others = [step.duration_s for sweep, step in long_squares if id(sweep) not in kept]
+    kept = {id(each.sweep) for each in fitting}
+    others = [each.step.duration_s for each in long_squares if id(each.sweep) not in kept]
     if not others:
         return ()
     lengths = ", ".join(sorted({f"{seconds:.3g}" for seconds in others}, key=float))

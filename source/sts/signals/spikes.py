@@ -6,8 +6,7 @@ from typing import Final
 import numpy as np
 
 from sts.base.types import Bools, Floats, Ints
-from sts.signals.candidates import Detection, Found, find_candidates
-from sts.signals.derivative import derivative
+from sts.signals.candidates import Candidates, Detection, derivative, find_candidates
 from sts.signals.troughs import Troughs, find_troughs, half_widths_ms
 
 ALLEN: Final = Detection()
@@ -70,7 +69,7 @@ def find_spikes(
 
 
 def _spikes(
-    v: Floats, dvdt: Floats, found: Found, troughs: Troughs, *, offset: int, rate_hz: float
+    v: Floats, dvdt: Floats, found: Candidates, troughs: Troughs, *, offset: int, rate_hz: float
 ) -> Spikes:
     return Spikes(
         threshold_index=found.thresholds + offset,

@@ -74,14 +74,6 @@ class Ramp:
         return self.slope_pa_per_s * (sample - self.onset) / self.rate_hz
 
 
-def find_steps(current_pa: Floats, rate_hz: float) -> tuple[Step, ...]:
-    """Return every stretch of constant current away from the holding current, in time order.
-
-    The holding current is what the sweep begins with.
-    """
-    return _steps(course_of(current_pa, rate_hz), rate_hz)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Stimulus:
     """What one sweep injects, of the stimuli that features are measured on."""
@@ -105,7 +97,7 @@ class Stimulus:
 def stimulus_of(sweep: Sweep) -> Stimulus:
     """Return what a sweep injects, judged by its current alone."""
     course = course_of(sweep.current_pa, sweep.rate_hz)
-    steps = tuple(step for step in _steps(course, sweep.rate_hz) if step.end > sweep.begin)
+    steps = tuple(step for step in _find_steps(course, sweep.rate_hz) if step.end > sweep.begin)
     square = _long_square(steps)
     return Stimulus(
         steps=steps,
@@ -126,22 +118,11 @@ def has_stimulus(current_pa: Floats, rate_hz: float) -> bool:
     return stimulus.is_measured or stimulus.cut_off or bool(stimulus.unused) or late
 
 
-def long_square(sweep: Sweep) -> Step | None:
-    """Return the first step of 0.4 to 2 s that stands alone, if the sweep has one."""
-    return stimulus_of(sweep).long_square
+def _find_steps(course: Course, rate_hz: float) -> tuple[Step, ...]:
+    """Return every stretch of constant current away from the holding current, in time order.
 
-
-def short_square(sweep: Sweep) -> Step | None:
-    """Return the one positive step of 1 to 10 ms of a sweep, after an optional test pulse."""
-    return stimulus_of(sweep).short_square
-
-
-def ramp(sweep: Sweep) -> Ramp | None:
-    """Return the rising ramp of a sweep, if it has one."""
-    return stimulus_of(sweep).ramp
-
-
-def _steps(course: Course, rate_hz: float) -> tuple[Step, ...]:
+    The holding current is what the sweep begins with.
+    """
     holding_pa = course.stretches[0].level_pa
     return tuple(
         Step(

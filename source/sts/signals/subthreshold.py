@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from sts.base.types import Floats
-from sts.signals.protocol import LongSquare
+from sts.signals.long_squares import LongSquare
 
 BASELINE_S: Final = 0.1
 SAG_MV: Final = -100.0

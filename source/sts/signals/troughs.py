@@ -6,8 +6,7 @@ from typing import Final
 import numpy as np
 
 from sts.base.types import Bools, Floats, Ints
-from sts.signals.candidates import Found
-from sts.signals.derivative import derivative
+from sts.signals.candidates import Candidates, derivative
 
 # The spike is over where dV/dt has come back to this share of the downstroke.
 OVER: Final = 0.01
@@ -36,7 +35,7 @@ class Troughs:
     clipped: Bools
 
 
-def find_troughs(v: Floats, dvdt: Floats, found: Found, *, end: int, rate_hz: float) -> Troughs:
+def find_troughs(v: Floats, dvdt: Floats, found: Candidates, *, end: int, rate_hz: float) -> Troughs:
     """Return what follows each peak before the next threshold, or before `end` for the last."""
     stops = np.append(found.thresholds[1:], end)
     clipped = np.zeros(len(stops), dtype=np.bool_)
@@ -103,7 +102,7 @@ def _after_depolarisation(
     return top if turned[first] and near and falls else fast
 
 
-def half_widths_ms(v: Floats, found: Found, troughs: Troughs, *, rate_hz: float) -> Floats:
+def half_widths_ms(v: Floats, found: Candidates, troughs: Troughs, *, rate_hz: float) -> Floats:
     """Return each spike's width halfway between fast trough and peak.
 
     Where that is below the threshold, as after a shallow spike, halfway from the threshold.

@@ -8,7 +8,8 @@ import numpy as np
 
 from sts.base.types import Floats
 from sts.recordings.recording import Sweep
-from sts.signals.steps import Step, Stimulus
+from sts.signals.analysis import AnalysedSweep
+from sts.signals.steps import Step
 
 FAST_S: Final = 1.5e-3
 SLOW_S: Final = 0.5
@@ -44,8 +45,9 @@ class View:
     is_long_tail: bool
 
 
-def view_of(sweep: Sweep, stimulus: Stimulus) -> View | None:
+def view_of(analysed: AnalysedSweep) -> View | None:
     """Return what there is to judge of a sweep, None where nothing is measured on it."""
+    sweep, stimulus = analysed.sweep, analysed.stimulus
     steps = stimulus.steps
     first = stimulus.long_square or stimulus.short_square or stimulus.ramp
     if first is None and not stimulus.cut_off:

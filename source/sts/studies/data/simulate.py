@@ -23,6 +23,7 @@ from sts.recordings.simulated.cells import SimulatedCell, simulate_cell
 from sts.recordings.simulated.nwb import path_of, write_nwb
 from sts.recordings.simulated.populations import populations_digest
 from sts.recordings.simulated.roster import DATASETS, Entry, roster
+from sts.signals.analysis import analyse
 from sts.signals.select import SelectSettings
 
 logger = logging.getLogger("sts")
@@ -125,7 +126,7 @@ def _stored(
     """Yield what a store keeps of each cell; its recording, a few MB, is let go of."""
     for cell in cells:
         try:
-            traces, verdict = store_entry(cell.recording, SelectSettings())
+            traces, verdict = store_entry(analyse(cell.recording), SelectSettings())
         except CellExcluded as error:
             logger.warning("%s is left out: %s", cell.recording.specimen_id, error)
             continue

@@ -1,7 +1,10 @@
-"""Sweeps that only the others explain, and those that look like long squares and are none."""
+"""All is found once; some sweeps only the others explain; some look like long squares only."""
 
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +15,10 @@ from sts.recordings.recording import Recording, Sweep
 from sts.recordings.simulated.cells import SimulatedCell, simulate_cell
 from sts.recordings.simulated.nwb import write_nwb
 from sts.recordings.simulated.roster import roster
-from sts.signals.families import stimuli_of
-from sts.signals.protocol import protocol_of
-from sts.signals.quality import checked
+from sts.signals import analysis
+from sts.signals.analysis import analyse
+from sts.signals.long_squares import long_squares_of
+from sts.signals.quality import keep_sound
 from tests.signals.worlds import charging, current_of, nwb_sweeps, recording_of, sweep_of
 
 RATE_HZ = 20_000
@@ -33,7 +37,7 @@ def two_steps(amplitude_pa: float, number: int, *, noise_pa: float = 0.0) -> Swe
 @pytest.mark.parametrize("noise_pa", [0, 3])
 def test_a_first_step_of_0_pa_is_known_by_the_other_sweeps(noise_pa: float) -> None:
     sweeps = [two_steps(20 * n - 40, n, noise_pa=noise_pa) for n in range(5)]
-    squares = [stimulus.long_square for stimulus in stimuli_of(sweeps)]
+    squares = [each.stimulus.long_square for each in analyse(recording_of(sweeps)).sweeps]
     for number, square in enumerate(squares):
         assert square is not None
         # Noise of 3 pA on 20 pA moves an edge by a sample or two.
@@ -47,15 +51,54 @@ def test_a_first_step_of_0_pa_is_known_by_the_other_sweeps(noise_pa: float) -> N
 
 def test_a_first_step_of_0_pa_is_kept_where_the_file_states_the_second_one() -> None:
     sweeps = [replace(two_steps(20 * n - 40, n), stated_pa=20 * n - 40 or -50) for n in range(5)]
-    kept = checked(recording_of(sweeps), BuildSettings().quality)
-    assert [sweep.number for sweep in kept.recording.sweeps] == list(range(5))
+    kept = keep_sound(analyse(recording_of(sweeps)), BuildSettings().quality)
+    assert [sweep.number for sweep in kept.analysis.recording.sweeps] == list(range(5))
 
 
 def test_one_sweep_tells_nothing_of_another() -> None:
     sweeps = [two_steps(0, 0), two_steps(20, 1)]
-    square = stimuli_of(sweeps)[0].long_square
+    square = analyse(recording_of(sweeps)).sweeps[0].stimulus.long_square
     assert square is not None
     assert square.onset_s == pytest.approx(1.3)
+
+
+def test_a_first_step_of_0_pa_is_forgotten_with_the_sweeps_that_told_it() -> None:
+    sweeps = [two_steps(20 * n - 40, n) for n in range(5)]
+    whole = analyse(recording_of(sweeps))
+    left = whole.without([sweeps[0], sweeps[1], sweeps[3]])
+    assert left.recording.sweeps == (sweeps[2], sweeps[4])
+    told, alone = whole.sweeps[2].stimulus.long_square, left.sweeps[0].stimulus.long_square
+    assert told is not None
+    assert alone is not None
+    assert (told.onset_s, alone.onset_s) == pytest.approx((0.3, 1.3))
+    # What did not change is not found again.
+    assert left.sweeps[1] is whole.sweeps[4]
+
+
+def test_stimuli_and_spikes_of_a_cell_are_found_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: Counter[str] = Counter()
+
+    def counted(name: str) -> Callable[..., Any]:
+        find = getattr(analysis, name)
+
+        def find_and_count(*args: Any, **more: Any) -> Any:
+            counts[name] += 1
+            return find(*args, **more)
+
+        return find_and_count
+
+    for name in ("stimulus_of", "find_spikes"):
+        monkeypatch.setattr(analysis, name, counted(name))
+    cell = simulate_cell(roster(1, seed=1)[0], seed=1, protocol="long")
+    path = write_nwb(cell, tmp_path)
+    outcome = process_file(path, file="x", settings=BuildSettings(features=True))
+    assert outcome.store is not None
+    assert outcome.features is not None
+    assert (outcome.store.status, outcome.features.status) == ("ok", "ok")
+    sweeps = len(cell.recording.sweeps)
+    assert counts == {"stimulus_of": sweeps, "find_spikes": sweeps}
 
 
 def crowded(number: int) -> Sweep:
@@ -69,9 +112,9 @@ def test_sweeps_that_look_like_long_squares_are_counted_with_their_reason() -> N
     words = "2 sweeps look like long squares, not used: another step within 200 ms (2 x)"
     recording = recording_of([two_steps(40, 0), crowded(1), crowded(2)])
     for settings in (None, BuildSettings().quality):
-        assert words in checked(recording, settings).flags
+        assert words in keep_sound(analyse(recording), settings).flags
     with pytest.raises(CellExcluded, match=r"no long square: .*another step within 200 ms"):
-        protocol_of(recording_of([crowded(1), crowded(2)]))
+        long_squares_of(analyse(recording_of([crowded(1), crowded(2)])))
 
 
 def simulated_with_a_crowded_sweep() -> SimulatedCell:
@@ -104,7 +147,7 @@ def test_every_sweep_of_a_real_protocol_of_two_steps_shows_its_first(data_dir: P
     from sts.recordings.readers import read_recording
 
     sweeps = read_recording(data_dir / "recordings/171116sh_0018.abf").sweeps
-    squares = [stimulus.long_square for stimulus in stimuli_of(sweeps)]
+    squares = [each.stimulus.long_square for each in analyse(recording_of(sweeps)).sweeps]
     assert [square and round(square.amplitude_pa) for square in squares] == list(
         range(-100, 301, 25)
     )
@@ -113,4 +156,4 @@ def test_every_sweep_of_a_real_protocol_of_two_steps_shows_its_first(data_dir: P
 @pytest.mark.data
 def test_pyr2_keeps_all_its_sweeps(data_dir: Path) -> None:
     recording = recording_of(nwb_sweeps(data_dir / "recordings/osb_FergusonEtAl2015_PYR2.nwb"))
-    assert len(protocol_of(recording).long_squares) == len(recording.sweeps) == 13
+    assert len(long_squares_of(analyse(recording))) == len(recording.sweeps) == 13

@@ -1,35 +1,44 @@
-"""The stimuli of one recording with the spikes they evoke, and which sweeps of them matter."""
+"""The long squares of a recording, by their amplitudes and spikes: rheobase, hero and others."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
 from sts.base.errors import CellExcluded, CellFailed
-from sts.recordings.gather import most_common
-from sts.recordings.recording import Recording, Sweep
-from sts.signals.families import stimuli_of
-from sts.signals.spikes import Spikes, find_spikes
-from sts.signals.steps import Ramp, Step, Stimulus
+from sts.recordings.recording import Sweep
+from sts.signals.analysis import AnalysedSweep, Analysis
+from sts.signals.spikes import Spikes
+from sts.signals.steps import SLACK_S, Step
 
 # Bounds no patch-clamp amplifier leaves and no neuron's voltage stays within.
-VOLTAGE_MV = (-200.0, 150.0)
-LEAST_VOLTAGE_MV = 1.0
+VOLTAGE_MV: Final = (-200.0, 150.0)
+LEAST_VOLTAGE_MV: Final = 1.0
 # Protocols end far above the first and begin far below the second.
-CURRENT_PA = (2.0, 5000.0)
+CURRENT_PA: Final = (2.0, 5000.0)
 # Allen's hero sweep lies this far above rheobase.
-HERO_PA = (39.0, 61.0)
+HERO_PA: Final = (39.0, 61.0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LongSquare:
     """A sweep with a long square and the spikes inside it."""
 
-    sweep: Sweep
+    analysed: AnalysedSweep
     step: Step
-    spikes: Spikes
     shared_pa: float
     """The mean amplitude of the sweeps that inject the same, as far as noise lets tell."""
+
+    @property
+    def sweep(self) -> Sweep:
+        """Return the sweep."""
+        return self.analysed.sweep
+
+    @property
+    def spikes(self) -> Spikes:
+        """Return the spikes inside the step."""
+        return self.analysed.spikes
 
     @property
     def amplitude_pa(self) -> float:
@@ -47,41 +56,48 @@ class LongSquare:
         return bool(np.any(self.spikes.peak_index < self.step.end - 1))
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Protocol:
-    """The sweeps of a recording by what they inject, each kind in the order of the recording."""
-
-    long_squares: tuple[tuple[Sweep, Step], ...]
-    short_squares: tuple[tuple[Sweep, Step], ...]
-    ramps: tuple[tuple[Sweep, Ramp], ...]
-
-
-def protocol_of(recording: Recording) -> Protocol:
-    """Sort the sweeps of a recording by the current they inject; refuse impossible units."""
-    stimuli = list(zip(recording.sweeps, stimuli_of(recording.sweeps), strict=True))
-    protocol = Protocol(
-        long_squares=tuple((s, of.long_square) for s, of in stimuli if of.long_square),
-        short_squares=tuple((s, of.short_square) for s, of in stimuli if of.short_square),
-        ramps=tuple((s, of.ramp) for s, of in stimuli if of.ramp),
-    )
-    if not recording.sweeps:
+def long_squares_of(analysis: Analysis) -> tuple[LongSquare, ...]:
+    """Return the long squares of a recording; refuse none, and impossible units."""
+    if not analysis.sweeps:
         raise CellExcluded("no current-clamp sweep: nothing to measure")
-    if not protocol.long_squares:
-        told = "".join(f"; {words}" for words in unused_in_words([of for _, of in stimuli]))
+    found = [
+        LongSquare(analysed=each, step=step, shared_pa=step.amplitude_pa)
+        for each in analysis.sweeps
+        if (step := each.stimulus.long_square) is not None
+    ]
+    if not found:
+        unused = "".join(f"; {words}" for words in analysis.unused)
         raise CellExcluded(
-            f"no long square: no sweep holds a lone step of constant current of 0.4 to 2 s{told}"
+            f"no long square: no sweep holds a lone step of constant current of 0.4 to 2 s{unused}"
         )
-    _check_current([step.amplitude_pa for _, step in protocol.long_squares])
-    _check_voltage([sweep for sweep, _ in protocol.long_squares])
-    return protocol
+    _check_current([each.amplitude_pa for each in found])
+    _check_voltage([each.sweep for each in found])
+    return _share(found)
 
 
-def unused_in_words(stimuli: Sequence[Stimulus]) -> tuple[str, ...]:
-    """Return how many sweeps look like long squares and are none, and why; empty where none do."""
-    reasons = [stimulus.unused for stimulus in stimuli if stimulus.unused]
-    if not reasons:
-        return ()
-    return (f"{len(reasons)} sweeps look like long squares, not used: {most_common(reasons)}",)
+def squares_of_length(
+    squares: Sequence[LongSquare], lengths_s: tuple[float, float]
+) -> tuple[LongSquare, ...]:
+    """Return the long squares whose steps last from the first to the second length."""
+    low, high = lengths_s
+    fitting = [
+        each for each in squares if low - SLACK_S <= each.step.duration_s <= high + SLACK_S
+    ]
+    if fitting:
+        return _share(fitting)
+    durations = sorted({f"{each.step.duration_s:.3g}" for each in squares}, key=float)
+    shorter, longer = float(durations[-1]) < low, float(durations[0]) > high
+    hint = "; open with --min-step" if shorter else "; open with --max-step" if longer else ""
+    raise CellExcluded(f"step lasts {', '.join(durations)} s: wanted {low:g} to {high:g} s{hint}")
+
+
+def _share(squares: Sequence[LongSquare]) -> tuple[LongSquare, ...]:
+    """Return long squares with the amplitudes that they share with each other."""
+    shared = shared_amplitudes([each.step for each in squares])
+    return tuple(
+        replace(each, shared_pa=shared_pa)
+        for each, shared_pa in zip(squares, shared, strict=True)
+    )
 
 
 def shared_amplitudes(steps: Sequence[Step]) -> list[float]:
@@ -102,21 +118,6 @@ def shared_amplitudes(steps: Sequence[Step]) -> list[float]:
         for place in group:
             shared_pa[place] = mean_pa
     return shared_pa
-
-
-def with_spikes(long_squares: Sequence[tuple[Sweep, Step]]) -> tuple[LongSquare, ...]:
-    """Find the spikes inside every long square."""
-    return tuple(
-        LongSquare(
-            sweep=sweep,
-            step=step,
-            spikes=find_spikes(sweep.voltage_mv, sweep.rate_hz, start=step.onset, end=step.end),
-            shared_pa=shared_pa,
-        )
-        for (sweep, step), shared_pa in zip(
-            long_squares, shared_amplitudes([step for _, step in long_squares]), strict=True
-        )
-    )
 
 
 def rheobase_of(squares: Sequence[LongSquare]) -> LongSquare | None:
