@@ -15,18 +15,18 @@ import numpy as np
 import torch
 
 from calcium import FULL, training
-from scalograms import image_name, image_settings
+from scalograms import bank_of, image_name, image_settings, make_images
 from sts.augment.contract import make_generator
-from sts.base.types import Precision
+from sts.base.types import Floats, Precision
 from sts.calcium.networks import NetworkSettings
 from sts.networks.backbones import BACKBONES, Architecture, make_network, placed
-from sts.networks.images import ImageBank
 from sts.networks.learner import Learner
 from sts.networks.predict import run_network
 from sts.networks.progress import Progress
 from sts.networks.settings import TrainSettings
 from sts.networks.train import fit
-from sts.scalograms.image import Imager, ImageSettings
+from sts.scalograms.bank import ImageBank
+from sts.scalograms.image import ImageSettings
 from sts.scalograms.transform import Transform
 from sts.signals.resample import SAMPLES
 from training import FOLDS, TRAINED, TRIALS, VALIDATED, spiking
@@ -135,7 +135,8 @@ def cuda_tests(device: torch.device, done: Container[str]) -> Iterator[Row]:
 def scalograms(device: torch.device, done: Container[str]) -> Iterator[Row]:
     """Time sweeps that lie on the device already, at full and at image size."""
     sizes = SIZES[device.type]
-    sweeps = torch.from_numpy(spiking(sizes.cells).traces).to(device)
+    traces = spiking(sizes.cells).traces
+    sweeps = torch.from_numpy(traces).to(device)
 
     def whole(transform: Transform) -> None:
         for _ in transform.chunks(sweeps.view(-1, SAMPLES)):
@@ -145,7 +146,7 @@ def scalograms(device: torch.device, done: Container[str]) -> Iterator[Row]:
         "full resolution": lambda: partial(whole, Transform(device=device))
     }
     for settings in image_settings():
-        ways[image_name(settings)] = partial(_images_of, sweeps, settings, device)
+        ways[image_name(settings)] = partial(_images_of, traces, settings, device)
     for what, prepare in ways.items():
         if what in done:
             continue
@@ -282,9 +283,9 @@ PARTS: Final[dict[str, tuple[float, Callable[[torch.device, Container[str]], Ite
 
 
 def _images_of(
-    sweeps: torch.Tensor, settings: ImageSettings, device: torch.device
+    traces: Floats, settings: ImageSettings, device: torch.device
 ) -> Callable[[], object]:
-    return partial(Imager(settings, device), sweeps)
+    return partial(make_images, bank_of(traces, settings, device))
 
 
 def _shortened(settings: Any, loop: dict[str, Any]) -> Any:

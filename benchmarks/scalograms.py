@@ -25,7 +25,8 @@ from torch.nn import functional
 from sts.base.files import write_json
 from sts.base.parallel import map_unordered
 from sts.base.types import Floats
-from sts.scalograms.image import Imager, ImageSettings
+from sts.scalograms.bank import ImageBank
+from sts.scalograms.image import ImageSettings, TraceSource
 from sts.scalograms.reference import by_pywt, direct_sum
 from sts.scalograms.traces import BASELINE
 from sts.scalograms.transform import Transform
@@ -40,6 +41,8 @@ BATCHED: Final = "pywt.cwt fft, batch"
 # One sweep takes pywt tens of ms: a few tell as much as all of them.
 FEW: Final = 4
 CUDA_SWEEPS: Final = 2048
+# Cells whose images are made at a time, as in training.
+BATCH: Final = 8
 
 
 @dataclass(frozen=True)
@@ -180,16 +183,12 @@ def full_ways(traces: Floats) -> Iterable[Contestant]:
 
 def image_ways(traces: Floats) -> Iterable[Contestant]:
     """Yield ours straight to images, and one by way of full resolution."""
-    cells = torch.from_numpy(traces).view(-1, 2, SAMPLES)
     for settings in image_settings():
-        out = torch.empty(len(cells), 3, settings.height, settings.width)
-        imager = Imager(settings)
+        bank = bank_of(traces, settings)
         yield Contestant(
-            image_name(settings),
-            len(traces),
-            lambda imager=imager, out=out: imager(cells, out=out),
+            image_name(settings), len(traces), lambda bank=bank: make_images(bank)
         )
-    transform = Transform()
+    transform, cells = Transform(), torch.from_numpy(traces).view(-1, 2, SAMPLES)
     full = torch.empty(2, len(FREQS_HZ), SAMPLES)
 
     def by_full() -> None:
@@ -197,6 +196,21 @@ def image_ways(traces: Floats) -> Iterable[Contestant]:
             functional.interpolate(transform(cell, out=full)[None], (224, 224), mode="bilinear")
 
     yield Contestant("full resolution, then interpolate to 224 x 224", len(traces), by_full)
+
+
+def bank_of(
+    traces: Floats, settings: ImageSettings, device: torch.device | str = "cpu"
+) -> ImageBank:
+    """Return a bank that computes the images of traces (sweeps, 4800) whenever it is asked."""
+    source = TraceSource(traces.reshape(-1, 2, SAMPLES), settings, device)
+    return ImageBank(source, settings, device, budget_bytes=0)
+
+
+def make_images(bank: ImageBank) -> None:
+    """Make all images of a bank, batch by batch, and do nothing with them."""
+    rows = np.arange(len(bank))
+    for images in bank.batches([rows[at : at + BATCH] for at in rows[::BATCH]]):
+        del images
 
 
 def image_settings() -> Iterable[ImageSettings]:
@@ -250,25 +264,25 @@ def two_processes(sweeps: int, repeats: int) -> dict[str, Times]:
 
 def cuda_times(repeats: int) -> dict[str, Times]:
     """Return the times a sweep takes on CUDA, in a large batch of traces that are there already."""
-    sweeps = torch.from_numpy(spiking(CUDA_SWEEPS, seed=0)).to("cuda")
-    ways = [cuda_way("full resolution in chunks", sweeps, Transform(device="cuda"))]
+    traces = spiking(CUDA_SWEEPS, seed=0)
+    sweeps, transform = torch.from_numpy(traces).to("cuda"), Transform(device="cuda")
+    ways = [
+        cuda_way("full resolution in chunks", lambda: [None for _ in transform.chunks(sweeps)])
+    ]
     for settings in image_settings():
-        ways.append(cuda_way(image_name(settings), sweeps, Imager(settings, "cuda")))
+        bank = bank_of(traces, settings, "cuda")
+        ways.append(cuda_way(image_name(settings), lambda bank=bank: make_images(bank)))
     return times(ways, repeats)
 
 
-def cuda_way(name: str, sweeps: Tensor, maker: Transform | Imager) -> Contestant:
+def cuda_way(name: str, make: Callable[[], object]) -> Contestant:
     """Return a contestant that waits until the device is done."""
 
     def run() -> None:
-        if isinstance(maker, Transform):
-            for _ in maker.chunks(sweeps):
-                pass
-        else:
-            maker(sweeps.view(-1, 2, SAMPLES))
+        make()
         torch.cuda.synchronize()
 
-    return Contestant(name, len(sweeps), run)
+    return Contestant(name, CUDA_SWEEPS, run)
 
 
 def errors_of(trace: Floats) -> dict[str, float]:
@@ -292,7 +306,7 @@ def errors_of(trace: Floats) -> dict[str, float]:
             errors[f"{how}{note}"] = float(error)
     for settings in image_settings():
         wanted = resized(torch.from_numpy(truth), settings)
-        image = Imager(settings)(one.expand(1, 2, -1))[0, 0]
+        image = bank_of(np.stack([trace, trace]), settings).images([0])[0, 0]
         errors[image_name(settings)] = float((image - wanted).abs().max() / largest)
     return errors
 

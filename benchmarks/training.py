@@ -31,11 +31,11 @@ from sts.base.types import Ints
 from sts.datasets.store import SweepStore
 from sts.learning.device import choose_device
 from sts.networks.backbones import BACKBONES, Architecture, make_network, placed
-from sts.networks.images import ImageBank
 from sts.networks.learner import Learner
 from sts.networks.progress import Progress
 from sts.networks.schedule import epoch_batches, in_order
 from sts.networks.settings import TrainSettings
+from sts.scalograms.bank import ImageBank
 from sts.scalograms.image import ImageSettings
 from sts.scalograms.transform import scalograms_of
 from sts.signals.resample import RATE_HZ, SAMPLES

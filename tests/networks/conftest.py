@@ -9,9 +9,9 @@ import torch
 from sts.base.types import Ints
 from sts.datasets.store import SweepStore
 from sts.networks.backbones import Architecture
-from sts.networks.images import ImageBank
 from sts.networks.settings import TrainSettings
 from sts.networks.train import Fitted, fit
+from sts.scalograms.bank import ImageBank
 from tests.networks.worlds import labels_of, make_world
 
 RESNET = Architecture(number=1, weights="none")

@@ -19,10 +19,10 @@ from sts.networks.checkpoint import (
     model_folder,
     save_model,
 )
-from sts.networks.images import ImageBank
 from sts.networks.novelty import measure_novelty
 from sts.networks.predict import predict, run_network
 from sts.networks.train import Fitted
+from sts.scalograms.bank import ImageBank
 from tests.base.tampering import WAYS, check_refusal, tamper
 from tests.networks.conftest import RESNET, SEEN
 from tests.networks.worlds import same_state

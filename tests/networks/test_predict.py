@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from sts.networks.backbones import head_of
-from sts.networks.images import ImageBank
 from sts.networks.predict import BATCH, evaluating, feature_bank, predict, run_network
 from sts.networks.train import Fitted
+from sts.scalograms.bank import ImageBank
 
 
 @pytest.fixture(scope="module")

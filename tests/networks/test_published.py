@@ -18,9 +18,9 @@ from sts.base.errors import StsError
 from sts.learning.device import draw_from_seed
 from sts.networks.backbones import BACKBONES
 from sts.networks.checkpoint import load_model, save_model
-from sts.networks.images import ImageBank
 from sts.networks.predict import run_network
 from sts.networks.published import FOLDERS, LAYERS, find_published_models, import_published
+from sts.scalograms.bank import ImageBank
 from tests.networks.worlds import make_world, same_state
 
 

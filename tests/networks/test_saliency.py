@@ -9,7 +9,6 @@ from sts.base.types import Ints
 from sts.datasets.store import SweepStore
 from sts.networks.attention import attention, attention_by_class
 from sts.networks.backbones import BACKBONES, Architecture, make_network
-from sts.networks.images import ImageBank
 from sts.networks.predict import run_network
 from sts.networks.saliency import (
     METHODS,
@@ -21,6 +20,7 @@ from sts.networks.saliency import (
     shares,
 )
 from sts.networks.train import Fitted
+from sts.scalograms.bank import ImageBank
 from sts.scalograms.image import ImageSettings
 from tests.networks.conftest import UNSEEN
 

@@ -17,13 +17,13 @@ from sts.datasets.store import SweepStore
 from sts.learning.device import has_bfloat16
 from sts.networks import train as train_module
 from sts.networks.backbones import BACKBONES, Architecture, make_network
-from sts.networks.images import ImageBank
 from sts.networks.learner import Learner
 from sts.networks.predict import predict, run_network
 from sts.networks.progress import Epoch, Progress
 from sts.networks.schedule import epoch_batches
 from sts.networks.settings import TrainSettings
 from sts.networks.train import Fitted, class_weights, fit
+from sts.scalograms.bank import ImageBank
 from tests.networks.conftest import RESNET, SEEN, TRAIN, UNSEEN, VALIDATION
 from tests.networks.worlds import same_state
 

@@ -16,7 +16,8 @@ from sts.base.errors import StsError
 from sts.base.settings import from_dict, to_dict
 from sts.base.types import Floats
 from sts.scalograms import image as module
-from sts.scalograms.image import Channels, Imager, ImageSettings
+from sts.scalograms.bank import ImageBank
+from sts.scalograms.image import Channels, ImageSettings, TraceSource, plain
 from sts.scalograms.traces import PARITIES
 from sts.scalograms.transform import Transform
 from sts.signals.resample import SAMPLES
@@ -49,6 +50,18 @@ def resized(scalograms: Tensor, settings: ImageSettings) -> Tensor:
     return images
 
 
+def bank_of(
+    traces: Floats, settings: ImageSettings, device: torch.device | str = "cpu"
+) -> ImageBank:
+    """Return a bank that keeps no image: all are computed when they are asked for."""
+    source = TraceSource(traces, plain(settings), device)
+    return ImageBank(source, settings, device, budget_bytes=0)
+
+
+def images_of(traces: Floats, settings: ImageSettings) -> Tensor:
+    return bank_of(traces, settings).images(range(len(traces)))
+
+
 def furthest(ours: Tensor, wanted: Tensor) -> float:
     return float((ours.double() - wanted).abs().max())
 
@@ -66,7 +79,7 @@ def test_an_image_is_full_resolution_resized(
     precision: torch.dtype,
 ) -> None:
     settings = ImageSettings(height=size[0], width=size[1], antialias=antialias, parity=parity)
-    ours = Imager(settings)(torch.from_numpy(traces[:2]))
+    ours = images_of(traces[:2], settings)
     assert ours.shape == (2, 3, *size)
     wanted = resized(full[parity].to(precision), settings)
     assert furthest(ours, wanted) < TOLERANCE * float(full[parity].abs().max())
@@ -92,58 +105,53 @@ def test_every_kind_of_settings_gives_its_images_whatever_the_batch(
         height=60, width=70, antialias=antialias, parity=parity, mean=mean, deviation=deviation
     )
     assert from_dict(ImageSettings, to_dict(settings)) == settings
-    imager = Imager(settings)
-    cells = torch.from_numpy(traces)
-    whole = imager(cells)
+    rows = range(len(traces))
+    bank = bank_of(traces, settings)
+    whole = bank.images(rows)
     scale = float(full[parity].abs().max())
     assert furthest(whole[:2], resized(full[parity], settings)) < TOLERANCE * scale
-    alone = torch.cat([imager(cell[None]) for cell in cells])
+    alone = torch.cat([bank.images([row]) for row in rows])
     assert torch.equal(alone, whole)
     # Several cells at a time, as on a GPU.
-    monkeypatch.setattr(module, "PIECE_BYTES", {"cpu": 4 * imager._operator.bytes_a_trace})
-    assert [len(piece) for piece in imager.channels(cells)] == [2, 2, 1]
-    assert furthest(imager(cells), whole) < ROUNDING * scale
+    source = TraceSource(traces, plain(settings))
+    monkeypatch.setattr(module, "PIECE_BYTES", {"cpu": 4 * source._operator.bytes_a_trace})
+    assert [len(piece) for piece in source.channels(rows)] == [2, 2, 1]
+    assert furthest(bank.images(rows), whole) < ROUNDING * scale
 
 
 def test_the_third_channel_repeats_the_rheobase_sweep(traces: Floats) -> None:
-    images = Imager(ImageSettings(height=32, width=32))(torch.from_numpy(traces))
+    images = images_of(traces, ImageSettings(height=32, width=32))
     assert torch.equal(images[:, 2], images[:, 0])
     assert not torch.equal(images[:, 1], images[:, 0])
-    swapped = Imager(ImageSettings(height=32, width=32))(torch.from_numpy(traces[:, ::-1].copy()))
+    swapped = images_of(traces[:, ::-1], ImageSettings(height=32, width=32))
     assert furthest(swapped[:, 1], images[:, 0]) < ROUNDING * float(images.abs().max())
 
 
 def test_each_channel_is_standardised_by_its_own_numbers(traces: Floats) -> None:
-    plain = Imager(ImageSettings(height=20, width=20))(torch.from_numpy(traces))
+    raw = images_of(traces, ImageSettings(height=20, width=20))
     settings = ImageSettings(height=20, width=20, mean=(1, 2, 3), deviation=(4, 5, 6))
-    ours = Imager(settings)(torch.from_numpy(traces))
+    ours = images_of(traces, settings)
     for channel, (mean, deviation) in enumerate([(1, 4), (2, 5), (3, 6)]):
-        torch.testing.assert_close(ours[:, channel], (plain[:, channel] - mean) / deviation)
+        torch.testing.assert_close(ours[:, channel], (raw[:, channel] - mean) / deviation)
 
 
 def test_a_constant_is_dark_and_a_resting_potential_does_not_show(traces: Floats) -> None:
-    imager = Imager(ImageSettings())
     # Kernels that end at 5.5 scales sum to 1e-6 of their weight, and the baseline is float32.
-    assert float(imager(torch.full((1, 2, SAMPLES), -70.0)).abs().max()) < 1e-4
-    here = imager(torch.from_numpy(traces))
-    there = imager(torch.from_numpy(traces) - 14)
+    dark = images_of(np.full((1, 2, SAMPLES), -70.0), ImageSettings())
+    assert float(dark.abs().max()) < 1e-4
+    here, there = (images_of(each, ImageSettings()) for each in (traces, traces - 14))
     # float32 keeps fewer digits of larger voltages.
     assert furthest(here, there) < 1e-5 * float(here.abs().max())
 
 
-def test_it_writes_where_it_is_told_and_leaves_its_input_alone(traces: Floats) -> None:
-    imager = Imager(ImageSettings(height=16, width=16))
-    cells = torch.from_numpy(traces.copy())
-    out = torch.empty(5, 3, 16, 16)
-    assert imager(cells, out=out) is out
-    assert torch.equal(cells, torch.from_numpy(traces))
-    assert torch.equal(out, imager(cells))
+def test_traces_stay_as_they_are(traces: Floats) -> None:
+    cells = traces.copy()
+    images_of(cells, ImageSettings(height=16, width=16))
+    assert np.array_equal(cells, traces)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_images_are_float32_and_need_no_gradient(traces: Floats, dtype: torch.dtype) -> None:
-    cells = torch.from_numpy(traces).to(dtype).requires_grad_()
-    images = Imager(ImageSettings(height=16, width=16))(cells)
+def test_images_are_float32_and_need_no_gradient(traces: Floats) -> None:
+    images = images_of(traces.astype(np.float64), ImageSettings(height=16, width=16))
     assert images.dtype == torch.float32
     assert not images.requires_grad
     # A saliency map asks for the gradient with respect to an image.
@@ -151,25 +159,24 @@ def test_images_are_float32_and_need_no_gradient(traces: Floats, dtype: torch.dt
 
 
 def test_mixed_precision_around_it_does_not_blur_it(traces: Floats) -> None:
-    imager = Imager(ImageSettings())
-    cells = torch.from_numpy(traces)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        inside = imager(cells)
-    assert torch.equal(inside, imager(cells))
+        inside = images_of(traces, ImageSettings())
+    assert torch.equal(inside, images_of(traces, ImageSettings()))
 
 
 @pytest.mark.parametrize(("width", "runs"), [(224, 7), (240, 1), (244, 6), (299, 17)])
 def test_columns_are_cut_out_in_few_runs(width: int, runs: int) -> None:
     """Each run is a call: one a column would take longer than all products together."""
-    operator = Imager(ImageSettings(height=8, width=width))._operator
+    nothing = np.empty((0, 2, SAMPLES))
+    operator = TraceSource(nothing, ImageSettings(height=8, width=width))._operator
     assert len(operator._runs) == runs
     columns = np.concatenate([np.arange(width)[run.columns] for run in operator._runs])
     assert sorted(columns) == list(range(width))
 
 
 def test_an_empty_batch_gives_an_empty_batch() -> None:
-    imager = Imager(ImageSettings(height=5, width=6))
-    assert imager(torch.empty(0, 2, SAMPLES)).shape == (0, 3, 5, 6)
+    images = images_of(np.empty((0, 2, SAMPLES)), ImageSettings(height=5, width=6))
+    assert images.shape == (0, 3, 5, 6)
 
 
 class _Largest(TorchDispatchMode):
@@ -194,13 +201,12 @@ def largest_storage() -> Iterator[_Largest]:
 
 @pytest.mark.parametrize("parity", PARITIES)
 def test_memory_stays_bounded_whatever_the_batch(traces: Floats, parity: str) -> None:
-    imager = Imager(ImageSettings(height=8, width=224, parity=parity))
-    cells = torch.from_numpy(np.concatenate([traces[:, :, :]] * 10))
+    cells = np.concatenate([traces] * 10)
+    bank = bank_of(cells, ImageSettings(height=8, width=224, parity=parity))
     # What comes in and what goes out grow with the batch: 2 MB and 1 MB here. Windows of all of it
     # at once would be 50 MB.
-    out = torch.empty(len(cells), 3, 8, 224)
     with largest_storage() as noted:
-        imager(cells, out=out)
+        bank.images(range(len(cells)))
     assert 2**20 < noted.seen <= 2**21
 
 
@@ -231,11 +237,8 @@ def test_settings_are_checked_where_they_are_made(wrong: dict[str, Any], message
 
 
 def test_wrong_arguments_are_refused() -> None:
-    imager = Imager(ImageSettings(height=8, width=8))
     with pytest.raises(ValueError, match=r"shape \(n, 2, 4800\), not \(2, 4800\)"):
-        imager(torch.zeros(2, SAMPLES))
-    with pytest.raises(ValueError, match="out must be of shape"):
-        imager(torch.zeros(2, 2, SAMPLES), out=torch.empty(1, 3, 8, 8))
+        TraceSource(np.zeros((2, SAMPLES)), ImageSettings(height=8, width=8))
 
 
 @pytest.mark.cuda
@@ -245,7 +248,8 @@ def test_cuda_gives_what_the_cpu_gives(
     cuda: torch.device, traces: Floats, parity: str, antialias: bool
 ) -> None:
     settings = ImageSettings(antialias=antialias, parity=parity)
-    cells = torch.from_numpy(traces)
-    here, there = Imager(settings)(cells), Imager(settings, cuda)(cells).cpu()
+    rows = range(len(traces))
+    here = images_of(traces, settings)
+    there = bank_of(traces, settings, cuda).images(rows).cpu()
     # float32 sums in another order, of numbers up to 1e3 times their result.
     assert furthest(there, here) < 1e-5 * float(here.abs().max())

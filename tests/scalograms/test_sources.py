@@ -1,6 +1,5 @@
 """Sources of images: traces and published files behind one interface."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +8,14 @@ import torch
 
 from sts.base.errors import StsError
 from sts.base.types import Floats
-from sts.scalograms.image import Imager, ImageSettings
+from sts.scalograms.bank import ImageBank
+from sts.scalograms.image import ImageSettings, ImageSource, Rows, TraceSource, plain
 from sts.scalograms.published import (
     PublishedSource,
     find_published,
     has_published,
     read_published,
 )
-from sts.scalograms.sources import ImageSource, TraceSource, measure_statistics
 from sts.scalograms.transform import scalograms_of
 
 SETTINGS = ImageSettings(height=40, width=50, parity="pywt")
@@ -51,6 +50,12 @@ def both(published: Path, traces: Floats, settings: ImageSettings) -> list[Image
     return [TraceSource(traces[:3], settings), PublishedSource(paths, settings)]
 
 
+def images_of(
+    source: ImageSource, rows: Rows, settings: ImageSettings | None = None
+) -> torch.Tensor:
+    return ImageBank(source, settings or source.settings, budget_bytes=0).images(rows)
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -65,10 +70,10 @@ def both(published: Path, traces: Floats, settings: ImageSettings) -> list[Image
 def test_published_scalograms_give_the_images_of_their_traces(
     published: Path, traces: Floats, settings: ImageSettings
 ) -> None:
-    computed, read = both(published, traces, settings)
+    computed, read = both(published, traces, plain(settings))
     assert len(computed) == len(read) == 3
-    assert computed.settings == read.settings == settings
-    ours, theirs = computed.images([0, 1, 2]), read.images([0, 1, 2])
+    assert computed.settings == read.settings == plain(settings)
+    ours, theirs = (images_of(source, [0, 1, 2], settings) for source in (computed, read))
     # The tolerance of the image path; the largest coefficient of these traces is above 100.
     assert float((ours - theirs).abs().max()) < 1e-4 * 100
     assert ours.dtype == theirs.dtype == torch.float32
@@ -76,60 +81,16 @@ def test_published_scalograms_give_the_images_of_their_traces(
 
 def test_rows_come_in_the_order_asked_for(published: Path, traces: Floats) -> None:
     for source in both(published, traces, SETTINGS):
-        apart = [source.images([row])[0] for row in (2, 0, 2)]
+        apart = [images_of(source, [row])[0] for row in (2, 0, 2)]
         for rows in ([2, 0, 2], np.array([2, 0, 2])):
-            assert torch.equal(source.images(rows), torch.stack(apart))
-        assert source.images([]).shape == (0, 3, 40, 50)
+            assert torch.equal(images_of(source, rows), torch.stack(apart))
+        assert images_of(source, []).shape == (0, 3, 40, 50)
 
 
-def test_channels_are_two_colours_before_they_are_standardised(
-    published: Path, traces: Floats
-) -> None:
-    standard = replace(SETTINGS, mean=(1.0, 2.0, 3.0), deviation=(4.0, 5.0, 6.0))
-    pairs = zip(both(published, traces, SETTINGS), both(published, traces, standard), strict=True)
-    for plain, source in pairs:
+def test_channels_are_the_first_two_colours(published: Path, traces: Floats) -> None:
+    for source in both(published, traces, SETTINGS):
         pieces = [piece.clone() for piece in source.channels([2, 0, 2])]
-        assert torch.equal(torch.cat(pieces), plain.images([2, 0, 2])[:, :2])
-
-
-def test_a_source_computes_what_the_imager_computes(traces: Floats) -> None:
-    source = TraceSource(traces, SETTINGS)
-    assert torch.equal(source.images(range(5)), Imager(SETTINGS)(torch.from_numpy(traces)))
-
-
-def test_statistics_make_the_rows_they_were_measured_on_standard(
-    traces: Floats, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sts.scalograms.sources.BATCH", 2)
-    rows = [0, 2, 4]
-    measured = measure_statistics(TraceSource(traces, SETTINGS), rows)
-    images = TraceSource(traces, SETTINGS).images(rows).double()
-    np.testing.assert_allclose(measured.mean, images.mean(dim=(0, 2, 3)), rtol=1e-6)
-    np.testing.assert_allclose(measured.deviation, images.std(dim=(0, 2, 3), correction=0))
-    settings = ImageSettings(
-        height=40, width=50, parity="pywt", mean=measured.mean, deviation=measured.deviation
-    )
-    standard = TraceSource(traces, settings).images(rows).double()
-    # float32 pixels, 6,000 a channel.
-    assert float(standard.mean(dim=(0, 2, 3)).abs().max()) < 1e-5
-    assert float((standard.std(dim=(0, 2, 3), correction=0) - 1).abs().max()) < 1e-5
-
-
-def test_statistics_know_nothing_of_other_rows(traces: Floats) -> None:
-    other = traces.copy()
-    other[3:] *= 5
-    rows = [0, 1, 2]
-    assert measure_statistics(TraceSource(traces, SETTINGS), rows) == measure_statistics(
-        TraceSource(other, SETTINGS), rows
-    )
-
-
-def test_statistics_are_refused_where_they_mean_nothing(traces: Floats) -> None:
-    with pytest.raises(StsError, match="no rows to measure"):
-        measure_statistics(TraceSource(traces, SETTINGS), [])
-    settings = ImageSettings(height=4, width=4, mean=(0, 0, 0), deviation=(1, 1, 1))
-    with pytest.raises(ValueError, match="not standardised yet"):
-        measure_statistics(TraceSource(traces, settings), [0])
+        assert torch.equal(torch.cat(pieces), images_of(source, [2, 0, 2])[:, :2])
 
 
 @pytest.mark.parametrize(("dataset", "folder"), PLACES)
@@ -205,4 +166,5 @@ def test_one_bad_file_does_not_keep_others_from_being_used(published: Path, tmp_
     assert list(source.faults) == [1]
     assert str(source.faults[1]).startswith(f"{bad} is no .npy array")
     assert len(source) == 2
-    assert torch.equal(source.images([0, 1]), PublishedSource(good, SETTINGS).images([0, 1]))
+    wanted = images_of(PublishedSource(good, SETTINGS), [0, 1])
+    assert torch.equal(images_of(source, [0, 1]), wanted)

@@ -12,8 +12,7 @@ from torch.nn import functional
 from sts.base.types import Floats, Ints
 from sts.learning.device import cast_to, draw_from_seed, multiply_in
 from sts.networks.backbones import AUXILIARY_SHARE, both_outputs
-from sts.networks.images import Inputs
-from sts.networks.predict import evaluating
+from sts.networks.predict import Inputs, evaluating
 from sts.networks.progress import Epoch, Progress
 from sts.networks.schedule import epoch_batches, in_order, learning_rate, momentum
 from sts.networks.settings import TrainSettings

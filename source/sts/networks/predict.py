@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import torch
@@ -13,12 +13,22 @@ from sts.base.types import Floats, Ints
 from sts.evaluation.calibration import apply_temperature
 from sts.learning.device import multiply_in
 from sts.networks.backbones import both_outputs, head_of
-from sts.networks.images import Inputs
 from sts.networks.schedule import in_order
-from sts.scalograms.sources import Rows
+from sts.scalograms.image import Rows
 from sts.scalograms.traces import indices_on
 
 BATCH: Final = {"cpu": 32, "cuda": 256}
+
+
+class Inputs(Protocol):
+    """What a network is fed with, by row."""
+
+    @property
+    def device(self) -> torch.device:
+        """Return where the inputs are."""
+
+    def batches(self, rows: Sequence[Ints]) -> Iterator[Tensor]:
+        """Yield the inputs of every batch of rows; each may be overwritten by the next."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

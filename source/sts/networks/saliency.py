@@ -15,11 +15,10 @@ from torch import Tensor, nn
 
 from sts.base.types import Floats, Ints
 from sts.networks.backbones import Architecture, both_outputs, make_network, placed
-from sts.networks.images import ImageBank
 from sts.networks.predict import evaluating
 from sts.networks.schedule import in_order
-from sts.scalograms.image import SWEEPS
-from sts.scalograms.sources import Rows
+from sts.scalograms.bank import ImageBank
+from sts.scalograms.image import SWEEPS, Rows
 
 STEPS: Final = 32
 # The seed of random weights; not 0, which a network may have been trained from.

@@ -21,11 +21,11 @@ from sts.networks.backbones import (
     make_network,
     placed,
 )
-from sts.networks.images import ImageBank, Inputs
 from sts.networks.learner import Learner
-from sts.networks.predict import feature_bank
+from sts.networks.predict import Inputs, feature_bank
 from sts.networks.progress import Epoch, Progress, key_of, read_progress, write_progress
 from sts.networks.settings import TrainSettings
+from sts.scalograms.bank import ImageBank
 from sts.scalograms.image import ImageSettings
 
 logger = logging.getLogger("sts")

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from sts.scalograms.image import Imager, ImageSettings
+from sts.scalograms.bank import ImageBank
+from sts.scalograms.image import ImageSettings, TraceSource
 from sts.scalograms.reference import direct_sum
 from sts.scalograms.transform import Transform
 from sts.signals.resample import RATE_HZ, SAMPLES
@@ -38,9 +39,9 @@ def check_device(device: torch.device | str) -> DeviceCheck:
     wanted = functional.interpolate(
         truth[None, None], size=(settings.height, settings.width), mode="bilinear"
     )[0, 0]
-    tone = torch.from_numpy(trace)
-    full = Transform(device=device)(tone[None])[0].cpu()
-    image = Imager(settings, device)(tone.expand(1, 2, -1))[0, 0].cpu()
+    full = Transform(device=device)(torch.from_numpy(trace[None]))[0].cpu()
+    source = TraceSource(np.stack([[trace, trace]]), settings, device)
+    image = ImageBank(source, settings, device).images([0])[0, 0].cpu()
     full_error = float((full - truth).abs().max() / largest)
     image_error = float((image - wanted).abs().max() / largest)
     mismatch = _torchvision_mismatch()

@@ -1,16 +1,18 @@
-"""Traces to images for a network: three channels of one size, standardised or not."""
+"""What an image of a cell is, and where it comes from: one interface over all sources."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Annotated, Final
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Final, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from sts.base.bounds import MAX_PIXELS, MAX_SIDE, Bounds, check_fields
 from sts.base.errors import StsError, one_of
+from sts.base.types import Floats, Ints
 from sts.scalograms.fused import FusedOperator
-from sts.scalograms.traces import PARITIES, check_traces, on_device
+from sts.scalograms.traces import PARITIES, check_traces, indices_on, on_device
 from sts.signals.resample import SAMPLES
 
 # Rheobase, rheobase + 40 pA, and the rheobase sweep again, as the published networks have it.
@@ -20,6 +22,7 @@ SWEEPS: Final = 2
 # stays in the cache, and comes out the same to the last bit in whatever batch.
 PIECE_BYTES: Final = {"cuda": 2**29}
 
+Rows = Sequence[int] | Ints
 Channels = tuple[float, float, float]
 Side = Annotated[int, Bounds(1, MAX_SIDE)]
 Level = Annotated[float, Bounds(-1e9, 1e9)]
@@ -55,66 +58,64 @@ class ImageSettings:
             raise StsError(f"an image's mean and deviation are {CHANNELS} numbers each")
 
 
-class Imager:
-    """Images of traces, made on the device for the batch at hand.
+def plain(settings: ImageSettings) -> ImageSettings:
+    """Return the settings of images that are not standardised."""
+    return replace(settings, mean=None, deviation=None)
+
+
+class ImageSource(Protocol):
+    """Cells whose images can be had by row: computed, or read where others have computed them."""
+
+    @property
+    def settings(self) -> ImageSettings:
+        """Return how the images are made."""
+
+    def __len__(self) -> int:
+        """Return the number of cells."""
+
+    def channels(self, rows: Rows) -> Iterator[Tensor]:
+        """Yield both channels (n, 2, H, W) of some of `rows` at a time, not standardised.
+
+        Each piece may be overwritten by the next.
+        """
+
+
+class TraceSource:
+    """Images computed from traces (n, 2, 4800) that stay on the device.
 
     On CUDA the products run at the precision torch is set to, which is float32 unless
     `torch.set_float32_matmul_precision` was called: TF32 costs a tenth of a percent.
     """
 
-    def __init__(self, settings: ImageSettings, device: torch.device | str = "cpu") -> None:
-        self.settings = settings
-        self.device = torch.device(device)
+    def __init__(
+        self, traces_mv: Floats, settings: ImageSettings, device: torch.device | str = "cpu"
+    ) -> None:
+        self.settings, self._device = settings, torch.device(device)
+        traces = torch.from_numpy(np.ascontiguousarray(traces_mv, dtype=np.float32))
+        check_traces(traces, (SWEEPS, SAMPLES))
+        self._traces = on_device(traces, self._device)
         self._operator = FusedOperator(
             settings.height,
             settings.width,
             antialias=settings.antialias,
             parity=settings.parity,
-            device=self.device,
+            device=self._device,
         )
 
-    @torch.no_grad()
-    def __call__(self, traces_mv: Tensor, *, out: Tensor | None = None) -> Tensor:
-        """Return images (n, 3, H, W) of traces (n, 2, 4800), in `out` where one is given."""
-        images = image_buffer(len(traces_mv), self.settings, self.device, out)
-        start = 0
-        for channels in self.channels(traces_mv):
-            fill(images[start : start + len(channels)], channels, self.settings)
-            start += len(channels)
-        return images
+    def __len__(self) -> int:
+        """Return the number of cells."""
+        return len(self._traces)
 
     @torch.no_grad()
-    def channels(self, traces_mv: Tensor) -> Iterator[Tensor]:
-        """Yield both channels (n, 2, H, W) of some traces at a time, not standardised.
+    def channels(self, rows: Rows) -> Iterator[Tensor]:
+        """Yield both channels (n, 2, H, W) of some of `rows` at a time, not standardised.
 
         Each piece is overwritten by the next.
         """
-        check_traces(traces_mv, (SWEEPS, SAMPLES))
-        sweeps = on_device(traces_mv, self.device).reshape(-1, SAMPLES)
-        room = PIECE_BYTES.get(self.device.type, 0)
+        sweeps = self._traces[indices_on(rows, self._device)].reshape(-1, SAMPLES)
+        room = PIECE_BYTES.get(self._device.type, 0)
         cells = max(1, room // (SWEEPS * self._operator.bytes_a_trace))
         for coefficients in self._operator.chunks(sweeps, SWEEPS * cells):
             height, count, width = coefficients.shape
             by_cell = coefficients.view(height, count // SWEEPS, SWEEPS, width)
             yield by_cell.permute(1, 2, 0, 3)
-
-
-def image_buffer(
-    count: int, settings: ImageSettings, device: torch.device, out: Tensor | None = None
-) -> Tensor:
-    """Return room for `count` images: `out` if it fits, else a new tensor."""
-    shape = (count, CHANNELS, settings.height, settings.width)
-    if out is None:
-        return torch.empty(shape, device=device)
-    if tuple(out.shape) != shape:
-        raise ValueError(f"out must be of shape {shape}, not {tuple(out.shape)}")
-    return out
-
-
-def fill(images: Tensor, channels: Tensor, settings: ImageSettings) -> None:
-    """Write two channels (n, 2, H, W) into images (n, 3, H, W), the first one twice."""
-    images[:, :SWEEPS] = channels
-    images[:, SWEEPS] = channels[:, 0]
-    if settings.mean is not None and settings.deviation is not None:
-        images -= images.new_tensor(settings.mean)[:, None, None]
-        images /= images.new_tensor(settings.deviation)[:, None, None]

@@ -11,8 +11,7 @@ from torch.nn import functional
 
 from sts.base.errors import StsError
 from sts.base.types import Floats
-from sts.scalograms.image import SWEEPS, ImageSettings, fill, image_buffer
-from sts.scalograms.sources import Rows
+from sts.scalograms.image import SWEEPS, ImageSettings, Rows
 from sts.scalograms.wavelet import FREQS_HZ
 from sts.signals.resample import SAMPLES
 
@@ -37,7 +36,7 @@ class PublishedSource:
         on_cell: Callable[[], None] = lambda: None,
     ) -> None:
         """Read the files; `on_cell` is called after each of them."""
-        self._settings = settings
+        self.settings = settings
         self.faults: dict[int, StsError] = {}
         """By place in `paths`, why one could not be read; the cells are those of the others."""
         channels = torch.empty(len(paths), SWEEPS, settings.height, settings.width)
@@ -51,21 +50,9 @@ class PublishedSource:
             on_cell()
         self._channels = channels[:read].to(device)
 
-    @property
-    def settings(self) -> ImageSettings:
-        """Return how the images are made."""
-        return self._settings
-
     def __len__(self) -> int:
         """Return the number of cells."""
         return len(self._channels)
-
-    def images(self, rows: Rows) -> Tensor:
-        """Return images (len(rows), 3, H, W), in the order of `rows`."""
-        images = image_buffer(len(rows), self._settings, self._channels.device)
-        for at, channels in enumerate(self.channels(rows)):
-            fill(images[at : at + 1], channels, self._settings)
-        return images
 
     def channels(self, rows: Rows) -> Iterator[Tensor]:
         """Yield both channels (1, 2, H, W) of each of `rows`, not standardised."""

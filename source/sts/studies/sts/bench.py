@@ -12,7 +12,7 @@ from sts.base.settings import digest, to_dict
 from sts.base.types import Ints
 from sts.base.workspace import Workspace
 from sts.evaluation.calibration import calibrate
-from sts.networks.images import ImageBank
+from sts.scalograms.bank import ImageBank
 from sts.networks.predict import run_network
 from sts.networks.train import fit
 from sts.search.search import search

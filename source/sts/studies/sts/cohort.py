@@ -18,7 +18,7 @@ from sts.datasets.splits import Split, folds_of, keep_aside, split_of
 from sts.datasets.store import SweepStore, load_store, merge_stores
 from sts.evaluation.predictions import Predictions
 from sts.learning.device import choose_device
-from sts.networks.images import ImageBank
+from sts.scalograms.bank import ImageBank
 from sts.scalograms.image import ImageSettings
 from sts.scalograms.published import has_published
 from sts.studies.data.show import find_stores

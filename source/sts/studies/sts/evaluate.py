@@ -16,8 +16,9 @@ from sts.evaluation.scores import Scores, by_dataset
 from sts.learning.device import choose_device
 from sts.networks.backbones import Architecture
 from sts.networks.checkpoint import Model, load_model, model_folder
-from sts.networks.images import ImageBank, plain
 from sts.networks.predict import predict
+from sts.scalograms.bank import ImageBank
+from sts.scalograms.image import plain
 from sts.studies.sts.cohort import Cohort, load_cohort
 from sts.studies.sts.pages import Evaluated, write_test_report
 from sts.studies.sts.published import LeftOut, check_parity, list_left_out, read_cells

@@ -14,7 +14,7 @@ from sts.evaluation.calibration import apply_temperature
 from sts.learning.device import choose_device
 from sts.networks.backbones import Architecture
 from sts.networks.checkpoint import Model
-from sts.networks.images import ImageBank
+from sts.scalograms.bank import ImageBank
 from sts.networks.predict import run_network
 from sts.reports.called import Answers, Called, Prediction, fill_in, lines_of, write_called
 from sts.reports.figures.scalogram import draw_cell

@@ -1,10 +1,10 @@
-"""Images of cells for a network: computed for the batch at hand, or once and kept."""
+"""Images of cells by the one path that all take: computed for the batch at hand, or kept."""
 
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 import torch
@@ -14,8 +14,16 @@ from sts.base.errors import StsError
 from sts.base.memory import free_memory_bytes
 from sts.base.types import Floats, Ints
 from sts.datasets.store import SweepStore
-from sts.scalograms.image import CHANNELS, SWEEPS, Channels, ImageSettings
-from sts.scalograms.sources import ImageSource, Rows, TraceSource
+from sts.scalograms.image import (
+    CHANNELS,
+    SWEEPS,
+    Channels,
+    ImageSettings,
+    ImageSource,
+    Rows,
+    TraceSource,
+    plain,
+)
 from sts.scalograms.traces import indices_on
 
 # The part of free memory in which images are kept: 2.2 GB are all 5,590 cells at 224 pixels. A GPU
@@ -25,17 +33,6 @@ KEPT_PART: Final = {"cpu": 1 / 4, "cuda": 0}
 BLOCK: Final = {"cpu": 1, "cuda": 1024}
 # The channel that each colour of an image shows.
 COLOURS: Final = (0, 1, 0)
-
-
-class Inputs(Protocol):
-    """What a network is fed with, by row."""
-
-    @property
-    def device(self) -> torch.device:
-        """Return where the inputs are."""
-
-    def batches(self, rows: Sequence[Ints]) -> Iterator[Tensor]:
-        """Yield the inputs of every batch of rows; each may be overwritten by the next."""
 
 
 class ImageBank:
@@ -143,11 +140,6 @@ class ImageBank:
                 alpha=self._scales[colour],
                 out=images[:, colour],
             )
-
-
-def plain(settings: ImageSettings) -> ImageSettings:
-    """Return the settings of images that are not standardised."""
-    return replace(settings, mean=None, deviation=None)
 
 
 class _Raw:
