@@ -82,7 +82,9 @@ def file_seconds(folder: Path, *, seed: int) -> dict[str, float]:
     """Time simulating, writing and building some cells in processes, and measuring one."""
     cells = list(simulate_cells(TIMED_CELLS // 4, seed=seed))
     times = {
-        "measure_s_per_cell": seconds_each(cells, lambda cell: measure_features(analyse(cell.recording))),
+        "measure_s_per_cell": seconds_each(
+            cells, lambda cell: measure_features(analyse(cell.recording))
+        ),
         "write_s_per_cell": seconds_each(cells, lambda cell: write_nwb(cell, folder / "alone")),
     }
     shutil.rmtree(folder / "alone")

@@ -185,9 +185,7 @@ def image_ways(traces: Floats) -> Iterable[Contestant]:
     """Yield ours straight to images, and one by way of full resolution."""
     for settings in image_settings():
         bank = bank_of(traces, settings)
-        yield Contestant(
-            image_name(settings), len(traces), lambda bank=bank: make_images(bank)
-        )
+        yield Contestant(image_name(settings), len(traces), lambda bank=bank: make_images(bank))
     transform, cells = Transform(), torch.from_numpy(traces).view(-1, 2, SAMPLES)
     full = torch.empty(2, len(FREQS_HZ), SAMPLES)
 
@@ -266,9 +264,7 @@ def cuda_times(repeats: int) -> dict[str, Times]:
     """Return the times a sweep takes on CUDA, in a large batch of traces that are there already."""
     traces = spiking(CUDA_SWEEPS, seed=0)
     sweeps, transform = torch.from_numpy(traces).to("cuda"), Transform(device="cuda")
-    ways = [
-        cuda_way("full resolution in chunks", lambda: [None for _ in transform.chunks(sweeps)])
-    ]
+    ways = [cuda_way("full resolution in chunks", lambda: [None for _ in transform.chunks(sweeps)])]
     for settings in image_settings():
         bank = bank_of(traces, settings, "cuda")
         ways.append(cuda_way(image_name(settings), lambda bank=bank: make_images(bank)))

@@ -26,9 +26,7 @@ def test_probabilities_sum_to_one_in_the_order_of_rows(fitted: Fitted, seen: Ima
 
 def test_a_cell_does_not_depend_on_its_company(fitted: Fitted, seen: ImageBank) -> None:
     together = run_network(fitted.network, seen, np.arange(40)).logits
-    alone = np.concatenate(
-        [run_network(fitted.network, seen, [row]).logits for row in range(3)]
-    )
+    alone = np.concatenate([run_network(fitted.network, seen, [row]).logits for row in range(3)])
     # float32 sums in another order.
     np.testing.assert_allclose(alone, together[:3], atol=1e-4)
 

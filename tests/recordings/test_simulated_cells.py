@@ -133,7 +133,9 @@ def test_a_cell_has_three_short_squares_that_fire_and_a_ramp_of_at_most_four_sec
         found_ramp = ramp(rising)
         assert found_ramp is not None
         assert (found_ramp.end - found_ramp.onset) / found_ramp.rate_hz <= 4
-        assert np.isfinite(measure_features(analyse(cell.recording)).values["threshold_v_short_square"])
+        assert np.isfinite(
+            measure_features(analyse(cell.recording)).values["threshold_v_short_square"]
+        )
 
 
 def test_amplitudes_read_like_those_of_the_archives() -> None:
@@ -219,7 +221,9 @@ def test_a_table_that_was_written_reads_back_the_same() -> None:
 def test_every_population_lies_among_the_real_cells() -> None:
     real = pd.read_csv(REPOSITORY / "benchmarks" / "real_classes.csv")
     for (dataset, label), figures in real.groupby(["dataset", "label"]):
-        values = pd.DataFrame([measure_features(analyse(each.recording)).values for each in members(dataset, label)])
+        values = pd.DataFrame(
+            [measure_features(analyse(each.recording)).values for each in members(dataset, label)]
+        )
         threshold = values["threshold_v_long_square"]
         values["peak_v - threshold_v"] = values["peak_v_long_square"] - threshold
         values["threshold_v - fast_trough_v"] = threshold - values["fast_trough_v_long_square"]

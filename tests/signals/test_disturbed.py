@@ -97,10 +97,14 @@ def test_simulated_cells_give_the_same_pair_and_features(cells: list[Recording],
     for seed, cell in enumerate(cells):
         measured = disturbed_recording(cell, kind, seed=seed)
         numbers = [
-            [sweep.number for sweep in select_pair(analyse(each)).sweeps] for each in (cell, measured)
+            [sweep.number for sweep in select_pair(analyse(each)).sweeps]
+            for each in (cell, measured)
         ]
         assert numbers[0] == numbers[1]
-        ideal, found = measure_features(analyse(cell)).values, measure_features(analyse(measured)).values
+        ideal, found = (
+            measure_features(analyse(cell)).values,
+            measure_features(analyse(measured)).values,
+        )
         for name, value in ideal.items():
             expected = pytest.approx(value, rel=0.02, abs=least_of(name), nan_ok=True)
             assert found[name] == expected, name

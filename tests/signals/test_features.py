@@ -147,7 +147,9 @@ def test_the_time_constant_of_a_course_that_is_no_exponential_is_that_of_the_fit
         voltage_mv = np.full(len(current_pa), REST_MV)
         voltage_mv[30_000:80_000] += 0.15 * amplitude_pa * share
         sweeps.append(sweep_of(voltage_mv, current_pa, RATE_HZ, number=number))
-    found = measure_features(analyse(recording_of([*sweeps, firing_sweep(50, even(3), number=9)]))).values["tau"]
+    found = measure_features(
+        analyse(recording_of([*sweeps, firing_sweep(50, even(3), number=9)]))
+    ).values["tau"]
     peaks = [30_000 + int(np.argmin(s.voltage_mv[30_000:80_000])) for s in sweeps]
     truths = [
         slow_time_constant_ms(s, first=30_000, last=min(peak, int(np.median(peaks))))
@@ -159,7 +161,9 @@ def test_the_time_constant_of_a_course_that_is_no_exponential_is_that_of_the_fit
 
 def test_a_deflection_that_drowns_in_noise_gives_no_time_constant() -> None:
     drowned = passive_sweep(-30, number=0, noise_mv=0.5)
-    found = measure_features(analyse(recording_of([drowned, firing_sweep(50, even(3), number=1)]))).values
+    found = measure_features(
+        analyse(recording_of([drowned, firing_sweep(50, even(3), number=1)]))
+    ).values
     assert np.isnan(found["tau"])
     assert np.isfinite(found["ri"])
 
@@ -189,7 +193,9 @@ def test_a_sag_is_the_share_of_the_deflection_that_is_taken_back() -> None:
     # Before, only the last 30 ms count.
     voltage_mv[:28_400] += 4
     sagging = sweep_of(voltage_mv, current_pa, RATE_HZ, number=0)
-    found = measure_features(analyse(recording_of([sagging, firing_sweep(50, even(3), number=1)]))).values
+    found = measure_features(
+        analyse(recording_of([sagging, firing_sweep(50, even(3), number=1)]))
+    ).values
     assert found["vm_for_sag"] == pytest.approx(REST_MV - 20)
     # The peak is a mean over 5 ms of which a half still falls, by 0.25 mV in the mean.
     assert found["sag"] == pytest.approx(0.25, abs=0.02)
@@ -227,7 +233,9 @@ def test_the_rhythm_is_that_of_the_hero_sweep() -> None:
     hero = np.cumsum([0.05, 0.020, 0.030, 0.045])
     other = even(9)
     sweeps = [(30, even(1)), (50, other), (70, hero), (90, other)]
-    found = measure_features(analyse(recording_of([firing_sweep(a, s, number=k) for k, (a, s) in enumerate(sweeps)]))).values
+    found = measure_features(
+        analyse(recording_of([firing_sweep(a, s, number=k) for k, (a, s) in enumerate(sweeps)]))
+    ).values
     assert found["adaptation"] == pytest.approx(0.5 / 2.5, rel=0.01)
     assert found["avg_isi"] == pytest.approx((20 + 30 + 45) / 3, rel=0.01)
     assert found["latency"] == pytest.approx(0.05, abs=TIME_S)
@@ -276,7 +284,9 @@ def test_what_fires_before_a_stimulus_is_not_evoked_by_it() -> None:
     )
     early = spike_train([0.55, 0.602], rate_hz=RATE_HZ, duration_s=1.2)
     short = sweep_of(early, short.current_pa, RATE_HZ, number=20)
-    found = measure_features(analyse(recording_of([firing_sweep(30, even(3), number=0), short, ramp]))).values
+    found = measure_features(
+        analyse(recording_of([firing_sweep(30, even(3), number=0), short, ramp]))
+    ).values
     assert found["threshold_t_ramp"] == pytest.approx(1.2, abs=1e-3)
     assert found["threshold_t_short_square"] == pytest.approx(0.002, abs=TIME_S)
 
@@ -296,7 +306,9 @@ def test_the_threshold_on_a_short_square_lies_at_a_tenth_of_the_upstroke_or_more
     times_ms, levels_mv = zip(*knots, strict=True)
     voltage_mv = np.interp(np.arange(len(current_pa)) / 50, times_ms, levels_mv)
     short = sweep_of(voltage_mv, current_pa, RATE_HZ, number=1)
-    found = measure_features(analyse(recording_of([firing_sweep(30, even(3), number=0), short]))).values
+    found = measure_features(
+        analyse(recording_of([firing_sweep(30, even(3), number=0), short]))
+    ).values
     assert found["threshold_t_short_square"] == pytest.approx(0.0025, abs=TIME_S)
 
 

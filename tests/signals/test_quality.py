@@ -163,7 +163,10 @@ def test_what_is_only_unusual_stays(kind: str) -> None:
 def test_drift_shows_in_a_short_tail_too_if_the_baseline_is_on_the_way(per_s: float) -> None:
     spoilt = with_third(lambda s: cut_at(1.85)(voltage(lambda v, t: v + per_s * t)(s)))
     # 30 mV/s over the 1.4 s between the middles of baseline and tail
-    assert any("drifting" in flag or "unstable" in flag for flag in keep_sound(analyse(spoilt), USUAL).flags)
+    assert any(
+        "drifting" in flag or "unstable" in flag
+        for flag in keep_sound(analyse(spoilt), USUAL).flags
+    )
 
 
 def test_spontaneous_firing_is_told_and_no_fault() -> None:

@@ -49,7 +49,9 @@ def test_of_repeats_the_lowest_sweep_number_that_fires_is_taken() -> None:
 
 def test_amplitudes_that_differ_by_a_rounding_are_repeats() -> None:
     # In float32 290.00003 and 289.99997 are neighbours.
-    pair = select_pair(analyse(cell((250.00002, ONE), (249.99998, ONE), (289.9999, ONE), (290.00003, TWO))))
+    pair = select_pair(
+        analyse(cell((250.00002, ONE), (249.99998, ONE), (289.9999, ONE), (290.00003, TWO)))
+    )
     assert numbers(pair) == (0, 2)
 
 
@@ -151,7 +153,9 @@ def test_every_exclusion_says_why(recording: Recording, reason: str) -> None:
 
 
 def test_short_steps_are_taken_on_demand_and_flagged() -> None:
-    pair = select_pair(analyse(cell((30, ONE), (70, TWO), length_s=0.5)), SelectSettings(min_step_s=0.4))
+    pair = select_pair(
+        analyse(cell((30, ONE), (70, TWO), length_s=0.5)), SelectSettings(min_step_s=0.4)
+    )
     assert numbers(pair) == (0, 1)
     assert pair.flags == ("step lasts 0.5 s",)
 

@@ -41,7 +41,6 @@ LEAST_FRACTION: Final = 0.1
 SPREAD_S: Final = 1e-3
 
 
-
 def read_first_spike(spikes: Spikes, *, onset: int, rate_hz: float) -> dict[str, float]:
     """Return the features of the first spike but its current, times in s from the onset."""
 

@@ -80,9 +80,7 @@ def squares_of_length(
 ) -> tuple[LongSquare, ...]:
     """Return the long squares whose steps last from the first to the second length."""
     low, high = lengths_s
-    fitting = [
-        each for each in squares if low - SLACK_S <= each.step.duration_s <= high + SLACK_S
-    ]
+    fitting = [each for each in squares if low - SLACK_S <= each.step.duration_s <= high + SLACK_S]
     if fitting:
         return _share(fitting)
     durations = sorted({f"{each.step.duration_s:.3g}" for each in squares}, key=float)
@@ -95,8 +93,7 @@ def _share(squares: Sequence[LongSquare]) -> tuple[LongSquare, ...]:
     """Return long squares with the amplitudes that they share with each other."""
     shared = shared_amplitudes([each.step for each in squares])
     return tuple(
-        replace(each, shared_pa=shared_pa)
-        for each, shared_pa in zip(squares, shared, strict=True)
+        replace(each, shared_pa=shared_pa) for each, shared_pa in zip(squares, shared, strict=True)
     )
 
 

@@ -115,9 +115,7 @@ def _flags(steps: tuple[Step, Step]) -> tuple[str, ...]:
     return tuple(f"step lasts {duration} s" for duration in sorted(unusual, key=float))
 
 
-def _others(
-    long_squares: Sequence[LongSquare], fitting: Sequence[LongSquare]
-) -> tuple[str, ...]:
+def _others(long_squares: Sequence[LongSquare], fitting: Sequence[LongSquare]) -> tuple[str, ...]:
     """Return how many long squares are of another length than the ones that were chosen from."""
     kept = {id(each.sweep) for each in fitting}
     others = [each.step.duration_s for each in long_squares if id(each.sweep) not in kept]

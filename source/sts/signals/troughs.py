@@ -35,7 +35,9 @@ class Troughs:
     clipped: Bools
 
 
-def find_troughs(v: Floats, dvdt: Floats, found: Candidates, *, end: int, rate_hz: float) -> Troughs:
+def find_troughs(
+    v: Floats, dvdt: Floats, found: Candidates, *, end: int, rate_hz: float
+) -> Troughs:
     """Return what follows each peak before the next threshold, or before `end` for the last."""
     stops = np.append(found.thresholds[1:], end)
     clipped = np.zeros(len(stops), dtype=np.bool_)

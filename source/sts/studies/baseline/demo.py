@@ -37,7 +37,7 @@ def _rows(count: int) -> Iterator[FeatureRow]:
                 dataset=cell.dataset,
             )
             try:
-                measured = measure(cell.recording)
+                measured = measure_features(analyse(cell.recording))
                 yield _filled(row, measured.values, measured.notes)
             except CellExcluded as error:
                 logger.warning("%s is left out: %s", row.specimen_id, error)

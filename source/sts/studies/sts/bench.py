@@ -12,9 +12,9 @@ from sts.base.settings import digest, to_dict
 from sts.base.types import Ints
 from sts.base.workspace import Workspace
 from sts.evaluation.calibration import calibrate
-from sts.scalograms.bank import ImageBank
 from sts.networks.predict import run_network
 from sts.networks.train import fit
+from sts.scalograms.bank import ImageBank
 from sts.search.search import search
 from sts.search.trials import FoldScore, SearchResult
 from sts.studies.sts.cohort import Cohort, Fold, load_cohort

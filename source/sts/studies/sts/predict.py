@@ -14,10 +14,10 @@ from sts.evaluation.calibration import apply_temperature
 from sts.learning.device import choose_device
 from sts.networks.backbones import Architecture
 from sts.networks.checkpoint import Model
-from sts.scalograms.bank import ImageBank
 from sts.networks.predict import run_network
 from sts.reports.called import Answers, Called, Prediction, fill_in, lines_of, write_called
 from sts.reports.figures.scalogram import draw_cell
+from sts.scalograms.bank import ImageBank
 from sts.studies.data.new_cells import CellSource, find_new_sweeps
 from sts.studies.data.show import picture_of
 from sts.studies.sts.evaluate import stored_model
