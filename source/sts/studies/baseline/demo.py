@@ -11,7 +11,8 @@ from sts.datasets.ep_tables import OWN_TABLE
 from sts.datasets.table import FeatureRow, write_features
 from sts.recordings.simulated.cells import simulate_cells
 from sts.recordings.simulated.roster import DEMO_SEED
-from sts.signals.features import measure
+from sts.signals.analysis import analyse
+from sts.signals.features import measure_features
 
 logger = logging.getLogger("sts")
 
