@@ -3,11 +3,11 @@
 import pytest
 
 from sts.archives.addresses import (
-    checked_address,
-    checked_place,
+    check_address,
+    check_place,
+    mirror_address,
     next_address,
-    shown,
-    under,
+    show_address,
 )
 from sts.base.errors import StsError
 
@@ -23,7 +23,7 @@ from sts.base.errors import StsError
     ],
 )
 def test_https_anywhere_and_http_on_this_machine_are_asked(address: str) -> None:
-    assert checked_address(address) == address
+    assert check_address(address) == address
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_https_anywhere_and_http_on_this_machine_are_asked(address: str) -> None
 )
 def test_no_other_address_is_asked(address: str) -> None:
     with pytest.raises(StsError, match="refused the address") as refused:
-        checked_address(address)
+        check_address(address)
     assert "secret" not in str(refused.value)
     assert "\n" not in str(refused.value)
 
@@ -62,21 +62,23 @@ def test_a_redirect_stays_on_https_and_off_this_machine() -> None:
 
 def test_a_mirror_has_the_same_path() -> None:
     address = "https://raw.githubusercontent.com/a/b/c.csv?raw=1"
-    assert under("http://127.0.0.1:1/m/", address) == "http://127.0.0.1:1/m/a/b/c.csv?raw=1"
-    assert under("", address) == address
+    assert (
+        mirror_address("http://127.0.0.1:1/m/", address) == "http://127.0.0.1:1/m/a/b/c.csv?raw=1"
+    )
+    assert mirror_address("", address) == address
     with pytest.raises(StsError, match="refused"):
-        under("http://mirror.org", address)
+        mirror_address("http://mirror.org", address)
 
 
 def test_what_is_shown_holds_no_signature() -> None:
     address = "https://s3.org/blobs/1?X-Signature=secret&X-Key=secret"
-    assert shown(address) == "https://s3.org/blobs/1"
-    assert shown("https://ada:secret@s3.org:1/x") == "https://s3.org:1/x"
+    assert show_address(address) == "https://s3.org/blobs/1"
+    assert show_address("https://ada:secret@s3.org:1/x") == "https://s3.org:1/x"
 
 
 @pytest.mark.parametrize("place", ["a.nwb", "sub-1/sub-1_ses-2_icephys.nwb", "ü/é.csv", "..a/b.."])
 def test_a_file_below_the_folder_may_have_any_name(place: str) -> None:
-    assert checked_place(place) == place
+    assert check_place(place) == place
 
 
 @pytest.mark.parametrize(
@@ -88,4 +90,4 @@ def test_a_file_below_the_folder_may_have_any_name(place: str) -> None:
 )
 def test_a_name_that_leads_elsewhere_is_refused(place: str) -> None:
     with pytest.raises(StsError, match="refused the file name"):
-        checked_place(place)
+        check_place(place)

@@ -121,7 +121,7 @@ def test_waits_grow_and_differ_by_the_seed() -> None:
             raise Interrupted("ill")
 
         with pytest.raises(FetchError):
-            one.patiently(attempt, "x")
+            one.retry(attempt, "x")
         return clock.waits
 
     first = waits(1)

@@ -95,7 +95,7 @@ def test_what_was_cut_goes_on_where_it_ended(
 ) -> None:
     heard: list[int] = []
     server.fail("/a.nwb", cut(100_000), cut(300_000))
-    download(client, item, replace(target, told=heard.append))
+    download(client, item, replace(target, report_bytes=heard.append))
     assert ranges(server) == ["", "bytes=100000-", "bytes=400000-"]
     assert sum(heard) == len(CONTENT) == server.sent
 

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from sts.archives.excerpt import Order, Streamed, stream
+from sts.archives.excerpt import StreamOrder, StreamReport, stream
 from sts.base.errors import CellFailed
 from sts.base.files import sha256_of
 from sts.base.sandbox import Isolated
@@ -18,9 +18,9 @@ from tests.recordings.files import write_mies
 
 
 @pytest.fixture
-def order(server: Server, tmp_path: Path) -> Order:
+def order(server: Server, tmp_path: Path) -> StreamOrder:
     content = write_mies(tmp_path / "whole.nwb").read_bytes()
-    return Order(
+    return StreamOrder(
         address=server.file("/a.nwb", content),
         size=len(content),
         sha256="0" * 64,
@@ -30,12 +30,12 @@ def order(server: Server, tmp_path: Path) -> Order:
     )
 
 
-def carried_out(order: Order) -> Streamed:
+def carried_out(order: StreamOrder) -> StreamReport:
     answer, _ = stream(to_dict(order))
-    return Streamed(**answer)
+    return StreamReport(**answer)
 
 
-def test_an_order_gives_an_excerpt_and_what_it_cost(order: Order, server: Server) -> None:
+def test_an_order_gives_an_excerpt_and_what_it_cost(order: StreamOrder, server: Server) -> None:
     streamed = carried_out(order)
     assert (streamed.fault, streamed.sweeps, streamed.left_out) == ("", 3, 0)
     assert streamed.excerpt_sha256 == sha256_of(order.path)
@@ -44,7 +44,7 @@ def test_an_order_gives_an_excerpt_and_what_it_cost(order: Order, server: Server
     assert streamed.whole_bytes == order.size
 
 
-def test_what_goes_wrong_is_told_and_leaves_nothing(order: Order, server: Server) -> None:
+def test_what_goes_wrong_is_told_and_leaves_nothing(order: StreamOrder, server: Server) -> None:
     server.file("/b.nwb", b"no recording at all, but long enough to be asked for twice")
     for change, line, unreachable in (
         ({"size": 1}, "1 are wanted", False),
@@ -58,7 +58,9 @@ def test_what_goes_wrong_is_told_and_leaves_nothing(order: Order, server: Server
     assert list(order.path.parent.iterdir()) == []
 
 
-def test_damaged_files_give_a_reason_or_an_excerpt_that_opens(order: Order, server: Server) -> None:
+def test_damaged_files_give_a_reason_or_an_excerpt_that_opens(
+    order: StreamOrder, server: Server
+) -> None:
     whole = (order.path.parents[1] / "whole.nwb").read_bytes()
     seen: Counter[bool] = Counter()
     with Isolated("sts.archives.excerpt:stream") as reader:

@@ -12,7 +12,7 @@ PORTS = {"https": 443, "http": 80}
 DEVICES = frozenset({"con", "prn", "aux", "nul"})
 
 
-def checked_address(address: str) -> str:
+def check_address(address: str) -> str:
     """Return an address nobody on the way can read or change, else raise."""
     try:
         parts = urlsplit(address)
@@ -22,7 +22,7 @@ def checked_address(address: str) -> str:
     safe = scheme == "https" or (scheme == "http" and is_loopback(host or ""))
     if not host or not safe or parts.username is not None or not _is_plain(address):
         raise FetchError(
-            f"refused the address {shown(address)}: https://HOST/... is wanted "
+            f"refused the address {show_address(address)}: https://HOST/... is wanted "
             "(http:// on this machine only, no user name)"
         )
     return address
@@ -50,23 +50,23 @@ def origin_of(address: str) -> tuple[str, str, int]:
 
 def next_address(address: str, location: str) -> str:
     """Return where a redirect leads, if that may be followed."""
-    target = checked_address(urljoin(address, location))
+    target = check_address(urljoin(address, location))
     # What the internet says must not make this machine ask its own services.
     if is_loopback(origin_of(target)[1]) and not is_loopback(origin_of(address)[1]):
-        raise FetchError(f"refused the redirect of {shown(address)} to this machine")
+        raise FetchError(f"refused the redirect of {show_address(address)} to this machine")
     return target
 
 
-def under(base: str, address: str) -> str:
+def mirror_address(base: str, address: str) -> str:
     """Return `address` as a mirror at `base` has it; "" is no mirror."""
     if not base:
         return address
     parts = urlsplit(address)
     path = urlunsplit(("", "", parts.path, parts.query, ""))
-    return checked_address(base.rstrip("/") + path)
+    return check_address(base.rstrip("/") + path)
 
 
-def shown(address: str) -> str:
+def show_address(address: str) -> str:
     """Return an address for people: without its query, which may be a signature, or a password."""
     try:
         parts = urlsplit(address)
@@ -77,7 +77,7 @@ def shown(address: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text)[:200]
 
 
-def checked_place(text: str) -> str:
+def check_place(text: str) -> str:
     """Return a relative path that others have named, if it stays below the folder it is put in."""
     path = PurePosixPath(text)
     whole = (

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sts.archives.addresses import checked_address, next_address, shown
+from sts.archives.addresses import check_address, next_address, show_address
 from sts.archives.client import Client
 from sts.archives.items import Item
 from sts.archives.patience import FetchError
@@ -27,7 +27,7 @@ DOWNLOAD: Final = re.compile(r"/api/v2/well_known_file_download/(\d+)")
 def api_of(api_url: str = "") -> str:
     """Return where the interface is."""
     base = (api_url or ALLEN_API).rstrip("/").removesuffix("/v2").removesuffix("/api")
-    return checked_address(base)
+    return check_address(base)
 
 
 def list_specimens(client: Client, *, api_url: str = "") -> list[str]:
@@ -37,10 +37,10 @@ def list_specimens(client: Client, *, api_url: str = "") -> list[str]:
     rows = csv.DictReader(io.StringIO(text, newline=""))
     columns = ("specimen__id", "donor__species")
     if not set(columns) <= set(rows.fieldnames or ()):
-        raise FetchError(f"{shown(table.address)} is no table with {' and '.join(columns)}")
+        raise FetchError(f"{show_address(table.address)} is no table with {' and '.join(columns)}")
     found = [row["specimen__id"] for row in rows if row["donor__species"] == MOUSE]
     if not found:
-        raise FetchError(f"{shown(table.address)} lists no cell of {MOUSE}")
+        raise FetchError(f"{show_address(table.address)} lists no cell of {MOUSE}")
     return list(dict.fromkeys(found))
 
 
@@ -68,7 +68,9 @@ def complete_recording(client: Client, item: Item) -> Item:
     told = isinstance(answer, dict) and answer.get("success", True)
     message = answer.get("msg") if told else None
     if not isinstance(message, list):
-        raise FetchError(f"{shown(item.address)} did not understand the question: is it the API?")
+        raise FetchError(
+            f"{show_address(item.address)} did not understand the question: is it the API?"
+        )
     links = {
         str(file.get("download_link"))
         for specimen in message
@@ -77,7 +79,7 @@ def complete_recording(client: Client, item: Item) -> Item:
     }
     if len(links) != 1:
         raise FetchError(
-            f"{shown(item.address)} has {len(links)} recordings of {item.identity}: "
+            f"{show_address(item.address)} has {len(links)} recordings of {item.identity}: "
             "one is wanted; is it a mouse cell of the Cell Types database?"
         )
     return replace(item, listed=False, address=next_address(item.address, links.pop()))

@@ -22,7 +22,7 @@ from requests.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 
 from sts import __version__
-from sts.archives.addresses import checked_address, is_loopback, next_address, origin_of, shown
+from sts.archives.addresses import check_address, is_loopback, next_address, origin_of, show_address
 from sts.archives.patience import (
     FetchError,
     Interrupted,
@@ -95,8 +95,8 @@ class Answer:
                 wait_s = seconds_of(self.header("Retry-After"))
                 raise Interrupted(f"the server answers {name}", wait_s=wait_s)
             advice = STATUS_ADVICE.get(self.status, "which is not what was asked for")
-            raise FetchError(f"{shown(self.address)} answers {name}: {advice}")
-        raise FetchError(f"{shown(self.address)} answers {self.status}: is it a web server?")
+            raise FetchError(f"{show_address(self.address)} answers {name}: {advice}")
+        raise FetchError(f"{show_address(self.address)} answers {self.status}: is it a web server?")
 
     def blocks(self) -> Iterator[bytes]:
         """Yield the content as it comes; too slow is as bad as not at all."""
@@ -130,8 +130,8 @@ class Answer:
             content += block
             if len(content) > most_bytes:
                 raise FetchError(
-                    f"{shown(self.address)} answers more than {most_bytes / 1e6:.0f} MB where "
-                    "little was asked for: check --api-url"
+                    f"{show_address(self.address)} answers more than {most_bytes / 1e6:.0f} MB "
+                    "where little was asked for: check --api-url"
                 )
         return bytes(content)
 
@@ -163,7 +163,7 @@ class Client:
         Redirects are not left to `requests`: it would follow them to plain http and to this
         machine, and read whatever comes with them to its end.
         """
-        at = checked_address(address)
+        at = check_address(address)
         for _ in range(MAX_HOPS + 1):
             known = {"Authorization": secret.header} if secret else {}
             with closing(self._send(at, {**(headers or {}), **known})) as response:
@@ -179,7 +179,9 @@ class Client:
                 # For good: another host must not send us back with what it wants done.
                 secret = None
             at = target
-        raise FetchError(f"{shown(address)} leads to more than {MAX_HOPS} redirects: is it right?")
+        raise FetchError(
+            f"{show_address(address)} leads to more than {MAX_HOPS} redirects: is it right?"
+        )
 
     def _send(self, address: str, headers: Mapping[str, str]) -> requests.Response:
         try:
@@ -204,7 +206,7 @@ class Client:
                 answer.expect(200)
                 return answer.content()
 
-        return self.waits.patiently(attempt, shown(address))
+        return self.waits.retry(attempt, show_address(address))
 
     def json(self, address: str) -> Any:
         """Return what a server answers in JSON."""
@@ -212,8 +214,8 @@ class Client:
             return json.loads(self.content(address))
         except (ValueError, RecursionError) as error:
             raise FetchError(
-                f"{shown(address)} answers something that is not JSON: is --api-url right, or does "
-                "the network want a login?"
+                f"{show_address(address)} answers something that is not JSON: is --api-url right, "
+                "or does the network want a login?"
             ) from error
 
     def stop(self) -> None:
@@ -270,7 +272,7 @@ def _proxies_for(address: str) -> dict[str, str]:
         return {}
     parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
     if parts.scheme != "http" or not parts.hostname:
-        raise FetchError(f"https_proxy is {shown(proxy)}: http://HOST:PORT is wanted")
+        raise FetchError(f"https_proxy is {show_address(proxy)}: http://HOST:PORT is wanted")
     return {"https": proxy}
 
 
@@ -279,7 +281,7 @@ def _explained(error: Exception, address: str) -> FetchError | Transient:
     cause = _first_cause(error)
     if isinstance(cause, ssl.SSLCertVerificationError):
         return FetchError(
-            f"{shown(address)}: its certificate is not trusted ({cause.verify_message}); "
+            f"{show_address(address)}: its certificate is not trusted ({cause.verify_message}); "
             "if a proxy of your institute stands in between, set SSL_CERT_FILE"
         )
     # urllib3 itself gives up where there is no connection; what breaks on one, it hands on.

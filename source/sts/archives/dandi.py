@@ -21,11 +21,11 @@ from urllib.parse import urlsplit
 import requests
 
 from sts.archives.addresses import (
-    checked_address,
-    checked_place,
+    check_address,
+    check_place,
     is_loopback,
     origin_of,
-    shown,
+    show_address,
 )
 from sts.archives.client import Client
 from sts.archives.items import Item
@@ -87,7 +87,7 @@ def dandiset_of(name: str = DANDISET, *, api_url: str = "") -> Dandiset:
     if named is None:
         raise StsError(f"wanted ID/VERSION of a dandiset such as {DANDISET}, not {name!r}")
     base = (api_url or DANDI_API).rstrip("/").removesuffix("/api")
-    return Dandiset(api=checked_address(f"{base}/api"), identifier=named[1], version=named[2])
+    return Dandiset(api=check_address(f"{base}/api"), identifier=named[1], version=named[2])
 
 
 class _OurSession(requests.Session):
@@ -113,13 +113,17 @@ class _OurSession(requests.Session):
         return answer
 
     def _checked(self, request: requests.PreparedRequest) -> str:
-        address, home = checked_address(str(request.url)), self._dandiset.address
+        address, home = check_address(str(request.url)), self._dandiset.address
         below = urlsplit(address).path.startswith(f"{urlsplit(home).path}/")
         if request.method != "GET" or origin_of(address) != origin_of(home) or not below:
-            raise FetchError(f"{shown(home)} says that it goes on at {shown(address)}: refused")
+            raise FetchError(
+                f"{show_address(home)} says that it goes on at {show_address(address)}: refused"
+            )
         with self._one_at_a_time:
             if address in self._asked or len(self._asked) >= MAX_PAGES:
-                raise FetchError(f"{shown(address)} never comes to an end: is --api-url right?")
+                raise FetchError(
+                    f"{show_address(address)} never comes to an end: is --api-url right?"
+                )
             self._asked.add(address)
         return address
 
@@ -129,7 +133,9 @@ class _OurSession(requests.Session):
         if isinstance(page, dict) and isinstance(page.get("results"), list):
             count = page.get("count", 0)
             if not isinstance(count, int) or count > MAX_PAGES * max(len(page["results"]), 1):
-                raise FetchError(f"{shown(address)} never comes to an end: is --api-url right?")
+                raise FetchError(
+                    f"{show_address(address)} never comes to an end: is --api-url right?"
+                )
 
 
 @contextmanager
@@ -139,8 +145,8 @@ def _expecting(what: str, address: str) -> Iterator[None]:
         yield
     except UNEXPECTED as error:
         raise FetchError(
-            f"{shown(address)} answers no {what}: is --api-url right, or does the network want a "
-            "login?"
+            f"{show_address(address)} answers no {what}: is --api-url right, or does the network "
+            "want a login?"
         ) from error
 
 
@@ -156,7 +162,7 @@ def list_recordings(client: Client, dandiset: Dandiset) -> list[Item]:
     for asset in assets:
         if not re.fullmatch(r"[\w-]+", asset.identifier) or asset.size < 0:
             raise FetchError(f"{dandiset.address} lists an asset without asset_id or size")
-        place = checked_place(asset.path)
+        place = check_place(asset.path)
         items[place] = Item(
             place=place,
             address=asset.api_url,
@@ -193,7 +199,7 @@ def _match(pattern: re.Pattern[str], value: Any) -> str:
 
 def _is_usable(address: str, home: tuple[str, str, int]) -> bool:
     try:
-        host = origin_of(checked_address(address))[1]
+        host = origin_of(check_address(address))[1]
     except StsError:
         return False
     return is_loopback(home[1]) or not is_loopback(host)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from sts.archives.addresses import shown
+from sts.archives.addresses import show_address
 from sts.archives.client import Answer, Client, Secret
-from sts.archives.items import Found, Item, Receipt, Receipts, examine, now
+from sts.archives.items import Examination, Item, Receipt, Receipts, examine, timestamp
 from sts.archives.patience import FetchError, WrongContent
 from sts.base.errors import StsError
 from sts.base.files import ADVICE, make_folder, read_json
@@ -23,7 +23,7 @@ SPARE_BYTES: Final = 2**26
 
 
 @dataclass(frozen=True)
-class Begun:
+class PartState:
     """How much of a file is here, and which version of it that is."""
 
     size: int = 0
@@ -43,22 +43,22 @@ class Part:
         """Return how many bytes there are."""
         return self.path.stat().st_size if self.path.is_file() else 0
 
-    def begun(self) -> Begun:
+    def begun(self) -> PartState:
         """Return how much of this very file is here already."""
         if not self.path.is_file():
-            return Begun()
+            return PartState()
         try:
             kept = read_json(self._origin)
         except StsError:
-            return Begun()
+            return PartState()
         item, size = self._item, self.size()
         if not isinstance(kept, dict) or kept.get("key") != item.key:
-            return Begun()
+            return PartState()
         tag = str(kept.get("tag") or "")
         # What neither a version nor a digest protects must come in one piece.
         protected = tag or item.sha256 or item.dandi_etag
         fits = item.size is None or size <= item.size
-        return Begun(size, tag) if protected and fits else Begun()
+        return PartState(size, tag) if protected and fits else PartState()
 
     def write(self, blocks: Iterable[bytes], *, start: int, tag: str) -> Iterator[int]:
         """Put blocks behind the first `start` bytes and yield how large each was."""
@@ -71,14 +71,14 @@ class Part:
                 start += len(block)
                 if start > most:
                     raise WrongContent(f"more than {most} bytes came")
-                with writing(self.path):
+                with explain_errors(self.path):
                     _write_all(descriptor, block)
                 yield len(block)
-            with writing(self.path):
+            with explain_errors(self.path):
                 os.fsync(descriptor)
 
     def _begin(self, tag: str) -> None:
-        with writing(self.path):
+        with explain_errors(self.path):
             # First of all: an old part must never be found beside a new version's tag. A torn
             # file of origin is as good as none, so it needs no care.
             self.path.unlink(missing_ok=True)
@@ -86,10 +86,10 @@ class Part:
 
     @contextlib.contextmanager
     def _open(self, start: int) -> Iterator[int]:
-        with writing(self.path):
+        with explain_errors(self.path):
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o666)
         try:
-            with writing(self.path):
+            with explain_errors(self.path):
                 os.ftruncate(descriptor, start)
                 os.lseek(descriptor, start, os.SEEK_SET)
             yield descriptor
@@ -103,7 +103,7 @@ class Part:
 
     def become(self, path: Path) -> None:
         """Give the whole file its name."""
-        with writing(path):
+        with explain_errors(path):
             self.path.replace(path)
         self._origin.unlink(missing_ok=True)
 
@@ -116,7 +116,7 @@ def _write_all(descriptor: int, block: bytes) -> None:
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
+def explain_errors(path: Path) -> Iterator[None]:
     """Turn what the system says about writing into one line."""
     try:
         yield
@@ -151,7 +151,7 @@ class Target:
     source: str
     receipts: Receipts
     secret: Secret | None = None
-    told: Callable[[int], None] = _nobody
+    report_bytes: Callable[[int], None] = _nobody
     """Hears how many bytes came."""
 
     def path(self, item: Item) -> Path:
@@ -196,12 +196,12 @@ def download(client: Client, item: Item, target: Target) -> Receipt:
     """Fetch a file, verify it, give it its name and return its receipt."""
     path, part = target.path(item), Part(item, target.folder)
 
-    def attempt() -> Found:
+    def attempt() -> Examination:
         _collect(client, item, target)
         return _verified(item, part)
 
     make_folder(path.parent)
-    found = client.waits.patiently(attempt, shown(item.address), reached=part.size)
+    found = client.waits.retry(attempt, show_address(item.address), reached=part.size)
     receipt = receipt_for(item, found, target)
     keep_aside(path, target.receipts.get(item.place))
     # First, so that no file of ours ever lies there without one.
@@ -216,12 +216,12 @@ def keep_aside(path: Path, receipt: Receipt | None) -> None:
         return
     names = (path.with_name(f"{path.name}.old{number or ''}") for number in range(1000))
     aside = next(name for name in names if not name.exists())
-    with writing(aside):
+    with explain_errors(aside):
         path.replace(aside)
     logger.warning("%s was not the file of the archive: it is kept as %s", path, aside.name)
 
 
-def receipt_for(item: Item, found: Found, target: Target) -> Receipt:
+def receipt_for(item: Item, found: Examination, target: Target) -> Receipt:
     """Return the receipt of a file that was seen to be what was wanted."""
     return Receipt(
         size=found.size,
@@ -229,11 +229,11 @@ def receipt_for(item: Item, found: Found, target: Target) -> Receipt:
         source=target.source,
         address=item.address,
         key=item.key,
-        date=now(),
+        date=timestamp(),
     )
 
 
-def _verified(item: Item, part: Part) -> Found:
+def _verified(item: Item, part: Part) -> Examination:
     """Return what came; what is wrong is deleted at once, and worth one more attempt."""
     found = examine(part.path, item)
     if found.fault:
@@ -257,17 +257,17 @@ def _collect(client: Client, item: Item, target: Target) -> None:
         answer.expect(200, 206)
         start, total = _extent(answer, item)
         if start not in (0, begun.size):
-            raise FetchError(f"{shown(item.address)} sends another part than was asked for")
+            raise FetchError(f"{show_address(item.address)} sends another part than was asked for")
         if start and begun.tag not in ("", _tag(answer)):
             # Not every store knows If-Range.
             part.discard()
             raise WrongContent("the server has another version of it now")
         check_space(target.folder, (total or 0) - start)
         for count in part.write(answer.blocks(), start=start, tag=_tag(answer)):
-            target.told(count)
+            target.report_bytes(count)
 
 
-def _range(begun: Begun) -> dict[str, str]:
+def _range(begun: PartState) -> dict[str, str]:
     headers = {"Range": f"bytes={begun.size}-"} if begun.size else {}
     return headers | ({"If-Range": begun.tag} if begun.size and begun.tag else {})
 
@@ -284,14 +284,16 @@ def _extent(answer: Answer, item: Item) -> tuple[int, int | None]:
     if answer.status == 206:
         extent = answer.extent()
         if extent is None or extent[1] + 1 != extent[2]:
-            raise FetchError(f"{shown(answer.address)} answers a range that was not asked for")
+            raise FetchError(
+                f"{show_address(answer.address)} answers a range that was not asked for"
+            )
         start, _, total = extent
     if item.size is not None and total is not None and total != item.size:
         raise WrongContent(f"the server has {total} bytes of it, {item.size} are wanted")
     if (total or 0) > item.most_bytes:
         gigabytes = (total or 0) / 1e9
         raise FetchError(
-            f"{shown(item.address)} is {gigabytes:.0f} GB, more than such a file can be"
+            f"{show_address(item.address)} is {gigabytes:.0f} GB, more than such a file can be"
         )
     return start, total
 
@@ -309,4 +311,4 @@ def size_at(client: Client, item: Item, *, secret: Secret | None = None) -> int 
                 return extent[2] if extent else None
             return answer.length
 
-    return client.waits.patiently(attempt, shown(item.address))
+    return client.waits.retry(attempt, show_address(item.address))

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Final
 import h5py
 import numpy as np
 
-from sts.archives.addresses import shown
+from sts.archives.addresses import show_address
 from sts.archives.client import Client
 from sts.archives.patience import Patience, UnreachableError
 from sts.archives.ranges import RangeFile
@@ -227,7 +227,7 @@ def _check_pairs(file: Any, wanted: Mapping[str, str]) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class StreamOrder:
     """Which file is read, and where its excerpt goes."""
 
     address: str
@@ -239,7 +239,7 @@ class Order:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Streamed:
+class StreamReport:
     """What became of one recording."""
 
     fault: str = ""
@@ -254,27 +254,27 @@ class Streamed:
 
 def stream(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     """Carry out an order that came as a dictionary; the `Work` of an isolated process."""
-    order = from_dict(Order, request, where="order")
+    order = from_dict(StreamOrder, request, where="order")
     try:
         return vars(_stream(order)), b""
     except UnreachableError as error:
-        return vars(Streamed(fault=str(error), unreachable=True)), b""
+        return vars(StreamReport(fault=str(error), unreachable=True)), b""
     except StsError as error:
-        return vars(Streamed(fault=str(error))), b""
+        return vars(StreamReport(fault=str(error))), b""
 
 
-def _stream(order: Order) -> Streamed:
+def _stream(order: StreamOrder) -> StreamReport:
     make_folder(order.path.parent)
     sweep_temporaries(order.path.parent, older_than_s=0)
     client = Client(order.patience, rng=np.random.default_rng(order.seed))
     with closing(client), closing(RangeFile(client, order.address)) as remote:
         if order.size is not None and remote.size != order.size:
             raise StsError(
-                f"{shown(order.address)} has {remote.size} bytes, {order.size} are wanted"
+                f"{show_address(order.address)} has {remote.size} bytes, {order.size} are wanted"
             )
         origin = {"address": order.address, "sha256": order.sha256, "size": remote.size}
         excerpt = write_excerpt(io.BufferedReader(remote), order.path, origin)
-        return Streamed(
+        return StreamReport(
             sweeps=excerpt.sweeps,
             left_out=excerpt.left_out,
             brought_bytes=remote.brought_bytes,

@@ -50,7 +50,7 @@ class Item:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class Examination:
     """What a file was seen to be."""
 
     size: int
@@ -59,7 +59,7 @@ class Found:
     """Why it is not the file that was wanted, "" where it is."""
 
 
-def examine(path: Path, item: Item) -> Found:
+def examine(path: Path, item: Item) -> Examination:
     """Return size and digest of a file, and what contradicts the archive."""
     size = path.stat().st_size
     sha256 = hashlib.sha256()
@@ -72,7 +72,7 @@ def examine(path: Path, item: Item) -> Found:
         if parts is not None:
             parts.update(block)
     digest = sha256.hexdigest()
-    return Found(size=size, sha256=digest, fault=_fault(item, size, digest, head, parts))
+    return Examination(size=size, sha256=digest, fault=_fault(item, size, digest, head, parts))
 
 
 def _fault(item: Item, size: int, sha256: str, head: bytes, parts: "_Parts | None") -> str:
@@ -149,7 +149,7 @@ class Receipt:
     """It was an archive: all it held was taken out, and it was deleted."""
 
 
-def now() -> str:
+def timestamp() -> str:
     """Return the date and time for a receipt."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
 
-from sts.archives.addresses import checked_address, checked_place
+from sts.archives.addresses import check_address, check_place
 from sts.archives.client import Secret
 from sts.archives.items import BLOCK_BYTES, Item
 from sts.archives.patience import FetchError
@@ -67,7 +67,7 @@ class Member:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opened:
+class OpenArchive:
     """An archive whose members have been looked at, all of them, before one is unpacked."""
 
     archive: zipfile.ZipFile
@@ -79,7 +79,7 @@ def archive_item(api_url: str = "") -> Item:
     base = (api_url or KAGGLE_API).rstrip("/").removesuffix("/v1").removesuffix("/api")
     return Item(
         place=ARCHIVE,
-        address=checked_address(f"{base}/api/v1/datasets/download/{DATASET}"),
+        address=check_address(f"{base}/api/v1/datasets/download/{DATASET}"),
         identity=DATASET,
         begins=b"PK",
         most_bytes=ARCHIVE_BYTES,
@@ -154,7 +154,7 @@ def select_members(
 
 def open_archive(
     file: "IO[bytes] | Path", place_of: Callable[[str], str], *, caps: Caps | None = None
-) -> Opened:
+) -> OpenArchive:
     """Open a ZIP archive and refuse it if one of its members is not a plain file inside it.
 
     Parameters
@@ -172,7 +172,7 @@ def open_archive(
         members = tuple(
             Member(
                 name=info.filename,
-                place=checked_place(place_of(_checked_name(info))),
+                place=check_place(place_of(_checked_name(info))),
                 size=info.file_size,
                 crc32=info.CRC,
             )
@@ -184,7 +184,7 @@ def open_archive(
     except FetchError:
         archive.close()
         raise
-    return Opened(archive=archive, members=members)
+    return OpenArchive(archive=archive, members=members)
 
 
 def _check_all(infos: list[zipfile.ZipInfo], caps: Caps) -> None:
@@ -208,7 +208,7 @@ def _check_all(infos: list[zipfile.ZipInfo], caps: Caps) -> None:
 
 def _checked_name(info: zipfile.ZipInfo) -> str:
     # zipfile cuts a name at its first NUL and turns backslashes on Windows only.
-    name = checked_place(info.orig_filename)
+    name = check_place(info.orig_filename)
     kind = stat.S_IFMT(info.external_attr >> 16)
     if kind not in (0, stat.S_IFREG):
         raise FetchError(f"refused the archive: {name!r} is a link or a device, not a file")
@@ -229,7 +229,7 @@ def is_unpacked(member: Member, folder: Path) -> bool:
     return crc32 == member.crc32
 
 
-def unpack(opened: Opened, member: Member, folder: Path) -> Iterator[bytes]:
+def unpack(opened: OpenArchive, member: Member, folder: Path) -> Iterator[bytes]:
     """Unpack a member, yielding its blocks on the way; it has its name once all of it is there."""
     path = folder / member.place
     sweep_temporaries(path.parent, older_than_s=0)

@@ -110,10 +110,10 @@ class Waits:
         if self._stop.is_set():
             raise Stopped
 
-    def patiently(
+    def retry(
         self, attempt: Callable[[], T], what: str, *, reached: Callable[[], int] = lambda: 0
     ) -> T:
-        """Return what `attempt` returns, asked again as often as it is worth it.
+        """Return what `attempt` returns, made again as often as it is worth it.
 
         Parameters
         ----------
@@ -123,23 +123,23 @@ class Waits:
             How many bytes are kept of what the attempts brought.
         """
         fresh = Retry(total=self._patience.retries, connect=NO_NETWORK, other=1)
-        retry, far = fresh, reached()
+        budget, far = fresh, reached()
         while True:
             self.check()
             try:
                 result = attempt()
             except Transient as reason:
                 if reached() - far >= WORTH_BYTES:
-                    retry = fresh.new(other=retry.other)
+                    budget = fresh.new(other=budget.other)
                 if self._has_worked:
                     # Where nothing has worked yet there is no network, and waiting makes none.
-                    retry = retry.new(connect=None)
+                    budget = budget.new(connect=None)
                 far = max(far, reached())
                 try:
-                    retry = retry.increment("GET", what, error=reason)
+                    budget = budget.increment("GET", what, error=reason)
                 except MaxRetryError:
-                    raise _given_up(reason, what, len(retry.history) + 1) from reason
-                wait_s = self._wait_s(len(retry.history), reason.wait_s)
+                    raise _given_up(reason, what, len(budget.history) + 1) from reason
+                wait_s = self._wait_s(len(budget.history), reason.wait_s)
                 logger.debug("%s: %s; again in %.1f s", what, reason, wait_s)
                 self._stop.wait(wait_s)
             else:

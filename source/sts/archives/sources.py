@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from sts.archives.addresses import under
+from sts.archives.addresses import mirror_address
 from sts.archives.items import Item
 from sts.base.errors import one_of
 
@@ -305,7 +305,7 @@ def table_items(source: Source, *, api_url: str = "") -> list[Item]:
     return [
         Item(
             place=table.place,
-            address=under(api_url, table.address),
+            address=mirror_address(api_url, table.address),
             sha256=table.sha256,
             size=table.size,
             begins=table.begins,
@@ -314,7 +314,7 @@ def table_items(source: Source, *, api_url: str = "") -> list[Item]:
     ]
 
 
-def size_text(count: int | None) -> str:
+def format_size(count: int | None) -> str:
     """Return a size for people."""
     if count is None:
         return "not told"

@@ -12,7 +12,7 @@ from sts.cli.run import Status
 if TYPE_CHECKING:
     from sts.cli.commands.common import Commands
     from sts.studies.data.fetch import FetchPlan
-    from sts.studies.data.fetching import Done, FetchJob
+    from sts.studies.data.fetching import FetchJob, FetchReport
 
 
 def add_fetch(commands: "Commands") -> None:
@@ -110,7 +110,7 @@ def _fetch(args: argparse.Namespace) -> int:
 def _job(args: argparse.Namespace) -> "FetchJob":
     from sts.archives.dandi import DANDISET
     from sts.archives.patience import Patience
-    from sts.studies.data.fetch import cells_in, default_folder
+    from sts.studies.data.fetch import default_folder, read_cells
     from sts.studies.data.fetching import FetchJob
 
     data = None if args.source == "weights" else data_of(args)
@@ -119,7 +119,7 @@ def _job(args: argparse.Namespace) -> "FetchJob":
         source=args.source,
         out=out,
         metadata=tuple(folder for folder in (out, data) if folder is not None),
-        cells=None if args.cells is None else cells_in(args.cells, source=args.source),
+        cells=None if args.cells is None else read_cells(args.cells, source=args.source),
         limit=args.limit,
         api_url=args.api_url,
         dandiset=args.dandiset or DANDISET,
@@ -132,12 +132,12 @@ def _job(args: argparse.Namespace) -> "FetchJob":
 
 
 def _list(*, asked: bool) -> int:
-    from sts.archives.sources import SOURCES, size_text
+    from sts.archives.sources import SOURCES, format_size
     from sts.base.errors import StsError
 
     if not asked:
         raise StsError(f"no SOURCE given: choose from {', '.join(SOURCES)}; --list tells more")
-    rows = [(s.name, s.about_files, size_text(s.about_bytes), s.what) for s in SOURCES.values()]
+    rows = [(s.name, s.about_files, format_size(s.about_bytes), s.what) for s in SOURCES.values()]
     say_table(("source", "files", "size", "what"), rows)
     for source in SOURCES.values():
         say(f"\n{source.name}: {source.home}")
@@ -147,18 +147,18 @@ def _list(*, asked: bool) -> int:
 
 
 def _tell_plan(plan: "FetchPlan", job: "FetchJob") -> None:
-    from sts.archives.sources import size_text
+    from sts.archives.sources import format_size
 
     for place, size in plan.todo:
-        say(f"{place}  {size_text(size)}")
+        say(f"{place}  {format_size(size)}")
     untold = f", and {plan.untold} whose size nobody tells" if plan.untold else ""
     say(
-        f"would fetch {len(plan.todo)} files, {size_text(plan.total_bytes)}{untold}, into "
+        f"would fetch {len(plan.todo)} files, {format_size(plan.total_bytes)}{untold}, into "
         f"{job.out}; {plan.there} are there already"
     )
 
 
-def _tell(done: "Done", job: "FetchJob") -> None:
+def _tell(done: "FetchReport", job: "FetchJob") -> None:
     from sts.archives.sources import source_of
 
     source = source_of(job.source)

@@ -13,15 +13,15 @@ import numpy as np
 
 from sts.archives import kaggle
 from sts.archives.client import Client
-from sts.archives.download import Target, seems_there, writing
+from sts.archives.download import Target, explain_errors, seems_there
 from sts.archives.items import Receipts
 from sts.archives.sources import source_of
 from sts.base.errors import StsError
 from sts.base.files import make_folder, read_csv, sweep_temporaries
 from sts.base.locks import try_lock
 from sts.studies.data.fetching import (
-    Done,
     FetchJob,
+    FetchReport,
     Method,
     fetch_excerpts,
     fetch_files,
@@ -76,7 +76,7 @@ def plan_fetch(job: FetchJob) -> FetchPlan:
     return FetchPlan(todo=tuple(sizes), there=len(items) - len(todo))
 
 
-def fetch(job: FetchJob) -> Done:
+def fetch(job: FetchJob) -> FetchReport:
     """Bring what is not there yet; go on where an earlier process stopped."""
     with closing(_client(job)) as client:
         items = items_of(client, job)
@@ -102,7 +102,7 @@ def _target(job: FetchJob) -> Target:
 def _claimed(out: Path) -> Iterator[None]:
     """Keep other processes from writing the same files."""
     make_folder(out)
-    with writing(out):
+    with explain_errors(out):
         lock = (out / LOCK).open("ab")
     with lock:
         if not try_lock(lock):
@@ -125,7 +125,7 @@ def torch_cache(environment: Mapping[str, str] = os.environ) -> Path:
     return Path(home).expanduser() / "hub" / "checkpoints"
 
 
-def cells_in(words: Sequence[str], *, source: str = "") -> tuple[str, ...]:
+def read_cells(words: Sequence[str], *, source: str = "") -> tuple[str, ...]:
     """Return the specimen ids that words name: ids, or files of ids.
 
     Of a file that says which data set each cell is of, only those of this source are taken.

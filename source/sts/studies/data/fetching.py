@@ -16,14 +16,14 @@ from sts.archives.download import (
     Target,
     check_space,
     download,
+    explain_errors,
     is_there,
     keep_aside,
     seems_there,
     size_at,
-    writing,
 )
-from sts.archives.excerpt import Order, Streamed
-from sts.archives.items import Item, Receipt, now
+from sts.archives.excerpt import StreamOrder, StreamReport
+from sts.archives.items import Item, Receipt, timestamp
 from sts.archives.patience import FetchError, Patience, Stopped, UnreachableError
 from sts.archives.sources import METADATA, source_of, table_items
 from sts.base.errors import CellFailed, StsError
@@ -76,7 +76,7 @@ class FetchJob:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Done:
+class FetchReport:
     """What became of the files."""
 
     fetched: int = 0
@@ -86,7 +86,7 @@ class Done:
     notes: tuple[str, ...] = ()
 
 
-Method = Callable[[Client, list[Item], Target, FetchJob], Done]
+Method = Callable[[Client, list[Item], Target, FetchJob], FetchReport]
 
 
 def items_of(client: Client, job: FetchJob) -> list[Item]:
@@ -94,7 +94,7 @@ def items_of(client: Client, job: FetchJob) -> list[Item]:
     return LISTS.get(job.source, _tables)(client, job)
 
 
-def completed(client: Client, item: Item, job: FetchJob) -> Item:
+def complete_item(client: Client, item: Item, job: FetchJob) -> Item:
     """Return a file with what only a question about it tells."""
     if not item.listed:
         return item
@@ -157,7 +157,7 @@ class Bar:
             self._bar.advance(1 if self._in_files else 0, note=place)
 
 
-def fetch_files(client: Client, items: list[Item], target: Target, job: FetchJob) -> Done:
+def fetch_files(client: Client, items: list[Item], target: Target, job: FetchJob) -> FetchReport:
     """Bring files that are not there yet, each verified; one that fails does not stop others."""
     missing = [item for item in items if job.force or not seems_there(item, target)]
     sizes = [item.size for item in missing if item.size is not None]
@@ -168,21 +168,21 @@ def fetch_files(client: Client, items: list[Item], target: Target, job: FetchJob
     what, count = ("files", len(items)) if in_files else ("kB", total // KB)
     with progress(count, f"fetched {what}") as shown:
         bar = Bar(shown, in_files=in_files)
-        heard = replace(target, told=bar.brought)
+        heard = replace(target, report_bytes=bar.brought)
 
         def work(item: Item) -> bool:
             fetched = _fetch_one(client, item, heard, job)
             bar.finished(item.place)
             return fetched
 
-        return together(client, items, work, workers=job.workers)
+        return run_together(client, items, work, workers=job.workers)
 
 
 def _fetch_one(client: Client, item: Item, target: Target, job: FetchJob) -> bool:
     """Bring one file; tell whether that was needed."""
     if not job.force and is_there(item, target):
         return False
-    whole = completed(client, item, job)
+    whole = complete_item(client, item, job)
     # A copy from elsewhere is as good, if the archive's digest says so.
     stranger = item.listed and target.receipts.get(item.place) is None
     if not job.force and stranger and is_there(whole, target):
@@ -191,9 +191,9 @@ def _fetch_one(client: Client, item: Item, target: Target, job: FetchJob) -> boo
     return True
 
 
-def together(
+def run_together(
     client: Client, items: Iterable[Item], work: Callable[[Item], bool], *, workers: int
-) -> Done:
+) -> FetchReport:
     """Do the work on several files at a time; without a network, end at the first of them.
 
     Threads, since all of them wait for others: they share connections and one bar.
@@ -223,7 +223,7 @@ def together(
         if not fetched + there:
             raise lost
         failures.append(f"{untried} files were not tried any more: {lost}")
-    return Done(fetched=fetched, there=there, failures=tuple(sorted(failures)))
+    return FetchReport(fetched=fetched, there=there, failures=tuple(sorted(failures)))
 
 
 def sizes_of(
@@ -237,22 +237,22 @@ def sizes_of(
         bar = Bar(shown, in_files=True)
 
         def work(item: Item) -> bool:
-            whole = completed(client, item, job)
+            whole = complete_item(client, item, job)
             sizes[item.place] = size_at(client, whole, secret=target.secret)
             bar.finished(item.place)
             return True
 
-        together(client, unknown, work, workers=job.workers)
+        run_together(client, unknown, work, workers=job.workers)
     return list(sizes.items())
 
 
-def fetch_excerpts(client: Client, items: list[Item], target: Target, job: FetchJob) -> Done:
+def fetch_excerpts(client: Client, items: list[Item], target: Target, job: FetchJob) -> FetchReport:
     """Write an excerpt of every recording that is not there yet.
 
     In processes, one a worker: a file that crashes HDF5 takes no more than its process along, and
     in one process HDF5 would read one file at a time.
     """
-    brought: list[Streamed] = []
+    brought: list[StreamReport] = []
     readers: queue.SimpleQueue[Isolated] = queue.SimpleQueue()
     with ExitStack() as stack, progress(len(items), "streamed recordings") as bar:
         for _ in range(job.workers):
@@ -263,22 +263,22 @@ def fetch_excerpts(client: Client, items: list[Item], target: Target, job: Fetch
             if needed:
                 reader = readers.get()
                 try:
-                    brought.append(_stream(reader, completed(client, item, job), target, job))
+                    brought.append(_stream(reader, complete_item(client, item, job), target, job))
                 finally:
                     readers.put(reader)
             bar.advance(note=item.place)
             return needed
 
-        done = together(client, items, work, workers=job.workers)
+        done = run_together(client, items, work, workers=job.workers)
     came, whole = (sum(getattr(s, name) for s in brought) / 1e6 for name in SIZES)
     note = f"{came:.1f} MB came of {whole:.1f} MB: these are excerpts, and say so"
     return replace(done, notes=(note,)) if brought else done
 
 
-def _stream(reader: Isolated, item: Item, target: Target, job: FetchJob) -> Streamed:
+def _stream(reader: Isolated, item: Item, target: Target, job: FetchJob) -> StreamReport:
     path = target.path(item)
     waiting = path.with_name(f"{path.name}{WAITING}")
-    order = Order(
+    order = StreamOrder(
         address=item.address,
         size=item.size,
         sha256=item.sha256,
@@ -290,25 +290,25 @@ def _stream(reader: Isolated, item: Item, target: Target, job: FetchJob) -> Stre
         answer, _ = reader.ask(to_dict(order))
     except CellFailed as error:
         raise FetchError(str(error)) from error
-    streamed = Streamed(**answer)
+    streamed = StreamReport(**answer)
     if streamed.fault:
         raise (UnreachableError if streamed.unreachable else FetchError)(streamed.fault)
     keep_aside(path, target.receipts.get(item.place))
     # First, so that no file of ours ever lies there without one.
     target.receipts.put(item.place, _receipt(streamed, item, target))
-    with writing(path):
+    with explain_errors(path):
         waiting.replace(path)
     return streamed
 
 
-def _receipt(streamed: Streamed, item: Item, target: Target) -> Receipt:
+def _receipt(streamed: StreamReport, item: Item, target: Target) -> Receipt:
     return Receipt(
         size=streamed.excerpt_bytes,
         sha256=streamed.excerpt_sha256,
         source=target.source,
         address=item.address,
         key=item.key,
-        date=now(),
+        date=timestamp(),
         excerpt=True,
         whole_sha256=item.sha256,
         whole_size=streamed.whole_bytes,

@@ -7,11 +7,11 @@ from dataclasses import replace
 from sts.archives import kaggle
 from sts.archives.client import Client
 from sts.archives.download import Target, check_space, download, is_there, keep_aside, size_at
-from sts.archives.items import Item, Receipt, difference, now
+from sts.archives.items import Item, Receipt, difference, timestamp
 from sts.archives.kaggle import (
     DamagedError,
     Member,
-    Opened,
+    OpenArchive,
     is_unpacked,
     open_archive,
     unpack,
@@ -19,20 +19,20 @@ from sts.archives.kaggle import (
 from sts.archives.patience import FetchError
 from sts.archives.ranges import RangeFile
 from sts.base.progress import progress
-from sts.studies.data.fetching import KB, Bar, Done, FetchJob
+from sts.studies.data.fetching import KB, Bar, FetchJob, FetchReport
 
 # Receipts are written once for so many members.
 BATCH = 100
 
 
-def fetch_archive(client: Client, items: list[Item], target: Target, job: FetchJob) -> Done:
+def fetch_archive(client: Client, items: list[Item], target: Target, job: FetchJob) -> FetchReport:
     """Bring the archive, unpack what is wanted of it, and delete it once all of it is unpacked."""
     (item,) = items
     if job.stream:
         with io.BufferedReader(RangeFile(client, item.address, secret=target.secret)) as file:
             return _take_out(open_archive(file, kaggle.place_of), item, target, job)
     if not job.force and _is_unpacked(item, target):
-        return Done(there=len(_members(target)))
+        return FetchReport(there=len(_members(target)))
     if job.force or not is_there(item, target):
         _bring(client, item, target)
     path = target.path(item)
@@ -56,7 +56,7 @@ def fetch_archive(client: Client, items: list[Item], target: Target, job: FetchJ
 def _bring(client: Client, item: Item, target: Target) -> None:
     size = size_at(client, item, secret=target.secret) or 0
     with progress(size // KB, "fetched kB") as shown:
-        download(client, item, replace(target, told=Bar(shown, in_files=False).brought))
+        download(client, item, replace(target, report_bytes=Bar(shown, in_files=False).brought))
 
 
 def _is_unpacked(item: Item, target: Target) -> bool:
@@ -77,7 +77,7 @@ def _members(target: Target) -> dict[str, Receipt]:
     }
 
 
-def _take_out(opened: Opened, item: Item, target: Target, job: FetchJob) -> Done:
+def _take_out(opened: OpenArchive, item: Item, target: Target, job: FetchJob) -> FetchReport:
     members = kaggle.select_members(opened.members, cells=job.cells, limit=job.limit)
     missing = [m for m in members if job.force or not is_unpacked(m, target.folder)]
     check_space(target.folder, sum(member.size for member in missing))
@@ -85,7 +85,7 @@ def _take_out(opened: Opened, item: Item, target: Target, job: FetchJob) -> Done
     receipts: dict[str, Receipt] = {}
     failures = []
     with opened.archive, progress(total, "unpacked kB") as shown:
-        heard = replace(target, told=Bar(shown, in_files=False).brought)
+        heard = replace(target, report_bytes=Bar(shown, in_files=False).brought)
         for member in missing:
             try:
                 receipts[member.place] = _take(opened, member, item, heard)
@@ -95,24 +95,24 @@ def _take_out(opened: Opened, item: Item, target: Target, job: FetchJob) -> Done
                 target.receipts.put_all(receipts)
                 receipts = {}
         target.receipts.put_all(receipts)
-    return Done(
+    return FetchReport(
         fetched=len(missing) - len(failures),
         there=len(members) - len(missing),
         failures=tuple(failures),
     )
 
 
-def _take(opened: Opened, member: Member, item: Item, target: Target) -> Receipt:
+def _take(opened: OpenArchive, member: Member, item: Item, target: Target) -> Receipt:
     sha256 = hashlib.sha256()
     keep_aside(target.folder / member.place, target.receipts.get(member.place))
     for block in unpack(opened, member, target.folder):
         sha256.update(block)
-        target.told(len(block))
+        target.report_bytes(len(block))
     return Receipt(
         size=member.size,
         sha256=sha256.hexdigest(),
         source=target.source,
         address=item.address,
         key=f"{member.name} {member.crc32:08x}",
-        date=now(),
+        date=timestamp(),
     )
