@@ -7,7 +7,7 @@ import pytest
 from sts.archives.allen import api_of, complete_recording, list_specimens, recordings_of
 from sts.archives.client import Client
 from sts.archives.download import Target, download
-from sts.archives.items import Item, Receipts
+from sts.archives.items import ArchiveFile, Receipts
 from sts.base.errors import StsError
 from tests.archives.server import Server, cut, instead
 from tests.archives.worlds import serve_allen
@@ -17,7 +17,7 @@ RECORDINGS = {"464212183": CONTENT, "325464516": CONTENT + b"2"}
 
 
 @pytest.fixture
-def item(server: Server) -> Item:
+def item(server: Server) -> ArchiveFile:
     (item,) = recordings_of(["464212183"], api_url=serve_allen(server, RECORDINGS))
     return item
 
@@ -35,7 +35,7 @@ def test_a_table_without_mice_is_named(server: Server, client: Client, text: str
 
 
 def test_a_recording_is_found_and_verified_as_well_as_can_be(
-    server: Server, client: Client, item: Item, tmp_path: Path
+    server: Server, client: Client, item: ArchiveFile, tmp_path: Path
 ) -> None:
     target = Target(folder=tmp_path, source="allen", receipts=Receipts(tmp_path))
     whole = complete_recording(client, item)
@@ -45,7 +45,7 @@ def test_a_recording_is_found_and_verified_as_well_as_can_be(
 
 
 def test_what_is_no_recording_is_deleted(
-    server: Server, client: Client, item: Item, tmp_path: Path
+    server: Server, client: Client, item: ArchiveFile, tmp_path: Path
 ) -> None:
     target = Target(folder=tmp_path, source="allen", receipts=Receipts(tmp_path))
     page = b"<html>down for maintenance</html>"
@@ -79,7 +79,7 @@ def answer(*links: str, **more: object) -> dict[str, object]:
     ],
 )
 def test_an_answer_without_one_recording_is_named(
-    server: Server, client: Client, item: Item, told: object, line: str
+    server: Server, client: Client, item: ArchiveFile, told: object, line: str
 ) -> None:
     server.json(item.address.removeprefix(server.at()), told)
     with pytest.raises(StsError, match=line):

@@ -18,7 +18,7 @@ from sts.archives.dandi import (
     sessions_of,
 )
 from sts.archives.download import Target, download
-from sts.archives.items import Item, Receipts
+from sts.archives.items import ArchiveFile, Receipts
 from sts.base.errors import StsError
 from tests.archives.server import Server
 from tests.archives.worlds import (
@@ -182,7 +182,9 @@ def test_the_internet_does_not_send_us_to_this_machine() -> None:
             return json.dumps({**entry, "metadata": told}).encode()
 
     dandiset = dandiset_of()
-    item = Item(place="a.nwb", address="https://api.dandiarchive.org/x", identity="7", listed=True)
+    item = ArchiveFile(
+        place="a.nwb", address="https://api.dandiarchive.org/x", identity="7", listed=True
+    )
     found = complete_asset(Answering(), dandiset, item)  # type: ignore[arg-type]
     assert found.address == "https://api.dandiarchive.org/api/assets/7/download/"
 

@@ -13,7 +13,7 @@ import pytest
 from sts.archives import patience
 from sts.archives.client import Client
 from sts.archives.download import Part, Target, download, is_there, size_at
-from sts.archives.items import RECEIPTS_FILE, Item, Receipts
+from sts.archives.items import RECEIPTS_FILE, ArchiveFile, Receipts
 from sts.archives.patience import UnreachableError
 from sts.base.errors import StsError
 from tests.archives.server import (
@@ -41,9 +41,9 @@ def target(tmp_path: Path) -> Target:
 
 
 @pytest.fixture
-def item(server: Server) -> Item:
+def item(server: Server) -> ArchiveFile:
     address = server.file("/a.nwb", CONTENT)
-    return Item(place="sub/a.nwb", address=address, size=len(CONTENT), sha256=SHA256)
+    return ArchiveFile(place="sub/a.nwb", address=address, size=len(CONTENT), sha256=SHA256)
 
 
 def left(folder: Path) -> set[str]:
@@ -56,7 +56,9 @@ def ranges(server: Server) -> list[str]:
     return [request.headers.get("Range", "") for request in server.asked("/a.nwb")]
 
 
-def test_a_file_comes_whole_and_with_a_receipt(client: Client, item: Item, target: Target) -> None:
+def test_a_file_comes_whole_and_with_a_receipt(
+    client: Client, item: ArchiveFile, target: Target
+) -> None:
     receipt = download(client, item, target)
     assert target.path(item).read_bytes() == CONTENT
     assert left(target.folder) == {"sub/a.nwb"}
@@ -82,7 +84,7 @@ def test_a_file_comes_whole_and_with_a_receipt(client: Client, item: Item, targe
     ids=range(10),
 )
 def test_misbehaviour_that_passes_leaves_no_trace(
-    server: Server, client: Client, item: Item, target: Target, faults: list[Fault]
+    server: Server, client: Client, item: ArchiveFile, target: Target, faults: list[Fault]
 ) -> None:
     server.fail("/a.nwb", *faults)
     assert download(client, item, target).sha256 == SHA256
@@ -91,7 +93,7 @@ def test_misbehaviour_that_passes_leaves_no_trace(
 
 
 def test_what_was_cut_goes_on_where_it_ended(
-    server: Server, client: Client, item: Item, target: Target
+    server: Server, client: Client, item: ArchiveFile, target: Target
 ) -> None:
     heard: list[int] = []
     server.fail("/a.nwb", cut(100_000), cut(300_000))
@@ -100,7 +102,7 @@ def test_what_was_cut_goes_on_where_it_ended(
     assert sum(heard) == len(CONTENT) == server.sent
 
 
-def test_another_process_goes_on_too(server: Server, item: Item, target: Target) -> None:
+def test_another_process_goes_on_too(server: Server, item: ArchiveFile, target: Target) -> None:
     server.fail("/a.nwb", *[cut(10_000)] * 4)
     with asking() as client, pytest.raises(StsError, match="was cut"):
         download(client, item, target)
@@ -113,7 +115,7 @@ def test_another_process_goes_on_too(server: Server, item: Item, target: Target)
 
 
 def test_parts_of_two_versions_are_not_glued_together(
-    server: Server, client: Client, item: Item, target: Target
+    server: Server, client: Client, item: ArchiveFile, target: Target
 ) -> None:
     # Neither size nor digest would tell: only the server knows that it has another file now.
     blind = replace(item, sha256="", size=None)
@@ -127,7 +129,7 @@ def test_parts_of_two_versions_are_not_glued_together(
 
 
 def test_a_server_that_ignores_versions_is_caught_too(
-    server: Server, client: Client, item: Item, target: Target
+    server: Server, client: Client, item: ArchiveFile, target: Target
 ) -> None:
     def without_if_range(handler: Handler, page: Page) -> None:
         del handler.headers["If-Range"]
@@ -146,7 +148,7 @@ def test_a_server_that_ignores_versions_is_caught_too(
 
 @pytest.mark.parametrize("tag", ["", 'W/"v1"'])
 def test_without_version_and_digest_a_file_comes_in_one_piece(
-    server: Server, client: Client, item: Item, target: Target, tag: str
+    server: Server, client: Client, item: ArchiveFile, target: Target, tag: str
 ) -> None:
     server.file("/a.nwb", CONTENT, tag=tag)
     server.fail("/a.nwb", cut(10_000))
@@ -158,7 +160,7 @@ def test_without_version_and_digest_a_file_comes_in_one_piece(
 
 
 def test_a_wrong_file_is_deleted_and_named(
-    server: Server, client: Client, item: Item, target: Target
+    server: Server, client: Client, item: ArchiveFile, target: Target
 ) -> None:
     wrong = replace(item, sha256="0" * 64)
     with pytest.raises(StsError, match=r"000000000000 is wanted; it was deleted.*tried 2 times"):
@@ -168,7 +170,7 @@ def test_a_wrong_file_is_deleted_and_named(
 
 
 def test_a_damaged_part_costs_one_more_attempt(
-    server: Server, client: Client, item: Item, target: Target
+    server: Server, client: Client, item: ArchiveFile, target: Target
 ) -> None:
     server.fail("/a.nwb", *[cut(10_000)] * 4)
     with pytest.raises(StsError, match="was cut"):
@@ -180,7 +182,7 @@ def test_a_damaged_part_costs_one_more_attempt(
 
 
 def test_a_part_that_was_complete_is_only_verified(
-    server: Server, client: Client, item: Item, target: Target
+    server: Server, client: Client, item: ArchiveFile, target: Target
 ) -> None:
     for known in (item, replace(item, size=None)):
         server.log.clear()
@@ -195,7 +197,11 @@ def test_a_part_that_was_complete_is_only_verified(
 
 
 def test_a_long_way_may_take_many_attempts_but_no_way_may_not(
-    server: Server, client: Client, item: Item, target: Target, monkeypatch: pytest.MonkeyPatch
+    server: Server,
+    client: Client,
+    item: ArchiveFile,
+    target: Target,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(patience, "WORTH_BYTES", 100_000)
     server.fail("/a.nwb", *[cut(100_000)] * 9)
@@ -210,7 +216,7 @@ def test_a_long_way_may_take_many_attempts_but_no_way_may_not(
 
 @pytest.mark.parametrize("code", [401, 403, 404])
 def test_what_is_not_there_is_not_asked_for_again(
-    server: Server, client: Client, item: Item, target: Target, code: int
+    server: Server, client: Client, item: ArchiveFile, target: Target, code: int
 ) -> None:
     server.fail("/a.nwb", status(code))
     with pytest.raises(StsError, match=f"{code}"):
@@ -220,7 +226,7 @@ def test_what_is_not_there_is_not_asked_for_again(
 
 
 def test_no_more_is_taken_than_was_announced(
-    server: Server, client: Client, item: Item, target: Target
+    server: Server, client: Client, item: ArchiveFile, target: Target
 ) -> None:
     server.fail("/a.nwb", endless, endless)
     with pytest.raises(StsError, match="more than 1004000 bytes came"):
@@ -229,14 +235,18 @@ def test_no_more_is_taken_than_was_announced(
 
 
 def test_more_than_such_a_file_can_be_is_refused(
-    client: Client, item: Item, target: Target
+    client: Client, item: ArchiveFile, target: Target
 ) -> None:
     with pytest.raises(StsError, match="more than such a file can be"):
         download(client, replace(item, size=None, most_bytes=1000), target)
 
 
 def test_a_full_disk_is_told_before_anything_comes(
-    server: Server, client: Client, item: Item, target: Target, monkeypatch: pytest.MonkeyPatch
+    server: Server,
+    client: Client,
+    item: ArchiveFile,
+    target: Target,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**6, 10**6, 1000))
@@ -246,7 +256,7 @@ def test_a_full_disk_is_told_before_anything_comes(
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(
-    client: Client, item: Item, target: Target
+    client: Client, item: ArchiveFile, target: Target
 ) -> None:
     (target.folder / "sub").write_text("a file stands here")
     with pytest.raises(StsError, match="a file stands where a folder is needed"):
@@ -254,7 +264,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(
 
 
 def test_a_file_is_known_by_its_digest_and_not_by_its_name(
-    client: Client, item: Item, target: Target, caplog: pytest.LogCaptureFixture
+    client: Client, item: ArchiveFile, target: Target, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert not is_there(item, target)
     download(client, item, target)
@@ -268,7 +278,7 @@ def test_a_file_is_known_by_its_digest_and_not_by_its_name(
 
 
 def test_without_a_published_digest_the_receipt_vouches(
-    client: Client, item: Item, target: Target
+    client: Client, item: ArchiveFile, target: Target
 ) -> None:
     blind = replace(item, sha256="", size=None, begins=CONTENT[:4])
     download(client, blind, target)
@@ -279,7 +289,7 @@ def test_without_a_published_digest_the_receipt_vouches(
 
 
 def test_a_sound_copy_from_elsewhere_is_taken_and_gets_a_receipt(
-    item: Item, target: Target
+    item: ArchiveFile, target: Target
 ) -> None:
     path = target.path(item)
     path.parent.mkdir()
@@ -290,7 +300,7 @@ def test_a_sound_copy_from_elsewhere_is_taken_and_gets_a_receipt(
 
 
 def test_a_file_of_somebody_else_is_kept_aside(
-    client: Client, item: Item, target: Target, caplog: pytest.LogCaptureFixture
+    client: Client, item: ArchiveFile, target: Target, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
     path = target.path(item)
@@ -304,7 +314,7 @@ def test_a_file_of_somebody_else_is_kept_aside(
 
 
 def test_a_file_that_has_its_name_has_its_receipt(
-    client: Client, item: Item, target: Target, monkeypatch: pytest.MonkeyPatch
+    client: Client, item: ArchiveFile, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     become = Part.become
 
@@ -321,7 +331,7 @@ def test_a_file_that_has_its_name_has_its_receipt(
 
 
 def test_a_torn_note_of_origin_only_costs_time(
-    server: Server, client: Client, item: Item, target: Target
+    server: Server, client: Client, item: ArchiveFile, target: Target
 ) -> None:
     server.fail("/a.nwb", *[cut(10_000)] * 4)
     with pytest.raises(StsError, match="was cut"):
@@ -339,7 +349,9 @@ def test_receipts_of_a_stranger_are_not_overwritten(tmp_path: Path) -> None:
             Receipts(tmp_path)
 
 
-def test_a_size_is_told_without_the_content(server: Server, client: Client, item: Item) -> None:
+def test_a_size_is_told_without_the_content(
+    server: Server, client: Client, item: ArchiveFile
+) -> None:
     assert size_at(client, item) == len(CONTENT)
     server.fail("/a.nwb", whole)
     assert size_at(client, item) == len(CONTENT)
@@ -349,14 +361,14 @@ def test_a_size_is_told_without_the_content(server: Server, client: Client, item
 
 
 def test_no_network_is_one_line_with_the_address(
-    client: Client, item: Item, target: Target
+    client: Client, item: ArchiveFile, target: Target
 ) -> None:
     with pytest.raises(UnreachableError, match=r"cannot reach http://127\.0\.0\.1:9/a\.nwb"):
         download(client, replace(item, address="http://127.0.0.1:9/a.nwb"), target)
 
 
 def test_a_receipt_holds_what_is_needed_to_verify_again(
-    client: Client, item: Item, target: Target
+    client: Client, item: ArchiveFile, target: Target
 ) -> None:
     download(client, item, target)
     kept = json.loads((target.folder / RECEIPTS_FILE).read_text())["files"]["sub/a.nwb"]

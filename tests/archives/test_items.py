@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from sts.archives import items
-from sts.archives.items import Item, examine
+from sts.archives.items import ArchiveFile, examine_file
 from sts.base.errors import StsError
 
 CONTENT = bytes(range(256)) * 40
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-ITEM = Item(place="x", address="https://example.org/x")
+ITEM = ArchiveFile(place="x", address="https://example.org/x")
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def md5(content: bytes) -> bytes:
 def test_a_file_that_agrees_with_all_that_is_known_is_sound(
     path: Path, known: dict[str, object]
 ) -> None:
-    found = examine(path, replace(ITEM, **known))  # type: ignore[arg-type]
+    found = examine_file(path, replace(ITEM, **known))  # type: ignore[arg-type]
     assert (found.size, found.sha256, found.fault) == (len(CONTENT), SHA256, "")
 
 
@@ -56,7 +56,7 @@ def test_a_file_that_agrees_with_all_that_is_known_is_sound(
     ],
 )
 def test_whatever_contradicts_is_named(path: Path, known: dict[str, object], fault: str) -> None:
-    assert fault in examine(path, replace(ITEM, **known)).fault  # type: ignore[arg-type]
+    assert fault in examine_file(path, replace(ITEM, **known)).fault  # type: ignore[arg-type]
 
 
 def test_the_etag_is_that_of_dandi(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_the_etag_is_that_of_dandi(tmp_path: Path) -> None:
     ):
         with path.open("wb") as file:
             file.truncate(size)
-        assert examine(path, replace(ITEM, dandi_etag=etag)).fault == ""
+        assert examine_file(path, replace(ITEM, dandi_etag=etag)).fault == ""
 
 
 def test_an_etag_of_many_parts_has_at_most_ten_thousand(
@@ -80,10 +80,10 @@ def test_an_etag_of_many_parts_has_at_most_ten_thousand(
     monkeypatch.setattr(items, "PART_BYTES", 1)
     parts = [md5(CONTENT[at : at + 2]) for at in range(0, len(CONTENT), 2)]
     etag = f"{md5(b''.join(parts)).hex()}-5120"
-    assert examine(path, replace(ITEM, dandi_etag=etag)).fault == ""
+    assert examine_file(path, replace(ITEM, dandi_etag=etag)).fault == ""
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     with pytest.raises(StsError, match="cannot read"):
-        examine(tmp_path / "x", ITEM)
+        examine_file(tmp_path / "x", ITEM)

@@ -4,14 +4,14 @@ import re
 
 import pytest
 
-from sts.archives.sources import SOURCES, source_of, table_items
+from sts.archives.sources import SOURCES, find_source, table_items
 from sts.base.errors import StsError
 from sts.networks.backbones import BACKBONES
 
 
 def test_the_weights_are_those_the_networks_start_from() -> None:
     wanted = {backbone.imagenet.url for backbone in BACKBONES.values()}
-    assert {item.address for item in table_items(source_of("weights"))} == wanted
+    assert {item.address for item in table_items(find_source("weights"))} == wanted
 
 
 def test_every_digest_is_one_and_stands_in_the_name_of_its_weights() -> None:
@@ -33,7 +33,7 @@ def test_every_source_says_whom_to_credit_and_under_which_terms() -> None:
 
 def test_a_misspelt_source_is_answered_with_the_nearest() -> None:
     with pytest.raises(StsError, match="did you mean 'dandi'"):
-        source_of("dandy")
+        find_source("dandy")
 
 
 def test_a_mirror_serves_the_same_paths() -> None:
@@ -124,7 +124,7 @@ COMMITS = {
 
 @pytest.mark.parametrize("name", MEASURED)
 def test_published_files_have_the_sizes_and_digests_that_were_measured(name: str) -> None:
-    tables = {table.place: table for table in source_of(name).tables}
+    tables = {table.place: table for table in find_source(name).tables}
     assert set(tables) == set(MEASURED[name])
     for place, (size, sha256) in MEASURED[name].items():
         assert tables[place].sha256 == sha256, place

@@ -15,7 +15,7 @@ from sts.archives import sources
 from sts.archives.items import Receipts
 from sts.archives.patience import UnreachableError
 from sts.base.errors import StsError
-from sts.studies.data.fetch import fetch, plan_fetch, read_cells, torch_cache
+from sts.studies.data.fetch import fetch, plan_fetch, read_cell_ids, torch_cache
 from sts.studies.data.fetching import FetchJob
 from tests.archives.server import (
     QUICK,
@@ -210,7 +210,7 @@ def test_without_a_network_it_ends_in_one_line(tmp_path: Path) -> None:
             assert plan_fetch(job).untold == len([t for t in job_tables(source) if not t.size])
 
 
-def job_tables(source: str) -> tuple[sources.Table, ...]:
+def job_tables(source: str) -> tuple[sources.KnownFile, ...]:
     return sources.SOURCES[source].tables
 
 
@@ -317,18 +317,18 @@ def test_cells_are_named_one_by_one_or_by_files(tmp_path: Path) -> None:
         ("published.csv", '"tau","specimen_id"\n"3.5","101"\n"2.0","102"\n'),
     ):
         (tmp_path / name).write_text(text)
-        assert read_cells([str(tmp_path / name)]) == ("101", "102"), name
-    assert read_cells(["102,101", "102"]) == ("102", "101")
+        assert read_cell_ids([str(tmp_path / name)]) == ("101", "102"), name
+    assert read_cell_ids(["102,101", "102"]) == ("102", "101")
     (tmp_path / "both.csv").write_text("specimen_id,dataset\n101,PatchSeq\n102,PatchClamp\n")
     for name in ("split.csv", "both.csv"):
-        assert read_cells([str(tmp_path / name)], source="dandi") == ("101",)
-        assert read_cells([str(tmp_path / name)], source="allen") == ("102",)
-        assert read_cells([str(tmp_path / name)], source="kaggle") == ("101", "102")
+        assert read_cell_ids([str(tmp_path / name)], source="dandi") == ("101",)
+        assert read_cell_ids([str(tmp_path / name)], source="allen") == ("102",)
+        assert read_cell_ids([str(tmp_path / name)], source="kaggle") == ("101", "102")
     (tmp_path / "empty.txt").write_text("nothing\n")
     with pytest.raises(StsError, match="no specimen ids"):
-        read_cells([str(tmp_path / "empty.txt")])
+        read_cell_ids([str(tmp_path / "empty.txt")])
     with pytest.raises(StsError, match="neither a specimen id nor a file"):
-        read_cells(["nowhere/cells.txt"])
+        read_cell_ids(["nowhere/cells.txt"])
 
 
 def test_weights_go_where_torch_looks_for_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from sts.archives.addresses import check_address, next_address, show_address
 from sts.archives.client import Client
-from sts.archives.items import Item
+from sts.archives.items import ArchiveFile
 from sts.archives.patience import FetchError
-from sts.archives.sources import ALLEN_API, source_of, table_items
+from sts.archives.sources import ALLEN_API, find_source, table_items
 from sts.base.errors import StsError
 
 # All recordings are HDF5; no digest of them is published.
@@ -32,7 +32,7 @@ def api_of(api_url: str = "") -> str:
 
 def list_specimens(client: Client, *, api_url: str = "") -> list[str]:
     """Return the mouse specimens of the feature table, in its order."""
-    (table,) = table_items(source_of("allen-table"), api_url=api_url)
+    (table,) = table_items(find_source("allen-table"), api_url=api_url)
     text = client.content(table.address).decode("utf-8-sig", errors="replace")
     rows = csv.DictReader(io.StringIO(text, newline=""))
     columns = ("specimen__id", "donor__species")
@@ -44,14 +44,14 @@ def list_specimens(client: Client, *, api_url: str = "") -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def recordings_of(specimens: Sequence[str], *, api_url: str = "") -> list[Item]:
+def recordings_of(specimens: Sequence[str], *, api_url: str = "") -> list[ArchiveFile]:
     """Return the recordings of specimens, of which nothing but their names is known yet."""
     for specimen in specimens:
         if not re.fullmatch(r"\d{1,18}", specimen):
             raise StsError(f"{specimen!r} is not a specimen id of the Allen Institute: digits only")
     base = api_of(api_url)
     return [
-        Item(
+        ArchiveFile(
             place=f"{specimen}.nwb",
             address=base + QUERY.format(specimen=specimen),
             identity=f"specimen {specimen}",
@@ -62,7 +62,7 @@ def recordings_of(specimens: Sequence[str], *, api_url: str = "") -> list[Item]:
     ]
 
 
-def complete_recording(client: Client, item: Item) -> Item:
+def complete_recording(client: Client, item: ArchiveFile) -> ArchiveFile:
     """Return a recording with the address of its content."""
     answer = client.json(item.address)
     told = isinstance(answer, dict) and answer.get("success", True)

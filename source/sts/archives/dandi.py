@@ -28,7 +28,7 @@ from sts.archives.addresses import (
     show_address,
 )
 from sts.archives.client import Client
-from sts.archives.items import Item
+from sts.archives.items import ArchiveFile
 from sts.archives.patience import FetchError
 from sts.archives.sources import DANDI_API
 from sts.base.errors import StsError
@@ -150,7 +150,7 @@ def _expecting(what: str, address: str) -> Iterator[None]:
         ) from error
 
 
-def list_recordings(client: Client, dandiset: Dandiset) -> list[Item]:
+def list_recordings(client: Client, dandiset: Dandiset) -> list[ArchiveFile]:
     """Return the NWB files of a dandiset by their paths, with what a list says of each."""
     with _expecting("list of assets", dandiset.address):
         assets = [
@@ -163,7 +163,7 @@ def list_recordings(client: Client, dandiset: Dandiset) -> list[Item]:
         if not re.fullmatch(r"[\w-]+", asset.identifier) or asset.size < 0:
             raise FetchError(f"{dandiset.address} lists an asset without asset_id or size")
         place = check_place(asset.path)
-        items[place] = Item(
+        items[place] = ArchiveFile(
             place=place,
             address=asset.api_url,
             identity=asset.identifier,
@@ -173,7 +173,7 @@ def list_recordings(client: Client, dandiset: Dandiset) -> list[Item]:
     return [items[place] for place in sorted(items)]
 
 
-def complete_asset(client: Client, dandiset: Dandiset, item: Item) -> Item:
+def complete_asset(client: Client, dandiset: Dandiset, item: ArchiveFile) -> ArchiveFile:
     """Return a listed file with its digests and the address of its content."""
     with _expecting("metadata", item.address):
         asset = dandiset.connect(client).get_asset(item.identity)
@@ -212,8 +212,8 @@ def sessions_of(metadata: Path) -> Mapping[str, str]:
 
 
 def select_recordings(
-    items: Iterable[Item], cells: Iterable[str], sessions: Mapping[str, str]
-) -> list[Item]:
+    items: Iterable[ArchiveFile], cells: Iterable[str], sessions: Mapping[str, str]
+) -> list[ArchiveFile]:
     """Return the files of these cells, given as specimen or session ids, in their order."""
     by_session = {
         found[1]: item

@@ -12,7 +12,7 @@ from typing import Final
 
 from sts.archives.addresses import show_address
 from sts.archives.client import Answer, Client, Secret
-from sts.archives.items import Examination, Item, Receipt, Receipts, examine, timestamp
+from sts.archives.items import ArchiveFile, Examination, Receipt, Receipts, examine_file, timestamp
 from sts.archives.patience import FetchError, WrongContent
 from sts.base.errors import StsError
 from sts.base.files import ADVICE, make_folder, read_json
@@ -33,7 +33,7 @@ class PartState:
 class Part:
     """The part of one file."""
 
-    def __init__(self, item: Item, folder: Path) -> None:
+    def __init__(self, item: ArchiveFile, folder: Path) -> None:
         self._item = item
         self.path = folder / f"{item.place}{PART_SUFFIX}"
         # Parts of two versions of a file must not be glued together.
@@ -125,7 +125,7 @@ def explain_errors(path: Path) -> Iterator[None]:
         raise StsError(f"cannot write {path}: {advice}") from error
 
 
-def check_space(folder: Path, count: int) -> None:
+def check_disk(folder: Path, count: int) -> None:
     """Refuse what the disk cannot hold before it is begun."""
     standing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     free = shutil.disk_usage(standing).free
@@ -154,12 +154,12 @@ class Target:
     report_bytes: Callable[[int], None] = _nobody
     """Hears how many bytes came."""
 
-    def path(self, item: Item) -> Path:
+    def path(self, item: ArchiveFile) -> Path:
         """Return where a file belongs."""
         return self.folder / item.place
 
 
-def is_there(item: Item, target: Target, *, excerpts: bool = False) -> bool:
+def is_there(item: ArchiveFile, target: Target, *, excerpts: bool = False) -> bool:
     """Tell whether the file lies in its place, whole: by its digest, not by its name."""
     path, receipt = target.path(item), _vouching(item, target, excerpts=excerpts)
     if not path.is_file():
@@ -170,7 +170,7 @@ def is_there(item: Item, target: Target, *, excerpts: bool = False) -> bool:
     # Without a digest, a file that nobody vouches for could be anything.
     if not (known.sha256 or known.dandi_etag):
         return False
-    found = examine(path, known)
+    found = examine_file(path, known)
     if found.fault:
         logger.warning("%s %s: it is fetched again", path, found.fault)
     elif receipt is None or receipt.sha256 != found.sha256:
@@ -178,13 +178,13 @@ def is_there(item: Item, target: Target, *, excerpts: bool = False) -> bool:
     return not found.fault
 
 
-def seems_there(item: Item, target: Target, *, excerpts: bool = False) -> bool:
+def seems_there(item: ArchiveFile, target: Target, *, excerpts: bool = False) -> bool:
     """Tell whether the file seems to be there, by its size and without reading it."""
     path, receipt = target.path(item), _vouching(item, target, excerpts=excerpts)
     return path.is_file() and receipt is not None and path.stat().st_size == receipt.size
 
 
-def _vouching(item: Item, target: Target, *, excerpts: bool) -> Receipt | None:
+def _vouching(item: ArchiveFile, target: Target, *, excerpts: bool) -> Receipt | None:
     """Return the receipt of this very file."""
     receipt = target.receipts.get(item.place)
     if receipt is None or receipt.key != item.key or (receipt.excerpt and not excerpts):
@@ -192,7 +192,7 @@ def _vouching(item: Item, target: Target, *, excerpts: bool) -> Receipt | None:
     return receipt
 
 
-def download(client: Client, item: Item, target: Target) -> Receipt:
+def download(client: Client, item: ArchiveFile, target: Target) -> Receipt:
     """Fetch a file, verify it, give it its name and return its receipt."""
     path, part = target.path(item), Part(item, target.folder)
 
@@ -203,14 +203,14 @@ def download(client: Client, item: Item, target: Target) -> Receipt:
     make_folder(path.parent)
     found = client.waits.retry(attempt, show_address(item.address), reached=part.size)
     receipt = receipt_for(item, found, target)
-    keep_aside(path, target.receipts.get(item.place))
+    move_aside(path, target.receipts.get(item.place))
     # First, so that no file of ours ever lies there without one.
     target.receipts.put(item.place, receipt)
     part.become(path)
     return receipt
 
 
-def keep_aside(path: Path, receipt: Receipt | None) -> None:
+def move_aside(path: Path, receipt: Receipt | None) -> None:
     """Move a file that is in the way, and that did not come from here, to a name of its own."""
     if receipt is not None or not path.is_file():
         return
@@ -221,7 +221,7 @@ def keep_aside(path: Path, receipt: Receipt | None) -> None:
     logger.warning("%s was not the file of the archive: it is kept as %s", path, aside.name)
 
 
-def receipt_for(item: Item, found: Examination, target: Target) -> Receipt:
+def receipt_for(item: ArchiveFile, found: Examination, target: Target) -> Receipt:
     """Return the receipt of a file that was seen to be what was wanted."""
     return Receipt(
         size=found.size,
@@ -233,16 +233,16 @@ def receipt_for(item: Item, found: Examination, target: Target) -> Receipt:
     )
 
 
-def _verified(item: Item, part: Part) -> Examination:
+def _verified(item: ArchiveFile, part: Part) -> Examination:
     """Return what came; what is wrong is deleted at once, and worth one more attempt."""
-    found = examine(part.path, item)
+    found = examine_file(part.path, item)
     if found.fault:
         part.discard()
         raise WrongContent(f"what came {found.fault}; it was deleted")
     return found
 
 
-def _collect(client: Client, item: Item, target: Target) -> None:
+def _collect(client: Client, item: ArchiveFile, target: Target) -> None:
     """Bring what is missing of a file into its part."""
     part = Part(item, target.folder)
     begun = part.begun()
@@ -262,7 +262,7 @@ def _collect(client: Client, item: Item, target: Target) -> None:
             # Not every store knows If-Range.
             part.discard()
             raise WrongContent("the server has another version of it now")
-        check_space(target.folder, (total or 0) - start)
+        check_disk(target.folder, (total or 0) - start)
         for count in part.write(answer.blocks(), start=start, tag=_tag(answer)):
             target.report_bytes(count)
 
@@ -278,7 +278,7 @@ def _tag(answer: Answer) -> str:
     return "" if tag.startswith("W/") else tag
 
 
-def _extent(answer: Answer, item: Item) -> tuple[int, int | None]:
+def _extent(answer: Answer, item: ArchiveFile) -> tuple[int, int | None]:
     """Return where the content begins in the file, and how large the file is."""
     start, total = 0, answer.length
     if answer.status == 206:
@@ -298,7 +298,7 @@ def _extent(answer: Answer, item: Item) -> tuple[int, int | None]:
     return start, total
 
 
-def size_at(client: Client, item: Item, *, secret: Secret | None = None) -> int | None:
+def size_at(client: Client, item: ArchiveFile, *, secret: Secret | None = None) -> int | None:
     """Return how large a file is by asking for its first byte; None where nobody tells."""
 
     def attempt() -> int | None:

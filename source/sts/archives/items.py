@@ -25,7 +25,7 @@ RECEIPTS_FORMAT: Final = "sts-fetched 1"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Item:
+class ArchiveFile:
     """One file to fetch, with whatever its archive says of it."""
 
     place: str
@@ -59,7 +59,7 @@ class Examination:
     """Why it is not the file that was wanted, "" where it is."""
 
 
-def examine(path: Path, item: Item) -> Examination:
+def examine_file(path: Path, item: ArchiveFile) -> Examination:
     """Return size and digest of a file, and what contradicts the archive."""
     size = path.stat().st_size
     sha256 = hashlib.sha256()
@@ -75,7 +75,7 @@ def examine(path: Path, item: Item) -> Examination:
     return Examination(size=size, sha256=digest, fault=_fault(item, size, digest, head, parts))
 
 
-def _fault(item: Item, size: int, sha256: str, head: bytes, parts: "_Parts | None") -> str:
+def _fault(item: ArchiveFile, size: int, sha256: str, head: bytes, parts: "_Parts | None") -> str:
     if item.size is not None and size != item.size:
         return f"has {size} bytes, {item.size} are wanted"
     if item.sha256 and not sha256.startswith(item.sha256):

@@ -14,7 +14,7 @@ from typing import IO, Any, Final
 
 from sts.archives.addresses import check_address, check_place
 from sts.archives.client import Secret
-from sts.archives.items import BLOCK_BYTES, Item
+from sts.archives.items import BLOCK_BYTES, ArchiveFile
 from sts.archives.patience import FetchError
 from sts.archives.sources import KAGGLE_API
 from sts.base.errors import StsError
@@ -74,10 +74,10 @@ class OpenArchive:
     members: tuple[Member, ...]
 
 
-def archive_item(api_url: str = "") -> Item:
+def archive_item(api_url: str = "") -> ArchiveFile:
     """Return the whole data set as one file to fetch."""
     base = (api_url or KAGGLE_API).rstrip("/").removesuffix("/v1").removesuffix("/api")
-    return Item(
+    return ArchiveFile(
         place=ARCHIVE,
         address=check_address(f"{base}/api/v1/datasets/download/{DATASET}"),
         identity=DATASET,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sts.archives.addresses import mirror_address
-from sts.archives.items import Item
+from sts.archives.items import ArchiveFile
 from sts.base.errors import one_of
 
 RAW: Final = "https://raw.githubusercontent.com"
@@ -37,7 +37,7 @@ ALLEN_TERMS: Final = "Allen Institute terms of use (https://alleninstitute.org/t
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class KnownFile:
     """One file whose address and digest are known."""
 
     place: str
@@ -48,7 +48,7 @@ class Table:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class PublicSource:
     """One archive, or what we take from one."""
 
     name: str
@@ -62,7 +62,7 @@ class Source:
     """A page for people."""
     folder: str = ""
     """Where it goes, below data/."""
-    tables: tuple[Table, ...] = ()
+    tables: tuple[KnownFile, ...] = ()
 
 
 GOUWENS_2019: Final = "Gouwens et al. 2019 (10.1038/s41593-019-0417-0)"
@@ -70,7 +70,7 @@ GOUWENS_2020: Final = "Gouwens et al. 2020 (10.1016/j.cell.2020.09.057)"
 AMPRIMO: Final = "Amprimo et al. 2025 (10.1109/embc58623.2025.11252661)"
 
 _SOURCES: Final = (
-    Source(
+    PublicSource(
         name="sts-tables",
         what="features, classes and split of the published study's 5,590 cells",
         about_files=5,
@@ -79,36 +79,36 @@ _SOURCES: Final = (
         credit=f"{AMPRIMO}; {GOUWENS_2019}; {GOUWENS_2020}; Allen Institute for Brain Science",
         home="https://github.com/smilies-polito/spike-train-scalograms",
         tables=(
-            Table(
+            KnownFile(
                 place="Split/PatchClamp_EP_features.csv",
                 address=f"{STS}/Split/PatchClamp_EP_features.csv",
                 sha256="cb5dbcd9bb82304586436df379d3b90c7c7626cc1e994daf3418bdc38b55068d",
                 size=1_851_562,
             ),
-            Table(
+            KnownFile(
                 place="Split/PatchSeq_EP_features.csv",
                 address=f"{STS}/Split/PatchSeq_EP_features.csv",
                 sha256="98c72c0666f3f66e6c5aebb622027c00f261629d19cd215c5d2f7a9dfb8f6edb",
                 size=2_398_879,
             ),
-            Table(
+            KnownFile(
                 place="Split/Train_split.csv",
                 address=f"{STS}/Split/Train_split.csv",
                 sha256="85ab0a7062c0564c2767f726f4249cb2a66c596c391363b72cc8981b5317f5ce",
             ),
-            Table(
+            KnownFile(
                 place="Split/Test_split.csv",
                 address=f"{STS}/Split/Test_split.csv",
                 sha256="9db5666f4a904149ae55aa4223060bbd71adacc7e706ef0699099c56649f8f72",
             ),
-            Table(
+            KnownFile(
                 place="cell_types_GouwensAll_new.txt",
                 address=f"{STS}/cell_types_GouwensAll_new.txt",
                 sha256="6961096fe78793510b1096045ffa89989f3cd4c678b8782c5283232f5c58997b",
             ),
         ),
     ),
-    Source(
+    PublicSource(
         name="etypes",
         what="features and e-types of the augmentation study: E and M+E",
         about_files=2,
@@ -118,19 +118,19 @@ _SOURCES: Final = (
         home="https://github.com/xaviervasques/NeuronalClassification",
         folder="etypes",
         tables=(
-            Table(
+            KnownFile(
                 place="e-type.csv",
                 address=f"{ETYPES}/e-type.csv",
                 sha256="7123ccaa11bdb9f4c4a528843803de211816d0605ced11c6649a2a25091ba428",
             ),
-            Table(
+            KnownFile(
                 place="mee-type.csv",
                 address=f"{ETYPES}/mee-type.csv",
                 sha256="a43fc1636d104087804dedf8fd48b1d932ffcdd2f88174705de2cc7da4790a9a",
             ),
         ),
     ),
-    Source(
+    PublicSource(
         name="patchseq-metadata",
         what="of every DANDI 000020 cell: specimen, session, donor, transcriptomic type",
         about_files=1,
@@ -139,7 +139,7 @@ _SOURCES: Final = (
         credit=f"{GOUWENS_2020}; Allen Institute for Brain Science",
         home="https://github.com/daifengwanglab/scMNC",
         tables=(
-            Table(
+            KnownFile(
                 place=METADATA,
                 address=f"{PATCHSEQ}/{METADATA}",
                 sha256="44ed85f2657e6607cd4c0f675c5f2a2da97be83e2c120bab16fd3951d7c5de65",
@@ -147,7 +147,7 @@ _SOURCES: Final = (
             ),
         ),
     ),
-    Source(
+    PublicSource(
         name="excitatory",
         what="features and MET types of 1,528 excitatory patch-seq cells of mouse V1",
         about_files=2,
@@ -157,13 +157,13 @@ _SOURCES: Final = (
         home="https://github.com/AllenInstitute/exc_vis_manuscript",
         folder="excitatory",
         tables=(
-            Table(
+            KnownFile(
                 place="exc_mMET_ephys_features.csv",
                 address=f"{EXCITATORY}/data/patchseq/exc_mMET_ephys_features.csv",
                 sha256="a678e5412bf0141b63121d26bc6a97106059cca37814ca7dd4b4428d85b1aff0",
                 size=3_070_522,
             ),
-            Table(
+            KnownFile(
                 place="inferred_met_types.csv",
                 address=f"{EXCITATORY}/derived_data/inferred_met_types.csv",
                 sha256="f18e874cf0609c2d8fd8f7694e2b0b25ef64b103847a2df62257174d924d15a6",
@@ -171,7 +171,7 @@ _SOURCES: Final = (
             ),
         ),
     ),
-    Source(
+    PublicSource(
         name="motor-cortex",
         what="features and RNA families of 1,328 patch-seq cells of mouse motor cortex",
         about_files=2,
@@ -181,13 +181,13 @@ _SOURCES: Final = (
         home="https://github.com/berenslab/mini-atlas",
         folder="m1",
         tables=(
-            Table(
+            KnownFile(
                 place="m1_patchseq_ephys_features.csv",
                 address=f"{MOTOR_CORTEX}/m1_patchseq_ephys_features.csv",
                 sha256="32825f3837d7ce1144aa1521b23122a5df0da961a92021e12766e9cbec4998e6",
                 size=604_152,
             ),
-            Table(
+            KnownFile(
                 place="m1_patchseq_meta_data.csv",
                 address=f"{MOTOR_CORTEX}/m1_patchseq_meta_data.csv",
                 sha256="5c47ec8c5437bba95d4b75dd66896e33aa67dce294621982a466ad23abcf63d4",
@@ -195,7 +195,7 @@ _SOURCES: Final = (
             ),
         ),
     ),
-    Source(
+    PublicSource(
         name="human-interneurons",
         what="features and subclasses of 704 human cortical interneurons",
         about_files=2,
@@ -205,13 +205,13 @@ _SOURCES: Final = (
         home="https://github.com/AllenInstitute/human_patchseq_gaba",
         folder="human",
         tables=(
-            Table(
+            KnownFile(
                 place="LeeDalley_ephys_fx.csv",
                 address=f"{HUMAN}/LeeDalley_ephys_fx.csv",
                 sha256="1ec12b02ba41288d69cdac21d6ac1efa05ff819fd6e052dd48666500e23ced9b",
                 size=651_645,
             ),
-            Table(
+            KnownFile(
                 place="LeeDalley_manuscript_metadata_v2.csv",
                 address=f"{HUMAN}/LeeDalley_manuscript_metadata_v2.csv",
                 sha256="c6c72fd87a9fdd67b08ed105f46529383962d05c1617b3fe2220e46e8af14b17",
@@ -219,7 +219,7 @@ _SOURCES: Final = (
             ),
         ),
     ),
-    Source(
+    PublicSource(
         name="allen-table",
         what="features and metadata of all Cell Types cells, as the Allen Institute has them today",
         about_files=1,
@@ -228,9 +228,9 @@ _SOURCES: Final = (
         credit=f"{GOUWENS_2019}; Allen Institute for Brain Science",
         home="https://celltypes.brain-map.org/data",
         # It is kept up to date, so that no digest can be published.
-        tables=(Table(place=ALLEN_TABLE, address=f"{ALLEN_SITE}/{ALLEN_TABLE}"),),
+        tables=(KnownFile(place=ALLEN_TABLE, address=f"{ALLEN_SITE}/{ALLEN_TABLE}"),),
     ),
-    Source(
+    PublicSource(
         name="allen",
         what="Cell Types recordings of mouse cells (NWB 1), one file a specimen",
         about_files=1_920,
@@ -240,7 +240,7 @@ _SOURCES: Final = (
         home="https://celltypes.brain-map.org",
         folder="allen",
     ),
-    Source(
+    PublicSource(
         name="dandi",
         what="patch-seq recordings of DANDI 000020 (NWB 2), one file a cell",
         about_files=4_435,
@@ -250,7 +250,7 @@ _SOURCES: Final = (
         home="https://dandiarchive.org/dandiset/000020/0.210913.1639",
         folder="dandi",
     ),
-    Source(
+    PublicSource(
         name="kaggle",
         what="the published scalograms and models",
         about_files=5_600,
@@ -259,7 +259,7 @@ _SOURCES: Final = (
         credit=f"{AMPRIMO}; {GOUWENS_2019}; {GOUWENS_2020}",
         home="https://www.kaggle.com/datasets/smiliesatpolito/STS-data",
     ),
-    Source(
+    PublicSource(
         name="weights",
         what="ImageNet weights of the four networks, into torch's cache",
         about_files=4,
@@ -269,22 +269,22 @@ _SOURCES: Final = (
         home="https://docs.pytorch.org/vision/stable/models.html",
         # The digits in a name are the first of its sha256; torchvision publishes no more.
         tables=(
-            Table(
+            KnownFile(
                 place="resnet18-f37072fd.pth",
                 address=f"{TORCH}/resnet18-f37072fd.pth",
                 sha256="f37072fd",
             ),
-            Table(
+            KnownFile(
                 place="inception_v3_google-0cc3c7bd.pth",
                 address=f"{TORCH}/inception_v3_google-0cc3c7bd.pth",
                 sha256="0cc3c7bd",
             ),
-            Table(
+            KnownFile(
                 place="densenet121-a639ec97.pth",
                 address=f"{TORCH}/densenet121-a639ec97.pth",
                 sha256="a639ec97",
             ),
-            Table(
+            KnownFile(
                 place="mobilenet_v2-b0353104.pth",
                 address=f"{TORCH}/mobilenet_v2-b0353104.pth",
                 sha256="b0353104",
@@ -295,15 +295,15 @@ _SOURCES: Final = (
 SOURCES: Final = {source.name: source for source in _SOURCES}
 
 
-def source_of(name: str) -> Source:
+def find_source(name: str) -> PublicSource:
     """Return an archive by its name."""
     return SOURCES[one_of(name, SOURCES, "source")]
 
 
-def table_items(source: Source, *, api_url: str = "") -> list[Item]:
+def table_items(source: PublicSource, *, api_url: str = "") -> list[ArchiveFile]:
     """Return the files of an archive whose addresses are known; `api_url` is a mirror."""
     return [
-        Item(
+        ArchiveFile(
             place=table.place,
             address=mirror_address(api_url, table.address),
             sha256=table.sha256,

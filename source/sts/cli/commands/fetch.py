@@ -110,7 +110,7 @@ def _fetch(args: argparse.Namespace) -> int:
 def _job(args: argparse.Namespace) -> "FetchJob":
     from sts.archives.dandi import DANDISET
     from sts.archives.patience import Patience
-    from sts.studies.data.fetch import default_folder, read_cells
+    from sts.studies.data.fetch import default_folder, read_cell_ids
     from sts.studies.data.fetching import FetchJob
 
     data = None if args.source == "weights" else data_of(args)
@@ -119,7 +119,7 @@ def _job(args: argparse.Namespace) -> "FetchJob":
         source=args.source,
         out=out,
         metadata=tuple(folder for folder in (out, data) if folder is not None),
-        cells=None if args.cells is None else read_cells(args.cells, source=args.source),
+        cells=None if args.cells is None else read_cell_ids(args.cells, source=args.source),
         limit=args.limit,
         api_url=args.api_url,
         dandiset=args.dandiset or DANDISET,
@@ -159,9 +159,9 @@ def _tell_plan(plan: "FetchPlan", job: "FetchJob") -> None:
 
 
 def _tell(done: "FetchReport", job: "FetchJob") -> None:
-    from sts.archives.sources import source_of
+    from sts.archives.sources import find_source
 
-    source = source_of(job.source)
+    source = find_source(job.source)
     say(
         f"{source.name}: {done.fetched} files fetched into {job.out}, {done.there} were there, "
         f"{len(done.failures)} failed"

@@ -15,7 +15,7 @@ from sts.archives import kaggle
 from sts.archives.client import Client
 from sts.archives.download import Target, explain_errors, seems_there
 from sts.archives.items import Receipts
-from sts.archives.sources import source_of
+from sts.archives.sources import find_source
 from sts.base.errors import StsError
 from sts.base.files import make_folder, read_csv, sweep_temporaries
 from sts.base.locks import try_lock
@@ -115,7 +115,7 @@ def default_folder(source: str, data: Path | None) -> Path:
     """Return where the other commands look for what a source brings."""
     if data is None:
         return torch_cache()
-    return data / source_of(source).folder
+    return data / find_source(source).folder
 
 
 def torch_cache(environment: Mapping[str, str] = os.environ) -> Path:
@@ -125,7 +125,7 @@ def torch_cache(environment: Mapping[str, str] = os.environ) -> Path:
     return Path(home).expanduser() / "hub" / "checkpoints"
 
 
-def read_cells(words: Sequence[str], *, source: str = "") -> tuple[str, ...]:
+def read_cell_ids(words: Sequence[str], *, source: str = "") -> tuple[str, ...]:
     """Return the specimen ids that words name: ids, or files of ids.
 
     Of a file that says which data set each cell is of, only those of this source are taken.

@@ -14,18 +14,18 @@ from sts.archives.client import Client
 from sts.archives.download import (
     Part,
     Target,
-    check_space,
+    check_disk,
     download,
     explain_errors,
     is_there,
-    keep_aside,
+    move_aside,
     seems_there,
     size_at,
 )
 from sts.archives.excerpt import StreamOrder, StreamReport
-from sts.archives.items import Item, Receipt, timestamp
+from sts.archives.items import ArchiveFile, Receipt, timestamp
 from sts.archives.patience import FetchError, Patience, Stopped, UnreachableError
-from sts.archives.sources import METADATA, source_of, table_items
+from sts.archives.sources import METADATA, find_source, table_items
 from sts.base.errors import CellFailed, StsError
 from sts.base.inside import Limits
 from sts.base.progress import Progress, progress
@@ -66,7 +66,7 @@ class FetchJob:
 
     def __post_init__(self) -> None:
         """Refuse what this source cannot do."""
-        source_of(self.source)
+        find_source(self.source)
         if self.source not in BY_CELL and (self.cells is not None or self.limit is not None):
             raise StsError(f"{self.source} comes whole: leave out --cells and --limit")
         if self.stream and self.source not in STREAMED:
@@ -86,15 +86,15 @@ class FetchReport:
     notes: tuple[str, ...] = ()
 
 
-Method = Callable[[Client, list[Item], Target, FetchJob], FetchReport]
+Method = Callable[[Client, list[ArchiveFile], Target, FetchJob], FetchReport]
 
 
-def items_of(client: Client, job: FetchJob) -> list[Item]:
+def items_of(client: Client, job: FetchJob) -> list[ArchiveFile]:
     """Return the files that are wanted, those that are there already too."""
     return LISTS.get(job.source, _tables)(client, job)
 
 
-def complete_item(client: Client, item: Item, job: FetchJob) -> Item:
+def complete_item(client: Client, item: ArchiveFile, job: FetchJob) -> ArchiveFile:
     """Return a file with what only a question about it tells."""
     if not item.listed:
         return item
@@ -103,16 +103,16 @@ def complete_item(client: Client, item: Item, job: FetchJob) -> Item:
     return dandi.complete_asset(client, _dandiset(job), item)
 
 
-def _tables(client: Client, job: FetchJob) -> list[Item]:
+def _tables(client: Client, job: FetchJob) -> list[ArchiveFile]:
     del client  # what is published once and for all needs no list
-    return table_items(source_of(job.source), api_url=job.api_url)
+    return table_items(find_source(job.source), api_url=job.api_url)
 
 
 def _dandiset(job: FetchJob) -> dandi.Dandiset:
     return dandi.dandiset_of(job.dandiset, api_url=job.api_url)
 
 
-def _dandi(client: Client, job: FetchJob) -> list[Item]:
+def _dandi(client: Client, job: FetchJob) -> list[ArchiveFile]:
     items = dandi.list_recordings(client, _dandiset(job))
     if job.cells is not None:
         found = next((f / METADATA for f in job.metadata if (f / METADATA).is_file()), None)
@@ -121,14 +121,14 @@ def _dandi(client: Client, job: FetchJob) -> list[Item]:
     return items[: job.limit]
 
 
-def _allen(client: Client, job: FetchJob) -> list[Item]:
+def _allen(client: Client, job: FetchJob) -> list[ArchiveFile]:
     specimens = job.cells
     if specimens is None:
         specimens = tuple(allen.list_specimens(client, api_url=job.api_url))
     return allen.recordings_of(specimens[: job.limit], api_url=job.api_url)
 
 
-def _kaggle(client: Client, job: FetchJob) -> list[Item]:
+def _kaggle(client: Client, job: FetchJob) -> list[ArchiveFile]:
     del client  # it is one archive, whose members are chosen once it is here
     return [kaggle.archive_item(job.api_url)]
 
@@ -157,20 +157,22 @@ class Bar:
             self._bar.advance(1 if self._in_files else 0, note=place)
 
 
-def fetch_files(client: Client, items: list[Item], target: Target, job: FetchJob) -> FetchReport:
+def fetch_files(
+    client: Client, items: list[ArchiveFile], target: Target, job: FetchJob
+) -> FetchReport:
     """Bring files that are not there yet, each verified; one that fails does not stop others."""
     missing = [item for item in items if job.force or not seems_there(item, target)]
     sizes = [item.size for item in missing if item.size is not None]
     in_files = len(sizes) < len(missing)
     total = sum(sizes) - sum(Part(item, target.folder).begun().size for item in missing)
     if not in_files:
-        check_space(target.folder, total)
+        check_disk(target.folder, total)
     what, count = ("files", len(items)) if in_files else ("kB", total // KB)
     with progress(count, f"fetched {what}") as shown:
         bar = Bar(shown, in_files=in_files)
         heard = replace(target, report_bytes=bar.brought)
 
-        def work(item: Item) -> bool:
+        def work(item: ArchiveFile) -> bool:
             fetched = _fetch_one(client, item, heard, job)
             bar.finished(item.place)
             return fetched
@@ -178,7 +180,7 @@ def fetch_files(client: Client, items: list[Item], target: Target, job: FetchJob
         return run_together(client, items, work, workers=job.workers)
 
 
-def _fetch_one(client: Client, item: Item, target: Target, job: FetchJob) -> bool:
+def _fetch_one(client: Client, item: ArchiveFile, target: Target, job: FetchJob) -> bool:
     """Bring one file; tell whether that was needed."""
     if not job.force and is_there(item, target):
         return False
@@ -192,7 +194,11 @@ def _fetch_one(client: Client, item: Item, target: Target, job: FetchJob) -> boo
 
 
 def run_together(
-    client: Client, items: Iterable[Item], work: Callable[[Item], bool], *, workers: int
+    client: Client,
+    items: Iterable[ArchiveFile],
+    work: Callable[[ArchiveFile], bool],
+    *,
+    workers: int,
 ) -> FetchReport:
     """Do the work on several files at a time; without a network, end at the first of them.
 
@@ -227,7 +233,7 @@ def run_together(
 
 
 def sizes_of(
-    client: Client, items: list[Item], target: Target, job: FetchJob
+    client: Client, items: list[ArchiveFile], target: Target, job: FetchJob
 ) -> list[tuple[str, int | None]]:
     """Return place and size of files; who does not list sizes is asked."""
     sizes: dict[str, int | None] = {item.place: item.size for item in items}
@@ -236,7 +242,7 @@ def sizes_of(
     with suppress(UnreachableError), progress(len(unknown), "asked for sizes") as shown:
         bar = Bar(shown, in_files=True)
 
-        def work(item: Item) -> bool:
+        def work(item: ArchiveFile) -> bool:
             whole = complete_item(client, item, job)
             sizes[item.place] = size_at(client, whole, secret=target.secret)
             bar.finished(item.place)
@@ -246,7 +252,9 @@ def sizes_of(
     return list(sizes.items())
 
 
-def fetch_excerpts(client: Client, items: list[Item], target: Target, job: FetchJob) -> FetchReport:
+def fetch_excerpts(
+    client: Client, items: list[ArchiveFile], target: Target, job: FetchJob
+) -> FetchReport:
     """Write an excerpt of every recording that is not there yet.
 
     In processes, one a worker: a file that crashes HDF5 takes no more than its process along, and
@@ -258,7 +266,7 @@ def fetch_excerpts(client: Client, items: list[Item], target: Target, job: Fetch
         for _ in range(job.workers):
             readers.put(stack.enter_context(Isolated(WORK, LIMITS)))
 
-        def work(item: Item) -> bool:
+        def work(item: ArchiveFile) -> bool:
             needed = job.force or not is_there(item, target, excerpts=True)
             if needed:
                 reader = readers.get()
@@ -275,7 +283,7 @@ def fetch_excerpts(client: Client, items: list[Item], target: Target, job: Fetch
     return replace(done, notes=(note,)) if brought else done
 
 
-def _stream(reader: Isolated, item: Item, target: Target, job: FetchJob) -> StreamReport:
+def _stream(reader: Isolated, item: ArchiveFile, target: Target, job: FetchJob) -> StreamReport:
     path = target.path(item)
     waiting = path.with_name(f"{path.name}{WAITING}")
     order = StreamOrder(
@@ -293,7 +301,7 @@ def _stream(reader: Isolated, item: Item, target: Target, job: FetchJob) -> Stre
     streamed = StreamReport(**answer)
     if streamed.fault:
         raise (UnreachableError if streamed.unreachable else FetchError)(streamed.fault)
-    keep_aside(path, target.receipts.get(item.place))
+    move_aside(path, target.receipts.get(item.place))
     # First, so that no file of ours ever lies there without one.
     target.receipts.put(item.place, _receipt(streamed, item, target))
     with explain_errors(path):
@@ -301,7 +309,7 @@ def _stream(reader: Isolated, item: Item, target: Target, job: FetchJob) -> Stre
     return streamed
 
 
-def _receipt(streamed: StreamReport, item: Item, target: Target) -> Receipt:
+def _receipt(streamed: StreamReport, item: ArchiveFile, target: Target) -> Receipt:
     return Receipt(
         size=streamed.excerpt_bytes,
         sha256=streamed.excerpt_sha256,

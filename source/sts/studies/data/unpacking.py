@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from sts.archives import kaggle
 from sts.archives.client import Client
-from sts.archives.download import Target, check_space, download, is_there, keep_aside, size_at
-from sts.archives.items import Item, Receipt, difference, timestamp
+from sts.archives.download import Target, check_disk, download, is_there, move_aside, size_at
+from sts.archives.items import ArchiveFile, Receipt, difference, timestamp
 from sts.archives.kaggle import (
     DamagedError,
     Member,
@@ -25,7 +25,9 @@ from sts.studies.data.fetching import KB, Bar, FetchJob, FetchReport
 BATCH = 100
 
 
-def fetch_archive(client: Client, items: list[Item], target: Target, job: FetchJob) -> FetchReport:
+def fetch_archive(
+    client: Client, items: list[ArchiveFile], target: Target, job: FetchJob
+) -> FetchReport:
     """Bring the archive, unpack what is wanted of it, and delete it once all of it is unpacked."""
     (item,) = items
     if job.stream:
@@ -53,13 +55,13 @@ def fetch_archive(client: Client, items: list[Item], target: Target, job: FetchJ
     return done
 
 
-def _bring(client: Client, item: Item, target: Target) -> None:
+def _bring(client: Client, item: ArchiveFile, target: Target) -> None:
     size = size_at(client, item, secret=target.secret) or 0
     with progress(size // KB, "fetched kB") as shown:
         download(client, item, replace(target, report_bytes=Bar(shown, in_files=False).brought))
 
 
-def _is_unpacked(item: Item, target: Target) -> bool:
+def _is_unpacked(item: ArchiveFile, target: Target) -> bool:
     """Tell whether everything of the archive was taken out, and still is what it was."""
     receipt = target.receipts.get(item.place)
     if receipt is None or not receipt.unpacked or receipt.key != item.key:
@@ -77,10 +79,10 @@ def _members(target: Target) -> dict[str, Receipt]:
     }
 
 
-def _take_out(opened: OpenArchive, item: Item, target: Target, job: FetchJob) -> FetchReport:
+def _take_out(opened: OpenArchive, item: ArchiveFile, target: Target, job: FetchJob) -> FetchReport:
     members = kaggle.select_members(opened.members, cells=job.cells, limit=job.limit)
     missing = [m for m in members if job.force or not is_unpacked(m, target.folder)]
-    check_space(target.folder, sum(member.size for member in missing))
+    check_disk(target.folder, sum(member.size for member in missing))
     total = sum(member.size for member in missing) // KB
     receipts: dict[str, Receipt] = {}
     failures = []
@@ -102,9 +104,9 @@ def _take_out(opened: OpenArchive, item: Item, target: Target, job: FetchJob) ->
     )
 
 
-def _take(opened: OpenArchive, member: Member, item: Item, target: Target) -> Receipt:
+def _take(opened: OpenArchive, member: Member, item: ArchiveFile, target: Target) -> Receipt:
     sha256 = hashlib.sha256()
-    keep_aside(target.folder / member.place, target.receipts.get(member.place))
+    move_aside(target.folder / member.place, target.receipts.get(member.place))
     for block in unpack(opened, member, target.folder):
         sha256.update(block)
         target.report_bytes(len(block))
