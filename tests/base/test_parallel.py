@@ -14,7 +14,7 @@ import pytest
 
 from sts.base import parallel
 from sts.base.errors import StsError
-from sts.base.parallel import checked_address, map_unordered, worker_count
+from sts.base.parallel import check_cluster_address, map_unordered, worker_count
 from tests.conftest import REPOSITORY
 
 
@@ -238,7 +238,7 @@ def test_a_system_without_affinity_has_workers_too(monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_private_addresses_are_taken(address: str, checked: str) -> None:
-    assert checked_address(address) == checked
+    assert check_cluster_address(address) == checked
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 
 from sts.base.errors import StsError
 from sts.base.types import Floats
-from sts.evaluation.neighbours import nearest, upper_bound
+from sts.evaluation.neighbours import nearest_distances, upper_bound
 from sts.networks.novelty import Novelty, measure_novelty
 
 
@@ -86,7 +86,7 @@ def test_a_stored_rule_without_its_arrays_is_refused(novelty: Novelty) -> None:
 
 
 def test_nearest_distances_rise() -> None:
-    found = nearest(np.array([[0.0], [1.0], [5.0]]), np.array([[0.0]]), 3)
+    found = nearest_distances(np.array([[0.0], [1.0], [5.0]]), np.array([[0.0]]), 3)
     assert found.tolist() == [[0, 1, 5]]
 
 

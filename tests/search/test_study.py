@@ -84,7 +84,7 @@ def test_a_worker_whose_trial_was_taken_over_changes_it_no_more(
         if not caplog.text:
             # As after a long sleep, it only seems to be dead.
             (worker,) = (trial.user_attrs[WORKER] for trial in stored(path))
-            (tmp_path / "a.db.locks" / storage.key_of(worker)).unlink()
+            (tmp_path / "a.db.locks" / storage.worker_key(worker)).unlink()
             find(path, trials=1)
             return FoldScore(-1.0)
         return quality(settings, fold)

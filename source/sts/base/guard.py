@@ -163,7 +163,7 @@ def array(dataset: Any, *, max_bytes: int = MAX_ARRAY_BYTES) -> Floats | Ints:
     return values
 
 
-def trace(dataset: Any, *, end: int | None = None) -> Floats | Ints:
+def read_trace(dataset: Any, *, end: int | None = None) -> Floats | Ints:
     """Return the samples of one trace up to `end`, without reading what lies behind."""
     if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "iuf":
         raise TypeError("numbers were expected")

@@ -79,7 +79,7 @@ def map_unordered(
         Address of a Dask scheduler, `tls://host:port` or `tcp://127.0.0.1:port`, used instead.
     """
     if cluster is not None:
-        return _on_cluster(function, items, checked_address(cluster))
+        return _on_cluster(function, items, check_cluster_address(cluster))
     if workers == 1:
         return ((index, function(item)) for index, item in enumerate(items))
     return _on_this_machine(function, items, workers)
@@ -151,7 +151,7 @@ def _as_they_finish(
             yield under_way.pop(future), future.result()
 
 
-def checked_address(address: str) -> str:
+def check_cluster_address(address: str) -> str:
     """Return a scheduler's address if nobody on the way can read or change what is sent there."""
     with contextlib.suppress(ValueError):
         parts = urlsplit(address if "://" in address else f"tcp://{address}")

@@ -38,7 +38,7 @@ def turned(standard: Floats, components: Floats) -> Floats:
     return np.column_stack([inside, np.linalg.norm(left, axis=1)])
 
 
-def nearest(cells: Floats, points: Floats, count: int) -> Floats:
+def nearest_distances(cells: Floats, points: Floats, count: int) -> Floats:
     """Return the distances (points, count) to the nearest cells, in rising order."""
     found, _ = cKDTree(cells).query(points, k=count)
     return np.asarray(found).reshape(len(points), count)
@@ -46,7 +46,7 @@ def nearest(cells: Floats, points: Floats, count: int) -> Floats:
 
 def mean_distance(cells: Floats, points: Floats, count: int) -> Floats:
     """Return the mean distance of each point to its `count` nearest cells."""
-    return np.asarray(nearest(cells, points, count).mean(axis=1))
+    return np.asarray(nearest_distances(cells, points, count).mean(axis=1))
 
 
 def upper_bound(values: Floats | Ints, percentile: float) -> float:

@@ -63,7 +63,7 @@ def trace(
         raise Unusable(f"its {what} holds no data")
     conversion, offset = guard.number(data, "conversion"), guard.number(data, "offset")
     return scaled(
-        guard.trace(data, end=end),
+        guard.read_trace(data, end=end),
         per_unit=factor(guard.text(data, "unit"), units, what=what),
         conversion=1.0 if conversion is None or not converted else conversion,
         offset=(offset or 0.0) if converted else 0.0,

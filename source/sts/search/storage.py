@@ -140,7 +140,7 @@ class SqliteStorage(SearchStorage):
         self.shown = str(path)
         self._path = path
         self._locks = path.with_name(f"{path.name}.locks")
-        self._presence = filelock.FileLock(self._locks / key_of(self.worker))
+        self._presence = filelock.FileLock(self._locks / worker_key(self.worker))
         self._opening = filelock.FileLock(self._locks / OPENING)
 
     def open(self, on_stale: OnStale) -> None:
@@ -180,7 +180,7 @@ class SqliteStorage(SearchStorage):
 
     def is_gone(self, worker: str) -> bool:
         """Tell whether no worker of this name has the file open."""
-        return worker != self.worker and _is_free(self._locks / key_of(worker))
+        return worker != self.worker and _is_free(self._locks / worker_key(worker))
 
     def _remove_locks_of_the_dead(self) -> None:
         for path in self._locks.iterdir():
@@ -214,7 +214,7 @@ ADVICE: Final = {
 }
 
 
-def key_of(worker: str) -> str:
+def worker_key(worker: str) -> str:
     """Return the 14 hexadecimal digits that no two workers share."""
     return worker.partition(" ")[0]
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from sts.evaluation.bootstrap import Interval
 from sts.reports.figures import augment_fidelity, augment_map, augment_scores
 from sts.reports.figures.augment_fidelity import HeatMap, draw_densities, draw_heat_maps
-from sts.reports.figures.augment_map import Place, draw_class_gains, draw_map
+from sts.reports.figures.augment_map import MethodPlace, draw_class_gains, draw_map
 from sts.reports.figures.augment_scores import (
     COLOURS,
     MARKERS,
@@ -65,7 +65,7 @@ def densities(stem: Path, count: int) -> list[Path]:
 
 def chart(stem: Path, count: int) -> list[Path]:
     places = [
-        Place(
+        MethodPlace(
             name=name,
             gain=Interval(0.002 * number, -0.01, 0.02),
             told_apart=0.5 + 0.02 * number,
@@ -149,7 +149,7 @@ def test_names_of_points_that_lie_close_keep_apart(
     drawn: list[Figure], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     places = [
-        Place(
+        MethodPlace(
             name=name,
             gain=Interval(0.01 + 0.0004 * (number % 3), -0.02, 0.04),
             told_apart=0.6 + 0.002 * number,
@@ -158,7 +158,7 @@ def test_names_of_points_that_lie_close_keep_apart(
         for number, name in enumerate(METHODS)
     ]
     places.append(
-        Place(name="alone", gain=Interval(0.01, -0.02, 0.04), told_apart=0.9, distance=0.0)
+        MethodPlace(name="alone", gain=Interval(0.01, -0.02, 0.04), told_apart=0.9, distance=0.0)
     )
     draw_map(Path("x"), places, floor=0.5, gain_of="LDA")
     assert_legible(drawn[0], monkeypatch)

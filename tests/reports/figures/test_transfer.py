@@ -7,16 +7,16 @@ from matplotlib.figure import Figure
 
 from sts.evaluation.bootstrap import Interval
 from sts.reports.figures import transfer
-from sts.reports.figures.transfer import COLOURS, MARKERS, Panel, draw_transfer
+from sts.reports.figures.transfer import COLOURS, MARKERS, ScorePanel, draw_transfer
 from tests.reports.figures.drawn import assert_legible, keep_figures
 
 FOUND = Interval(0.8, 0.7, 0.85)
 LESS = Interval(0.5, 0.45, 0.55)
 
 
-def make_panel(series: int = 2, rows: int = 3, *, title: str = "Trained on one") -> Panel:
+def make_panel(series: int = 2, rows: int = 3, *, title: str = "Trained on one") -> ScorePanel:
     names = [f"PatchClamp number {row} → PatchSeq" for row in range(rows)]
-    return Panel(
+    return ScorePanel(
         title=title,
         label="weighted F1",
         rows=names,
@@ -36,7 +36,7 @@ def test_it_is_written_as_png_and_svg(tmp_path: Path) -> None:
 
 
 def test_marks_are_scores_and_lines_their_intervals(drawn: list[Figure]) -> None:
-    panel = Panel(
+    panel = ScorePanel(
         title="x", label="y", rows=["a", "b"], marks={"one": {"a": FOUND, "b": LESS}}, lowest=0.4
     )
     draw_transfer(Path("x"), [panel])
@@ -52,7 +52,7 @@ def test_marks_are_scores_and_lines_their_intervals(drawn: list[Figure]) -> None
 
 
 def test_a_series_looks_the_same_in_every_panel(drawn: list[Figure]) -> None:
-    other = Panel(title="x", label="y", rows=["a"], marks={"features 1": {"a": LESS}})
+    other = ScorePanel(title="x", label="y", rows=["a"], marks={"features 1": {"a": LESS}})
     draw_transfer(Path("x"), [make_panel(2, 1), other])
     first, second = drawn[0].axes
     looks = [(line.get_color(), line.get_marker()) for line in first.get_lines()]
@@ -64,7 +64,7 @@ def test_a_series_looks_the_same_in_every_panel(drawn: list[Figure]) -> None:
 
 
 def test_a_row_that_a_series_lacks_stays_empty(drawn: list[Figure]) -> None:
-    panel = Panel(title="x", label="y", rows=["a", "b"], marks={"one": {"b": FOUND}})
+    panel = ScorePanel(title="x", label="y", rows=["a", "b"], marks={"one": {"b": FOUND}})
     draw_transfer(Path("x"), [panel])
     (mark,) = drawn[0].axes[0].get_lines()[1::2]
     assert mark.get_ydata()[0] == 1

@@ -24,7 +24,7 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class MethodPlace:
     """Where one method lies."""
 
     name: str
@@ -36,7 +36,7 @@ class Place:
     """To the nearest training cell, held-out cells' being 1."""
 
 
-def draw_map(stem: Path, places: Sequence[Place], *, floor: float, gain_of: str) -> list[Path]:
+def draw_map(stem: Path, places: Sequence[MethodPlace], *, floor: float, gain_of: str) -> list[Path]:
     """Draw gain against fidelity, copying as colour; return PNG and SVG.
 
     Parameters
@@ -81,7 +81,7 @@ def draw_map(stem: Path, places: Sequence[Place], *, floor: float, gain_of: str)
         return save(figure, stem)
 
 
-def _name_points(axes: Axes, places: Sequence[Place]) -> None:
+def _name_points(axes: Axes, places: Sequence[MethodPlace]) -> None:
     """Write each name beside its point, where neither a name nor another point stands."""
     points = [
         72 / DPI * axes.transData.transform((place.told_apart, place.gain.value))

@@ -21,7 +21,7 @@ SPREAD: Final = 0.66
 
 
 @dataclass(frozen=True, kw_only=True)
-class Panel:
+class ScorePanel:
     """Rows under a heading; a series has a mark in those rows that it names."""
 
     title: str
@@ -33,7 +33,7 @@ class Panel:
     lowest: float = 0.0
 
 
-def draw_transfer(stem: Path, panels: Sequence[Panel]) -> list[Path]:
+def draw_transfer(stem: Path, panels: Sequence[ScorePanel]) -> list[Path]:
     """Draw marks with intervals, the first row on top; return PNG and SVG.
 
     A series has one colour in all panels.
@@ -55,7 +55,7 @@ def draw_transfer(stem: Path, panels: Sequence[Panel]) -> list[Path]:
         return save(figure, stem)
 
 
-def _draw_panel(axes: Axes, panel: Panel, series: Sequence[str]) -> None:
+def _draw_panel(axes: Axes, panel: ScorePanel, series: Sequence[str]) -> None:
     shown = [name for name in series if name in panel.marks]
     offsets = np.linspace(-SPREAD / 2, SPREAD / 2, len(shown)) if len(shown) > 1 else [0.0]
     for name, offset in zip(shown, offsets, strict=True):

@@ -10,7 +10,7 @@ from sts.augment.grid import BASELINE
 from sts.base.runs import Run
 from sts.evaluation.bootstrap import Interval
 from sts.reports.figures.augment_fidelity import HeatMap, draw_densities, draw_heat_maps
-from sts.reports.figures.augment_map import Place, draw_class_gains, draw_map
+from sts.reports.figures.augment_map import MethodPlace, draw_class_gains, draw_map
 from sts.reports.figures.augment_scores import SHOWN, Line, Panel, draw_landscape, draw_levels
 from sts.studies.augment.differences import Difference, levels_of
 from sts.studies.augment.results import Results, fidelity_summary, name_of
@@ -138,7 +138,7 @@ def draw_places(run: Run, results: Results) -> list[Path] | None:
         distance = copying_ratio(fidelity, each.method)
         if told_apart is not None and distance is not None:
             places.append(
-                Place(
+                MethodPlace(
                     name=name_of(each.method),
                     gain=each.difference,
                     told_apart=told_apart,

@@ -11,7 +11,7 @@ from sts.evaluation.bootstrap import Interval
 from sts.evaluation.predictions import Predictions
 from sts.evaluation.transfer import TransferScores
 from sts.reports.blocks import Code, Picture, Section, Table
-from sts.reports.figures.transfer import Panel, draw_transfer
+from sts.reports.figures.transfer import ScorePanel, draw_transfer
 from sts.reports.page import write_page
 from sts.reports.predictions import write_predictions
 from sts.studies.baseline.transferring.attempt_pages import (
@@ -146,7 +146,7 @@ def write_transfer_report(run: Run, job: TransferJob, found: Findings) -> None:
     run.report({"paragraph": words, **_as_dict(found)})
 
 
-def panels_of(found: Findings) -> list[Panel]:
+def panels_of(found: Findings) -> list[ScorePanel]:
     """Return the figure: on one for the other, on both, and the data set itself."""
     rows = [row for row in rows_of(found) if UNDISPUTED not in row.key]
     across = [row for row in rows if row.training in (WITHIN, ACROSS)]
@@ -155,7 +155,7 @@ def panels_of(found: Findings) -> list[Panel]:
     return [
         _panel("Trained on one", found, across, lambda row: f"{row.trained_on} → {row.tested_on}"),
         _panel("Trained on both", found, pooled, lambda row: _tested(row)),
-        Panel(
+        ScorePanel(
             title="The data set itself",
             label="area under the ROC curve (0.5: cannot be told)",
             rows=["which data set"],
@@ -169,13 +169,13 @@ def _tested(row: Row) -> str:
     return "class and data set\nindependent" if row.key == WEIGHED else row.tested_on
 
 
-def _panel(title: str, found: Findings, rows: list[Row], name_of: Any) -> Panel:
+def _panel(title: str, found: Findings, rows: list[Row], name_of: Any) -> ScorePanel:
     marks: dict[str, dict[str, Interval]] = {}
     for row in rows:
         for name, scores in scores_of(found, row).items():
             marks.setdefault(name, {})[name_of(row)] = scores.weighted_f1
     names = [name_of(row) for row in rows if scores_of(found, row)]
-    return Panel(title=title, label="weighted F1", rows=names, marks=marks)
+    return ScorePanel(title=title, label="weighted F1", rows=names, marks=marks)
 
 
 def _command(job: TransferJob) -> str:
