@@ -36,7 +36,9 @@ class MethodPlace:
     """To the nearest training cell, held-out cells' being 1."""
 
 
-def draw_map(stem: Path, places: Sequence[MethodPlace], *, floor: float, gain_of: str) -> list[Path]:
+def draw_map(
+    stem: Path, places: Sequence[MethodPlace], *, floor: float, gain_of: str
+) -> list[Path]:
     """Draw gain against fidelity, copying as colour; return PNG and SVG.
 
     Parameters
