@@ -31,12 +31,11 @@ from sts.calcium.compare import compare, edges_of
 from sts.calcium.deconvolve import OasisSettings, deconvolve
 from sts.calcium.dichotomised import dichotomised_gaussian
 from sts.calcium.fluorescence import CalciumModel, fluorescence
-from sts.calcium.generate import sample
-from sts.calcium.networks import NetworkSettings, parameter_count
+from sts.calcium.networks import NetworkSettings, parameter_count, sample_windows
 from sts.calcium.recording import Recording
-from sts.calcium.rivals import Rivals, TrainSettings
 from sts.calcium.statistics import draw_statistics
-from sts.calcium.train import train
+from sts.calcium.train import train_generator
+from sts.calcium.trainer import GanTrainer, GanTrainSettings
 from sts.calcium.windows import WindowSettings, cut_windows
 from sts.learning.device import choose_device, multiply_in
 from sts.studies.calcium.demo import LENGTH, demo_job, demo_truth
@@ -126,15 +125,15 @@ def training(
             if device.type == "cuda":
                 torch.cuda.empty_cache()
                 torch.cuda.reset_peak_memory_stats(device)
-            settings = TrainSettings(batch=batch, precision=precision, compile=compiled)
-            rivals = Rivals(networks, settings, device)
+            settings = GanTrainSettings(batch=batch, precision=precision, compile=compiled)
+            trainer = GanTrainer(networks, settings, device)
             real = torch.rand(batch, networks.neurons, networks.length, device=device)
             random = torch.Generator(device).manual_seed(0)
 
-            def step(rivals: Rivals = rivals, real: Any = real, random: Any = random) -> None:
-                for _ in range(rivals.settings.critic_steps):
-                    rivals.critic_step(real, random)
-                float(rivals.generator_step(random))
+            def step(trainer: GanTrainer = trainer, real: Any = real, random: Any = random) -> None:
+                for _ in range(trainer.settings.critic_steps):
+                    trainer.critic_step(real, random)
+                float(trainer.generator_step(random))
 
             with multiply_in(precision, device):
                 for _ in range(1 if device.type == "cpu" else 3):
@@ -170,7 +169,7 @@ def reached(device: torch.device, steps: int) -> Iterator[dict[str, Any]]:
     edges = edges_of(cohort.measured(cohort.windows("training")))
     for precision in precisions(device):
         begin = time.perf_counter()
-        fitted = train(
+        fitted = train_generator(
             cut.windows["training"],
             cut.scale,
             sizes=job.sizes.of(cohort, LENGTH),
@@ -179,7 +178,7 @@ def reached(device: torch.device, steps: int) -> Iterator[dict[str, Any]]:
             count=judge.count,
             device=device,
         )
-        windows = cut.scale.undo(sample(fitted.generator, len(cohort.windows("test")), seed=1))
+        windows = cut.scale.undo(sample_windows(fitted.generator, len(cohort.windows("test")), seed=1))
         found = compare(real, cohort.measured(windows), edges)
         took = time.perf_counter() - begin
         yield {"precision": precision, "seconds": took, **found.divergences}
@@ -212,14 +211,14 @@ def main() -> None:
     if args.quick:
         args.frames, args.batch, args.steps = 20_000, 2, 1
     device = choose_device(args.device)
-    rivals = Rivals(FULL, TrainSettings(), torch.device("cpu"))
+    trainer = GanTrainer(FULL, GanTrainSettings(), torch.device("cpu"))
     report: dict[str, Any] = {
         "machine": machine(device),
         "ground_truth": ground_truth(args.frames),
         "oasis": deconvolution(10_000 if args.quick else 100_000),
         "parameters": {
-            "generator": parameter_count(rivals.generator),
-            "critic": parameter_count(rivals.critic),
+            "generator": parameter_count(trainer.generator),
+            "critic": parameter_count(trainer.critic),
         },
     }
     if args.steps:

@@ -20,9 +20,9 @@ from sts.augment.contract import make_generator
 from sts.base.types import Floats, Precision
 from sts.calcium.networks import NetworkSettings
 from sts.networks.backbones import BACKBONES, Architecture, make_network, placed
+from sts.learning.checkpoint import TrainingProgress
 from sts.networks.learner import Learner
 from sts.networks.predict import run_network
-from sts.networks.progress import Progress
 from sts.networks.settings import TrainSettings
 from sts.networks.train import fit
 from sts.scalograms.bank import ImageBank
@@ -188,7 +188,7 @@ def _trained(
     learner = Learner(placed(network, device), bank, labels, np.ones(4), settings)
 
     def epoch() -> None:
-        learner.run_epoch(Progress(), rows, NONE)
+        learner.run_epoch(TrainingProgress(), rows, NONE)
         _wait(device)
 
     epoch()

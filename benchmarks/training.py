@@ -29,10 +29,10 @@ from torch.nn import functional
 from sts.base.files import write_json
 from sts.base.types import Ints
 from sts.datasets.store import SweepStore
+from sts.learning.checkpoint import TrainingProgress
 from sts.learning.device import choose_device
 from sts.networks.backbones import BACKBONES, Architecture, make_network, placed
 from sts.networks.learner import Learner
-from sts.networks.progress import Progress
 from sts.networks.schedule import epoch_batches, in_order
 from sts.networks.settings import TrainSettings
 from sts.scalograms.bank import ImageBank
@@ -175,7 +175,7 @@ def speed(number: int, batch: int, device: torch.device, asked: argparse.Namespa
     batches = epoch_batches(rows, settings, 0)
     epoch_s, own_s, computed_s = taking_turns(
         [
-            lambda: learner.run_epoch(Progress(), rows, NONE),
+            lambda: learner.run_epoch(TrainingProgress(), rows, NONE),
             *(lambda bank=bank: look_at(bank, batches * LOOKS) for bank in (own, computed)),
         ],
         asked.repeats,

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from sts.augment.rows import held_out_rows
 from sts.augment.settings import LoopSettings
-from sts.augment.training import Batch, Course, Network, train
+from sts.augment.training import Batch, HeldOutCheck, Network, train_network
 from sts.base.types import Ints
+from sts.learning.checkpoint import TrainingProgress
 
 
 class Mean(Network):
@@ -43,12 +44,14 @@ class Counting:
             self.network.mean += self.by
 
 
-def run(network: Mean, learner: Counting, classes: Ints, **values: Any) -> Course:
-    # A running mean that forgets at once lets the numbers be counted.
+def run(
+    network: Mean, learner: Counting, classes: Ints, **values: Any
+) -> TrainingProgress[HeldOutCheck]:
+    # A moving average that forgets at once lets the numbers be counted.
     settings = {"steps": 100, "batch": 8, "average": 0.0, "check_every": 1, "patience": 5}
     loop = LoopSettings(**(settings | values))
     rows = np.arange(len(classes), dtype=np.float64)[:, None]
-    return train(network, learner, rows, classes, loop=loop, rng=np.random.default_rng(1))
+    return train_network(network, learner, rows, classes, loop=loop, rng=np.random.default_rng(1))
 
 
 CLASSES = np.repeat([0, 1, 2], [60, 30, 5])
@@ -57,9 +60,9 @@ CLASSES = np.repeat([0, 1, 2], [60, 30, 5])
 def test_the_best_check_is_gone_back_to_after_as_many_worse_ones_as_patience_allows() -> None:
     network = Mean(turn=20.0)
     learner = Counting(network)
-    course = run(network, learner, CLASSES)
-    assert course.best is not None
-    assert course.best.steps == 20
+    progress = run(network, learner, CLASSES)
+    assert progress.best is not None
+    assert progress.best.steps == 20
     assert network.mean.item() == 20.0
     assert len(learner.seen) == 25
     assert not network.training
@@ -85,8 +88,8 @@ def test_a_class_too_rare_for_a_part_keeps_all_its_rows() -> None:
 
 def test_all_steps_are_run_where_no_row_can_be_spared() -> None:
     network = Mean()
-    course = run(network, Counting(network), np.arange(6))
-    assert course.best is None
+    progress = run(network, Counting(network), np.arange(6))
+    assert progress.best is None
     assert network.mean.item() == 100.0
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sts.augment.settings import LayerSettings, LoopSettings, VaeSettings
-from sts.augment.training import Batch, Descent, train
+from sts.augment.training import Batch, LossTrainer, train_network
 from sts.augment.vae import VaeNetwork, beta_at
 from sts.learning.device import draw_from_seed
 
@@ -58,8 +58,8 @@ def test_training_raises_the_bound_of_held_out_rows_but_not_above_their_likeliho
     rows, classes = batch.scores.double().numpy(), batch.classes.numpy()
     with torch.no_grad():
         before = float(net.bound(batch, generator()).mean())
-    course = train(net, Descent(net, loop), rows, classes, loop=loop, rng=rng)
-    bounds = [-4 * check.score for check in course.checks]
+    done = train_network(net, LossTrainer(net, loop), rows, classes, loop=loop, rng=rng)
+    bounds = [-4 * check.score for check in done.records]
     truth = torch.distributions.MultivariateNormal(
         torch.zeros(4), torch.ones(4, 4) + 0.04 * torch.eye(4)
     )
@@ -75,7 +75,7 @@ def test_the_decoder_learns_how_sure_it_may_be() -> None:
     net, batch = network(), on_a_line(600)
     loop = LoopSettings(steps=400, learning_rate=3e-3, held_out=0.0)
     rows, classes = batch.scores.double().numpy(), batch.classes.numpy()
-    train(net, Descent(net, loop), rows, classes, loop=loop, rng=np.random.default_rng(4))
+    train_network(net, LossTrainer(net, loop), rows, classes, loop=loop, rng=np.random.default_rng(4))
     with torch.no_grad():
         drawn = net.draw(torch.zeros(4000, dtype=torch.int64), generator())
     off = drawn - drawn.mean(dim=1, keepdim=True)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sts.calcium.moments import SLOW, lags_within, moments, moments_of
+from sts.calcium.trainer import SLOW, compute_moments, lags_within, measure_moments
 
 NEURONS, LENGTH = 4, 64
 
@@ -26,13 +26,13 @@ def windows(values: Tensor) -> Tensor:
 
 
 REAL = traces(LENGTH * 2000)
-KNOWN = moments_of(REAL, LENGTH)
+KNOWN = measure_moments(REAL, LENGTH)
 
 
 def test_moments_are_those_of_numpy() -> None:
     values = traces(500)
     centred = values - values.mean(dim=1, keepdim=True)
-    found = moments(centred[None])
+    found = compute_moments(centred[None])
     lag = SLOW[2]
     expected = centred.numpy()[:, :-lag] @ centred.numpy()[:, lag:].T / (500 - lag)
     assert np.allclose(found[2 + 2], expected, atol=1e-5)  # float32
@@ -77,4 +77,4 @@ def test_the_distance_leads_back() -> None:
 
 def test_short_windows_tell_of_short_lags_only() -> None:
     assert lags_within(SLOW, 33) == (0, 2, 4, 8, 16)
-    assert len(moments(torch.zeros(2, 3, 33))) == 2 + 5 + 4
+    assert len(compute_moments(torch.zeros(2, 3, 33))) == 2 + 5 + 4

@@ -1,4 +1,4 @@
-"""The published networks: their sizes, shapes for any length, phase shuffle, and the penalty."""
+"""The published networks: their sizes, shapes for any length, phase shuffle, slopes of the penalty."""
 
 import math
 
@@ -12,15 +12,18 @@ from torch.nn import functional
 
 from sts.base.errors import StsError
 from sts.calcium.kinetics import SpikesEnding, decayed
-from sts.calcium.layers import Repeated, padded, phase_shuffle
 from sts.calcium.networks import (
     NetworkSettings,
+    RepeatedFrames,
     draw_fresh,
     draw_shifts,
     initialise,
+    make_networks,
+    pad_ends,
     parameter_count,
+    phase_shuffle,
 )
-from sts.calcium.rivals import gradient_penalty, make_networks
+from sts.learning.updates import gradient_penalty
 
 
 def small(length: int = 64, **changed: object) -> NetworkSettings:
@@ -100,7 +103,7 @@ def ripple(layer: nn.Module, channels: int) -> float:
 def test_repeated_frames_leave_no_ripple_and_transposed_convolutions_do() -> None:
     # torch draws weights from its global generator before they are drawn again
     with torch.random.fork_rng(devices=[]):
-        repeated, transposed = Repeated(4, 3, 6), nn.ConvTranspose1d(4, 3, 6, 2, 2)
+        repeated, transposed = RepeatedFrames(4, 3, 6), nn.ConvTranspose1d(4, 3, 6, 2, 2)
     initialise((repeated, transposed), random())
     assert ripple(repeated, 4) < 1e-6  # float32
     assert ripple(transposed, 4) > 0.1
@@ -160,7 +163,7 @@ def test_a_critic_of_differences_alone_does_not_see_a_constant() -> None:
 @pytest.mark.parametrize("length", [7, 8])
 @pytest.mark.parametrize("kernel", [2, 3, 24])
 def test_a_layer_halves_rounding_up(length: int, kernel: int) -> None:
-    x = padded(torch.zeros(1, 1, length), kernel)
+    x = pad_ends(torch.zeros(1, 1, length), kernel)
     found = functional.conv1d(x, torch.zeros(1, 1, kernel), stride=2)
     assert found.shape[-1] == math.ceil(length / 2)
 
@@ -193,19 +196,6 @@ def test_no_shuffle_means_no_shifts() -> None:
     assert draw_shifts(small(shuffle=0), 5, random()).shape == (0, 5)
 
 
-def test_the_penalty_of_a_linear_critic_is_known() -> None:
-    """A critic w x has the gradient w everywhere: the penalty is (|w| - 1) squared."""
-    weights = torch.tensor([[3.0, 0.0], [0.0, 4.0]])
-
-    class Linear(nn.Module):
-        def forward(self, x: Tensor, shifts: Tensor | None = None) -> Tensor:
-            return (x * weights).sum(dim=(1, 2))
-
-    real, fake = torch.rand(2, 5, 2, 2, generator=random())
-    found = gradient_penalty(Linear(), real, fake, random=random())
-    assert found.item() == pytest.approx((5 - 1) ** 2, abs=1e-5)  # float32
-
-
 def test_the_gradient_of_the_penalty_is_that_of_finite_differences() -> None:
     sizes = small(32)
     # the slope of a leaky ReLU jumps: small steps in float64 stay between the jumps
@@ -213,14 +203,14 @@ def test_the_gradient_of_the_penalty_is_that_of_finite_differences() -> None:
     critic.double()
     real, fake = torch.rand(2, 4, 3, 32, generator=random(), dtype=torch.float64)
 
-    class Double(nn.Module):
-        def forward(self, x: Tensor, shifts: Tensor | None = None) -> Tensor:
-            judged: Tensor = critic(x.double(), shifts)
-            return judged
-
     def penalty() -> Tensor:
         shifts = draw_shifts(sizes, 4, random(1))
-        return gradient_penalty(Double(), real, fake, shifts=shifts, random=random(2))
+
+        def rate(windows: Tensor) -> Tensor:
+            rated: Tensor = critic(windows.double(), shifts)
+            return rated
+
+        return gradient_penalty(rate, real, fake, random=random(2))
 
     weight = critic.layers[1].weight
     (slope,) = torch.autograd.grad(penalty(), weight)

@@ -14,19 +14,16 @@ from sts.base.types import PRECISIONS, Floats, Precision
 from sts.calcium import train as module
 from sts.calcium.checkpoint import CalciumGan, GanCard, load_gan, save_gan
 from sts.calcium.deconvolve import OasisSettings
-from sts.calcium.generate import sample
-from sts.calcium.moments import moments_of
-from sts.calcium.networks import NetworkSettings
-from sts.calcium.progress import Check
-from sts.calcium.rivals import Rivals, TrainSettings
-from sts.calcium.train import Fitted, train
+from sts.calcium.networks import NetworkSettings, sample_windows
+from sts.calcium.train import FittedGan, Validation, train_generator
+from sts.calcium.trainer import GanTrainer, GanTrainSettings, measure_moments
 from sts.calcium.windows import Cut, WindowSettings, cut_windows
 from tests.base.tampering import WAYS, check_refusal, tamper
 
 SIZES = NetworkSettings(
     neurons=3, length=32, noise=4, kernel=4, units=(6, 6), critic_units=(6, 8), shuffle=2
 )
-SETTINGS = TrainSettings(
+SETTINGS = GanTrainSettings(
     steps=6, critic_steps=2, batch=4, check_every=2, learning_rate=1e-3, average=0.5
 )
 WINDOWS = WindowSettings(length=32, gap_s=0.5)
@@ -51,9 +48,9 @@ def spread(windows: Floats) -> float:
     return float(abs(windows.std() - 0.7))
 
 
-def fit(cut: Cut, settings: TrainSettings = SETTINGS, **more: object) -> Fitted:
+def fit(cut: Cut, settings: GanTrainSettings = SETTINGS, **more: object) -> FittedGan:
     arguments = {"score": spread, "sizes": SIZES, **more}
-    return train(
+    return train_generator(
         cut.windows["training"],
         cut.scale,
         settings=settings,
@@ -62,7 +59,7 @@ def fit(cut: Cut, settings: TrainSettings = SETTINGS, **more: object) -> Fitted:
     )
 
 
-def same(first: Fitted, second: Fitted) -> bool:
+def same(first: FittedGan, second: FittedGan) -> bool:
     pairs = zip(first.generator.parameters(), second.generator.parameters(), strict=True)
     return all(torch.equal(one, other) for one, other in pairs)
 
@@ -86,27 +83,27 @@ def test_one_seed_gives_one_model_with_all_options(cut: Cut) -> None:
     assert same(first, again)
     assert first.checks == again.checks
     assert not same(first, fit(cut, replace(TOLD, seed=1), sizes=EVERYTHING))
-    windows = [sample(first.generator, 70, seed=seed) for seed in (5, 5, 6)]
+    windows = [sample_windows(first.generator, 70, seed=seed) for seed in (5, 5, 6)]
     assert np.array_equal(windows[0], windows[1])
     assert not np.array_equal(windows[0], windows[2])
 
 
 def test_learning_rates_fall_to_nothing_at_the_end() -> None:
     settings = replace(SETTINGS, steps=10, cooling=0.5, critic_rate=5e-3)
-    rivals = Rivals(SIZES, settings, torch.device("cpu"))
+    trainer = GanTrainer(SIZES, settings, torch.device("cpu"))
     found = []
     for step in (0, 5, 9):
-        rivals.cool(step)
-        found.append(rivals.rates)
+        trainer.set_rates(step)
+        found.append(trainer.rates)
     assert [each["generator"] for each in found] == pytest.approx([1e-3, 1e-3, 2e-4])
     assert [each["critic"] for each in found] == pytest.approx([5e-3, 5e-3, 1e-3])
 
 
 def test_moments_bring_the_generator_near_the_training_windows(cut: Cut) -> None:
-    def distance(settings: TrainSettings) -> float:
+    def distance(settings: GanTrainSettings) -> float:
         found = fit(cut, settings, sizes=EVERYTHING)
-        known = moments_of(torch.from_numpy(cut.scale.apply(cut.windows["training"].traces)), 32)
-        return float(known.distance(torch.from_numpy(sample(found.generator, 200, seed=0))))
+        known = measure_moments(torch.from_numpy(cut.scale.apply(cut.windows["training"].traces)), 32)
+        return float(known.distance(torch.from_numpy(sample_windows(found.generator, 200, seed=0))))
 
     settings = replace(TOLD, steps=60, learning_rate=1e-2, batch=16, check_every=60)
     assert distance(settings) < 0.5 * distance(replace(settings, moments=0.0))
@@ -122,17 +119,17 @@ def test_a_killed_training_ends_as_one_that_was_not(
 ) -> None:
     monkeypatch.setattr(module, "KEEP_EVERY_S", 0.0)
     state = tmp_path / "training.safetensors"
-    step = Rivals.generator_step
+    step = GanTrainer.generator_step
     calls = []
 
-    def killed(self: Rivals, random: torch.Generator) -> torch.Tensor:
+    def killed(self: GanTrainer, random: torch.Generator) -> torch.Tensor:
         calls.append(1)
         if len(calls) == at + 2:
             raise KilledError
         return step(self, random)
 
     with monkeypatch.context() as patched, pytest.raises(KilledError):
-        patched.setattr(Rivals, "generator_step", killed)
+        patched.setattr(GanTrainer, "generator_step", killed)
         fit(cut, state=state)
     resumed = []
     found = fit(cut, state=state, on_check=lambda check, _: resumed.append(check.step))
@@ -161,14 +158,14 @@ def test_a_damaged_state_is_refused(cut: Cut, tmp_path: Path) -> None:
 def test_the_best_generator_is_kept_and_not_the_last(cut: Cut) -> None:
     seen: dict[int, Floats] = {}
 
-    def keep(check: Check, windows: Floats) -> None:
+    def keep(check: Validation, windows: Floats) -> None:
         seen[check.step] = windows
 
     scores = iter([3.0, 1.0, 2.0])
     found = fit(cut, score=lambda _: next(scores), on_check=keep)
-    assert found.best_step == 4
+    assert found.best.step == 4
     assert [check.better for check in found.checks] == [True, True, False]
-    windows = cut.scale.undo(sample(found.generator, 8, seed=(SETTINGS.seed, 4)))
+    windows = cut.scale.undo(sample_windows(found.generator, 8, seed=(SETTINGS.seed, 4)))
     assert np.array_equal(windows, seen[4])
     assert not np.array_equal(seen[4], seen[6])
 
@@ -181,16 +178,16 @@ def test_the_critic_learns_to_tell_real_from_generated(cut: Cut) -> None:
 
 
 def test_the_average_follows_the_generator(cut: Cut) -> None:
-    rivals = Rivals(SIZES, replace(SETTINGS, average=0.0), torch.device("cpu"))
+    trainer = GanTrainer(SIZES, replace(SETTINGS, average=0.0), torch.device("cpu"))
     random = torch.Generator().manual_seed(0)
-    before = rivals.average.begin.weight.clone()
-    rivals.generator_step(random)
-    assert torch.allclose(rivals.average.begin.weight, rivals.generator.begin.weight)
-    assert not torch.equal(before, rivals.average.begin.weight)
+    before = trainer.average.begin.weight.clone()
+    trainer.generator_step(random)
+    assert torch.allclose(trainer.average.begin.weight, trainer.generator.begin.weight)
+    assert not torch.equal(before, trainer.average.begin.weight)
 
 
 def test_a_training_that_diverges_says_so(cut: Cut, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Rivals, "generator_step", lambda *_: torch.tensor(float("nan")))
+    monkeypatch.setattr(GanTrainer, "generator_step", lambda *_: torch.tensor(float("nan")))
     with pytest.raises(StsError, match="diverged before step 2: lower the learning rate"):
         fit(cut)
 
@@ -307,7 +304,7 @@ def test_both_networks_train_on_cuda(
     settings = replace(TOLD, precision=precision, compile=compiled)
     found = fit(cut, settings, sizes=EVERYTHING, device=cuda)
     assert all(np.isfinite((check.distance, check.generator_loss)).all() for check in found.checks)
-    assert np.isfinite(sample(found.generator, 8, seed=0)).all()
+    assert np.isfinite(sample_windows(found.generator, 8, seed=0)).all()
 
 
 @pytest.mark.cuda
@@ -318,7 +315,7 @@ def test_a_killed_training_goes_on_on_cuda(
     settings = replace(SETTINGS, precision="float32")
     state = tmp_path / "training.safetensors"
 
-    def die(check: Check, _: Floats) -> None:
+    def die(check: Validation, _: Floats) -> None:
         if check.step == 4:
             raise KilledError
 

@@ -14,12 +14,12 @@ from torch import Tensor
 from sts.base.errors import StsError
 from sts.base.types import Ints, Precision
 from sts.datasets.store import SweepStore
+from sts.learning.checkpoint import TrainingProgress
 from sts.learning.device import has_bfloat16
 from sts.networks import train as train_module
 from sts.networks.backbones import BACKBONES, Architecture, make_network
-from sts.networks.learner import Learner
+from sts.networks.learner import Epoch, Learner
 from sts.networks.predict import predict, run_network
-from sts.networks.progress import Epoch, Progress
 from sts.networks.schedule import epoch_batches
 from sts.networks.settings import TrainSettings
 from sts.networks.train import Fitted, class_weights, fit
@@ -308,7 +308,7 @@ def test_dropout_differs_between_epochs_and_seeds(
     head = make_network(MOBILE).get_submodule("classifier")
     for seed in (0, 1):
         learner = Learner(head, bank, labels, np.ones(4), replace(QUICK, seed=seed))
-        done = learner.run_epoch(Progress(), TRAIN, np.array([], dtype=int))
+        done = learner.run_epoch(TrainingProgress(), TRAIN, np.array([], dtype=int))
         learner.run_epoch(done, TRAIN, np.array([], dtype=int))
     assert len(set(seeds)) == len(seeds) == 4
 

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from sts.augment.deep import Deep
+from sts.augment.deep import DeepGenerator
 from sts.augment.layers import Stack, noise_like, uniform
 from sts.augment.settings import DIFFUSION_STEPS, DdpmSettings
 from sts.augment.training import Batch, Network
@@ -20,7 +20,7 @@ DRAWS = 8
 WAVES = 16
 
 
-class Ddpm(Deep):
+class Ddpm(DeepGenerator):
     """Rows that are left when noise is taken out of noise, step by step."""
 
     settings: DdpmSettings

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sts.augment.frame import Frame
 from sts.augment.rows import checked, seed_from
-from sts.augment.training import Course, Descent, Learner, Network, train
+from sts.augment.training import HeldOutCheck, LossTrainer, Network, Trainer, train_network
 from sts.base.errors import StsError
 from sts.base.types import Floats, Ints
 from sts.learning.device import choose_device, draw_from_seed
@@ -24,7 +24,7 @@ TRIES: Final = 10
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Fitted:
+class FittedNetwork:
     """A trained network, and the way from its scores to rows."""
 
     network: Network
@@ -33,31 +33,32 @@ class Fitted:
     """The label of each class of the network."""
     features: int
     device: torch.device
-    course: Course
+    best: HeldOutCheck | None
+    """The check that the network is from; None where no rows could be held out."""
 
 
 @dataclass(frozen=True, eq=False)
-class Deep(ABC):
+class DeepGenerator(ABC):
     """One network for all classes, which learns what the frame leaves of the rows."""
 
     settings: Any
     device: str = "cpu"
-    fitted: Fitted | None = None
+    fitted: FittedNetwork | None = None
 
     @abstractmethod
     def network(self, features: int, classes: int) -> Network:
         """Return a new network."""
 
-    def learner(self, network: Any, features: int, classes: int) -> Learner:
-        """Return what makes the network better."""
-        return Descent(network, self.settings.loop)
+    def trainer(self, network: Any, features: int, classes: int) -> Trainer:
+        """Return what trains the network."""
+        return LossTrainer(network, self.settings.loop)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Return how long was trained."""
         if self.fitted is None:
             return ()
-        steps, best = self.settings.loop.steps, self.fitted.course.best
+        steps, best = self.settings.loop.steps, self.fitted.best
         if best is None:
             return (f"trained for {steps} steps, for no class has rows to hold out",)
         return (f"best after {best.steps} of at most {steps} steps",)
@@ -70,16 +71,16 @@ class Deep(ABC):
         frame = Frame.fit(X, y, settings=self.settings.frame, rng=rng)
         with draw_from_seed(seed_from(rng), device):
             network = self.network(X.shape[1], len(labels)).to(device)
-            learner = self.learner(network, X.shape[1], len(labels))
+            trainer = self.trainer(network, X.shape[1], len(labels))
         scores = frame.scores(X, y, rng)
-        course = train(network, learner, scores, classes, loop=self.settings.loop, rng=rng)
-        fitted = Fitted(
+        done = train_network(network, trainer, scores, classes, loop=self.settings.loop, rng=rng)
+        fitted = FittedNetwork(
             network=network,
             frame=frame,
             labels=labels,
             features=X.shape[1],
             device=device,
-            course=course,
+            best=done.best,
         )
         return replace(self, fitted=fitted)
 

@@ -7,12 +7,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from zuko.flows import MAF
 
-from sts.augment.deep import Deep
+from sts.augment.deep import DeepGenerator
 from sts.augment.settings import FlowSettings
 from sts.augment.training import Batch, Network
 
 
-class Flow(Deep):
+class Flow(DeepGenerator):
     """Rows that a flow makes of normal noise."""
 
     settings: FlowSettings

@@ -1,14 +1,13 @@
 """A conditional Wasserstein GAN with gradient penalty."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
-from sts.augment.deep import Deep
-from sts.augment.layers import PlainLayers, uniform
+from sts.augment.deep import DeepGenerator
+from sts.augment.layers import PlainLayers
 from sts.augment.settings import GanSettings
-from sts.augment.training import Batch, Learner, Network, adam, set_rate
+from sts.augment.training import Batch, Network, Trainer, adam, set_rate
+from sts.learning.updates import gradient_penalty
 
 # How many rows are drawn for each held-out one.
 DRAWS = 4
@@ -16,7 +15,7 @@ DRAWS = 4
 BETAS = (0.5, 0.9)
 
 
-class Gan(Deep):
+class Gan(DeepGenerator):
     """Rows that a critic could not tell from others."""
 
     settings: GanSettings
@@ -25,10 +24,10 @@ class Gan(Deep):
         """Return a new network."""
         return GanNetwork(features, classes, self.settings)
 
-    def learner(self, network: Network, features: int, classes: int) -> Learner:
-        """Return what sets a critic on the network."""
+    def trainer(self, network: Network, features: int, classes: int) -> Trainer:
+        """Return what trains the network against a critic."""
         critic = Critic(features, classes, self.settings).to(next(network.parameters()).device)
-        return Contest(network, critic, self.settings)
+        return CriticTrainer(network, critic, self.settings)
 
 
 class GanNetwork(Network):
@@ -77,8 +76,8 @@ class Critic(nn.Module):
         return said[:, 0]
 
 
-class Contest:
-    """The generator's learner: a critic that is kept ahead of it."""
+class CriticTrainer:
+    """Trains a generator against a critic, which learns more often."""
 
     def __init__(self, network: Network, critic: Critic, settings: GanSettings) -> None:
         self._network, self._critic, self._settings = network, critic, settings
@@ -94,7 +93,10 @@ class Contest:
                 drawn = self._network.draw(batch.classes, generator)
             self._critics.zero_grad()
             penalty = gradient_penalty(
-                self._critic, batch.scores, drawn, classes=batch.classes, generator=generator
+                lambda rows: self._critic(rows, batch.classes),
+                batch.scores,
+                drawn,
+                random=generator,
             )
             both = torch.cat([drawn, batch.scores])
             said = self._critic(both, batch.classes.repeat(2)).chunk(2)
@@ -105,28 +107,6 @@ class Contest:
         drawn = self._network.draw(batch.classes, generator)
         (-self._critic(drawn, batch.classes).mean()).backward()
         self._optimiser.step()
-
-
-def gradient_penalty(
-    critic: Callable[[Tensor, Tensor], Tensor],
-    real: Tensor,
-    drawn: Tensor,
-    *,
-    classes: Tensor,
-    generator: torch.Generator,
-) -> Tensor:
-    """Return the mean squared distance of the critic's slope from 1, between real and drawn rows.
-
-    Slopes are taken at a random place on the line between each pair (Gulrajani et al., 2017), in
-    float32 whatever the rest is computed in: half precision rounds them away.
-    """
-    with torch.autocast(real.device.type, enabled=False):
-        place = uniform(len(real), generator)[:, None]
-        between = (place * real.float() + (1 - place) * drawn.float()).requires_grad_()
-        said = critic(between, classes)
-        (slopes,) = torch.autograd.grad(said.sum(), between, create_graph=True)
-        penalty: Tensor = (slopes.norm(dim=1) - 1).square().mean()
-    return penalty
 
 
 def energy_distance(one: Tensor, other: Tensor) -> Tensor:

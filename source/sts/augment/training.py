@@ -1,8 +1,6 @@
 """The one training loop of the deep generators: it stops when held-out rows say so."""
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import numpy as np
@@ -12,10 +10,12 @@ from torch import Tensor, nn
 from sts.augment.rows import held_out_rows, seed_from
 from sts.augment.settings import LoopSettings
 from sts.base.types import Floats, Ints
+from sts.learning.checkpoint import TrainingProgress
 from sts.learning.device import draw_from_seed
+from sts.learning.updates import copy_for_average, follow
 from sts.scalograms.traces import indices_on
 
-# The running mean of the weights looks back on no more than a tenth of what has been.
+# The moving average of the weights looks back on no more than a tenth of the steps so far.
 WARM: Final = 10
 
 
@@ -45,16 +45,16 @@ class Network(nn.Module):
         return self.score(batch, generator)
 
 
-class Learner(Protocol):
-    """What makes a network better, a batch at a time."""
+class Trainer(Protocol):
+    """Changes a network so that it gets better, a batch at a time."""
 
     def step(self, batch: Batch, generator: torch.Generator, *, done: float) -> None:
         """Learn from a batch when the part `done` of all steps is over."""
         ...
 
 
-class Descent:
-    """One optimiser on one loss."""
+class LossTrainer:
+    """Follows the slope of the network's own loss with one optimiser."""
 
     def __init__(self, network: Network, loop: LoopSettings) -> None:
         self._network, self._loop = network, loop
@@ -90,32 +90,26 @@ def set_rate(optimiser: torch.optim.Optimizer, loop: LoopSettings, done: float) 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check:
-    """What held-out rows said after some steps."""
+class HeldOutCheck:
+    """The score of held-out rows after some steps."""
 
     steps: int
     score: float
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Course:
-    """How a training went; the network is as it was at the best check."""
-
-    checks: tuple[Check, ...]
-    best: Check | None
-    """None where no class has a row to spare: all steps were run."""
-
-
-def train(
+def train_network(
     network: Network,
-    learner: Learner,
+    trainer: Trainer,
     scores: Floats,
     classes: Ints,
     *,
     loop: LoopSettings,
     rng: np.random.Generator,
-) -> Course:
+) -> TrainingProgress[HeldOutCheck]:
     """Train until held-out rows are no better described, and go back to the best check.
+
+    Where no class has a row to spare, all steps are run and there is no best check. The network
+    that is scored and kept is the moving average of the one that is trained.
 
     Raises
     ------
@@ -123,76 +117,42 @@ def train(
         The score was never finite.
     """
     device = next(network.parameters()).device
-    trained, judged = held_out_rows(classes, loop.held_out, rng)
+    trained, held_out = held_out_rows(classes, loop.held_out, rng)
     rows = _batch(scores, classes, device)
     generator = torch.Generator(device).manual_seed(seed_from(rng))
-    judge = seed_from(rng)
+    # Every check draws the same random numbers.
+    check_seed = seed_from(rng)
     chances = _chances(classes[trained], loop.balance)
-    keeper = _Keeper(network, loop)
+    average = copy_for_average(network)
+    done: TrainingProgress[HeldOutCheck] = TrainingProgress()
     with draw_from_seed(seed_from(rng), device):
         for step in range(1, loop.steps + 1):
             chosen = _at(rows, rng.choice(trained, size=loop.batch, p=chances))
             network.train()
-            learner.step(chosen, generator, done=step / loop.steps)
-            keeper.follow(step)
-            if len(judged) and (step % loop.check_every == 0 or step == loop.steps):
-                keeper.check(step, _at(rows, judged), seed=judge)
-                if keeper.is_spent:
+            trainer.step(chosen, generator, done=step / loop.steps)
+            # The average follows faster while the weights are young.
+            follow(average, network, min(loop.average, step / (step + WARM)))
+            done = replace(done, steps=step)
+            if len(held_out) and (step % loop.check_every == 0 or step == loop.steps):
+                done = _check(done, average, _at(rows, held_out), seed=check_seed)
+                if done.since_best >= loop.patience:
                     break
-    return keeper.finish(judged)
+    if len(held_out) and done.best is None:
+        raise FloatingPointError("held-out scores were never finite: lower the learning rate")
+    network.load_state_dict(done.best_state if len(held_out) else average.state_dict())
+    network.eval()
+    return done
 
 
-class _Keeper:
-    """The running mean of a network's weights, and the best one so far."""
-
-    def __init__(self, network: Network, loop: LoopSettings) -> None:
-        self._network, self._loop = network, loop
-        self._mean = _copied(network)
-        self._best: dict[str, Tensor] = {}
-        self._checks: list[Check] = []
-        self._best_check = Check(steps=0, score=math.inf)
-
-    @property
-    def is_spent(self) -> bool:
-        """Return whether the last checks brought nothing better."""
-        since = [check for check in self._checks if check.steps > self._best_check.steps]
-        return len(since) >= self._loop.patience
-
-    @torch.no_grad()
-    def follow(self, step: int) -> None:
-        """Let the mean follow the weights, faster while they are young."""
-        decay = min(self._loop.average, step / (step + WARM))
-        state = self._network.state_dict()
-        moving = [name for name, value in state.items() if value.is_floating_point()]
-        torch._foreach_lerp_(
-            [self._mean[name] for name in moving], [state[name] for name in moving], 1 - decay
-        )
-
-    @torch.no_grad()
-    def check(self, step: int, judged: Batch, *, seed: int) -> None:
-        """Score the mean on held-out rows, always with the same random numbers."""
-        running = _copied(self._network)
-        self._network.load_state_dict(self._mean)
-        self._network.eval()
-        generator = torch.Generator(judged.scores.device).manual_seed(seed)
-        score = float(self._network.score(judged, generator))
-        self._checks.append(Check(steps=step, score=score))
-        if score < self._best_check.score:
-            self._best_check, self._best = self._checks[-1], _copied(self._network)
-        self._network.load_state_dict(running)
-
-    def finish(self, judged: Sequence[int] | Ints) -> Course:
-        """Leave the network at its best, in evaluation mode."""
-        if len(judged) and not self._best:
-            raise FloatingPointError("held-out scores were never finite: lower the learning rate")
-        self._network.load_state_dict(self._best if len(judged) else self._mean)
-        self._network.eval()
-        best = self._best_check if len(judged) else None
-        return Course(checks=tuple(self._checks), best=best)
-
-
-def _copied(network: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in network.state_dict().items()}
+@torch.no_grad()
+def _check(
+    done: TrainingProgress[HeldOutCheck], average: Network, held_out: Batch, *, seed: int
+) -> TrainingProgress[HeldOutCheck]:
+    """Return the progress with one more score of the average on held-out rows."""
+    generator = torch.Generator(held_out.scores.device).manual_seed(seed)
+    score = float(average.score(held_out, generator))
+    check = HeldOutCheck(steps=done.steps, score=score)
+    return done.add(check, better=done.is_better(score), score=score, network=average)
 
 
 def _batch(scores: Floats, classes: Ints, device: torch.device) -> Batch:

@@ -6,7 +6,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from sts.augment.deep import Deep
+from sts.augment.deep import DeepGenerator
 from sts.augment.layers import Stack, noise_like
 from sts.augment.settings import VaeSettings
 from sts.augment.training import Batch, Network
@@ -18,7 +18,7 @@ LEAST_SURE: Final = 3.0
 CODES: Final = 8
 
 
-class Vae(Deep):
+class Vae(DeepGenerator):
     """Rows decoded from normal codes, with the noise that the decoder has learned."""
 
     settings: VaeSettings

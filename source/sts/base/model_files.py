@@ -4,12 +4,14 @@ import contextlib
 import hashlib
 import logging
 import os
+import platform
 import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -125,6 +127,12 @@ def check_arrays(arrays: Arrays, wanted: Mapping[str, tuple[str, tuple[int, ...]
         came = arrays[name]
         if (came.dtype.name, came.shape) != (dtype, shape):
             raise ValueError(f"{name} is {came.dtype.name} {came.shape}, not {dtype} {shape}")
+
+
+def library_versions(names: Iterable[str]) -> dict[str, str]:
+    """Return the versions of libraries and of Python, for a card to name."""
+    found = {name: metadata.version(name) for name in names}
+    return found | {"python": platform.python_version()}
 
 
 def check_plain_name(name: str) -> str:

@@ -1,13 +1,12 @@
 """A trained generator on disk: model.safetensors and model.json, which vouch for each other."""
 
-import platform
 from dataclasses import dataclass, field, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import numpy as np
 import torch
+from torch import nn
 
 from sts.base.bounds import Bounds, Positive, check_fields
 from sts.base.errors import StsError
@@ -15,16 +14,23 @@ from sts.base.model_files import (
     CARD,
     check_arrays,
     check_plain_name,
+    library_versions,
     read_arrays,
     read_card,
     write_model,
 )
 from sts.base.types import Floats
 from sts.calcium.deconvolve import OasisSettings
-from sts.calcium.generate import sample
-from sts.calcium.networks import Critic, Generator, NetworkSettings
-from sts.calcium.rivals import TrainSettings, make_networks
+from sts.calcium.networks import (
+    NetworkSettings,
+    WindowCritic,
+    WindowGenerator,
+    make_networks,
+    sample_windows,
+)
+from sts.calcium.trainer import GanTrainSettings
 from sts.calcium.windows import Scale, WindowSettings
+from sts.learning.models import arrays_of, forms_of, load_arrays
 
 FORMAT: Final = "sts-calcium-gan 1"
 TENSORS: Final = "model.safetensors"
@@ -45,7 +51,7 @@ class GanCard:
     rate_hz: Positive
     unit: str = ""
     neurons: tuple[str, ...] = ()
-    settings: TrainSettings
+    settings: GanTrainSettings
     best_step: Annotated[int, Bounds(0, 1e9)] = 0
     score: float = 0.0
     """Validation score at the best step."""
@@ -64,14 +70,14 @@ class GanCard:
 class CalciumGan:
     """A generator with its critic, its card and the scale of its neurons."""
 
-    generator: Generator
-    critic: Critic
+    generator: WindowGenerator
+    critic: WindowCritic
     scale: Scale
     card: GanCard
 
     def generate(self, count: int, *, seed: int) -> Floats:
         """Return windows (count, neurons, length) in physical units."""
-        return self.scale.undo(sample(self.generator, count, seed=seed))
+        return self.scale.undo(sample_windows(self.generator, count, seed=seed))
 
 
 def gan_folder(models: Path, name: str) -> Path:
@@ -81,18 +87,13 @@ def gan_folder(models: Path, name: str) -> Path:
 
 def save_gan(folder: Path, gan: CalciumGan) -> GanCard:
     """Write a generator and return its card as written."""
-    arrays = {
-        f"{part}.{name}": value.cpu().numpy()
-        for part, network in {"generator": gan.generator, "critic": gan.critic}.items()
-        for name, value in network.state_dict().items()
-    }
+    arrays = arrays_of(_join(gan.generator, gan.critic))
     arrays |= {"scale.low": gan.scale.low, "scale.high": gan.scale.high}
     with write_model(folder) as files:
         digest = files.add_arrays(TENSORS, arrays, form=FORMAT)
         card = replace(
             gan.card,
-            versions={name: metadata.version(name) for name in LIBRARIES}
-            | {"python": platform.python_version()},
+            versions=library_versions(LIBRARIES),
             sha256=digest,
         )
         files.add_card(card)
@@ -101,7 +102,7 @@ def save_gan(folder: Path, gan: CalciumGan) -> GanCard:
 
 def load_gan(folder: Path) -> CalciumGan:
     """Return the generator of `folder`, checked to be whole."""
-    card = load_card(folder)
+    card = load_gan_card(folder)
     path = folder / TENSORS
     arrays = read_arrays(path, digest=card.sha256, again=AGAIN)
     scale = {name: arrays.pop(f"scale.{name}", np.empty(0)) for name in ("low", "high")}
@@ -111,36 +112,24 @@ def load_gan(folder: Path) -> CalciumGan:
         raise StsError(f"{path} does not hold the scale of its {CARD}: {AGAIN}")
     try:
         # Sizes are compared before anything of that size is made.
-        check_arrays(arrays, _wanted(card.networks))
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            empty = _join(WindowGenerator(card.networks), WindowCritic(card.networks))
+        check_arrays(arrays, forms_of(empty))
     except ValueError as error:
         raise StsError(f"{path} does not hold the networks of its {CARD}: {AGAIN}") from error
     generator, critic = make_networks(card.networks, seed=0)
-    for part, network in (("generator", generator), ("critic", critic)):
-        prefix = f"{part}."
-        network.load_state_dict(
-            {
-                name.removeprefix(prefix): torch.from_numpy(value)
-                for name, value in arrays.items()
-                if name.startswith(prefix)
-            }
-        )
+    load_arrays(_join(generator, critic), arrays)
     return CalciumGan(
         generator=generator.eval(), critic=critic.eval(), scale=Scale(**scale), card=card
     )
 
 
-def _wanted(sizes: NetworkSettings) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Return dtype and shape of all tensors of networks of these sizes, without making them."""
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        parts = {"generator": Generator(sizes), "critic": Critic(sizes)}
-    return {
-        f"{part}.{name}": (str(value.dtype).removeprefix("torch."), tuple(value.shape))
-        for part, network in parts.items()
-        for name, value in network.state_dict().items()
-    }
+def _join(generator: WindowGenerator, critic: WindowCritic) -> nn.Module:
+    """Return both networks as one, whose weights are called as in the file."""
+    return nn.ModuleDict({"generator": generator, "critic": critic})
 
 
-def load_card(folder: Path) -> GanCard:
+def load_gan_card(folder: Path) -> GanCard:
     """Return the card alone, which is quick."""
     card = read_card(folder, GanCard, form=FORMAT, missing=AGAIN, again=AGAIN)
     if len(card.neurons) not in (0, card.networks.neurons):

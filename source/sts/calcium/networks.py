@@ -1,4 +1,4 @@
-"""Generator and critic (Li et al., 2020): one-dimensional convolutions over windows of traces."""
+"""Generator and critic (Li et al., 2020), convolutions over windows of traces, and sampling."""
 
 import math
 from collections.abc import Sequence
@@ -6,24 +6,30 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Final, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sts.base.bounds import Bounds, check_fields
 from sts.base.errors import StsError, one_of
+from sts.base.types import Floats
 from sts.calcium.kinetics import SpikesEnding
-from sts.calcium.layers import STRIDE, ChannelNorm, doubling, padded, phase_shuffle
 
 Upsampling = Literal["transposed", "nearest"]
 UPSAMPLINGS: Final[tuple[Upsampling, ...]] = ("transposed", "nearest")
 Ending = Literal["sigmoid", "spikes"]
 ENDINGS: Final[tuple[Ending, ...]] = ("sigmoid", "spikes")
 
+STRIDE: Final = 2
 SLOPE: Final = 0.2
 # Each halves the frames: of 2**20 there are no more.
 MAX_LAYERS: Final = 20
 Width = Annotated[int, Bounds(1, 8192)]
+# Windows that are generated at a time.
+BATCH: Final = 64
+# Enough to validate with: as many as there are in a quarter of an hour of short windows.
+COUNT: Final = 128
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +87,64 @@ class NetworkSettings:
         return len(self.critic_units) - 1 if self.shuffle else 0
 
 
-class Generator(nn.Module):
+class ChannelNorm(nn.Module):
+    """Layer norm over the channels of each frame."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise (B, C, W)."""
+        normed: Tensor = self.norm(x.transpose(1, 2)).transpose(1, 2)
+        return normed
+
+
+class RepeatedFrames(nn.Module):
+    """Doubles frames by repeating each, then convolves: all frames are made by the same weights."""
+
+    def __init__(self, before: int, after: int, kernel: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(before, after, kernel)
+        self.ends = ((kernel - 1) // 2, kernel // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, after, 2 W)."""
+        doubled = x.repeat_interleave(STRIDE, dim=-1)
+        made: Tensor = self.conv(functional.pad(doubled, self.ends))
+        return made
+
+
+def make_doubling(before: int, after: int, kernel: int, *, repeat: bool) -> nn.Module:
+    """Return a layer that doubles frames: by repeating them, or by a transposed convolution."""
+    if repeat:
+        return RepeatedFrames(before, after, kernel)
+    # Even kernels are centred between two frames, odd ones on a frame.
+    odd = kernel % 2
+    padding = (kernel - STRIDE + odd) // 2
+    return nn.ConvTranspose1d(before, after, kernel, STRIDE, padding, output_padding=odd)
+
+
+def pad_ends(x: Tensor, kernel: int) -> Tensor:
+    """Return x with zeros at both ends, so that a convolution halves its length, rounded up."""
+    frames = x.shape[-1]
+    missing = max((math.ceil(frames / STRIDE) - 1) * STRIDE + kernel - frames, 0)
+    return functional.pad(x, (missing // 2, missing - missing // 2))
+
+
+def phase_shuffle(x: Tensor, shifts: Tensor) -> Tensor:
+    """Return x (B, C, W) with each sample moved by its own shift, its ends mirrored."""
+    last = x.shape[-1] - 1
+    if last == 0:
+        return x
+    frames = torch.arange(last + 1, device=x.device)
+    # A short layer is moved by no more than it can mirror.
+    at = frames + shifts.clamp(-last, last)[:, None]
+    at = last - (last - at.abs()).abs()
+    return x.gather(2, at[:, None, :].expand(-1, x.shape[1], -1))
+
+
+class WindowGenerator(nn.Module):
     """Noise (B, noise) -> windows (B, neurons, length) in 0..1, as `spikes` about there."""
 
     def __init__(self, settings: NetworkSettings) -> None:
@@ -93,7 +156,7 @@ class Generator(nn.Module):
         repeat = settings.upsampling == "nearest"
         self.layers = nn.ModuleList(
             nn.Sequential(
-                doubling(before, after, settings.kernel, repeat=repeat),
+                make_doubling(before, after, settings.kernel, repeat=repeat),
                 ChannelNorm(after),
                 nn.LeakyReLU(SLOPE),
             )
@@ -142,7 +205,7 @@ class Generator(nn.Module):
         return functional.normalize(self.mixing, dim=1) if self.ending else self.mixing
 
 
-class Critic(nn.Module):
+class WindowCritic(nn.Module):
     """Windows (B, neurons, length) -> how real they look (B,), without bounds."""
 
     def __init__(self, settings: NetworkSettings) -> None:
@@ -171,7 +234,7 @@ class Critic(nn.Module):
         if self.settings.differences:
             x = torch.cat([x, functional.pad(x.diff(dim=-1), (1, 0))], dim=1)
         for number, layer in enumerate(self.layers):
-            x = functional.leaky_relu(layer(padded(x, self.settings.kernel)), SLOPE)
+            x = functional.leaky_relu(layer(pad_ends(x, self.settings.kernel)), SLOPE)
             if shifts is not None and number < len(shifts):
                 x = phase_shuffle(x, shifts[number])
         judged: Tensor = self.end(x.flatten(1)).squeeze(1)
@@ -208,6 +271,33 @@ def initialise(networks: Sequence[nn.Module], generator: torch.Generator) -> Non
                 nn.init.xavier_uniform_(module.weight, generator=generator)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        if isinstance(network, Generator) and network.ending is not None:
+        if isinstance(network, WindowGenerator) and network.ending is not None:
             # Spikes come from fresh noise alone until there is a reason for more.
             nn.init.zeros_(network.end.weight)
+
+
+def make_networks(sizes: NetworkSettings, seed: int) -> tuple[WindowGenerator, WindowCritic]:
+    """Return both networks, their weights drawn from a seed."""
+    # What torch draws on its own is drawn again: its global generator must be left alone.
+    with torch.random.fork_rng(devices=[]):
+        generator, critic = WindowGenerator(sizes), WindowCritic(sizes)
+    initialise((generator, critic), torch.Generator().manual_seed(seed))
+    return generator, critic
+
+
+def sample_windows(
+    generator: WindowGenerator, count: int = COUNT, *, seed: int | tuple[int, ...]
+) -> Floats:
+    """Return `count` windows (count, neurons, length) in 0..1, the same for a seed."""
+    rng = np.random.default_rng(seed)
+    noise = rng.standard_normal((count, generator.settings.noise), dtype=np.float32)
+    # On the CPU, so that a seed gives the same windows everywhere.
+    random = torch.Generator().manual_seed(int(rng.integers(2**63)))
+    device = next(generator.parameters()).device
+    made = []
+    with torch.inference_mode():
+        for begin in range(0, count, BATCH):
+            some = torch.from_numpy(noise[begin : begin + BATCH]).to(device)
+            fresh = draw_fresh(generator.settings, len(some), random)
+            made.append(generator(some, [each.to(device) for each in fresh]).float().cpu().numpy())
+    return np.concatenate(made)

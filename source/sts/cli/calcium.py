@@ -115,7 +115,7 @@ def _train(args: argparse.Namespace) -> int:
         job = demo_job(ensure_truth(workspace, args.seed), args.seed)
     else:
         from sts.base.errors import StsError
-        from sts.calcium.rivals import TrainSettings
+        from sts.calcium.trainer import GanTrainSettings
 
         name = args.name or (safe_name(args.recording) if args.recording else "ground-truth")
         path = args.recording or data_of(args) / "calcium" / f"{name}.h5"
@@ -133,7 +133,7 @@ def _train(args: argparse.Namespace) -> int:
             name=name,
             source=source_of(args, path),
             sizes=Sizes(**sizes),
-            settings=TrainSettings(**settings),
+            settings=GanTrainSettings(**settings),
         )
     trained = train_gan(workspace, job, device=args.device, wandb=args.wandb)
     say(f"kept    step {trained.card.best_step}, unlikeness {trained.card.score:.3f}")

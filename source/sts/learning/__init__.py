@@ -1,1 +1,1 @@
-"""What all training in torch shares: the device, its precision, seeds."""
+"""What all training in torch shares: device, precision, seeds, progress, checkpoints, updates."""

@@ -5,8 +5,9 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
 import torch
 
 from sts.base.errors import StsError
@@ -117,6 +118,11 @@ def draw_from_seed(seed: int, device: torch.device | str = "cpu") -> Iterator[No
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
         yield
+
+
+def mix_seeds(*seeds: int, dtype: type[np.unsignedinteger[Any]] = np.uint32) -> int:
+    """Return a seed that follows from several, such as that of a fit and the number of a step."""
+    return int(np.random.SeedSequence(seeds).generate_state(1, dtype)[0])
 
 
 def _warn_of_unused_gpu() -> None:

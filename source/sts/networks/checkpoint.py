@@ -1,27 +1,25 @@
 """A trained network on disk: model.safetensors and model.json, which vouch for each other."""
 
-import platform
 from dataclasses import dataclass, field, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sts.base.bounds import Bounds, Part, check_fields, shorten
 from sts.base.errors import StsError
 from sts.base.model_files import (
     CARD,
-    Arrays,
-    check_arrays,
     check_plain_name,
+    library_versions,
     read_arrays,
     read_card,
     write_model,
 )
 from sts.base.types import CLASSES
 from sts.evaluation.calibration import Temperature
+from sts.learning.models import arrays_of, load_arrays
 from sts.networks.backbones import BACKBONES, Architecture, head_of, make_network, placed
 from sts.networks.novelty import Novelty, NoveltyRule
 from sts.networks.settings import TrainSettings
@@ -81,7 +79,7 @@ def model_folder(models: Path, architecture: Architecture, name: str | None = No
 
 def save_model(folder: Path, model: Model) -> ModelCard:
     """Write a model and return its card as written, with versions and sha256."""
-    arrays = {name: value.cpu().numpy() for name, value in model.network.state_dict().items()}
+    arrays = arrays_of(model.network)
     if model.novelty is not None:
         arrays |= {f"{NOVELTY}{name}": value for name, value in model.novelty.arrays().items()}
     with write_model(folder) as files:
@@ -89,8 +87,7 @@ def save_model(folder: Path, model: Model) -> ModelCard:
         card = replace(
             model.card,
             novelty=None if model.novelty is None else model.novelty.rule,
-            versions={name: metadata.version(name) for name in LIBRARIES}
-            | {"python": platform.python_version()},
+            versions=library_versions(LIBRARIES),
             sha256=digest,
         )
         files.add_card(card)
@@ -106,8 +103,9 @@ def load_model(
     path = folder / TENSORS
     arrays = read_arrays(path, digest=card.sha256, again=AGAIN)
     network = make_network(replace(card.architecture, weights="none"), dropout=card.dropout)
+    own = {name: value for name, value in arrays.items() if not name.startswith(NOVELTY)}
     try:
-        network.load_state_dict(_state(arrays, network))
+        load_arrays(network, own)
     except ValueError as error:
         raise StsError(f"{path} does not hold a {card.name}: {error}: {AGAIN}") from error
     novelty = None
@@ -118,21 +116,6 @@ def load_model(
         if len(novelty.mean) != head.shape[1]:
             raise StsError(f"{path}: novelty is not of the features of a {card.name}: {AGAIN}")
     return Model(network=placed(network, device), card=card, novelty=novelty)
-
-
-def _state(arrays: Arrays, network: nn.Module) -> dict[str, Tensor]:
-    """Return the arrays as the state of a network, or say why they are none."""
-    own = {name: value for name, value in arrays.items() if not name.startswith(NOVELTY)}
-    wanted = {
-        name: (str(value.dtype).removeprefix("torch."), tuple(value.shape))
-        for name, value in network.state_dict().items()
-    }
-    check_arrays(own, wanted)
-    for name, value in own.items():
-        # The square root of a variance is divided by.
-        if name.endswith("running_var") and (value < 0).any():
-            raise ValueError(f"{name} holds a negative variance")
-    return {name: torch.from_numpy(value) for name, value in own.items()}
 
 
 def load_card(folder: Path, *, wanted: Architecture | None = None) -> ModelCard:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -10,16 +11,33 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sts.base.types import Floats, Ints
-from sts.learning.device import cast_to, draw_from_seed, multiply_in
+from sts.learning.checkpoint import TrainingProgress, TrainingState
+from sts.learning.device import cast_to, draw_from_seed, mix_seeds, multiply_in
 from sts.networks.backbones import AUXILIARY_SHARE, both_outputs
 from sts.networks.predict import Inputs, evaluating
-from sts.networks.progress import Epoch, Progress
 from sts.networks.schedule import epoch_batches, in_order, learning_rate, momentum
 from sts.networks.settings import TrainSettings
 from sts.scalograms.traces import indices_on
 
 # A validation loss is better when it is lower by this part (Amprimo et al., 2025).
 GAIN: Final = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """One point of the loss curves."""
+
+    number: int
+    """Counted from 1."""
+    learning_rate: float
+    """At the beginning of the epoch."""
+    train_loss: float
+    train_accuracy: float
+    """Both while it was training, with dropout."""
+    validation_loss: float | None
+    validation_accuracy: float | None
+    better: bool
+    """Whether the validation loss was low enough to count as better."""
 
 
 class Learner:
@@ -43,23 +61,23 @@ class Learner:
         self._forward = torch.compile(module, dynamic=False) if settings.compile else module
         learned = [value for value in module.parameters() if value.requires_grad]
         self._optimizer = torch.optim.Adam(learned, lr=settings.learning_rate, fused=True)
+        self.state = TrainingState(
+            networks={"learner": module}, optimisers={"learner": self._optimizer}
+        )
 
-    def run_epoch(self, done: Progress, rows: Ints, checked: Ints) -> Progress:
+    def run_epoch(
+        self, done: TrainingProgress[Epoch], rows: Ints, checked: Ints
+    ) -> TrainingProgress[Epoch]:
         """Return what is done after one more epoch."""
-        epoch = len(done.curves)
-        with draw_from_seed(self._seed(epoch), self._device):
+        epoch = done.steps
+        with draw_from_seed(mix_seeds(self._settings.seed, epoch), self._device):
             train_loss, train_accuracy = self._train(rows, epoch)
         if not math.isfinite(train_loss):
             raise FloatingPointError(
                 f"the training loss is {train_loss} in epoch {epoch + 1}: lower the learning rate"
             )
         loss, accuracy = self._validate(checked) if len(checked) else (None, None)
-        better = loss is None or loss < (1 - GAIN) * done.best_loss
-        best = done.best
-        if better and loss is not None:
-            best = {
-                name: value.detach().clone() for name, value in self._module.state_dict().items()
-            }
+        better = loss is None or done.is_better(loss, gain=GAIN)
         record = Epoch(
             number=epoch + 1,
             learning_rate=learning_rate(self._settings, epoch, 0.0),
@@ -69,12 +87,10 @@ class Learner:
             validation_accuracy=accuracy,
             better=better,
         )
-        return Progress(
-            curves=(*done.curves, record),
-            best_epoch=epoch + 1 if better else done.best_epoch,
-            best_loss=loss if better and loss is not None else done.best_loss,
-            best=best,
-        )
+        done = replace(done, steps=epoch + 1)
+        if loss is None:
+            return done.add(record, better=better)
+        return done.add(record, better=better, score=loss, network=self._module)
 
     def _train(self, rows: Ints, epoch: int) -> tuple[float, float]:
         """Go through all batches once; return mean loss and accuracy on the way."""
@@ -110,31 +126,10 @@ class Learner:
             (total / weight).backward()  # type: ignore[no-untyped-call]
         return self._sums(loss.detach(), logits.detach(), targets)
 
-    def take_best(self, done: Progress) -> None:
+    def take_best(self, done: TrainingProgress[Epoch]) -> None:
         """Go back to the best epoch, where one was kept."""
-        if done.best:
-            self._module.load_state_dict(done.best)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Return the state of the layers and of the optimiser under plain names."""
-        named = {f"module.{name}": value for name, value in self._module.state_dict().items()}
-        for index, values in self._optimizer.state_dict()["state"].items():
-            named |= {f"adam.{index}.{name}": value for name, value in values.items()}
-        return named
-
-    @torch.no_grad()
-    def restore(self, named: dict[str, Tensor]) -> None:
-        """Take over what `tensors` returned."""
-        state = self._module.state_dict()
-        self._module.load_state_dict({name: named[f"module.{name}"] for name in state})
-        learned = self._optimizer.param_groups[0]["params"]
-        for index, parameter in enumerate(learned):
-            kept = self._optimizer.state[parameter]
-            kept["step"] = named[f"adam.{index}.step"].to(self._device)
-            for name in ("exp_avg", "exp_avg_sq"):
-                # The same memory layout as the parameter, which the fused step counts on.
-                value = named[f"adam.{index}.{name}"].to(self._device)
-                kept[name] = torch.empty_like(parameter).copy_(value)
+        if done.best_state:
+            self._module.load_state_dict(done.best_state)
 
     @torch.no_grad()
     def _validate(self, rows: Ints) -> tuple[float, float]:
@@ -172,8 +167,3 @@ class Learner:
         for some in self._optimizer.param_groups:
             some["lr"] = learning_rate(self._settings, epoch, progress)
             some["betas"] = (momentum(self._settings, epoch, progress), some["betas"][1])
-
-    def _seed(self, epoch: int) -> int:
-        """Return the seed of torch's own generator, which dropout draws from."""
-        parts = (self._settings.seed, epoch)
-        return int(np.random.SeedSequence(parts).generate_state(1)[0])

@@ -1,7 +1,6 @@
 """The one training loop."""
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch import nn
 
 from sts.base.errors import StsError
 from sts.base.types import CLASSES, Floats, Ints
+from sts.learning.checkpoint import TrainingFile, TrainingProgress, make_key
 from sts.learning.device import draw_from_seed
 from sts.networks.backbones import (
     Architecture,
@@ -21,9 +21,8 @@ from sts.networks.backbones import (
     make_network,
     placed,
 )
-from sts.networks.learner import Learner
+from sts.networks.learner import Epoch, Learner
 from sts.networks.predict import Inputs, feature_bank
-from sts.networks.progress import Epoch, Progress, key_of, read_progress, write_progress
 from sts.networks.settings import TrainSettings
 from sts.scalograms.bank import ImageBank
 from sts.scalograms.image import ImageSettings
@@ -96,15 +95,15 @@ def fit(
     bank = bank.standardised(job.rows)
     with draw_from_seed(settings.seed, bank.device):
         network, learner = _prepare(job, bank)
-        done = _run(job, learner, _Keeper(state, job, bank.settings), on_epoch)
+        done = _run(job, learner, _file(state, job, bank.settings), on_epoch)
     learner.take_best(done)
     return Fitted(
         network=_plain(network, job, bank.device),
         architecture=architecture,
         settings=settings,
         images=bank.settings,
-        curves=done.curves,
-        best_epoch=done.best_epoch,
+        curves=done.records,
+        best_epoch=done.best_record,
     )
 
 
@@ -125,51 +124,28 @@ class _Job:
     settings: TrainSettings
 
 
-class _Keeper:
-    """The file that a fit is kept in, if there is one."""
-
-    def __init__(self, path: Path | None, job: _Job, images: ImageSettings) -> None:
-        self._path = path
-        self._key = key_of(
-            job.architecture, job.settings, images, job.rows, job.checked, job.labels
-        )
-        self._written = time.monotonic()
-
-    def restore(self, learner: Learner) -> Progress:
-        """Return how far the fit had come, nothing if it had not begun."""
-        found = None if self._path is None else read_progress(self._path, self._key)
-        if found is None:
-            return Progress()
-        done, tensors = found
-        learner.restore(tensors)
-        logger.info("the fit goes on after epoch %d", len(done.curves))
-        return done
-
-    def keep(self, learner: Learner, done: Progress) -> None:
-        """Write how far the fit has come, unless that was done a moment ago."""
-        due = time.monotonic() - self._written >= KEEP_EVERY_S
-        if self._path is not None and due:
-            write_progress(self._path, self._key, done, learner.tensors())
-            self._written = time.monotonic()
+def _file(path: Path | None, job: _Job, images: ImageSettings) -> TrainingFile[Epoch]:
+    key = make_key(job.architecture, job.settings, images, job.rows, job.checked, job.labels)
+    return TrainingFile(path, key, Epoch, every_s=KEEP_EVERY_S)
 
 
 def _run(
-    job: _Job, learner: Learner, keeper: _Keeper, on_epoch: Callable[[Epoch], None] | None
-) -> Progress:
-    done = keeper.restore(learner)
-    while not _finished(done, job.settings):
+    job: _Job,
+    learner: Learner,
+    file: TrainingFile[Epoch],
+    on_epoch: Callable[[Epoch], None] | None,
+) -> TrainingProgress[Epoch]:
+    done = file.restore(learner.state)
+    if done.steps:
+        logger.info("the fit goes on after epoch %d", done.steps)
+    while done.steps < job.settings.epochs and done.since_best < job.settings.patience:
         done = learner.run_epoch(done, job.rows, job.checked)
-        keeper.keep(learner, done)
+        file.keep(learner.state, done)
         if on_epoch is not None:
-            on_epoch(done.curves[-1])
-    if done.best_epoch == 0:
+            on_epoch(done.records[-1])
+    if done.best is None:
         raise FloatingPointError("the validation loss was never finite: lower the learning rate")
     return done
-
-
-def _finished(done: Progress, settings: TrainSettings) -> bool:
-    epochs = len(done.curves)
-    return epochs >= settings.epochs or epochs - done.best_epoch >= settings.patience
 
 
 def _check(job: _Job, bank: ImageBank) -> None:

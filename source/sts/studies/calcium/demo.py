@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from sts.base.workspace import Workspace
-from sts.calcium.rivals import TrainSettings
+from sts.calcium.trainer import GanTrainSettings
 from sts.calcium.windows import WindowSettings
 from sts.studies.calcium.ground_truth import FOLDER, GroundTruthJob, make_ground_truth
 from sts.studies.calcium.source import Source
@@ -46,7 +46,7 @@ def demo_job(path: Path, seed: int = 0) -> GanJob:
             ending="spikes",
             differences=True,
         ),
-        settings=TrainSettings(
+        settings=GanTrainSettings(
             steps=900,
             critic_steps=2,
             batch=64,

@@ -14,9 +14,8 @@ from sts.calcium.checkpoint import CalciumGan, GanCard, gan_folder, save_gan
 from sts.calcium.compare import highest_hz
 from sts.calcium.deconvolve import deconvolve
 from sts.calcium.networks import Ending, NetworkSettings, Upsampling, parameter_count
-from sts.calcium.progress import Check
-from sts.calcium.rivals import TrainSettings
-from sts.calcium.train import Fitted, train
+from sts.calcium.train import FittedGan, Validation, train_generator
+from sts.calcium.trainer import GanTrainSettings
 from sts.learning.device import choose_device
 from sts.reports.blocks import Block, Facts, Picture, Section
 from sts.reports.figures.calcium import TracePanel, draw_traces, draw_training
@@ -65,7 +64,7 @@ class GanJob:
     name: str
     source: Source
     sizes: Sizes = field(default_factory=Sizes)
-    settings: TrainSettings = field(default_factory=TrainSettings)
+    settings: GanTrainSettings = field(default_factory=GanTrainSettings)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -93,12 +92,12 @@ def train_gan(
     return Trained(model=model, folder=run.final, card=card)
 
 
-def _fit(job: GanJob, cohort: Cohort, run: Run, tracker: Tracker, *, device: str) -> Fitted:
+def _fit(job: GanJob, cohort: Cohort, run: Run, tracker: Tracker, *, device: str) -> FittedGan:
     _warn_of_silence(cohort)
     chosen, judge = choose_device(device), Judge(cohort)
     sizes = job.sizes.of(cohort, job.source.windows.length)
 
-    def on_check(check: Check, windows: Floats) -> None:
+    def on_check(check: Validation, windows: Floats) -> None:
         values = to_dict(check)
         tracker.log({name: values[name] for name in values if name != "step"}, step=check.step)
         draw_samples(run.figures / "samples", cohort, windows, title=f"step {check.step:,}")
@@ -109,7 +108,7 @@ def _fit(job: GanJob, cohort: Cohort, run: Run, tracker: Tracker, *, device: str
         sizes.neurons,
         chosen,
     )
-    return train(
+    return train_generator(
         cohort.cut.windows["training"],
         cohort.cut.scale,
         sizes=sizes,
@@ -150,9 +149,8 @@ def draw_samples(stem: Path, cohort: Cohort, windows: Floats, *, title: str) -> 
     return draw_traces(stem, panels, rate_hz=cohort.recording.rate_hz, unit=cohort.recording.unit)
 
 
-def _made(job: GanJob, cohort: Cohort, fitted: Fitted) -> CalciumGan:
+def _made(job: GanJob, cohort: Cohort, fitted: FittedGan) -> CalciumGan:
     recording = cohort.recording
-    best = {check.step: check.score for check in fitted.checks}[fitted.best_step]
     card = GanCard(
         name=job.name,
         networks=fitted.generator.settings,
@@ -162,8 +160,8 @@ def _made(job: GanJob, cohort: Cohort, fitted: Fitted) -> CalciumGan:
         unit=recording.unit,
         neurons=recording.neurons,
         settings=job.settings,
-        best_step=fitted.best_step,
-        score=best,
+        best_step=fitted.best.step,
+        score=fitted.best.score,
         data={"source": to_dict(job.source), "fingerprint": cohort.fingerprint()},
     )
     return CalciumGan(
@@ -171,7 +169,7 @@ def _made(job: GanJob, cohort: Cohort, fitted: Fitted) -> CalciumGan:
     )
 
 
-def _write_report(run: Run, card: GanCard, fitted: Fitted) -> None:
+def _write_report(run: Run, card: GanCard, fitted: FittedGan) -> None:
     run.report({"model": to_dict(card), "checks": [to_dict(check) for check in fitted.checks]})
     settings = {name: value for name, value in to_dict(card).items() if name != "neurons"}
     write_page(
@@ -185,13 +183,13 @@ def _write_report(run: Run, card: GanCard, fitted: Fitted) -> None:
     )
 
 
-def _training(run: Run, card: GanCard, fitted: Fitted) -> list[Block]:
+def _training(run: Run, card: GanCard, fitted: FittedGan) -> list[Block]:
     curves = draw_training(
         run.figures / "training",
         [check.step for check in fitted.checks],
         [check.distance for check in fitted.checks],
         [check.score for check in fitted.checks],
-        best_step=fitted.best_step,
+        best_step=fitted.best.step,
     )
     facts = [
         ("kept", f"step {card.best_step:,}", f"of {card.settings.steps:,}"),
