@@ -27,21 +27,19 @@ import torch
 from calcium_peers import TRACES, oasis_peer, plain_sample, slow_set_up, timed
 from sts.base.files import write_json
 from sts.base.parallel import worker_count
-from sts.calcium.compare import compare, edges_of
-from sts.calcium.deconvolve import OasisSettings, deconvolve
+from sts.calcium.compare import choose_edges, compare_windows
 from sts.calcium.dichotomised import dichotomised_gaussian
-from sts.calcium.fluorescence import CalciumModel, fluorescence
+from sts.calcium.fluorescence import CalciumModel, OasisSettings, deconvolve, simulate_fluorescence
 from sts.calcium.networks import NetworkSettings, parameter_count, sample_windows
-from sts.calcium.recording import Recording
+from sts.calcium.recording import CalciumRecording
 from sts.calcium.statistics import draw_statistics
 from sts.calcium.train import train_generator
 from sts.calcium.trainer import GanTrainer, GanTrainSettings
 from sts.calcium.windows import WindowSettings, cut_windows
 from sts.learning.device import choose_device, multiply_in
-from sts.studies.calcium.demo import LENGTH, demo_job, demo_truth
-from sts.studies.calcium.ground_truth import describe
-from sts.studies.calcium.judge import Judge
-from sts.studies.calcium.source import Cohort
+from sts.studies.calcium.demo import LENGTH, make_demo_job, make_demo_truth
+from sts.studies.calcium.ground_truth import describe_truth
+from sts.studies.calcium.source import SplitRecording, ValidationScore
 
 NEURONS = 100
 FULL = NetworkSettings(neurons=102)
@@ -73,7 +71,7 @@ def ground_truth(frames: int) -> dict[str, Any]:
         "sample_processor_s": sample_processor,
         "sample_by_numpy_s": plain,
         "sample_times_faster": plain / sample,
-        **describe(gaussian, spikes),
+        **describe_truth(gaussian, spikes),
     }
 
 
@@ -84,7 +82,7 @@ def deconvolution(frames: int) -> dict[str, Any]:
     peer, solve = oasis_peer()
     found: dict[str, Any] = {"neurons": NEURONS, "frames": frames, "peer": peer}
     for name, decay in (("first", (0.95,)), ("second", (1.7, -0.712))):
-        traces = fluorescence(spikes, CalciumModel(decay=decay), rng)
+        traces = simulate_fluorescence(spikes, CalciumModel(decay=decay), rng)
         for kind, settings in (
             ("smallest spike", OasisSettings(decay=decay)),
             ("penalty", OasisSettings(decay=decay, smallest=0.0, penalty=0.3)),
@@ -152,21 +150,21 @@ def training(
 
 def reached(device: torch.device, steps: int) -> Iterator[dict[str, Any]]:
     """Train the demo's networks in every precision and judge them by the test stretch."""
-    truth = demo_truth()
+    truth = make_demo_truth()
     rng = np.random.default_rng(0)
     asked = draw_statistics(truth.neurons, rng, rate_hz=truth.rate_hz, correlation=0.6)
     spikes = dichotomised_gaussian(asked).sample(truth.frames, rng)
-    recording = Recording(
+    recording = CalciumRecording(
         name="benchmark",
-        traces=fluorescence(spikes, truth.calcium, rng),
+        traces=simulate_fluorescence(spikes, truth.calcium, rng),
         rate_hz=truth.rate_hz,
         neurons=tuple(map(str, range(truth.neurons))),
     )
     cut = cut_windows(recording.traces, truth.rate_hz, WindowSettings(length=LENGTH))
-    cohort = Cohort(recording=recording, cut=cut, oasis=OasisSettings())
-    judge, job = Judge(cohort), demo_job(Path("benchmark"))
+    cohort = SplitRecording(recording=recording, cut=cut, oasis=OasisSettings())
+    judge, job = ValidationScore(cohort), make_demo_job(Path("benchmark"))
     real = cohort.measured(cohort.windows("test"))
-    edges = edges_of(cohort.measured(cohort.windows("training")))
+    edges = choose_edges(cohort.measured(cohort.windows("training")))
     for precision in precisions(device):
         begin = time.perf_counter()
         fitted = train_generator(
@@ -178,8 +176,10 @@ def reached(device: torch.device, steps: int) -> Iterator[dict[str, Any]]:
             count=judge.count,
             device=device,
         )
-        windows = cut.scale.undo(sample_windows(fitted.generator, len(cohort.windows("test")), seed=1))
-        found = compare(real, cohort.measured(windows), edges)
+        windows = cut.scale.undo(
+            sample_windows(fitted.generator, len(cohort.windows("test")), seed=1)
+        )
+        found = compare_windows(real, cohort.measured(windows), edges)
         took = time.perf_counter() - begin
         yield {"precision": precision, "seconds": took, **found.divergences}
 

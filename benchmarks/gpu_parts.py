@@ -19,8 +19,8 @@ from scalograms import bank_of, image_name, image_settings, make_images
 from sts.augment.contract import make_generator
 from sts.base.types import Floats, Precision
 from sts.calcium.networks import NetworkSettings
-from sts.networks.backbones import BACKBONES, Architecture, make_network, placed
 from sts.learning.checkpoint import TrainingProgress
+from sts.networks.backbones import BACKBONES, Architecture, make_network, placed
 from sts.networks.learner import Learner
 from sts.networks.predict import run_network
 from sts.networks.settings import TrainSettings

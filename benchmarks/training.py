@@ -33,8 +33,7 @@ from sts.learning.checkpoint import TrainingProgress
 from sts.learning.device import choose_device
 from sts.networks.backbones import BACKBONES, Architecture, make_network, placed
 from sts.networks.learner import Learner
-from sts.networks.schedule import epoch_batches, in_order
-from sts.networks.settings import TrainSettings
+from sts.networks.settings import TrainSettings, cut_batches, epoch_batches
 from sts.scalograms.bank import ImageBank
 from sts.scalograms.image import ImageSettings
 from sts.scalograms.transform import scalograms_of
@@ -204,7 +203,7 @@ def look_at(bank: ImageBank, batches: list[Ints]) -> None:
 def data_path(side: int, device: torch.device, repeats: int) -> DataPath:
     """Return what images cost in each way."""
     store, rows = spiking(KEPT), np.random.default_rng(1).permutation(KEPT)
-    batches = in_order(rows, BY_HAND)
+    batches = cut_batches(rows, BY_HAND)
     settings = ImageSettings(height=side, width=side)
     banks = [
         ImageBank(store, settings, device, budget_bytes=budget).standardised(rows)

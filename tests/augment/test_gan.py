@@ -3,7 +3,6 @@
 import pytest
 import torch
 from scipy.stats import energy_distance as energy_distance_of_scipy
-from torch import Tensor
 
 from sts.augment.gan import Critic, CriticTrainer, GanNetwork, energy_distance
 from sts.augment.settings import GanSettings, LayerSettings

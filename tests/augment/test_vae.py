@@ -75,7 +75,9 @@ def test_the_decoder_learns_how_sure_it_may_be() -> None:
     net, batch = network(), on_a_line(600)
     loop = LoopSettings(steps=400, learning_rate=3e-3, held_out=0.0)
     rows, classes = batch.scores.double().numpy(), batch.classes.numpy()
-    train_network(net, LossTrainer(net, loop), rows, classes, loop=loop, rng=np.random.default_rng(4))
+    train_network(
+        net, LossTrainer(net, loop), rows, classes, loop=loop, rng=np.random.default_rng(4)
+    )
     with torch.no_grad():
         drawn = net.draw(torch.zeros(4000, dtype=torch.int64), generator())
     off = drawn - drawn.mean(dim=1, keepdim=True)

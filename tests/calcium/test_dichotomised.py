@@ -10,16 +10,16 @@ from scipy.stats import multivariate_normal
 
 from sts.base.errors import StsError
 from sts.calcium import dichotomised
-from sts.calcium.bivariate import joint_excess, solve_correlation
-from sts.calcium.dichotomised import dichotomised_gaussian
-from sts.calcium.nearest import nearest_correlation
+from sts.calcium.dichotomised import dichotomised_gaussian, nearest_correlation
 from sts.calcium.statistics import (
     SpikeStatistics,
     draw_statistics,
-    measure_statistics,
+    joint_excess,
+    measure_spike_statistics,
     read_statistics,
+    solve_correlation,
 )
-from sts.studies.calcium.ground_truth import describe
+from sts.studies.calcium.ground_truth import describe_truth
 
 RATE_HZ = 24.0
 
@@ -68,7 +68,7 @@ def test_rates_and_covariances_are_met_within_sampling_error() -> None:
     rng = np.random.default_rng(1)
     gaussian = dichotomised_gaussian(draw_statistics(40, rng, rate_hz=RATE_HZ, correlation=0.5))
     assert gaussian.latent.distance < 1e-6  # drawn ones are attainable: nothing is to be moved
-    told = describe(gaussian, gaussian.sample(400_000, rng))
+    told = describe_truth(gaussian, gaussian.sample(400_000, rng))
     # the rarest neuron has about 4,000 spikes: three standard errors are 5 %
     assert told["largest_rate_error"] < 0.05
     # 780 pairs that share neurons: the mean of z strays by several times 1 / sqrt(780)
@@ -85,7 +85,7 @@ def test_the_data_covariance_is_not_the_latent_one() -> None:
     assert latent > 1.5 * data
     spikes = dichotomised_gaussian(statistics).sample(200_000, rng)
     # standard error about 0.0003
-    assert measure_statistics(spikes, rate_hz=RATE_HZ).covariances[0, 1] == pytest.approx(
+    assert measure_spike_statistics(spikes, rate_hz=RATE_HZ).covariances[0, 1] == pytest.approx(
         0.03, abs=0.0015
     )
 
@@ -121,7 +121,7 @@ def test_errors_are_in_units_of_chance_with_memory_too() -> None:
     rng = np.random.default_rng(8)
     asked = draw_statistics(20, rng, rate_hz=RATE_HZ, mean_hz=4.0, correlation=0.5)
     gaussian = dichotomised_gaussian(asked, memory_s=0.6)
-    told = describe(gaussian, gaussian.sample(300_000, rng))
+    told = describe_truth(gaussian, gaussian.sample(300_000, rng))
     # 190 pairs that share neurons; of all frames, most of them alike, it would be 2.3
     assert 0.75 < told["covariance_z_deviation"] < 1.25
 
@@ -173,7 +173,9 @@ def test_a_matrix_that_is_one_already_stays() -> None:
 def test_measuring_a_population_gives_what_it_was_made_with() -> None:
     rng = np.random.default_rng(6)
     asked = draw_statistics(5, rng, rate_hz=RATE_HZ, correlation=0.5)
-    found = measure_statistics(dichotomised_gaussian(asked).sample(300_000, rng), rate_hz=RATE_HZ)
+    found = measure_spike_statistics(
+        dichotomised_gaussian(asked).sample(300_000, rng), rate_hz=RATE_HZ
+    )
     again = dichotomised_gaussian(found)  # measured statistics are attainable
     assert not again.beyond
     assert found.rates_hz == pytest.approx(asked.rates_hz, rel=0.05)  # three standard errors
@@ -207,4 +209,4 @@ def test_statistics_that_make_no_sense_are_refused(
 
 def test_a_silent_neuron_has_no_statistics() -> None:
     with pytest.raises(StsError, match="1 neurons have no spike, the first is 1"):
-        measure_statistics(np.array([[0, 1, 0], [0, 0, 0]]), rate_hz=RATE_HZ)
+        measure_spike_statistics(np.array([[0, 1, 0], [0, 0, 0]]), rate_hz=RATE_HZ)

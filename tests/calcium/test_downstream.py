@@ -6,13 +6,13 @@ import pytest
 from sts.base.types import Floats
 from sts.calcium.downstream import (
     REACH,
-    Stretches,
-    decoder,
-    does_it_help,
-    explained,
-    lagged,
-    moments,
-    residuals,
+    DecoderWindows,
+    compare_decoders,
+    fit_decoder,
+    measure_explained,
+    measure_residuals,
+    stack_lags,
+    sum_products,
 )
 
 
@@ -28,9 +28,9 @@ def test_a_decoder_predicts_as_scikit_learn_does() -> None:
     from sklearn.linear_model import Ridge
 
     windows = shared(0)
-    products, size = moments(windows)
-    weights = decoder(products, 4, 0.1)
-    rows = np.concatenate([lagged(window).T for window in windows])
+    products, size = sum_products(windows)
+    weights = fit_decoder(products, 4, 0.1)
+    rows = np.concatenate([stack_lags(window).T for window in windows])
     others = np.flatnonzero(np.arange(rows.shape[1]) % 4 != 1)
     target = windows[:, 1, REACH:-REACH].reshape(-1)
     ridge = Ridge(alpha=0.1 * size, fit_intercept=False).fit(rows[:, others], target)
@@ -39,24 +39,24 @@ def test_a_decoder_predicts_as_scikit_learn_does() -> None:
 
 
 def test_a_late_neuron_is_read_from_what_came_before() -> None:
-    weights = decoder(moments(shared(0, windows=100))[0], 4, 0.0)
+    weights = fit_decoder(sum_products(shared(0, windows=100))[0], 4, 0.0)
     lags = np.abs(weights[3].reshape(2 * REACH + 1, 4)).sum(axis=1)
     assert np.argmax(lags) == REACH - 2
 
 
 def test_real_structure_is_explained_and_noise_is_not() -> None:
-    weights = decoder(moments(shared(0, windows=100))[0], 4, 1e-3)
+    weights = fit_decoder(sum_products(shared(0, windows=100))[0], 4, 1e-3)
     # source 1, noise 0.25: three noisy copies tell 1 / (1 + 0.25 / 3) of the source at best
-    assert 0.6 < explained(weights, moments(shared(1))[0]) < 0.8
+    assert 0.6 < measure_explained(weights, sum_products(shared(1))[0]) < 0.8
     noise = np.random.default_rng(2).standard_normal((20, 4, 64))
-    assert explained(weights, moments(noise)[0]) < 0
+    assert measure_explained(weights, sum_products(noise)[0]) < 0
 
 
 def test_products_tell_what_the_residuals_of_all_windows_tell() -> None:
-    weights, windows = decoder(moments(shared(0))[0], 4, 0.1), shared(1)
-    errors, squares = residuals(weights, windows)
+    weights, windows = fit_decoder(sum_products(shared(0))[0], 4, 0.1), shared(1)
+    errors, squares = measure_residuals(weights, windows)
     # rounding of two ways to the same sum
-    assert explained(weights, moments(windows)[0]) == pytest.approx(
+    assert measure_explained(weights, sum_products(windows)[0]) == pytest.approx(
         1 - errors.sum() / squares.sum(), abs=1e-10
     )
 
@@ -67,13 +67,13 @@ def test_generated_windows_help_where_they_are_like_the_real_ones(kind: str, bet
     if kind == "nonsense":
         # each neuron against its neighbours: the contrary of the truth
         generated = generated * np.array([1.0, -1.0, 1.0, -1.0])[:, None]
-    stretches = Stretches(
+    stretches = DecoderWindows(
         training=shared(0, windows=40),
         validation=shared(4, windows=40),
         test=shared(5, windows=40),
         generated=generated,
     )
-    few, many = does_it_help(stretches, [1, 40], np.random.default_rng(0))
+    few, many = compare_decoders(stretches, [1, 40], np.random.default_rng(0))
     assert few.real.value < many.real.value
     if better:
         assert few.difference.low > 0

@@ -1,4 +1,4 @@
-"""The published networks: their sizes, shapes for any length, phase shuffle, slopes of the penalty."""
+"""The published networks: sizes, shapes for any length, phase shuffle, slopes of the penalty."""
 
 import math
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sts.base.errors import StsError
-from sts.calcium.kinetics import SpikesEnding, decayed
+from sts.calcium.kinetics import SpikesEnding, decay_spikes
 from sts.calcium.networks import (
     NetworkSettings,
     RepeatedFrames,
@@ -113,7 +113,7 @@ def test_repeated_frames_leave_no_ripple_and_transposed_convolutions_do() -> Non
 def test_doubling_decays_as_a_filter_does(frames: int) -> None:
     spikes = torch.rand(2, 3, frames, generator=random())
     keep = torch.tensor([[0.0], [0.5], [0.99]])
-    found = decayed(spikes, keep).numpy()
+    found = decay_spikes(spikes, keep).numpy()
     for neuron, g in enumerate((0.0, 0.5, 0.99)):
         expected = lfilter([1.0], [1.0, -g], spikes[:, neuron].numpy().astype(float))
         assert np.allclose(found[:, neuron], expected, rtol=1e-5)  # float32

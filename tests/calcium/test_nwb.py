@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from pynwb import NWBHDF5IO, validate
 
-from sts.calcium.nwb import BETWEEN_S, write_nwb
-from sts.calcium.readers.choose import read_here
+from sts.calcium.nwb import BETWEEN_S, write_generated_nwb
+from sts.calcium.readers.read import read_here
 from sts.calcium.recording import Reading
 
 RATE_HZ = 24.0
@@ -19,7 +19,7 @@ NAMES = ("a", "b", "17", "soma 3")
 @pytest.fixture(params=["spike", "dF/F", ""])
 def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     target = tmp_path / "made.nwb"
-    write_nwb(
+    write_generated_nwb(
         target,
         WINDOWS,
         rate_hz=RATE_HZ,
@@ -68,7 +68,9 @@ def test_equal_windows_are_known_by_one_name(tmp_path: Path) -> None:
     names = []
     for folder in ("one", "two"):
         target = tmp_path / folder / "made.nwb"
-        write_nwb(target, WINDOWS, rate_hz=RATE_HZ, unit="", description="Windows of a test")
+        write_generated_nwb(
+            target, WINDOWS, rate_hz=RATE_HZ, unit="", description="Windows of a test"
+        )
         with NWBHDF5IO(str(target), "r") as file:
             names.append(file.read().identifier)
     assert names[0] == names[1]

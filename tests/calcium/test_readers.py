@@ -14,27 +14,28 @@ from scipy.io import savemat
 from sts.base.errors import StsError
 from sts.base.sandbox import Isolated
 from sts.base.types import Floats
-from sts.calcium.nwb import write_nwb
-from sts.calcium.readers import apart, arrays, read_recording
+from sts.calcium.nwb import write_generated_nwb
+from sts.calcium.readers import arrays, read_calcium
+from sts.calcium.readers import read as module
 from sts.calcium.readers.arrays import write_hdf5
-from sts.calcium.readers.choose import READERS, read_here
 from sts.calcium.readers.ground_truth import read_trials
-from sts.calcium.recording import Reading, Recording, check_recording
+from sts.calcium.readers.read import READERS, read_here
+from sts.calcium.recording import CalciumRecording, Reading, check_recording
 
 RATE_HZ = 20.0
 TRACES = np.random.default_rng(0).standard_normal((3, 200)).astype(np.float32)
 SPIKES = (np.random.default_rng(1).random((3, 200)) < 0.1).astype(np.int64)
 
 
-def read(path: Path, **asked: object) -> Recording:
-    """Read as the process apart does, without the half second that starting it takes."""
+def read(path: Path, **asked: object) -> CalciumRecording:
+    """Read as the sandbox does, without the half second that starting it takes."""
     return read_here(path, Reading(**asked))  # type: ignore[arg-type]
 
 
-def recording(traces: Floats = TRACES, **changed: object) -> Recording:
+def recording(traces: Floats = TRACES, **changed: object) -> CalciumRecording:
     names = tuple(map(str, range(len(traces))))
     parts = {"name": "made", "rate_hz": RATE_HZ, "neurons": names, "spikes": SPIKES, **changed}
-    return Recording(traces=traces, **parts)  # type: ignore[arg-type]
+    return CalciumRecording(traces=traces, **parts)  # type: ignore[arg-type]
 
 
 def write_npy(folder: Path) -> Path:
@@ -53,7 +54,9 @@ def write_h5(folder: Path) -> Path:
 
 
 def write_ophys(folder: Path) -> Path:
-    write_nwb(folder / "a.nwb", TRACES[None], rate_hz=RATE_HZ, unit="dF/F", description="made")
+    write_generated_nwb(
+        folder / "a.nwb", TRACES[None], rate_hz=RATE_HZ, unit="dF/F", description="made"
+    )
     return folder / "a.nwb"
 
 
@@ -124,7 +127,7 @@ def test_every_format_is_tested() -> None:
 @pytest.mark.parametrize("kind", WRITERS)
 def test_every_format_gives_the_same_recording(kind: str, tmp_path: Path) -> None:
     path = WRITERS[kind](tmp_path)
-    found = read_recording(path, rate_hz=RATE_HZ if kind in RATE_GIVEN else None)
+    found = read_calcium(path, rate_hz=RATE_HZ if kind in RATE_GIVEN else None)
     assert found.traces.dtype == np.float32
     assert np.abs(found.traces - TRACES).max() < 1e-5  # float32, and decimals of a table
     assert found.rate_hz == pytest.approx(RATE_HZ, rel=1e-9)
@@ -162,7 +165,7 @@ def test_a_truncated_file_is_an_error_of_one_line(kind: str, tmp_path: Path) -> 
 def test_broken_files_are_errors_of_one_line_or_are_read(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     asked = asdict(Reading(rate_hz=RATE_HZ))
-    with Isolated(apart.WORK) as reader:
+    with Isolated(module.WORK) as reader:
         for kind, write in WRITERS.items():
             (tmp_path / f"as{kind}").mkdir()
             path = write(tmp_path / f"as{kind}")
@@ -183,16 +186,16 @@ def crash(request: dict[str, object]) -> tuple[dict[str, object], bytes]:
 def test_a_file_that_crashes_its_reader_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(apart, "WORK", f"{__name__}:crash")
+    monkeypatch.setattr(module, "WORK", f"{__name__}:crash")
     with pytest.raises(StsError, match=r"a\.npy crashed its reader \(SIGABRT\): it is damaged"):
-        read_recording(write_npy(tmp_path), rate_hz=RATE_HZ)
+        read_calcium(write_npy(tmp_path), rate_hz=RATE_HZ)
 
 
 def test_a_recording_larger_than_an_answer_comes_in_pieces(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(apart, "PIECE", 1000)
-    found = read_recording(write_h5(tmp_path))
+    monkeypatch.setattr(module, "PIECE", 1000)
+    found = read_calcium(write_h5(tmp_path))
     assert np.array_equal(found.traces, TRACES)
     assert found.spikes is not None
     assert np.array_equal(found.spikes, SPIKES)
@@ -275,10 +278,10 @@ def test_arrays_that_are_no_traces_are_refused(
 
 def test_unknown_kinds_and_missing_files_are_told(tmp_path: Path) -> None:
     with pytest.raises(StsError, match="no file or folder"):
-        read_recording(tmp_path / "nowhere.npy")
+        read_calcium(tmp_path / "nowhere.npy")
     (tmp_path / "a.txt").write_text("x")
     with pytest.raises(StsError, match=r"of an unknown kind '.txt': choose from"):
-        read_recording(tmp_path / "a.txt")
+        read_calcium(tmp_path / "a.txt")
     with pytest.raises(StsError, match=r"no F\.npy in"):
         read(tmp_path)
 
@@ -369,7 +372,7 @@ def test_a_recording_that_cannot_be_used_is_refused(
 @pytest.mark.data
 def test_the_published_ground_truth_is_read(data_dir: Path) -> None:
     folder = data_dir / "calcium"
-    table = read_recording(folder / "spikefinder" / "4.train.calcium.csv")
+    table = read_calcium(folder / "spikefinder" / "4.train.calcium.csv")
     assert (table.traces.shape, table.rate_hz) == ((6, 27763), 100.0)
     assert table.spikes is not None
     assert table.spikes.sum() == 7607

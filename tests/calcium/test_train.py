@@ -13,7 +13,7 @@ from sts.base.files import read_json, write_json
 from sts.base.types import PRECISIONS, Floats, Precision
 from sts.calcium import train as module
 from sts.calcium.checkpoint import CalciumGan, GanCard, load_gan, save_gan
-from sts.calcium.deconvolve import OasisSettings
+from sts.calcium.fluorescence import OasisSettings
 from sts.calcium.networks import NetworkSettings, sample_windows
 from sts.calcium.train import FittedGan, Validation, train_generator
 from sts.calcium.trainer import GanTrainer, GanTrainSettings, measure_moments
@@ -102,7 +102,9 @@ def test_learning_rates_fall_to_nothing_at_the_end() -> None:
 def test_moments_bring_the_generator_near_the_training_windows(cut: Cut) -> None:
     def distance(settings: GanTrainSettings) -> float:
         found = fit(cut, settings, sizes=EVERYTHING)
-        known = measure_moments(torch.from_numpy(cut.scale.apply(cut.windows["training"].traces)), 32)
+        known = measure_moments(
+            torch.from_numpy(cut.scale.apply(cut.windows["training"].traces)), 32
+        )
         return float(known.distance(torch.from_numpy(sample_windows(found.generator, 200, seed=0))))
 
     settings = replace(TOLD, steps=60, learning_rate=1e-2, batch=16, check_every=60)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sts.base.errors import StsError
-from sts.calcium.windows import PARTS, WindowSettings, cut_windows, stretches
+from sts.calcium.windows import PARTS, WindowSettings, cut_windows, split_time
 
 RATE_HZ = 20.0
 TRACES = np.random.default_rng(0).standard_normal((3, 5000)).astype(np.float32)
@@ -38,14 +38,14 @@ def test_windows_are_what_stands_at_their_starts() -> None:
 
 def test_windows_apart_do_not_overlap() -> None:
     windows = cut_windows(TRACES, RATE_HZ, WindowSettings(length=64, stride=3)).windows["training"]
-    starts = windows.apart().starts
+    starts = windows.without_overlap().starts
     assert np.diff(starts).min() >= 64
     assert len(starts) == pytest.approx(len(windows) * 3 / 66, abs=2)  # the stride rounds 64 to 66
 
 
 def test_the_scale_is_of_the_training_stretch_alone() -> None:
     settings = WindowSettings(length=64)
-    begin, end = stretches(5000, RATE_HZ, settings)["training"]
+    begin, end = split_time(5000, RATE_HZ, settings)["training"]
     louder = TRACES.copy()
     louder[:, end:] *= 100
     scale = cut_windows(louder, RATE_HZ, settings).scale

@@ -7,7 +7,7 @@ from sts.augment.contract import GENERATORS
 from sts.augment.contract import METHODS as FIVE
 from sts.augment.reducers import REDUCERS as REDUCING
 from sts.augment.tasks import TASKS as TOLD
-from sts.cli.augment_flags import CLASSIFIERS, CONTROLS, METHODS, REDUCERS, TASKS, make_parser
+from sts.cli.augment import CLASSIFIERS, CONTROLS, METHODS, REDUCERS, TASKS, make_parser
 from sts.tabular.classifiers import CLASSIFIERS as KINDS
 from sts.tabular.classifiers import VOTE
 from tests.conftest import REPOSITORY

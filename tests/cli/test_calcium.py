@@ -6,8 +6,7 @@ import sys
 import pytest
 
 from sts.base.types import PRECISIONS
-from sts.cli.calcium import main, make_parser
-from sts.cli.calcium_settings import decay_of, source_of
+from sts.cli.calcium import main, make_parser, make_source, parse_decay
 from sts.cli.run import Status
 from tests.conftest import REPOSITORY
 
@@ -73,15 +72,15 @@ def test_flags_before_the_command_are_refused(capsys: pytest.CaptureFixture[str]
 def test_oasis_is_set_as_given(tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("x") / "a.h5"
     words = ["train", "--decay", "1.7", "-0.712", "--penalty", "auto", "--baseline", "auto"]
-    source = source_of(make_parser().parse_args(words), path)
+    source = make_source(make_parser().parse_args(words), path)
     assert source.oasis.decay == (1.7, -0.712)
     assert source.oasis.penalty is None
     assert source.oasis.baseline is None
     # a penalty takes the place of the smallest spike
     assert source.oasis.smallest == 0.0
-    plain = source_of(make_parser().parse_args(["train"]), path)
+    plain = make_source(make_parser().parse_args(["train"]), path)
     assert (plain.oasis.decay, plain.oasis.smallest) == ((0.95,), 0.55)
-    assert decay_of(make_parser().parse_args(["train", "--decay", "auto"])) is None
+    assert parse_decay(make_parser().parse_args(["train", "--decay", "auto"])) is None
 
 
 def test_a_decay_of_words_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from sts.base.commands import COMMANDS
 from sts.cli import augment, baseline, calcium, data, sts
-from sts.cli.augment_flags import make_parser as augment_parser
+from sts.cli.augment import make_parser as augment_parser
 from sts.cli.flags import given_options
 from sts.cli.run import Status
 from tests.conftest import REPOSITORY

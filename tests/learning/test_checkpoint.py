@@ -14,6 +14,7 @@ from torch import nn
 
 from sts.base.errors import StsError
 from sts.learning.checkpoint import TrainingFile, TrainingProgress, TrainingState, make_key
+from sts.learning.device import draw_from_seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,10 +23,8 @@ class Record:
 
 
 def make_state(fused: bool = False) -> TrainingState:
-    network = nn.Conv2d(2, 3, 2).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    with torch.no_grad():
-        for number, parameter in enumerate(network.parameters()):
-            parameter.copy_(torch.linspace(-1, 1 + number, parameter.numel()).view_as(parameter))
+    with draw_from_seed(3):
+        network = nn.Conv2d(2, 3, 2).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.Adam(network.parameters(), lr=0.1, fused=fused)
     return TrainingState(networks={"only": network}, optimisers={"only": optimiser})
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from sts.learning.device import draw_from_seed
-from sts.learning.updates import copy_for_average, follow, gradient_penalty
+from sts.learning.updates import MovingAverage, gradient_penalty
 
 
 def random() -> torch.Generator:
@@ -20,9 +20,7 @@ def make_critic() -> nn.Module:
 def test_the_penalty_of_a_linear_critic_is_its_squared_distance_from_slope_one() -> None:
     weights = torch.tensor([[3.0, 0.0], [0.0, 4.0]])
     real, fake = torch.randn((2, 5, 2, 2), generator=random())
-    found = gradient_penalty(
-        lambda x: (x * weights).sum(dim=(1, 2)), real, fake, random=random()
-    )
+    found = gradient_penalty(lambda x: (x * weights).sum(dim=(1, 2)), real, fake, random=random())
     # A slope of 5 everywhere.
     assert float(found) == pytest.approx((5 - 1) ** 2)
 
@@ -70,14 +68,15 @@ def test_a_critic_learns_from_the_penalty() -> None:
 
 def test_an_average_moves_the_part_of_the_way_that_its_decay_leaves() -> None:
     network = nn.BatchNorm1d(2)
-    average = copy_for_average(network)
+    moving = MovingAverage(network)
+    average = moving.network
     assert not average.training
     assert not any(each.requires_grad for each in average.parameters())
     with torch.no_grad():
         network.weight += 10
     network.running_mean += 4  # type: ignore[operator]
     network.num_batches_tracked += 5  # type: ignore[operator]
-    follow(average, network, 0.75)
+    moving.follow(0.75)
     assert average.weight.tolist() == [3.5, 3.5]
     assert average.running_mean.tolist() == [1.0, 1.0]  # type: ignore[union-attr, operator]
     # What is counted is no weight.

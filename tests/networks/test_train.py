@@ -20,8 +20,7 @@ from sts.networks import train as train_module
 from sts.networks.backbones import BACKBONES, Architecture, make_network
 from sts.networks.learner import Epoch, Learner
 from sts.networks.predict import predict, run_network
-from sts.networks.schedule import epoch_batches
-from sts.networks.settings import TrainSettings
+from sts.networks.settings import TrainSettings, epoch_batches
 from sts.networks.train import Fitted, class_weights, fit
 from sts.scalograms.bank import ImageBank
 from tests.networks.conftest import RESNET, SEEN, TRAIN, UNSEEN, VALIDATION

@@ -9,7 +9,7 @@ import torch
 
 from sts.base.errors import StsError
 from sts.datasets.store import SweepStore
-from sts.networks.schedule import in_order
+from sts.networks.settings import cut_batches
 from sts.scalograms import bank as module
 from sts.scalograms.bank import ImageBank
 from sts.scalograms.image import ImageSettings, Rows, TraceSource
@@ -37,7 +37,7 @@ def test_images_are_the_same_to_the_last_bit_however_many_are_kept(
     kept: ImageBank, made: ImageBank, store: SweepStore
 ) -> None:
     """How much memory is free must not show in a report."""
-    batches = in_order(np.array([5, 0, 7, 2, 30]), 2)
+    batches = cut_batches(np.array([5, 0, 7, 2, 30]), 2)
     statistics = kept.standardised(np.arange(10)).settings
     some = ImageBank(store, SETTINGS, budget_bytes=6 * 4 * 2 * 32 * 40)
     assert made.standardised(np.arange(10)).settings == statistics
@@ -56,7 +56,7 @@ def test_colours_lie_next_to_each_other_in_memory(kept: ImageBank, made: ImageBa
 
 
 def test_a_batch_on_the_cpu_is_written_over_the_one_before(kept: ImageBank) -> None:
-    batches = kept.batches(in_order(np.arange(8), 3))
+    batches = kept.batches(cut_batches(np.arange(8), 3))
     first = next(batches)
     before = first.clone()
     second = next(batches)
@@ -171,6 +171,6 @@ def test_images_on_cuda_are_those_on_the_cpu(kept: ImageBank, store: SweepStore)
     rows = np.arange(12)
     settings = kept.standardised(rows).settings
     on_cuda = ImageBank(store, settings, "cuda")
-    came = torch.cat([batch.cpu() for batch in on_cuda.batches(in_order(rows, 5))])
+    came = torch.cat([batch.cpu() for batch in on_cuda.batches(cut_batches(rows, 5))])
     # float32 products of another order; standardised images have a deviation of 1.
     torch.testing.assert_close(came, kept.like(settings).images(rows), rtol=1e-3, atol=1e-3)

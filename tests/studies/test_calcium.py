@@ -10,7 +10,7 @@ import pytest
 import torch
 from pynwb import NWBHDF5IO
 
-from sts.calcium.readers import read_recording
+from sts.calcium.readers import read_calcium
 from sts.cli.calcium import main
 from sts.cli.run import Status
 from sts.studies.calcium.evaluate import FLOOR, GENERATED, INDEPENDENT, PHASES
@@ -54,7 +54,7 @@ def report_of(root: Path, study: str) -> dict[str, object]:
 
 def test_the_ground_truth_holds_what_was_asked(world: Path) -> None:
     path = world / "data" / "calcium" / f"{NAME}.h5"
-    recording = read_recording(path)
+    recording = read_calcium(path)
     assert recording.traces.shape == (4, 8000)
     assert recording.rate_hz == 24.0
     assert recording.spikes is not None
@@ -163,7 +163,7 @@ def test_generated_traces_are_written_for_others(world: Path, tmp_path: Path) ->
         first = series["window_00000"]
         assert np.array_equal(first.data[()].T, array["traces"][0])
         assert first.rate == 24.0
-    again = read_recording(tmp_path / f"{NAME}-seed0.npz")
+    again = read_calcium(tmp_path / f"{NAME}-seed0.npz")
     assert again.traces.shape == (4, 3 * 64)
 
 

@@ -8,9 +8,8 @@ import pytest
 from scipy.io import savemat
 
 from sts.base.types import Floats
-from sts.calcium.deconvolve import OasisSettings, deconvolve
-from sts.calcium.fluorescence import CalciumModel, fluorescence
-from sts.calcium.readers import read_recording
+from sts.calcium.fluorescence import CalciumModel, OasisSettings, deconvolve, simulate_fluorescence
+from sts.calcium.readers import read_calcium
 from sts.cli.calcium import main
 from sts.cli.run import Status
 
@@ -29,7 +28,10 @@ def trials(lengths: tuple[int, ...]) -> list[tuple[Floats, Floats]]:
     """Return calcium and spikes of so many frames each."""
     rng = np.random.default_rng(0)
     spikes = [(rng.random(n) < 0.05).astype(np.float64) for n in lengths]
-    return [(fluorescence(each, CalciumModel(), rng).astype(np.float64), each) for each in spikes]
+    return [
+        (simulate_fluorescence(each, CalciumModel(), rng).astype(np.float64), each)
+        for each in spikes
+    ]
 
 
 def write_cascade(path: Path, lengths: tuple[int, ...]) -> None:
@@ -105,11 +107,13 @@ def test_statistics_are_measured_whatever_the_units(root: Path) -> None:
     """Of a recording without true spikes, in thousandths of what a spike is elsewhere."""
     rng = np.random.default_rng(1)
     spikes = rng.random((3, 6000)) < np.array([[0.02], [0.04], [0.08]])
-    traces = 500 + fluorescence(spikes.astype(np.uint8), CalciumModel(noise=0.1), rng) / 1000
+    traces = (
+        500 + simulate_fluorescence(spikes.astype(np.uint8), CalciumModel(noise=0.1), rng) / 1000
+    )
     np.save(root / "a.npy", traces)
     words = ("--measure", str(root / "a.npy"), "--rate", "25", "--frames", "6000")
     assert run(root, "dg", *words, "--name", "like") == Status.DONE
-    made = read_recording(root / "data" / "calcium" / "like.h5")
+    made = read_calcium(root / "data" / "calcium" / "like.h5")
     assert made.spikes is not None
     # neighbours merge and are missed: a third of them, where they are densest
     assert made.spikes.mean(axis=1) == pytest.approx([0.02, 0.04, 0.08], rel=0.4)

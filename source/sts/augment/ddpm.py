@@ -1,4 +1,4 @@
-"""A conditional diffusion model of tables: a network that tells the noise in a row from the row."""
+"""A conditional diffusion model of tables: a network that separates the noise from a row."""
 
 import math
 
@@ -16,7 +16,7 @@ OFFSET = 0.008
 MOST = 0.999
 # How many times and noises a held-out row is scored with.
 DRAWS = 8
-# Sines and cosines that a time is told by.
+# Sines and cosines that stand for a time.
 WAVES = 16
 
 
@@ -121,8 +121,8 @@ class DdpmNetwork(Network):
     def _guided(self, rows: Tensor, time: int, classes: Tensor) -> Tensor:
         times = torch.full((1,), time, device=rows.device)
         # Rows of one class share their condition, which need not be computed for each.
-        told = classes[:1] if bool((classes == classes[:1]).all()) else classes
-        velocity = self.velocity(rows, times, told)
+        given = classes[:1] if bool((classes == classes[:1]).all()) else classes
+        velocity = self.velocity(rows, times, given)
         if not self.settings.guidance:
             return velocity
         anyone = torch.full((1,), self.classes.num_embeddings - 1, device=rows.device)

@@ -11,12 +11,12 @@ from sts.learning.updates import gradient_penalty
 
 # How many rows are drawn for each held-out one.
 DRAWS = 4
-# Whoever has an opponent that changes must not look back far (Gulrajani et al., 2017: 0 or 0.5).
+# Against a critic that changes, old gradients mislead (Gulrajani et al., 2017: 0 or 0.5).
 BETAS = (0.5, 0.9)
 
 
 class Gan(DeepGenerator):
-    """Rows that a critic could not tell from others."""
+    """Draws rows that a critic cannot tell from real ones."""
 
     settings: GanSettings
 
@@ -31,7 +31,7 @@ class Gan(DeepGenerator):
 
 
 class GanNetwork(Network):
-    """Bends noise into rows."""
+    """Turns noise into rows."""
 
     def __init__(self, features: int, classes: int, settings: GanSettings) -> None:
         super().__init__()
@@ -55,15 +55,15 @@ class GanNetwork(Network):
         classes = batch.classes.repeat(DRAWS)
         drawn = self.draw(classes, generator)
         # Rows of two classes are as far apart as rows are on average.
-        apart = self.features**0.5
+        distance = self.features**0.5
         one_hot = nn.functional.one_hot
-        real = torch.cat([batch.scores, apart * one_hot(batch.classes, self.number)], dim=1)
-        made = torch.cat([drawn, apart * one_hot(classes, self.number)], dim=1)
+        real = torch.cat([batch.scores, distance * one_hot(batch.classes, self.number)], dim=1)
+        made = torch.cat([drawn, distance * one_hot(classes, self.number)], dim=1)
         return energy_distance(real, made)
 
 
 class Critic(nn.Module):
-    """Says how real a row of a class looks."""
+    """Rates how real a row of a class looks."""
 
     def __init__(self, features: int, classes: int, settings: GanSettings) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The layers that generators are built from, and random numbers that disturb nobody else's."""
+"""The layers that generators are built from, and random numbers from a generator of their own."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""The one training loop of the deep generators: it stops when held-out rows say so."""
+"""The training loop of the deep generators, which stops by the score of held-out rows."""
 
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
@@ -12,7 +12,7 @@ from sts.augment.settings import LoopSettings
 from sts.base.types import Floats, Ints
 from sts.learning.checkpoint import TrainingProgress
 from sts.learning.device import draw_from_seed
-from sts.learning.updates import copy_for_average, follow
+from sts.learning.updates import MovingAverage
 from sts.scalograms.traces import indices_on
 
 # The moving average of the weights looks back on no more than a tenth of the steps so far.
@@ -30,7 +30,7 @@ class Batch:
 
 
 class Network(nn.Module):
-    """What draws scores, and knows how good it is."""
+    """A network that draws scores and can be scored itself."""
 
     def draw(self, classes: Tensor, generator: torch.Generator) -> Tensor:
         """Return a row of scores for each class asked for, (B, features)."""
@@ -64,7 +64,7 @@ class LossTrainer:
         """Learn from a batch when the part `done` of all steps is over."""
         self._optimiser.zero_grad()
         self._network.loss(batch, generator, done=done).backward()  # type: ignore[no-untyped-call]
-        # One strange row must not throw away what was learned.
+        # One odd row must not undo what was learned.
         nn.utils.clip_grad_norm_(self._network.parameters(), 1.0)
         set_rate(self._optimiser, self._loop, done)
         self._optimiser.step()
@@ -123,7 +123,7 @@ def train_network(
     # Every check draws the same random numbers.
     check_seed = seed_from(rng)
     chances = _chances(classes[trained], loop.balance)
-    average = copy_for_average(network)
+    average = MovingAverage(network)
     done: TrainingProgress[HeldOutCheck] = TrainingProgress()
     with draw_from_seed(seed_from(rng), device):
         for step in range(1, loop.steps + 1):
@@ -131,15 +131,15 @@ def train_network(
             network.train()
             trainer.step(chosen, generator, done=step / loop.steps)
             # The average follows faster while the weights are young.
-            follow(average, network, min(loop.average, step / (step + WARM)))
+            average.follow(min(loop.average, step / (step + WARM)))
             done = replace(done, steps=step)
             if len(held_out) and (step % loop.check_every == 0 or step == loop.steps):
-                done = _check(done, average, _at(rows, held_out), seed=check_seed)
+                done = _check(done, average.network, _at(rows, held_out), seed=check_seed)
                 if done.since_best >= loop.patience:
                     break
     if len(held_out) and done.best is None:
         raise FloatingPointError("held-out scores were never finite: lower the learning rate")
-    network.load_state_dict(done.best_state if len(held_out) else average.state_dict())
+    network.load_state_dict(done.best_state if len(held_out) else average.network.state_dict())
     network.eval()
     return done
 

@@ -29,7 +29,7 @@ class Vae(DeepGenerator):
 
 
 class VaeNetwork(Network):
-    """Encoder and decoder, both normal, both told the class."""
+    """Encoder and decoder, both normal, both given the class."""
 
     def __init__(self, features: int, classes: int, settings: VaeSettings) -> None:
         super().__init__()

@@ -20,7 +20,7 @@ from sts.base.model_files import (
     write_model,
 )
 from sts.base.types import Floats
-from sts.calcium.deconvolve import OasisSettings
+from sts.calcium.fluorescence import OasisSettings
 from sts.calcium.networks import (
     NetworkSettings,
     WindowCritic,

@@ -10,17 +10,20 @@ from scipy.special import ndtri
 
 from sts.base.errors import StsError
 from sts.base.types import Floats, Ints
-from sts.calcium.bivariate import solve_correlation
-from sts.calcium.nearest import Nearest, nearest_correlation
-from sts.calcium.statistics import SpikeStatistics
+from sts.calcium.statistics import SpikeStatistics, solve_correlation
 
 # Frames made at once: a hundred neurons take 13 MB.
 BLOCK: Final = 2**15
 NAMED: Final = 3
+# A smallest eigenvalue above nothing, so that a root of the matrix can be taken.
+SMALLEST: Final = 1e-8
+ITERATIONS: Final = 500
+# Of the largest entry.
+CLOSE: Final = 1e-9
 
 
 @dataclass(frozen=True)
-class Beyond:
+class BoundedPair:
     """A pair that was asked for a covariance it cannot have, and the nearest one it can."""
 
     first: int
@@ -30,15 +33,26 @@ class Beyond:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class NearestCorrelation:
+    """A correlation matrix without negative eigenvalues."""
+
+    matrix: Floats
+    distance: float
+    """Frobenius norm of what was changed; 0 where nothing had to be."""
+    largest_change: float
+    """Of a single correlation."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class DichotomisedGaussian:
     """A population ready to be sampled."""
 
     statistics: SpikeStatistics
     thresholds: Floats
     """(n,): a neuron spikes where its latent Gaussian is below."""
-    latent: Nearest
+    latent: NearestCorrelation
     """The latent correlations, with the distance to what was solved for."""
-    beyond: tuple[Beyond, ...] = ()
+    beyond: tuple[BoundedPair, ...] = ()
     """Pairs whose covariance was moved to the bound."""
     memory_s: float = 0.0
     """Time constant of the latent Gaussians; 0: every frame is drawn anew."""
@@ -84,10 +98,11 @@ def dichotomised_gaussian(
     within = np.clip(statistics.covariances, low, high)
     pairs = np.argwhere(np.triu(statistics.beyond(), k=1)).tolist()
     beyond = tuple(
-        Beyond(i, j, float(statistics.covariances[i, j]), float(within[i, j])) for i, j in pairs
+        BoundedPair(i, j, float(statistics.covariances[i, j]), float(within[i, j]))
+        for i, j in pairs
     )
     if beyond and not clip:
-        raise StsError(_told(beyond))
+        raise StsError(_explain(beyond))
     thresholds = ndtri(statistics.chances)
     rows, columns = np.triu_indices(n, k=1)
     matrix = np.eye(n)
@@ -103,7 +118,7 @@ def dichotomised_gaussian(
     )
 
 
-def _told(beyond: tuple[Beyond, ...]) -> str:
+def _explain(beyond: tuple[BoundedPair, ...]) -> str:
     named = "; ".join(
         f"neurons {each.first} and {each.second} ask for {each.asked:.3g}, "
         f"attainable is {each.attainable:.3g}"
@@ -114,3 +129,45 @@ def _told(beyond: tuple[Beyond, ...]) -> str:
         f"{len(beyond)} pairs ask for a covariance beyond their Frechet bound ({named}{more}): "
         "give others, or move them to the bound with --clip"
     )
+
+
+def nearest_correlation(matrix: Floats) -> NearestCorrelation:
+    """Return the nearest correlation matrix by alternating projections (Higham, 2002)."""
+    values = np.linalg.eigvalsh(matrix)
+    if values[0] >= SMALLEST:
+        return NearestCorrelation(matrix=matrix, distance=0.0, largest_change=0.0)
+    found = _definite(_projected(matrix))
+    change = found - matrix
+    return NearestCorrelation(
+        matrix=found,
+        distance=float(np.linalg.norm(change)),
+        largest_change=float(np.abs(change).max()),
+    )
+
+
+def _projected(matrix: Floats) -> Floats:
+    current, correction = matrix, np.zeros_like(matrix)
+    for _ in range(ITERATIONS):
+        corrected = current - correction
+        positive = _without_negative(corrected)
+        correction = positive - corrected
+        unit = positive.copy()
+        np.fill_diagonal(unit, 1.0)
+        moved = np.abs(unit - current).max()
+        current = unit
+        if moved < CLOSE:
+            break
+    return current
+
+
+def _without_negative(matrix: Floats) -> Floats:
+    values, vectors = np.linalg.eigh(matrix)
+    return np.asarray((vectors * np.maximum(values, 0.0)) @ vectors.T)
+
+
+def _definite(matrix: Floats) -> Floats:
+    """Lift the eigenvalues just above nothing and set the diagonal back to one."""
+    values, vectors = np.linalg.eigh(matrix)
+    lifted = (vectors * np.maximum(values, 2 * SMALLEST)) @ vectors.T
+    scale = 1 / np.sqrt(np.diag(lifted))
+    return np.asarray(lifted * np.outer(scale, scale))

@@ -19,7 +19,7 @@ RESAMPLES: Final = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Helped:
+class DecoderScore:
     """Variance of held-out windows that a decoder explains, by how it was trained."""
 
     windows: int
@@ -34,7 +34,7 @@ class Helped:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Stretches:
+class DecoderWindows:
     """Windows (n, neurons, frames) of each kind."""
 
     training: Floats
@@ -43,9 +43,9 @@ class Stretches:
     generated: Floats
 
 
-def does_it_help(
-    stretches: Stretches, counts: Sequence[int], rng: np.random.Generator
-) -> list[Helped]:
+def compare_decoders(
+    stretches: DecoderWindows, counts: Sequence[int], rng: np.random.Generator
+) -> list[DecoderScore]:
     """Return the decoders' scores for each number of real training windows.
 
     Each neuron's trace is predicted from all others by ridge regression, a task for which any
@@ -59,35 +59,35 @@ def does_it_help(
         for name in ("training", "validation", "test", "generated")
     }
     order = rng.permutation(len(scaled["training"]))
-    generated, validation = moments(scaled["generated"]), moments(scaled["validation"])[0]
+    generated, validation = sum_products(scaled["generated"]), sum_products(scaled["validation"])[0]
     found = []
     for count in counts:
-        real = moments(scaled["training"][order[:count]])
+        real = sum_products(scaled["training"][order[:count]])
         alone, _ = _best(real, None, validation)
         both, weight = _best(real, generated, validation)
         found.append(_helped(count, alone, both, weight, scaled["test"], rng))
     return found
 
 
-def moments(windows: Floats) -> tuple[Floats, float]:
+def sum_products(windows: Floats) -> tuple[Floats, float]:
     """Return the mean product of every lagged trace with every other, (p, p), and the frames."""
     size = windows.shape[1] * (2 * REACH + 1)
     products, frames = np.zeros((size, size)), 0
     # A window at a time: all of them at all lags would not fit into memory.
     for window in windows:
-        rows = lagged(window)
+        rows = stack_lags(window)
         products += rows @ rows.T
         frames += rows.shape[1]
     return products / frames, float(frames)
 
 
-def lagged(window: Floats) -> Floats:
+def stack_lags(window: Floats) -> Floats:
     """Return (lags * neurons, frames): all neurons at each lag from -REACH to REACH."""
     frames = window.shape[1] - 2 * REACH
     return np.concatenate([window[:, lag : lag + frames] for lag in range(2 * REACH + 1)])
 
 
-def decoder(products: Floats, neurons: int, penalty: float) -> Floats:
+def fit_decoder(products: Floats, neurons: int, penalty: float) -> Floats:
     """Return weights (neurons, lags * neurons) that predict each neuron from the others.
 
     One inverse P serves all neurons: with S the lags of a neuron and o all else, the products A
@@ -104,17 +104,17 @@ def decoder(products: Floats, neurons: int, penalty: float) -> Floats:
     return weights
 
 
-def residuals(weights: Floats, windows: Floats) -> tuple[Floats, Floats]:
+def measure_residuals(weights: Floats, windows: Floats) -> tuple[Floats, Floats]:
     """Return squared errors and squared traces of each window, summed over neurons and frames."""
     errors, squares = np.zeros(len(windows)), np.zeros(len(windows))
     for at, window in enumerate(windows):
         target = window[:, REACH : window.shape[1] - REACH]
-        errors[at] = np.sum((target - weights @ lagged(window)) ** 2)
+        errors[at] = np.sum((target - weights @ stack_lags(window)) ** 2)
         squares[at] = np.sum(target**2)
     return errors, squares
 
 
-def explained(weights: Floats, products: Floats) -> float:
+def measure_explained(weights: Floats, products: Floats) -> float:
     """Return the part of the variance that is explained in windows of these products.
 
     Below 0 is worse than the mean.
@@ -144,8 +144,8 @@ def _best(
         if generated is not None:
             products = (real[0] + weight * generated[0]) / (1 + weight)
         for penalty in PENALTIES:
-            found = decoder(products, neurons, penalty)
-            tried.append((explained(found, validation), found, weight))
+            found = fit_decoder(products, neurons, penalty)
+            tried.append((measure_explained(found, validation), found, weight))
     best = max(tried, key=lambda each: each[0])
     return best[1], best[2]
 
@@ -157,9 +157,9 @@ def _helped(
     weight: float,
     test: Floats,
     rng: np.random.Generator,
-) -> Helped:
-    errors, squares = residuals(alone, test)
-    joint, _ = residuals(both, test)
+) -> DecoderScore:
+    errors, squares = measure_residuals(alone, test)
+    joint, _ = measure_residuals(both, test)
     drawn = rng.integers(len(test), size=(RESAMPLES, len(test)))
     total = squares[drawn].sum(axis=1)
 
@@ -168,13 +168,11 @@ def _helped(
             float(1 - some.sum() / squares.sum()), 1 - some[drawn].sum(axis=1) / total
         )
 
-    apart = errors - joint
-    return Helped(
+    gain = errors - joint
+    return DecoderScore(
         windows=count,
         real=interval(errors),
         both=interval(joint),
-        difference=interval_of(
-            float(apart.sum() / squares.sum()), apart[drawn].sum(axis=1) / total
-        ),
+        difference=interval_of(float(gain.sum() / squares.sum()), gain[drawn].sum(axis=1) / total),
         weight=weight,
     )

@@ -1,17 +1,35 @@
-"""From spikes to calcium: a decay of first or second order, and noise."""
+"""Calcium that follows spikes, and the spikes of calcium traces, which OASIS finds."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Annotated, Final
 
 import numpy as np
-from scipy.signal import lfilter
+from scipy.signal import lfilter, welch
 
+from sts.base.bounds import Bounds, NotNegative, check_fields
 from sts.base.errors import StsError
+from sts.base.parallel import worker_count
 from sts.base.types import Floats, Ints
+from sts.calcium.oasis import first_order, second_order
 
 # The published decay and noise (Li et al., 2020), at 24 frames a second.
 DECAY: Final = (0.95,)
 ROUNDING: Final = 1e-12
+# Lags that the decay is estimated from (Pnevmatikakis et al., 2016).
+LAGS: Final = 10
+# Slow drift makes a decay look slower than it is: an estimated one is taken to be this much faster.
+SHRINKAGE: Final = 0.98
+# What takes the place of a root that grows, and of one that rings.
+GROWING: Final = 0.95
+RINGING: Final = 0.15
+# Halvings of the penalty's range; the noise is known less well than that.
+HALVINGS: Final = 25
+# Frames below which neither noise nor decay can be estimated.
+LEAST_FRAMES: Final = 32
+Coefficient = Annotated[float, Bounds(-2, 2)]
+Level = Annotated[float, Bounds(-1e12, 1e12)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,33 +61,200 @@ def check_decay(decay: tuple[float, ...]) -> None:
     first, second = (*decay, 0.0)[:2]
     # What rounding leaves of two equal roots is no ringing.
     rings = first**2 + 4 * second < -ROUNDING
-    if not np.isfinite(decay).all() or rings or not all(0 < root < 1 for root in roots_of(decay)):
+    if not np.isfinite(decay).all() or rings or not all(0 < root < 1 for root in find_roots(decay)):
         raise StsError(
             f"the decay {', '.join(map(str, decay))} does not die away: its roots must be real, "
             "between 0 and 1, such as 0.95, or 1.7 and -0.712"
         )
 
 
-def roots_of(decay: tuple[float, ...]) -> Floats:
+def find_roots(decay: tuple[float, ...]) -> Floats:
     """Return the roots of the model, largest first: each a factor from frame to frame."""
     if len(decay) == 1:
         return np.array(decay)
     first, second = decay
-    apart = np.sqrt(max(first**2 + 4 * second, 0.0))
-    return np.array([first + apart, first - apart]) / 2
+    distance = np.sqrt(max(first**2 + 4 * second, 0.0))
+    return np.array([first + distance, first - distance]) / 2
 
 
-def fluorescence(spikes: Ints | Floats, model: CalciumModel, rng: np.random.Generator) -> Floats:
+def simulate_fluorescence(
+    spikes: Ints | Floats, model: CalciumModel, rng: np.random.Generator
+) -> Floats:
     """Return what is seen of spikes (..., frames), float32 of the same shape."""
-    seen = calcium_of(spikes, model.decay) * np.float32(model.amplitude)
+    seen = simulate_calcium(spikes, model.decay) * np.float32(model.amplitude)
     seen += np.float32(model.baseline)
     if model.noise:
         seen += np.float32(model.noise) * rng.standard_normal(seen.shape, dtype=np.float32)
     return seen
 
 
-def calcium_of(spikes: Ints | Floats, decay: tuple[float, ...]) -> Floats:
+def simulate_calcium(spikes: Ints | Floats, decay: tuple[float, ...]) -> Floats:
     """Return calcium without noise of spikes (..., frames), float32."""
     denominator = np.array([1.0, *(-g for g in decay)], dtype=np.float32)
     found = lfilter(np.ones(1, np.float32), denominator, spikes.astype(np.float32), axis=-1)
     return np.asarray(found, dtype=np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OasisSettings:
+    """How traces are deconvolved; defaults as published (Li et al., 2020)."""
+
+    decay: tuple[Coefficient, ...] | None = DECAY
+    """g, or g1 and g2; None: estimated from each trace, of `order`."""
+    order: int = 1
+    """Of an estimated decay."""
+    smallest: NotNegative = 0.55
+    """Size of the smallest spike, in units of the trace; 0 allows any."""
+    penalty: NotNegative | None = 0.0
+    """On the sum of spikes (L1); None: as large as the noise allows."""
+    noise: NotNegative | None = None
+    """Deviation; None: estimated from the upper half of each trace's spectrum."""
+    baseline: Level | None = 0.0
+    """Taken off first; None: the 15th percentile of each trace."""
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself."""
+        check_fields(self)
+        if self.decay is not None:
+            check_decay(self.decay)
+        if self.order not in (1, 2):
+            raise StsError(f"order must be 1 or 2, not {self.order}")
+        if self.smallest and self.penalty is None:
+            raise StsError(
+                "a smallest spike and a penalty by the noise exclude each other: set --smallest "
+                "to 0 or give the penalty"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Deconvolved:
+    """What OASIS found, each as large as the traces that were given."""
+
+    calcium: Floats
+    """Without noise and baseline."""
+    spikes: Floats
+    """0 where there is none, else its size."""
+
+
+def deconvolve(
+    traces: Floats, settings: OasisSettings | None = None, *, workers: int | None = None
+) -> Deconvolved:
+    """Deconvolve traces (..., frames), in as many threads as there are cores."""
+    settings = settings or OasisSettings()
+    if traces.shape[-1] < LEAST_FRAMES:
+        raise StsError(
+            f"traces of at least {LEAST_FRAMES} frames are wanted, {traces.shape[-1]} came"
+        )
+    rows = traces.reshape(-1, traces.shape[-1])
+    calcium, spikes = (np.empty(rows.shape, np.float32) for _ in range(2))
+    shared = _Responses(rows.shape[1], settings.decay)
+
+    def work(index: int) -> None:
+        calcium[index], spikes[index] = _one(rows[index], settings, shared)
+
+    with ThreadPoolExecutor(worker_count(workers)) as pool:
+        list(pool.map(work, range(len(rows))))
+    return Deconvolved(calcium=calcium.reshape(traces.shape), spikes=spikes.reshape(traces.shape))
+
+
+def estimate_noise(trace: Floats) -> float:
+    """Return the deviation of white noise, from the upper half of the spectrum."""
+    frequencies, power = welch(trace, nperseg=min(256, len(trace)))
+    # A calcium transient is slow: what is left above a quarter of the frame rate is noise. At half
+    # of it, cosines alone count, and the power is half as sure.
+    return float(np.sqrt(np.mean(power[(frequencies > 0.25) & (frequencies < 0.5)]) / 2))
+
+
+def estimate_decay(
+    trace: Floats, order: int, noise: float, *, shrinkage: float = 1.0
+) -> tuple[float, ...]:
+    """Return the coefficients of an autoregression that the autocovariance follows.
+
+    The noise adds to the variance alone, which is therefore taken off (Pnevmatikakis et al., 2016).
+    Roots are made real and put between 0 and 1.
+    """
+    centred = trace - trace.mean()
+    n = len(centred)
+    covariance = np.array(
+        [centred[lag:] @ centred[: n - lag] / n for lag in range(LAGS + order + 1)]
+    )
+    covariance[0] -= noise**2
+    lags = np.arange(1, LAGS + order + 1)
+    design = np.stack([covariance[np.abs(lags - k)] for k in range(1, order + 1)], axis=1)
+    found = np.linalg.lstsq(design, covariance[lags], rcond=None)[0]
+    roots = np.real(np.roots([1.0, *-found]))
+    roots = np.where(roots > 1, GROWING, np.where(roots <= 0, RINGING, roots))
+    return tuple(float(g) for g in -np.poly(shrinkage * roots)[1:])
+
+
+class _Responses:
+    """The response to a spike, made once where the decay is given."""
+
+    def __init__(self, frames: int, decay: tuple[float, ...] | None) -> None:
+        self._frames = frames
+        self._shared = None if decay is None else self._make(decay)
+        self._decay = decay
+
+    def of(self, decay: tuple[float, ...]) -> Floats:
+        """Return the response after 0, 1, ... frames."""
+        if self._shared is not None and decay == self._decay:
+            return self._shared
+        return self._make(decay)
+
+    def _make(self, decay: tuple[float, ...]) -> Floats:
+        lags = np.arange(self._frames + 1, dtype=np.float64)
+        if len(decay) == 1:
+            return np.asarray(decay[0] ** lags)
+        return np.asarray(lfilter([1.0], [1.0, *(-g for g in decay)], lags == 0))
+
+
+def _one(trace: Floats, settings: OasisSettings, responses: _Responses) -> tuple[Floats, Floats]:
+    y = trace.astype(np.float64)
+    y -= np.percentile(y, 15) if settings.baseline is None else settings.baseline
+    noise = settings.noise
+    if noise is None and (settings.decay is None or settings.penalty is None):
+        noise = estimate_noise(y)
+    decay = settings.decay or estimate_decay(y, settings.order, noise or 0.0, shrinkage=SHRINKAGE)
+    solve = partial(_solved, y, decay, responses.of(decay), settings.smallest)
+    if settings.penalty is not None:
+        return solve(settings.penalty)
+    return solve(_penalty_for(solve, y, noise or 0.0))
+
+
+def _solved(
+    y: Floats, decay: tuple[float, ...], response: Floats, smallest: float, penalty: float
+) -> tuple[Floats, Floats]:
+    calcium, spikes = np.empty(len(y)), np.empty(len(y))
+    shifted = y - penalty * _penalty_weights(len(y), decay) if penalty else y
+    if len(decay) == 1:
+        first_order(shifted, response, smallest, calcium, spikes)
+    else:
+        slow = float(find_roots(decay)[0])
+        second_order(shifted, response, slow, decay[1], smallest, calcium, spikes)
+    return calcium, spikes
+
+
+def _penalty_weights(frames: int, decay: tuple[float, ...]) -> Floats:
+    """Return how often each frame's calcium enters the sum of all spikes, signs included."""
+    weights = np.full(frames, 1 - sum(decay))
+    for missing in range(1, len(decay) + 1):
+        weights[-missing] = 1 - sum(decay[: missing - 1])
+    return weights
+
+
+def _penalty_for(solve: "partial[tuple[Floats, Floats]]", y: Floats, noise: float) -> float:
+    """Return the penalty at which the residual is as large as the noise."""
+
+    def residual(penalty: float) -> float:
+        return float(np.mean((solve(penalty)[0] - y) ** 2))
+
+    low, high = 0.0, max(float(np.abs(y).max()), 1e-6)
+    if residual(low) >= noise**2:
+        return low
+    most = 4.0**10 * high
+    while residual(high) < noise**2 and high < most:
+        high *= 4
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if residual(middle) < noise**2 else (low, middle)
+    return low

@@ -55,7 +55,7 @@ class SpikesEnding(nn.Module):
         spikes = torch.sigmoid(STEEPNESS * (drive.float() - known["threshold"]))
         before = functional.softplus(self.start(noise).float())[..., None]
         spikes = spikes + functional.pad(before, (0, spikes.shape[-1] - 1))
-        calcium = decayed(spikes, known["keep"])
+        calcium = decay_spikes(spikes, known["keep"])
         seen: Tensor = known["baseline"] + known["amplitude"] * calcium + known["noise"] * fresh
         return seen
 
@@ -100,7 +100,7 @@ class SpikesEnding(nn.Module):
         }
 
 
-def decayed(spikes: Tensor, keep: Tensor) -> Tensor:
+def decay_spikes(spikes: Tensor, keep: Tensor) -> Tensor:
     """Return c(t) = keep c(t-1) + spikes(t) of (..., W), by doubling instead of frame by frame."""
     shift = 1
     while shift < spikes.shape[-1]:

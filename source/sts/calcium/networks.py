@@ -223,7 +223,7 @@ class WindowCritic(nn.Module):
         self.end = nn.Linear(settings.critic_units[-1] * frames, 1)
 
     def forward(self, windows: Tensor, shifts: Tensor | None = None) -> Tensor:
-        """Judge windows.
+        """Rate windows.
 
         Parameters
         ----------
@@ -237,8 +237,8 @@ class WindowCritic(nn.Module):
             x = functional.leaky_relu(layer(pad_ends(x, self.settings.kernel)), SLOPE)
             if shifts is not None and number < len(shifts):
                 x = phase_shuffle(x, shifts[number])
-        judged: Tensor = self.end(x.flatten(1)).squeeze(1)
-        return judged
+        rated: Tensor = self.end(x.flatten(1)).squeeze(1)
+        return rated
 
 
 def draw_shifts(settings: NetworkSettings, batch: int, generator: torch.Generator) -> Tensor:

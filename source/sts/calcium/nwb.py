@@ -21,7 +21,7 @@ from pynwb.ophys import (
 from sts.base.hdf5 import new_hdf5
 from sts.base.types import Floats
 
-# A fixed day: equal traces give files that tell the same.
+# A fixed day: equal traces give equal files.
 START: Final = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "spike-train-scalograms/generated")
 INDICATOR: Final = "none: generated"
@@ -31,7 +31,7 @@ SPECIES: Final = "http://purl.obolibrary.org/obo/NCBITaxon_32644"
 BETWEEN_S: Final = 1.0
 
 
-def write_nwb(
+def write_generated_nwb(
     path: Path,
     windows: Floats,
     *,
@@ -50,10 +50,10 @@ def write_nwb(
     provenance
         What made them, kept as JSON in the notes.
     """
-    told = json.dumps(provenance or {}, sort_keys=True, default=str)
+    origin = json.dumps(provenance or {}, sort_keys=True, default=str)
     file = NWBFile(
         session_description=description,
-        identifier=str(uuid.uuid5(NAMESPACE, f"{path.stem} {told}")),
+        identifier=str(uuid.uuid5(NAMESPACE, f"{path.stem} {origin}")),
         session_id=path.stem,
         session_start_time=START,
         file_create_date=START,
@@ -62,7 +62,7 @@ def write_nwb(
         experimenter=["Generator, A"],
         experiment_description="Calcium traces from a generative adversarial network",
         keywords=["generated", "calcium imaging"],
-        notes=told,
+        notes=origin,
         subject=Subject(
             subject_id="generated",
             species=SPECIES,

@@ -16,12 +16,12 @@ from sts.base.types import Floats, Ints
 F = TypeVar("F", bound=Callable[..., object])
 
 
-def compiled(function: F) -> F:
+def compile_loop(function: F) -> F:
     """Compile a function for threads that run side by side, and keep the result on disk."""
     return cast(F, njit(nogil=True, cache=True)(function))
 
 
-@compiled
+@compile_loop
 def first_order(
     y: Floats, powers: Floats, smallest: float, calcium: Floats, spikes: Floats
 ) -> None:
@@ -64,7 +64,7 @@ def first_order(
         end = calcium[first + frames_of - 1]
 
 
-@compiled
+@compile_loop
 def _predicted(
     pool: int, value: Floats, end: Floats, length: Ints, response: Floats, slow: float, g2: float
 ) -> float:
@@ -75,7 +75,7 @@ def _predicted(
     return float(response[n] * value[pool] + g2 * response[n - 1] * end[pool - 1])
 
 
-@compiled
+@compile_loop
 def _fill(
     value: Floats,
     end: Floats,
@@ -101,7 +101,7 @@ def _fill(
             calcium[first + k] = response[k] * value[pool] + g2 * response[k - 1] * before
 
 
-@compiled
+@compile_loop
 def second_order(
     y: Floats,
     response: Floats,

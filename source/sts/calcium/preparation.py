@@ -10,7 +10,7 @@ from scipy.signal import resample_poly
 
 from sts.base.errors import StsError
 from sts.base.types import Floats
-from sts.calcium.recording import Recording
+from sts.calcium.recording import CalciumRecording
 
 # A frame rate is matched by a fraction of no larger numbers; resampling costs with their size.
 MOST_UP: Final = 1000
@@ -36,7 +36,7 @@ class Preparation:
             raise StsError(f"a frame rate must be above 0 Hz, not {self.rate_hz:g}")
 
 
-def prepare(recording: Recording, preparation: Preparation) -> Recording:
+def prepare(recording: CalciumRecording, preparation: Preparation) -> CalciumRecording:
     """Return a recording detrended, as dF/F and resampled, as far as that is asked for."""
     if preparation.detrend or preparation.relative:
         baseline = slow_baseline(recording.traces, recording.rate_hz)
@@ -52,7 +52,7 @@ def prepare(recording: Recording, preparation: Preparation) -> Recording:
         unit = "dF/F" if preparation.relative else recording.unit
         recording = replace(recording, traces=traces.astype(np.float32), unit=unit)
     if preparation.rate_hz is not None and preparation.rate_hz != recording.rate_hz:
-        recording = resampled(recording, preparation.rate_hz)
+        recording = resample_recording(recording, preparation.rate_hz)
     return recording
 
 
@@ -64,7 +64,7 @@ def slow_baseline(traces: Floats, rate_hz: float) -> Floats:
     return np.asarray(maximum_filter1d(lowest, frames, axis=1))
 
 
-def resampled(recording: Recording, rate_hz: float) -> Recording:
+def resample_recording(recording: CalciumRecording, rate_hz: float) -> CalciumRecording:
     """Return a recording at another frame rate, its spikes counted anew."""
     up, down = _fraction(rate_hz / recording.rate_hz)
     traces = resample_poly(recording.traces.astype(np.float64), up, down, axis=1, padtype="line")

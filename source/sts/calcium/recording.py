@@ -14,7 +14,7 @@ FASTEST_HZ: Final = 100_000.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Recording:
+class CalciumRecording:
     """Simultaneous traces of some neurons."""
 
     name: str
@@ -59,7 +59,7 @@ class Reading:
             raise StsError(f"a frame rate must be above 0 Hz, not {self.rate_hz:g}")
 
 
-def check_recording(recording: Recording, *, least: int = 2) -> Recording:
+def check_recording(recording: CalciumRecording, *, least: int = 2) -> CalciumRecording:
     """Return a recording that can be worked with, or say in one line why it cannot."""
     traces, name = recording.traces, recording.name
     if traces.ndim != 2:
@@ -100,11 +100,11 @@ def check_recording(recording: Recording, *, least: int = 2) -> Recording:
     return replace(recording, traces=traces)
 
 
-def _first(recording: Recording, wrong: Bools) -> str:
+def _first(recording: CalciumRecording, wrong: Bools) -> str:
     return f"neuron {recording.neurons[int(np.argmax(wrong))]} of {recording.name}"
 
 
-def _check_spikes(recording: Recording, spikes: Ints) -> None:
+def _check_spikes(recording: CalciumRecording, spikes: Ints) -> None:
     if spikes.shape != recording.traces.shape:
         raise StsError(f"{recording.name} has spikes of another shape than its traces")
     if spikes.dtype.kind not in "iuf" or not np.isfinite(spikes).all() or (spikes < 0).any():

@@ -1,6 +1,7 @@
-"""What a population is asked to do: rates and covariances, given, drawn or measured."""
+"""Rates and covariances of a population: given, drawn or measured, and those of two Gaussians."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +11,6 @@ from scipy.special import ndtri
 from sts.base.errors import StsError
 from sts.base.files import read_json
 from sts.base.types import Bools, Floats, Ints
-from sts.calcium.bivariate import joint_excess
 
 # Rates of cortical neurons spread over a decade: deviation of their natural logarithm.
 RATE_SPREAD: Final = 0.6
@@ -18,6 +18,13 @@ RATE_SPREAD: Final = 0.6
 MOST: Final = 0.9
 # What rounding alone may put a covariance beyond its bound.
 ROUNDING: Final = 1e-9
+# Gauss-Legendre points on the way from no correlation to the one asked. The integrand is smooth
+# up to a correlation of one; near it 96 points keep 1e-9 of a probability.
+NODES: Final = 96
+# Halving alone would reach the last bit of an angle after so many steps; Newton takes about eight.
+STEPS: Final = 60
+# Of an angle.
+CLOSE: Final = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -100,11 +107,11 @@ def draw_statistics(
     loadings *= np.sqrt(np.broadcast_to(shared, neurons))[:, None]
     latent = loadings @ loadings.T
     return SpikeStatistics(
-        rates_hz=rates, covariances=covariances_of(rates / rate_hz, latent), rate_hz=rate_hz
+        rates_hz=rates, covariances=compute_covariances(rates / rate_hz, latent), rate_hz=rate_hz
     )
 
 
-def covariances_of(chances: Floats, latent: Floats) -> Floats:
+def compute_covariances(chances: Floats, latent: Floats) -> Floats:
     """Return the covariances of thresholded Gaussians with these latent correlations."""
     thresholds = ndtri(chances)
     rows, columns = np.triu_indices(len(chances), k=1)
@@ -114,7 +121,7 @@ def covariances_of(chances: Floats, latent: Floats) -> Floats:
     return covariances
 
 
-def measure_statistics(spikes: Ints | Floats, *, rate_hz: float) -> SpikeStatistics:
+def measure_spike_statistics(spikes: Ints | Floats, *, rate_hz: float) -> SpikeStatistics:
     """Return the statistics of trains (neurons, frames): a frame counts as 1 from one spike on."""
     binary = (np.asarray(spikes) > 0).astype(np.float32)
     frames = binary.shape[1]
@@ -150,3 +157,59 @@ def read_statistics(path: Path, *, rate_hz: float) -> SpikeStatistics:
             f"{path} does not hold numbers of n neurons and n x n covariances: {error}"
         ) from error
     return SpikeStatistics(rates_hz=rates, covariances=covariances, rate_hz=rate_hz)
+
+
+def joint_excess(first: Floats, second: Floats, correlation: Floats) -> Floats:
+    """Return P(x < first, y < second) - P(x < first) P(y < second) of standard normal pairs.
+
+    The excess is the integral of the density at (first, second) over the correlation, which is
+    smooth in the angle whose sine the correlation is (Drezner and Wesolowsky, 1990).
+    """
+    return _excess(first, second, np.arcsin(correlation))
+
+
+def solve_correlation(first: Floats, second: Floats, excess: Floats) -> Floats:
+    """Return the correlations at which `joint_excess` equals `excess`, by guarded Newton steps.
+
+    An excess that no correlation reaches gives minus one or one.
+    """
+    first, second, excess = (np.ravel(each) for each in (first, second, excess))
+    low, high = (np.full(excess.shape, sign * np.pi / 2) for sign in (-1.0, 1.0))
+    angle: Floats = np.zeros(excess.shape)
+    left = np.arange(len(excess))
+    for _ in range(STEPS):
+        here = angle[left]
+        error = _excess(first[left], second[left], here) - excess[left]
+        above = left[error > 0]
+        high[above] = angle[above]
+        below = left[error <= 0]
+        low[below] = angle[below]
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            proposed = here - error / _density(first[left], second[left], here)
+        inside = (proposed > low[left]) & (proposed < high[left])
+        angle[left] = np.where(inside, proposed, (low[left] + high[left]) / 2)
+        # Most pairs are there after a few steps; those at their bound take many.
+        left = left[np.abs(angle[left] - here) >= CLOSE]
+        if len(left) == 0:
+            break
+    return np.sin(angle)
+
+
+def _excess(first: Floats, second: Floats, angle: Floats) -> Floats:
+    points, weights = _nodes()
+    at = angle[..., None] * (points + 1) / 2
+    density = _density(first[..., None], second[..., None], at)
+    return np.asarray((density @ weights) * angle / 2)
+
+
+@cache
+def _nodes() -> tuple[Floats, Floats]:
+    points, weights = np.polynomial.legendre.leggauss(NODES)
+    return points, weights
+
+
+def _density(first: Floats, second: Floats, angle: Floats) -> Floats:
+    """Return the derivative of the excess with respect to the angle."""
+    squared = np.maximum(np.cos(angle) ** 2, np.finfo(np.float64).tiny)
+    exponent = (first**2 + second**2 - 2 * first * second * np.sin(angle)) / (2 * squared)
+    return np.asarray(np.exp(-exponent) / (2 * np.pi))

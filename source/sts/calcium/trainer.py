@@ -13,7 +13,7 @@ from sts.base.types import PRECISIONS, Precision
 from sts.calcium.networks import NetworkSettings, draw_fresh, draw_shifts, make_networks
 from sts.learning.checkpoint import TrainingState
 from sts.learning.device import cast_to
-from sts.learning.updates import copy_for_average, follow, gradient_penalty
+from sts.learning.updates import MovingAverage, gradient_penalty
 
 # Frames apart, for the traces themselves and for their differences from frame to frame.
 SLOW: Final = (0, 2, 4, 8, 16, 32)
@@ -89,7 +89,8 @@ class GanTrainer:
                 self.generator.ending.begin_from(stretch.cpu())
         self.generator.to(device)
         self.critic.to(device)
-        self.average = copy_for_average(self.generator)
+        self._moving = MovingAverage(self.generator)
+        self.average = self._moving.network
         self._rates = {
             "generator": settings.learning_rate,
             "critic": settings.critic_rate or settings.learning_rate,
@@ -155,7 +156,7 @@ class GanTrainer:
             loss = loss + self.settings.moments * self._moments.distance(fake)
         self._update("generator", loss)
         self.critic.requires_grad_(True)
-        follow(self.average, self.generator, self.settings.average)
+        self._moving.follow(self.settings.average)
         return loss.detach()
 
     def _update(self, name: str, loss: Tensor) -> None:
@@ -238,5 +239,5 @@ def compute_moments(scaled: Tensor, length: int | None = None) -> tuple[Tensor, 
 
 
 def lags_within(lags: tuple[int, ...], length: int) -> tuple[int, ...]:
-    """Return the lags that windows of a length tell enough of."""
+    """Return the lags that are short enough for windows of a length."""
     return tuple(lag for lag in lags if lag <= length // 2)

@@ -24,7 +24,7 @@ class WindowSettings:
     validation: Share = 0.15
     """Part of the time that chooses the best model."""
     test: Share = 0.15
-    """Part of the time, the last one, that judges it."""
+    """Part of the time, the last one, that the best model is tested on."""
     gap_s: NotNegative = 5.0
     """Left out between the stretches."""
 
@@ -77,7 +77,7 @@ class Windows:
         frames = self.starts[which][:, None] + np.arange(self.length)
         return np.ascontiguousarray(self.traces[:, frames].transpose(1, 0, 2))
 
-    def apart(self) -> "Windows":
+    def without_overlap(self) -> "Windows":
         """Return windows that do not overlap."""
         kept, free = [], -1
         for start in self.starts.tolist():
@@ -95,7 +95,9 @@ class Cut:
     scale: Scale
 
 
-def stretches(frames: int, rate_hz: float, settings: WindowSettings) -> dict[Part, tuple[int, int]]:
+def split_time(
+    frames: int, rate_hz: float, settings: WindowSettings
+) -> dict[Part, tuple[int, int]]:
     """Return begin and end of the three stretches: disjoint, in order, with gaps between them."""
     gap = round(settings.gap_s * rate_hz)
     left = frames - 2 * gap
@@ -118,16 +120,16 @@ def stretches(frames: int, rate_hz: float, settings: WindowSettings) -> dict[Par
 
 def cut_windows(traces: Floats, rate_hz: float, settings: WindowSettings) -> Cut:
     """Cut traces (neurons, frames) into training, validation and test windows."""
-    ends = stretches(traces.shape[1], rate_hz, settings)
+    ends = split_time(traces.shape[1], rate_hz, settings)
     windows = {}
     for part, (begin, end) in ends.items():
         stride = settings.stride if part == "training" else settings.length
         starts = np.arange(begin, end - settings.length + 1, stride)
         windows[part] = Windows(traces=traces, starts=starts, length=settings.length)
-    return Cut(windows=windows, scale=scale_of(traces[:, slice(*ends["training"])]))
+    return Cut(windows=windows, scale=measure_scale(traces[:, slice(*ends["training"])]))
 
 
-def scale_of(traces: Floats) -> Scale:
+def measure_scale(traces: Floats) -> Scale:
     """Return smallest and largest value of each neuron; a constant one is refused."""
     low, high = traces.min(axis=1), traces.max(axis=1)
     if constant := np.flatnonzero(high <= low).tolist():

@@ -1,4 +1,4 @@
-"""The arguments of augment_benchmark.py and what it prints."""
+"""The flags of augment_benchmark.py, what they ask for, and what it prints."""
 
 import argparse
 from collections.abc import Sequence
@@ -6,8 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sts.cli.augment_flags import make_parser
-from sts.cli.flags import check_again, workspace_of
+from sts import __version__
+from sts.base.commands import program
+from sts.cli import flags
 from sts.cli.output import complain, say, say_table
 from sts.cli.run import Status, parse_arguments, run
 
@@ -15,6 +16,24 @@ if TYPE_CHECKING:
     from sts.base.workspace import Workspace
     from sts.studies.augment.results import Results
     from sts.studies.augment.settings import Job
+
+
+METHODS = ("smote", "gan", "vae", "flow", "ddpm")
+CONTROLS = ("random", "weights", "copula", "borderline", "adasyn")
+TASKS = ("e", "me", "sts")
+CLASSIFIERS = (
+    "svm",
+    "mlp",
+    "tree",
+    "forest",
+    "naive-bayes",
+    "lda",
+    "logistic",
+    "extra-trees",
+    "lightgbm",
+    "vote",
+)
+REDUCERS = ("none", "pca", "ica", "svd", "isomap", "lle", "nca")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,7 +46,7 @@ def _start(args: argparse.Namespace) -> int:
     from sts.base.logs import set_up
 
     set_up(args.verbose - args.quiet)
-    check_again(args)
+    flags.check_again(args)
     return _plan(args) if args.dry_run else _benchmark(args)
 
 
@@ -67,7 +86,7 @@ def _job(args: argparse.Namespace) -> "Job":
 def _plan(args: argparse.Namespace) -> int:
     from sts.studies.augment.benchmark import plan
 
-    workspace, job = workspace_of(args), _job(args)
+    workspace, job = flags.workspace_of(args), _job(args)
     found = plan(workspace, job, data=_data(args, workspace), force=args.force)
     say(f"{found.cells} cells, {found.cells - found.waiting} of them scored in {found.folder}")
     for method, count in found.methods.items():
@@ -78,7 +97,7 @@ def _plan(args: argparse.Namespace) -> int:
 def _benchmark(args: argparse.Namespace) -> int:
     from sts.studies.augment.benchmark import benchmark
 
-    workspace, job = workspace_of(args), _job(args)
+    workspace, job = flags.workspace_of(args), _job(args)
     results = benchmark(
         workspace,
         job,
@@ -112,8 +131,8 @@ def _say_results(results: "Results") -> None:
         ],
     )
     say()
-    told = [each for each in results.differences if each.score == "macro_f1"]
-    number = told[0].comparisons if told else 0
+    shown = [each for each in results.differences if each.score == "macro_f1"]
+    number = shown[0].comparisons if shown else 0
     say_table(
         (
             "method",
@@ -134,7 +153,7 @@ def _say_results(results: "Results") -> None:
                 each.verdict,
                 each.holm_verdict,
             )
-            for each in told
+            for each in shown
         ],
     )
 
@@ -147,3 +166,131 @@ def _say_words(results: "Results") -> None:
     for method in results.job.rows_of_grid[1:]:
         said = in_words(results, fidelity, method)
         say(f"{name_of(method)}: {'; '.join(filter(None, said.values())) or 'nothing scored'}")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of augment_benchmark.py."""
+    parser = argparse.ArgumentParser(
+        prog=program("augment_benchmark.py"),
+        description="Does synthetic data help to tell neuron types, how real is it, and is it more "
+        "than a copy?",
+        epilog="`%(prog)s --demo` runs it all on simulated neurons. Interrupted, the "
+        "same command goes on; cells that are scored already are not scored again.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    _add_question(parser)
+    _add_protocol(parser)
+    _add_features(parser)
+    flags.add_place(parser)
+    flags.add_seed(parser)
+    flags.add_device(parser, auto="the CPU, for every core has a process of its own")
+    flags.add_work(parser)
+    flags.add_again(parser)
+    flags.add_wandb(parser)
+    return parser
+
+
+def _add_question(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what is compared")
+    group.add_argument(
+        "--method",
+        type=str.lower,
+        nargs="+",
+        default=["smote"],
+        metavar="NAME",
+        help=f"{', '.join(METHODS)}, all (these and two controls); {', '.join(CONTROLS)} "
+        "(default: smote)",
+    )
+    group.add_argument(
+        "--task",
+        type=str.lower,
+        default="e",
+        metavar="TASK",
+        help="e: electrophysiology to e-type (default); me: with morphology; sts: to STS class",
+    )
+    group.add_argument(
+        "--classifiers",
+        type=str.lower,
+        nargs="+",
+        default=(),
+        metavar="NAME",
+        help=f"{', '.join(CLASSIFIERS)} (default: all)",
+    )
+    group.add_argument(
+        "--borrow",
+        action="store_true",
+        help="--task me: also let real neurons without morphology join the training rows",
+    )
+
+
+def _add_protocol(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("protocol")
+    group.add_argument(
+        "--protocol",
+        type=str.lower,
+        default="cv",
+        metavar="NAME",
+        help="cv: repeated folds by specimen (default); paper: one 80/20 holdout, five seeds",
+    )
+    group.add_argument(
+        "--added",
+        nargs="+",
+        type=flags.positive,
+        default=(),
+        metavar="N",
+        help="synthetic rows added to each class (default: 100 500 1000, paper also 5000 10000)",
+    )
+    group.add_argument(
+        "--folds",
+        type=flags.folds,
+        metavar="N",
+        help="(default: as many as the rarest class has neurons, 3 to 5)",
+    )
+    group.add_argument(
+        "--repeats",
+        type=flags.positive,
+        metavar="N",
+        help="of the folds (default: 2), or seeds of the holdout (default: 5)",
+    )
+    group.add_argument(
+        "--tune",
+        action="store_true",
+        help="search settings of classifiers on folds within the training rows",
+    )
+    group.add_argument(
+        "--settings", type=Path, metavar="JSON", help="settings of generators, by method"
+    )
+    group.add_argument("--no-curves", action="store_true", help="draw no learning curves")
+    group.add_argument("--no-fidelity", action="store_true", help="do not measure how real it is")
+
+
+def _add_features(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("features")
+    group.add_argument(
+        "--features",
+        type=str.lower,
+        default="curated",
+        metavar="SET",
+        help="curated: the published ones but technical columns (default); derived: and formulas",
+    )
+    group.add_argument(
+        "--reducer",
+        type=str.lower,
+        default="none",
+        metavar="NAME",
+        help=f"{', '.join(REDUCERS)} (default: none)",
+    )
+    group.add_argument(
+        "--components",
+        type=flags.positive,
+        default=15,
+        metavar="N",
+        help="dimensions behind a reducer (default: 15)",
+    )
+    group.add_argument(
+        "--space",
+        type=str.lower,
+        default="native",
+        metavar="SPACE",
+        help="where generators work: native, before a reducer (default), or reduced, behind it",
+    )

@@ -1,17 +1,18 @@
-"""The arguments of calcium_gan.py and what it prints."""
+"""The commands of calcium_gan.py: settings from arguments, and what is printed."""
 
 import argparse
 import logging
+import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from sts import __version__
 from sts.base.commands import program
 from sts.cli import flags
 from sts.cli.calcium_flags import add_deconvolve, add_dg, add_evaluate, add_generate, add_train
-from sts.cli.calcium_settings import decay_of, given_of, name_of, safe_name, source_of
 from sts.cli.commands.common import data_of
 from sts.cli.output import say, say_table
 from sts.cli.run import Status, parse_arguments, run
@@ -19,7 +20,8 @@ from sts.cli.run import Status, parse_arguments, run
 logger = logging.getLogger("sts")
 
 if TYPE_CHECKING:
-    from sts.studies.calcium.evaluate import Evaluated
+    from sts.studies.calcium.pages import GanEvaluation
+    from sts.studies.calcium.source import CalciumSource
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,7 +53,7 @@ def _start(args: argparse.Namespace) -> int:
     from sts.base.logs import set_up
 
     set_up(args.verbose - args.quiet)
-    # pynwb tells at length what it thinks of names; that is no news to a user of ours.
+    # pynwb warns of names at length, which does not help a user.
     logging.getLogger("hdmf").setLevel(logging.ERROR)
     command: Callable[[argparse.Namespace], int] = args.command
     return command(args)
@@ -78,7 +80,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _dg(args: argparse.Namespace) -> int:
     from sts.calcium.fluorescence import CalciumModel
-    from sts.studies.calcium.demo import demo_truth
+    from sts.studies.calcium.demo import make_demo_truth
     from sts.studies.calcium.ground_truth import FOLDER, GroundTruthJob, make_ground_truth
 
     job = GroundTruthJob(
@@ -89,14 +91,14 @@ def _dg(args: argparse.Namespace) -> int:
         mean_hz=args.mean_rate,
         correlation=args.correlation,
         memory_s=args.memory,
-        calcium=CalciumModel(decay=decay_of(args) or (0.95,), noise=args.noise),
+        calcium=CalciumModel(decay=parse_decay(args) or (0.95,), noise=args.noise),
         given=str(args.statistics or ""),
         measured=str(args.measure or ""),
         clip=args.clip,
         seed=args.seed,
     )
     if args.demo:
-        job = demo_truth(args.seed)
+        job = make_demo_truth(args.seed)
     out = args.out or data_of(args) / FOLDER / f"{job.name}.h5"
     if out.exists() and not args.demo:
         logger.warning("%s is there already: it is written anew", out)
@@ -107,31 +109,33 @@ def _dg(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
-    from sts.studies.calcium.demo import demo_job, ensure_truth
+    from sts.studies.calcium.demo import ensure_demo_truth, make_demo_job
     from sts.studies.calcium.train import GanJob, Sizes, train_gan
 
     workspace = flags.workspace_of(args)
     if args.demo:
-        job = demo_job(ensure_truth(workspace, args.seed), args.seed)
+        job = make_demo_job(ensure_demo_truth(workspace, args.seed), args.seed)
     else:
         from sts.base.errors import StsError
         from sts.calcium.trainer import GanTrainSettings
 
-        name = args.name or (safe_name(args.recording) if args.recording else "ground-truth")
+        name = args.name or (_safe_name(args.recording) if args.recording else "ground-truth")
         path = args.recording or data_of(args) / "calcium" / f"{name}.h5"
         if args.recording is None and not path.is_file():
             raise StsError(
                 f"nothing to train on at {path}: make it up first with `calcium_gan.py dg`, or "
                 "name a recording of yours with --recording FILE --rate HZ"
             )
-        sizes = given_of(args, "noise", "kernel", "units", "critic_units", "shuffle")
-        sizes |= given_of(args, "ending", "frame_noise", "upsampling", "differences")
-        settings = given_of(args, "steps", "critic_steps", "batch", "learning_rate", "check_every")
-        settings |= given_of(args, "moments", "critic_rate", "cooling")
-        settings |= given_of(args, "precision", "compile", "seed")
+        sizes = _take_given(args, "noise", "kernel", "units", "critic_units", "shuffle")
+        sizes |= _take_given(args, "ending", "frame_noise", "upsampling", "differences")
+        settings = _take_given(
+            args, "steps", "critic_steps", "batch", "learning_rate", "check_every"
+        )
+        settings |= _take_given(args, "moments", "critic_rate", "cooling")
+        settings |= _take_given(args, "precision", "compile", "seed")
         job = GanJob(
             name=name,
-            source=source_of(args, path),
+            source=make_source(args, path),
             sizes=Sizes(**sizes),
             settings=GanTrainSettings(**settings),
         )
@@ -143,23 +147,23 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _generate(args: argparse.Namespace) -> int:
-    from sts.studies.calcium.generate import GenerateJob, generate
+    from sts.studies.calcium.generate import GenerateJob, generate_windows
 
     job = GenerateJob(
-        name=name_of(args), windows=args.windows, seed=args.seed, kinds=tuple(args.kind)
+        name=_choose_name(args), windows=args.windows, seed=args.seed, kinds=tuple(args.kind)
     )
     _check_known(args, job.name)
-    for path in generate(flags.workspace_of(args), job, out=args.out):
+    for path in generate_windows(flags.workspace_of(args), job, out=args.out):
         say(f"written {path}")
     return Status.DONE
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from sts.studies.calcium.evaluate import EvaluateJob, evaluate
+    from sts.studies.calcium.evaluate import EvaluateJob, evaluate_gan
 
-    job = EvaluateJob(name=name_of(args), recording=str(args.recording or ""), seed=args.seed)
+    job = EvaluateJob(name=_choose_name(args), recording=str(args.recording or ""), seed=args.seed)
     _check_known(args, job.name)
-    _say_evaluated(evaluate(flags.workspace_of(args), job))
+    _say_evaluated(evaluate_gan(flags.workspace_of(args), job))
     return Status.DONE
 
 
@@ -181,11 +185,13 @@ def _check_known(args: argparse.Namespace, name: str) -> None:
 
 def _deconvolve(args: argparse.Namespace) -> int:
     from sts.base.errors import StsError
-    from sts.studies.calcium.spikes import find_spikes
+    from sts.studies.calcium.spikes import deconvolve_recording
 
     if args.recording is None:
         raise StsError("no recording given: name a file or folder with --recording")
-    found = find_spikes(flags.workspace_of(args), source_of(args, args.recording), out=args.out)
+    found = deconvolve_recording(
+        flags.workspace_of(args), make_source(args, args.recording), out=args.out
+    )
     say_table(("neuron", "spikes a second", "correlation with truth"), found.rows)
     if found.median is not None:
         say(f"median  {found.median:.3f}")
@@ -195,24 +201,24 @@ def _deconvolve(args: argparse.Namespace) -> int:
 
 def _demo(args: argparse.Namespace) -> int:
     from sts.base.errors import StsError
-    from sts.studies.calcium.demo import NAME, demo_job, ensure_truth
-    from sts.studies.calcium.evaluate import EvaluateJob, evaluate
-    from sts.studies.calcium.generate import GenerateJob, generate
+    from sts.studies.calcium.demo import NAME, ensure_demo_truth, make_demo_job
+    from sts.studies.calcium.evaluate import EvaluateJob, evaluate_gan
+    from sts.studies.calcium.generate import GenerateJob, generate_windows
     from sts.studies.calcium.train import train_gan
 
     if not args.demo:
         raise StsError("no command: choose dg, train, generate, evaluate or deconvolve, or --demo")
     workspace = flags.workspace_of(args)
-    job = demo_job(ensure_truth(workspace, args.seed), args.seed)
+    job = make_demo_job(ensure_demo_truth(workspace, args.seed), args.seed)
     trained = train_gan(workspace, job, device=args.device)
     say(f"model   {trained.model}")
-    for path in generate(workspace, GenerateJob(name=NAME, windows=20)):
+    for path in generate_windows(workspace, GenerateJob(name=NAME, windows=20)):
         say(f"written {path}")
-    _say_evaluated(evaluate(workspace, EvaluateJob(name=NAME)))
+    _say_evaluated(evaluate_gan(workspace, EvaluateJob(name=NAME)))
     return Status.DONE
 
 
-def _say_evaluated(found: "Evaluated") -> None:
+def _say_evaluated(found: "GanEvaluation") -> None:
     rows = [
         (name, *(f"{value:.3f}" for value in each.divergences.values()))
         for name, each in found.likeness.items()
@@ -224,6 +230,75 @@ def _say_evaluated(found: "Evaluated") -> None:
 
 def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _safe_name(path: Path) -> str:
+    """Return a name for a recording's generator."""
+    return re.sub(r"^\W+|[^\w.+-]", "_", path.stem) or "recording"
+
+
+def _choose_name(args: argparse.Namespace) -> str:
+    """Return the name of the data and its generator."""
+    return str(args.name or ("demo" if args.demo else "ground-truth"))
+
+
+def make_source(args: argparse.Namespace, path: Path) -> "CalciumSource":
+    """Return the recording and what is done to it."""
+    from sts.calcium.fluorescence import OasisSettings
+    from sts.calcium.preparation import Preparation
+    from sts.calcium.windows import WindowSettings
+    from sts.studies.calcium.source import CalciumSource
+
+    oasis: dict[str, Any] = {"order": args.order}
+    if args.decay:
+        oasis["decay"] = parse_decay(args)
+    for name in ("penalty", "baseline"):
+        if (text := getattr(args, name)) is not None:
+            oasis[name] = None if text == "auto" else _number(text, name)
+    if args.deviation is not None:
+        oasis["noise"] = args.deviation
+    if args.smallest is not None:
+        oasis["smallest"] = args.smallest
+    elif oasis.get("penalty", 0) != 0:
+        # A penalty takes the place of the smallest spike.
+        oasis["smallest"] = 0.0
+    return CalciumSource(
+        path=str(path),
+        rate_hz=args.rate,
+        series=args.series,
+        transpose=args.transpose,
+        preparation=Preparation(
+            detrend=args.detrend, relative=args.relative, rate_hz=args.resample
+        ),
+        windows=WindowSettings(**_take_given(args, "length", "stride")),
+        oasis=OasisSettings(**oasis),
+    )
+
+
+def _take_given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Return the arguments that were given, lists as tuples."""
+    values = {name: getattr(args, name, None) for name in names}
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def parse_decay(args: argparse.Namespace) -> tuple[float, ...] | None:
+    """Return the decay that was given, None for one to be estimated."""
+    if not args.decay or args.decay == ["auto"]:
+        return None
+    return tuple(_number(text, "decay") for text in args.decay)
+
+
+def _number(text: str, name: str) -> float:
+    from sts.base.errors import StsError
+
+    try:
+        return float(text)
+    except ValueError as error:
+        raise StsError(f"--{name} must be numbers or auto, not {text!r}") from error
 
 
 COMMANDS = (

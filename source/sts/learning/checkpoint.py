@@ -1,4 +1,4 @@
-"""How far a training has come, its best weights, and the file from which it goes on after a kill."""
+"""How far a training has come, its best weights, and the file it goes on from after a kill."""
 
 import hashlib
 import json

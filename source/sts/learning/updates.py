@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -33,19 +33,21 @@ def gradient_penalty(
     return penalty
 
 
-def copy_for_average(network: N) -> N:
-    """Return a copy of a network that does not learn, for `follow` to move, in evaluation mode."""
-    return copy.deepcopy(network).requires_grad_(False).eval()
-
-
-@torch.no_grad()
-def follow(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """Move an average towards the weights of a network, by the part `1 - decay` of the way.
+class MovingAverage(Generic[N]):
+    """A copy of a network whose weights follow those of the original, in evaluation mode.
 
     torch's `AveragedModel` takes over the first weights whole, so that it begins elsewhere.
     """
-    means, values = average.state_dict(), network.state_dict()
-    moving = [name for name, value in values.items() if value.is_floating_point()]
-    torch._foreach_lerp_(
-        [means[name] for name in moving], [values[name] for name in moving], 1 - decay
-    )
+
+    def __init__(self, network: N) -> None:
+        """Begin at the weights of a network, which must stay on its device from now on."""
+        self.network = copy.deepcopy(network).requires_grad_(False).eval()
+        means, values = self.network.state_dict(), network.state_dict()
+        moving = [name for name, value in values.items() if value.is_floating_point()]
+        self._means = [means[name] for name in moving]
+        self._values = [values[name] for name in moving]
+
+    @torch.no_grad()
+    def follow(self, decay: float) -> None:
+        """Move towards the weights as they are now, by the part `1 - decay` of the way."""
+        torch._foreach_lerp_(self._means, self._values, 1 - decay)

@@ -15,8 +15,7 @@ from sts.learning.checkpoint import TrainingProgress, TrainingState
 from sts.learning.device import cast_to, draw_from_seed, mix_seeds, multiply_in
 from sts.networks.backbones import AUXILIARY_SHARE, both_outputs
 from sts.networks.predict import Inputs, evaluating
-from sts.networks.schedule import epoch_batches, in_order, learning_rate, momentum
-from sts.networks.settings import TrainSettings
+from sts.networks.settings import TrainSettings, cut_batches, epoch_batches, learning_rate, momentum
 from sts.scalograms.traces import indices_on
 
 # A validation loss is better when it is lower by this part (Amprimo et al., 2025).
@@ -134,7 +133,7 @@ class Learner:
     @torch.no_grad()
     def _validate(self, rows: Ints) -> tuple[float, float]:
         """Return loss and accuracy of `rows`."""
-        batches, precision = in_order(rows, 2 * self._settings.batch), self._settings.precision
+        batches, precision = cut_batches(rows, 2 * self._settings.batch), self._settings.precision
         targets = self.targets_of(batches)
         sums = torch.zeros(4, dtype=torch.float64, device=self._device)
         with evaluating(self._module):

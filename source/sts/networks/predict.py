@@ -13,7 +13,7 @@ from sts.base.types import Floats, Ints
 from sts.evaluation.calibration import apply_temperature
 from sts.learning.device import multiply_in
 from sts.networks.backbones import both_outputs, head_of
-from sts.networks.schedule import in_order
+from sts.networks.settings import cut_batches
 from sts.scalograms.image import Rows
 from sts.scalograms.traces import indices_on
 
@@ -58,7 +58,7 @@ def run_network(network: nn.Module, inputs: Inputs, rows: Rows) -> Outputs:
     def keep(head: nn.Module, arguments: tuple[Any, ...]) -> None:
         features.append(arguments[0])
 
-    batches = in_order(np.asarray(rows), BATCH.get(inputs.device.type, BATCH["cpu"]))
+    batches = cut_batches(np.asarray(rows), BATCH.get(inputs.device.type, BATCH["cpu"]))
     hook = head_of(network).register_forward_pre_hook(keep)
     try:
         with evaluating(network), torch.no_grad(), multiply_in("float32", inputs.device):

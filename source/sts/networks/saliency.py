@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from sts.base.types import Floats, Ints
 from sts.networks.backbones import Architecture, both_outputs, make_network, placed
 from sts.networks.predict import evaluating
-from sts.networks.schedule import in_order
+from sts.networks.settings import cut_batches
 from sts.scalograms.bank import ImageBank
 from sts.scalograms.image import SWEEPS, Rows
 
@@ -120,7 +120,7 @@ def _maps(
     wanted = torch.as_tensor(np.asarray(targets, dtype=np.int64), device=bank.device)
     parts = []
     with evaluating(network):
-        batches = in_order(whole, BATCH.get(bank.device.type, BATCH["cpu"]))
+        batches = cut_batches(whole, BATCH.get(bank.device.type, BATCH["cpu"]))
         for images in bank.batches(batches):
             found = explain(images, wanted[: len(images)])
             wanted = wanted[len(images) :]

@@ -1,14 +1,27 @@
-"""How a network is trained, and the space that the published search looked through."""
+"""How a network is trained: settings, the published search space, learning rates and batches."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
+import numpy as np
+
 from sts.base.bounds import Bounds, Count, Part, Seed, Share, check_fields
 from sts.base.errors import StsError, one_of
-from sts.base.types import PRECISIONS, Precision
+from sts.base.types import PRECISIONS, Ints, Precision
 
 Schedule = Literal["step", "one_cycle"]
 
+# A single image has no statistics to normalise it by, and InceptionV3 cannot train on one.
+LEAST: Final = 2
+
+# One cycle as Smith and Topin (2018) have it and torch's OneCycleLR defaults to.
+RISE: Final = 0.3
+START: Final = 1 / 25
+END: Final = START / 1e4
+HIGH_MOMENTUM: Final = 0.95
+LOW_MOMENTUM: Final = 0.85
 # Field of TrainSettings -> kind and its arguments, as Amprimo et al. (2025) searched.
 SPACE: Final[dict[str, tuple[Any, ...]]] = {
     "batch": ("choice", (32, 64)),
@@ -50,3 +63,55 @@ class TrainSettings:
         if self.schedule not in ("step", "one_cycle"):
             raise StsError(f"schedule must be step or one_cycle, not {self.schedule!r}")
         one_of(self.precision, PRECISIONS, "precision")
+
+
+# Rates and batches are functions of the settings and the epoch, and carry no state: a fit that was
+# interrupted goes on as if it had not been.
+
+
+def learning_rate(settings: TrainSettings, epoch: int, progress: float) -> float:
+    """Return the rate in `epoch` (from 0), of which the part `progress` is done."""
+    if settings.schedule == "step":
+        return settings.learning_rate * settings.factor ** (epoch // settings.every)
+    return settings.learning_rate * _one_cycle(settings, epoch, progress, START, 1.0, END)
+
+
+def momentum(settings: TrainSettings, epoch: int, progress: float) -> float:
+    """Return Adam's first beta, which one cycle lowers while the rate is high."""
+    if settings.schedule == "step":
+        return 0.9
+    high, low = HIGH_MOMENTUM, LOW_MOMENTUM
+    return _one_cycle(settings, epoch, progress, high, low, high)
+
+
+def _one_cycle(
+    settings: TrainSettings, epoch: int, progress: float, start: float, top: float, end: float
+) -> float:
+    done = min((epoch + progress) / settings.epochs, 1.0)
+    if done < RISE:
+        return _cosine(start, top, done / RISE)
+    return _cosine(top, end, (done - RISE) / (1 - RISE))
+
+
+def _cosine(start: float, end: float, done: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * done)) / 2
+
+
+def epoch_batches(rows: Ints, settings: TrainSettings, epoch: int) -> list[Ints]:
+    """Return the rows of every batch of `epoch`, in an order of that epoch's own.
+
+    A last batch of a single row joins the one before it.
+    """
+    if len(rows) < LEAST:
+        raise StsError(f"training needs at least {LEAST} cells, {len(rows)} came: give it more")
+    order = np.random.default_rng((settings.seed, epoch)).permutation(rows)
+    batches = cut_batches(order, settings.batch)
+    if len(batches) > 1 and len(batches[-1]) < LEAST:
+        batches[-2:] = [np.concatenate(batches[-2:])]
+    return batches
+
+
+def cut_batches(rows: Ints | Sequence[int], size: int) -> list[Ints]:
+    """Return `rows` cut into batches of `size`, the last one perhaps smaller."""
+    whole = np.asarray(rows, dtype=np.int64)
+    return [whole[start : start + size] for start in range(0, len(whole), size)]

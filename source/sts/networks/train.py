@@ -1,4 +1,4 @@
-"""The one training loop."""
+"""The training loop of networks: epochs until the validation loss no longer falls."""
 
 import logging
 from collections.abc import Callable

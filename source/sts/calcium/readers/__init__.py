@@ -1,5 +1,5 @@
-"""A file or folder becomes a Recording: arrays, NWB 2 ophys, suite2p, Cascade and spikefinder."""
+"""Files and folders become recordings: arrays, NWB 2 ophys, suite2p, Cascade, spikefinder."""
 
-from sts.calcium.readers.apart import read_recording
+from sts.calcium.readers.read import read_calcium
 
-__all__ = ["read_recording"]
+__all__ = ["read_calcium"]

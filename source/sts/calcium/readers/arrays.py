@@ -1,4 +1,4 @@
-"""Plain arrays: .npy, .npz and HDF5, the last of which is also written."""
+"""Plain arrays: .npy, .npz, folders of suite2p, and HDF5, which is also written."""
 
 import zipfile
 import zlib
@@ -13,17 +13,19 @@ from sts.base import guard
 from sts.base.errors import StsError
 from sts.base.hdf5 import new_hdf5
 from sts.base.types import Floats
-from sts.calcium.readers.made import MAX_BYTES, chosen, made, plain
-from sts.calcium.recording import Reading, Recording
+from sts.calcium.readers.common import MAX_BYTES, build_recording, choose_series, clean_text
+from sts.calcium.recording import CalciumRecording, Reading
 
 TRACES: Final = ("traces", "F", "dff", "calcium", "signals", "data")
 RATES: Final = ("rate_hz", "fs", "frame_rate", "sampling_rate")
+# How much of the surrounding neuropil suite2p itself takes off.
+NEUROPIL: Final = 0.7
 DAMAGED: Final = (OSError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error)
 
 
-def read_npy(path: Path, reading: Reading) -> Recording:
+def read_npy(path: Path, reading: Reading) -> CalciumRecording:
     """Return the traces of a .npy file, (neurons, frames)."""
-    return made(path, load_npy(path), reading=reading, origin="npy")
+    return build_recording(path, load_npy(path), reading=reading, origin="npy")
 
 
 def load_npy(path: Path) -> Floats:
@@ -36,7 +38,7 @@ def load_npy(path: Path) -> Floats:
     return values
 
 
-def read_npz(path: Path, reading: Reading) -> Recording:
+def read_npz(path: Path, reading: Reading) -> CalciumRecording:
     """Return the traces of a .npz file, under a name we know, with its rate and spikes."""
     # Opened here: numpy leaves a damaged file open.
     with (
@@ -58,8 +60,8 @@ def read_npz(path: Path, reading: Reading) -> Recording:
     if traces.ndim == 3:
         # Windows, as `generate` writes them: one after the other.
         traces = np.swapaxes(traces, 0, 1).reshape(traces.shape[1], -1)
-        notes = (f"the windows of {plain(path.name)} are taken one after the other",)
-    return made(
+        notes = (f"the windows of {clean_text(path.name)} are taken one after the other",)
+    return build_recording(
         path,
         traces,
         reading=reading,
@@ -72,16 +74,16 @@ def read_npz(path: Path, reading: Reading) -> Recording:
     )
 
 
-def read_hdf5(path: Path, reading: Reading) -> Recording:
+def read_hdf5(path: Path, reading: Reading) -> CalciumRecording:
     """Return the traces of an HDF5 file, under a name we know, with its rate and spikes."""
-    with telling(path), guard.open_hdf5(path) as file:
+    with name_file(path), guard.open_hdf5(path) as file:
         name = _first(list(file), reading, path)
         traces = guard.array(guard.member(file, name), max_bytes=MAX_BYTES)
         found = next((r for key in RATES if (r := guard.number(file, key)) is not None), None)
         spikes = guard.member(file, "spikes") if name != "spikes" else None
         counted = None if spikes is None else guard.array(spikes, max_bytes=MAX_BYTES)
         unit = guard.text(file, "unit")
-    return made(
+    return build_recording(
         path,
         traces,
         reading=reading,
@@ -92,7 +94,7 @@ def read_hdf5(path: Path, reading: Reading) -> Recording:
     )
 
 
-def write_hdf5(path: Path, recording: Recording, **more: Any) -> None:
+def write_hdf5(path: Path, recording: CalciumRecording, **more: Any) -> None:
     """Write a recording, whole or not at all; `more` arrays stand beside it."""
     with new_hdf5(path) as file:
         file.attrs["rate_hz"], file.attrs["unit"] = recording.rate_hz, recording.unit
@@ -104,8 +106,51 @@ def write_hdf5(path: Path, recording: Recording, **more: Any) -> None:
             file[name] = values
 
 
+def read_suite2p(folder: Path, reading: Reading) -> CalciumRecording:
+    """Return the traces of the ROIs of suite2p that are cells, neuropil taken off.
+
+    The frame rate stands in a pickled file, which is not loaded: it must be given.
+    """
+    path = _find(folder)
+    traces = load_npy(path / "F.npy").astype(np.float32)
+    if traces.ndim != 2:
+        raise StsError(f"F.npy of {path} has {traces.ndim} dimensions: (ROIs, frames) is wanted")
+    if (path / "Fneu.npy").is_file():
+        neuropil = load_npy(path / "Fneu.npy")
+        if neuropil.shape != traces.shape:
+            raise StsError(f"F.npy and Fneu.npy of {path} differ in shape: run suite2p again")
+        traces = traces - np.float32(NEUROPIL) * neuropil.astype(np.float32)
+    cells = np.arange(len(traces))
+    if (path / "iscell.npy").is_file():
+        is_cell = load_npy(path / "iscell.npy")
+        if is_cell.ndim != 2 or len(is_cell) != len(traces):
+            raise StsError(f"iscell.npy of {path} is not of these {len(traces)} ROIs")
+        cells = np.flatnonzero(is_cell[:, 0] > 0)
+    others = sorted(each.name for each in path.parent.glob("plane*") if each != path)
+    named = path.name.startswith("plane") and others and folder != path
+    notes = (
+        (f"{path.name} is read, {', '.join(others)} left out: give its folder",) if named else ()
+    )
+    return build_recording(
+        folder,
+        traces[cells],
+        reading=reading,
+        origin="suite2p",
+        neurons=[str(cell) for cell in cells],
+        unit="fluorescence",
+        notes=notes,
+    )
+
+
+def _find(folder: Path) -> Path:
+    for path in (folder, folder / "plane0", folder / "suite2p" / "plane0"):
+        if (path / "F.npy").is_file():
+            return path
+    raise StsError(f"no F.npy in {folder}: a folder of suite2p is wanted, such as suite2p/plane0")
+
+
 @contextmanager
-def telling(path: Path) -> Iterator[None]:
+def name_file(path: Path) -> Iterator[None]:
     """Name the file in what is wrong with it."""
     try:
         yield
@@ -130,11 +175,11 @@ def _number(values: Any, name: str) -> float:
 
 def _first(there: list[str], reading: Reading, path: Path) -> str:
     if reading.series:
-        return chosen(there, reading, "array", path)
+        return choose_series(there, reading, "array", path)
     for name in TRACES:
         if name in there:
             return name
-    listed = ", ".join(plain(each) for each in there[:20]) or "nothing"
+    listed = ", ".join(clean_text(each) for each in there[:20]) or "nothing"
     raise StsError(
         f"{path} has no array {' or '.join(TRACES)}: it has {listed}; choose with --series"
     )

@@ -12,8 +12,8 @@ from scipy.io.matlab import MatReadError
 from sts.base import guard
 from sts.base.errors import StsError
 from sts.base.types import Floats, Ints
-from sts.calcium.readers.made import made, plain
-from sts.calcium.recording import FASTEST_HZ, Reading, Recording
+from sts.calcium.readers.common import build_recording, clean_text
+from sts.calcium.recording import FASTEST_HZ, CalciumRecording, Reading
 
 VARIABLE: Final = "CAttached"
 FIELDS: Final = ("fluo_time", "fluo_mean", "events_AP")
@@ -32,7 +32,7 @@ MOST_FRAMES: Final = 10_000_000
 BROKEN: Final = (MatReadError, OSError, ValueError, TypeError, KeyError, IndexError, EOFError)
 
 
-class Trial:
+class CascadeTrial:
     """One neuron recorded without a pause: calcium and true spikes."""
 
     def __init__(self, times_s: Floats, traces: Floats, spikes_s: Floats) -> None:
@@ -58,7 +58,7 @@ class Trial:
         return np.interp(grid, self.times_s, self.traces), counts
 
 
-def read_trials(path: Path) -> list[Trial]:
+def read_trials(path: Path) -> list[CascadeTrial]:
     """Return the trials of a Cascade file; of its structures only arrays of numbers are taken."""
     if path.stat().st_size > MAX_BYTES:
         raise StsError(f"{path} is larger than {MAX_BYTES / 1e6:.0f} MB: no ground truth is")
@@ -72,7 +72,7 @@ def read_trials(path: Path) -> list[Trial]:
     return [trial for trial in trials if trial is not None]
 
 
-def _trial(struct: Any, path: Path) -> Trial | None:
+def _trial(struct: Any, path: Path) -> CascadeTrial | None:
     names = getattr(getattr(struct, "dtype", None), "names", None) or ()
     if missing := [name for name in FIELDS if name not in names]:
         raise StsError(
@@ -88,7 +88,7 @@ def _trial(struct: Any, path: Path) -> Trial | None:
     known = np.isfinite(times) & np.isfinite(traces) & (np.diff(times, prepend=-np.inf) != 0)
     if known.sum() < 2 or not (np.diff(times[known]) > 0).all():
         raise StsError(f"a trial of {path} has times that do not rise: it cannot be read")
-    return Trial(times[known], traces[known], events[np.isfinite(events)] / PER_S)
+    return CascadeTrial(times[known], traces[known], events[np.isfinite(events)] / PER_S)
 
 
 def _numbers(value: Any, name: str, path: Path) -> Floats:
@@ -101,7 +101,7 @@ def _numbers(value: Any, name: str, path: Path) -> Floats:
     return array.ravel().astype(np.float64)
 
 
-def read_cascade(path: Path, reading: Reading) -> Recording:
+def read_cascade(path: Path, reading: Reading) -> CalciumRecording:
     """Return the trials of a Cascade file as if they were neurons, cut to the shortest."""
     trials = read_trials(path)
     if not trials:
@@ -121,7 +121,7 @@ def read_cascade(path: Path, reading: Reading) -> Recording:
     )
 
 
-def read_spikefinder(path: Path, reading: Reading) -> Recording:
+def read_spikefinder(path: Path, reading: Reading) -> CalciumRecording:
     """Return the neurons of a spikefinder table and, where they stand beside it, their spikes.
 
     Columns end in blanks where a neuron was recorded for less long: all are cut to the shortest.
@@ -148,7 +148,7 @@ def _stacked(
     reading: Reading,
     rate_hz: float,
     origin: str,
-) -> Recording:
+) -> CalciumRecording:
     """Return rows of different lengths as a recording: cut to the shortest, or filled up."""
     lengths = [len(row) for row in traces]
     if spikes is not None:
@@ -157,8 +157,8 @@ def _stacked(
         lengths = [min(n, len(row)) for n, row in zip(lengths, spikes, strict=True)]
     frames = min(lengths) if reading.cut else max(lengths)
     uneven = min(lengths) < max(lengths)
-    told = f"rows of {plain(path.name)} have {min(lengths)} to {max(lengths)} frames"
-    return made(
+    found = f"rows of {clean_text(path.name)} have {min(lengths)} to {max(lengths)} frames"
+    return build_recording(
         path,
         np.stack(
             [_filled(row[:n], frames, "edge") for row, n in zip(traces, lengths, strict=True)]
@@ -171,7 +171,7 @@ def _stacked(
             [_filled(row[:n], frames, "constant") for row, n in zip(spikes, lengths, strict=True)]
         ),
         unit="dF/F",
-        notes=(f"{told}: all are cut to the shortest",) if uneven and reading.cut else (),
+        notes=(f"{found}: all are cut to the shortest",) if uneven and reading.cut else (),
         lengths=tuple(lengths) if uneven and not reading.cut else (),
     )
 

@@ -11,9 +11,15 @@ import numpy as np
 from sts.base import guard
 from sts.base.errors import StsError
 from sts.base.types import Floats
-from sts.calcium.readers.arrays import telling
-from sts.calcium.readers.made import MAX_BYTES, SAME_RATE, chosen, made, plain
-from sts.calcium.recording import Reading, Recording
+from sts.calcium.readers.arrays import name_file
+from sts.calcium.readers.common import (
+    MAX_BYTES,
+    SAME_RATE,
+    build_recording,
+    choose_series,
+    clean_text,
+)
+from sts.calcium.recording import CalciumRecording, Reading
 
 SERIES: Final = "RoiResponseSeries"
 # Relative traces first: what was raw needs a baseline.
@@ -24,7 +30,7 @@ NAMED: Final = 5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Series:
+class OphysSeries:
     """A RoiResponseSeries and where it stands."""
 
     container: str
@@ -41,11 +47,11 @@ class Series:
         return known, -int(getattr(data, "size", 0) or 0)
 
 
-def read_ophys(path: Path, reading: Reading) -> Recording:
+def read_ophys(path: Path, reading: Reading) -> CalciumRecording:
     """Return a RoiResponseSeries of an NWB 2 file, the largest where none is asked for."""
-    with telling(path), guard.open_hdf5(path) as file:
+    with name_file(path), guard.open_hdf5(path) as file:
         found = _series_of(file, path)
-        name = chosen([each.name for each in found], reading, "series", path)
+        name = choose_series([each.name for each in found], reading, "series", path)
         series = next(each for each in found if each.name == name).group
         node = guard.member(series, "data")
         values = _oriented(guard.array(node, max_bytes=MAX_BYTES), series)
@@ -54,13 +60,13 @@ def read_ophys(path: Path, reading: Reading) -> Recording:
             factor = 1.0 if conversion is None else conversion
             values = np.asarray(values * factor + (offset or 0.0), dtype=np.float64)
         rate, unit = _rate(series, values.shape[-1], reading), guard.text(node, "unit")
-    others = [plain(each.name) for each in found if each.name != name]
+    others = [clean_text(each.name) for each in found if each.name != name]
     notes: tuple[str, ...] = ()
     if others and not reading.series:
         more = ", ..." if len(others) > NAMED else ""
-        taken = f"{plain(path.name)} has {len(found)} series: {plain(name)} is taken"
+        taken = f"{clean_text(path.name)} has {len(found)} series: {clean_text(name)} is taken"
         notes = (f"{taken}, choose with --series from {', '.join(others[:NAMED])}{more}",)
-    return made(
+    return build_recording(
         path,
         values,
         reading=reading,
@@ -83,7 +89,7 @@ def _oriented(values: Any, series: Any) -> Floats:
     return np.asarray(values if turned else values.T)
 
 
-def _series_of(file: Any, path: Path) -> list[Series]:
+def _series_of(file: Any, path: Path) -> list[OphysSeries]:
     if not guard.text(file, "nwb_version").removeprefix("NWB-").startswith("2"):
         raise StsError(f"{path} is no NWB 2 file")
     places = [guard.follow(file, "processing"), guard.follow(file, "acquisition")]
@@ -95,7 +101,7 @@ def _series_of(file: Any, path: Path) -> list[Series]:
     return sorted(found, key=lambda each: each.rank)
 
 
-def _below(place: Any) -> Iterator[Series]:
+def _below(place: Any) -> Iterator[OphysSeries]:
     """Yield every series at or below a place."""
     left = [("", place)]
     for _ in range(MOST):
@@ -108,7 +114,7 @@ def _below(place: Any) -> Iterator[Series]:
                 continue
             kind = guard.text(node, "neurodata_type")
             if kind == SERIES:
-                yield Series(container=container, name=name, group=node)
+                yield OphysSeries(container=container, name=name, group=node)
             else:
                 left.append((kind if kind in CONTAINERS else container, node))
 
@@ -119,9 +125,9 @@ def _rate(series: Any, frames: int, reading: Reading) -> float | None:
     times = guard.member(series, "timestamps")
     if times is None:
         return said
-    name = plain(series.name.rpartition("/")[2])
+    name = clean_text(series.name.rpartition("/")[2])
     try:
-        found = rate_of(np.ravel(guard.array(times, max_bytes=MAX_BYTES)), frames, name)
+        found = measure_rate(np.ravel(guard.array(times, max_bytes=MAX_BYTES)), frames, name)
     except StsError:
         if reading.rate_hz is None:
             raise
@@ -134,7 +140,7 @@ def _rate(series: Any, frames: int, reading: Reading) -> float | None:
     return found
 
 
-def rate_of(times_s: Floats, frames: int, name: str) -> float:
+def measure_rate(times_s: Floats, frames: int, name: str) -> float:
     """Return the frame rate of timestamps that are evenly spaced, or say where they are not."""
     if frames and len(times_s) != frames:
         raise StsError(f"{name} has {len(times_s)} timestamps for {frames} frames")

@@ -7,7 +7,7 @@ from sts.base.workspace import Workspace
 from sts.calcium.trainer import GanTrainSettings
 from sts.calcium.windows import WindowSettings
 from sts.studies.calcium.ground_truth import FOLDER, GroundTruthJob, make_ground_truth
-from sts.studies.calcium.source import Source
+from sts.studies.calcium.source import CalciumSource
 from sts.studies.calcium.train import GanJob, Sizes
 
 NAME: Final = "demo"
@@ -16,26 +16,26 @@ FRAMES: Final = 400_000
 LENGTH: Final = 128
 
 
-def demo_truth(seed: int = 0) -> GroundTruthJob:
+def make_demo_truth(seed: int = 0) -> GroundTruthJob:
     """Return the population of the demo."""
     return GroundTruthJob(
         name=NAME, neurons=16, frames=FRAMES, mean_hz=2.0, correlation=0.6, seed=seed
     )
 
 
-def ensure_truth(workspace: Workspace, seed: int = 0) -> Path:
+def ensure_demo_truth(workspace: Workspace, seed: int = 0) -> Path:
     """Make the population of the demo, unless that is done."""
     path = workspace.data / FOLDER / f"{NAME}.h5"
     if not path.is_file():
-        make_ground_truth(workspace, demo_truth(seed), out=path)
+        make_ground_truth(workspace, make_demo_truth(seed), out=path)
     return path
 
 
-def demo_job(path: Path, seed: int = 0) -> GanJob:
+def make_demo_job(path: Path, seed: int = 0) -> GanJob:
     """Return a training that two cores finish in two minutes."""
     return GanJob(
         name=NAME,
-        source=Source(path=str(path), windows=WindowSettings(length=LENGTH)),
+        source=CalciumSource(path=str(path), windows=WindowSettings(length=LENGTH)),
         sizes=Sizes(
             kernel=8,
             units=(48, 32, 16),

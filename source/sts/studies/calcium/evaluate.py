@@ -2,7 +2,6 @@
 
 import logging
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -13,13 +12,19 @@ from sts.base.settings import from_dict, to_dict
 from sts.base.types import Floats
 from sts.base.workspace import Workspace
 from sts.calcium.checkpoint import CalciumGan, gan_folder, load_gan
-from sts.calcium.compare import Copying, Likeness, compare, copying, edges_of
-from sts.calcium.downstream import Helped, Stretches, does_it_help
-from sts.calcium.measures import Measures, firing_rates, joined
-from sts.calcium.surrogates import independent, phase_shuffled
-from sts.studies.calcium.pages import write_pages
-from sts.studies.calcium.pictures import Judged
-from sts.studies.calcium.source import Cohort, Source, load_cohort
+from sts.calcium.compare import (
+    Measures,
+    choose_edges,
+    compare_windows,
+    join_windows,
+    measure_copying,
+    measure_rates,
+    shuffle_neurons,
+    shuffle_phases,
+)
+from sts.calcium.downstream import DecoderScore, DecoderWindows, compare_decoders
+from sts.studies.calcium.pages import ComparedWindows, GanEvaluation, write_pages
+from sts.studies.calcium.source import CalciumSource, SplitRecording, load_split
 
 logger = logging.getLogger("sts")
 
@@ -35,7 +40,7 @@ FEWEST: Final = 4
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateJob:
-    """What is to be judged."""
+    """Which generator is compared, and with what."""
 
     name: str
     recording: str = ""
@@ -43,20 +48,7 @@ class EvaluateJob:
     seed: int = 1
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Evaluated:
-    """What `evaluate` found."""
-
-    folder: Path
-    likeness: dict[str, Likeness]
-    """Of the generated windows, the floor and the controls."""
-    copying: Copying
-    truth: dict[str, dict[str, float]]
-    """Errors of rates and covariances from the true spikes; empty where these are not known."""
-    helped: list[Helped]
-
-
-def evaluate(workspace: Workspace, job: EvaluateJob) -> Evaluated:
+def evaluate_gan(workspace: Workspace, job: EvaluateJob) -> GanEvaluation:
     """Judge a generator by ground truth and by spike statistics, and write the report."""
     gan = load_gan(gan_folder(workspace.models, job.name))
     cohort = _cohort(gan, job)
@@ -66,13 +58,15 @@ def evaluate(workspace: Workspace, job: EvaluateJob) -> Evaluated:
         logger.info("the test stretch of %d windows is opened", len(real))
         candidates = _candidates(gan, real, training, rng, seed=job.seed)
         measured = {name: cohort.measured(each) for name, each in candidates.items()}
-        edges = edges_of(cohort.measured(training))
+        edges = choose_edges(cohort.measured(training))
         truly = cohort.measured(real)
-        likeness = {name: compare(truly, each, edges) for name, each in measured.items()}
+        likeness = {name: compare_windows(truly, each, edges) for name, each in measured.items()}
         scale = cohort.cut.scale
-        copied = copying(*(scale.apply(each) for each in (candidates[GENERATED], real, training)))
+        copied = measure_copying(
+            *(scale.apply(each) for each in (candidates[GENERATED], real, training))
+        )
         helped = _helped(cohort, gan, rng, seed=job.seed)
-        found = Evaluated(
+        found = GanEvaluation(
             folder=run.path,
             likeness=likeness,
             copying=copied,
@@ -80,17 +74,17 @@ def evaluate(workspace: Workspace, job: EvaluateJob) -> Evaluated:
             helped=helped,
         )
         run.report(as_report(found) | {"model": to_dict(gan.card)})
-        judged = Judged(
+        compared = ComparedWindows(
             real=real,
             generated=candidates[GENERATED],
             measured={"real": truly, **measured},
             edges=edges,
         )
-        write_pages(run, gan.card, judged, found)
+        write_pages(run, gan.card, compared, found)
     return replace(found, folder=run.final)
 
 
-def as_report(found: Evaluated) -> dict[str, Any]:
+def as_report(found: GanEvaluation) -> dict[str, Any]:
     """Return what was found as plain values."""
     return {
         "likeness": {name: to_dict(each) for name, each in found.likeness.items()},
@@ -100,11 +94,11 @@ def as_report(found: Evaluated) -> dict[str, Any]:
     }
 
 
-def _cohort(gan: CalciumGan, job: EvaluateJob) -> Cohort:
-    source = from_dict(Source, gan.card.data.get("source", {}), where="the card's source")
+def _cohort(gan: CalciumGan, job: EvaluateJob) -> SplitRecording:
+    source = from_dict(CalciumSource, gan.card.data.get("source", {}), where="the card's source")
     if job.recording:
         source = replace(source, path=job.recording)
-    cohort = load_cohort(source)
+    cohort = load_split(source)
     if len(cohort.recording.traces) != gan.card.networks.neurons:
         raise StsError(
             f"{source.path} has {len(cohort.recording.traces)} neurons, {job.name} was trained on "
@@ -123,19 +117,19 @@ def _candidates(
     return {
         GENERATED: gan.generate(len(real), seed=seed),
         FLOOR: some,
-        PHASES: phase_shuffled(some, rng),
-        INDEPENDENT: independent(some, rng),
+        PHASES: shuffle_phases(some, rng),
+        INDEPENDENT: shuffle_neurons(some, rng),
     }
 
 
 def _truth(
-    cohort: Cohort, real: Measures, measured: dict[str, Measures]
+    cohort: SplitRecording, real: Measures, measured: dict[str, Measures]
 ) -> dict[str, dict[str, float]]:
     trains = cohort.true_windows("test")
     if trains is None:
         return {}
-    rates = firing_rates(trains, cohort.recording.rate_hz)
-    covariances = np.cov(joined(trains))
+    rates = measure_rates(trains, cohort.recording.rate_hz)
+    covariances = np.cov(join_windows(trains))
     off = ~np.eye(len(rates), dtype=bool)
     norm = max(float(np.linalg.norm(covariances[off])), 1e-300)
     return {
@@ -150,17 +144,17 @@ def _truth(
 
 
 def _helped(
-    cohort: Cohort, gan: CalciumGan, rng: np.random.Generator, *, seed: int
-) -> list[Helped]:
+    cohort: SplitRecording, gan: CalciumGan, rng: np.random.Generator, *, seed: int
+) -> list[DecoderScore]:
     training = cohort.windows("training")
     counts = [FEWEST]
     while counts[-1] * 4 < len(training):
         counts.append(counts[-1] * 4)
     counts = [each for each in counts if each < len(training)] + [len(training)]
-    stretches = Stretches(
+    stretches = DecoderWindows(
         training=training,
         validation=cohort.windows("validation"),
         test=cohort.windows("test"),
         generated=gan.generate(min(MORE * len(training), 2000), seed=seed + 1),
     )
-    return does_it_help(stretches, counts, rng)
+    return compare_decoders(stretches, counts, rng)

@@ -12,7 +12,7 @@ from sts.base.errors import StsError
 from sts.base.files import atomic_path
 from sts.base.workspace import Workspace
 from sts.calcium.checkpoint import CalciumGan, gan_folder, load_gan
-from sts.calcium.nwb import write_nwb
+from sts.calcium.nwb import write_generated_nwb
 
 Kind = Literal["npz", "nwb"]
 FOLDER: Final = "calcium-generated"
@@ -30,7 +30,9 @@ class GenerateJob:
     kinds: tuple[Kind, ...] = ("npz", "nwb")
 
 
-def generate(workspace: Workspace, job: GenerateJob, *, out: Path | None = None) -> list[Path]:
+def generate_windows(
+    workspace: Workspace, job: GenerateJob, *, out: Path | None = None
+) -> list[Path]:
     """Generate windows and return the files that were written."""
     if "nwb" in job.kinds and job.windows > MOST_SERIES:
         raise StsError(
@@ -48,7 +50,7 @@ def generate(workspace: Workspace, job: GenerateJob, *, out: Path | None = None)
             write_npz(path, windows, gan, origin)
         else:
             card = gan.card
-            write_nwb(
+            write_generated_nwb(
                 path,
                 windows,
                 rate_hz=card.rate_hz,

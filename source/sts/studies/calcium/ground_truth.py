@@ -11,17 +11,22 @@ from sts.base.errors import StsError
 from sts.base.runs import start_run
 from sts.base.types import Floats, Ints
 from sts.base.workspace import Workspace
-from sts.calcium.deconvolve import OasisSettings, deconvolve, estimate_noise
 from sts.calcium.dichotomised import DichotomisedGaussian, dichotomised_gaussian
-from sts.calcium.fluorescence import CalciumModel, fluorescence
+from sts.calcium.fluorescence import (
+    CalciumModel,
+    OasisSettings,
+    deconvolve,
+    estimate_noise,
+    simulate_fluorescence,
+)
 from sts.calcium.preparation import Preparation, prepare
-from sts.calcium.readers import read_recording
+from sts.calcium.readers import read_calcium
 from sts.calcium.readers.arrays import write_hdf5
-from sts.calcium.recording import Recording
+from sts.calcium.recording import CalciumRecording
 from sts.calcium.statistics import (
     SpikeStatistics,
     draw_statistics,
-    measure_statistics,
+    measure_spike_statistics,
     read_statistics,
 )
 
@@ -111,9 +116,9 @@ def make_ground_truth(
                 each.attainable,
             )
         spikes = gaussian.sample(job.frames, rng)
-        traces = fluorescence(spikes, job.calcium, rng)
+        traces = simulate_fluorescence(spikes, job.calcium, rng)
         n = len(spikes)
-        recording = Recording(
+        recording = CalciumRecording(
             name=path.name,
             traces=traces,
             rate_hz=job.rate_hz,
@@ -123,7 +128,7 @@ def make_ground_truth(
         )
         asked = gaussian.statistics
         write_hdf5(path, recording, rates_hz=asked.rates_hz, covariances=asked.covariances)
-        found = describe(gaussian, spikes)
+        found = describe_truth(gaussian, spikes)
         run.report({"ground_truth": found, "data": path})
     return GroundTruth(data=path, folder=run.final, found=found)
 
@@ -146,7 +151,7 @@ def _measured(path: Path, rate_hz: float) -> SpikeStatistics:
     """Return the statistics of a recording: of its true spikes, else of what OASIS finds."""
     # These name no frame rate: they are taken to have the one that is asked for.
     nameless = path.is_dir() or path.suffix.lower() == ".npy"
-    found = read_recording(path, rate_hz=rate_hz if nameless else None)
+    found = read_calcium(path, rate_hz=rate_hz if nameless else None)
     recording = prepare(found, Preparation(rate_hz=rate_hz))
     spikes: Floats | Ints | None = recording.spikes
     if spikes is None:
@@ -154,10 +159,10 @@ def _measured(path: Path, rate_hz: float) -> SpikeStatistics:
         noise = np.array([estimate_noise(trace) for trace in recording.traces])
         scaled = recording.traces / np.maximum(noise, np.finfo(np.float32).tiny)[:, None]
         spikes = deconvolve(scaled, IN_NOISE).spikes
-    return measure_statistics(spikes, rate_hz=recording.rate_hz)
+    return measure_spike_statistics(spikes, rate_hz=recording.rate_hz)
 
 
-def describe(gaussian: DichotomisedGaussian, spikes: Ints) -> dict[str, Any]:
+def describe_truth(gaussian: DichotomisedGaussian, spikes: Ints) -> dict[str, Any]:
     """Return how far rates and covariances are from what was asked, in units of chance too."""
     asked = gaussian.statistics
     rates = spikes.mean(axis=1, dtype=np.float64) * asked.rate_hz

@@ -1,19 +1,43 @@
-"""What `evaluate` leaves to look at."""
+"""The report of `evaluate`: figures and tables of generated windows beside real ones."""
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
 
 from sts.base.runs import Run
 from sts.base.settings import to_dict
+from sts.base.types import Bools, Floats
 from sts.calcium.checkpoint import GanCard
-from sts.calcium.compare import QUANTITIES
-from sts.reports.blocks import Block, Code, Facts, Section, Table
+from sts.calcium.compare import (
+    QUANTITIES,
+    SILENT,
+    Copying,
+    Likeness,
+    Measures,
+    count_values,
+    measure_van_rossum,
+)
+from sts.calcium.downstream import DecoderScore
+from sts.calcium.fluorescence import deconvolve
+from sts.reports.blocks import Block, Code, Facts, Picture, Section, Table
+from sts.reports.figures.calcium import (
+    CurvePanel,
+    HistogramPanel,
+    TracePanel,
+    draw_histograms,
+    draw_matrices,
+    draw_spectra,
+    draw_traces,
+)
 from sts.reports.page import write_page
 from sts.reports.tables import settings_table
-from sts.studies.calcium.pictures import Judged, pictures
 
-if TYPE_CHECKING:
-    from sts.studies.calcium.evaluate import Evaluated
-
+GENERATED: Final = "generated"
+# Trains of one neuron in a heat map.
+MOST_TRAINS: Final = 60
 HOW: Final = (
     "Each row takes the place of the generated windows: as many windows, deconvolved alike, "
     "compared with the same real test windows. The first line of the controls is the floor: real "
@@ -30,11 +54,34 @@ HELP: Final = (
 )
 
 
-def write_pages(run: Run, card: GanCard, judged: Judged, found: "Evaluated") -> None:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ComparedWindows:
+    """What the figures show."""
+
+    real: Floats
+    generated: Floats
+    measured: dict[str, Measures]
+    edges: dict[str, Floats]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class GanEvaluation:
+    """What `evaluate` found."""
+
+    folder: Path
+    likeness: dict[str, Likeness]
+    """Of the generated windows, the floor and the controls."""
+    copying: Copying
+    truth: dict[str, dict[str, float]]
+    """Errors of rates and covariances from the true spikes; empty where these are not known."""
+    helped: list[DecoderScore]
+
+
+def write_pages(run: Run, card: GanCard, compared: ComparedWindows, found: GanEvaluation) -> None:
     """Draw the figures and write report.html."""
     sections = [
         Section("Likeness", [_headline(found), HOW, _likeness(found), *_truth(found)]),
-        Section("Side by side", pictures(run, card, judged)),
+        Section("Side by side", draw_pictures(run, card, compared)),
         Section("Copying", _copying(found)),
         Section("Does it help?", [HELP, _helped(found)]),
         Section(
@@ -48,13 +95,13 @@ def write_pages(run: Run, card: GanCard, judged: Judged, found: "Evaluated") -> 
     write_page(
         run.path / "report.html",
         f"Generated calcium of {card.name}",
-        subtitle=f"{len(judged.real)} test windows of {card.networks.neurons} neurons, "
+        subtitle=f"{len(compared.real)} test windows of {card.networks.neurons} neurons, "
         f"{card.networks.length / card.rate_hz:.1f} s each, at {card.rate_hz:g} Hz",
         sections=sections,
     )
 
 
-def _headline(found: "Evaluated") -> Facts:
+def _headline(found: GanEvaluation) -> Facts:
     rows = list(found.likeness.values())
     generated, floor, independent = rows[0].divergences, rows[1].divergences, rows[-1].divergences
     return Facts(
@@ -69,7 +116,7 @@ def _headline(found: "Evaluated") -> Facts:
     )
 
 
-def _likeness(found: "Evaluated") -> Table:
+def _likeness(found: GanEvaluation) -> Table:
     return Table(
         columns=[
             "windows",
@@ -96,7 +143,7 @@ def _likeness(found: "Evaluated") -> Table:
     )
 
 
-def _truth(found: "Evaluated") -> list[Block]:
+def _truth(found: GanEvaluation) -> list[Block]:
     if not found.truth:
         return []
     rows = [[name, *each.values()] for name, each in found.truth.items()]
@@ -111,18 +158,18 @@ def _truth(found: "Evaluated") -> list[Block]:
     ]
 
 
-def _copying(found: "Evaluated") -> list[Block]:
-    told = found.copying
+def _copying(found: GanEvaluation) -> list[Block]:
+    copying = found.copying
     text = (
-        f"The nearest training window of a generated one is at {told.generated:.2f} of its median "
-        f"distance to all of them, that of an unseen real window at {told.unseen:.2f}. "
-        f"{100 * told.copies:.1f} % of the generated windows are nearer than all but 1 % of the "
+        f"The nearest training window of a generated one is at {copying.generated:.2f} of its "
+        f"median distance to all of them, that of an unseen real window at {copying.unseen:.2f}. "
+        f"{100 * copying.copies:.1f} % of the generated windows are nearer than all but 1 % of the "
         "unseen ones; of a generator that repeats its training windows nearly all would be."
     )
     return [text]
 
 
-def _helped(found: "Evaluated") -> Table:
+def _helped(found: GanEvaluation) -> Table:
     return Table(
         columns=["real windows", "real alone", "with generated", "difference", "weight"],
         rows=[
@@ -138,3 +185,119 @@ def _helped(found: "Evaluated") -> Table:
         caption="Variance explained; in brackets 95 % intervals over the test windows, those of "
         "the difference paired.",
     )
+
+
+def draw_pictures(run: Run, card: GanCard, compared: ComparedWindows) -> list[Block]:
+    """Draw the figures and return them with their captions."""
+    panels = [
+        TracePanel(title=title, traces=each, spikes=deconvolve(each, card.oasis).spikes > 0)
+        for title, each in (
+            ("real", compared.real[0]),
+            ("generated", compared.generated[0]),
+            ("generated, another", compared.generated[-1]),
+        )
+    ]
+    traces = draw_traces(run.figures / "traces", panels, rate_hz=card.rate_hz, unit=card.unit)
+    histograms = draw_histograms(run.figures / "histograms", _histograms(compared))
+    return [
+        Picture(files=traces, caption="A window of the test stretch and two generated ones."),
+        Picture(files=histograms, caption="Distributions that the divergences compare."),
+        Picture(
+            files=draw_spectra(run.figures / "curves", _curves(compared, card.rate_hz)),
+            caption="Autocorrelation and power spectrum of the traces, means over neurons.",
+        ),
+        *_matrices(run, card, compared),
+    ]
+
+
+def _curves(compared: ComparedWindows, rate_hz: float) -> list[CurvePanel]:
+    shown = {name: each for name, each in compared.measured.items() if name != "real"}
+    real = compared.measured["real"]
+    lags = np.arange(1, len(real.autocorrelation) + 1) / rate_hz
+    # The power at 0 Hz is left out, the last one is at half the frame rate or just below.
+    points = len(real.spectrum)
+    length = min(256, compared.real.shape[-1])
+    frequencies = np.arange(1, points + 1) * rate_hz / length
+    return [
+        CurvePanel(
+            x_label="lag (s)",
+            y_label="autocorrelation",
+            x=lags,
+            real=real.autocorrelation,
+            others={name: each.autocorrelation for name, each in shown.items()},
+        ),
+        CurvePanel(
+            x_label="frequency (Hz)",
+            y_label="part of the power (dB)",
+            x=frequencies,
+            real=convert_to_db(real.spectrum),
+            others={name: convert_to_db(each.spectrum) for name, each in shown.items()},
+        ),
+    ]
+
+
+def convert_to_db(spectrum: Floats) -> Floats:
+    """Return a spectrum in dB, what is silent at the level below which none is told apart."""
+    return np.asarray(10 * np.log10(np.maximum(spectrum, SILENT * spectrum.max())))
+
+
+def _histograms(compared: ComparedWindows) -> list[HistogramPanel]:
+    shown = {name: each for name, each in compared.measured.items() if name != "real"}
+    return [
+        HistogramPanel(
+            title=title,
+            edges=compared.edges[name],
+            real=count_values(getattr(compared.measured["real"], name), compared.edges[name]),
+            others={
+                other: count_values(getattr(each, name), compared.edges[name])
+                for other, each in shown.items()
+            },
+        )
+        for name, title in QUANTITIES.items()
+    ]
+
+
+def _matrices(run: Run, card: GanCard, compared: ComparedWindows) -> Sequence[Block]:
+    neurons = card.networks.neurons
+    squares = {
+        title: _square(compared.measured[name].correlations, neurons)
+        for title, name in (("real", "real"), ("generated", GENERATED))
+    }
+    correlations = draw_matrices(
+        run.figures / "correlations", squares, label="correlation of counts in 0.5 s"
+    )
+    real, generated = compared.measured["real"], compared.measured[GENERATED]
+    shown = int(np.argmax(np.minimum(real.rates_hz, generated.rates_hz)))
+    first, second = (
+        _ordered(deconvolve(each[:MOST_TRAINS, shown], card.oasis).spikes > 0)
+        for each in (compared.real, compared.generated)
+    )
+    distances = draw_matrices(
+        run.figures / "van-rossum",
+        {
+            "real and real": measure_van_rossum(first, card.rate_hz),
+            "real and generated": measure_van_rossum(first, card.rate_hz, second),
+        },
+        label="van Rossum distance",
+        diverging=False,
+        axes_labels=("real train", "train"),
+    )
+    return [
+        Picture(files=correlations, caption="Correlations of all pairs of neurons."),
+        Picture(
+            files=distances,
+            caption=f"Distances between trains of neuron {card.neurons[shown]}, each ordered by "
+            "its number of spikes: alike where both panels look alike.",
+        ),
+    ]
+
+
+def _square(values: Floats, neurons: int) -> Floats:
+    matrix = np.eye(neurons)
+    rows, columns = np.triu_indices(neurons, k=1)
+    matrix[rows, columns] = matrix[columns, rows] = values
+    return matrix
+
+
+def _ordered(trains: Bools) -> Floats:
+    return np.asarray(trains[np.argsort(trains.sum(axis=1), kind="stable")].astype(float))

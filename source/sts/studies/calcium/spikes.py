@@ -12,8 +12,8 @@ from sts.base.files import atomic_path
 from sts.base.settings import to_dict
 from sts.base.types import Floats, Ints
 from sts.base.workspace import Workspace
-from sts.calcium.deconvolve import LEAST_FRAMES, Deconvolved, deconvolve
-from sts.studies.calcium.source import Source
+from sts.calcium.fluorescence import LEAST_FRAMES, Deconvolved, deconvolve
+from sts.studies.calcium.source import CalciumSource
 
 logger = logging.getLogger("sts")
 
@@ -23,7 +23,7 @@ COMPARED_HZ: Final = 25.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class FoundSpikes:
     """Where the spikes are, and a line a neuron."""
 
     path: Path
@@ -33,7 +33,9 @@ class Found:
     """Of the correlations that are known."""
 
 
-def find_spikes(workspace: Workspace, source: Source, *, out: Path | None = None) -> Found:
+def deconvolve_recording(
+    workspace: Workspace, source: CalciumSource, *, out: Path | None = None
+) -> FoundSpikes:
     """Deconvolve a recording and write calcium and spikes as .npz."""
     recording = source.recording(alone=True)
     lengths = recording.lengths or (recording.traces.shape[1],) * len(recording.traces)
@@ -59,17 +61,17 @@ def find_spikes(workspace: Workspace, source: Source, *, out: Path | None = None
     rows, known = [], []
     for index, (name, frames) in enumerate(zip(recording.neurons, lengths, strict=True)):
         spikes = found.spikes[index, :frames]
-        told = ""
+        correlated = ""
         if recording.spikes is not None:
-            value = correlation(spikes, recording.spikes[index, :frames], recording.rate_hz)
-            told = f"{value:.3f}"
+            value = correlate_spikes(spikes, recording.spikes[index, :frames], recording.rate_hz)
+            correlated = f"{value:.3f}"
             known.append(value)
-        rows.append((name, f"{(spikes > 0).mean() * recording.rate_hz:.2f}", told))
-    heard = [value for value in known if np.isfinite(value)]
-    return Found(path=path, rows=rows, median=float(np.median(heard)) if heard else None)
+        rows.append((name, f"{(spikes > 0).mean() * recording.rate_hz:.2f}", correlated))
+    finite = [value for value in known if np.isfinite(value)]
+    return FoundSpikes(path=path, rows=rows, median=float(np.median(finite)) if finite else None)
 
 
-def _deconvolved(traces: Floats, lengths: tuple[int, ...], source: Source) -> Deconvolved:
+def _deconvolved(traces: Floats, lengths: tuple[int, ...], source: CalciumSource) -> Deconvolved:
     """Return calcium and spikes as large as the traces, 0 behind the last frame of each."""
     if min(lengths) == traces.shape[1]:
         return deconvolve(traces, source.oasis)
@@ -82,15 +84,15 @@ def _deconvolved(traces: Floats, lengths: tuple[int, ...], source: Source) -> De
     return Deconvolved(calcium=calcium, spikes=spikes)
 
 
-def correlation(spikes: Floats, truth: Ints | Floats, rate_hz: float) -> float:
+def correlate_spikes(spikes: Floats, truth: Ints | Floats, rate_hz: float) -> float:
     """Return Pearson's correlation in bins of 1/25 s; NaN where either is silent."""
-    first, second = (binned(each, rate_hz) for each in (spikes, truth))
+    first, second = (bin_spikes(each, rate_hz) for each in (spikes, truth))
     if not (first.std() and second.std()):
         return float("nan")
     return float(np.corrcoef(first, second)[0, 1])
 
 
-def binned(values: Ints | Floats, rate_hz: float) -> Floats:
+def bin_spikes(values: Ints | Floats, rate_hz: float) -> Floats:
     """Return sums in bins of 1/25 s, or the frames themselves where they are slower."""
     if rate_hz <= COMPARED_HZ:
         return np.asarray(values, dtype=np.float64)

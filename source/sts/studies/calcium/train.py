@@ -11,8 +11,8 @@ from sts.base.tracking import Mode, Tracker, track
 from sts.base.types import Floats
 from sts.base.workspace import Workspace
 from sts.calcium.checkpoint import CalciumGan, GanCard, gan_folder, save_gan
-from sts.calcium.compare import highest_hz
-from sts.calcium.deconvolve import deconvolve
+from sts.calcium.compare import find_highest_hz
+from sts.calcium.fluorescence import deconvolve
 from sts.calcium.networks import Ending, NetworkSettings, Upsampling, parameter_count
 from sts.calcium.train import FittedGan, Validation, train_generator
 from sts.calcium.trainer import GanTrainSettings
@@ -21,8 +21,7 @@ from sts.reports.blocks import Block, Facts, Picture, Section
 from sts.reports.figures.calcium import TracePanel, draw_traces, draw_training
 from sts.reports.page import write_page
 from sts.reports.tables import settings_table
-from sts.studies.calcium.judge import Judge
-from sts.studies.calcium.source import Cohort, Source, load_cohort
+from sts.studies.calcium.source import CalciumSource, SplitRecording, ValidationScore, load_split
 
 logger = logging.getLogger("sts")
 
@@ -51,7 +50,7 @@ class Sizes:
     ending: Ending = "sigmoid"
     differences: bool = False
 
-    def of(self, cohort: Cohort, length: int) -> NetworkSettings:
+    def of(self, cohort: SplitRecording, length: int) -> NetworkSettings:
         """Return the networks for a recording."""
         neurons = len(cohort.recording.traces)
         return NetworkSettings(neurons=neurons, length=length, **to_dict(self))
@@ -62,13 +61,13 @@ class GanJob:
     """What is to be trained."""
 
     name: str
-    source: Source
+    source: CalciumSource
     sizes: Sizes = field(default_factory=Sizes)
     settings: GanTrainSettings = field(default_factory=GanTrainSettings)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Trained:
+class TrainedGan:
     """What `train` left."""
 
     model: Path
@@ -78,9 +77,9 @@ class Trained:
 
 def train_gan(
     workspace: Workspace, job: GanJob, *, device: str = "auto", wandb: Mode = "off"
-) -> Trained:
+) -> TrainedGan:
     """Train a generator; interrupted, the same call goes on."""
-    cohort = load_cohort(job.source)
+    cohort = load_split(job.source)
     with start_run(workspace, study=STUDY, what=job.name, settings=job, resume=True) as run:
         tracker = track(wandb, folder=run.path, project=STUDY, name=job.name, settings=job)
         fitted = _fit(job, cohort, run, tracker, device=device)
@@ -89,18 +88,20 @@ def train_gan(
         _write_report(run, card, fitted)
         tracker.finish({"score": card.score})
         (run.path / STATE).unlink(missing_ok=True)
-    return Trained(model=model, folder=run.final, card=card)
+    return TrainedGan(model=model, folder=run.final, card=card)
 
 
-def _fit(job: GanJob, cohort: Cohort, run: Run, tracker: Tracker, *, device: str) -> FittedGan:
+def _fit(
+    job: GanJob, cohort: SplitRecording, run: Run, tracker: Tracker, *, device: str
+) -> FittedGan:
     _warn_of_silence(cohort)
-    chosen, judge = choose_device(device), Judge(cohort)
+    chosen, score = choose_device(device), ValidationScore(cohort)
     sizes = job.sizes.of(cohort, job.source.windows.length)
 
     def on_check(check: Validation, windows: Floats) -> None:
         values = to_dict(check)
         tracker.log({name: values[name] for name in values if name != "step"}, step=check.step)
-        draw_samples(run.figures / "samples", cohort, windows, title=f"step {check.step:,}")
+        draw_windows(run.figures / "samples", cohort, windows, title=f"step {check.step:,}")
 
     logger.info(
         "training on %d windows of %d neurons on %s",
@@ -113,17 +114,17 @@ def _fit(job: GanJob, cohort: Cohort, run: Run, tracker: Tracker, *, device: str
         cohort.cut.scale,
         sizes=sizes,
         settings=job.settings,
-        score=judge,
-        count=judge.count,
+        score=score,
+        count=score.count,
         device=chosen,
         state=run.path / STATE,
         on_check=on_check,
     )
 
 
-def _warn_of_silence(cohort: Cohort) -> None:
+def _warn_of_silence(cohort: SplitRecording) -> None:
     rate = cohort.recording.rate_hz
-    top = highest_hz(cohort.windows("training"), rate)
+    top = find_highest_hz(cohort.windows("training"), rate)
     if top < LOUD * rate / 2:
         logger.warning(
             "%s has no power above %.3g Hz at %g frames a second: it was made from fewer; "
@@ -135,7 +136,7 @@ def _warn_of_silence(cohort: Cohort) -> None:
         )
 
 
-def draw_samples(stem: Path, cohort: Cohort, windows: Floats, *, title: str) -> list[Path]:
+def draw_windows(stem: Path, cohort: SplitRecording, windows: Floats, *, title: str) -> list[Path]:
     """Draw a validation window beside two generated ones."""
     shown = {
         "real": cohort.windows("validation")[0],
@@ -149,7 +150,7 @@ def draw_samples(stem: Path, cohort: Cohort, windows: Floats, *, title: str) -> 
     return draw_traces(stem, panels, rate_hz=cohort.recording.rate_hz, unit=cohort.recording.unit)
 
 
-def _made(job: GanJob, cohort: Cohort, fitted: FittedGan) -> CalciumGan:
+def _made(job: GanJob, cohort: SplitRecording, fitted: FittedGan) -> CalciumGan:
     recording = cohort.recording
     card = GanCard(
         name=job.name,

@@ -1,4 +1,4 @@
-"""What all readers make of what they found: a recording, and what had to be chosen on the way."""
+"""Parts of all readers: a recording from what was read, with notes on what had to be chosen."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import numpy as np
 
 from sts.base.errors import StsError, one_of
 from sts.base.types import Floats, Ints
-from sts.calcium.recording import Reading, Recording
+from sts.calcium.recording import CalciumRecording, Reading
 
 # A thousand neurons for five hours at 30 Hz.
 MAX_BYTES: Final = 4 * 2**30
@@ -20,7 +20,7 @@ PERCENT: Final = ("%", "percent", "per cent", "percentage", "percent df/f", "df/
 MAX_LETTERS: Final = 80
 
 
-def made(
+def build_recording(
     path: Path,
     traces: Any,
     *,
@@ -32,7 +32,7 @@ def made(
     unit: str = "",
     notes: tuple[str, ...] = (),
     lengths: tuple[int, ...] = (),
-) -> Recording:
+) -> CalciumRecording:
     """Return a recording as read, which `check_recording` has yet to judge.
 
     Parameters
@@ -40,7 +40,7 @@ def made(
     rate_hz
         What the file says, None where it says nothing.
     """
-    name = plain(path.name)
+    name = clean_text(path.name)
     array: Floats = _numbers(traces, "traces", name)
     counts: Ints | None = None if spikes is None else _numbers(spikes, "spikes", name)
     if reading.transpose:
@@ -52,15 +52,15 @@ def made(
         array, unit = array / np.float32(100), "dF/F"
         notes += (f"the percent of {name} are divided by 100",)
     count = len(array) if array.ndim else 0
-    names = [plain(each) for each in neurons]
-    return Recording(
+    names = [clean_text(each) for each in neurons]
+    return CalciumRecording(
         name=name,
         traces=array,
         rate_hz=_rate(rate_hz, reading),
         neurons=tuple(names if len(names) == count else map(str, range(count))),
-        unit=plain(unit),
+        unit=clean_text(unit),
         spikes=counts,
-        origin=plain(origin),
+        origin=clean_text(origin),
         notes=notes + _rate_notes(name, rate_hz, reading),
         lengths=lengths,
     )
@@ -84,14 +84,14 @@ def _rate_notes(name: str, found: float | None, reading: Reading) -> tuple[str, 
     return (f"{name} says {found:g} frames a second: the {asked:g} of --rate are taken instead",)
 
 
-def chosen(names: Sequence[str], reading: Reading, what: str, path: Path) -> str:
+def choose_series(names: Sequence[str], reading: Reading, what: str, path: Path) -> str:
     """Return which of several series is wanted: the one asked for, else the first."""
     if reading.series:
-        return one_of(reading.series, names, f"{what} of {plain(path.name)}")
+        return one_of(reading.series, names, f"{what} of {clean_text(path.name)}")
     return names[0]
 
 
-def plain(text: str) -> str:
+def clean_text(text: str) -> str:
     """Return text on one line that does nothing to a terminal."""
     words = " ".join(str(text)[: 4 * MAX_LETTERS].split())
     return "".join(letter for letter in words if letter.isprintable())[:MAX_LETTERS]

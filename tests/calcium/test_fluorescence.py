@@ -8,15 +8,18 @@ from scipy.optimize import nnls
 
 from sts.base.errors import StsError
 from sts.base.types import Floats
-from sts.calcium.deconvolve import (
+from sts.calcium.fluorescence import (
+    CalciumModel,
     OasisSettings,
+    check_decay,
     deconvolve,
     estimate_decay,
     estimate_noise,
+    simulate_calcium,
+    simulate_fluorescence,
 )
-from sts.calcium.fluorescence import CalciumModel, calcium_of, check_decay, fluorescence
-from sts.calcium.readers.ground_truth import Trial, read_trials
-from sts.studies.calcium.spikes import correlation
+from sts.calcium.readers.ground_truth import CascadeTrial, read_trials
+from sts.studies.calcium.spikes import correlate_spikes
 
 FRAMES = 200
 SECOND = (1.7, -0.712)
@@ -28,11 +31,11 @@ def spikes_of(seed: int, *, frames: int = FRAMES, chance: float = 0.08) -> Float
 
 def noisy(spikes: Floats, decay: tuple[float, ...], *, noise: float = 0.3) -> Floats:
     model = CalciumModel(decay=decay, noise=noise)
-    return fluorescence(spikes, model, np.random.default_rng(7)).astype(np.float64)
+    return simulate_fluorescence(spikes, model, np.random.default_rng(7)).astype(np.float64)
 
 
 def kernel_matrix(decay: tuple[float, ...], frames: int = FRAMES) -> Floats:
-    return calcium_of(np.eye(frames), decay).T.astype(np.float64)
+    return simulate_calcium(np.eye(frames), decay).T.astype(np.float64)
 
 
 @pytest.mark.parametrize("penalty", [0.0, 0.5])
@@ -237,7 +240,7 @@ def test_a_trace_too_short_to_tell_is_refused() -> None:
 
 
 @pytest.fixture(scope="module")
-def real(data_dir: Path) -> list[Trial]:
+def real(data_dir: Path) -> list[CascadeTrial]:
     """Return trials of neurons with patched truth, of three kinds and two indicators (Cascade)."""
     files = sorted((data_dir / "calcium" / "cascade").glob("DS2*/*.mat"))[::6]
     trials = [trial for path in files for trial in read_trials(path)[:2]]
@@ -248,7 +251,7 @@ def real(data_dir: Path) -> list[Trial]:
 @pytest.mark.parametrize("decay", [(0.95,), SECOND])
 @pytest.mark.parametrize(("smallest", "penalty"), [(0.0, 0.0), (0.0, 0.2), (0.1, 0.0)])
 def test_on_real_traces_too(
-    decay: tuple[float, ...], smallest: float, penalty: float, real: list[Trial]
+    decay: tuple[float, ...], smallest: float, penalty: float, real: list[CascadeTrial]
 ) -> None:
     settings = OasisSettings(decay=decay, smallest=smallest, penalty=penalty)
     assert len(real) >= 5
@@ -279,6 +282,6 @@ def test_spikes_of_real_neurons_are_found(
         for trial in read_trials(path):
             traces, spikes = trial.at(25.0)
             if spikes.sum() >= 20:
-                found.append(correlation(deconvolve(traces, settings).spikes, spikes, 25.0))
+                found.append(correlate_spikes(deconvolve(traces, settings).spikes, spikes, 25.0))
     assert len(found) >= 5
     assert np.median(found) > least

@@ -9,28 +9,26 @@ from sts.base.types import Floats
 from sts.calcium.compare import (
     QUANTITIES,
     Likeness,
-    compare,
-    copying,
-    divergence,
-    edges_of,
-    highest_hz,
-    histogram,
-    score_of,
+    autocorrelate,
+    choose_edges,
+    compare_windows,
+    correlate_counts,
+    count_values,
+    find_highest_hz,
+    measure_copying,
+    measure_divergence,
+    measure_intervals,
+    measure_rates,
+    measure_spectrum,
+    measure_van_rossum,
+    measure_windows,
+    score_likeness,
+    shuffle_neurons,
+    shuffle_phases,
 )
-from sts.calcium.deconvolve import OasisSettings
 from sts.calcium.dichotomised import dichotomised_gaussian
-from sts.calcium.fluorescence import CalciumModel, fluorescence
-from sts.calcium.measures import (
-    autocorrelation,
-    correlation_matrix,
-    firing_rates,
-    intervals,
-    measure,
-    spectrum,
-    van_rossum,
-)
+from sts.calcium.fluorescence import CalciumModel, OasisSettings, simulate_fluorescence
 from sts.calcium.statistics import draw_statistics
-from sts.calcium.surrogates import independent, phase_shuffled
 
 RATE_HZ = 24.0
 EDGES = np.linspace(0, 1, 31)
@@ -46,7 +44,7 @@ def population(seed: int = 0, *, windows: int = 60, length: int = 128) -> Floats
     rng = np.random.default_rng(seed)
     statistics = draw_statistics(6, np.random.default_rng(9), rate_hz=RATE_HZ, correlation=0.7)
     spikes = dichotomised_gaussian(statistics).sample(windows * length, rng)
-    traces = fluorescence(spikes, CalciumModel(), rng)
+    traces = simulate_fluorescence(spikes, CalciumModel(), rng)
     return traces.reshape(6, windows, length).transpose(1, 0, 2)
 
 
@@ -69,7 +67,7 @@ def by_integral(first: Floats, second: Floats, tau_s: float = 1.0) -> float:
 def test_van_rossum_is_its_defining_integral() -> None:
     rng = np.random.default_rng(0)
     trains = (rng.random((3, 480)) < 0.05).astype(float)
-    found = van_rossum(trains, RATE_HZ)
+    found = measure_van_rossum(trains, RATE_HZ)
     for i in range(3):
         for j in range(3):
             # the grid of the integral: half a step at each of about 50 jumps
@@ -79,7 +77,7 @@ def test_van_rossum_is_its_defining_integral() -> None:
 def test_van_rossum_has_the_known_values() -> None:
     nothing, one, same = trains_at(), trains_at(24), trains_at(24)
     later = trains_at(48)  # a second, which is tau
-    found = van_rossum(np.stack([nothing, one, same, later]), RATE_HZ)
+    found = measure_van_rossum(np.stack([nothing, one, same, later]), RATE_HZ)
     exact = 1e-7  # a root of a difference of equal numbers keeps half of the digits
     assert found[0, 1] == pytest.approx(1.0, abs=exact)
     assert found[1, 2] == pytest.approx(0.0, abs=exact)
@@ -88,7 +86,7 @@ def test_van_rossum_has_the_known_values() -> None:
 
 def test_van_rossum_is_a_metric() -> None:
     rng = np.random.default_rng(1)
-    found = van_rossum((rng.random((6, 200)) < 0.1).astype(float), RATE_HZ)
+    found = measure_van_rossum((rng.random((6, 200)) < 0.1).astype(float), RATE_HZ)
     assert np.allclose(found, found.T)
     assert np.allclose(np.diag(found), 0, atol=1e-6)
     for middle in range(6):
@@ -98,14 +96,14 @@ def test_van_rossum_is_a_metric() -> None:
 def test_distances_to_others_are_those_of_all_together() -> None:
     rng = np.random.default_rng(2)
     first, second = (rng.random((2, 4, 100)) < 0.1).astype(float)
-    whole = van_rossum(np.concatenate([first, second]), RATE_HZ)
-    assert np.allclose(van_rossum(first, RATE_HZ, second), whole[:4, 4:])
+    whole = measure_van_rossum(np.concatenate([first, second]), RATE_HZ)
+    assert np.allclose(measure_van_rossum(first, RATE_HZ, second), whole[:4, 4:])
 
 
 def test_rates_count_spikes_a_second() -> None:
     windows = np.stack([[trains_at(1, 2), trains_at()], [trains_at(5), trains_at(3)]])
     # 3 and 1 spikes in 40 s
-    assert firing_rates(windows, RATE_HZ) == pytest.approx([3 / 40, 1 / 40])
+    assert measure_rates(windows, RATE_HZ) == pytest.approx([3 / 40, 1 / 40])
 
 
 def test_correlations_are_numpys_in_bins_of_half_a_second() -> None:
@@ -113,48 +111,48 @@ def test_correlations_are_numpys_in_bins_of_half_a_second() -> None:
     windows = (rng.random((5, 3, 125)) < 0.2).astype(float)
     # 125 frames hold 10 bins of 12 frames; 5 are left over
     counts = windows[..., :120].reshape(5, 3, 10, 12).sum(-1).transpose(1, 0, 2).reshape(3, 50)
-    assert np.allclose(correlation_matrix(windows, RATE_HZ), np.corrcoef(counts))
+    assert np.allclose(correlate_counts(windows, RATE_HZ), np.corrcoef(counts))
 
 
 def test_a_silent_neuron_has_no_correlation() -> None:
     windows = np.stack([[trains_at(1, 100), trains_at()]])
-    assert np.isnan(correlation_matrix(windows, RATE_HZ)[0, 1])
+    assert np.isnan(correlate_counts(windows, RATE_HZ)[0, 1])
 
 
 def test_intervals_do_not_reach_from_one_train_to_the_next() -> None:
     windows = np.stack([[trains_at(0, 24, 72), trains_at(10)], [trains_at(479), trains_at(0)]])
-    assert intervals(windows, RATE_HZ) == pytest.approx([1.0, 2.0])
+    assert measure_intervals(windows, RATE_HZ) == pytest.approx([1.0, 2.0])
 
 
 def test_a_periodic_trace_is_like_itself_a_period_later() -> None:
     wave = np.sin(2 * np.pi * np.arange(960) / 24)[None, None]
-    found = autocorrelation(wave, 48)
+    found = autocorrelate(wave, 48)
     # an estimate that does not correct for what is cut off loses lag / frames
     assert found[23] == pytest.approx(1 - 24 / 960, abs=1e-3)
     assert found[11] == pytest.approx(-(1 - 12 / 960), abs=1e-3)
-    assert np.argmax(spectrum(wave)) + 1 == pytest.approx(256 / 24, abs=1)  # a bin
+    assert np.argmax(measure_spectrum(wave)) + 1 == pytest.approx(256 / 24, abs=1)  # a bin
 
 
 def test_divergence_has_its_laws() -> None:
     rng = np.random.default_rng(4)
     real, other = rng.beta(2, 5, 2000), rng.beta(5, 2, 2000)
-    assert divergence(real, real, EDGES) == 0
-    assert divergence(real, other, EDGES) > 1
-    assert divergence(real, other, EDGES) != divergence(other, real, EDGES)
+    assert measure_divergence(real, real, EDGES) == 0
+    assert measure_divergence(real, other, EDGES) > 1
+    assert measure_divergence(real, other, EDGES) != measure_divergence(other, real, EDGES)
     alike = rng.beta(2, 5, 2000)
     # two samples of one law: about bins / samples
-    assert 0 < divergence(real, alike, EDGES) < 0.05
+    assert 0 < measure_divergence(real, alike, EDGES) < 0.05
 
 
 def test_divergence_is_the_sum_of_its_definition() -> None:
     edges = np.array([0.0, 1.0, 2.0])
     # counts (3, 0) and (1, 1); with one more each: (4, 1) / 5 and (2, 2) / 4
-    found = divergence(np.array([0.5, 0.5, 0.5]), np.array([0.5, 1.5]), edges)
+    found = measure_divergence(np.array([0.5, 0.5, 0.5]), np.array([0.5, 1.5]), edges)
     assert found == pytest.approx(0.8 * np.log(0.8 / 0.5) + 0.2 * np.log(0.2 / 0.5))
 
 
 def test_what_lies_outside_the_edges_counts() -> None:
-    counts = histogram(np.array([-5.0, 0.5, 7.0, np.nan]), np.array([0.0, 1.0, 2.0]))
+    counts = count_values(np.array([-5.0, 0.5, 7.0, np.nan]), np.array([0.0, 1.0, 2.0]))
     assert counts.tolist() == [2.0, 1.0]
 
 
@@ -163,16 +161,16 @@ def likeness() -> dict[str, Likeness]:
     rng = np.random.default_rng(5)
     training, real, again = (population(seed, windows=300) for seed in range(3))
     settings = OasisSettings()
-    edges = edges_of(measure(training, RATE_HZ, settings))
-    truth = measure(real, RATE_HZ, settings)
+    edges = choose_edges(measure_windows(training, RATE_HZ, settings))
+    truth = measure_windows(real, RATE_HZ, settings)
     others = {
         "again": again,
-        "phases": phase_shuffled(again, rng),
-        "independent": independent(again, rng),
+        "phases": shuffle_phases(again, rng),
+        "independent": shuffle_neurons(again, rng),
         "faster": np.concatenate([again[:, :1] + again[:, 1:2], again[:, 1:]], axis=1),
     }
     return {
-        name: compare(truth, measure(each, RATE_HZ, settings), edges)
+        name: compare_windows(truth, measure_windows(each, RATE_HZ, settings), edges)
         for name, each in others.items()
     }
 
@@ -205,7 +203,7 @@ def test_a_neuron_that_fires_too_much_is_seen_in_its_rate(likeness: dict[str, Li
 
 
 def test_the_score_tells_real_data_from_every_control(likeness: dict[str, Likeness]) -> None:
-    scores = {name: score_of(each) for name, each in likeness.items()}
+    scores = {name: score_likeness(each) for name, each in likeness.items()}
     assert min(scores, key=lambda name: scores[name]) == "again"
 
 
@@ -213,17 +211,22 @@ def test_no_error_decides_the_score_alone(likeness: dict[str, Likeness]) -> None
     good = likeness["again"]
     worse = replace(good, rate_error=good.rate_error + 0.1)
     absurd = replace(good, rate_error=1e6)
-    assert score_of(good) < score_of(worse) < score_of(absurd) < score_of(good) + 1
+    assert (
+        score_likeness(good)
+        < score_likeness(worse)
+        < score_likeness(absurd)
+        < score_likeness(good) + 1
+    )
 
 
 def test_the_highest_frequency_of_smoothed_windows_is_where_they_were_cut() -> None:
     windows = population().astype(np.float64)
-    assert highest_hz(windows, RATE_HZ) == RATE_HZ / 2
+    assert find_highest_hz(windows, RATE_HZ) == RATE_HZ / 2
     spectra = np.fft.rfft(windows, axis=-1)
     spectra[..., 30:] = 0
     smooth = np.fft.irfft(spectra, n=windows.shape[-1], axis=-1)
     # 30 of 64 bins, and what leaks through a window of Hann into the next
-    assert highest_hz(smooth, RATE_HZ) == pytest.approx(30 / 64 * RATE_HZ / 2, abs=0.5)
+    assert find_highest_hz(smooth, RATE_HZ) == pytest.approx(30 / 64 * RATE_HZ / 2, abs=0.5)
 
 
 def test_bands_without_power_do_not_count() -> None:
@@ -232,15 +235,17 @@ def test_bands_without_power_do_not_count() -> None:
     spectra = np.fft.rfft(windows, axis=-1)
     spectra[..., 30:] = 0
     smooth = np.fft.irfft(spectra, n=windows.shape[-1], axis=-1)
-    first, second = (measure(each, RATE_HZ, OasisSettings()) for each in (smooth, smooth * 1.01))
+    first, second = (
+        measure_windows(each, RATE_HZ, OasisSettings()) for each in (smooth, smooth * 1.01)
+    )
     noisy = replace(second, spectrum=second.spectrum + 1e-9)
-    assert compare(first, noisy, edges_of(first)).spectrum_error_db < 0.1
+    assert compare_windows(first, noisy, choose_edges(first)).spectrum_error_db < 0.1
 
 
 @pytest.mark.parametrize("frames", [64, 65])
 def test_shuffled_phases_keep_power_and_linear_correlation(frames: int) -> None:
     windows = population(length=frames)
-    shuffled = phase_shuffled(windows, np.random.default_rng(0))
+    shuffled = shuffle_phases(windows, np.random.default_rng(0))
     power = [np.abs(np.fft.rfft(each, axis=-1)) for each in (windows, shuffled)]
     assert np.abs(power[0] - power[1]).max() < 1e-3  # float32
     products = [each[0] @ each[0].T for each in (windows.astype(float), shuffled.astype(float))]
@@ -250,7 +255,7 @@ def test_shuffled_phases_keep_power_and_linear_correlation(frames: int) -> None:
 
 def test_independent_windows_hold_every_trace_once() -> None:
     windows = population(windows=7)
-    found = independent(windows, np.random.default_rng(0))
+    found = shuffle_neurons(windows, np.random.default_rng(0))
     for neuron in range(6):
         sums = [np.sort(each[:, neuron].sum(axis=-1)) for each in (windows, found)]
         assert np.allclose(*sums)
@@ -260,6 +265,6 @@ def test_independent_windows_hold_every_trace_once() -> None:
 def test_copies_are_told_from_fresh_windows() -> None:
     training, unseen, fresh = (population(seed, windows=100) for seed in range(3))
     noise = 0.01 * np.random.default_rng(0).standard_normal(training.shape)
-    assert copying(training + noise, unseen, training).copies == 1.0
+    assert measure_copying(training + noise, unseen, training).copies == 1.0
     # chance: 1 of 100
-    assert copying(fresh, unseen, training).copies < 0.1
+    assert measure_copying(fresh, unseen, training).copies < 0.1
