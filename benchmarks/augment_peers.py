@@ -10,7 +10,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from sts.augment.evaluate import Bench, training_rows
-from sts.tabular.classifiers import Choice, fit_classifier
+from sts.tabular.classifiers import BenchmarkClassifier, probabilities_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +56,8 @@ def time_classifiers(bench: Bench, added: int) -> Iterator[Pair]:
     for name in bench.item.grid.classifiers:
         begin_s = time.perf_counter()
         with threadpool_limits(1):
-            said = fit_classifier(
-                Choice(name=name), X, y, classes=len(bench.fit.classes), seed=0
-            ).probabilities(scored)
+            fitted = BenchmarkClassifier(name=name).fit(X, y)
+            said = probabilities_of(fitted, scored, classes=len(bench.fit.classes))
         ours_s = time.perf_counter() - begin_s
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore")

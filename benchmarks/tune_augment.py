@@ -29,8 +29,8 @@ from sts.augment.tasks import load_task
 from sts.base.errors import one_of
 from sts.base.files import read_json, write_json
 from sts.base.types import Floats, Ints
-from sts.tabular.classifiers import Choice, fit_classifier
-from sts.tabular.scoring import scores_of
+from sts.tabular.classifiers import BenchmarkClassifier, probabilities_of
+from sts.evaluation.metrics import scores_of
 
 # Synthetic rows for each real one.
 TIMES: Final = 2
@@ -85,9 +85,9 @@ class Fold:
 
     def macro_f1(self, X: Floats, y: Ints) -> float:
         """Return the macro F1 of trees trained on these rows."""
-        choice = Choice(name="extra-trees", settings=TREES)
-        fitted = fit_classifier(choice, X, y, classes=len(self.scored.classes), seed=SEED)
-        said = fitted.probabilities(self.X_scored)
+        trees = BenchmarkClassifier(name="extra-trees", settings=TREES, random_state=SEED)
+        count = len(self.scored.classes)
+        said = probabilities_of(trees.fit(X, y), self.X_scored, classes=count)
         return scores_of(said, self.scored.y, self.scored.classes)["macro_f1"]
 
 

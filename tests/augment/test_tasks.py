@@ -10,8 +10,7 @@ from sts.augment.curation import curation, family_of, possible, technical_column
 from sts.augment.simulated import COUNTS
 from sts.augment.tasks import TASKS, load_task, with_derived
 from sts.base.errors import StsError
-from sts.datasets.formulas import FORMULAS as BASELINE
-from sts.tabular.formulas import FORMULAS, REPLACED
+from sts.datasets.formulas import FORMULAS, FORMULAS_WITH_CONTRASTS, REPLACED
 from tests.augment.tables import simulated_task
 
 
@@ -73,7 +72,7 @@ def test_derived_features_stand_behind_the_published_ones(tmp_path: Path) -> Non
     kept = [name for name in plain.neurons.names if name not in REPLACED]
     assert list(derived.neurons.names[: len(kept)]) == kept
     assert set(derived.neurons.names[len(kept) :]) == {
-        name for name in FORMULAS if not name.startswith("missing_")
+        name for name in FORMULAS_WITH_CONTRASTS if not name.startswith("missing_")
     }
     assert all(family_of(name) == "derived" for name in derived.neurons.names[len(kept) :])
     columns = derived.neurons.columns()
@@ -113,8 +112,8 @@ def test_a_column_stays_where_its_formula_cannot_be_had(tmp_path: Path) -> None:
 
 
 def test_formulas_of_the_baseline_are_not_changed() -> None:
-    assert list(FORMULAS)[: len(BASELINE)] == list(BASELINE)
-    assert all(FORMULAS[name] == text for name, text in BASELINE.items())
+    assert list(FORMULAS_WITH_CONTRASTS)[: len(FORMULAS)] == list(FORMULAS)
+    assert all(FORMULAS_WITH_CONTRASTS[name] == text for name, text in FORMULAS.items())
 
 
 def test_the_table_that_is_there_is_enough(tmp_path: Path) -> None:

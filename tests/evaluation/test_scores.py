@@ -14,7 +14,7 @@ from sts.base.files import write_json
 from sts.base.types import CLASSES
 from sts.evaluation.bootstrap import Interval, interval_of, proportion_of
 from sts.evaluation.calibration import CalibrationError, ece
-from sts.evaluation.metrics import RESAMPLED
+from sts.evaluation.metrics import RESAMPLED, scores_of
 from sts.evaluation.predictions import Predictions
 from sts.evaluation.scores import POOLED, Scores, by_dataset, groups_of, score
 from tests.evaluation.worlds import make_predictions, perfect
@@ -357,3 +357,23 @@ def test_scores_become_a_report_and_intervals_come_back(
 def test_an_interval_is_told_in_words() -> None:
     assert Interval(0.9123, 0.8934, 0.93).in_words() == "0.912 [0.893, 0.930]"
     assert Interval(np.nan, np.nan, np.nan).in_words() == "–"
+
+
+def test_scores_of_a_benchmark_are_those_of_scikit_learn_over_the_labels_present() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 4, 200)
+    said = 0.99 * rng.dirichlet(np.ones(5), 200) + 0.002
+    found = scores_of(said, truth, tuple("abcde"))
+    predicted = said.argmax(axis=1)
+    with warnings.catch_warnings():
+        # It warns of the class that is predicted and never true.
+        warnings.simplefilter("ignore", UserWarning)
+        balanced = metrics.balanced_accuracy_score(truth, predicted)
+    # The same sums in another order.
+    close = {"rel": 1e-12}
+    assert found["accuracy"] == pytest.approx(metrics.accuracy_score(truth, predicted), **close)
+    assert found["balanced_accuracy"] == pytest.approx(balanced, **close)
+    macro = metrics.f1_score(truth, predicted, labels=[0, 1, 2, 3], average="macro")
+    assert found["macro_f1"] == pytest.approx(macro, **close)
+    assert found["log_loss"] == pytest.approx(metrics.log_loss(truth, said, labels=range(5)), **close)
+    assert np.isnan(found["recall_e"])

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from sts.datasets.ep_tables import EpTable
-from sts.tabular.others import ExtraTreesSettings
+from sts.tabular.models import ExtraTreesSettings
 from sts.tabular.trees import TreeSettings
 from tests.datasets.ep_worlds import make_table
 

@@ -9,8 +9,8 @@ from sts.base.errors import StsError
 from sts.base.types import CLASSES, Floats, Ints
 from sts.datasets.feature_sets import KNOWN, with_features
 from sts.search.space import Choice, Float
-from sts.tabular.models import MODELS, PUBLISHED_SETTINGS, PUBLISHED_SPACE, kind_of
-from sts.tabular.stack import MEMBERS
+from sts.tabular.estimators import logits_of
+from sts.tabular.models import MEMBERS, MODELS, PUBLISHED_SETTINGS, PUBLISHED_SPACE, kind_of
 from sts.tabular.trees import NAMES, TreeSettings
 from tests.datasets.ep_worlds import make_table
 
@@ -34,10 +34,8 @@ def cells() -> tuple[Floats, Ints, tuple[str, ...]]:
 @pytest.fixture(autouse=True)
 def small_members(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the stack fit small members."""
-    small = {
-        name: (fit, kind_of(name).configured(QUICK[name])) for name, (fit, _) in MEMBERS.items()
-    }
-    monkeypatch.setattr("sts.tabular.stack.MEMBERS", small)
+    small = {name: kind_of(name).configured(QUICK[name]) for name in MEMBERS}
+    monkeypatch.setattr("sts.tabular.models.MEMBERS", small)
 
 
 def fitted(name: str, X: Floats, y: Ints, *, seed: int = 0, **more: Any) -> Any:
@@ -46,7 +44,7 @@ def fitted(name: str, X: Floats, y: Ints, *, seed: int = 0, **more: Any) -> Any:
 
 
 def accuracy(model: Any, X: Floats, y: Ints) -> float:
-    return float((model.logits(X).argmax(axis=1) == y).mean())
+    return float((logits_of(model, X).argmax(axis=1) == y).mean())
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -54,7 +52,7 @@ def test_it_learns_from_cells_with_missing_values(name: str, cells: Any) -> None
     X, y, names = cells
     model = fitted(name, X[:120], y[:120], names=names)
     assert np.isnan(X).any()
-    assert model.logits(X).shape == (160, len(CLASSES))
+    assert logits_of(model, X).shape == (160, len(CLASSES))
     # Four classes that 60 features tell apart; guessing gives a quarter.
     assert accuracy(model, X[120:], y[120:]) > 0.9
 
@@ -62,7 +60,7 @@ def test_it_learns_from_cells_with_missing_values(name: str, cells: Any) -> None
 @pytest.mark.parametrize("name", MODELS)
 def test_the_same_seed_gives_the_same_model(name: str, cells: Any) -> None:
     X, y, _ = cells
-    one, other = (fitted(name, X, y, seed=3).logits(X) for _ in range(2))
+    one, other = (logits_of(fitted(name, X, y, seed=3), X) for _ in range(2))
     np.testing.assert_array_equal(one, other)
 
 
@@ -71,7 +69,9 @@ def test_another_seed_gives_another_model(name: str, cells: Any) -> None:
     X, y, _ = cells
     # On cells that they have not seen, and with few features, trees do not all agree.
     few = X[:, :6]
-    one, other = (fitted(name, few[:120], y[:120], seed=seed).logits(few[120:]) for seed in (0, 1))
+    one, other = (
+        logits_of(fitted(name, few[:120], y[:120], seed=seed), few[120:]) for seed in (0, 1)
+    )
     assert not np.array_equal(one, other)
 
 
@@ -87,7 +87,7 @@ def test_a_feature_without_any_value_does_no_harm(name: str, cells: Any) -> None
 def test_a_class_without_a_training_cell_is_never_called(name: str, cells: Any) -> None:
     X, y, _ = cells
     some = y != 2
-    logits = fitted(name, X[some], y[some]).logits(X)
+    logits = logits_of(fitted(name, X[some], y[some]), X)
     assert logits.shape == (160, len(CLASSES))
     assert (logits.argmax(axis=1) != 2).all()
 
@@ -150,10 +150,10 @@ def test_the_published_space_is_searched_and_subsampling_does_something_in_ours(
 
 def test_trees_in_portions_say_what_they_say_together(cells: Any) -> None:
     X, y, _ = cells
-    model = kind_of("lightgbm").fit(X, y, TreeSettings(n_estimators=25), seed=0)
-    together = model.booster.predict(X, raw_score=True)
+    model: Any = kind_of("lightgbm").fit(X, y, TreeSettings(n_estimators=25), seed=0)
+    together = model.booster_.predict(X, raw_score=True)
     # The same numbers added in another order.
-    np.testing.assert_allclose(model.logits(X), together, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(logits_of(model, X), together, rtol=0, atol=1e-12)
 
 
 def test_every_setting_of_the_trees_reaches_lightgbm(cells: Any) -> None:
@@ -173,7 +173,8 @@ def test_every_setting_of_the_trees_reaches_lightgbm(cells: Any) -> None:
         "n_estimators": 4,
     }
     kind = kind_of("lightgbm")
-    text = kind.fit(X, y, kind.configured(settings), seed=0).text()
+    trees: Any = kind.fit(X, y, kind.configured(settings), seed=0)
+    text = trees.text()
     for ours, theirs in NAMES.items():
         assert f"[{theirs}: {settings[ours]:g}]" in text, theirs
     assert text.count("Tree=") == 4 * len(CLASSES)

@@ -1,5 +1,7 @@
 """What a model loses without a feature."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -11,8 +13,13 @@ from sts.tabular.permutation import permutation_importance
 class Rule:
     """A model that looks at its first feature alone, and leans on nothing else."""
 
-    def logits(self, X: Floats) -> Floats:
+    classes_ = np.arange(4)
+
+    def decision_function(self, X: Floats) -> Floats:
         return -((X[:, :1] - np.arange(4)) ** 2)
+
+    def predict(self, X: Floats) -> Any:
+        return self.decision_function(X).argmax(axis=1)
 
 
 def world(n: int) -> tuple[Floats, np.ndarray]:

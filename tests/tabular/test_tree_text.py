@@ -6,11 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sts.base.types import Floats, Ints
 from sts.tabular import trees as module
+from sts.tabular.estimators import logits_of
+from sts.tabular.models import kind_of
 from sts.tabular.tree_text import NotTrees, check_tree_text
-from sts.tabular.trees import Trees, TreeSettings, fit_trees, load_trees
+from sts.tabular.trees import BoostedTrees, TreeSettings, load_trees
 
 NAMES = ("a", "b", "c")
+
+
+def text_of(X: Floats, y: Ints, settings: TreeSettings) -> str:
+    trees = kind_of("lightgbm").fit(X, y, settings, seed=0, names=NAMES)
+    assert isinstance(trees, BoostedTrees)
+    return trees.text()
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +27,7 @@ def text() -> str:
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(200, 3)), rng.integers(0, 4, 200)
     X[::5, 1] = np.nan
-    return fit_trees(X, y, TreeSettings(n_estimators=3), seed=0, names=NAMES).text()
+    return text_of(X, y, TreeSettings(n_estimators=3))
 
 
 def test_an_honest_model_passes_and_answers_as_it_did(text: str, tmp_path: Path) -> None:
@@ -26,7 +35,8 @@ def test_an_honest_model_passes_and_answers_as_it_did(text: str, tmp_path: Path)
     path.write_text(text)
     cells = np.random.default_rng(1).normal(size=(30, 3))
     found = load_trees(path, text.encode(), NAMES)
-    np.testing.assert_array_equal(found.logits(cells), Trees.of(text).logits(cells))
+    here = BoostedTrees.of(text)
+    np.testing.assert_array_equal(logits_of(found, cells), logits_of(here, cells))
 
 
 def test_trees_of_one_leaf_and_of_any_depth_pass() -> None:
@@ -34,7 +44,7 @@ def test_trees_of_one_leaf_and_of_any_depth_pass() -> None:
     X, y = rng.normal(size=(60, 3)), rng.integers(0, 3, 60)
     for least in (1, 25, 60):
         settings = TreeSettings(n_estimators=2, min_child_samples=least, max_depth=-1)
-        honest = fit_trees(X, y, settings, seed=0, names=NAMES).text()
+        honest = text_of(X, y, settings)
         assert check_tree_text(honest.encode(), NAMES) == honest
 
 

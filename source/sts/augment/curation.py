@@ -11,7 +11,7 @@ import numpy as np
 from sts.base.errors import one_of
 from sts.base.files import read_csv
 from sts.base.types import Floats
-from sts.tabular.formulas import FORMULAS
+from sts.datasets.formulas import FORMULAS_WITH_CONTRASTS
 
 TABLE: Final = Path(__file__).with_name("curation.csv")
 TECHNICAL: Final = "technical"
@@ -54,7 +54,7 @@ def family_of(name: str) -> str:
     known = curation().get(name)
     if known is not None:
         return known.family
-    return DERIVED if name in FORMULAS else UNLISTED
+    return DERIVED if name in FORMULAS_WITH_CONTRASTS else UNLISTED
 
 
 def with_unit(name: str) -> str:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
+from sklearn.base import clone
 
 from sts.augment.contract import GENERATORS, Generator, make_generator
 from sts.augment.division import nested
@@ -20,12 +21,11 @@ from sts.tabular.classifiers import (
     CLASSIFIERS,
     VOTE,
     VOTERS,
-    Choice,
-    Fitted,
-    fit_classifier,
+    BenchmarkClassifier,
+    probabilities_of,
     together,
 )
-from sts.tabular.scoring import scores_of
+from sts.evaluation.metrics import scores_of
 
 INNER_FOLDS: Final = 3
 
@@ -88,34 +88,35 @@ class Bench:
         return np.concatenate(rows), labels.astype(np.int64)
 
     @cached_property
-    def choices(self) -> dict[str, Choice]:
-        """Return every classifier with its settings, searched on training rows if asked for."""
+    def chosen(self) -> dict[str, BenchmarkClassifier]:
+        """Return every classifier, its settings searched on training rows if asked for."""
         names = [name for name in CLASSIFIERS if name in self._fitted]
-        if not self.item.grid.tune:
-            return {name: Choice(name=name) for name in names}
-        return {name: self._tuned(name) for name in names}
+        return {name: self._tuned(name) if self.item.grid.tune else self._plain(name) for name in names}
+
+    def _plain(self, name: str, **settings: Any) -> BenchmarkClassifier:
+        return BenchmarkClassifier(name=name, settings=settings, random_state=self.seed(name))
 
     @property
     def _fitted(self) -> set[str]:
         wanted = set(self.item.grid.classifiers)
         return wanted | set(VOTERS) if VOTE in wanted else wanted
 
-    def _tuned(self, name: str) -> Choice:
+    def _tuned(self, name: str) -> BenchmarkClassifier:
         """Return the settings with the best macro F1 on folds within the training rows."""
         kind, view = CLASSIFIERS[name], self.view
         rows = view.train.missing if kind.takes_missing else view.train.complete
-        classes, seed = len(self.fit.classes), self.seed(name)
+        classes = self.fit.classes
 
-        def value(choice: Choice) -> float:
+        def value(choice: BenchmarkClassifier) -> float:
             folds = nested(view.y, INNER_FOLDS, rng_of(self.item.grid.seed, "nested"))
             scores = []
             for fit, scored in folds:
-                fitted = fit_classifier(choice, rows[fit], view.y[fit], classes=classes, seed=seed)
-                said = fitted.probabilities(rows[scored])
-                scores.append(scores_of(said, view.y[scored], self.fit.classes)["macro_f1"])
+                fitted = clone(choice).fit(rows[fit], view.y[fit])
+                said = probabilities_of(fitted, rows[scored], classes=len(classes))
+                scores.append(scores_of(said, view.y[scored], classes)["macro_f1"])
             return float(np.mean(scores))
 
-        tried = [Choice(name=name, settings=each) for each in ({}, *kind.candidates)]
+        tried = [self._plain(name, **each) for each in ({}, *kind.candidates)]
         # The first of equals: the settings as they are.
         return max(tried, key=value)
 
@@ -199,7 +200,7 @@ def _score_level(
 
     for key in keys:
         probabilities, how, seconds = words_of(key.classifier)
-        choice = bench.choices.get(key.classifier)
+        choice = bench.chosen.get(key.classifier)
         keep(
             {
                 **vars(key),
@@ -216,12 +217,12 @@ def _score_level(
         made_s = 0.0
 
 
-def setup_of(name: str, choice: Choice | None) -> str:
+def setup_of(name: str, choice: BenchmarkClassifier | None) -> str:
     """Return the settings of a classifier as a cell records them."""
     if name == VOTE:
         return json.dumps(VOTERS)
     kind = CLASSIFIERS[name]
-    settings = {**kind.settings, **(choice.settings if choice else {})}
+    settings = {**kind.settings, **((choice.settings or {}) if choice else {})}
     said = {"temperature": kind.temperature, "rarity": kind.rarity}
     return json.dumps({**settings, **said}, sort_keys=True)
 
@@ -230,17 +231,12 @@ def _words(bench: Bench, training: Training, name: str) -> tuple[Floats, str, fl
     """Return what a classifier says of the scored rows, how it was fitted, and how long it took."""
     begin_s = time.perf_counter()
     missing = CLASSIFIERS[name].takes_missing
-    fitted: Fitted = fit_classifier(
-        bench.choices[name],
-        training.rows.missing if missing else training.rows.complete,
-        training.y,
-        classes=len(bench.fit.classes),
-        seed=bench.seed(name),
-        balanced=training.balanced,
-    )
+    fitted = clone(bench.chosen[name]).set_params(balanced=training.balanced)
+    fitted.fit(training.rows.missing if missing else training.rows.complete, training.y)
     scored = training.view.scored
-    probabilities = fitted.probabilities(scored.missing if missing else scored.complete)
-    return probabilities, fitted.how, time.perf_counter() - begin_s
+    rows = scored.missing if missing else scored.complete
+    probabilities = probabilities_of(fitted, rows, classes=len(bench.fit.classes))
+    return probabilities, fitted.how_, time.perf_counter() - begin_s
 
 
 def _vote(

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from sts.base.files import read_csv, write_csv
-from sts.tabular.scoring import RECALL, SCORES
+from sts.evaluation.metrics import PLAIN_SCORES, RECALL
 
 KEYS: Final = ("method", "repeat", "fold", "added", "part", "classifier")
 TIME: Final = "seconds"
@@ -44,7 +44,7 @@ def key_of(row: Row) -> Key:
 
 def columns_for(classes: Sequence[str]) -> tuple[str, ...]:
     """Return the columns of a table of cells."""
-    return (*KEYS, *SCORES, *(RECALL + name for name in classes), *ABOUT)
+    return (*KEYS, *PLAIN_SCORES, *(RECALL + name for name in classes), *ABOUT)
 
 
 def write_cells(path: Path, rows: Iterable[Row], classes: Sequence[str]) -> None:
@@ -61,7 +61,7 @@ def read_cells(path: Path) -> list[dict[str, Any]]:
     """Return what `write_cells` has written."""
     return [
         {name: _value(name, text) for name, text in row.items()}
-        for row in read_csv(path, (*KEYS, *SCORES, *ABOUT))
+        for row in read_csv(path, (*KEYS, *PLAIN_SCORES, *ABOUT))
     ]
 
 

@@ -21,13 +21,12 @@ from sts.datasets.ep_tables import (
     load_ep_tables,
     with_labels,
 )
-from sts.datasets.formulas import derive
+from sts.datasets.formulas import FORMULAS_WITH_CONTRASTS, REPLACED, derive
 from sts.datasets.identity import with_donors
 from sts.datasets.labels import find_labels, read_labels
 from sts.datasets.published_split import leave_out_held
 from sts.datasets.splits import donor_groups, find_split
 from sts.datasets.store import Texts
-from sts.tabular.formulas import FORMULAS, REPLACED
 
 logger = logging.getLogger("sts")
 
@@ -91,7 +90,7 @@ def load_task(name: str, data: Path, *, features: str = "curated") -> Task:
 
 def with_derived(neurons: Neurons) -> Neurons:
     """Return the neurons with derived features behind their own, without what those replace."""
-    formulas = {name: text for name, text in FORMULAS.items() if not name.startswith(FLAG)}
+    formulas = {name: text for name, text in FORMULAS_WITH_CONTRASTS.items() if not name.startswith(FLAG)}
     derived = derive(neurons.columns(), formulas)
     own = {
         name: values

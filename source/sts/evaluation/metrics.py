@@ -1,5 +1,6 @@
 """All scores as functions of sums over cells, so that a resample is one matrix product."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -22,6 +23,10 @@ SCORES: Final = {
 RESAMPLED: Final = tuple(name for name in SCORES if name != "ece")
 CLASS_SCORES: Final = ("precision", "recall", "f1")
 LOWER_IS_BETTER: Final = frozenset({"log_loss", "brier", "ece"})
+# Those of the cells of a benchmark.
+PLAIN_SCORES: Final = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
+# In front of the name of a class: the column of its recall.
+RECALL: Final = "recall_"
 
 
 def contributions(predictions: Predictions) -> Floats:
@@ -30,17 +35,21 @@ def contributions(predictions: Predictions) -> Floats:
     The terms are the cell of the confusion matrix, log loss, Brier score and, for each bin of
     confidence, confidence less correctness.
     """
-    truth, probabilities = predictions.truth, predictions.probabilities
+    return _terms(predictions.truth, predictions.probabilities)
+
+
+def _terms(truth: Ints, probabilities: Floats) -> Floats:
+    predicted = probabilities.argmax(axis=1)
     n, count = probabilities.shape
     each = np.arange(n)
     confused = np.zeros((n, count * count))
-    confused[each, truth * count + predictions.prediction] = 1.0
+    confused[each, truth * count + predicted] = 1.0
     # What is held impossible and happens costs as much as scikit-learn makes it cost: not infinity.
     log_loss = -np.log(np.maximum(probabilities[each, truth], np.finfo(np.float64).eps))
     brier = ((probabilities - np.eye(count)[truth]) ** 2).sum(axis=1)
     confidence = probabilities.max(axis=1)
     gaps = np.zeros((n, BINS))
-    gaps[each, bins_of(confidence, BINS)] = confidence - (predictions.prediction == truth)
+    gaps[each, bins_of(confidence, BINS)] = confidence - (predicted == truth)
     return np.column_stack([confused, log_loss, brier, gaps])
 
 
@@ -85,6 +94,24 @@ def metrics_of(sums: Floats, classes: int) -> dict[str, Floats]:
 def _ratio(above: Floats, below: Floats) -> Floats:
     """Return the quotient, 0 where there is nothing to divide by."""
     return np.divide(above, below, out=np.zeros_like(below), where=below > 0)
+
+
+def scores_of(probabilities: Floats, truth: Ints, classes: Sequence[str]) -> dict[str, float]:
+    """Return the scores of a benchmark and the recall of every class, NaN for one without a cell.
+
+    Parameters
+    ----------
+    probabilities
+        (cells, classes)
+    truth
+        (cells,), index into `classes`.
+    """
+    values = metrics_of(_terms(truth, probabilities).sum(axis=0), len(classes))
+    recalls = zip(classes, values["recall"].tolist(), strict=True)
+    return {
+        **{name: float(values[name]) for name in PLAIN_SCORES},
+        **{RECALL + name: recall for name, recall in recalls},
+    }
 
 
 def supports_of(predictions: Predictions) -> Ints:

@@ -1,1 +1,1 @@
-"""Classifiers of tables behind one contract, the features they make, and their explanations."""
+"""Classifiers of tables as estimators of scikit-learn, the features they make, and their explanations."""

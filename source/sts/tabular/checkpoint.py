@@ -27,11 +27,11 @@ from sts.base.model_files import (
 from sts.base.types import CLASSES, Floats, Ints
 from sts.datasets.formulas import FORMULAS
 from sts.evaluation.calibration import Temperature, apply_temperature
+from sts.tabular.estimators import Classifier, logits_of
 from sts.tabular.models import kind_of
 from sts.tabular.novelty import ARRAYS, Novelty, NoveltyRule
-from sts.tabular.stack import Classifier
 from sts.tabular.tree_text import MAX_TEXT_BYTES, NotTrees
-from sts.tabular.trees import Trees, load_trees
+from sts.tabular.trees import BoostedTrees, load_trees
 
 FORMAT: Final = "sts-baseline 1"
 CELLS: Final = "cells.safetensors"
@@ -96,7 +96,7 @@ class Baseline:
 
     def probabilities(self, X: Floats) -> Floats:
         """Return calibrated probabilities (cells, classes)."""
-        return apply_temperature(self.classifier.logits(X), self.card.temperature)
+        return apply_temperature(logits_of(self.classifier, X), self.card.temperature)
 
 
 def baseline_folder(models: Path, model: str, variant: str, name: str | None = None) -> Path:
@@ -111,7 +111,7 @@ def save_baseline(folder: Path, model: Baseline) -> BaselineCard:
     arrays |= {"X": model.X.astype(np.float64), "y": model.y.astype(np.int64)}
     with write_model(folder) as files:
         digests = {CELLS: files.add_arrays(CELLS, arrays, form=FORMAT)}
-        if isinstance(model.classifier, Trees):
+        if isinstance(model.classifier, BoostedTrees):
             text = model.classifier.text().encode()
             if len(text) > MAX_TEXT_BYTES:
                 raise StsError(

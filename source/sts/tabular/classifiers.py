@@ -1,30 +1,133 @@
-"""The classifiers of the benchmark: how each is set up, and how one says how likely a class is."""
+"""The classifiers of the benchmark: how each is set up, and how one says how likely a class is.
+
+All run on one thread, since cells of the grid run side by side.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Self
 
 import numpy as np
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neural_network import MLPClassifier
+from sklearn.tree import DecisionTreeClassifier
+from sklearn.utils.validation import validate_data
 
 from sts.base.errors import one_of
-from sts.base.types import Floats, Ints
-from sts.tabular import estimators as made
+from sts.base.types import Floats
+from sts.tabular.estimators import (
+    FLOOR,
+    LANDMARKS,
+    LandmarkSvm,
+    PairwiseSvm,
+    Prepared,
+    ProbableClassifier,
+    RankScores,
+    encode_labels,
+)
+from sts.tabular.trees import BoostedTrees
 
-# The smallest probability whose logarithm is taken: trees of a forest may all agree.
-FLOOR: Final = 1e-4
 VOTE: Final = "vote"
 # How much the word of each counts: the best alone, and three that err otherwise than it does.
 VOTERS: Final = {"svm": 2.0, "lda": 1.0, "extra-trees": 1.0, "lightgbm": 3.0}
+# libsvm needs the square of the rows; beyond this many the kernel is approximated.
+SVM_ROWS: Final = 50_000
+# A tree of a forest sees no more rows than this, and boosting draws as many for each.
+TREE_ROWS: Final = 20_000
+# What an MLP may learn from in all, and logistic regression look at.
+MLP_ROWS: Final = 500_000
+LOGISTIC_ROWS: Final = 20_000
 
 Settings = Mapping[str, Any]
+Made = tuple[Any, str]
+
+
+def _make_svm(settings: Settings, rows: int, seed: int) -> Made:
+    """Return a support vector machine with a radial kernel."""
+    if rows <= SVM_ROWS:
+        return Prepared(RankScores(), PairwiseSvm(**settings, random_state=seed)), ""
+    how = f"kernel approximated by {LANDMARKS} landmarks (Nystroem), linear machine"
+    return Prepared(RankScores(), LandmarkSvm(**settings, random_state=seed)), how
+
+
+def _make_mlp(settings: Settings, rows: int, seed: int) -> Made:
+    """Return a perceptron of one hidden layer."""
+    epochs = int(np.clip(MLP_ROWS // rows, 10, 120))
+    estimator = MLPClassifier(
+        (settings["hidden"],),
+        alpha=settings["alpha"],
+        # Few epochs over many rows: larger batches keep their price down.
+        batch_size=int(np.clip(rows // 50, 32, 256)),
+        max_iter=epochs,
+        # A loss that must fall by this much would end it early; it never does.
+        n_iter_no_change=epochs,
+        random_state=seed,
+    )
+    return Prepared(RankScores(), estimator), f"{epochs} epochs" if epochs < 120 else ""
+
+
+def _make_tree(settings: Settings, rows: int, seed: int) -> Made:
+    """Return one decision tree."""
+    return DecisionTreeClassifier(**settings, random_state=seed), ""
+
+
+def _make_forest(settings: Settings, rows: int, seed: int) -> Made:
+    """Return a random forest."""
+    part, how = _part(rows)
+    return RandomForestClassifier(**settings, max_samples=part, random_state=seed), how
+
+
+def _make_extra_trees(settings: Settings, rows: int, seed: int) -> Made:
+    """Return extremely randomised trees."""
+    part, how = _part(rows)
+    estimator = ExtraTreesClassifier(
+        **settings, bootstrap=part is not None, max_samples=part, random_state=seed
+    )
+    # Thresholds are drawn evenly between the ends of a column: ranks make them even over the rows.
+    return Prepared(RankScores(), estimator), how
+
+
+def _part(rows: int) -> tuple[float | None, str]:
+    if rows <= TREE_ROWS:
+        return None, ""
+    return TREE_ROWS / rows, f"{TREE_ROWS:,} rows drawn for each tree"
+
+
+def _make_naive_bayes(settings: Settings, rows: int, seed: int) -> Made:
+    """Return Gaussian naive Bayes."""
+    return Prepared(RankScores(), GaussianNB(**settings)), ""
+
+
+def _make_lda(settings: Settings, rows: int, seed: int) -> Made:
+    """Return linear discriminant analysis whose covariance is shrunk."""
+    return Prepared(RankScores(), LinearDiscriminantAnalysis(solver="lsqr", **settings)), ""
+
+
+def _make_logistic(settings: Settings, rows: int, seed: int) -> Made:
+    """Return multinomial logistic regression; nothing in it is random."""
+    how = "" if rows <= LOGISTIC_ROWS else "stopped after 50 iterations"
+    regression = LogisticRegression(**settings, max_iter=50 if how else 500, tol=1e-3)
+    return Prepared(RankScores(), regression), how
+
+
+def _make_lightgbm(settings: Settings, rows: int, seed: int) -> Made:
+    """Return gradient-boosted trees, which take missing values as they are."""
+    _, how = _part(rows)
+    subsample = min(0.8, TREE_ROWS / rows)
+    return BoostedTrees(
+        **settings, subsample=subsample, extra_trees=True, random_state=seed
+    ), how
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kind:
+class BenchmarkKind:
     """One kind of classifier."""
 
     title: str
-    make: Callable[[Settings, int, int], tuple[Any, str]]
+    make: Callable[[Settings, int, int], Made]
     """make(settings, rows, seed) gives an estimator and what it does otherwise than it would."""
     settings: Settings
     candidates: Sequence[Settings] = ()
@@ -40,34 +143,59 @@ class Kind:
     """False: without weights of rows; what is asked to be balanced is told by `priors`."""
 
 
-@dataclass(frozen=True, eq=False)
-class Fitted:
-    """A classifier that was fitted."""
+@dataclass(kw_only=True, eq=False, repr=False)
+class BenchmarkClassifier(ProbableClassifier):
+    """A classifier of the benchmark by name, its probabilities corrected as its kind needs it."""
 
-    estimator: Any
-    classes: int
-    temperature: float = 1.0
-    how: str = ""
-    """What was done otherwise than with fewer rows."""
-    lift: Floats | float = 1.0
-    """What the probability of each class that was fitted is multiplied by."""
+    name: str = "lightgbm"
+    settings: Settings | None = None
+    """What takes the place of the settings of the kind."""
+    balanced: bool = False
+    """Let every class count the same, however many rows it has."""
+    random_state: int = 0
 
-    def probabilities(self, X: Floats) -> Floats:
-        """Return the probability of each class, (n, classes), none below the floor."""
-        said = np.maximum(np.nan_to_num(self.estimator.predict_proba(X)), FLOOR**2)
-        powers = said ** (1 / self.temperature) * self.lift
-        found = np.zeros((len(X), self.classes))
-        # A class without a training row has no column.
-        found[:, self.estimator.classes_] = powers / powers.sum(axis=1, keepdims=True)
-        return floored(found)
+    @property
+    def kind(self) -> BenchmarkKind:
+        """Return the kind of that name, or say which name is nearest."""
+        return CLASSIFIERS[one_of(self.name, CLASSIFIERS, "classifier")]
+
+    @property
+    def takes_missing(self) -> bool:
+        """Tell whether rows may lack values."""
+        return self.kind.takes_missing
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Fit on training rows; `how_` says what was done otherwise than with fewer rows."""
+        kind = self.kind
+        finite: Any = "allow-nan" if kind.takes_missing else True
+        X, y = validate_data(self, X, y, ensure_all_finite=finite, dtype=np.float64)
+        self.classes_, labels = encode_labels(y, None)
+        settings = {**kind.settings, **(self.settings or {})}
+        estimator, self.how_ = kind.make(settings, len(X), self.random_state)
+        counts = np.bincount(labels)
+        weights = {}
+        if self.balanced and kind.weighted:
+            weights["sample_weight"] = len(labels) / (len(counts) * counts[labels])
+        elif self.balanced:
+            estimator.set_params(estimator__priors=np.full(len(counts), 1 / len(counts)))
+        # Where all classes count the same, none is rare.
+        self.lift_ = 1.0 if self.balanced else (counts / len(labels)) ** -kind.rarity
+        self.estimator_ = estimator.fit(X, labels, **weights)
+        return self
+
+    def predict_proba(self, X: Any) -> Floats:
+        """Return the probability of each class that was fitted, (rows, classes)."""
+        said = np.nan_to_num(self.estimator_.predict_proba(self._checked(X)))
+        powers = np.maximum(said, FLOOR**2) ** (1 / self.kind.temperature) * self.lift_
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """A classifier by name, with settings that take the place of its own."""
-
-    name: str
-    settings: Settings = field(default_factory=dict)
+def probabilities_of(classifier: BenchmarkClassifier, X: Floats, *, classes: int) -> Floats:
+    """Return the probability of each class, also those without a row, none below the floor."""
+    found = np.zeros((len(X), classes))
+    # A class without a training row has no column.
+    found[:, classifier.classes_] = classifier.predict_proba(X)
+    return floored(found)
 
 
 def together(said: Mapping[str, Floats]) -> Floats:
@@ -84,30 +212,6 @@ def floored(probabilities: Floats) -> Floats:
     return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 
 
-def fit_classifier(
-    choice: Choice, X: Floats, y: Ints, *, classes: int, seed: int, balanced: bool = False
-) -> Fitted:
-    """Fit a classifier on training rows.
-
-    Parameters
-    ----------
-    balanced
-        Let every class count the same, however many rows it has.
-    """
-    kind = CLASSIFIERS[one_of(choice.name, CLASSIFIERS, "classifier")]
-    estimator, how = kind.make({**kind.settings, **choice.settings}, len(X), seed)
-    counts = np.bincount(y, minlength=classes)
-    there = counts[counts > 0]
-    weights = {}
-    if balanced and kind.weighted:
-        weights["sample_weight"] = len(y) / (len(there) * counts[y])
-    elif balanced:
-        estimator.set_params(priors=np.full(len(there), 1 / len(there)))
-    # Where all classes count the same, none is rare.
-    lift = 1.0 if balanced else (there / len(y)) ** -kind.rarity
-    return Fitted(estimator.fit(X, y, **weights), classes, kind.temperature, how, lift)
-
-
 def grid_of(names: Sequence[str]) -> tuple[str, ...]:
     """Return classifiers in the order of the table, each once; refuse unknown ones."""
     known = (*CLASSIFIERS, VOTE)
@@ -120,68 +224,68 @@ def title_of(name: str) -> str:
     return "Soft vote" if name == VOTE else CLASSIFIERS[name].title
 
 
-CLASSIFIERS: Final[dict[str, Kind]] = {
-    "svm": Kind(
+CLASSIFIERS: Final[dict[str, BenchmarkKind]] = {
+    "svm": BenchmarkKind(
         title="SVM",
-        make=made.svm,
+        make=_make_svm,
         temperature=1.5,
         rarity=0.2,
         settings={"C": 5.0, "gamma": 0.006},
         candidates=({"C": 2.0}, {"C": 20.0}, {"gamma": 0.002}, {"gamma": 0.018}),
     ),
-    "mlp": Kind(
+    "mlp": BenchmarkKind(
         title="MLP",
-        make=made.mlp,
+        make=_make_mlp,
         settings={"hidden": 64, "alpha": 1.0},
         candidates=({"alpha": 0.1}, {"alpha": 3.0}, {"hidden": 128}),
     ),
-    "tree": Kind(
+    "tree": BenchmarkKind(
         title="Decision tree",
-        make=made.tree,
+        make=_make_tree,
         settings={"min_samples_leaf": 5, "ccp_alpha": 0.001},
         candidates=({"min_samples_leaf": 2}, {"min_samples_leaf": 10}, {"ccp_alpha": 0.003}),
     ),
-    "forest": Kind(
+    "forest": BenchmarkKind(
         title="Random forest",
-        make=made.forest,
+        make=_make_forest,
         temperature=0.5,
         rarity=0.4,
         settings={"n_estimators": 150, "max_features": "sqrt"},
         candidates=({"max_features": 0.3},),
     ),
-    "naive-bayes": Kind(
+    "naive-bayes": BenchmarkKind(
         title="Naive Bayes",
-        make=made.naive_bayes,
+        make=_make_naive_bayes,
         temperature=5.0,
         settings={"var_smoothing": 0.01},
         candidates=({"var_smoothing": 1e-9}, {"var_smoothing": 0.1}),
         weighted=False,
     ),
-    "lda": Kind(
+    "lda": BenchmarkKind(
         title="LDA",
-        make=made.lda,
+        make=_make_lda,
         temperature=3.0,
         settings={"shrinkage": "auto"},
         candidates=({"shrinkage": 0.05}, {"shrinkage": 0.3}),
         weighted=False,
     ),
-    "logistic": Kind(
+    "logistic": BenchmarkKind(
         title="Logistic regression",
-        make=made.logistic,
+        make=_make_logistic,
         settings={"C": 0.1},
         candidates=({"C": 0.03}, {"C": 0.3}, {"C": 1.0}),
     ),
-    "extra-trees": Kind(
+    "extra-trees": BenchmarkKind(
         title="Extra trees",
-        make=made.extra_trees,
+        make=_make_extra_trees,
         temperature=0.5,
         rarity=0.4,
         settings={"n_estimators": 150, "max_features": 0.3},
         candidates=({"max_features": 0.15}, {"max_features": 0.6}),
     ),
-    "lightgbm": Kind(
+    "lightgbm": BenchmarkKind(
         title="LightGBM",
-        make=made.lightgbm,
+        make=_make_lightgbm,
         temperature=1.2,
         rarity=0.2,
         settings={

@@ -7,7 +7,8 @@ from typing import Final
 import numpy as np
 
 from sts.base.types import CLASSES, Bools, Floats, Ints
-from sts.tabular.trees import Trees
+from sts.tabular.estimators import logits_of
+from sts.tabular.trees import BoostedTrees
 
 # LightGBM sums thousands of leaves in float64 along two paths.
 TOLERANCE: Final = 1e-6
@@ -32,12 +33,12 @@ class Contributions:
         return Contributions(values=self.values[which], base=self.base, names=self.names)
 
 
-def contributions_of(trees: Trees, X: Floats, names: Sequence[str]) -> Contributions:
+def contributions_of(trees: BoostedTrees, X: Floats, names: Sequence[str]) -> Contributions:
     """Return the contributions in cells X; in each they and the base add up to the logits."""
     n, features = X.shape
-    raw = trees.booster.predict(X, pred_contrib=True, num_threads=1)
+    raw = trees.booster_.predict(X, pred_contrib=True, num_threads=1)
     each = np.asarray(raw).reshape(n, len(CLASSES), features + 1)
-    check_additivity(each.sum(axis=2), trees.logits(X))
+    check_additivity(each.sum(axis=2), logits_of(trees, X))
     return Contributions(
         values=each[:, :, :-1].transpose(0, 2, 1).copy(),
         base=each[0, :, -1].copy() if n else np.zeros(len(CLASSES)),

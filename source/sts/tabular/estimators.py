@@ -1,223 +1,340 @@
-"""Each classifier made from its settings, and a cheaper way where rows are too many for it.
+"""Estimators that scikit-learn lacks, and the scores of any of its classifiers for all classes.
 
-The libraries are imported when one is made; all run on one thread, since cells of the grid run side
-by side.
+They are scikit-learn's in every way: they can be cloned, put in a Pipeline and cross-validated.
 """
 
 import warnings
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, Self
 
 import numpy as np
+from scipy.special import log_softmax, softmax
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    MetaEstimatorMixin,
+    OneToOneFeatureMixin,
+    TransformerMixin,
+    clone,
+)
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.kernel_approximation import Nystroem
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+from sklearn.preprocessing import QuantileTransformer
+from sklearn.svm import SVC, LinearSVC
+from sklearn.utils import get_tags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from sts.base.types import Floats, Ints
-from sts.tabular.machines import LANDMARKS, LandmarkSvm, PairwiseSvm
+from sts.base.types import CLASSES, Floats, Ints
 
-# libsvm needs the square of the rows; beyond this many the kernel is approximated.
-SVM_ROWS: Final = 50_000
-# A tree of a forest sees no more rows than this, and boosting draws as many for each.
-TREE_ROWS: Final = 20_000
-# What an MLP may learn from in all, and logistic regression look at.
-MLP_ROWS: Final = 500_000
-LOGISTIC_ROWS: Final = 20_000
+# The smallest probability whose logarithm is taken: trees of a forest may all agree.
+FLOOR: Final = 1e-4
 # Ranks are told apart no finer than this, and no score lies further out.
 QUANTILES: Final = 200
 OUTERMOST: Final = 3.0
-
-Settings = Mapping[str, Any]
-Made = tuple[Any, str]
-
-
-def svm(settings: Settings, rows: int, seed: int) -> Made:
-    """Return a support vector machine with a radial kernel."""
-    if rows <= SVM_ROWS:
-        return Ranked(PairwiseSvm(**settings, seed=seed)), ""
-    how = f"kernel approximated by {LANDMARKS} landmarks (Nystroem), linear machine"
-    return Ranked(LandmarkSvm(**settings, seed=seed)), how
+LANDMARKS: Final = 300
+# How steeply the probability of a pair rises with the distance from the boundary between both.
+SLOPE: Final = 3.0
 
 
-def mlp(settings: Settings, rows: int, seed: int) -> Made:
-    """Return a perceptron of one hidden layer."""
-    from sklearn.neural_network import MLPClassifier
+class Classifier(Protocol):
+    """A classifier of scikit-learn that was fitted: `logits_of` says how likely each class is."""
 
-    epochs = int(np.clip(MLP_ROWS // rows, 10, 120))
-    estimator = MLPClassifier(
-        (settings["hidden"],),
-        alpha=settings["alpha"],
-        # Few epochs over many rows: larger batches keep their price down.
-        batch_size=int(np.clip(rows // 50, 32, 256)),
-        max_iter=epochs,
-        # A loss that must fall by this much would end it early; it never does.
-        n_iter_no_change=epochs,
-        random_state=seed,
-    )
-    return Ranked(Quiet(estimator)), f"{epochs} epochs" if epochs < 120 else ""
+    classes_: Ints
+
+    def predict(self, X: Floats) -> Any:
+        """Return the class of each row."""
 
 
-def tree(settings: Settings, rows: int, seed: int) -> Made:
-    """Return one decision tree."""
-    from sklearn.tree import DecisionTreeClassifier
+def logits_of(classifier: Any, X: Floats, *, classes: int = len(CLASSES)) -> Floats:
+    """Return scores (rows, classes) whose softmax, at some temperature, is a probability.
 
-    return DecisionTreeClassifier(**settings, random_state=seed), ""
-
-
-def forest(settings: Settings, rows: int, seed: int) -> Made:
-    """Return a random forest."""
-    from sklearn.ensemble import RandomForestClassifier
-
-    part, how = _part(rows)
-    return RandomForestClassifier(**settings, max_samples=part, random_state=seed), how
-
-
-def extra_trees(settings: Settings, rows: int, seed: int) -> Made:
-    """Return extremely randomised trees."""
-    from sklearn.ensemble import ExtraTreesClassifier
-
-    part, how = _part(rows)
-    estimator = ExtraTreesClassifier(
-        **settings, bootstrap=part is not None, max_samples=part, random_state=seed
-    )
-    # Thresholds are drawn evenly between the ends of a column: ranks make them even over the rows.
-    return Ranked(estimator), how
+    A class without a training row has the lowest score.
+    """
+    if hasattr(classifier, "decision_function"):
+        found = np.asarray(classifier.decision_function(X))
+        if found.ndim == 1:
+            # scikit-learn gives the log odds of the second of two classes alone.
+            found = np.column_stack([-found / 2, found / 2])
+    else:
+        found = np.log(np.maximum(classifier.predict_proba(X), FLOOR))
+    whole = np.full((len(X), classes), np.log(FLOOR))
+    whole[:, classifier.classes_] = found
+    return whole
 
 
-def _part(rows: int) -> tuple[float | None, str]:
-    if rows <= TREE_ROWS:
-        return None, ""
-    return TREE_ROWS / rows, f"{TREE_ROWS:,} rows drawn for each tree"
+def encode_labels(y: Any, classes: int | None) -> tuple[Any, Ints]:
+    """Return the classes and the place of each label among them.
+
+    Parameters
+    ----------
+    classes
+        Labels are numbers below this, which are all classes; None: the classes are those in `y`.
+    """
+    check_classification_targets(y)
+    if classes is not None:
+        return np.arange(classes), np.asarray(y)
+    found, labels = np.unique(y, return_inverse=True)
+    if len(found) < 2:
+        raise ValueError(f"rows of one class, {found[0]!r}, cannot be told apart")
+    return found, labels
 
 
-def naive_bayes(settings: Settings, rows: int, seed: int) -> Made:
-    """Return Gaussian naive Bayes."""
-    from sklearn.naive_bayes import GaussianNB
+class ProbableClassifier(ClassifierMixin, BaseEstimator):
+    """A classifier that calls the most probable class."""
 
-    return Ranked(GaussianNB(**settings)), ""
+    @property
+    def takes_missing(self) -> bool:
+        """Tell whether rows may lack values."""
+        return False
 
+    def predict(self, X: Any) -> Any:
+        """Return the most probable class of each row."""
+        # First, so that an estimator without a fit says that it has none.
+        probabilities = self.predict_proba(X)
+        return self.classes_[probabilities.argmax(axis=1)]
 
-def lda(settings: Settings, rows: int, seed: int) -> Made:
-    """Return linear discriminant analysis whose covariance is shrunk."""
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    def _checked(self, X: Any) -> Floats:
+        check_is_fitted(self)
+        finite: Any = "allow-nan" if self.takes_missing else True
+        return np.asarray(
+            validate_data(self, X, reset=False, ensure_all_finite=finite, dtype=np.float64)
+        )
 
-    return Ranked(Quiet(LinearDiscriminantAnalysis(solver="lsqr", **settings))), ""
-
-
-def logistic(settings: Settings, rows: int, seed: int) -> Made:
-    """Return multinomial logistic regression; nothing in it is random."""
-    from sklearn.linear_model import LogisticRegression
-
-    how = "" if rows <= LOGISTIC_ROWS else "stopped after 50 iterations"
-    iterations = 50 if how else 500
-    return Ranked(Quiet(LogisticRegression(**settings, max_iter=iterations, tol=1e-3))), how
-
-
-def lightgbm(settings: Settings, rows: int, seed: int) -> Made:
-    """Return gradient-boosted trees, which take missing values as they are."""
-    return Boosted({**settings, "subsample": min(0.8, TREE_ROWS / rows)}, seed), (
-        "" if rows <= TREE_ROWS else f"{TREE_ROWS:,} rows drawn for each tree"
-    )
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.takes_missing
+        return tags
 
 
-class Ranked:
-    """Normal scores of the ranks in each column: no tail outweighs, or hides, how rows differ."""
+def _has(method: str) -> Any:
+    return available_if(lambda self: hasattr(self.estimator, method))
 
-    def __init__(self, estimator: Any) -> None:
+
+class Prepared(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
+    """A classifier behind a transformer that is fitted on the same rows.
+
+    Unlike a Pipeline it takes weights of rows, and a fit that ends after a given number of
+    iterations is what is wanted and no reason for a warning.
+    """
+
+    def __init__(self, preparation: Any, estimator: Any) -> None:
+        self.preparation = preparation
         self.estimator = estimator
 
-    def set_params(self, **values: Any) -> None:
-        """Change settings of the estimator."""
-        self.estimator.set_params(**values)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit the transformer, then the classifier on what it returns."""
+        y = column_or_1d(y, warn=True)
+        weights = {} if sample_weight is None else {"sample_weight": sample_weight}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.preparation_ = clone(self.preparation)
+            ready = self.preparation_.fit_transform(X)
+            self.estimator_ = clone(self.estimator).fit(ready, y, **weights)
+        self.classes_ = self.estimator_.classes_
+        return self
 
-    def fit(self, X: Floats, y: Ints, **weights: Floats | None) -> "Ranked":
-        """Fit ranks and scales on the rows, then the estimator."""
-        from sklearn.preprocessing import QuantileTransformer
+    @property
+    def n_features_in_(self) -> int:
+        """Return the number of features."""
+        return int(self.preparation_.n_features_in_)
 
-        self._ranks = QuantileTransformer(
+    def _ready(self, X: Any) -> Any:
+        check_is_fitted(self)
+        return self.preparation_.transform(X)
+
+    def predict(self, X: Any) -> Any:
+        """Return the class of each row."""
+        return self.estimator_.predict(self._ready(X))
+
+    @_has("predict_proba")
+    def predict_proba(self, X: Any) -> Floats:
+        """Return probabilities of the classes that were fitted."""
+        return np.asarray(self.estimator_.predict_proba(self._ready(X)))
+
+    @_has("decision_function")
+    def decision_function(self, X: Any) -> Floats:
+        """Return the scores of the classes that were fitted."""
+        return np.asarray(self.estimator_.decision_function(self._ready(X)))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        first = self.preparation
+        while hasattr(first, "steps"):
+            first = first.steps[0][1]
+        tags.input_tags.allow_nan = get_tags(first).input_tags.allow_nan
+        return tags
+
+
+class RankScores(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+    """Normal scores of the ranks in each column: no tail outweighs, or hides, how rows differ."""
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Fit ranks and scales on the rows."""
+        X = validate_data(self, X, dtype=np.float64)
+        self.ranks_ = QuantileTransformer(
             n_quantiles=min(QUANTILES, len(X)), output_distribution="normal", subsample=None
         ).fit(X)
         scores = self._scores(X)
-        self._mean, deviation = scores.mean(axis=0), scores.std(axis=0)
-        self._deviation = np.where(deviation > 0, deviation, 1.0)
-        self.estimator.fit((scores - self._mean) / self._deviation, y, **weights)
-        self.classes_ = self.estimator.classes_
+        self.mean_, deviation = scores.mean(axis=0), scores.std(axis=0)
+        self.deviation_ = np.where(deviation > 0, deviation, 1.0)
         return self
 
     def _scores(self, X: Floats) -> Floats:
-        return np.asarray(np.clip(self._ranks.transform(X), -OUTERMOST, OUTERMOST))
+        return np.asarray(np.clip(self.ranks_.transform(X), -OUTERMOST, OUTERMOST))
 
-    def predict_proba(self, X: Floats) -> Floats:
-        """Return probabilities of the classes that were fitted."""
-        return np.asarray(
-            self.estimator.predict_proba((self._scores(X) - self._mean) / self._deviation)
-        )
-
-
-class Quiet:
-    """Fit without warnings of another iteration that was possible, or of a class of one row."""
-
-    def __init__(self, estimator: Any) -> None:
-        self.estimator = estimator
-
-    def set_params(self, **values: Any) -> None:
-        """Change settings of the estimator."""
-        self.estimator.set_params(**values)
-
-    def fit(self, X: Floats, y: Ints, **weights: Floats | None) -> "Quiet":
-        """Fit as far as it goes."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            self.estimator.fit(X, y, **weights)
-        self.classes_ = self.estimator.classes_
-        return self
-
-    def predict_proba(self, X: Floats) -> Floats:
-        """Return probabilities of the classes that were fitted."""
-        return np.asarray(self.estimator.predict_proba(X))
+    def transform(self, X: Any) -> Floats:
+        """Return the scores, each column of mean 0 and deviation 1 on the rows that were fitted."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=np.float64)
+        return np.asarray((self._scores(X) - self.mean_) / self.deviation_)
 
 
-class Boosted:
-    """LightGBM whose splits are drawn, not searched (extremely randomised): better on few rows."""
+class HistogramBoosting(HistGradientBoostingClassifier):
+    """scikit-learn's histogram boosting on one thread; a column may lack every value."""
 
-    def __init__(self, settings: Settings, seed: int) -> None:
-        self._settings, self._seed = settings, seed
-
-    def fit(self, X: Floats, y: Ints, sample_weight: Floats | None = None) -> "Boosted":
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit on rows in which NaN is missing."""
-        import lightgbm as library
-
-        self.classes_, labels = np.unique(y, return_inverse=True)
-        data = library.Dataset(
-            X, labels, weight=sample_weight, params={"max_bin": 63, "verbosity": -1}
-        )
-        self._booster = library.train(
-            self._parameters(len(self.classes_)),
-            data,
-            num_boost_round=self._settings["n_estimators"],
-        )
+        if isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind == "f":
+            # scikit-learn stumbles over a column without any value; a constant one is never used.
+            X = np.where(np.isnan(X).all(axis=0), 0.0, X)
+        # Folds run side by side; threads of their own would only wait for each other.
+        with threadpool_limits(1, user_api="openmp"):
+            super().fit(X, y, sample_weight=sample_weight)
         return self
 
-    def _parameters(self, classes: int) -> dict[str, Any]:
-        given = self._settings
-        return {
-            "objective": "multiclass",
-            "num_class": classes,
-            "num_threads": 1,
-            "deterministic": True,
-            "force_row_wise": True,
-            "verbosity": -1,
-            "extra_trees": True,
-            "seed": self._seed,
-            "max_bin": 63,
-            "num_leaves": given["num_leaves"],
-            "max_depth": given["max_depth"],
-            "learning_rate": given["learning_rate"],
-            "min_data_in_leaf": given["min_child_samples"],
-            "feature_fraction": given["colsample_bytree"],
-            "bagging_fraction": given["subsample"],
-            "bagging_freq": 1,
-            "lambda_l1": 0.1,
-            "lambda_l2": 0.3,
-        }
 
-    def predict_proba(self, X: Floats) -> Floats:
+class PairwiseSvm(ProbableClassifier):
+    """A machine for every pair of classes; a class is as probable as all its pairs together say."""
+
+    def __init__(self, *, C: float = 1.0, gamma: float = 0.1, random_state: int = 0) -> None:
+        self.C = C
+        self.gamma = gamma
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit on standardised rows."""
+        X, y = validate_data(self, X, y, dtype=np.float64)
+        # libsvm asks for a seed though it uses none here.
+        self.machine_ = SVC(
+            C=self.C,
+            gamma=self.gamma,
+            decision_function_shape="ovo",
+            random_state=self.random_state,
+            cache_size=500,
+        ).fit(X, y, sample_weight=sample_weight)
+        self.classes_ = self.machine_.classes_
+        return self
+
+    def predict_proba(self, X: Any) -> Floats:
         """Return probabilities of the classes that were fitted."""
-        return np.asarray(self._booster.predict(X, num_threads=1)).reshape(len(X), -1)
+        X = self._checked(X)
+        distances = self.machine_.decision_function(X).reshape(len(X), -1)
+        count = len(self.classes_)
+        if count == 2:
+            # For two classes alone, the sign speaks for the second.
+            distances = -distances
+        first, second = np.triu_indices(count, k=1)
+        logits = np.zeros((len(X), count))
+        for pair, (one, other) in enumerate(zip(first, second, strict=True)):
+            steep = SLOPE * distances[:, pair]
+            logits[:, one] -= np.logaddexp(0.0, -steep)
+            logits[:, other] -= np.logaddexp(0.0, steep)
+        return np.asarray(softmax(logits, axis=1))
+
+
+class LandmarkSvm(ProbableClassifier):
+    """A linear machine on the kernel's values at some rows (Williams and Seeger, 2001)."""
+
+    def __init__(self, *, C: float = 1.0, gamma: float = 0.1, random_state: int = 0) -> None:
+        self.C = C
+        self.gamma = gamma
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit on standardised rows; landmarks are drawn evenly from the classes."""
+        X, y = validate_data(self, X, y, dtype=np.float64)
+        check_classification_targets(y)
+        rng = np.random.default_rng(self.random_state)
+        labels = np.unique(y)
+        each = -(-LANDMARKS // len(labels))
+        chosen = [rng.permutation(np.flatnonzero(y == label))[:each] for label in labels]
+        landmarks = X[np.concatenate(chosen)]
+        self.map_ = Nystroem(
+            gamma=self.gamma, n_components=len(landmarks), random_state=self.random_state
+        ).fit(landmarks)
+        self.machine_ = LinearSVC(C=self.C, dual=False, tol=1e-2, random_state=self.random_state)
+        self.machine_.fit(self.map_.transform(X), y, sample_weight=sample_weight)
+        self.classes_ = self.machine_.classes_
+        return self
+
+    def predict_proba(self, X: Any) -> Floats:
+        """Return probabilities of the classes that were fitted."""
+        distances = self.machine_.decision_function(self.map_.transform(self._checked(X)))
+        if distances.ndim == 1:
+            distances = np.column_stack([-distances, distances])
+        return np.asarray(softmax(SLOPE * distances, axis=1))
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class Stack(ProbableClassifier):
+    """Logistic regression on what classifiers say of rows that they were not fitted on.
+
+    scikit-learn's StackingClassifier shows the top bare scores or probabilities; ours are
+    logarithms of probabilities, which all members have in the same unit.
+    """
+
+    members: Sequence[Any] = ()
+    C: float = 0.02
+    """Of the logistic regression on top."""
+    parts: int = 3
+    """Folds within the training rows, each predicted by members fitted on the others."""
+    classes: int | None = None
+    """Classes are the numbers below this, also those without a row; None: those in `y`."""
+    random_state: int = 0
+
+    @property
+    def takes_missing(self) -> bool:
+        """Tell whether rows may lack values: members see to it."""
+        return True
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit the members on parts of the rows, the top on the rest, the members again on all."""
+        X, y = validate_data(self, X, y, ensure_all_finite="allow-nan", dtype=np.float64)
+        self.classes_, labels = encode_labels(y, self.classes)
+        words = np.zeros((len(X), len(self.members) * len(self.classes_)))
+        parts = StratifiedKFold(self.parts, shuffle=True, random_state=self.random_state)
+        for fitted, said in parts.split(X, labels):
+            weights = None if sample_weight is None else sample_weight[fitted]
+            words[said] = self._words(self._fit_members(X[fitted], labels[fitted], weights), X[said])
+        self.top_ = LogisticRegression(C=self.C, max_iter=2000)
+        self.top_.fit(words, labels, sample_weight=sample_weight)
+        self.members_ = self._fit_members(X, labels, sample_weight)
+        return self
+
+    def _fit_members(self, X: Floats, labels: Ints, weights: Any) -> list[Any]:
+        return [clone(each).fit(X, labels, sample_weight=weights) for each in self.members]
+
+    def _words(self, members: Sequence[Any], X: Floats) -> Floats:
+        count = len(self.classes_)
+        return np.column_stack(
+            [log_softmax(logits_of(each, X, classes=count), axis=1) for each in members]
+        )
+
+    def _logits(self, X: Any) -> Floats:
+        words = self._words(self.members_, self._checked(X))
+        return logits_of(self.top_, words, classes=len(self.classes_))
+
+    def decision_function(self, X: Any) -> Floats:
+        """Return the score of each class; of two classes, their difference."""
+        logits = self._logits(X)
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def predict_proba(self, X: Any) -> Floats:
+        """Return the probability of each class, (rows, classes)."""
+        return np.asarray(softmax(self._logits(X), axis=1))

@@ -1,25 +1,31 @@
-"""The models of the baseline: how each is fitted, what it can be set to, where a search looks."""
+"""The models of the baseline: how each is made, what it can be set to, where a search looks.
 
-from collections.abc import Callable, Mapping
+Missing values become the median of the training cells beside a column that says so, and scales
+become ranks turned normal, where a model needs it. Both are fitted with the model.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import QuantileTransformer
+from sklearn.svm import SVC
+
+from sts.base.bounds import Bounds, Count, NotNegative, Share, check_fields
 from sts.base.errors import one_of
 from sts.base.settings import from_dict
+from sts.base.types import CLASSES, Floats, Ints
 from sts.search.space import Choice, Float, Int, Parameter
-from sts.tabular.others import (
-    ExtraTreesSettings,
-    HistogramSettings,
-    LogisticSettings,
-    SvmSettings,
-    fit_extra_trees,
-    fit_histogram_boosting,
-    fit_logistic,
-    fit_svm,
-)
-from sts.tabular.stack import Classifier, StackSettings, fit_stack
-from sts.tabular.trees import TreeSettings, fit_trees
+from sts.tabular.estimators import QUANTILES, Classifier, HistogramBoosting, Prepared, Stack
+from sts.tabular.trees import BoostedTrees, TreeSettings
 
+# Beyond these a fit takes for ever, or learns nothing.
+Weight = Annotated[float, Bounds(1e-8, 1e5)]
+ClassWeight = Literal["balanced"] | None
 WEIGHTING: Final = Choice((None, "balanced"))
 
 # As Amprimo et al. (2025) searched.
@@ -39,14 +45,140 @@ PUBLISHED_SETTINGS: Final = {"subsample_freq": 0, "max_bin": 255}
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExtraTreesSettings:
+    """Extremely randomised trees (Geurts et al., 2006)."""
+
+    n_estimators: Annotated[int, Bounds(1, 5000)] = 400
+    max_features: Share = 0.3
+    min_samples_leaf: Count = 1
+    class_weight: ClassWeight = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be fitted."""
+        check_fields(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistogramSettings:
+    """Histogram-based gradient boosting of scikit-learn."""
+
+    max_iter: Annotated[int, Bounds(1, 5000)] = 150
+    learning_rate: Share = 0.08
+    max_leaf_nodes: Annotated[int, Bounds(2, 4096)] = 15
+    min_samples_leaf: Count = 10
+    l2_regularization: NotNegative = 1.0
+    max_features: Share = 0.3
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be fitted."""
+        check_fields(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SvmSettings:
+    """A support vector machine with a radial kernel."""
+
+    C: Weight = 10.0
+    gamma: Weight = 0.0005
+    class_weight: ClassWeight = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be fitted."""
+        check_fields(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogisticSettings:
+    """Multinomial logistic regression."""
+
+    C: Weight = 0.03
+    class_weight: ClassWeight = "balanced"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be fitted."""
+        check_fields(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackSettings:
+    """How the members' words are weighed."""
+
+    C: Weight = 0.02
+    """Of the logistic regression on top; small, since the members hardly differ."""
+    parts: Annotated[int, Bounds(2, 20)] = 3
+    """Folds within the training cells, each predicted by members fitted on the others."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be fitted."""
+        check_fields(self)
+
+
+# Member of the stack -> its settings.
+MEMBERS: Final[Mapping[str, Any]] = {
+    "lightgbm": TreeSettings(),
+    "extra-trees": ExtraTreesSettings(),
+    "hist-boosting": HistogramSettings(),
+    "svm": SvmSettings(),
+    "logistic": LogisticSettings(),
+}
+
+
+def _make_trees(settings: TreeSettings, seed: int) -> BoostedTrees:
+    return BoostedTrees(**vars(settings), classes=len(CLASSES), random_state=seed)
+
+
+def _make_extra_trees(settings: ExtraTreesSettings, seed: int) -> Prepared:
+    return Prepared(_filling(), ExtraTreesClassifier(**vars(settings), random_state=seed))
+
+
+def _make_histogram_boosting(settings: HistogramSettings, seed: int) -> HistogramBoosting:
+    return HistogramBoosting(**vars(settings), early_stopping=False, random_state=seed)
+
+
+def _make_svm(settings: SvmSettings, seed: int) -> Prepared:
+    # libsvm asks for a seed though it uses none here; without one it would take numpy's global one.
+    machine = SVC(**vars(settings), decision_function_shape="ovr", random_state=seed)
+    return Prepared(make_pipeline(_filling(), _ranks()), machine)
+
+
+def _make_logistic(settings: LogisticSettings, seed: int) -> Prepared:
+    """Return logistic regression; nothing in it is random."""
+    regression = LogisticRegression(**vars(settings), max_iter=2000)
+    return Prepared(make_pipeline(_filling(), _ranks()), regression)
+
+
+def _make_stack(settings: StackSettings, seed: int) -> Stack:
+    members = [MODELS[name].make(member, seed) for name, member in MEMBERS.items()]
+    return Stack(
+        members=members,
+        C=settings.C,
+        parts=settings.parts,
+        classes=len(CLASSES),
+        random_state=seed,
+    )
+
+
+def _filling() -> SimpleImputer:
+    # A column without any value stays, as zeros, so that the features keep their places.
+    return SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
+
+
+def _ranks() -> QuantileTransformer:
+    # Without subsampling nothing is left to chance.
+    return QuantileTransformer(
+        n_quantiles=QUANTILES, output_distribution="normal", subsample=None
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Kind:
     """One kind of model."""
 
     title: str
     """As in names of folders."""
     settings: type
-    fit: Callable[..., Classifier]
-    """fit(X, y, settings, seed=, names=, weights=)."""
+    make: Callable[[Any, int], Any]
+    """make(settings, seed) gives a classifier of scikit-learn that was not fitted."""
     space: Mapping[str, Parameter]
     trials: int = 50
     """How many settings a search tries unless it is told."""
@@ -55,12 +187,35 @@ class Kind:
         """Return settings of this kind, those not named at their defaults."""
         return from_dict(self.settings, values, where=where)
 
+    def fit(
+        self,
+        X: Floats,
+        y: Ints,
+        settings: Any,
+        *,
+        seed: int,
+        names: Sequence[str] | None = None,
+        weights: Floats | None = None,
+    ) -> Classifier:
+        """Return a classifier fitted on cells X (cells, features) of classes y; NaN is missing.
+
+        Parameters
+        ----------
+        names
+            Of the features, for the text in which trees of LightGBM are kept.
+        """
+        classifier = self.make(settings, seed)
+        if names is not None and isinstance(classifier, BoostedTrees):
+            classifier.set_params(feature_names=tuple(names))
+        fitted: Classifier = classifier.fit(X, y, sample_weight=weights)
+        return fitted
+
 
 MODELS: Final[Mapping[str, Kind]] = {
     "lightgbm": Kind(
         title="LightGBM",
         settings=TreeSettings,
-        fit=fit_trees,
+        make=_make_trees,
         # Many of the engineered features say nearly the same: few of them a tree, and they take
         # turns.
         space={**PUBLISHED_SPACE, "colsample_bytree": Float(0.1, 1.0)},
@@ -68,7 +223,7 @@ MODELS: Final[Mapping[str, Kind]] = {
     "extra-trees": Kind(
         title="ExtraTrees",
         settings=ExtraTreesSettings,
-        fit=fit_extra_trees,
+        make=_make_extra_trees,
         space={
             "max_features": Float(0.1, 1.0),
             "min_samples_leaf": Int(1, 5),
@@ -79,7 +234,7 @@ MODELS: Final[Mapping[str, Kind]] = {
     "hist-boosting": Kind(
         title="HistBoosting",
         settings=HistogramSettings,
-        fit=fit_histogram_boosting,
+        make=_make_histogram_boosting,
         space={
             "max_iter": Int(50, 300),
             "learning_rate": Float(0.02, 0.2, log=True),
@@ -93,7 +248,7 @@ MODELS: Final[Mapping[str, Kind]] = {
     "svm": Kind(
         title="SVM",
         settings=SvmSettings,
-        fit=fit_svm,
+        make=_make_svm,
         space={
             "C": Float(0.3, 100.0, log=True),
             "gamma": Float(1e-4, 0.03, log=True),
@@ -104,14 +259,14 @@ MODELS: Final[Mapping[str, Kind]] = {
     "logistic": Kind(
         title="Logistic",
         settings=LogisticSettings,
-        fit=fit_logistic,
+        make=_make_logistic,
         space={"C": Float(1e-3, 1.0, log=True), "class_weight": WEIGHTING},
         trials=15,
     ),
     "stack": Kind(
         title="Stack",
         settings=StackSettings,
-        fit=fit_stack,
+        make=_make_stack,
         space={"C": Float(1e-4, 1.0, log=True)},
         trials=3,
     ),

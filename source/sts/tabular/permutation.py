@@ -8,7 +8,7 @@ import numpy as np
 
 from sts.base.types import Floats, Ints
 from sts.evaluation.bootstrap import Interval, interval_of
-from sts.tabular.stack import Classifier
+from sts.tabular.estimators import Classifier, logits_of
 
 REPEATS: Final = 10
 # More cells cost time and hardly narrow the intervals.
@@ -46,7 +46,7 @@ def permutation_importance(
         # All shufflings of a feature at once: most of the time would go into calls.
         shuffled = np.tile(X, (repeats, 1))
         shuffled[:, column] = np.concatenate([X[order, column] for order in orders])
-        found = model.logits(shuffled).argmax(axis=1).reshape(repeats, len(X))
+        found = logits_of(model, shuffled).argmax(axis=1).reshape(repeats, len(X))
         each = np.array([whole - _recall(row, y) for row in found])
         losses.append(interval_of(float(each.mean()), each))
     ranked = sorted(range(len(losses)), key=lambda at: -losses[at].value)
@@ -58,7 +58,7 @@ def permutation_importance(
 
 
 def _balanced_accuracy(model: Classifier, X: Floats, y: Ints) -> float:
-    return _recall(model.logits(X).argmax(axis=1), y)
+    return _recall(logits_of(model, X).argmax(axis=1), y)
 
 
 def _recall(found: Ints, y: Ints) -> float:

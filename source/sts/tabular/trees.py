@@ -1,20 +1,21 @@
-"""LightGBM: gradient-boosted trees that take missing values as they are."""
+"""LightGBM's trees as a classifier of scikit-learn, and the text in which they are kept."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
 import lightgbm
 import numpy as np
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sts.base.bounds import Bounds, Count, NotNegative, check_fields, shorten
 from sts.base.errors import CellFailed, StsError
 from sts.base.inside import Limits
 from sts.base.sandbox import Isolated
 from sts.base.types import CLASSES, Floats, Ints
-from sts.tabular.load_apart import WORK
-from sts.tabular.tree_text import MAX_LEAVES, NotTrees, check_tree_text
+from sts.tabular.estimators import ProbableClassifier, encode_labels
+from sts.tabular.tree_text import LOADING, MAX_LEAVES, NotTrees, check_tree_text
 
 # One thread, column by column: the same trees on every machine, and the cores are free for other
 # folds.
@@ -72,37 +73,99 @@ class TreeSettings:
         check_fields(self)
 
 
-@dataclass(frozen=True, eq=False)
-class Trees:
-    """Trees that were grown."""
+@dataclass(kw_only=True, eq=False, repr=False)
+class BoostedTrees(ProbableClassifier):
+    """Trees of LightGBM, the same on every machine; NaN is a missing value.
 
-    booster: lightgbm.Booster
+    LightGBM's own LGBMClassifier drops classes without a training cell, starts threads, and writes
+    and reads every model after its fit, which takes a tenth of the time.
+    """
 
-    def logits(self, X: Floats) -> Floats:
-        """Return the score of each class before the softmax, (cells, classes)."""
-        found = np.zeros((len(X), len(CLASSES)))
-        for first in range(0, self.booster.current_iteration(), AT_ONCE):
-            some = self.booster.predict(
+    num_leaves: int = TreeSettings.num_leaves
+    max_depth: int = TreeSettings.max_depth
+    learning_rate: float = TreeSettings.learning_rate
+    n_estimators: int = TreeSettings.n_estimators
+    min_child_samples: int = TreeSettings.min_child_samples
+    subsample: float = TreeSettings.subsample
+    subsample_freq: int = TreeSettings.subsample_freq
+    colsample_bytree: float = TreeSettings.colsample_bytree
+    reg_alpha: float = TreeSettings.reg_alpha
+    reg_lambda: float = TreeSettings.reg_lambda
+    max_bin: int = TreeSettings.max_bin
+    extra_trees: bool = False
+    """Draw the thresholds of splits instead of searching them: better on few rows."""
+    classes: int | None = None
+    """Classes are the numbers below this, also those without a row; None: those in `y`."""
+    feature_names: tuple[str, ...] | None = None
+    """Names in the text of the trees."""
+    random_state: int = 0
+
+    @property
+    def takes_missing(self) -> bool:
+        """Tell whether rows may lack values."""
+        return True
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Grow trees on rows X (rows, features) of classes y."""
+        X, y = validate_data(self, X, y, ensure_all_finite="allow-nan", dtype=np.float64)
+        self.classes_, labels = encode_labels(y, self.classes)
+        given = {theirs: getattr(self, ours) for ours, theirs in NAMES.items()}
+        parameters = {
+            **FIXED,
+            "num_class": len(self.classes_),
+            "seed": self.random_state % LIGHTGBM_SEEDS,
+            **given,
+            **({"extra_trees": True} if self.extra_trees else {}),
+        }
+        data = lightgbm.Dataset(
+            X,
+            labels,
+            weight=sample_weight,
+            feature_name="auto" if self.feature_names is None else list(self.feature_names),
+            params=parameters,
+        )
+        booster = lightgbm.Booster(parameters, data)
+        # lightgbm.train does the same and then writes and reads the whole model.
+        for _ in range(self.n_estimators):
+            booster.update()
+        self.booster_ = booster.free_dataset()
+        return self
+
+    def decision_function(self, X: Any) -> Floats:
+        """Return the score of each class before the softmax; of two classes, their difference."""
+        X = self._checked(X)
+        found = np.zeros((len(X), len(self.classes_)))
+        for first in range(0, self.booster_.current_iteration(), AT_ONCE):
+            some = self.booster_.predict(
                 X, raw_score=True, num_threads=1, start_iteration=first, num_iteration=AT_ONCE
             )
             found += np.asarray(some)
-        return found
+        return found[:, 1] - found[:, 0] if len(self.classes_) == 2 else found
+
+    def predict_proba(self, X: Any) -> Floats:
+        """Return the probability of each class, (rows, classes)."""
+        return np.asarray(self.booster_.predict(self._checked(X), num_threads=1))
 
     def text(self) -> str:
         """Return the trees in LightGBM's own text format."""
-        return str(self.booster.model_to_string(num_iteration=-1))
+        check_is_fitted(self)
+        return str(self.booster_.model_to_string(num_iteration=-1))
 
     @classmethod
-    def of(cls, text: str) -> "Trees":
+    def of(cls, text: str) -> "BoostedTrees":
         """Return what `text` was written from."""
         try:
             booster = lightgbm.Booster(model_str=text)
         except (lightgbm.basic.LightGBMError, ValueError, KeyError) as error:
             raise StsError(f"not a model of LightGBM: {str(error).splitlines()[0]}") from error
-        return cls(booster)
+        trees = cls(classes=booster.num_model_per_iteration())
+        trees.booster_ = booster
+        trees.classes_ = np.arange(trees.classes)
+        trees.n_features_in_ = booster.num_feature()
+        return trees
 
 
-def load_trees(path: Path, content: bytes, names: Sequence[str]) -> Trees:
+def load_trees(path: Path, content: bytes, names: Sequence[str]) -> BoostedTrees:
     """Return the trees in a file nobody vouches for.
 
     The text is checked by us, then loaded in a process apart, and only then in this one: what a
@@ -118,39 +181,13 @@ def load_trees(path: Path, content: bytes, names: Sequence[str]) -> Trees:
     text = check_tree_text(content, names)
     request = {"path": str(path), "features": len(names), "classes": len(CLASSES)}
     try:
-        with Isolated(WORK, LIMITS) as sandbox:
+        with Isolated(LOADING, LIMITS) as sandbox:
             answer, _ = sandbox.ask(request)
     except CellFailed as error:
         raise NotTrees(f"LightGBM cannot load it: it {error}") from error
     if "error" in answer:
         raise NotTrees(f"LightGBM cannot load it: {shorten(answer['error'])}")
-    trees = Trees.of(text)
-    if trees.booster.num_model_per_iteration() != len(CLASSES):
+    trees = BoostedTrees.of(text)
+    if trees.classes != len(CLASSES):
         raise NotTrees(f"it is not of {len(CLASSES)} classes")
     return trees
-
-
-def fit_trees(
-    X: Floats,
-    y: Ints,
-    settings: TreeSettings,
-    *,
-    seed: int,
-    names: Sequence[str] | None = None,
-    weights: Floats | None = None,
-) -> Trees:
-    """Grow trees on cells X (cells, features) of classes y; NaN is missing."""
-    given = {theirs: getattr(settings, ours) for ours, theirs in NAMES.items()}
-    parameters = {**FIXED, "num_class": len(CLASSES), "seed": seed % LIGHTGBM_SEEDS, **given}
-    data = lightgbm.Dataset(
-        X,
-        y,
-        weight=weights,
-        feature_name="auto" if names is None else list(names),
-        params=parameters,
-    )
-    booster = lightgbm.Booster(parameters, data)
-    # lightgbm.train does the same and then writes and reads the whole model: a tenth of the time.
-    for _ in range(settings.n_estimators):
-        booster.update()
-    return Trees(booster.free_dataset())

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from sts.augment.corrected import correct_by_holm, corrected_interval, judge, verdict_of
+from sts.evaluation.compare import correct_by_holm, corrected_interval, judge, verdict_of
 from sts.augment.grid import BASELINE
 from sts.base.types import Floats
 from sts.evaluation.bootstrap import Interval
-from sts.tabular.scoring import LOWER_IS_BETTER, RECALL, SCORES
+from sts.evaluation.metrics import LOWER_IS_BETTER, PLAIN_SCORES, RECALL
 
 COLUMNS: Final = (
     "method",
@@ -115,7 +115,7 @@ def _of_group(
     *,
     protocol: str,
 ) -> Iterator[Difference]:
-    names = [name for name in pairs[0][0] if name in SCORES or name.startswith(RECALL)]
+    names = [name for name in pairs[0][0] if name in PLAIN_SCORES or name.startswith(RECALL)]
     ratio = rows_ratio([base for _, base in pairs], protocol=protocol)
     for score in names:
         ours, theirs = (

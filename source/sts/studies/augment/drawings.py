@@ -17,7 +17,7 @@ from sts.studies.augment.results import Results, fidelity_summary, name_of
 from sts.studies.augment.samples import Samples
 from sts.studies.augment.words import copying_ratio
 from sts.tabular.classifiers import title_of
-from sts.tabular.scoring import RECALL
+from sts.evaluation.metrics import RECALL
 
 Levels = dict[tuple[str, str, int, float], Interval]
 

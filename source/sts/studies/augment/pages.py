@@ -14,7 +14,7 @@ from sts.studies.augment.results import Results, baseline_of, fidelity_summary
 from sts.studies.augment.samples import make_samples, write_samples
 from sts.studies.augment.sections import sections_of, subtitle_of
 from sts.studies.augment.words import in_words
-from sts.tabular.scoring import SCORES
+from sts.evaluation.metrics import PLAIN_SCORES
 
 FIDELITY_COLUMNS: Final = (
     "method",
@@ -77,7 +77,7 @@ def report_of(results: Results) -> dict[str, Any]:
             classifier: {name: vars(interval) for name, interval in scores.items()}
             for classifier, scores in baseline_of(results).items()
         },
-        "verdicts": [each.to_row() for each in results.differences if each.score in SCORES],
+        "verdicts": [each.to_row() for each in results.differences if each.score in PLAIN_SCORES],
         "fidelity": fidelity,
         "in_words": {
             method: in_words(results, fidelity, method) for method in results.job.rows_of_grid[1:]

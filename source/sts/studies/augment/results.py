@@ -15,7 +15,7 @@ from sts.evaluation.bootstrap import Interval
 from sts.studies.augment.differences import Difference, levels_of
 from sts.studies.augment.settings import Job
 from sts.tabular.classifiers import VOTE
-from sts.tabular.scoring import SCORES
+from sts.evaluation.metrics import PLAIN_SCORES
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,11 +65,11 @@ def name_of(method: str) -> str:
 def baseline_of(results: Results) -> dict[str, dict[str, Interval]]:
     """Return the scores of every classifier on real training neurons alone."""
     levels = {
-        score: levels_of(results.rows, score, protocol=results.job.protocol) for score in SCORES
+        score: levels_of(results.rows, score, protocol=results.job.protocol) for score in PLAIN_SCORES
     }
     keys = {name: (BASELINE, name, 0, 1.0) for name in results.job.classifiers}
     return {
-        name: {score: levels[score][key] for score in SCORES}
+        name: {score: levels[score][key] for score in PLAIN_SCORES}
         for name, key in keys.items()
         if key in levels["accuracy"]
     }

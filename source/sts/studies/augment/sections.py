@@ -24,7 +24,7 @@ from sts.studies.augment.words import (
     words_of,
 )
 from sts.tabular.classifiers import title_of
-from sts.tabular.scoring import SCORES
+from sts.evaluation.metrics import PLAIN_SCORES, SCORES
 
 FLOOR: Final = "real cells"
 VERDICTS: Final = ("helps", "hurts", CANNOT_TELL, NO_VERDICT)
@@ -117,7 +117,7 @@ def _counts(results: Results) -> Table:
     rows: list[list[object]] = []
     methods = dict.fromkeys(each.method for each in results.differences)
     for method in methods:
-        for score, words in SCORES.items():
+        for score in PLAIN_SCORES:
             here = [
                 each
                 for each in results.differences
@@ -129,7 +129,7 @@ def _counts(results: Results) -> Table:
             ]
             mean = float(np.mean([each.difference.value for each in here]))
             number = here[0].comparisons
-            rows.append([name_of(method), words, *counts, *corrected, number, f"{mean:+.4f}"])
+            rows.append([name_of(method), SCORES[score], *counts, *corrected, number, f"{mean:+.4f}"])
     return Table(
         columns=[
             "method",
@@ -148,10 +148,10 @@ def _counts(results: Results) -> Table:
 
 def _baseline(run: Run, results: Results) -> list[Block]:
     rows = [
-        [title_of(name), *(scores[score].in_words() for score in SCORES)]
+        [title_of(name), *(scores[score].in_words() for score in PLAIN_SCORES)]
         for name, scores in baseline_of(results).items()
     ]
-    table = Table(columns=["classifier", *SCORES.values()], rows=rows)
+    table = Table(columns=["classifier", *(SCORES[score] for score in PLAIN_SCORES)], rows=rows)
     caption = "Every classifier on real training neurons alone, and on parts of them."
     return [Picture(files=drawings.draw_baseline(run, results), caption=caption), table]
 

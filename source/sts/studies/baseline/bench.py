@@ -21,7 +21,7 @@ from sts.studies.baseline.ahead import Ahead
 from sts.studies.baseline.cohort import Cohort, Fold, Source, load_cohort
 from sts.studies.baseline.pages import Validated
 from sts.studies.baseline.settings import TrainJob
-from sts.tabular.stack import Classifier
+from sts.tabular.estimators import Classifier, logits_of
 
 STUDY: Final = "baseline"
 # Logits as they are kept with a fold: enough digits to calibrate by.
@@ -44,9 +44,8 @@ class Bench:
     def score(self, found: dict[str, Any], number: int) -> FoldScore:
         """Fit on one fold and return its balanced accuracy."""
         fold = self.folds[number]
-        logits = np.round(
-            self.fit(found, fold.fit).logits(self.cohort.table.X[fold.scored]), DIGITS
-        )
+        classifier = self.fit(found, fold.fit)
+        logits = np.round(logits_of(classifier, self.cohort.table.X[fold.scored]), DIGITS)
         truth = self.cohort.truth[fold.scored]
         value = float(balanced_accuracy_score(truth, logits.argmax(axis=1)))
         return FoldScore(value, {"logits": logits.tolist()})

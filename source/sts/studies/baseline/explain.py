@@ -17,7 +17,7 @@ from sts.reports.figures.shap import ClassContributions, draw_all, draw_top
 from sts.tabular.checkpoint import Baseline
 from sts.tabular.contributions import Contributions, contributions_of
 from sts.tabular.permutation import permutation_importance
-from sts.tabular.trees import Trees
+from sts.tabular.trees import BoostedTrees
 
 # Features a class, as in the published figure.
 TOP: Final = 5
@@ -47,12 +47,12 @@ class Explained:
 
 def explain(run: Run, model: Baseline, cells: EpTable, truth: Ints, *, seed: int) -> Explained:
     """Explain a model on held-out cells; leave figures and tables in the run."""
-    if isinstance(model.classifier, Trees):
+    if isinstance(model.classifier, BoostedTrees):
         return _by_contributions(run, model.classifier, cells)
     return _by_shuffling(run, model, cells, truth, seed=seed)
 
 
-def _by_contributions(run: Run, trees: Trees, cells: EpTable) -> Explained:
+def _by_contributions(run: Run, trees: BoostedTrees, cells: EpTable) -> Explained:
     found = contributions_of(trees, cells.X, cells.names)
     write_contributions(run, found, cells)
     ranks = ranks_of(cells.X)

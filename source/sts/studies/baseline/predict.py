@@ -28,7 +28,7 @@ from sts.studies.baseline.evaluate import stored_model
 from sts.studies.data.new_cells import CellSource, find_new_features
 from sts.tabular.checkpoint import Baseline
 from sts.tabular.contributions import contributions_of, strongest
-from sts.tabular.trees import Trees
+from sts.tabular.trees import BoostedTrees
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ def call(model: Baseline, found: Sequence[Called], cells: EpTable | None) -> lis
 
 def reasons_of(model: Baseline, X: Floats, labels: Ints) -> list[tuple[Reason, ...]]:
     """Return for each cell what speaks for its class, against the cells of training."""
-    if not isinstance(model.classifier, Trees):
+    if not isinstance(model.classifier, BoostedTrees):
         return [() for _ in labels]
     found = contributions_of(model.classifier, X, model.card.names)
     reasons = []

@@ -29,8 +29,8 @@ from sts.tabular.checkpoint import (
     baseline_folder,
     save_baseline,
 )
+from sts.tabular.estimators import Classifier, logits_of
 from sts.tabular.novelty import measure_novelty
-from sts.tabular.stack import Classifier
 
 logger = logging.getLogger("sts")
 
@@ -140,7 +140,7 @@ def calibrate_final(bench: Bench, classifier: Classifier, validated: Validated) 
     if bench.job.published:
         rows = np.concatenate([fold.scored for fold in bench.folds])
         return calibrate(validated.logits, cohort.truth[rows], where=BY_FOLDS)
-    unseen = classifier.logits(cohort.table.X[bench.kept_rows])
+    unseen = logits_of(classifier, cohort.table.X[bench.kept_rows])
     return calibrate(unseen, cohort.truth[bench.kept_rows])
 
 

@@ -16,6 +16,7 @@ from sts.evaluation.predictions import Predictions
 from sts.evaluation.transfer import independence_weights
 from sts.signals.features import PUBLISHED_ONSET_S, TIMES
 from sts.studies.baseline.transferring.shift import tell_apart
+from sts.tabular.estimators import logits_of
 from sts.tabular.models import kind_of
 
 ONSET, ABSOLUTE = "onset", "absolute"
@@ -91,7 +92,7 @@ class Fit:
         if self.training == POOLED and (other := self.view.moved()) is not None:
             shown[MOVED] = other
         return {
-            name: softmax(classifier.logits(each.X[self.scored]), axis=1)
+            name: softmax(logits_of(classifier, each.X[self.scored]), axis=1)
             for name, each in shown.items()
         }
 

@@ -17,9 +17,8 @@ from sts.evaluation.transfer import estimate_shares, with_shares
 from sts.signals.features import FEATURES
 from sts.studies.baseline.transferring.alignment import aligned, even_weights, even_weights_of
 from sts.studies.baseline.transferring.shift import importance, steady
-from sts.tabular.models import kind_of
-from sts.tabular.others import ExtraTreesSettings
-from sts.tabular.stack import Classifier
+from sts.tabular.estimators import Classifier, logits_of
+from sts.tabular.models import ExtraTreesSettings, kind_of
 from sts.tabular.trees import TreeSettings
 
 ALL, MEASURED, WITHIN, STEADY, WEIGHTED = (
@@ -103,7 +102,7 @@ class Training:
         for fitted, said in parts.split(self.X, self.y):
             for name, logits in found.items():
                 model = self._one(name, fitted, np.arange(len(self.names)), None)
-                logits[said] = model.logits(self.X[said])
+                logits[said] = logits_of(model, self.X[said])
         return {name: fit_temperature(logits, self.y) for name, logits in found.items()}
 
     def fitted(self, which: Bools | None = None, weights: Floats | None = None) -> "Pair":
@@ -148,7 +147,9 @@ class Pair:
     def probabilities(self, X: Floats) -> Floats:
         """Return what both say together, (cells, classes)."""
         said = [
-            log_softmax(model.logits(X[:, self.columns]) / self.training.temperatures[name], axis=1)
+            log_softmax(
+                logits_of(model, X[:, self.columns]) / self.training.temperatures[name], axis=1
+            )
             for name, model in self.models.items()
         ]
         together: Floats = softmax(np.mean(said, axis=0), axis=1)

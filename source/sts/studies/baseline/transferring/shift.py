@@ -6,7 +6,9 @@ import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
 from sts.base.types import Bools, Floats
-from sts.tabular.trees import TreeSettings, fit_trees
+from sts.tabular.estimators import logits_of
+from sts.tabular.models import kind_of
+from sts.tabular.trees import TreeSettings
 
 FOLDS: Final = 3
 # Enough to tell data sets apart; more only take longer.
@@ -22,8 +24,9 @@ def tell_apart(X: Floats, is_other: Bools, *, seed: int) -> Floats:
     said = np.zeros(len(X))
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
     for fitted, scored in folds.split(X, is_other):
-        trees = fit_trees(X[fitted], is_other[fitted].astype(np.int64), TREES, seed=seed)
-        logits = trees.logits(X[scored])
+        other = is_other[fitted].astype(np.int64)
+        trees = kind_of("lightgbm").fit(X[fitted], other, TREES, seed=seed)
+        logits = logits_of(trees, X[scored])
         said[scored] = logits[:, 1] - logits[:, 0]
     return said
 
