@@ -29,8 +29,8 @@ from sts.augment.tasks import load_task
 from sts.base.errors import one_of
 from sts.base.files import read_json, write_json
 from sts.base.types import Floats, Ints
-from sts.tabular.classifiers import BenchmarkClassifier, probabilities_of
 from sts.evaluation.metrics import scores_of
+from sts.tabular.classifiers import BenchmarkClassifier, probabilities_of
 
 # Synthetic rows for each real one.
 TIMES: Final = 2

@@ -375,5 +375,7 @@ def test_scores_of_a_benchmark_are_those_of_scikit_learn_over_the_labels_present
     assert found["balanced_accuracy"] == pytest.approx(balanced, **close)
     macro = metrics.f1_score(truth, predicted, labels=[0, 1, 2, 3], average="macro")
     assert found["macro_f1"] == pytest.approx(macro, **close)
-    assert found["log_loss"] == pytest.approx(metrics.log_loss(truth, said, labels=range(5)), **close)
+    assert found["log_loss"] == pytest.approx(
+        metrics.log_loss(truth, said, labels=range(5)), **close
+    )
     assert np.isnan(found["recall_e"])

@@ -17,6 +17,7 @@ from sts.augment.items import Item
 from sts.augment.neurons import Neurons
 from sts.augment.views import Rows, View, borrowed, make_view
 from sts.base.types import Floats, Ints
+from sts.evaluation.metrics import scores_of
 from sts.tabular.classifiers import (
     CLASSIFIERS,
     VOTE,
@@ -25,7 +26,6 @@ from sts.tabular.classifiers import (
     probabilities_of,
     together,
 )
-from sts.evaluation.metrics import scores_of
 
 INNER_FOLDS: Final = 3
 
@@ -91,7 +91,9 @@ class Bench:
     def chosen(self) -> dict[str, BenchmarkClassifier]:
         """Return every classifier, its settings searched on training rows if asked for."""
         names = [name for name in CLASSIFIERS if name in self._fitted]
-        return {name: self._tuned(name) if self.item.grid.tune else self._plain(name) for name in names}
+        return {
+            name: self._tuned(name) if self.item.grid.tune else self._plain(name) for name in names
+        }
 
     def _plain(self, name: str, **settings: Any) -> BenchmarkClassifier:
         return BenchmarkClassifier(name=name, settings=settings, random_state=self.seed(name))

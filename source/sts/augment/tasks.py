@@ -90,7 +90,9 @@ def load_task(name: str, data: Path, *, features: str = "curated") -> Task:
 
 def with_derived(neurons: Neurons) -> Neurons:
     """Return the neurons with derived features behind their own, without what those replace."""
-    formulas = {name: text for name, text in FORMULAS_WITH_CONTRASTS.items() if not name.startswith(FLAG)}
+    formulas = {
+        name: text for name, text in FORMULAS_WITH_CONTRASTS.items() if not name.startswith(FLAG)
+    }
     derived = derive(neurons.columns(), formulas)
     own = {
         name: values

@@ -1,1 +1,1 @@
-"""Classifiers of tables as estimators of scikit-learn, the features they make, and their explanations."""
+"""Classifiers of tables as estimators of scikit-learn, their files and their explanations."""

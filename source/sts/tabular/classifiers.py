@@ -117,9 +117,7 @@ def _make_lightgbm(settings: Settings, rows: int, seed: int) -> Made:
     """Return gradient-boosted trees, which take missing values as they are."""
     _, how = _part(rows)
     subsample = min(0.8, TREE_ROWS / rows)
-    return BoostedTrees(
-        **settings, subsample=subsample, extra_trees=True, random_state=seed
-    ), how
+    return BoostedTrees(**settings, subsample=subsample, extra_trees=True, random_state=seed), how
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +183,8 @@ class BenchmarkClassifier(ProbableClassifier):
 
     def predict_proba(self, X: Any) -> Floats:
         """Return the probability of each class that was fitted, (rows, classes)."""
-        said = np.nan_to_num(self.estimator_.predict_proba(self._checked(X)))
+        X = self._checked(X)
+        said = np.nan_to_num(self.estimator_.predict_proba(X))
         powers = np.maximum(said, FLOOR**2) ** (1 / self.kind.temperature) * self.lift_
         return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from sts.base.types import CLASSES, Bools, Floats, Ints
 from sts.tabular.estimators import logits_of
-from sts.tabular.trees import BoostedTrees
 
 # LightGBM sums thousands of leaves in float64 along two paths.
 TOLERANCE: Final = 1e-6
@@ -33,7 +32,7 @@ class Contributions:
         return Contributions(values=self.values[which], base=self.base, names=self.names)
 
 
-def contributions_of(trees: BoostedTrees, X: Floats, names: Sequence[str]) -> Contributions:
+def contributions_of(trees: Any, X: Floats, names: Sequence[str]) -> Contributions:
     """Return the contributions in cells X; in each they and the base add up to the logits."""
     n, features = X.shape
     raw = trees.booster_.predict(X, pred_contrib=True, num_threads=1)

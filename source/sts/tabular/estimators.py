@@ -4,7 +4,7 @@ They are scikit-learn's in every way: they can be cloned, put in a Pipeline and 
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, Self
 
@@ -27,7 +27,12 @@ from sklearn.svm import SVC, LinearSVC
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from sts.base.types import CLASSES, Floats, Ints
@@ -85,6 +90,16 @@ def encode_labels(y: Any, classes: int | None) -> tuple[Any, Ints]:
     return found, labels
 
 
+def check_weights(weights: Any, X: Floats) -> Floats | None:
+    """Return weights of rows as an array, None if there are none."""
+    if weights is None:
+        return None
+    found: Floats = _check_sample_weight(weights, X)
+    if not found.any():
+        raise ValueError("a row of a weight above 0 is wanted, all are 0")
+    return found
+
+
 class ProbableClassifier(ClassifierMixin, BaseEstimator):
     """A classifier that calls the most probable class."""
 
@@ -112,8 +127,9 @@ class ProbableClassifier(ClassifierMixin, BaseEstimator):
         return tags
 
 
-def _has(method: str) -> Any:
-    return available_if(lambda self: hasattr(self.estimator, method))
+def _has(method: str) -> Callable[[Callable[..., Floats]], Callable[..., Floats]]:
+    found: Callable[..., Any] = available_if(lambda self: hasattr(self.estimator, method))
+    return found
 
 
 class Prepared(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
@@ -150,24 +166,28 @@ class Prepared(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Any) -> Any:
         """Return the class of each row."""
-        return self.estimator_.predict(self._ready(X))
+        ready = self._ready(X)
+        return self.estimator_.predict(ready)
 
     @_has("predict_proba")
     def predict_proba(self, X: Any) -> Floats:
         """Return probabilities of the classes that were fitted."""
-        return np.asarray(self.estimator_.predict_proba(self._ready(X)))
+        ready = self._ready(X)
+        return np.asarray(self.estimator_.predict_proba(ready))
 
     @_has("decision_function")
     def decision_function(self, X: Any) -> Floats:
         """Return the scores of the classes that were fitted."""
-        return np.asarray(self.estimator_.decision_function(self._ready(X)))
+        ready = self._ready(X)
+        return np.asarray(self.estimator_.decision_function(ready))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         first = self.preparation
         while hasattr(first, "steps"):
             first = first.steps[0][1]
-        tags.input_tags.allow_nan = get_tags(first).input_tags.allow_nan
+        theirs = get_tags(first).input_tags
+        tags.input_tags.allow_nan, tags.input_tags.sparse = theirs.allow_nan, theirs.sparse
         return tags
 
 
@@ -275,7 +295,8 @@ class LandmarkSvm(ProbableClassifier):
 
     def predict_proba(self, X: Any) -> Floats:
         """Return probabilities of the classes that were fitted."""
-        distances = self.machine_.decision_function(self.map_.transform(self._checked(X)))
+        X = self._checked(X)
+        distances = self.machine_.decision_function(self.map_.transform(X))
         if distances.ndim == 1:
             distances = np.column_stack([-distances, distances])
         return np.asarray(softmax(SLOPE * distances, axis=1))
@@ -307,11 +328,13 @@ class Stack(ProbableClassifier):
         """Fit the members on parts of the rows, the top on the rest, the members again on all."""
         X, y = validate_data(self, X, y, ensure_all_finite="allow-nan", dtype=np.float64)
         self.classes_, labels = encode_labels(y, self.classes)
+        sample_weight = check_weights(sample_weight, X)
         words = np.zeros((len(X), len(self.members) * len(self.classes_)))
         parts = StratifiedKFold(self.parts, shuffle=True, random_state=self.random_state)
         for fitted, said in parts.split(X, labels):
             weights = None if sample_weight is None else sample_weight[fitted]
-            words[said] = self._words(self._fit_members(X[fitted], labels[fitted], weights), X[said])
+            members = self._fit_members(X[fitted], labels[fitted], weights)
+            words[said] = self._words(members, X[said])
         self.top_ = LogisticRegression(C=self.C, max_iter=2000)
         self.top_.fit(words, labels, sample_weight=sample_weight)
         self.members_ = self._fit_members(X, labels, sample_weight)
@@ -327,7 +350,8 @@ class Stack(ProbableClassifier):
         )
 
     def _logits(self, X: Any) -> Floats:
-        words = self._words(self.members_, self._checked(X))
+        X = self._checked(X)
+        words = self._words(self.members_, X)
         return logits_of(self.top_, words, classes=len(self.classes_))
 
     def decision_function(self, X: Any) -> Floats:

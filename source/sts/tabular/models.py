@@ -165,9 +165,7 @@ def _filling() -> SimpleImputer:
 
 def _ranks() -> QuantileTransformer:
     # Without subsampling nothing is left to chance.
-    return QuantileTransformer(
-        n_quantiles=QUANTILES, output_distribution="normal", subsample=None
-    )
+    return QuantileTransformer(n_quantiles=QUANTILES, output_distribution="normal", subsample=None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,8 @@ from sts.base.bounds import Bounds, Count, NotNegative, check_fields, shorten
 from sts.base.errors import CellFailed, StsError
 from sts.base.inside import Limits
 from sts.base.sandbox import Isolated
-from sts.base.types import CLASSES, Floats, Ints
-from sts.tabular.estimators import ProbableClassifier, encode_labels
+from sts.base.types import CLASSES, Floats
+from sts.tabular.estimators import ProbableClassifier, check_weights, encode_labels
 from sts.tabular.tree_text import LOADING, MAX_LEAVES, NotTrees, check_tree_text
 
 # One thread, column by column: the same trees on every machine, and the cores are free for other
@@ -120,7 +120,7 @@ class BoostedTrees(ProbableClassifier):
         data = lightgbm.Dataset(
             X,
             labels,
-            weight=sample_weight,
+            weight=check_weights(sample_weight, X),
             feature_name="auto" if self.feature_names is None else list(self.feature_names),
             params=parameters,
         )
@@ -144,7 +144,8 @@ class BoostedTrees(ProbableClassifier):
 
     def predict_proba(self, X: Any) -> Floats:
         """Return the probability of each class, (rows, classes)."""
-        return np.asarray(self.booster_.predict(self._checked(X), num_threads=1))
+        X = self._checked(X)
+        return np.asarray(self.booster_.predict(X, num_threads=1))
 
     def text(self) -> str:
         """Return the trees in LightGBM's own text format."""
@@ -160,7 +161,7 @@ class BoostedTrees(ProbableClassifier):
             raise StsError(f"not a model of LightGBM: {str(error).splitlines()[0]}") from error
         trees = cls(classes=booster.num_model_per_iteration())
         trees.booster_ = booster
-        trees.classes_ = np.arange(trees.classes)
+        trees.classes_ = np.arange(booster.num_model_per_iteration())
         trees.n_features_in_ = booster.num_feature()
         return trees
 

@@ -9,6 +9,7 @@ from sts.augment.curation import with_unit
 from sts.augment.grid import BASELINE
 from sts.base.runs import Run
 from sts.evaluation.bootstrap import Interval
+from sts.evaluation.metrics import RECALL
 from sts.reports.figures.augment_fidelity import HeatMap, draw_densities, draw_heat_maps
 from sts.reports.figures.augment_map import MethodPlace, draw_class_gains, draw_map
 from sts.reports.figures.augment_scores import SHOWN, Line, Panel, draw_landscape, draw_levels
@@ -17,7 +18,6 @@ from sts.studies.augment.results import Results, fidelity_summary, name_of
 from sts.studies.augment.samples import Samples
 from sts.studies.augment.words import copying_ratio
 from sts.tabular.classifiers import title_of
-from sts.evaluation.metrics import RECALL
 
 Levels = dict[tuple[str, str, int, float], Interval]
 

@@ -8,13 +8,13 @@ from sts.augment.grid import KEYS, TIME, columns_for, in_order
 from sts.base.files import write_csv
 from sts.base.runs import Run
 from sts.base.settings import to_dict
+from sts.evaluation.metrics import PLAIN_SCORES
 from sts.reports.page import write_page
 from sts.studies.augment.differences import COLUMNS, Rows
 from sts.studies.augment.results import Results, baseline_of, fidelity_summary
 from sts.studies.augment.samples import make_samples, write_samples
 from sts.studies.augment.sections import sections_of, subtitle_of
 from sts.studies.augment.words import in_words
-from sts.evaluation.metrics import PLAIN_SCORES
 
 FIDELITY_COLUMNS: Final = (
     "method",

@@ -12,10 +12,10 @@ from sts.augment.grid import BASELINE, BORROW
 from sts.augment.tasks import Task
 from sts.base.types import Floats, Ints
 from sts.evaluation.bootstrap import Interval
+from sts.evaluation.metrics import PLAIN_SCORES
 from sts.studies.augment.differences import Difference, levels_of
 from sts.studies.augment.settings import Job
 from sts.tabular.classifiers import VOTE
-from sts.evaluation.metrics import PLAIN_SCORES
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,7 +65,8 @@ def name_of(method: str) -> str:
 def baseline_of(results: Results) -> dict[str, dict[str, Interval]]:
     """Return the scores of every classifier on real training neurons alone."""
     levels = {
-        score: levels_of(results.rows, score, protocol=results.job.protocol) for score in PLAIN_SCORES
+        score: levels_of(results.rows, score, protocol=results.job.protocol)
+        for score in PLAIN_SCORES
     }
     keys = {name: (BASELINE, name, 0, 1.0) for name in results.job.classifiers}
     return {

@@ -10,6 +10,7 @@ from sts.augment.grid import BASELINE
 from sts.base.runs import Run
 from sts.base.settings import to_dict
 from sts.evaluation.compare import CANNOT_TELL, NO_VERDICT
+from sts.evaluation.metrics import PLAIN_SCORES, SCORES
 from sts.reports.blocks import Block, Facts, Picture, Section, Table
 from sts.reports.tables import settings_table
 from sts.studies.augment import drawings
@@ -24,7 +25,6 @@ from sts.studies.augment.words import (
     words_of,
 )
 from sts.tabular.classifiers import title_of
-from sts.evaluation.metrics import PLAIN_SCORES, SCORES
 
 FLOOR: Final = "real cells"
 VERDICTS: Final = ("helps", "hurts", CANNOT_TELL, NO_VERDICT)
@@ -129,7 +129,9 @@ def _counts(results: Results) -> Table:
             ]
             mean = float(np.mean([each.difference.value for each in here]))
             number = here[0].comparisons
-            rows.append([name_of(method), SCORES[score], *counts, *corrected, number, f"{mean:+.4f}"])
+            rows.append(
+                [name_of(method), SCORES[score], *counts, *corrected, number, f"{mean:+.4f}"]
+            )
     return Table(
         columns=[
             "method",
