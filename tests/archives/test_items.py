@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from sts.archives import items
 from sts.archives.items import ArchiveFile, examine_file
 from sts.base.errors import StsError
 
@@ -60,7 +59,6 @@ def test_whatever_contradicts_is_named(path: Path, known: dict[str, object], fau
 
 
 def test_the_etag_is_that_of_dandi(tmp_path: Path) -> None:
-    """Compare with what dandischema 0.14 (digests.dandietag) gives for the same contents."""
     path = tmp_path / "zeros"
     for size, etag in (
         (0, "d41d8cd98f00b204e9800998ecf8427e-0"),
@@ -71,16 +69,6 @@ def test_the_etag_is_that_of_dandi(tmp_path: Path) -> None:
         with path.open("wb") as file:
             file.truncate(size)
         assert examine_file(path, replace(ITEM, dandi_etag=etag)).fault == ""
-
-
-def test_an_etag_of_many_parts_has_at_most_ten_thousand(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # 10,240 bytes in parts of 1 would be too many: S3 takes 10,000, so the parts become larger.
-    monkeypatch.setattr(items, "PART_BYTES", 1)
-    parts = [md5(CONTENT[at : at + 2]) for at in range(0, len(CONTENT), 2)]
-    etag = f"{md5(b''.join(parts)).hex()}-5120"
-    assert examine_file(path, replace(ITEM, dandi_etag=etag)).fault == ""
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ COMMITS = {
 
 @pytest.mark.parametrize("name", MEASURED)
 def test_published_files_have_the_sizes_and_digests_that_were_measured(name: str) -> None:
-    tables = {table.place: table for table in find_source(name).tables}
+    tables = {item.place: item for item in table_items(find_source(name))}
     assert set(tables) == set(MEASURED[name])
     for place, (size, sha256) in MEASURED[name].items():
         assert tables[place].sha256 == sha256, place

@@ -236,9 +236,9 @@ def serve_tables(server: Server, monkeypatch: pytest.MonkeyPatch) -> dict[str, b
     for name in ("sts-tables", "etypes"):
         source = sources.SOURCES[name]
         tables = []
-        for table in source.tables:
+        for table, item in zip(source.tables, sources.table_items(source), strict=True):
             content = table.place.encode() * 100
-            server.file("/" + table.address.split("/", 3)[3], content)
+            server.file("/" + item.address.split("/", 3)[3], content)
             digest = hashlib.sha256(content).hexdigest()
             tables.append(replace(table, sha256=digest, size=len(content)))
             contents[f"{name}/{table.place}"] = content
@@ -259,8 +259,8 @@ def test_tables_go_where_the_published_repository_has_them(
 
 
 def test_what_is_not_what_was_published_is_refused(server: Server, tmp_path: Path) -> None:
-    for table in sources.SOURCES["etypes"].tables:
-        server.file("/" + table.address.split("/", 3)[3], b"something else")
+    for item in sources.table_items(sources.SOURCES["etypes"]):
+        server.file("/" + item.address.split("/", 3)[3], b"something else")
     job = FetchJob(source="etypes", out=tmp_path, api_url=server.at(), patience=QUICK)
     done = fetch(job)
     assert len(done.failures) == 2

@@ -17,6 +17,8 @@ from sts.archives.patience import FetchError, WrongContent
 from sts.base.errors import StsError
 from sts.base.files import ADVICE, make_folder, read_json
 
+logger = logging.getLogger("sts")
+
 PART_SUFFIX: Final = ".part"
 # What a disk needs for itself.
 SPARE_BYTES: Final = 2**26
@@ -66,16 +68,17 @@ class Part:
         most = item.size if item.size is not None else item.most_bytes
         if not start:
             self._begin(tag)
-        with self._open(start) as descriptor:
+        with explain_errors(self.path), self.path.open("r+b" if start else "wb") as file:
+            file.truncate(start)
+            file.seek(start)
             for block in blocks:
                 start += len(block)
                 if start > most:
                     raise WrongContent(f"more than {most} bytes came")
-                with explain_errors(self.path):
-                    _write_all(descriptor, block)
+                file.write(block)
                 yield len(block)
-            with explain_errors(self.path):
-                os.fsync(descriptor)
+            file.flush()
+            os.fsync(file.fileno())
 
     def _begin(self, tag: str) -> None:
         with explain_errors(self.path):
@@ -83,18 +86,6 @@ class Part:
             # file of origin is as good as none, so it needs no care.
             self.path.unlink(missing_ok=True)
             self._origin.write_text(json.dumps({"key": self._item.key, "tag": tag}))
-
-    @contextlib.contextmanager
-    def _open(self, start: int) -> Iterator[int]:
-        with explain_errors(self.path):
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o666)
-        try:
-            with explain_errors(self.path):
-                os.ftruncate(descriptor, start)
-                os.lseek(descriptor, start, os.SEEK_SET)
-            yield descriptor
-        finally:
-            os.close(descriptor)
 
     def discard(self) -> None:
         """Delete what came."""
@@ -106,13 +97,6 @@ class Part:
         with explain_errors(path):
             self.path.replace(path)
         self._origin.unlink(missing_ok=True)
-
-
-def _write_all(descriptor: int, block: bytes) -> None:
-    # A disk that is nearly full takes a piece of a block only, and complains about the next.
-    view = memoryview(block)
-    while view:
-        view = view[os.write(descriptor, view) :]
 
 
 @contextlib.contextmanager
@@ -134,9 +118,6 @@ def check_disk(folder: Path, count: int) -> None:
             f"{count / 1e9:.2f} GB are to come and {standing} has {free / 1e9:.2f} GB free: make "
             "room, choose another --out, or take fewer with --cells or --limit"
         )
-
-
-logger = logging.getLogger("sts")
 
 
 def _nobody(_: int) -> None:

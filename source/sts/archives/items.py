@@ -1,7 +1,5 @@
 """What one file of an archive is known by, whether a file is that file, and its receipt."""
 
-import hashlib
-import math
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,15 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from dandischema.digests.dandietag import DandiETag
+
 from sts.base.errors import StsError
 from sts.base.files import read_json, sha256_of, write_json
 from sts.base.settings import from_dict, to_dict
 
-BLOCK_BYTES: Final = 2**20
-# How DANDI cuts what it stores (dandischema, digests.dandietag): in 64 MiB, in larger parts where
-# S3 would count 10,000 of them or more.
-PART_BYTES: Final = 2**26
-MAX_PARTS: Final = 10_000
 # Larger than any recording; the published scalograms say for themselves how large they are.
 MOST_BYTES: Final = 2**34
 RECEIPTS_FILE: Final = "fetched.json"
@@ -61,72 +56,29 @@ class Examination:
 
 def examine_file(path: Path, item: ArchiveFile) -> Examination:
     """Return size and digest of a file, and what contradicts the archive."""
-    size = path.stat().st_size
-    sha256 = hashlib.sha256()
-    # Two digests are computed only where the archive has no better one.
-    parts = _Parts(size) if item.dandi_etag and not item.sha256 else None
-    head = b""
-    for block in _blocks(path):
-        head = head or block[:64]
-        sha256.update(block)
-        if parts is not None:
-            parts.update(block)
-    digest = sha256.hexdigest()
-    return Examination(size=size, sha256=digest, fault=_fault(item, size, digest, head, parts))
+    try:
+        size, sha256 = path.stat().st_size, sha256_of(path)
+        fault = _fault(path, item, size, sha256)
+    except OSError as error:
+        raise StsError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
+    return Examination(size=size, sha256=sha256, fault=fault)
 
 
-def _fault(item: ArchiveFile, size: int, sha256: str, head: bytes, parts: "_Parts | None") -> str:
+def _fault(path: Path, item: ArchiveFile, size: int, sha256: str) -> str:
     if item.size is not None and size != item.size:
         return f"has {size} bytes, {item.size} are wanted"
     if item.sha256 and not sha256.startswith(item.sha256):
         return f"has sha256 {sha256[:12]}, {item.sha256[:12]} is wanted"
-    if parts is not None and parts.digest() != item.dandi_etag:
-        return f"has DANDI etag {parts.digest()}, {item.dandi_etag} is wanted"
+    # DANDI's own digest takes as long again: only where there is no better one.
+    if item.dandi_etag and not item.sha256:
+        etag = DandiETag.from_file(path).as_str()
+        if etag != item.dandi_etag:
+            return f"has DANDI etag {etag}, {item.dandi_etag} is wanted"
+    with path.open("rb") as file:
+        head = file.read(max(len(item.begins), 16))
     if not head.startswith(item.begins):
         return f"begins with {head[:16]!r}, which is not what such a file begins with"
     return ""
-
-
-def _blocks(path: Path) -> Iterator[bytes]:
-    try:
-        with path.open("rb") as file:
-            while block := file.read(BLOCK_BYTES):
-                yield block
-    except OSError as error:
-        raise StsError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
-
-
-class _Parts:
-    """The etag of DANDI: the MD5 of the MD5s of the parts a file was uploaded in."""
-
-    def __init__(self, size: int) -> None:
-        many = math.ceil(size / PART_BYTES) >= MAX_PARTS
-        self._part_bytes = math.ceil(size / MAX_PARTS) if many else PART_BYTES
-        self._done: list[bytes] = []
-        self._now, self._filled = _md5(), 0
-
-    def update(self, block: bytes) -> None:
-        view = memoryview(block)
-        while view:
-            taken = view[: self._part_bytes - self._filled]
-            self._now.update(taken)
-            self._filled += len(taken)
-            view = view[len(taken) :]
-            if self._filled == self._part_bytes:
-                self._finish()
-
-    def _finish(self) -> None:
-        self._done.append(self._now.digest())
-        self._now, self._filled = _md5(), 0
-
-    def digest(self) -> str:
-        if self._filled:
-            self._finish()
-        return f"{_md5(b''.join(self._done)).hexdigest()}-{len(self._done)}"
-
-
-def _md5(content: bytes = b"") -> "hashlib._Hash":
-    return hashlib.md5(content, usedforsecurity=False)
 
 
 @dataclass(frozen=True, kw_only=True)

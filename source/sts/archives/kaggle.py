@@ -14,7 +14,7 @@ from typing import IO, Any, Final
 
 from sts.archives.addresses import check_address, check_place
 from sts.archives.client import Secret
-from sts.archives.items import BLOCK_BYTES, ArchiveFile
+from sts.archives.items import ArchiveFile
 from sts.archives.patience import FetchError
 from sts.archives.sources import KAGGLE_API
 from sts.base.errors import StsError
@@ -38,6 +38,7 @@ CELL: Final = re.compile(r"cell_(\d+)\.npy")
 # What is broken inside a ZIP file shows itself in many ways.
 ZIP_ERRORS: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError)
 ENCRYPTED: Final = 0x1
+BLOCK_BYTES: Final = 2**20
 
 
 class DamagedError(FetchError):

@@ -38,10 +38,11 @@ ALLEN_TERMS: Final = "Allen Institute terms of use (https://alleninstitute.org/t
 
 @dataclass(frozen=True, kw_only=True)
 class KnownFile:
-    """One file whose address and digest are known."""
+    """One file whose digest is known."""
 
     place: str
-    address: str
+    path: str = ""
+    """Where it lies below the base of its source, if not as its place says."""
     sha256: str = ""
     size: int | None = None
     begins: bytes = b""
@@ -62,6 +63,8 @@ class PublicSource:
     """A page for people."""
     folder: str = ""
     """Where it goes, below data/."""
+    base: str = ""
+    """What the addresses of its tables begin with."""
     tables: tuple[KnownFile, ...] = ()
 
 
@@ -78,32 +81,28 @@ _SOURCES: Final = (
         terms=f"research use; the cells: {ALLEN_TERMS}",
         credit=f"{AMPRIMO}; {GOUWENS_2019}; {GOUWENS_2020}; Allen Institute for Brain Science",
         home="https://github.com/smilies-polito/spike-train-scalograms",
+        base=STS,
         tables=(
             KnownFile(
                 place="Split/PatchClamp_EP_features.csv",
-                address=f"{STS}/Split/PatchClamp_EP_features.csv",
                 sha256="cb5dbcd9bb82304586436df379d3b90c7c7626cc1e994daf3418bdc38b55068d",
                 size=1_851_562,
             ),
             KnownFile(
                 place="Split/PatchSeq_EP_features.csv",
-                address=f"{STS}/Split/PatchSeq_EP_features.csv",
                 sha256="98c72c0666f3f66e6c5aebb622027c00f261629d19cd215c5d2f7a9dfb8f6edb",
                 size=2_398_879,
             ),
             KnownFile(
                 place="Split/Train_split.csv",
-                address=f"{STS}/Split/Train_split.csv",
                 sha256="85ab0a7062c0564c2767f726f4249cb2a66c596c391363b72cc8981b5317f5ce",
             ),
             KnownFile(
                 place="Split/Test_split.csv",
-                address=f"{STS}/Split/Test_split.csv",
                 sha256="9db5666f4a904149ae55aa4223060bbd71adacc7e706ef0699099c56649f8f72",
             ),
             KnownFile(
                 place="cell_types_GouwensAll_new.txt",
-                address=f"{STS}/cell_types_GouwensAll_new.txt",
                 sha256="6961096fe78793510b1096045ffa89989f3cd4c678b8782c5283232f5c58997b",
             ),
         ),
@@ -117,15 +116,14 @@ _SOURCES: Final = (
         credit=f"Vasques & Cif 2025 (arXiv 2508.06514); {GOUWENS_2019}; Allen Institute",
         home="https://github.com/xaviervasques/NeuronalClassification",
         folder="etypes",
+        base=ETYPES,
         tables=(
             KnownFile(
                 place="e-type.csv",
-                address=f"{ETYPES}/e-type.csv",
                 sha256="7123ccaa11bdb9f4c4a528843803de211816d0605ced11c6649a2a25091ba428",
             ),
             KnownFile(
                 place="mee-type.csv",
-                address=f"{ETYPES}/mee-type.csv",
                 sha256="a43fc1636d104087804dedf8fd48b1d932ffcdd2f88174705de2cc7da4790a9a",
             ),
         ),
@@ -138,10 +136,10 @@ _SOURCES: Final = (
         terms=ALLEN_TERMS,
         credit=f"{GOUWENS_2020}; Allen Institute for Brain Science",
         home="https://github.com/daifengwanglab/scMNC",
+        base=PATCHSEQ,
         tables=(
             KnownFile(
                 place=METADATA,
-                address=f"{PATCHSEQ}/{METADATA}",
                 sha256="44ed85f2657e6607cd4c0f675c5f2a2da97be83e2c120bab16fd3951d7c5de65",
                 size=1_065_206,
             ),
@@ -156,16 +154,17 @@ _SOURCES: Final = (
         credit="Sorensen et al. (exc_vis_manuscript); Allen Institute for Brain Science",
         home="https://github.com/AllenInstitute/exc_vis_manuscript",
         folder="excitatory",
+        base=EXCITATORY,
         tables=(
             KnownFile(
                 place="exc_mMET_ephys_features.csv",
-                address=f"{EXCITATORY}/data/patchseq/exc_mMET_ephys_features.csv",
+                path="data/patchseq/exc_mMET_ephys_features.csv",
                 sha256="a678e5412bf0141b63121d26bc6a97106059cca37814ca7dd4b4428d85b1aff0",
                 size=3_070_522,
             ),
             KnownFile(
                 place="inferred_met_types.csv",
-                address=f"{EXCITATORY}/derived_data/inferred_met_types.csv",
+                path="derived_data/inferred_met_types.csv",
                 sha256="f18e874cf0609c2d8fd8f7694e2b0b25ef64b103847a2df62257174d924d15a6",
                 size=62_368,
             ),
@@ -180,16 +179,15 @@ _SOURCES: Final = (
         credit="Scala et al. 2020",
         home="https://github.com/berenslab/mini-atlas",
         folder="m1",
+        base=MOTOR_CORTEX,
         tables=(
             KnownFile(
                 place="m1_patchseq_ephys_features.csv",
-                address=f"{MOTOR_CORTEX}/m1_patchseq_ephys_features.csv",
                 sha256="32825f3837d7ce1144aa1521b23122a5df0da961a92021e12766e9cbec4998e6",
                 size=604_152,
             ),
             KnownFile(
                 place="m1_patchseq_meta_data.csv",
-                address=f"{MOTOR_CORTEX}/m1_patchseq_meta_data.csv",
                 sha256="5c47ec8c5437bba95d4b75dd66896e33aa67dce294621982a466ad23abcf63d4",
                 size=400_798,
             ),
@@ -204,16 +202,15 @@ _SOURCES: Final = (
         credit="Lee, Dalley et al. (human_patchseq_gaba); Allen Institute for Brain Science",
         home="https://github.com/AllenInstitute/human_patchseq_gaba",
         folder="human",
+        base=HUMAN,
         tables=(
             KnownFile(
                 place="LeeDalley_ephys_fx.csv",
-                address=f"{HUMAN}/LeeDalley_ephys_fx.csv",
                 sha256="1ec12b02ba41288d69cdac21d6ac1efa05ff819fd6e052dd48666500e23ced9b",
                 size=651_645,
             ),
             KnownFile(
                 place="LeeDalley_manuscript_metadata_v2.csv",
-                address=f"{HUMAN}/LeeDalley_manuscript_metadata_v2.csv",
                 sha256="c6c72fd87a9fdd67b08ed105f46529383962d05c1617b3fe2220e46e8af14b17",
                 size=153_816,
             ),
@@ -228,7 +225,8 @@ _SOURCES: Final = (
         credit=f"{GOUWENS_2019}; Allen Institute for Brain Science",
         home="https://celltypes.brain-map.org/data",
         # It is kept up to date, so that no digest can be published.
-        tables=(KnownFile(place=ALLEN_TABLE, address=f"{ALLEN_SITE}/{ALLEN_TABLE}"),),
+        base=ALLEN_SITE,
+        tables=(KnownFile(place=ALLEN_TABLE),),
     ),
     PublicSource(
         name="allen",
@@ -268,27 +266,12 @@ _SOURCES: Final = (
         credit="torchvision; the papers of the four networks",
         home="https://docs.pytorch.org/vision/stable/models.html",
         # The digits in a name are the first of its sha256; torchvision publishes no more.
+        base=TORCH,
         tables=(
-            KnownFile(
-                place="resnet18-f37072fd.pth",
-                address=f"{TORCH}/resnet18-f37072fd.pth",
-                sha256="f37072fd",
-            ),
-            KnownFile(
-                place="inception_v3_google-0cc3c7bd.pth",
-                address=f"{TORCH}/inception_v3_google-0cc3c7bd.pth",
-                sha256="0cc3c7bd",
-            ),
-            KnownFile(
-                place="densenet121-a639ec97.pth",
-                address=f"{TORCH}/densenet121-a639ec97.pth",
-                sha256="a639ec97",
-            ),
-            KnownFile(
-                place="mobilenet_v2-b0353104.pth",
-                address=f"{TORCH}/mobilenet_v2-b0353104.pth",
-                sha256="b0353104",
-            ),
+            KnownFile(place="resnet18-f37072fd.pth", sha256="f37072fd"),
+            KnownFile(place="inception_v3_google-0cc3c7bd.pth", sha256="0cc3c7bd"),
+            KnownFile(place="densenet121-a639ec97.pth", sha256="a639ec97"),
+            KnownFile(place="mobilenet_v2-b0353104.pth", sha256="b0353104"),
         ),
     ),
 )
@@ -305,7 +288,7 @@ def table_items(source: PublicSource, *, api_url: str = "") -> list[ArchiveFile]
     return [
         ArchiveFile(
             place=table.place,
-            address=mirror_address(api_url, table.address),
+            address=mirror_address(api_url, f"{source.base}/{table.path or table.place}"),
             sha256=table.sha256,
             size=table.size,
             begins=table.begins,

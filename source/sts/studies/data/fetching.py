@@ -19,11 +19,12 @@ from sts.archives.download import (
     explain_errors,
     is_there,
     move_aside,
+    receipt_for,
     seems_there,
     size_at,
 )
 from sts.archives.excerpt import StreamOrder, StreamReport
-from sts.archives.items import ArchiveFile, Receipt, timestamp
+from sts.archives.items import ArchiveFile, Examination
 from sts.archives.patience import FetchError, Patience, Stopped, UnreachableError
 from sts.archives.sources import METADATA, find_source, table_items
 from sts.base.errors import CellFailed, StsError
@@ -303,21 +304,14 @@ def _stream(reader: Isolated, item: ArchiveFile, target: Target, job: FetchJob) 
         raise (UnreachableError if streamed.unreachable else FetchError)(streamed.fault)
     move_aside(path, target.receipts.get(item.place))
     # First, so that no file of ours ever lies there without one.
-    target.receipts.put(item.place, _receipt(streamed, item, target))
-    with explain_errors(path):
-        waiting.replace(path)
-    return streamed
-
-
-def _receipt(streamed: StreamReport, item: ArchiveFile, target: Target) -> Receipt:
-    return Receipt(
-        size=streamed.excerpt_bytes,
-        sha256=streamed.excerpt_sha256,
-        source=target.source,
-        address=item.address,
-        key=item.key,
-        date=timestamp(),
+    found = Examination(size=streamed.excerpt_bytes, sha256=streamed.excerpt_sha256, fault="")
+    receipt = replace(
+        receipt_for(item, found, target),
         excerpt=True,
         whole_sha256=item.sha256,
         whole_size=streamed.whole_bytes,
     )
+    target.receipts.put(item.place, receipt)
+    with explain_errors(path):
+        waiting.replace(path)
+    return streamed
