@@ -2,6 +2,10 @@
 
 import io
 import logging
+import os
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -9,6 +13,7 @@ import pytest
 
 from sts.base import logs
 from sts.base.progress import LINE_S, progress
+from tests.conftest import REPOSITORY
 
 
 class Clock:
@@ -65,7 +70,6 @@ def test_slow_work_is_counted_by_the_minute() -> None:
 def narrow(monkeypatch: pytest.MonkeyPatch) -> int:
     """Give a terminal of 60 columns."""
     monkeypatch.setenv("COLUMNS", "60")
-    monkeypatch.setenv("LINES", "20")
     return 60
 
 
@@ -73,9 +77,28 @@ def test_a_terminal_gets_a_bar_on_one_line(narrow: int) -> None:
     text = run(Terminal())
     assert text.count("\n") == 1
     drawn = text.rstrip("\n").split("\r")[1:]
-    assert drawn[-1].startswith("cells: 100%|##########| 100/100 [")
+    assert re.match(r"cells: 100%\|#+\| 100/100 \[", drawn[-1])
     # A longer line would wrap, and the next one would not cover it.
     assert max(map(len, drawn)) < narrow
+
+
+def test_a_terminal_without_a_size_gets_a_bar_too() -> None:
+    command = (
+        "from sts.base.progress import progress\n"
+        "with progress(3, 'cells', quiet=False) as bar: bar.advance(3)"
+    )
+    # A new pseudo terminal has no columns and no lines.
+    outer, inner = os.openpty()
+    environment = {
+        **{name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")},
+        "PYTHONPATH": str(REPOSITORY / "source"),
+    }
+    subprocess.run(
+        [sys.executable, "-c", command], stderr=inner, env=environment, check=True, timeout=60
+    )
+    assert b"cells: 100%|" in os.read(outer, 10_000)
+    os.close(outer)
+    os.close(inner)
 
 
 def test_a_bar_is_drawn_ten_times_a_second_at_most() -> None:

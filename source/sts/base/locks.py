@@ -1,4 +1,8 @@
-"""One process at a time: an advisory lock on an open file."""
+"""One process at a time: an advisory lock on an open file.
+
+`filelock` locks a path, in a file of its own. Here a file that is being written is locked itself,
+and the lock ends with it.
+"""
 
 import errno
 import logging

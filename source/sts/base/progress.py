@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import shutil
 import sys
 import threading
 import time
@@ -99,7 +100,8 @@ class _Bar(Progress):
             desc=what,
             unit="",
             file=stream,
-            dynamic_ncols=True,
+            ncols=_columns(),
+            nrows=shutil.get_terminal_size().lines,
             mininterval=BAR_S,
             # Look at the clock at every step, and expect the mean speed so far.
             miniters=1,
@@ -107,12 +109,18 @@ class _Bar(Progress):
         )
 
     def _count(self, n: int, note: str) -> None:
+        self._bar.ncols = _columns()
         self._bar.set_postfix_str(note, refresh=False)
         self._bar.update(n)
 
     def _end(self, note: str) -> None:
         self._bar.set_postfix_str(note, refresh=False)
         self._bar.close()
+
+
+def _columns() -> int:
+    # tqdm itself draws nothing on a terminal that does not know its size.
+    return shutil.get_terminal_size().columns - 1
 
 
 def _per_time(rate: float) -> str:
