@@ -285,3 +285,13 @@ def test_nobody_is_asked_but_the_archive_and_its_store(server: Server, tmp_path:
     assert done.stderr == ""
     assert {request.path.split("?")[0].split("/")[1] for request in server.log} == {"api", "blobs"}
     assert files_in(tmp_path / "out") == FILES
+
+
+def test_the_list_of_archives_loads_no_client() -> None:
+    code = (
+        "import sys; from sts.cli.data import main; main(['fetch', '--list']); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "sts.archives.sources" in loaded
+    assert not loaded & {"dandi", "requests"}

@@ -316,13 +316,13 @@ def test_a_file_of_somebody_else_is_kept_aside(
 def test_a_file_that_has_its_name_has_its_receipt(
     client: Client, item: ArchiveFile, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    become = Part.become
+    move_to = Part.move_to
 
     def die_after(part: Part, path: Path) -> None:
-        become(part, path)
+        move_to(part, path)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Part, "become", die_after)
+    monkeypatch.setattr(Part, "move_to", die_after)
     blind = replace(item, sha256="")
     with pytest.raises(KeyboardInterrupt):
         download(client, blind, target)

@@ -68,7 +68,11 @@ def test_a_dandiset_comes_whole_and_is_not_fetched_twice(job: FetchJob, server: 
 def test_a_dry_run_tells_all_and_writes_nothing(job: FetchJob) -> None:
     plan = plan_fetch(job)
     assert dict(plan.todo) == {path: len(content) for path, content in FILES.items()}
-    assert (plan.total_bytes, plan.untold, plan.there) == (sum(map(len, FILES.values())), 0, 0)
+    assert (plan.total_bytes, plan.without_size, plan.there) == (
+        sum(map(len, FILES.values())),
+        0,
+        0,
+    )
     assert not job.out.exists()
     fetch(replace(job, limit=2))
     assert (plan_fetch(job).there, len(plan_fetch(job).todo)) == (2, 4)
@@ -207,7 +211,9 @@ def test_without_a_network_it_ends_in_one_line(tmp_path: Path) -> None:
                 plan_fetch(job)
         else:
             # What is known without asking is told without a network.
-            assert plan_fetch(job).untold == len([t for t in job_tables(source) if not t.size])
+            assert plan_fetch(job).without_size == len(
+                [t for t in job_tables(source) if not t.size]
+            )
 
 
 def job_tables(source: str) -> tuple[sources.KnownFile, ...]:

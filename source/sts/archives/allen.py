@@ -65,8 +65,8 @@ def recordings_of(specimens: Sequence[str], *, api_url: str = "") -> list[Archiv
 def complete_recording(client: Client, item: ArchiveFile) -> ArchiveFile:
     """Return a recording with the address of its content."""
     answer = client.json(item.address)
-    told = isinstance(answer, dict) and answer.get("success", True)
-    message = answer.get("msg") if told else None
+    understood = isinstance(answer, dict) and answer.get("success", True)
+    message = answer.get("msg") if understood else None
     if not isinstance(message, list):
         raise FetchError(
             f"{show_address(item.address)} did not understand the question: is it the API?"

@@ -36,7 +36,7 @@ from sts.archives.patience import (
 MAX_HOPS: Final = 5
 CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 REDIRECTS: Final = (301, 302, 303, 307, 308)
-# Too early, too slow, too many, and what servers say when they are ill.
+# These may pass: too early, too slow, too many requests, and errors of the server itself.
 PASSING: Final = (408, 425, 429, 500, 502, 503, 504)
 STATUS_ADVICE: Final = {
     401: "the credentials were not accepted: make new ones",
@@ -137,7 +137,7 @@ class Answer:
 
 
 class Client:
-    """Asks, follows, waits and asks again."""
+    """Ask for what lies at addresses; follow redirects, wait, and ask again."""
 
     def __init__(
         self,
@@ -196,7 +196,7 @@ class Client:
         except requests.exceptions.ReadTimeout as error:
             raise Interrupted(f"it did not answer within {self.patience.timeout_s:g} s") from error
         except (requests.exceptions.RequestException, HTTPError, UnicodeError) as error:
-            raise _explained(error, address) from error
+            raise _explain(error, address) from error
 
     def content(self, address: str, *, secret: Secret | None = None) -> bytes:
         """Return what lies at an address that holds little."""
@@ -276,7 +276,7 @@ def _proxies_for(address: str) -> dict[str, str]:
     return {"https": proxy}
 
 
-def _explained(error: Exception, address: str) -> FetchError | Transient:
+def _explain(error: Exception, address: str) -> FetchError | Transient:
     """Return what a request failed of, in words."""
     cause = _first_cause(error)
     if isinstance(cause, ssl.SSLCertVerificationError):
@@ -286,8 +286,8 @@ def _explained(error: Exception, address: str) -> FetchError | Transient:
         )
     # urllib3 itself gives up where there is no connection; what breaks on one, it hands on.
     if any(isinstance(arg, ProtocolError) for arg in error.args):
-        return Interrupted(f"the connection was cut ({_said(cause)})")
-    return NoWay(_said(cause))
+        return Interrupted(f"the connection was cut ({_describe(cause)})")
+    return NoWay(_describe(cause))
 
 
 def _first_cause(error: BaseException) -> BaseException:
@@ -298,6 +298,6 @@ def _first_cause(error: BaseException) -> BaseException:
     return error if inner is None else _first_cause(inner)
 
 
-def _said(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(text.split()).lower()[:160]

@@ -104,7 +104,7 @@ class _OurSession(requests.Session):
         self, method: str, url: str, params: Any = None, **_: object
     ) -> requests.Response:
         """Return the answer to a GET."""
-        address = self._checked(requests.Request(method, url, params=params).prepare())
+        address = self._check_request(requests.Request(method, url, params=params).prepare())
         answer = requests.Response()
         answer.status_code, answer.url, answer.encoding = 200, address, "utf-8"
         content = self._client.content(address)
@@ -112,7 +112,7 @@ class _OurSession(requests.Session):
         self._check_count(content, address)
         return answer
 
-    def _checked(self, request: requests.PreparedRequest) -> str:
+    def _check_request(self, request: requests.PreparedRequest) -> str:
         address, home = check_address(str(request.url)), self._dandiset.address
         below = urlsplit(address).path.startswith(f"{urlsplit(home).path}/")
         if request.method != "GET" or origin_of(address) != origin_of(home) or not below:
@@ -139,7 +139,7 @@ class _OurSession(requests.Session):
 
 
 @contextmanager
-def _expecting(what: str, address: str) -> Iterator[None]:
+def _expect(what: str, address: str) -> Iterator[None]:
     """Turn what is wrong with an answer into one line."""
     try:
         yield
@@ -152,7 +152,7 @@ def _expecting(what: str, address: str) -> Iterator[None]:
 
 def list_recordings(client: Client, dandiset: Dandiset) -> list[ArchiveFile]:
     """Return the NWB files of a dandiset by their paths, with what a list says of each."""
-    with _expecting("list of assets", dandiset.address):
+    with _expect("list of assets", dandiset.address):
         assets = [
             asset
             for asset in dandiset.connect(client).get_assets(order="path")
@@ -175,7 +175,7 @@ def list_recordings(client: Client, dandiset: Dandiset) -> list[ArchiveFile]:
 
 def complete_asset(client: Client, dandiset: Dandiset, item: ArchiveFile) -> ArchiveFile:
     """Return a listed file with its digests and the address of its content."""
-    with _expecting("metadata", item.address):
+    with _expect("metadata", item.address):
         asset = dandiset.connect(client).get_asset(item.identity)
         metadata = asset.get_raw_metadata()
         digests = dict(metadata.get("digest") or {})

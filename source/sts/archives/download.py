@@ -45,7 +45,7 @@ class Part:
         """Return how many bytes there are."""
         return self.path.stat().st_size if self.path.is_file() else 0
 
-    def begun(self) -> PartState:
+    def read_state(self) -> PartState:
         """Return how much of this very file is here already."""
         if not self.path.is_file():
             return PartState()
@@ -92,7 +92,7 @@ class Part:
         self.path.unlink(missing_ok=True)
         self._origin.unlink(missing_ok=True)
 
-    def become(self, path: Path) -> None:
+    def move_to(self, path: Path) -> None:
         """Give the whole file its name."""
         with explain_errors(path):
             self.path.replace(path)
@@ -126,14 +126,14 @@ def _nobody(_: int) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """Where files go, and how to speak of them."""
+    """Where files go, and what is kept and reported of them."""
 
     folder: Path
     source: str
     receipts: Receipts
     secret: Secret | None = None
     report_bytes: Callable[[int], None] = _nobody
-    """Hears how many bytes came."""
+    """Called with the number of bytes that came."""
 
     def path(self, item: ArchiveFile) -> Path:
         """Return where a file belongs."""
@@ -142,7 +142,7 @@ class Target:
 
 def is_there(item: ArchiveFile, target: Target, *, excerpts: bool = False) -> bool:
     """Tell whether the file lies in its place, whole: by its digest, not by its name."""
-    path, receipt = target.path(item), _vouching(item, target, excerpts=excerpts)
+    path, receipt = target.path(item), _matching_receipt(item, target, excerpts=excerpts)
     if not path.is_file():
         return False
     known = item
@@ -161,11 +161,11 @@ def is_there(item: ArchiveFile, target: Target, *, excerpts: bool = False) -> bo
 
 def seems_there(item: ArchiveFile, target: Target, *, excerpts: bool = False) -> bool:
     """Tell whether the file seems to be there, by its size and without reading it."""
-    path, receipt = target.path(item), _vouching(item, target, excerpts=excerpts)
+    path, receipt = target.path(item), _matching_receipt(item, target, excerpts=excerpts)
     return path.is_file() and receipt is not None and path.stat().st_size == receipt.size
 
 
-def _vouching(item: ArchiveFile, target: Target, *, excerpts: bool) -> Receipt | None:
+def _matching_receipt(item: ArchiveFile, target: Target, *, excerpts: bool) -> Receipt | None:
     """Return the receipt of this very file."""
     receipt = target.receipts.get(item.place)
     if receipt is None or receipt.key != item.key or (receipt.excerpt and not excerpts):
@@ -179,7 +179,7 @@ def download(client: Client, item: ArchiveFile, target: Target) -> Receipt:
 
     def attempt() -> Examination:
         _collect(client, item, target)
-        return _verified(item, part)
+        return _verify(item, part)
 
     make_folder(path.parent)
     found = client.waits.retry(attempt, show_address(item.address), reached=part.size)
@@ -187,7 +187,7 @@ def download(client: Client, item: ArchiveFile, target: Target) -> Receipt:
     move_aside(path, target.receipts.get(item.place))
     # First, so that no file of ours ever lies there without one.
     target.receipts.put(item.place, receipt)
-    part.become(path)
+    part.move_to(path)
     return receipt
 
 
@@ -214,7 +214,7 @@ def receipt_for(item: ArchiveFile, found: Examination, target: Target) -> Receip
     )
 
 
-def _verified(item: ArchiveFile, part: Part) -> Examination:
+def _verify(item: ArchiveFile, part: Part) -> Examination:
     """Return what came; what is wrong is deleted at once, and worth one more attempt."""
     found = examine_file(part.path, item)
     if found.fault:
@@ -226,7 +226,7 @@ def _verified(item: ArchiveFile, part: Part) -> Examination:
 def _collect(client: Client, item: ArchiveFile, target: Target) -> None:
     """Bring what is missing of a file into its part."""
     part = Part(item, target.folder)
-    begun = part.begun()
+    begun = part.read_state()
     if item.size is not None and begun.size == item.size and part.path.is_file():
         return
     with client.ask(item.address, headers=_range(begun), secret=target.secret) as answer:

@@ -93,8 +93,8 @@ def write_excerpt(file: BinaryIO, path: Path, origin: Mapping[str, object]) -> E
             ):
                 for name in sorted(names):
                     copied.group(f"{place}/{name}")
-            told = {**origin, "sweeps": len(chosen), "of": len(responses)}
-            target.attrs[MARK] = json.dumps(told)
+            mark = {**origin, "sweeps": len(chosen), "of": len(responses)}
+            target.attrs[MARK] = json.dumps(mark)
             _check_pairs(target, wanted)
     return Excerpt(sweeps=len(chosen), left_out=len(responses) - len(chosen))
 

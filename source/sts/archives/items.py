@@ -90,7 +90,7 @@ class Receipt:
     source: str
     address: str
     key: str
-    """What told it from another file of the same name."""
+    """What distinguishes it from another file of the same name."""
     date: str
     excerpt: bool = False
     """It holds a part of what lies at the address."""
@@ -107,7 +107,7 @@ def timestamp() -> str:
 
 
 class Receipts:
-    """The receipts of one folder; every change is on disk before it is told."""
+    """The receipts of one folder; a change is on disk before the call returns."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / RECEIPTS_FILE

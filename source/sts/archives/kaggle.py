@@ -173,7 +173,7 @@ def open_archive(
         members = tuple(
             Member(
                 name=info.filename,
-                place=check_place(place_of(_checked_name(info))),
+                place=check_place(place_of(_check_name(info))),
                 size=info.file_size,
                 crc32=info.CRC,
             )
@@ -207,7 +207,7 @@ def _check_all(infos: list[zipfile.ZipInfo], caps: Caps) -> None:
             )
 
 
-def _checked_name(info: zipfile.ZipInfo) -> str:
+def _check_name(info: zipfile.ZipInfo) -> str:
     # zipfile cuts a name at its first NUL and turns backslashes on Windows only.
     name = check_place(info.orig_filename)
     kind = stat.S_IFMT(info.external_attr >> 16)

@@ -49,7 +49,7 @@ class Patience:
 
 
 class FetchError(StsError):
-    """Say which address did not give what, and what to do."""
+    """Say what an address did not give, and what to do."""
 
 
 class UnreachableError(FetchError):

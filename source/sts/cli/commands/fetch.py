@@ -151,9 +151,9 @@ def _tell_plan(plan: "FetchPlan", job: "FetchJob") -> None:
 
     for place, size in plan.todo:
         say(f"{place}  {format_size(size)}")
-    untold = f", and {plan.untold} whose size nobody tells" if plan.untold else ""
+    without_size = f", and {plan.without_size} whose size nobody tells" if plan.without_size else ""
     say(
-        f"would fetch {len(plan.todo)} files, {format_size(plan.total_bytes)}{untold}, into "
+        f"would fetch {len(plan.todo)} files, {format_size(plan.total_bytes)}{without_size}, into "
         f"{job.out}; {plan.there} are there already"
     )
 

@@ -1,4 +1,4 @@
-"""Bring public recordings and tables here: planned, in parallel, verified, told file by file."""
+"""Bring public recordings and tables here: planned, in parallel, verified, reported by file."""
 
 import contextlib
 import os
@@ -62,7 +62,7 @@ class FetchPlan:
         return sum(size or 0 for _, size in self.todo)
 
     @property
-    def untold(self) -> int:
+    def without_size(self) -> int:
         """Return of how many files nobody tells the size."""
         return sum(size is None for _, size in self.todo)
 

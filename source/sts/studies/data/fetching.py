@@ -144,7 +144,7 @@ class Bar:
         self._bar, self._in_files = bar, in_files
         self._bytes, self._lock = 0, threading.Lock()
 
-    def brought(self, count: int) -> None:
+    def count_bytes(self, count: int) -> None:
         """Count bytes."""
         if self._in_files:
             return
@@ -152,7 +152,7 @@ class Bar:
             before, self._bytes = self._bytes, self._bytes + count
             self._bar.advance(self._bytes // KB - before // KB)
 
-    def finished(self, place: str) -> None:
+    def count_file(self, place: str) -> None:
         """Count a file."""
         with self._lock:
             self._bar.advance(1 if self._in_files else 0, note=place)
@@ -165,17 +165,17 @@ def fetch_files(
     missing = [item for item in items if job.force or not seems_there(item, target)]
     sizes = [item.size for item in missing if item.size is not None]
     in_files = len(sizes) < len(missing)
-    total = sum(sizes) - sum(Part(item, target.folder).begun().size for item in missing)
+    total = sum(sizes) - sum(Part(item, target.folder).read_state().size for item in missing)
     if not in_files:
         check_disk(target.folder, total)
     what, count = ("files", len(items)) if in_files else ("kB", total // KB)
     with progress(count, f"fetched {what}") as shown:
         bar = Bar(shown, in_files=in_files)
-        heard = replace(target, report_bytes=bar.brought)
+        counting = replace(target, report_bytes=bar.count_bytes)
 
         def work(item: ArchiveFile) -> bool:
-            fetched = _fetch_one(client, item, heard, job)
-            bar.finished(item.place)
+            fetched = _fetch_one(client, item, counting, job)
+            bar.count_file(item.place)
             return fetched
 
         return run_together(client, items, work, workers=job.workers)
@@ -236,7 +236,7 @@ def run_together(
 def sizes_of(
     client: Client, items: list[ArchiveFile], target: Target, job: FetchJob
 ) -> list[tuple[str, int | None]]:
-    """Return place and size of files; who does not list sizes is asked."""
+    """Return place and size of files; where a list has none, the server is asked."""
     sizes: dict[str, int | None] = {item.place: item.size for item in items}
 
     unknown = [item for item in items if item.size is None]
@@ -246,7 +246,7 @@ def sizes_of(
         def work(item: ArchiveFile) -> bool:
             whole = complete_item(client, item, job)
             sizes[item.place] = size_at(client, whole, secret=target.secret)
-            bar.finished(item.place)
+            bar.count_file(item.place)
             return True
 
         run_together(client, unknown, work, workers=job.workers)

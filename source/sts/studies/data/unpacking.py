@@ -58,7 +58,7 @@ def fetch_archive(
 def _bring(client: Client, item: ArchiveFile, target: Target) -> None:
     size = size_at(client, item, secret=target.secret) or 0
     with progress(size // KB, "fetched kB") as shown:
-        download(client, item, replace(target, report_bytes=Bar(shown, in_files=False).brought))
+        download(client, item, replace(target, report_bytes=Bar(shown, in_files=False).count_bytes))
 
 
 def _is_unpacked(item: ArchiveFile, target: Target) -> bool:
@@ -87,10 +87,10 @@ def _take_out(opened: OpenArchive, item: ArchiveFile, target: Target, job: Fetch
     receipts: dict[str, Receipt] = {}
     failures = []
     with opened.archive, progress(total, "unpacked kB") as shown:
-        heard = replace(target, report_bytes=Bar(shown, in_files=False).brought)
+        counting = replace(target, report_bytes=Bar(shown, in_files=False).count_bytes)
         for member in missing:
             try:
-                receipts[member.place] = _take(opened, member, item, heard)
+                receipts[member.place] = _take(opened, member, item, counting)
             except DamagedError as error:
                 failures.append(str(error))
             if len(receipts) >= BATCH:
