@@ -35,7 +35,7 @@ from sts.base.files import write_json
 from sts.base.parallel import worker_count
 from sts.base.workspace import Workspace
 from sts.studies.augment.benchmark import benchmark
-from sts.studies.augment.settings import DEFAULT_ADDED, make_job
+from sts.studies.augment.settings import DEFAULT_ADDED, make_benchmark_job
 
 RESULTS: Final = Path(__file__).resolve().parent / "results" / "augment.json"
 # All classifiers but the vote, which costs nothing beside its members.
@@ -71,7 +71,7 @@ class Row:
 def time_grid(data: Path, *, quick: bool) -> float:
     """Return how long `--method smote` takes."""
     smaller = {"added": (100,), "repeats": 1, "fidelity": False} if quick else {}
-    job = make_job(methods=("smote",), classifiers=GRID, **smaller)
+    job = make_benchmark_job(methods=("smote",), classifiers=GRID, **smaller)
     with tempfile.TemporaryDirectory() as folder:
         begin_s = time.perf_counter()
         benchmark(Workspace(Path(folder)), job, data=data)

@@ -8,7 +8,7 @@ import pytest
 from sts.augment import evaluate as evaluating
 from sts.augment.evaluate import Bench
 from sts.augment.fidelity.copying import NEW, copying_in_words, nearest, nearness
-from sts.augment.fidelity.measure import measure
+from sts.augment.fidelity.measure import measure_fidelity
 from sts.augment.items import Grid, Item
 from sts.augment.neurons import Neurons
 from sts.base.types import Floats
@@ -76,7 +76,7 @@ def found_of(method: str, neurons: Neurons) -> dict[str, float]:
     )
     return {
         each.measure: each.value
-        for each in measure(Bench(item))
+        for each in measure_fidelity(Bench(item))
         if each.against == "training" and not each.label
     }
 

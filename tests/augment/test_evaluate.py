@@ -10,7 +10,7 @@ import pytest
 
 from sts.augment import evaluate as evaluating
 from sts.augment.evaluate import Bench, evaluate, training_rows
-from sts.augment.grid import Key, key_of, read_cells, rng_of, write_cells
+from sts.augment.grid import ScoreKey, key_of, read_scores, rng_of, write_scores
 from sts.augment.items import CURVE, Grid, Item
 from sts.augment.neurons import Neurons
 from sts.augment.space import fit_space
@@ -235,10 +235,10 @@ def test_borrowed_neurons_join_as_real_rows(tmp_path: Path) -> None:
 
 def test_cells_come_back_from_their_file(tmp_path: Path) -> None:
     rows = rows_of(item_of("none"))
-    write_cells(tmp_path / "cells.csv", rows, ("class 0", "class 1", "class 2"))
-    back = read_cells(tmp_path / "cells.csv")
+    write_scores(tmp_path / "cells.csv", rows, ("class 0", "class 1", "class 2"))
+    back = read_scores(tmp_path / "cells.csv")
     assert sorted(map(repr, back)) == sorted(map(repr, rows))
-    assert isinstance(key_of(back[0]), Key)
+    assert isinstance(key_of(back[0]), ScoreKey)
 
 
 def test_random_numbers_belong_to_their_words() -> None:

@@ -18,7 +18,7 @@ from sts.augment.fidelity.distributions import (
     wasserstein,
 )
 from sts.augment.fidelity.judges import scores_when_trained_on, two_sample_auc
-from sts.augment.fidelity.measure import MEASURES, Found, measure, sides_of
+from sts.augment.fidelity.measure import MEASURES, Found, measure_fidelity, sides_of
 from sts.augment.fidelity.structure import correlation_error, variance_ratio
 from sts.augment.items import Grid, Item
 from tests.augment.tables import NAMES, blobs, halves
@@ -126,7 +126,7 @@ def found_of(method: str) -> dict[tuple[str, str], float]:
         grid=Grid(classifiers=("lda",)),
     )
     values: dict[tuple[str, str], list[float]] = {}
-    for each in measure(Bench(item)):
+    for each in measure_fidelity(Bench(item)):
         values.setdefault((each.measure, each.against), []).append(each.value)
     return {key: float(np.nanmean(several)) for key, several in values.items()}
 
@@ -149,7 +149,7 @@ def test_the_floor_is_what_real_cells_reach_on_either_side() -> None:
     sides, _ = sides_of(Bench(item))
     floor = {
         (each.measure, each.against): each.value
-        for each in measure(Bench(item))
+        for each in measure_fidelity(Bench(item))
         if not each.label and not each.feature
     }
     (training, y), (held_out, z) = sides.training, sides.held_out
@@ -169,7 +169,7 @@ def test_classes_on_one_side_alone_leave_nothing_to_measure() -> None:
     neurons = blobs((1, 1, 1, 1))
     division = Division(repeat=0, fold=0, fit=np.array([0, 1]), scored=np.array([2, 3]))
     item = Item(method="smote", task="e", division=division, neurons=neurons, grid=Grid())
-    assert measure(Bench(item)) == []
+    assert measure_fidelity(Bench(item)) == []
 
 
 def test_it_is_measured_in_deviations_of_the_training_cells_without_flags() -> None:
@@ -179,4 +179,4 @@ def test_it_is_measured_in_deviations_of_the_training_cells_without_flags() -> N
     assert sides.names == NAMES
     assert sides.training[0].std(axis=0) == pytest.approx(np.ones(5))
     assert scale.shape == (5,)
-    assert isinstance(measure(Bench(item))[0], Found)
+    assert isinstance(measure_fidelity(Bench(item))[0], Found)

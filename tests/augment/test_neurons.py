@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sts.augment.neurons import ONSET_S, read_published
+from sts.augment.neurons import ONSET_S, read_neuron_table
 from sts.base.errors import StsError
 from sts.base.files import read_csv
 
@@ -21,7 +21,7 @@ def write(folder: Path, text: str) -> Path:
 
 def test_times_count_from_the_onset_and_technical_columns_are_gone(tmp_path: Path) -> None:
     path = write(tmp_path, HEAD + "2;b;-70;-90;1.52;1;False\n1;a;-60;;;2;False\n")
-    neurons = read_published(path)
+    neurons = read_neuron_table(path)
     assert neurons.names == ("vrest", "vm_for_sag", "peak_t_long_square")
     assert neurons.specimen_id.tolist() == ["1", "2"]
     assert neurons.classes == ("a", "b")
@@ -33,21 +33,21 @@ def test_times_count_from_the_onset_and_technical_columns_are_gone(tmp_path: Pat
 def test_of_two_reconstructions_the_newer_is_kept(tmp_path: Path, order: tuple[str, str]) -> None:
     rows = {"True": "1;a;-61;-90;1.5;1;True\n", "False": "1;a;-60;-90;1.5;1;False\n"}
     path = write(tmp_path, HEAD + "".join(rows[each] for each in order) + "2;b;-70;-90;1;1;False\n")
-    neurons = read_published(path)
+    neurons = read_neuron_table(path)
     assert len(neurons) == 2
     assert neurons.X[0, 0] == -60
 
 
 def test_a_superseded_row_that_is_the_only_one_stays(tmp_path: Path) -> None:
     path = write(tmp_path, HEAD + "1;a;-61;-90;1.5;1;True\n2;b;-70;-90;1;1;False\n")
-    assert len(read_published(path)) == 2
+    assert len(read_neuron_table(path)) == 2
 
 
 def test_neurons_of_equal_values_stand_in_one_group(tmp_path: Path) -> None:
     path = write(
         tmp_path, HEAD + "1;a;-61;-90;1.5;1;False\n2;a;-61;-90;1.5;1;False\n3;b;-70;-90;1;1;False\n"
     )
-    neurons = read_published(path)
+    neurons = read_neuron_table(path)
     assert neurons.group[0] == neurons.group[1] != neurons.group[2]
 
 
@@ -58,7 +58,7 @@ def test_without_ids_equal_rows_are_one_neuron_and_known_ones_get_their_id(tmp_p
     known = [
         {"specimen_id": "77", "vrest": "-61.00", "vm_for_sag": "-90", "peak_t_long_square": "1.5"}
     ]
-    neurons = read_published(path, known=known)
+    neurons = read_neuron_table(path, known=known)
     assert len(neurons) == 2
     assert neurons.specimen_id[0] == "77"
     assert neurons.specimen_id[1].startswith("row-")
@@ -66,7 +66,7 @@ def test_without_ids_equal_rows_are_one_neuron_and_known_ones_get_their_id(tmp_p
 
 def test_classes_stand_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     rows = (f"{n};Inh_{n};-{n};-90;1;1;False\n" for n in (10, 2, 1))
-    assert read_published(write(tmp_path, HEAD + "".join(rows))).classes == (
+    assert read_neuron_table(write(tmp_path, HEAD + "".join(rows))).classes == (
         "Inh_1",
         "Inh_2",
         "Inh_10",
@@ -96,12 +96,12 @@ def test_classes_stand_in_the_order_of_their_numbers(tmp_path: Path) -> None:
 )
 def test_another_table_is_refused(tmp_path: Path, text: str, reason: str) -> None:
     with pytest.raises(StsError, match=reason):
-        read_published(write(tmp_path, text))
+        read_neuron_table(write(tmp_path, text))
 
 
 def test_what_spreadsheets_do_to_a_table_changes_nothing(tmp_path: Path) -> None:
     plain = HEAD + "1;ä b;-61;-90;1.5;1;False\n2;日本;-70;;1;1;False\n"
-    wanted = read_published(write(tmp_path, plain))
+    wanted = read_neuron_table(write(tmp_path, plain))
     for changed in (
         "\ufeff" + plain,
         plain.replace("\n", "\r\n"),
@@ -111,7 +111,7 @@ def test_what_spreadsheets_do_to_a_table_changes_nothing(tmp_path: Path) -> None
         plain.replace("-70;;", "-70;N/A;"),
         plain.replace("ä b", '"ä b"'),
     ):
-        assert read_published(write(tmp_path, changed)).fingerprint() == wanted.fingerprint()
+        assert read_neuron_table(write(tmp_path, changed)).fingerprint() == wanted.fingerprint()
     assert wanted.classes == ("ä b", "日本")
 
 
@@ -127,8 +127,8 @@ def test_the_published_tables_lose_their_ids_and_get_them_back(
         bare = tmp_path / name
         with bare.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file, delimiter=";").writerows(row[1:] for row in rows)
-        given = read_published(data_dir / "allen" / name)
-        found = read_published(bare, known=known)
+        given = read_neuron_table(data_dir / "allen" / name)
+        found = read_neuron_table(bare, known=known)
         assert len(found) == len(given)
         assert set(found.specimen_id.tolist()) >= set(given.specimen_id.tolist()) & ids
         assert set(found.group.tolist()) == set(given.group.tolist())

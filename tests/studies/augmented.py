@@ -10,7 +10,7 @@ from sts.augment.items import Item
 from sts.augment.simulated import write_tables
 from sts.augment.tasks import load_task
 from sts.base.workspace import Workspace
-from sts.studies.augment.settings import Job, make_job
+from sts.studies.augment.settings import Job, make_benchmark_job
 from sts.studies.augment.store import Store, open_store
 
 FEW = ("naive-bayes", "lda")
@@ -27,7 +27,7 @@ def made_workspace(folder: Path) -> Workspace:
 def job_of(**changes: Any) -> Job:
     """Return a job of few cells."""
     given = {"classifiers": FEW, "added": (20,), "repeats": 1, "folds": 3, "fidelity": False}
-    return make_job(**{"methods": ("smote",), **given, **changes})
+    return make_benchmark_job(**{"methods": ("smote",), **given, **changes})
 
 
 def first_item(place: Workspace, job: Job) -> tuple[Item, Store]:

@@ -11,7 +11,7 @@ from sts.cli.augment import main
 from sts.studies.augment import benchmark as benchmarking
 from sts.studies.augment.benchmark import benchmark
 from sts.studies.augment.demo import ensure_tables
-from sts.studies.augment.settings import make_job
+from sts.studies.augment.settings import make_benchmark_job
 from tests.studies.augmented import job_of, made_workspace
 
 
@@ -109,7 +109,9 @@ def test_more_neighbours_than_a_class_has_are_as_many_as_it_has(place: Workspace
 
 
 def test_the_papers_protocol_is_one_holdout_and_seeds(place: Workspace) -> None:
-    job = make_job(protocol="paper", classifiers=("mlp",), added=(5,), repeats=3, fidelity=False)
+    job = make_benchmark_job(
+        protocol="paper", classifiers=("mlp",), added=(5,), repeats=3, fidelity=False
+    )
     results = benchmark(place, replace(job, curves=False), data=place.data, workers=1)
     base = [row for row in results.rows if row["method"] == "none"]
     assert [row["repeat"] for row in base] == [0, 1, 2]

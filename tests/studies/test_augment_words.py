@@ -10,9 +10,9 @@ import pytest
 from sts.augment.tasks import load_task
 from sts.evaluation.bootstrap import Interval
 from sts.reports.blocks import Block
-from sts.studies.augment.differences import differences_of, levels_of
+from sts.studies.augment.differences import differences_of, score_levels
 from sts.studies.augment.results import Results, fidelity_summary
-from sts.studies.augment.words import copying, helping, realness, what_it_says, words_of
+from sts.studies.augment.words import copying, gain_in_words, helping, realness, what_it_says
 from tests.studies.augmented import job_of, made_workspace
 
 
@@ -40,7 +40,7 @@ def test_differences_are_paired_by_fold() -> None:
     assert accuracy.verdict == "helps"
     assert (accuracy.baseline, accuracy.value) == pytest.approx((0.5, 0.6))
     assert (accuracy.pairs, recall.pairs) == (3, 2)
-    level = levels_of(base, "accuracy", protocol="cv")["none", "lda", 0, 1.0]
+    level = score_levels(base, "accuracy", protocol="cv")["none", "lda", 0, 1.0]
     assert level.low < 0.2
 
 
@@ -69,7 +69,7 @@ def test_folds_that_all_differ_by_the_same_have_no_verdict() -> None:
     accuracy = differences_of([*base, *more], protocol="cv")[0]
     assert (accuracy.verdict, accuracy.holm_verdict) == ("no verdict", "no verdict")
     assert accuracy.comparisons == 0
-    assert words_of(accuracy.difference) == "0.125 (no variance: no interval)"
+    assert gain_in_words(accuracy.difference) == "0.125 (no variance: no interval)"
 
 
 def test_the_published_protocol_has_no_verdicts() -> None:
@@ -92,17 +92,17 @@ def test_the_page_of_the_published_protocol_says_why(tmp_path: Path) -> None:
 
 def test_a_level_ends_where_its_score_does() -> None:
     rows = [row("none", fold, value) for fold, value in enumerate((0.2, 0.5, 0.99))]
-    level = levels_of(rows, "accuracy", protocol="cv")["none", "lda", 0, 1.0]
+    level = score_levels(rows, "accuracy", protocol="cv")["none", "lda", 0, 1.0]
     assert (level.low, level.high) == (0.0, 1.0)
     losses = [{**each, "log_loss": 3 * each["accuracy"]} for each in rows]
-    loss = levels_of(losses, "log_loss", protocol="cv")["none", "lda", 0, 1.0]
+    loss = score_levels(losses, "log_loss", protocol="cv")["none", "lda", 0, 1.0]
     assert loss.low == 0.0
     assert loss.high > 3.0
 
 
 def test_one_division_has_no_interval_to_show() -> None:
-    assert words_of(Interval(0.25, -np.inf, np.inf)) == "0.250 (one division: no interval)"
-    assert words_of(Interval(0.25, 0.2, 0.3)) == "0.250 [0.200, 0.300]"
+    assert gain_in_words(Interval(0.25, -np.inf, np.inf)) == "0.250 (one division: no interval)"
+    assert gain_in_words(Interval(0.25, 0.2, 0.3)) == "0.250 [0.200, 0.300]"
 
 
 def figure(method: str, measure: str, against: str, value: float) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Self
 
 import numpy as np
 
-from sts.augment.rows import checked, rows_of
+from sts.augment.rows import checked, rows_of_class
 from sts.base.types import Floats, Ints
 
 
@@ -26,7 +26,7 @@ class RandomOversampling:
         """Return `n` rows that were there before."""
         if self.X is None or self.y is None:
             raise ValueError("fit before you sample")
-        rows = rows_of(self.X, self.y, label)
+        rows = rows_of_class(self.X, self.y, label)
         return rows[rng.integers(len(rows), size=n)]
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sts.augment.deep import DeepGenerator
-from sts.augment.layers import Stack, noise_like, uniform
+from sts.augment.layers import ResidualStack, noise_like, uniform
 from sts.augment.settings import DIFFUSION_STEPS, DdpmSettings
 from sts.augment.training import Batch, Network
 
@@ -50,7 +50,7 @@ class DdpmNetwork(Network):
         # The last one stands for all classes.
         self.classes = nn.Embedding(classes + 1, width)
         self.time = nn.Sequential(nn.Linear(2 * WAVES, width), nn.SiLU(), nn.Linear(width, width))
-        self.stack = Stack(features, features, settings.layers)
+        self.stack = ResidualStack(features, features, settings.layers)
         left = signal_left()
         self.register_buffer("signal", left.sqrt().float())
         self.register_buffer("noise", (1 - left).sqrt().float())

@@ -12,7 +12,7 @@ from sklearn.base import clone
 
 from sts.augment.contract import GENERATORS, Generator, make_generator
 from sts.augment.division import nested
-from sts.augment.grid import BASELINE, BORROW, Key, rng_of, seed_of
+from sts.augment.grid import BASELINE, BORROW, ScoreKey, rng_of, seed_of
 from sts.augment.items import Item
 from sts.augment.neurons import Neurons
 from sts.augment.views import Rows, View, borrowed, make_view
@@ -129,7 +129,7 @@ class Bench:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Training:
+class TrainingRows:
     """Rows to fit on, for one level of one method."""
 
     view: View
@@ -139,7 +139,7 @@ class Training:
     balanced: bool = False
 
 
-def evaluate(item: Item, *, done: Sequence[Key] = (), keep: Keep | None = None) -> Bench:
+def evaluate(item: Item, *, done: Sequence[ScoreKey] = (), keep: Keep | None = None) -> Bench:
     """Score the cells of an item that are not done and hand each to `keep`."""
     bench = Bench(item)
     finished = set(done)
@@ -153,27 +153,27 @@ def evaluate(item: Item, *, done: Sequence[Key] = (), keep: Keep | None = None) 
     return bench
 
 
-def training_rows(bench: Bench, added: int, part: float) -> Training:
+def training_rows(bench: Bench, added: int, part: float) -> TrainingRows:
     """Return the rows that the classifiers of one level are fitted on."""
     item = bench.item
     if part < 1:
         view = bench.view_of(bench.fit.rows(_some(bench.fit.y, part, bench.rng("part"))))
-        return Training(view=view, rows=view.train, y=view.y)
+        return TrainingRows(view=view, rows=view.train, y=view.y)
     view = bench.view
     if item.method == BORROW:
         if item.lenders is None:
             raise ValueError("an item that borrows needs lenders")
         more = borrowed(view, item.lenders)
-        return Training(
+        return TrainingRows(
             view=view,
             rows=view.train.joined(more),
             y=np.concatenate([view.y, item.lenders.y]),
         )
     if item.method == BASELINE or not GENERATORS[item.method].adds_rows:
-        return Training(view=view, rows=view.train, y=view.y, balanced=item.method != BASELINE)
+        return TrainingRows(view=view, rows=view.train, y=view.y, balanced=item.method != BASELINE)
     present = np.unique(view.y).tolist()
     rows, labels = bench.synthetic(dict.fromkeys(present, added), "added")
-    return Training(
+    return TrainingRows(
         view=view,
         rows=view.train.joined(view.made(rows)),
         y=np.concatenate([view.y, labels]),
@@ -191,7 +191,7 @@ def _some(y: Ints, part: float, rng: np.random.Generator) -> Ints:
 
 
 def _score_level(
-    bench: Bench, training: Training, keys: Sequence[Key], keep: Keep, made_s: float
+    bench: Bench, training: TrainingRows, keys: Sequence[ScoreKey], keep: Keep, made_s: float
 ) -> None:
     said: dict[str, tuple[Floats, str, float]] = {}
 
@@ -229,7 +229,7 @@ def setup_of(name: str, choice: BenchmarkClassifier | None) -> str:
     return json.dumps({**settings, **said}, sort_keys=True)
 
 
-def _words(bench: Bench, training: Training, name: str) -> tuple[Floats, str, float]:
+def _words(bench: Bench, training: TrainingRows, name: str) -> tuple[Floats, str, float]:
     """Return what a classifier says of the scored rows, how it was fitted, and how long it took."""
     begin_s = time.perf_counter()
     missing = CLASSIFIERS[name].takes_missing

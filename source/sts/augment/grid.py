@@ -24,7 +24,7 @@ Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Key:
+class ScoreKey:
     """One cell of the grid."""
 
     method: str
@@ -37,9 +37,9 @@ class Key:
     classifier: str
 
 
-def key_of(row: Row) -> Key:
+def key_of(row: Row) -> ScoreKey:
     """Return which cell a row is of."""
-    return Key(**{name: row[name] for name in KEYS})
+    return ScoreKey(**{name: row[name] for name in KEYS})
 
 
 def columns_for(classes: Sequence[str]) -> tuple[str, ...]:
@@ -47,7 +47,7 @@ def columns_for(classes: Sequence[str]) -> tuple[str, ...]:
     return (*KEYS, *PLAIN_SCORES, *(RECALL + name for name in classes), *ABOUT)
 
 
-def write_cells(path: Path, rows: Iterable[Row], classes: Sequence[str]) -> None:
+def write_scores(path: Path, rows: Iterable[Row], classes: Sequence[str]) -> None:
     """Write cells, one a row, in the order of their keys."""
     write_csv(path, columns_for(classes), in_order(rows))
 
@@ -57,8 +57,8 @@ def in_order(rows: Iterable[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: astuple(key_of(row)))
 
 
-def read_cells(path: Path) -> list[dict[str, Any]]:
-    """Return what `write_cells` has written."""
+def read_scores(path: Path) -> list[dict[str, Any]]:
+    """Return what `write_scores` has written."""
     return [
         {name: _value(name, text) for name, text in row.items()}
         for row in read_csv(path, (*KEYS, *PLAIN_SCORES, *ABOUT))

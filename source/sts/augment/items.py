@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sts.augment.division import Division
-from sts.augment.grid import BASELINE, BORROW, Key
+from sts.augment.grid import BASELINE, BORROW, ScoreKey
 from sts.augment.neurons import Neurons
 from sts.augment.views import Preparing
 from sts.tabular.classifiers import CLASSIFIERS, VOTE
@@ -41,10 +41,10 @@ class Item:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Of the generator, where they differ from the tuned ones."""
 
-    def cells(self) -> list[Key]:
+    def cells(self) -> list[ScoreKey]:
         """Return the cells of this item."""
         return [
-            Key(
+            ScoreKey(
                 method=self.method,
                 repeat=self.division.repeat,
                 fold=self.division.fold,

@@ -29,7 +29,7 @@ class _Block(nn.Module):
         return hidden + outer
 
 
-class Stack(nn.Module):
+class ResidualStack(nn.Module):
     """Residual layers under a condition, which says nothing before it has learned to.
 
     Its last layer starts at zero, so that a network begins at what it adds its answer to.

@@ -80,7 +80,7 @@ class Neurons:
 Row = Mapping[str, str]
 
 
-def read_published(path: Path, *, known: Sequence[Row] = ()) -> Neurons:
+def read_neuron_table(path: Path, *, known: Sequence[Row] = ()) -> Neurons:
     """Return the neurons of a published table, each once, without technical columns.
 
     Parameters

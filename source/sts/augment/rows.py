@@ -18,7 +18,7 @@ def checked(X: Floats, y: Ints) -> tuple[Floats, Ints]:
     return X, y.astype(np.int64)
 
 
-def rows_of(X: Floats, y: Ints, label: int) -> Floats:
+def rows_of_class(X: Floats, y: Ints, label: int) -> Floats:
     """Return the rows of one class, of which there must be some."""
     found = X[y == label]
     if not len(found):

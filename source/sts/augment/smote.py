@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from sts.augment.rows import checked, rows_of, seed_from
+from sts.augment.rows import checked, rows_of_class, seed_from
 from sts.augment.settings import AdasynSettings, BorderlineSettings, SmoteSettings
 from sts.base.types import Floats, Ints
 
@@ -48,7 +48,7 @@ class _Interpolation(ABC):
         """Return `n` rows of a class, the sampler's own for the seed that `rng` gives."""
         if self.X is None or self.y is None:
             raise ValueError("fit before you sample")
-        rows = rows_of(self.X, self.y, label)
+        rows = rows_of_class(self.X, self.y, label)
         seed = seed_from(rng)
         if len(rows) == 1 or n == 0:
             return np.repeat(rows[:1], n, axis=0)

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from sts.augment.curation import possible, technical_columns
-from sts.augment.neurons import Neurons, read_published
+from sts.augment.neurons import Neurons, read_neuron_table
 from sts.base.errors import StsError, one_of
 from sts.base.files import read_csv
 from sts.base.types import CLASSES
@@ -138,7 +138,7 @@ def _published(data: Path, name: str) -> Neurons:
             "etypes`, or try --demo"
         )
     table = data / PATCH_CLAMP
-    return read_published(path, known=read_csv(table, []) if table.is_file() else ())
+    return read_neuron_table(path, known=read_csv(table, []) if table.is_file() else ())
 
 
 def _found(data: Path, name: str) -> Path | None:

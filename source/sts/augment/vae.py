@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from sts.augment.deep import DeepGenerator
-from sts.augment.layers import Stack, noise_like
+from sts.augment.layers import ResidualStack, noise_like
 from sts.augment.settings import VaeSettings
 from sts.augment.training import Batch, Network
 
@@ -35,8 +35,8 @@ class VaeNetwork(Network):
         super().__init__()
         self.settings = settings
         self.classes = nn.Embedding(classes, settings.layers.width)
-        self.encoder = Stack(features, 2 * settings.latent, settings.layers)
-        self.decoder = Stack(settings.latent, 2 * features, settings.layers)
+        self.encoder = ResidualStack(features, 2 * settings.latent, settings.layers)
+        self.decoder = ResidualStack(settings.latent, 2 * features, settings.layers)
 
     def bound(self, batch: Batch, generator: torch.Generator, *, beta: float = 1.0) -> Tensor:
         """Return the lower bound of each row's log likelihood, (B,), from one code a row.

@@ -59,9 +59,9 @@ def _data(args: argparse.Namespace, workspace: "Workspace") -> Path:
 
 
 def _job(args: argparse.Namespace) -> "Job":
-    from sts.studies.augment.settings import DEMO_ADDED, DEMO_CLASSIFIERS, make_job
+    from sts.studies.augment.settings import DEMO_ADDED, DEMO_CLASSIFIERS, make_benchmark_job
 
-    return make_job(
+    return make_benchmark_job(
         methods=args.method,
         task=args.task,
         protocol=args.protocol,
@@ -119,7 +119,7 @@ def _benchmark(args: argparse.Namespace) -> int:
 
 def _say_results(results: "Results") -> None:
     from sts.studies.augment.results import baseline_of, name_of
-    from sts.studies.augment.words import words_of
+    from sts.studies.augment.words import gain_in_words
     from sts.tabular.classifiers import title_of
 
     base = baseline_of(results)
@@ -149,7 +149,7 @@ def _say_results(results: "Results") -> None:
                 title_of(each.classifier),
                 each.added,
                 f"{each.value:.3f}",
-                words_of(each.difference),
+                gain_in_words(each.difference),
                 each.verdict,
                 each.holm_verdict,
             )

@@ -23,7 +23,7 @@ from sts.recordings.abf_protocol import (
     rebuilt_pa,
     stated_pa,
 )
-from sts.recordings.gather import Source, gather, made_sweep, wants
+from sts.recordings.gather import SweepSource, gather, made_sweep, wants
 from sts.recordings.recording import Recording, Sweep, Wanted, every_sweep
 from sts.recordings.traces import MILLIVOLTS, PICOAMPERES, Unusable, factor, usable_rate_hz
 
@@ -71,7 +71,8 @@ def _recording(abf: Any, head: Head, path: Path, wanted: Wanted) -> Recording:
     rate_hz = usable_rate_hz(_rate_hz(abf, head))
     read = partial(_sweep, abf, voltage, current, rate_hz=rate_hz, wanted=wanted)
     found = gather(
-        Source(called=f"sweep {number}", read=partial(read, number)) for number in abf.sweepList
+        SweepSource(called=f"sweep {number}", read=partial(read, number))
+        for number in abf.sweepList
     )
     return Recording(
         specimen_id=path.stem, sweeps=found.sweeps, skipped=found.skipped, unread=found.unread

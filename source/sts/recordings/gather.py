@@ -20,7 +20,7 @@ TOLD: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class SweepSource:
     """A sweep that has not been read yet."""
 
     called: str
@@ -37,7 +37,7 @@ class Gathered:
     unread: int
 
 
-def gather(sources: Iterable[Source]) -> Gathered:
+def gather(sources: Iterable[SweepSource]) -> Gathered:
     """Read every sweep; a spoilt one is left out, a file without a sound one fails."""
     sweeps: list[Sweep] = []
     reasons: dict[str, str] = {}

@@ -12,7 +12,7 @@ import numpy as np
 
 from sts.base import guard
 from sts.base.errors import CellFailed
-from sts.recordings.gather import Source, gather, made_sweep, wants
+from sts.recordings.gather import SweepSource, gather, made_sweep, wants
 from sts.recordings.naming import FileIdentity, identify_file
 from sts.recordings.nwb2 import check_content, nwb_version
 from sts.recordings.pairing import Series, pair, series_in
@@ -41,7 +41,7 @@ def read_nwb1(path: Path, wanted: Wanted = every_sweep) -> Recording:
         pairs = pair(clamped, stimuli, {})
         converted = _is_converted(file)
         found = gather(
-            Source(
+            SweepSource(
                 called=one.called,
                 read=partial(
                     _sweep, one, pairs.get(one.name), place, converted=converted, wanted=wanted

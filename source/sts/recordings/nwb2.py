@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sts.base import guard
 from sts.base.errors import CellFailed
-from sts.recordings.gather import Source, gather, made_sweep, wants
+from sts.recordings.gather import SweepSource, gather, made_sweep, wants
 from sts.recordings.naming import FileIdentity, identify_file, says_nothing
 from sts.recordings.pairing import Series, linked, pair, series_in
 from sts.recordings.recording import Recording, Sweep, Wanted, every_sweep
@@ -56,7 +56,7 @@ def recording_in(file: Any, path: Path, wanted: Wanted = every_sweep) -> Recordi
     check_content(responses, [OTHER_MODES[one.kind] for one in others])
     stimuli = pair(responses, series_in(file, "stimulus/presentation"), linked(file))
     found = gather(
-        Source(
+        SweepSource(
             called=one.called,
             read=partial(_sweep, one, stimuli.get(one.name), place, wanted=wanted),
         )

@@ -10,7 +10,7 @@ from sts.base.types import Floats, Ints
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class MeasureTable:
     """(classes, features) of one measure, NaN where a class has too few rows."""
 
     labels: Ints
@@ -56,7 +56,7 @@ def by_class(
     real: tuple[Floats, Ints],
     *,
     least: int = 2,
-) -> Table:
+) -> MeasureTable:
     """Return a measure of every class that has at least so many rows on both sides."""
     labels = np.intersect1d(made[1], real[1])
     rows = []
@@ -64,7 +64,7 @@ def by_class(
         one, other = made[0][made[1] == label], real[0][real[1] == label]
         enough = min(len(one), len(other)) >= least
         rows.append(measure(one, other) if enough else np.full(made[0].shape[1], np.nan))
-    return Table(labels, np.array(rows).reshape(len(labels), made[0].shape[1]))
+    return MeasureTable(labels, np.array(rows).reshape(len(labels), made[0].shape[1]))
 
 
 def means_of(rows: Floats, y: Ints) -> Floats:

@@ -9,7 +9,7 @@ import numpy as np
 from sts.augment.evaluate import Bench
 from sts.augment.fidelity.copying import coverage, nearest, nearness
 from sts.augment.fidelity.distributions import (
-    Table,
+    MeasureTable,
     below_class_spread,
     between_classes,
     by_class,
@@ -65,7 +65,7 @@ class Found:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Sides:
+class FidelitySides:
     """Rows in standard deviations of the training cells, flags left out."""
 
     training: Set
@@ -78,7 +78,7 @@ class Sides:
         return self.training if against == "training" else self.held_out
 
 
-def measure(bench: Bench) -> list[Found]:
+def measure_fidelity(bench: Bench) -> list[Found]:
     """Return all figures of the item's generator; without one, those of the held-out cells."""
     sides, scale = sides_of(bench)
     if bench.item.method == BASELINE:
@@ -86,7 +86,7 @@ def measure(bench: Bench) -> list[Found]:
     return _of_made(bench, sides, scale)
 
 
-def _floor(sides: Sides, rng: np.random.Generator) -> list[Found]:
+def _floor(sides: FidelitySides, rng: np.random.Generator) -> list[Found]:
     """Return what real cells reach in the place of made ones, on either side."""
     others = [_as_many(sides.training, sides.held_out[1], rng) for _ in range(DRAWS)]
     return [
@@ -97,7 +97,7 @@ def _floor(sides: Sides, rng: np.random.Generator) -> list[Found]:
     ]
 
 
-def _of_made(bench: Bench, sides: Sides, scale: Floats) -> list[Found]:
+def _of_made(bench: Bench, sides: FidelitySides, scale: Floats) -> list[Found]:
     rng = bench.rng("fidelity")
     width = len(sides.names)
     counts = dict(zip(*np.unique(sides.held_out[1], return_counts=True), strict=True))
@@ -130,7 +130,7 @@ def _as_many(rows: Set, labels: Ints, rng: np.random.Generator) -> Set:
     return rows[0][chosen], rows[1][chosen]
 
 
-def sides_of(bench: Bench) -> tuple[Sides, Floats]:
+def sides_of(bench: Bench) -> tuple[FidelitySides, Floats]:
     """Return both real sides in the space where the generator works, and its scale."""
     view = bench.view
     if view.preparing.space == "reduced":
@@ -142,7 +142,7 @@ def sides_of(bench: Bench) -> tuple[Sides, Floats]:
         training, held_out = (each[:, : len(names)] for each in (view.native, view.native_scored))
     deviation = training.std(axis=0)
     scale = np.where(deviation > 0, deviation, 1.0)
-    sides = Sides(
+    sides = FidelitySides(
         training=(training / scale, view.y),
         held_out=(held_out / scale, bench.scored.y),
         names=names,
@@ -152,7 +152,7 @@ def sides_of(bench: Bench) -> tuple[Sides, Floats]:
 
 
 def _compared(
-    sides: Sides, draws: Sequence[Set], against: str, rng: np.random.Generator
+    sides: FidelitySides, draws: Sequence[Set], against: str, rng: np.random.Generator
 ) -> Iterator[Found]:
     """Yield the mean of every measure over draws of made rows."""
     real = sides.real(against)
@@ -175,7 +175,9 @@ def _compared(
     yield from _whole(draws, real, against, rng)
 
 
-def _profiles(sides: Sides, tables: Sequence[Table], against: str) -> Iterator[Found]:
+def _profiles(
+    sides: FidelitySides, tables: Sequence[MeasureTable], against: str
+) -> Iterator[Found]:
     """Yield how far class means are from real ones, beside how far real classes are apart."""
     gaps = np.stack([each.values for each in tables])
     for row, label in enumerate(tables[0].labels):
@@ -208,13 +210,13 @@ def _whole(
         yield Found(measure=name, against=against, value=_mean(several))
 
 
-def _near(sides: Sides, draws: Sequence[Set]) -> Found:
+def _near(sides: FidelitySides, draws: Sequence[Set]) -> Found:
     held_out, training = sides.held_out[0], sides.training[0]
     parts = [nearness(made[0], held_out, training) for made in draws]
     return Found(measure="near", against="training", value=_mean(parts))
 
 
-def _learnt(sides: Sides, made: Set, rng: np.random.Generator) -> Iterator[Found]:
+def _learnt(sides: FidelitySides, made: Set, rng: np.random.Generator) -> Iterator[Found]:
     scores = scores_when_trained_on(made, sides.held_out, classes=sides.classes, rng=rng)
     for name in ("accuracy", "macro_f1"):
         yield Found(measure=f"trained_{name}", against="", value=scores[name])

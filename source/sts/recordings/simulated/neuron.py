@@ -14,15 +14,15 @@ from sts.recordings.simulated.protocol import (
     RATE_HZ,
     SEARCH_PA,
     SHORT_SQUARES,
-    Bench,
-    Stimulus,
+    Rig,
+    SimulatedStimulus,
     long_square,
     long_squares,
     ramp,
     short_square,
 )
 
-Recorded: TypeAlias = tuple[Stimulus, Ints]
+Recorded: TypeAlias = tuple[SimulatedStimulus, Ints]
 
 V_PER_COUNT: Final = 6.25e-6
 MV_PER_COUNT: Final = V_PER_COUNT * 1e3
@@ -51,9 +51,9 @@ class Neuron:
     membrane: Membrane
     noise_pa: float
     seed: tuple[int, ...]
-    bench: Bench
+    bench: Rig
 
-    def fires(self, stimulus: Stimulus) -> bool:
+    def fires(self, stimulus: SimulatedStimulus) -> bool:
         """Tell whether a stimulus evokes a spike."""
         membrane = self.membrane
         begin = stimulus.onset - round(LEAD_S * RATE_HZ)
@@ -74,7 +74,7 @@ class Neuron:
             raise Unfit("it fires without a current")
         return spike >= 0
 
-    def record(self, stimuli: Sequence[Stimulus]) -> list[Recorded]:
+    def record(self, stimuli: Sequence[SimulatedStimulus]) -> list[Recorded]:
         """Return the voltage of every sweep, in counts, beside its stimulus."""
         samples = max(each.samples for each in stimuli)
         counts = np.empty((len(stimuli), samples), dtype=np.int16)
@@ -93,14 +93,14 @@ class Neuron:
         )
         return [(each, counts[place, : each.samples]) for place, each in enumerate(stimuli)]
 
-    def _key(self, stimulus: Stimulus) -> np.uint64:
+    def _key(self, stimulus: SimulatedStimulus) -> np.uint64:
         """Return the key of a sweep's noise: the same for the same stimulus."""
         length, level = stimulus.end - stimulus.onset, round(stimulus.amplitude_pa) + LARGEST_PA
         sequence = np.random.SeedSequence((*self.seed, length, level, stimulus.repeat))
         return np.uint64(sequence.generate_state(1, np.uint64)[0])
 
 
-def neuron_of(parameters: Parameters, *, seed: tuple[int, ...], bench: Bench) -> Neuron:
+def neuron_of(parameters: Parameters, *, seed: tuple[int, ...], bench: Rig) -> Neuron:
     """Return a neuron at the bench."""
     return Neuron(
         membrane=membrane_of(parameters),
@@ -111,7 +111,7 @@ def neuron_of(parameters: Parameters, *, seed: tuple[int, ...], bench: Bench) ->
 
 
 def record_long_squares(
-    neuron: Neuron, squares: Callable[..., list[Stimulus]] = long_squares
+    neuron: Neuron, squares: Callable[..., list[SimulatedStimulus]] = long_squares
 ) -> tuple[int, list[Recorded]]:
     """Return rheobase, and the long squares around it: it is the lowest of them that fires."""
     rheobase_pa = _lowest(neuron, long_square, step_pa=SEARCH_PA, highest_pa=HIGHEST_RHEOBASE_PA)
@@ -139,7 +139,9 @@ def record_others(neuron: Neuron, *, rheobase_pa: int, short_pa: int) -> list[Re
     return neuron.record(squares) + neuron.record([ramp(rheobase_pa, bench=neuron.bench)])
 
 
-def _lowest(neuron: Neuron, make: Callable[..., Stimulus], *, step_pa: int, highest_pa: int) -> int:
+def _lowest(
+    neuron: Neuron, make: Callable[..., SimulatedStimulus], *, step_pa: int, highest_pa: int
+) -> int:
     """Return the lowest amplitude that fires, by doubling and then halving."""
     silent, firing = 0, 8
     while not neuron.fires(make(firing * step_pa, bench=neuron.bench)):

@@ -31,7 +31,7 @@ SHORT_SQUARES: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bench:
+class Rig:
     """What differs between the two data sets: where stimuli begin, and the recording noise."""
 
     onset_s: float
@@ -39,13 +39,13 @@ class Bench:
 
 
 BENCHES: Final = {
-    "PatchClamp": Bench(onset_s=1.02, noise_mv=0.033),
-    "PatchSeq": Bench(onset_s=0.6, noise_mv=0.045),
+    "PatchClamp": Rig(onset_s=1.02, noise_mv=0.033),
+    "PatchSeq": Rig(onset_s=0.6, noise_mv=0.045),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stimulus:
+class SimulatedStimulus:
     """One sweep's stimulus, in samples and pA."""
 
     name: str
@@ -79,19 +79,21 @@ class Stimulus:
         return (np.rint(current_pa / PA_PER_COUNT) * PA_PER_COUNT).astype(np.float32)
 
 
-def long_square(amplitude_pa: float, *, bench: Bench, name: str = "X2LP_Search_DA_0") -> Stimulus:
+def long_square(
+    amplitude_pa: float, *, bench: Rig, name: str = "X2LP_Search_DA_0"
+) -> SimulatedStimulus:
     """Return a step of one second."""
     return _stimulus(name, amplitude_pa, bench=bench, seconds=LONG_S, after_s=AFTER_LONG_S)
 
 
-def short_square(amplitude_pa: float, *, bench: Bench) -> Stimulus:
+def short_square(amplitude_pa: float, *, bench: Rig) -> SimulatedStimulus:
     """Return a step of 3 ms."""
     return _stimulus(
         "X6SP_Rheo_DA_0", amplitude_pa, bench=bench, seconds=SHORT_S, after_s=AFTER_SHORT_S
     )
 
 
-def ramp(rheobase_pa: int, *, bench: Bench) -> Stimulus:
+def ramp(rheobase_pa: int, *, bench: Rig) -> SimulatedStimulus:
     """Return a ramp of 3 s, in steps of 25 pA/s as steep as it takes to pass rheobase well."""
     slope = 25 * np.ceil(1.5 * rheobase_pa / RAMP_S / 25)
     return _stimulus(
@@ -99,7 +101,7 @@ def ramp(rheobase_pa: int, *, bench: Bench) -> Stimulus:
     )
 
 
-def long_squares(rheobase_pa: int, *, bench: Bench) -> list[Stimulus]:
+def long_squares(rheobase_pa: int, *, bench: Rig) -> list[SimulatedStimulus]:
     """Return the steps below, at and above rheobase, in the order of recording."""
     search = [each for each in (rheobase_pa - SEARCH_PA, rheobase_pa) if each > 0]
     steps = {
@@ -114,7 +116,7 @@ def long_squares(rheobase_pa: int, *, bench: Bench) -> list[Stimulus]:
     ]
 
 
-def pair_squares(rheobase_pa: int, *, bench: Bench) -> list[Stimulus]:
+def pair_squares(rheobase_pa: int, *, bench: Rig) -> list[SimulatedStimulus]:
     """Return the long squares that a pair of sweeps is picked from, and none besides."""
     wanted = rheobase_pa - SEARCH_PA, rheobase_pa, rheobase_pa + STEP_PA
     squares = long_squares(rheobase_pa, bench=bench)
@@ -125,13 +127,13 @@ def _stimulus(
     name: str,
     amplitude_pa: float,
     *,
-    bench: Bench,
+    bench: Rig,
     seconds: float,
     after_s: float,
     slope: float = 0.0,
-) -> Stimulus:
+) -> SimulatedStimulus:
     onset, length, after = (round(each * RATE_HZ) for each in (bench.onset_s, seconds, after_s))
-    return Stimulus(
+    return SimulatedStimulus(
         name=name,
         onset=onset,
         end=onset + length,

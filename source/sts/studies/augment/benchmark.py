@@ -24,7 +24,7 @@ from sts.studies.augment.results import Results, baseline_of
 from sts.studies.augment.settings import Job
 from sts.studies.augment.store import Store, open_store
 from sts.studies.augment.work import (
-    Outcome,
+    ItemOutcome,
     is_measured,
     is_shown,
     order_of,
@@ -169,7 +169,7 @@ def _price(item: Item) -> float:
     return sum(key.added for key in item.cells()) + 1e6 * deep
 
 
-def _keep(store: Store, item: Item, outcome: Outcome) -> None:
+def _keep(store: Store, item: Item, outcome: ItemOutcome) -> None:
     """Write what came back: a worker on another host wrote to a disk of its own."""
     if outcome.rows:
         store.keep(item.method, item.division, outcome.rows)

@@ -35,7 +35,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
+class Gain:
     """How much one score is above that of the baseline, for one method, classifier and N."""
 
     method: str
@@ -65,7 +65,7 @@ class Difference:
         }
 
 
-def differences_of(rows: Rows, *, protocol: str) -> list[Difference]:
+def differences_of(rows: Rows, *, protocol: str) -> list[Gain]:
     """Return all paired differences to the baseline, in the order of the rows."""
     whole = [row for row in rows if row["part"] == 1]
     baseline = {
@@ -89,9 +89,9 @@ def differences_of(rows: Rows, *, protocol: str) -> list[Difference]:
     )
 
 
-def _corrected(differences: Sequence[Difference]) -> list[Difference]:
+def _corrected(differences: Sequence[Gain]) -> list[Gain]:
     """Return the differences with their verdicts corrected for all in the same score."""
-    found: dict[int, Difference] = {}
+    found: dict[int, Gain] = {}
     for score in dict.fromkeys(each.score for each in differences):
         places = [at for at, each in enumerate(differences) if each.score == score]
         corrected = correct_by_holm([differences[at].p for at in places])
@@ -114,7 +114,7 @@ def _of_group(
     pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]],
     *,
     protocol: str,
-) -> Iterator[Difference]:
+) -> Iterator[Gain]:
     names = [name for name in pairs[0][0] if name in PLAIN_SCORES or name.startswith(RECALL)]
     ratio = rows_ratio([base for _, base in pairs], protocol=protocol)
     for score in names:
@@ -124,7 +124,7 @@ def _of_group(
         judged = judge(
             ours - theirs, score, test_to_train=ratio, over_divisions=protocol != "paper"
         )
-        yield Difference(
+        yield Gain(
             method=method,
             classifier=classifier,
             added=added,
@@ -138,7 +138,7 @@ def _of_group(
         )
 
 
-def levels_of(
+def score_levels(
     rows: Rows, score: str, *, protocol: str
 ) -> dict[tuple[str, str, int, float], Interval]:
     """Return a score of every method, classifier, N and part of the training rows.

@@ -13,7 +13,7 @@ from sts.evaluation.metrics import RECALL
 from sts.reports.figures.augment_fidelity import HeatMap, draw_densities, draw_heat_maps
 from sts.reports.figures.augment_map import MethodPlace, draw_class_gains, draw_map
 from sts.reports.figures.augment_scores import SHOWN, Line, Panel, draw_landscape, draw_levels
-from sts.studies.augment.differences import Difference, levels_of
+from sts.studies.augment.differences import Gain, score_levels
 from sts.studies.augment.results import Results, fidelity_summary, name_of
 from sts.studies.augment.samples import Samples
 from sts.studies.augment.words import copying_ratio
@@ -23,7 +23,9 @@ Levels = dict[tuple[str, str, int, float], Interval]
 
 
 def _levels(results: Results) -> dict[str, Levels]:
-    return {score: levels_of(results.rows, score, protocol=results.job.protocol) for score in SHOWN}
+    return {
+        score: score_levels(results.rows, score, protocol=results.job.protocol) for score in SHOWN
+    }
 
 
 def draw_baseline(run: Run, results: Results) -> list[Path]:
@@ -80,7 +82,7 @@ def draw_added(run: Run, results: Results) -> list[Path] | None:
     return draw_levels(run.figures / "added", panels) if panels else None
 
 
-def _told(results: Results, score: str) -> list[Difference]:
+def _told(results: Results, score: str) -> list[Gain]:
     """Return the differences of the classifier that speaks for all, at one N of each method."""
     return [
         each

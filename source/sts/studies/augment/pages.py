@@ -13,7 +13,7 @@ from sts.reports.page import write_page
 from sts.studies.augment.differences import COLUMNS, Rows
 from sts.studies.augment.results import Results, baseline_of, fidelity_summary
 from sts.studies.augment.samples import make_samples, write_samples
-from sts.studies.augment.sections import sections_of, subtitle_of
+from sts.studies.augment.sections import make_sections, subtitle_of
 from sts.studies.augment.words import in_words
 
 FIDELITY_COLUMNS: Final = (
@@ -46,7 +46,7 @@ def write_results(run: Run, results: Results) -> None:
     with warnings.catch_warnings():
         # Names of classes may be in any script; what the font lacks is drawn as a box.
         warnings.filterwarnings("ignore", r"Glyph .* missing from")
-        sections = sections_of(run, results, samples)
+        sections = make_sections(run, results, samples)
     write_page(
         run.path / "report.html",
         f"Augmentation: {results.task.title}",

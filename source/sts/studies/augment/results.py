@@ -13,13 +13,13 @@ from sts.augment.tasks import Task
 from sts.base.types import Floats, Ints
 from sts.evaluation.bootstrap import Interval
 from sts.evaluation.metrics import PLAIN_SCORES
-from sts.studies.augment.differences import Difference, levels_of
+from sts.studies.augment.differences import Gain, score_levels
 from sts.studies.augment.settings import Job
 from sts.tabular.classifiers import VOTE
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Made:
+class GeneratedRows:
     """Rows that a generator made in the first division, in the units of the table."""
 
     rows: Floats
@@ -37,13 +37,13 @@ class Results:
     rows: list[dict[str, Any]]
     fidelity: list[dict[str, Any]]
     """Rows of method, repeat, fold and a figure."""
-    made: dict[str, Made]
+    made: dict[str, GeneratedRows]
     """By method."""
     failed: dict[str, str]
     """Where cells are missing, and why."""
     notes: dict[tuple[str, str], int] = field(default_factory=dict)
     """By method and what it did otherwise than asked for: in how many divisions."""
-    differences: list[Difference] = field(default_factory=list)
+    differences: list[Gain] = field(default_factory=list)
     folder: Path = Path()
     simulated: bool = False
     """Whether the neurons are made up."""
@@ -65,7 +65,7 @@ def name_of(method: str) -> str:
 def baseline_of(results: Results) -> dict[str, dict[str, Interval]]:
     """Return the scores of every classifier on real training neurons alone."""
     levels = {
-        score: levels_of(results.rows, score, protocol=results.job.protocol)
+        score: score_levels(results.rows, score, protocol=results.job.protocol)
         for score in PLAIN_SCORES
     }
     keys = {name: (BASELINE, name, 0, 1.0) for name in results.job.classifiers}

@@ -12,7 +12,7 @@ from sts.augment.evaluate import Bench
 from sts.augment.neurons import Neurons
 from sts.base.files import write_csv
 from sts.base.types import Floats, Ints
-from sts.studies.augment.results import Made, Results
+from sts.studies.augment.results import GeneratedRows, Results
 
 TRAINING: Final = "real, training"
 HELD_OUT: Final = "real, held out"
@@ -34,7 +34,7 @@ class Samples:
     """Places of the features that are drawn: those by which the training cells differ most."""
 
 
-def made_by(bench: Bench) -> Made:
+def made_by(bench: Bench) -> GeneratedRows:
     """Return made rows, as many of each class as there are training cells."""
     labels, counts = np.unique(bench.view.y, return_counts=True)
     wanted = dict(zip(labels.tolist(), counts.tolist(), strict=True))
@@ -42,7 +42,7 @@ def made_by(bench: Bench) -> Made:
     space = bench.view.space
     whole = np.full((len(rows), len(bench.fit.names)), np.nan)
     whole[:, space.kept] = space.inverse(rows)
-    return Made(rows=whole, labels=y)
+    return GeneratedRows(rows=whole, labels=y)
 
 
 def make_samples(results: Results) -> Samples | None:

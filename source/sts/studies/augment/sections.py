@@ -14,15 +14,15 @@ from sts.evaluation.metrics import PLAIN_SCORES, SCORES
 from sts.reports.blocks import Block, Facts, Picture, Section, Table
 from sts.reports.tables import settings_table
 from sts.studies.augment import drawings
-from sts.studies.augment.differences import Difference
+from sts.studies.augment.differences import Gain
 from sts.studies.augment.results import Results, baseline_of, fidelity_summary, name_of
 from sts.studies.augment.samples import Samples
 from sts.studies.augment.words import (
     CIRCULAR,
     INTERVALS,
+    gain_in_words,
     notes_of,
     what_it_says,
-    words_of,
 )
 from sts.tabular.classifiers import title_of
 
@@ -51,7 +51,7 @@ def subtitle_of(results: Results) -> str:
     )
 
 
-def sections_of(run: Run, results: Results, samples: Samples | None) -> list[Section]:
+def make_sections(run: Run, results: Results, samples: Samples | None) -> list[Section]:
     """Draw all figures and return what the page says."""
     sections = [
         Section("What it says", _verdicts(run, results)),
@@ -176,7 +176,7 @@ def _added(run: Run, results: Results) -> list[Block]:
     return blocks
 
 
-def _difference_table(differences: Sequence[Difference]) -> Table:
+def _difference_table(differences: Sequence[Gain]) -> Table:
     rows = [
         [
             name_of(each.method),
@@ -185,7 +185,7 @@ def _difference_table(differences: Sequence[Difference]) -> Table:
             SCORES[each.score],
             f"{each.baseline:.3f}",
             f"{each.value:.3f}",
-            words_of(each.difference),
+            gain_in_words(each.difference),
             each.verdict,
             each.holm_verdict,
             each.comparisons,

@@ -79,7 +79,7 @@ class Job:
         )
 
 
-def make_job(
+def make_benchmark_job(
     *,
     methods: Sequence[str] = ("smote",),
     task: str = "e",

@@ -15,13 +15,13 @@ from sts.augment.contract import GENERATORS, tuned_settings
 from sts.augment.division import Division
 from sts.augment.evaluate import setup_of
 from sts.augment.fidelity.measure import MEASURES, Found
-from sts.augment.grid import key_of, read_cells, write_cells
+from sts.augment.grid import key_of, read_scores, write_scores
 from sts.augment.tasks import Task
 from sts.base.errors import StsError
 from sts.base.files import make_folder, read_csv, write_csv
 from sts.base.locks import try_lock
 from sts.base.settings import to_dict
-from sts.studies.augment.results import Made
+from sts.studies.augment.results import GeneratedRows
 from sts.studies.augment.settings import Job
 
 # Raised where the same settings come to mean something else.
@@ -68,7 +68,7 @@ class Store:
         if not path.is_file():
             return []
         try:
-            rows = read_cells(path)
+            rows = read_scores(path)
         except ValueError as error:
             raise StsError(f"{path} holds no cells ({error}): delete it and run again") from error
         return [row for row in rows if self.tuned or _is_current(row)]
@@ -90,13 +90,13 @@ class Store:
         """Write the cells of an item, beside those that another run has scored meanwhile."""
         with _alone(self.folder):
             known = {key_of(row): row for row in (*self.cells(method, division), *rows)}
-            write_cells(self.path(method, division), known.values(), self.classes)
+            write_scores(self.path(method, division), known.values(), self.classes)
 
     def keep_found(self, method: str, division: Division, found: Sequence[Found]) -> None:
         """Write what was measured on a generator."""
         write_csv(self.path(method, division, "fidelity"), FIDELITY, [vars(each) for each in found])
 
-    def made(self, method: str, division: Division) -> Made | None:
+    def made(self, method: str, division: Division) -> GeneratedRows | None:
         """Return the rows that were made to be looked at, None if none were."""
         path = self.path(method, division, "made")
         if not path.is_file():
@@ -104,12 +104,12 @@ class Store:
         rows = read_csv(path, (LABEL, *self.names))
         values = [[float(row[name] or "nan") for name in self.names] for row in rows]
         labels = [self.classes.index(row[LABEL]) for row in rows]
-        return Made(
+        return GeneratedRows(
             rows=np.array(values).reshape(len(rows), len(self.names)),
             labels=np.array(labels, dtype=np.int64),
         )
 
-    def keep_made(self, method: str, division: Division, made: Made) -> None:
+    def keep_made(self, method: str, division: Division, made: GeneratedRows) -> None:
         """Write rows that were made to be looked at."""
         rows = (
             {LABEL: self.classes[label], **dict(zip(self.names, row.tolist(), strict=True))}

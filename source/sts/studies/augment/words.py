@@ -11,7 +11,7 @@ from sts.augment.grid import BASELINE, BORROW
 from sts.evaluation.bootstrap import Interval
 from sts.evaluation.compare import CANNOT_TELL, NO_VERDICT
 from sts.reports.blocks import Block, Table
-from sts.studies.augment.differences import Difference
+from sts.studies.augment.differences import Gain
 from sts.studies.augment.results import Results, name_of
 from sts.tabular.classifiers import title_of
 
@@ -105,7 +105,7 @@ def _sentences(results: Results) -> list[str]:
     ]
 
 
-def _verdicts_in_words(told: Sequence[Difference]) -> str:
+def _verdicts_in_words(told: Sequence[Gain]) -> str:
     """Return how many comparisons say what, alone and corrected for their number."""
     alone, corrected = (
         Counter(getattr(each, name) for each in told) for name in ("verdict", "holm_verdict")
@@ -126,16 +126,16 @@ def _verdicts_in_words(told: Sequence[Difference]) -> str:
     )
 
 
-def _in_full(each: Difference) -> str:
+def _in_full(each: Gain) -> str:
     added = f", {each.added:,} rows added to each class" if each.added else ""
     return (
         f"{name_of(each.method)} with {title_of(each.classifier)}{added}: "
-        f"{each.baseline:.3f} to {each.value:.3f}, {words_of(each.difference)}, "
+        f"{each.baseline:.3f} to {each.value:.3f}, {gain_in_words(each.difference)}, "
         f"{verdicts_of(each)}"
     )
 
 
-def verdicts_of(each: Difference) -> str:
+def verdicts_of(each: Gain) -> str:
     """Return the verdict of a comparison, alone and corrected for their number."""
     if each.verdict == NO_VERDICT:
         return NO_VERDICT
@@ -153,7 +153,7 @@ def _like_theirs(results: Results) -> str:
     return f" The most that SMOTE adds to accuracy here: {_in_full(best)}."
 
 
-def words_of(interval: Interval) -> str:
+def gain_in_words(interval: Interval) -> str:
     """Return a difference with its interval, or why there is none."""
     if np.isfinite([interval.low, interval.high]).all() or np.isnan(interval.value):
         return interval.in_words()
@@ -161,7 +161,7 @@ def words_of(interval: Interval) -> str:
     return f"{interval.value:.3f} ({why}: no interval)"
 
 
-def helping(differences: Sequence[Difference], method: str) -> str:
+def helping(differences: Sequence[Gain], method: str) -> str:
     """Return how often a method helps and hurts, and what it changes on the mean."""
     here = [each for each in differences if each.method == method and each.score == "macro_f1"]
     known = [each.difference.value for each in here if np.isfinite(each.difference.value)]

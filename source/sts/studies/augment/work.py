@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from sts.augment.contract import GENERATORS
 from sts.augment.evaluate import Bench, evaluate
-from sts.augment.fidelity.measure import Found, measure
-from sts.augment.grid import BASELINE, Key, key_of
+from sts.augment.fidelity.measure import Found, measure_fidelity
+from sts.augment.grid import BASELINE, ScoreKey, key_of
 from sts.augment.items import Item
 from sts.base.errors import StsError
-from sts.studies.augment.results import Made
+from sts.studies.augment.results import GeneratedRows
 from sts.studies.augment.samples import made_by
 from sts.studies.augment.settings import Job
 from sts.studies.augment.store import Store
@@ -38,12 +38,12 @@ class Order:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Outcome:
+class ItemOutcome:
     """What came of one item."""
 
     rows: list[dict[str, Any]]
     found: list[Found] = field(default_factory=list)
-    made: Made | None = None
+    made: GeneratedRows | None = None
     notes: tuple[str, ...] = ()
     """What the generator did otherwise than asked for."""
     failed: dict[str, str] = field(default_factory=dict)
@@ -61,7 +61,7 @@ def order_of(job: Job, item: Item, store: Store) -> Order:
     )
 
 
-def waiting_cells(item: Item, store: Store) -> list[Key]:
+def waiting_cells(item: Item, store: Store) -> list[ScoreKey]:
     """Return the cells that are not scored yet."""
     done = {key_of(row) for row in store.cells(item.method, item.division)}
     return [key for key in item.cells() if key not in done]
@@ -84,24 +84,24 @@ def _makes(method: str) -> bool:
     return method in GENERATORS and GENERATORS[method].adds_rows
 
 
-def work_on(order: Order, *, store: Store) -> Outcome:
+def work_on(order: Order, *, store: Store) -> ItemOutcome:
     """Do what is open of one item; each cell is kept as soon as it is there."""
     item = order.item
     rows = store.cells(item.method, item.division)
     failed: dict[str, str] = {}
     bench = _score(item, rows, store, failed)
     found: list[Found] = []
-    made: Made | None = None
+    made: GeneratedRows | None = None
     notes: tuple[str, ...] = ()
     if bench is not None:
         try:
             notes = _notes(bench, store) if item.method in GENERATORS else ()
-            found = measure(bench) if order.measure else []
+            found = measure_fidelity(bench) if order.measure else []
             made = made_by(bench) if order.show else None
         except Exception as error:
             # What it could not do must not cost its cells.
             failed[f"{where(item)}, how real"] = _reason(error)
-    return Outcome(rows=rows, found=found, made=made, notes=notes, failed=failed)
+    return ItemOutcome(rows=rows, found=found, made=made, notes=notes, failed=failed)
 
 
 def where(item: Item) -> str:
@@ -113,7 +113,7 @@ def _score(
     item: Item, rows: list[dict[str, Any]], store: Store, failed: dict[str, str]
 ) -> Bench | None:
     """Score what is waiting, cells that fail left out; None if the item can do nothing."""
-    broken: dict[Key, str] = {}
+    broken: dict[ScoreKey, str] = {}
     unwritten: list[StsError] = []
 
     def keep(row: dict[str, Any]) -> None:
@@ -149,7 +149,7 @@ def _score(
 
 
 def _missing(
-    item: Item, rows: list[dict[str, Any]], broken: dict[Key, str], last: str = ""
+    item: Item, rows: list[dict[str, Any]], broken: dict[ScoreKey, str], last: str = ""
 ) -> dict[str, str]:
     """Return why cells are missing, those that were not tried for the `last` reason."""
     done = set(map(key_of, rows))
@@ -159,7 +159,7 @@ def _missing(
     return {_called(item, key): reason for key, reason in reasons.items()}
 
 
-def _called(item: Item, key: Key) -> str:
+def _called(item: Item, key: ScoreKey) -> str:
     part = f", {100 * key.part:.0f} % of the rows" if key.part < 1 else ""
     return f"{where(item)}, {key.added} added{part}, {key.classifier}"
 
