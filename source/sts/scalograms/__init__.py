@@ -1,1 +1,8 @@
-"""Traces become scalograms, scalograms become images."""
+"""Traces become scalograms, scalograms become images.
+
+>>> import numpy as np
+>>> from sts.scalograms.transform import scalograms_of
+>>> resting_mv = np.full((1, 4800), -70, np.float32)
+>>> scalograms_of(resting_mv).shape
+(1, 180, 4800)
+"""
