@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import REPOSITORY
 
 SOURCE = REPOSITORY / "source"
+PACKAGES = sorted(path.parent.name for path in SOURCE.glob("sts/*/__init__.py"))
 EXAMPLES = sorted(
     path for path in SOURCE.rglob("*.py") if ">>> " in path.read_text(encoding="utf-8")
 )
@@ -28,3 +29,8 @@ def test_every_example_runs(path: Path, tmp_path: Path, monkeypatch: pytest.Monk
         runner.run(test, out=told.append)
     assert sum(len(test.examples) for test in tests)
     assert not runner.summarize(verbose=False).failed, "".join(told)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_package_shows_an_example(package: str) -> None:
+    assert SOURCE / "sts" / package / "__init__.py" in EXAMPLES
