@@ -32,9 +32,10 @@ from sts.base.files import write_json
 from sts.base.parallel import worker_count
 from sts.base.workspace import Workspace
 from sts.search.trials import SearchResult
-from sts.studies.baseline.bench import Bench, look_for_settings, make_bench
-from sts.studies.baseline.cohort import Source
-from sts.studies.baseline.settings import make_job
+from sts.studies.classify.tables.cells import Source
+from sts.studies.classify.tables.settings import make_table_job
+from sts.studies.classify.tables.training import TableExperiment, prepare_table
+from sts.studies.classify.training import look_for_settings
 
 RESULTS: Final = Path(__file__).resolve().parent / "results" / "baseline.json"
 FOLDS: Final = 3
@@ -58,10 +59,10 @@ SPACE: Final[dict[str, Any]] = {
 # The command up to its first fold, which ends it.
 FIRST_TRIAL: Final = """
 import os, sys
-from sts.studies.baseline.bench import Bench
+from sts.studies.classify.tables.training import TableExperiment
 def ended(*_):
     os._exit(0)
-Bench.score = ended
+TableExperiment.score = ended
 from sts.cli.baseline import main
 main(sys.argv[1:])
 """
@@ -82,16 +83,16 @@ class Row:
     missing: str = ""
 
 
-def ours(bench: Bench) -> SearchResult:
+def ours(experiment: TableExperiment) -> SearchResult:
     """Search in a workspace that is thrown away."""
     with tempfile.TemporaryDirectory() as folder:
-        return look_for_settings(Workspace(Path(folder)), bench)
+        return look_for_settings(Workspace(Path(folder)), experiment)
 
 
-def time_ours(bench: Bench) -> tuple[Row, SearchResult]:
+def time_ours(experiment: TableExperiment) -> tuple[Row, SearchResult]:
     """Return how long our search took, and what it found."""
     begin_s = time.perf_counter()
-    found = ours(bench)
+    found = ours(experiment)
     seconds = time.perf_counter() - begin_s
     row = Row(
         name=OURS,
@@ -103,13 +104,15 @@ def time_ours(bench: Bench) -> tuple[Row, SearchResult]:
     return row, found
 
 
-def time_theirs(bench: Bench, name: str, *, trials: int, wanted: int, threads: int | None) -> Row:
+def time_theirs(
+    experiment: TableExperiment, name: str, *, trials: int, wanted: int, threads: int | None
+) -> Row:
     """Return how long scikit-optimize's search took, or why there is none."""
     try:
         from skopt import BayesSearchCV
     except ImportError as error:
         return Row(name=name, trials=0, missing=f"scikit-optimize cannot be imported: {error}")
-    X, y = training(bench)
+    X, y = training(experiment)
     search = BayesSearchCV(
         estimator=LGBMClassifier(random_state=0, verbose=-1, n_jobs=threads),
         search_spaces=SPACE,
@@ -135,9 +138,9 @@ def time_theirs(bench: Bench, name: str, *, trials: int, wanted: int, threads: i
     )
 
 
-def time_fits(bench: Bench, found: SearchResult) -> Row:
+def time_fits(experiment: TableExperiment, found: SearchResult) -> Row:
     """Return how long the fits of a search take through scikit-learn, proposals left out."""
-    X, y = training(bench)
+    X, y = training(experiment)
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
     begin_s = time.perf_counter()
     best = 0.0
@@ -149,10 +152,10 @@ def time_fits(bench: Bench, found: SearchResult) -> Row:
     return Row(name=BARE, trials=len(found.trials), seconds=seconds, measured_s=seconds, best=best)
 
 
-def training(bench: Bench) -> tuple[np.ndarray, np.ndarray]:
+def training(experiment: TableExperiment) -> tuple[np.ndarray, np.ndarray]:
     """Return features and classes of the training cells."""
-    rows = bench.cohort.train_rows
-    return bench.cohort.table.X[rows], bench.cohort.truth[rows]
+    rows = experiment.cohort.train_rows
+    return experiment.cohort.cells.X[rows], experiment.cohort.truth[rows]
 
 
 def time_to_first_trial(data: Path) -> float:
@@ -188,10 +191,10 @@ def measure(data: Path, *, trials: int, slow_trials: int) -> dict[str, Any]:
     where = machine()
     first_s = time_to_first_trial(data)
     source = Source(data=data)
-    job = make_job(published=True, trials=trials, folds=FOLDS)
-    bench = make_bench(job, source=source)
+    job = make_table_job(published=True, trials=trials, folds=FOLDS)
+    experiment = prepare_table(job, source=source)
     print(f"from the start to the first trial {first_s:.1f} s", flush=True)
-    first, found = time_ours(bench)
+    first, found = time_ours(experiment)
     rows: list[dict[str, Any]] = []
 
     def keep(row: Row) -> None:
@@ -200,18 +203,18 @@ def measure(data: Path, *, trials: int, slow_trials: int) -> dict[str, Any]:
         show(rows[-1], trials)
 
     keep(first)
-    keep(time_theirs(bench, ONE_THREAD, trials=trials, wanted=trials, threads=1))
-    keep(time_theirs(bench, PUBLISHED, trials=slow_trials, wanted=trials, threads=None))
+    keep(time_theirs(experiment, ONE_THREAD, trials=trials, wanted=trials, threads=1))
+    keep(time_theirs(experiment, PUBLISHED, trials=slow_trials, wanted=trials, threads=None))
     if rows[-1]["missing"]:
-        keep(time_fits(bench, found))
+        keep(time_fits(experiment, found))
     return {
         "machine": where,
         "versions": {
             name: version_of(name)
             for name in ("lightgbm", "optuna", "scikit-learn", "scikit-optimize")
         },
-        "cells": len(bench.cohort.train_rows),
-        "features": len(bench.cohort.table.names),
+        "cells": len(experiment.cohort.train_rows),
+        "features": len(experiment.cohort.cells.names),
         "trials": trials,
         "folds": FOLDS,
         "pruned": sum(trial.state == "pruned" for trial in found.trials),

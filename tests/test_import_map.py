@@ -61,3 +61,15 @@ def test_imports_point_one_way(path: Path) -> None:
         if top == "sts" and rest:
             assert ORDER.index(rest[0]) >= ORDER.index(package), f"{package} must not import {name}"
         assert package in HOMES.get(top, {package}), f"{top} is not imported in {package}"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in MODULES if path.is_relative_to(SOURCE / "studies")],
+    ids=lambda p: p.name,
+)
+def test_no_study_imports_another(path: Path) -> None:
+    own = path.relative_to(SOURCE).parts[1]
+    for name in imports_of(path):
+        top, *rest = name.removeprefix("sts.").split(".")
+        assert top != "studies" or rest[:1] == [own], f"{own} must not import {name}"

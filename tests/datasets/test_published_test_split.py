@@ -17,10 +17,9 @@ from sts.datasets.published_split import TEST_IDS, held_out_specimens, leave_out
 from sts.datasets.store import write_store
 from sts.datasets.table import FeatureRow, write_features
 from sts.signals.features import FEATURES, PUBLISHED_ONSET_S, TIMES
-from sts.studies.baseline.cohort import Source
-from sts.studies.baseline.cohort import load_cohort as load_table
-from sts.studies.baseline.settings import choose
-from sts.studies.sts.cohort import load_cohort as load_sweeps
+from sts.studies.classify.networks.cells import load_sweeps
+from sts.studies.classify.tables.cells import Source, load_table
+from sts.studies.classify.tables.settings import choose
 from tests.datasets.ep_worlds import make_table, write_own, write_published
 from tests.datasets.stores import make_store
 
@@ -30,12 +29,12 @@ READERS = {
     "augment/tasks.py": "trains: load_task",
     "datasets/ep_tables.py": "reads",
     "datasets/identity.py": "who cells are",
-    "studies/baseline/cohort.py": "trains: load_cohort",
+    "studies/classify/tables/cells.py": "trains: load_table",
     "datasets/products.py": "builds",
     "datasets/inventory.py": "checks",
-    "studies/data/new_cells.py": "predicts",
+    "studies/classify/new_cells.py": "predicts",
     "studies/data/show.py": "draws",
-    "studies/sts/cohort.py": "trains: load_cohort",
+    "studies/classify/networks/cells.py": "trains: load_sweeps",
 }
 
 
@@ -45,8 +44,8 @@ def training_cells(data: Path) -> dict[str, set[str]]:
     own = load_table(Source(data=data, table=data / "mine" / "features.csv"), choose("shared"))
     sweeps = load_sweeps(data, seed=0)
     return {
-        "tables": set(tables.table.specimen_id[tables.train_rows].tolist()),
-        "one table": set(own.table.specimen_id.tolist()),
+        "tables": set(tables.cells.specimen_id[tables.train_rows].tolist()),
+        "one table": set(own.cells.specimen_id.tolist()),
         "sweeps": set(sweeps.cells.specimen_id[sweeps.train_rows].tolist()),
         "augmentation": set(load_task("sts", data).neurons.specimen_id.tolist()),
     }
@@ -90,11 +89,11 @@ def test_a_table_of_ones_own_leaves_out_the_test_side_of_the_published_split(
     cohort = load_table(source, choose("shared"))
     held = held_out_specimens(data)
     assert len(held) == 16
-    assert not held & set(cohort.table.specimen_id.tolist())
+    assert not held & set(cohort.cells.specimen_id.tolist())
     assert f"16 cells of the published test split are left out of {source.table}" in caplog.text
     # In the study itself they are the holdout, which is opened for scores alone.
     whole = load_table(Source(data=data), choose("shared"))
-    assert set(whole.table.specimen_id[whole.open_holdout("a test")].tolist()) == held
+    assert set(whole.cells.specimen_id[whole.open_holdout("a test")].tolist()) == held
 
 
 def test_cells_that_are_all_held_out_are_refused(tmp_path: Path) -> None:
@@ -129,7 +128,10 @@ def test_no_other_module_reads_cells() -> None:
 
 def test_new_cells_are_read_to_predict_alone() -> None:
     names = {"find_new_sweeps", "find_new_features"}
-    assert users_of(names) == {"studies/baseline/predict.py", "studies/sts/predict.py"}
+    assert users_of(names) == {
+        "studies/classify/tables/looking.py",
+        "studies/classify/networks/looking.py",
+    }
 
 
 @pytest.mark.data
@@ -165,7 +167,7 @@ def test_the_published_tables_train_on_the_training_side_alone(data_dir: Path) -
     data = data_dir / "sts" / "data"
     held = set((data_dir / "sts" / TEST_IDS).read_text().split())
     cohort = load_table(Source(data=data), choose("paper"))
-    ids = cohort.table.specimen_id
+    ids = cohort.cells.specimen_id
     assert (len(cohort.train_rows), len(cohort.open_holdout("a test"))) == (3577, 895)
     assert not held & set(ids.tolist())
     # 1,118 listed ones, and the 895 of the development split.

@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 
 from sts.cli.data import make_parser
+from sts.datasets import demo
 from sts.datasets.store import load_store
 from sts.datasets.table import read_features
 from sts.recordings.simulated.cells import simulate_cells
-from sts.studies.baseline import demo as baseline_demo
-from sts.studies.data.simulate import simulated_store
-from sts.studies.sts import demo as sts_demo
 
 
 def default_seed() -> int:
@@ -21,21 +19,21 @@ def default_seed() -> int:
 def test_a_demo_of_networks_trains_on_other_cells(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sts_demo, "COUNT", 8)
-    sts_demo.ensure_cells(tmp_path)
-    demo = load_store(tmp_path / "sweeps.h5")
-    usual = simulated_store(simulate_cells(8, seed=default_seed(), protocol="long"))
-    assert not set(demo.specimen_id) & set(usual.specimen_id)
-    assert not set(demo.donor_id) & set(usual.donor_id)
-    for trace in demo.traces:
+    monkeypatch.setattr(demo, "STORE_CELLS", 8)
+    demo.ensure_store(tmp_path)
+    own = load_store(tmp_path / "sweeps.h5")
+    usual = demo.simulated_store(simulate_cells(8, seed=default_seed(), protocol="long"))
+    assert not set(own.specimen_id) & set(usual.specimen_id)
+    assert not set(own.donor_id) & set(usual.donor_id)
+    for trace in own.traces:
         assert not (trace == usual.traces).all(axis=(1, 2)).any()
 
 
 def test_a_demo_of_tables_trains_on_other_cells(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(baseline_demo, "COUNT", 4)
-    baseline_demo.ensure_table(tmp_path)
+    monkeypatch.setattr(demo, "TABLE_CELLS", 4)
+    demo.ensure_table(tmp_path)
     usual = simulate_cells(4, seed=default_seed(), protocol="full")
     rows = read_features(tmp_path / "features.csv")
     rests = np.array([row.values["vrest"] for row in rows])

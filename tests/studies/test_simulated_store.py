@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from sts.datasets.demo import simulated_store
 from sts.recordings.simulated.cells import SimulatedCell, simulate_cells
-from sts.studies.data.simulate import simulated_store
 
 
 def test_no_recording_outlives_its_cell() -> None:

@@ -18,8 +18,8 @@ from sts.datasets.table import read_features
 from sts.evaluation.predictions import Predictions
 from sts.networks.settings import TrainSettings
 from sts.reports.predictions import read_predictions, write_predictions
-from sts.studies.baseline.settings import read_settings
-from sts.studies.sts.settings import read_settings as read_network_settings
+from sts.studies.classify.networks.settings import read_network_settings
+from sts.studies.classify.tables.settings import read_table_settings
 from sts.tabular.checkpoint import load_baseline, save_baseline
 from sts.tabular.models import kind_of
 from sts.tabular.trees import load_trees
@@ -61,7 +61,7 @@ def write_bases(folder: Path) -> dict[str, tuple[Path, Read]]:
         "split": (own / "split.json", lambda path: find_split(path.parent)),
         "published split": (split, read_split_file),
         "settings of networks": (settings, lambda p: read_network_settings(p, TrainSettings())),
-        "settings of trees": (trees, lambda path: read_settings(path, kind_of("lightgbm"))),
+        "settings of trees": (trees, lambda path: read_table_settings(path, kind_of("lightgbm"))),
         "predictions": (predictions, read_predictions),
     }
 

@@ -11,15 +11,14 @@ from sts import __version__
 from sts.base.commands import program
 from sts.cli import flags
 from sts.cli.called import add_new_cells, add_workers, new_cells_of, say_called
-from sts.cli.output import say
 from sts.cli.run import Status, parse_arguments, run
-from sts.cli.scores import HELD_OUT, say_scores, say_trained
+from sts.cli.scores import say_tested, say_trained
 from sts.cli.selection import SELECTION, add_selection
 from sts.cli.transfer import add_transfer, check_transfer, network_of, say_fusion, say_transfer
 
 if TYPE_CHECKING:
-    from sts.studies.baseline.cohort import Source
-    from sts.studies.baseline.settings import TrainJob
+    from sts.studies.classify.tables.cells import Source
+    from sts.studies.classify.tables.settings import TableJob
 
 MODELS = ("lightgbm", "extra-trees", "hist-boosting", "svm", "logistic", "stack")
 
@@ -170,18 +169,18 @@ def _add_cells(parser: argparse.ArgumentParser) -> None:
 
 
 def _source(args: argparse.Namespace) -> "Source":
-    from sts.studies.baseline.cohort import Source
-    from sts.studies.baseline.settings import DEMO_FOLDER
+    from sts.datasets.demo import TABLE_FOLDER
+    from sts.studies.classify.tables.cells import Source
 
     workspace = flags.workspace_of(args)
-    data = args.data or (workspace.data / DEMO_FOLDER if args.demo else workspace.data)
+    data = args.data or (workspace.data / TABLE_FOLDER if args.demo else workspace.data)
     return Source(data=data, table=args.table, labels=args.labels)
 
 
-def _job(args: argparse.Namespace) -> "TrainJob":
-    from sts.studies.baseline.settings import DEMO_TRIALS, make_job
+def _job(args: argparse.Namespace) -> "TableJob":
+    from sts.studies.classify.tables.settings import DEMO_TRIALS, make_table_job
 
-    return make_job(
+    return make_table_job(
         model=args.model,
         features=args.features,
         times=args.times,
@@ -199,34 +198,31 @@ def _job(args: argparse.Namespace) -> "TrainJob":
 def _train(args: argparse.Namespace) -> int:
     job, source = _job(args), _source(args)
     if args.demo:
-        from sts.studies.baseline.demo import ensure_table
+        from sts.datasets.demo import ensure_table
 
         ensure_table(source.data)
     workspace = flags.workspace_of(args)
     if args.transfer:
         return say_transfer(args, workspace, source, job)
     network = network_of(args)
-    from sts.studies.baseline.train import train
+    from sts.studies.classify.tables.training import prepare_table
+    from sts.studies.classify.training import train
 
     trained = train(
         workspace,
-        job,
-        source=source,
-        workers=args.workers,
+        prepare_table(job, source=source, workers=args.workers),
         storage=args.storage,
         wandb=args.wandb,
         name=args.name,
     )
-    say_trained(trained.scores, trained.out_of_fold, trials=trained.trials)
-    say(f"model   {trained.model}")
-    say(f"report  {trained.folder / 'report.html'}")
+    say_trained(trained)
     if network is not None:
-        say_fusion(args, workspace, source, job, run=trained.folder, network=network)
+        say_fusion(args, workspace, run=trained.folder, network=network)
     return Status.DONE
 
 
 def _test(args: argparse.Namespace) -> int:
-    from sts.studies.baseline.evaluate import TestJob, test
+    from sts.studies.classify.tables.looking import TestJob, test_table
 
     wanted, source = _job(args), _source(args)
     job = TestJob(
@@ -236,19 +232,18 @@ def _test(args: argparse.Namespace) -> int:
         seed=args.seed,
         name=args.name,
     )
-    tested = test(flags.workspace_of(args), job, source=source)
-    say_scores(HELD_OUT, tested.scores)
-    say(f"report  {tested.folder / 'report.html'}")
+    tested = test_table(flags.workspace_of(args), job, source=source)
+    say_tested(tested)
     return Status.DONE
 
 
 def _predict(args: argparse.Namespace) -> int:
-    from sts.studies.baseline.predict import PredictJob, predict
+    from sts.studies.classify.tables.looking import TablePredictJob, predict_by_table
 
     source = new_cells_of(args, features=True, table=str(args.table or ""))
     wanted = _job(args)
-    job = PredictJob(model=wanted.model, variant=wanted.variant, source=source, name=args.name)
-    return say_called(predict(flags.workspace_of(args), job, workers=args.workers))
+    job = TablePredictJob(model=wanted.model, variant=wanted.variant, source=source, name=args.name)
+    return say_called(predict_by_table(flags.workspace_of(args), job, workers=args.workers))
 
 
 MODES: dict[str, Callable[[argparse.Namespace], int]] = {

@@ -10,7 +10,7 @@ from sts.cli.selection import reading_of, refuse_selection
 
 if TYPE_CHECKING:
     from sts.reports.called import Called, Prediction
-    from sts.studies.data.new_cells import CellSource
+    from sts.studies.classify.new_cells import CellSource
 
 # Cells without an answer, and cells unlike the training cells, that are named on the screen.
 LINES = 10
@@ -47,7 +47,7 @@ def add_workers(parser: "argparse._ActionsContainer", what: str) -> None:
 def new_cells_of(args: argparse.Namespace, *, features: bool, table: str = "") -> "CellSource":
     """Return where the cells to be called come from; exactly one place must be named."""
     from sts.base.errors import StsError
-    from sts.studies.data.new_cells import CellSource
+    from sts.studies.classify.new_cells import CellSource
 
     given = [bool(args.recordings), bool(args.cells_from), bool(table)]
     if sum(given) != 1:

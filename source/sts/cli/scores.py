@@ -7,6 +7,8 @@ from sts.cli.output import say, say_table
 
 if TYPE_CHECKING:
     from sts.evaluation.scores import Scores
+    from sts.studies.classify.looking import Tested
+    from sts.studies.classify.training import Trained
 
 HELD_OUT: Final = "held-out cells"
 
@@ -33,12 +35,18 @@ def say_scores(what: str, scores: "Mapping[str, Scores]") -> None:
         say(f"note: {note}")
 
 
-def say_trained(
-    scores: "Mapping[str, Scores]", out_of_fold: "Mapping[str, Scores]", *, trials: int
-) -> None:
+def say_trained(trained: "Trained") -> None:
     """Print what a training is worth: the holdout leads, what chose the best trial follows."""
     from sts.reports.trained import name_out_of_fold
 
-    say_scores(HELD_OUT, scores)
+    say_scores(HELD_OUT, trained.scores)
     say()
-    say_scores(name_out_of_fold(trials), out_of_fold)
+    say_scores(name_out_of_fold(trained.trials), trained.out_of_fold)
+    say(f"model   {trained.model}")
+    say(f"report  {trained.folder / 'report.html'}")
+
+
+def say_tested(tested: "Tested") -> None:
+    """Print what a stored model is worth on held-out cells."""
+    say_scores(HELD_OUT, tested.scores)
+    say(f"report  {tested.folder / 'report.html'}")

@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING
 from sts import __version__
 from sts.base.commands import program
 from sts.cli import flags
-from sts.cli.called import new_cells_of, say_called
+from sts.cli.called import add_new_cells, add_workers, new_cells_of, say_called
 from sts.cli.output import complain, say, say_table
 from sts.cli.run import Status, parse_arguments, run
-from sts.cli.scores import HELD_OUT, say_scores, say_trained
-from sts.cli.selection import SELECTION
-from sts.cli.sts_flags import add_looking, add_training
+from sts.cli.scores import say_tested, say_trained
+from sts.cli.selection import SELECTION, add_selection
 
 if TYPE_CHECKING:
     from sts.networks.backbones import Architecture
-    from sts.studies.sts.evaluate import LookJob
-    from sts.studies.sts.published import LeftOut
+    from sts.studies.classify.networks.looking import LookJob
+    from sts.studies.classify.pages import LeftOut
 
 MODELS = {1: "ResNet18", 2: "InceptionV3", 3: "DenseNet121", 4: "MobileNetV2"}
 FREEZE = ("FULL", "NONE")
@@ -102,16 +101,100 @@ def make_parser() -> argparse.ArgumentParser:
     flags.add_device(parser)
     flags.add_seed(parser)
     flags.add_name(parser)
-    add_training(parser)
-    add_looking(parser)
+    _add_training(parser)
+    _add_looking(parser)
     return parser
 
 
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    """Add what TRAIN takes."""
+    group = parser.add_argument_group("TRAIN")
+    group.add_argument(
+        "--weights",
+        type=flags.any_case("imagenet", "none"),
+        metavar="W",
+        help="imagenet (default), none for random ones, or a file of this network's weights",
+    )
+    group.add_argument(
+        "--trials", type=flags.positive, metavar="N", help="settings to try (default: 50)"
+    )
+    group.add_argument("--folds", type=flags.folds, metavar="N", help="(default: 3)")
+    group.add_argument(
+        "--epochs", type=flags.positive, metavar="N", help="at most so many (default: 100)"
+    )
+    group.add_argument(
+        "--image-size",
+        type=flags.size,
+        metavar="PIXELS",
+        help="side of square images, or height x width such as 32x384 (default: 224, InceptionV3 "
+        "299)",
+    )
+    group.add_argument(
+        "--settings",
+        type=Path,
+        metavar="JSON",
+        help="train with these settings instead of searching",
+    )
+    group.add_argument(
+        "--group-by",
+        type=str.lower,
+        choices=("specimen", "donor"),
+        default="donor",
+        help="TRAIN: what stands on one side of a split and in one fold only (default: donor, "
+        "where donors are known)",
+    )
+    group.add_argument(
+        "--class-weights", action="store_true", help="let all classes count the same in the loss"
+    )
+    group.add_argument(
+        "--compile", action="store_true", help="compile the network (pays on long runs on a GPU)"
+    )
+    group.add_argument(
+        "--storage",
+        metavar="URL",
+        help="where trials are kept: an SQLite file for the processes of one host (default, in "
+        "output/sts), or postgresql://... or mysql://... for several hosts",
+    )
+    group.add_argument(
+        "--join",
+        action="store_true",
+        help="help another TRAIN of the same arguments to search, then stop",
+    )
+    flags.add_wandb(group)
+
+
+def _add_looking(parser: argparse.ArgumentParser) -> None:
+    """Add what says which cells are looked at."""
+    group = parser.add_argument_group("TEST, EXPLAIN and PREDICT")
+    group.add_argument(
+        "--scalograms",
+        type=str.lower,
+        choices=("auto", "computed", "published"),
+        default="auto",
+        help="TEST and EXPLAIN: computed from a sweep store, or the published .npy files (default: "
+        "a store if there is one)",
+    )
+    group.add_argument(
+        "--cells",
+        nargs="+",
+        default=(),
+        metavar="SPECIMEN",
+        help="EXPLAIN: draw these (default: one held-out cell of each class)",
+    )
+    add_new_cells(group)
+    add_workers(
+        parser.add_argument_group("processes"),
+        "TRAIN: processes that search together, each on a GPU of its own or all on the CPU (for "
+        "TRAIN the default is 1); PREDICT: recordings read side by side",
+    )
+    add_selection(parser)
+
+
 def _data(args: argparse.Namespace) -> Path:
-    from sts.studies.sts.demo import CELLS
+    from sts.datasets.demo import STORE_FOLDER
 
     workspace = flags.workspace_of(args)
-    data: Path = args.data or (workspace.data / CELLS if args.demo else workspace.data)
+    data: Path = args.data or (workspace.data / STORE_FOLDER if args.demo else workspace.data)
     return data
 
 
@@ -123,9 +206,9 @@ def _architecture(args: argparse.Namespace) -> "Architecture":
 
 
 def _train(args: argparse.Namespace) -> int:
-    from sts.studies.sts.demo import demo_job, ensure_cells
-    from sts.studies.sts.settings import make_job
-    from sts.studies.sts.train import join, train
+    from sts.datasets.demo import ensure_store
+    from sts.studies.classify.networks.settings import demo_job, make_network_job
+    from sts.studies.classify.networks.training import join_search, train_network
 
     data = _data(args)
     architecture = _architecture(args)
@@ -137,15 +220,15 @@ def _train(args: argparse.Namespace) -> int:
         "class_weights": args.class_weights or None,
         "compile": args.compile or None,
     }
-    job = (demo_job if args.demo else make_job)(
+    job = (demo_job if args.demo else make_network_job)(
         architecture, group_by=args.group_by, seed=args.seed, file=args.settings, **given
     )
     if args.demo:
-        ensure_cells(data)
+        ensure_store(data)
         if architecture.weights == "none":
             complain("random weights: nothing was downloaded, and simulated cells need no more")
     if args.join:
-        join(
+        join_search(
             flags.workspace_of(args),
             job,
             data=data,
@@ -154,7 +237,7 @@ def _train(args: argparse.Namespace) -> int:
             workers=max(1, args.workers),
         )
         return Status.DONE
-    trained = train(
+    trained = train_network(
         flags.workspace_of(args),
         job,
         data=data,
@@ -164,23 +247,20 @@ def _train(args: argparse.Namespace) -> int:
         name=args.name,
         workers=max(1, args.workers),
     )
-    say_trained(trained.scores, trained.out_of_fold, trials=trained.trials)
-    say(f"model   {trained.model}")
-    say(f"report  {trained.folder / 'report.html'}")
+    say_trained(trained)
     return _explain(args) if args.demo else Status.DONE
 
 
 def _test(args: argparse.Namespace) -> int:
-    from sts.studies.sts.evaluate import test
+    from sts.studies.classify.networks.looking import test_network
 
-    tested = test(flags.workspace_of(args), _look_job(args), device=args.device)
-    say_scores(HELD_OUT, tested.scores)
-    say(f"report  {tested.folder / 'report.html'}")
+    tested = test_network(flags.workspace_of(args), _look_job(args), device=args.device)
+    say_tested(tested)
     return _say_left_out(tested.left_out)
 
 
 def _explain(args: argparse.Namespace) -> int:
-    from sts.studies.sts.explain import explain
+    from sts.studies.classify.networks.explain import explain
 
     explained = explain(flags.workspace_of(args), _look_job(args), device=args.device)
     say_table(explained.attention.columns, explained.attention.rows)
@@ -189,7 +269,7 @@ def _explain(args: argparse.Namespace) -> int:
 
 
 def _look_job(args: argparse.Namespace) -> "LookJob":
-    from sts.studies.sts.evaluate import LookJob
+    from sts.studies.classify.networks.looking import LookJob
 
     return LookJob(
         architecture=_architecture(args),
@@ -210,12 +290,12 @@ def _say_left_out(left_out: "Sequence[LeftOut]") -> int:
 
 
 def _predict(args: argparse.Namespace) -> int:
-    from sts.studies.sts.predict import PredictJob, predict_cells
+    from sts.studies.classify.networks.looking import NetworkPredictJob, predict_by_network
 
     source = new_cells_of(args, features=False)
-    job = PredictJob(architecture=_architecture(args), source=source, name=args.name)
-    found = predict_cells(flags.workspace_of(args), job, device=args.device, workers=args.workers)
-    return say_called(found)
+    job = NetworkPredictJob(architecture=_architecture(args), source=source, name=args.name)
+    workspace = flags.workspace_of(args)
+    return say_called(predict_by_network(workspace, job, device=args.device, workers=args.workers))
 
 
 MODES: dict[str, Callable[[argparse.Namespace], int]] = {

@@ -11,9 +11,9 @@ from sts.cli.scores import HELD_OUT, say_scores
 
 if TYPE_CHECKING:
     from sts.base.workspace import Workspace
-    from sts.studies.baseline.cohort import Source
-    from sts.studies.baseline.fusion import Fused, Sides
-    from sts.studies.baseline.settings import TrainJob
+    from sts.studies.classify.fusion import Fused, Sides
+    from sts.studies.classify.tables.cells import Source
+    from sts.studies.classify.tables.settings import TableJob
 
 
 def add_transfer(parser: argparse.ArgumentParser) -> None:
@@ -50,12 +50,12 @@ def check_transfer(args: argparse.Namespace) -> None:
 
 
 def say_transfer(
-    args: argparse.Namespace, workspace: "Workspace", source: "Source", job: "TrainJob"
+    args: argparse.Namespace, workspace: "Workspace", source: "Source", job: "TableJob"
 ) -> int:
     """Run --transfer and print its table."""
-    from sts.studies.baseline.transfer import transfer
-    from sts.studies.baseline.transferring.findings import SETS, TransferJob
-    from sts.studies.baseline.transferring.pages import transfer_table
+    from sts.studies.classify.transfer.findings import SETS, TransferJob
+    from sts.studies.classify.transfer.measure import transfer
+    from sts.studies.classify.transfer.pages import transfer_table
 
     asked = TransferJob(
         features=(args.features,) if args.features else SETS,
@@ -80,26 +80,23 @@ def network_of(args: argparse.Namespace) -> "Sides | None":
     """Return what the network that is named says, before anything is trained."""
     if args.with_networks is None:
         return None
-    from sts.studies.baseline.fusion import network_sides
+    from sts.studies.classify.fusion import read_sides
 
-    return network_sides(args.with_networks)
+    return read_sides(args.with_networks)
 
 
 def say_fusion(
     args: argparse.Namespace,
     workspace: "Workspace",
-    source: "Source",
-    job: "TrainJob",
     *,
     run: Path,
     network: "Sides",
 ) -> None:
     """Join the table that was trained with the network and print what that gains."""
-    from sts.studies.baseline.fusion import FusionJob, fuse, table_sides
+    from sts.studies.classify.fusion import FusionJob, fuse, read_sides
 
-    table = table_sides(workspace, job, source=source, run=run, storage=args.storage)
-    fusion = FusionJob(table=str(run), network=str(args.with_networks), seed=job.seed)
-    fused = fuse(workspace, fusion, table=table, network=network)
+    fusion = FusionJob(table=str(run), network=str(args.with_networks), seed=args.seed)
+    fused = fuse(workspace, fusion, table=read_sides(run), network=network)
     say()
     say_scores(HELD_OUT, {name: each["pooled"] for name, each in fused.scores.items()})
     _say_gains(fused)

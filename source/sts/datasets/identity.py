@@ -101,6 +101,16 @@ def find_stores(data: Path) -> list[Path]:
     return [path for path in _in_data_sets(data, STORE_NAME) if path.is_file()]
 
 
+def require_stores(data: Path) -> list[Path]:
+    """Return the same, or say how to get one."""
+    if not (found := find_stores(data)):
+        raise StsError(
+            f"no {STORE_NAME} in {data} or the folders in it: make one with `data_pipeline.py "
+            "build FOLDER --out DIR`, or try --demo"
+        )
+    return found
+
+
 def _in_data_sets(data: Path, name: str) -> list[Path]:
     return [data / name, *sorted(data.glob(f"*/{name}"))]
 

@@ -12,6 +12,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MultipleLocator
 
 from sts.base.types import Floats
+from sts.datasets.store import SweepStore
 from sts.reports.figures.style import (
     CLASS_COLOURS,
     DIVERGING,
@@ -22,6 +23,9 @@ from sts.reports.figures.style import (
     save,
     shade,
 )
+from sts.scalograms.transform import scalograms_of
+from sts.scalograms.wavelet import FREQS_HZ
+from sts.signals.resample import BEFORE_S, RATE_HZ
 
 # About as many columns as there are pixels, so that none is mixed of its neighbours when drawn.
 CELL_COLUMNS: Final = 800
@@ -67,6 +71,22 @@ class CellPicture:
         """Return the times of the samples from the onset of the step."""
         samples: Floats = np.arange(self.traces.shape[-1]) / self.rate_hz
         return (samples - self.onset_s) * 1e3
+
+
+def picture_of(cell: SweepStore) -> CellPicture:
+    """Return what is drawn of a store's only cell."""
+    (traces,) = cell.traces
+    return CellPicture(
+        specimen_id=str(cell.specimen_id[0]),
+        label=str(cell.label[0]),
+        dataset=str(cell.dataset[0]),
+        traces=traces,
+        scalograms=scalograms_of(traces),
+        freqs_hz=FREQS_HZ,
+        amplitudes_pa=(float(cell.rheobase_pa[0]), float(cell.step_pa[0])),
+        rate_hz=RATE_HZ,
+        onset_s=BEFORE_S,
+    )
 
 
 def draw_cell(stem: Path, picture: CellPicture, *, said: str = "") -> list[Path]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from sts.augment.simulated import write_tables
 from sts.augment.tasks import FILES
+from sts.datasets.demo import TABLE_FOLDER, ensure_table
 
 logger = logging.getLogger("sts")
 
@@ -14,11 +15,8 @@ logger = logging.getLogger("sts")
 def ensure_tables(data: Path, task: str) -> Path:
     """Return a folder of data for a task, with simulated tables unless there are some."""
     if task == "sts":
-        from sts.studies.baseline.demo import ensure_table
-        from sts.studies.baseline.settings import DEMO_FOLDER
-
-        ensure_table(data / DEMO_FOLDER)
-        return data / DEMO_FOLDER
+        ensure_table(data / TABLE_FOLDER)
+        return data / TABLE_FOLDER
     folder = (data / FILES["e"][0]).parent
     if not (folder / "mee-type.csv").is_file():
         logger.info("made-up neurons are written to %s", folder)

@@ -13,12 +13,10 @@ from sts.base.types import CLASSES
 from sts.base.workspace import Workspace
 from sts.datasets.apart import process_apart
 from sts.datasets.cellwork import BuildSettings
-from sts.datasets.products import PRODUCTS, store_of_one
+from sts.datasets.identity import require_stores
+from sts.datasets.products import store_of_one
 from sts.datasets.store import SweepStore, load_store
-from sts.reports.figures.scalogram import CellPicture, draw_cell, draw_classes
-from sts.scalograms.transform import scalograms_of
-from sts.scalograms.wavelet import FREQS_HZ
-from sts.signals.resample import BEFORE_S, RATE_HZ
+from sts.reports.figures.scalogram import draw_cell, draw_classes, picture_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,18 +47,6 @@ def show(workspace: Workspace, settings: ShowSettings) -> tuple[Path, ...]:
     return tuple(run.final / path.relative_to(run.path) for path in drawn)
 
 
-def find_stores(data: Path) -> list[Path]:
-    """Return the sweep stores in a data set's folder, or in those of several."""
-    name = PRODUCTS["store"]
-    found = [path for path in (data / name, *sorted(data.glob(f"*/{name}"))) if path.is_file()]
-    if not found:
-        raise StsError(
-            f"no {name} in {data} or the folders in it: make one with `data_pipeline.py build "
-            "FOLDER --out DIR`, or try --demo"
-        )
-    return found
-
-
 def _named(settings: ShowSettings) -> Iterator[SweepStore]:
     """Yield a store of one cell for every specimen or recording that is named."""
     stores: list[SweepStore] = []
@@ -68,7 +54,7 @@ def _named(settings: ShowSettings) -> Iterator[SweepStore]:
         if _is_path(name):
             yield _recorded(Path(name), settings.reading)
             continue
-        stores = stores or [load_store(path) for path in find_stores(Path(settings.data))]
+        stores = stores or [load_store(path) for path in require_stores(Path(settings.data))]
         yield _find(stores, name, settings.data)
 
 
@@ -103,7 +89,7 @@ def _find(stores: Sequence[SweepStore], specimen: str, data: str) -> SweepStore:
 
 def _one_a_class(settings: ShowSettings) -> Iterator[SweepStore]:
     """Yield one cell of each class that is there, any of them by `seed`."""
-    stores = [load_store(path) for path in find_stores(Path(settings.data))]
+    stores = [load_store(path) for path in require_stores(Path(settings.data))]
     rng = np.random.default_rng(settings.seed)
     none = True
     for label in CLASSES:
@@ -116,22 +102,6 @@ def _one_a_class(settings: ShowSettings) -> Iterator[SweepStore]:
         raise StsError(
             f"no cell in {settings.data} has a label: name a SPECIMEN, or build with --labels"
         )
-
-
-def picture_of(cell: SweepStore) -> CellPicture:
-    """Return what is drawn of a store's only cell."""
-    (traces,) = cell.traces
-    return CellPicture(
-        specimen_id=str(cell.specimen_id[0]),
-        label=str(cell.label[0]),
-        dataset=str(cell.dataset[0]),
-        traces=traces,
-        scalograms=scalograms_of(traces),
-        freqs_hz=FREQS_HZ,
-        amplitudes_pa=(float(cell.rheobase_pa[0]), float(cell.step_pa[0])),
-        rate_hz=RATE_HZ,
-        onset_s=BEFORE_S,
-    )
 
 
 def _facts(cell: SweepStore) -> dict[str, Any]:

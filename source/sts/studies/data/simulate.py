@@ -1,32 +1,22 @@
 """Simulated cells as a folder of recordings, with the labels beside them."""
 
-import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from sts import __version__
-from sts.base.errors import CellExcluded, StsError
+from sts.base.errors import StsError
 from sts.base.files import read_json, write_csv, write_json
 from sts.base.parallel import map_unordered, worker_count
 from sts.base.progress import progress
-from sts.base.types import CLASSES, Floats
+from sts.base.types import CLASSES
 from sts.datasets.build import LABELS_NAME
-from sts.datasets.cellwork import Verdict, store_entry
-from sts.datasets.store import SweepStore
-from sts.recordings.simulated.cells import SimulatedCell, simulate_cell
+from sts.recordings.simulated.cells import simulate_cell
 from sts.recordings.simulated.nwb import path_of, write_nwb
 from sts.recordings.simulated.populations import populations_digest
 from sts.recordings.simulated.roster import DATASETS, Entry, roster
-from sts.signals.analysis import analyse
-from sts.signals.select import SelectSettings
-
-logger = logging.getLogger("sts")
 
 RECORD_NAME: Final = "simulation.json"
 
@@ -102,36 +92,6 @@ def plan_simulation(job: SimulateJob) -> list[Entry]:
             "or choose another --out"
         )
     return [entry for entry in entries if not path_of(entry, job.out).exists()]
-
-
-def simulated_store(cells: Iterable[SimulatedCell]) -> SweepStore:
-    """Return the sweep store of simulated cells, without a file in between."""
-    entries = list(_stored(cells))
-    ids, donors, labels, datasets, traces, verdicts = zip(*entries, strict=True)
-    return SweepStore(
-        traces=np.stack(traces),
-        specimen_id=np.array(ids),
-        donor_id=np.array(donors),
-        label=np.array(labels),
-        dataset=np.array(datasets),
-        rheobase_pa=np.array([verdict.values["rheobase_pa"] for verdict in verdicts]),
-        step_pa=np.array([verdict.values["step_pa"] for verdict in verdicts]),
-        onset_s=np.array([verdict.values["onset_s"] for verdict in verdicts]),
-    )
-
-
-def _stored(
-    cells: Iterable[SimulatedCell],
-) -> Iterator[tuple[str, str, str, str, Floats, Verdict]]:
-    """Yield what a store keeps of each cell; its recording, a few MB, is let go of."""
-    for cell in cells:
-        try:
-            traces, verdict = store_entry(analyse(cell.recording), SelectSettings())
-        except CellExcluded as error:
-            logger.warning("%s is left out: %s", cell.recording.specimen_id, error)
-            continue
-        ids = cell.recording.specimen_id, cell.recording.donor_id
-        yield *ids, cell.label, cell.dataset, traces, verdict
 
 
 def _write(entry: Entry, *, seed: int, folder: Path) -> int:

@@ -1,0 +1,1 @@
+"""Classifiers of neurons: networks of scalograms, models of tables, and both together."""

@@ -1,0 +1,115 @@
+"""The labelled cells of a study: divided into sides and folds, the holdout behind one door."""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Generic, TypeVar
+
+import numpy as np
+
+from sts.base.errors import StsError
+from sts.base.types import Floats, Ints
+from sts.datasets.identity import Cells, Identified, Rows, identify_cells
+from sts.datasets.splits import Split, folds_of, keep_aside
+from sts.evaluation.predictions import Predictions
+
+logger = logging.getLogger("sts")
+
+C = TypeVar("C", bound=Rows)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Fold:
+    """Rows of a cohort that are fitted, that tell when to stop, and that are scored."""
+
+    fit: Ints
+    validation: Ints
+    """None for a model that is fitted at one stroke."""
+    scored: Ints
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Cohort(ABC, Generic[C]):
+    """Labelled cells, ordered by specimen id, and on which side each stands."""
+
+    cells: C
+    truth: Ints
+    """Index into CLASSES."""
+    split: Split
+    train_rows: Ints
+    _test_rows: Ints
+    # Of the cells that a fold fits on, one in so many tells when to stop; 0: none.
+    validation_parts: ClassVar[int] = 0
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Return a digest of the training cells: who they are, their classes and their data."""
+
+    def is_trained_on(self, fingerprint: str) -> bool:
+        """Tell whether a model with this fingerprint was trained on these training cells."""
+        return fingerprint == self.fingerprint()
+
+    def open_holdout(self, why: str) -> Ints:
+        """Return the rows that are held out, and leave a line in the log."""
+        logger.info("the holdout of %d cells is opened: %s", len(self._test_rows), why)
+        return self._test_rows
+
+    def rows_of(self, specimens: Sequence[str]) -> Ints:
+        """Return the rows of these specimens."""
+        places = {name: row for row, name in enumerate(self.cells.specimen_id.tolist())}
+        if unknown := [name for name in specimens if name not in places]:
+            raise StsError(
+                f"no labelled specimen {unknown[0]!r} in these data: one that is there is "
+                f"{self.cells.specimen_id[0]}"
+            )
+        return np.array([places[name] for name in specimens], dtype=np.int64)
+
+    def folds(self, count: int, *, group_by: str, seed: int) -> list[Fold]:
+        """Return the folds of the training cells, classes and data sets evenly spread."""
+        training = identify_cells(self.cells, self.train_rows)
+        folds = []
+        for number, (fitted, scored) in enumerate(
+            folds_of(training, count, group_by=group_by, seed=seed)
+        ):
+            rest, validation = self._validation(
+                identify_cells(training, fitted), group_by=group_by, seed=seed + number
+            )
+            folds.append(
+                Fold(
+                    fit=self.train_rows[fitted[rest]],
+                    validation=self.train_rows[fitted[validation]],
+                    scored=self.train_rows[scored],
+                )
+            )
+        return folds
+
+    def _validation(self, fitted: Cells, *, group_by: str, seed: int) -> tuple[Ints, Ints]:
+        if not self.validation_parts:
+            return np.arange(len(fitted)), np.array([], dtype=np.int64)
+        return folds_of(fitted, self.validation_parts, group_by=group_by, seed=seed)[0]
+
+    def keep_aside(self, *, group_by: str, seed: int) -> tuple[Ints, Ints]:
+        """Return the training rows that the final model is fitted on, and those kept aside."""
+        training = identify_cells(self.cells, self.train_rows)
+        fitted, kept = keep_aside(training, group_by=group_by, seed=seed)
+        return self.train_rows[fitted], self.train_rows[kept]
+
+    def predictions(self, rows: Ints, probabilities: Floats) -> Predictions:
+        """Return what a model says of these rows, beside the truth."""
+        return Predictions(
+            specimen_id=self.cells.specimen_id[rows],
+            dataset=self.cells.dataset[rows],
+            truth=self.truth[rows],
+            probabilities=probabilities,
+            donor_id=self.cells.donor_id[rows],
+        )
+
+
+def find_sides(cells: Identified, split: Split) -> tuple[Ints, Ints]:
+    """Return the rows to train on, and those that are held out."""
+    train, test = (
+        np.flatnonzero(np.isin(cells.specimen_id, sorted(side)))
+        for side in (split.train, split.test)
+    )
+    return train, test

@@ -1,0 +1,115 @@
+"""The cells of networks: sweeps of stores, or published scalograms, labelled and divided."""
+
+import hashlib
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar, Final
+
+import numpy as np
+
+from sts.base.errors import StsError, one_of
+from sts.base.types import CLASSES, Ints
+from sts.datasets.identity import (
+    Cells,
+    find_stores,
+    identify_cells,
+    require_stores,
+    with_donors,
+)
+from sts.datasets.published_split import leave_out_held
+from sts.datasets.splits import split_of
+from sts.datasets.store import SweepStore, load_store, merge_stores
+from sts.learning.device import choose_device
+from sts.scalograms.bank import ImageBank
+from sts.scalograms.image import ImageSettings
+from sts.scalograms.published import has_published
+from sts.studies.classify.cohort import Cohort, find_sides
+from sts.studies.classify.networks.published import published_cells
+
+logger = logging.getLogger("sts")
+
+# Where scalograms come from: computed from a sweep store, read from published files, or from a
+# store if there is one.
+ORIGINS: Final = ("auto", "computed", "published")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NetworkCohort(Cohort[SweepStore | Cells]):
+    """Cells with their sweeps, unless their scalograms are published."""
+
+    # Inside a fold one cell in five decides when training stops (Amprimo et al., 2025).
+    validation_parts: ClassVar[int] = 5
+
+    @property
+    def is_published(self) -> bool:
+        """Tell whether scalograms are read instead of being computed."""
+        return not isinstance(self.cells, SweepStore)
+
+    def fingerprint(self) -> str:
+        """Return a digest of who the training cells are and of their classes, and one of sweeps."""
+        training = identify_cells(self.cells, self.train_rows)
+        who = hashlib.sha256("\n".join([*training.specimen_id, *training.label]).encode())
+        if not isinstance(self.cells, SweepStore):
+            return who.hexdigest()[:16]
+        sweeps = hashlib.sha256(np.ascontiguousarray(self.cells.traces[self.train_rows]).data)
+        return f"{who.hexdigest()[:16]}-{sweeps.hexdigest()[:16]}"
+
+    def is_trained_on(self, fingerprint: str) -> bool:
+        """Tell whether a model was trained on these cells; sweeps count where there are any."""
+        return fingerprint.startswith(self.fingerprint())
+
+    def only(self, rows: Ints) -> "NetworkCohort":
+        """Return the cohort of these rows, in their order."""
+        place = np.full(len(self.cells), -1)
+        place[rows] = np.arange(len(rows))
+        train, test = (place[side][place[side] >= 0] for side in (self.train_rows, self._test_rows))
+        cells, truth = self.cells.rows(rows), self.truth[rows]
+        return replace(self, cells=cells, truth=truth, train_rows=train, _test_rows=test)
+
+    def bank(self, images: ImageSettings, device: str) -> ImageBank:
+        """Return the images of all cells, by row."""
+        if not isinstance(self.cells, SweepStore):
+            raise StsError("published scalograms are tested and explained on, not trained on")
+        return ImageBank(self.cells, images, choose_device(device))
+
+
+def load_sweeps(
+    data: Path, *, group_by: str | None = None, seed: int, scalograms: str = "computed"
+) -> NetworkCohort:
+    """Return the labelled cells in `data`, divided as kept there.
+
+    Of the published test split there are those cells alone that the published split in `data` holds
+    out. `scalograms` is one of ORIGINS.
+    """
+    published = _origin(data, scalograms) == "published"
+    cells = with_donors(published_cells(data) if published else _labelled(data), data)
+    cells = leave_out_held(cells, data, where=str(data), has_holdout=True)
+    split = split_of(cells, data, group_by=group_by, seed=seed)
+    train, test = find_sides(cells, split)
+    counts = len(train), len(test), split.origin
+    logger.info("%d cells to train on, %d held out (%s)", *counts)
+    truth = np.array([CLASSES.index(label) for label in cells.label.tolist()])
+    return NetworkCohort(cells=cells, truth=truth, split=split, train_rows=train, _test_rows=test)
+
+
+def _origin(data: Path, scalograms: str) -> str:
+    """Return where scalograms come from, and leave a line in the log."""
+    one_of(scalograms, ORIGINS, "origin of scalograms")
+    stored, published = bool(find_stores(data)), has_published(data)
+    if scalograms == "auto":
+        scalograms = "published" if published and not stored else "computed"
+    if scalograms == "published":
+        logger.info("scalograms are the published ones in %s", data)
+    elif published:
+        logger.info("scalograms are computed from sweeps; the published ones are not looked at")
+    return scalograms
+
+
+def _labelled(data: Path) -> SweepStore:
+    """Return the labelled cells of all sweep stores, by specimen id."""
+    store = merge_stores([load_store(path) for path in require_stores(data)])
+    labelled = store.rows(np.isin(store.label, CLASSES))
+    if not len(labelled):
+        raise StsError(f"no cell in {data} has a label: build with --labels")
+    return labelled.rows(np.argsort(labelled.specimen_id))

@@ -1,0 +1,124 @@
+"""What TRAIN and TEST leave to look at: figures, predictions and report.html."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from sts.base.files import write_csv
+from sts.base.runs import Run
+from sts.evaluation.calibration import Calibration
+from sts.evaluation.predictions import Predictions
+from sts.evaluation.scores import POOLED, Scores
+from sts.reports.blocks import Block, Picture, Section, Table
+from sts.reports.calibration import calibration_section
+from sts.reports.figures.confusion import draw_confusion
+from sts.reports.page import write_page
+from sts.reports.predictions import write_predictions
+from sts.reports.search import search_blocks
+from sts.reports.tables import class_table, headline, notes_on_scores, score_table
+from sts.reports.trained import all_models_section, out_of_fold_section
+from sts.search.trials import SearchResult
+
+PREDICTIONS: Final = "predictions.csv"
+CAVEAT: Final = (
+    "The pooled figure never stands alone: class and data set of origin hang together in these "
+    "cells, so a {kind} may gain by telling where a cell was recorded. Compare the columns."
+)
+LEFT_OUT: Final = "left-out.csv"
+# Cells left out that a report names.
+SHOWN: Final = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What a page says of a model besides its scores."""
+
+    title: str
+    subtitle: str
+    caveats: tuple[str, ...]
+    settings: Table
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evaluated:
+    """A model's predictions of held-out cells and their scores, pooled and by data set."""
+
+    predictions: Predictions
+    scores: dict[str, Scores]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """A cell that belongs to a study and cannot be looked at."""
+
+    specimen_id: str
+    label: str
+    dataset: str
+    reason: str
+
+
+def write_test_report(
+    run: Run,
+    about: Description,
+    evaluated: Evaluated,
+    *,
+    more: Sequence[Section] = (),
+    last: Sequence[Section] = (),
+) -> None:
+    """Write everything about an evaluation on held-out cells.
+
+    Parameters
+    ----------
+    more, last
+        What comes before the settings of the model, and after them.
+    """
+    write_predictions(run.path / PREDICTIONS, evaluated.predictions)
+    matrix = draw_confusion(run.figures / "confusion", evaluated.scores)
+    blocks: list[Block] = [
+        headline(evaluated.scores[POOLED]),
+        *about.caveats,
+        score_table(evaluated.scores),
+        Picture(files=matrix, caption="Held-out cells: true class in rows, predicted in columns."),
+        class_table(evaluated.scores),
+        *notes_on_scores(evaluated.scores),
+    ]
+    settings = Section("Settings", [about.settings])
+    write_page(
+        run.path / "report.html",
+        about.title,
+        subtitle=about.subtitle,
+        sections=[Section("Holdout", blocks), *more, settings, *last],
+    )
+
+
+def training_sections(
+    run: Run,
+    searched: SearchResult,
+    *,
+    out_of_fold: Mapping[str, Scores],
+    calibration: Calibration,
+    models: Path,
+    curves: Sequence[Block] = (),
+) -> list[Section]:
+    """Draw the calibration and the comparison of models, and say what is to be seen."""
+    blocks = [*curves, *search_blocks(run.figures, searched)]
+    return [
+        out_of_fold_section(out_of_fold, len(searched.trials), blocks),
+        calibration_section(run, calibration),
+        all_models_section(run.figures, models),
+    ]
+
+
+def list_left_out(run: Run, left_out: Sequence[LeftOut]) -> list[Section]:
+    """Write down the cells that could not be looked at, and return what a report says of them."""
+    if not left_out:
+        return []
+    lines = [asdict(cell) for cell in left_out]
+    write_csv(run.path / LEFT_OUT, list(lines[0]), lines)
+    table = Table(
+        columns=list(lines[0]),
+        rows=[list(line.values()) for line in lines[:SHOWN]],
+        caption=f"{min(SHOWN, len(lines))} of {len(lines)} cells; all are in {LEFT_OUT}.",
+    )
+    return [Section("Cells left out", [table])]

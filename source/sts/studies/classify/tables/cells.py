@@ -1,0 +1,136 @@
+"""The cells of tables of features: labelled, divided, with the features of a model."""
+
+import hashlib
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from sts.base.errors import StsError
+from sts.base.types import Bools, Ints
+from sts.datasets.ep_tables import (
+    PUBLISHED_TABLES,
+    EpTable,
+    find_ep_tables,
+    load_ep_tables,
+    with_labels,
+)
+from sts.datasets.feature_sets import raw_features, with_features
+from sts.datasets.identity import with_donors
+from sts.datasets.labels import find_labels, labels_of, read_labels
+from sts.datasets.published_split import PUBLISHED, leave_out_held, read_split_file
+from sts.datasets.splits import split_of
+from sts.studies.classify.cohort import Cohort, find_sides
+from sts.studies.classify.tables.settings import Chosen
+
+logger = logging.getLogger("sts")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where cells come from."""
+
+    data: Path
+    """Where splits are kept, also that of a table that lies elsewhere."""
+    table: Path | None = None
+    """A table of one's own, instead of those in `data`; nothing beside it is read."""
+    labels: Path | None = None
+    """A file of labels, instead of those in `data`."""
+
+    @property
+    def table_name(self) -> str:
+        """Return what the split of a table of one's own is called, "" without one."""
+        return "" if self.table is None else self.table.stem
+
+    @property
+    def title(self) -> str:
+        """Return what holds the cells."""
+        return str(self.data if self.table is None else self.table)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TableCohort(Cohort[EpTable]):
+    """Cells with the chosen features."""
+
+    def fingerprint(self) -> str:
+        """Return a digest of the training cells: who they are, their classes and features."""
+        training = self.cells.rows(self.train_rows)
+        texts = [*training.names, *training.specimen_id, *training.label, *training.dataset]
+        digest = hashlib.sha256("\n".join(texts).encode())
+        digest.update(np.ascontiguousarray(training.X).data)
+        return digest.hexdigest()[:16]
+
+
+def load_table(
+    source: Source, chosen: Chosen, *, group_by: str | None = None, seed: int = 0
+) -> TableCohort:
+    """Return the labelled cells of a source with the chosen features, divided as kept in its data.
+
+    Of the published test split there are those cells alone that the published split in `data` holds
+    out.
+    """
+    table = with_donors(labelled_table(source, raw_features(chosen.names)), source.data)
+    is_own = source.table is not None
+    if not is_own:
+        _check_split(source.data, table)
+    table = leave_out_held(table, source.data, where=source.title, has_holdout=not is_own)
+    split = split_of(table, source.data, table=source.table_name, group_by=group_by, seed=seed)
+    train, test = find_sides(table, split)
+    whole = _present(with_features(table, chosen.names, times=chosen.times), train, chosen)
+    counts = len(train), len(test), split.origin
+    logger.info("%d features; %d cells to train on, %d held out (%s)", len(whole.names), *counts)
+    return TableCohort(
+        cells=whole, truth=whole.truth, split=split, train_rows=train, _test_rows=test
+    )
+
+
+def _check_split(place: Path, table: EpTable) -> None:
+    """Refuse a published split of cells that are not there: its figures would not compare."""
+    ids = set(table.specimen_id.tolist())
+    for name in PUBLISHED.values():
+        path = place / name
+        listed = read_split_file(path) if path.is_file() else {}
+        if gone := sorted(set(listed) - ids):
+            raise StsError(
+                f"{path} lists specimens without features or without a label ({len(gone)}), such "
+                f"as {gone[0]}: bring the tables and the labels that belong to it"
+            )
+
+
+def labelled_table(source: Source, needed: tuple[str, ...]) -> EpTable:
+    """Return the cells of a source whose class is known, with the features that are needed."""
+    paths = [source.table] if source.table is not None else find_ep_tables(source.data)
+    table = load_ep_tables(paths, needed=needed)
+    published = {source.data / name for name in PUBLISHED_TABLES}
+    if source.labels is not None:
+        table = with_labels(table, read_labels(source.labels), origin=str(source.labels))
+    elif published & set(paths):
+        found = labels_of(source.data)
+        table = with_labels(table, found.labels, origin=str(found.path))
+    elif source.table is None and (beside := find_labels(source.data)) is not None:
+        table = with_labels(table, read_labels(beside), origin=str(beside))
+    known = table.truth >= 0
+    if not known.any():
+        raise StsError(
+            f"no cell in {paths[0]} has a label: give it a column label, or a file of lines of "
+            "specimen_id,label with --labels"
+        )
+    return table.rows(known)
+
+
+def _present(table: EpTable, train: Ints, chosen: Chosen) -> EpTable:
+    """Return the table without features that no training cell has, if that is asked for."""
+    there: Bools = np.asarray(np.isfinite(table.X[train]).any(axis=0))
+    gone = [name for name, known in zip(table.names, there.tolist(), strict=True) if not known]
+    if not gone:
+        return table
+    if not chosen.skip_missing or not there.any():
+        more = f" and {len(gone) - 1} others" if len(gone) > 1 else ""
+        raise StsError(
+            f"none of the {len(train)} training cells has a value of {gone[0]}{more}: leave out "
+            "what is missing with --skip-missing, or name other --features"
+        )
+    logger.warning("%d features that no training cell has are left out: %s", len(gone), gone[0])
+    kept = tuple(name for name in table.names if name not in gone)
+    return replace(table, X=np.ascontiguousarray(table.X[:, there]), names=kept)

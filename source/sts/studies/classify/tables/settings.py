@@ -1,0 +1,157 @@
+"""What a run of baseline_pipeline.py is asked to do."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from sts.base.errors import StsError
+from sts.base.settings import to_dict
+from sts.datasets.feature_sets import FEATURE_SETS, feature_names
+from sts.datasets.splits import DONOR
+from sts.search.space import Choice, Parameter
+from sts.search.trials import SearchSettings
+from sts.studies.classify.settings import TrainJob, read_settings
+from sts.tabular.checkpoint import baseline_folder
+from sts.tabular.models import PUBLISHED_SETTINGS, PUBLISHED_SPACE, Kind, kind_of
+
+DEFAULT_FEATURES: Final = "engineered"
+# What the published study used.
+PUBLISHED_FEATURES: Final = "paper"
+PUBLISHED_NAME: Final = "published"
+# Folds are what cells are predicted by that were not fitted.
+FEWEST_FOLDS: Final = 2
+# Settings that the demo tries.
+DEMO_TRIALS: Final = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """Which features a model is given."""
+
+    title: str
+    names: tuple[str, ...]
+    times: str = "onset"
+    skip_missing: bool = False
+    """Leave out features that no training cell has, instead of refusing them."""
+
+    @property
+    def variant(self) -> str:
+        """Return the name of the folder of a model with these features."""
+        return self.title if self.times == "onset" else f"{self.title}-{self.times}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableJob(TrainJob):
+    """All that decides which model of tables TRAIN arrives at, besides the cells."""
+
+    model: str = "lightgbm"
+    chosen: Chosen
+    published: bool = False
+    """Search the published space, with what the published code left as it was."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Of the model; what the search varies is searched all the same."""
+    fixed: bool = False
+    """Take the settings as they are and search nothing."""
+
+    @property
+    def kind(self) -> Kind:
+        """Return the kind of model."""
+        return kind_of(self.model)
+
+    @property
+    def variant(self) -> str:
+        """Return what tells this model from others of its kind in names of folders."""
+        if not self.published:
+            return self.chosen.variant
+        absolute = self.chosen.times == "absolute"
+        return PUBLISHED_NAME if absolute else f"{PUBLISHED_NAME}-{self.chosen.times}"
+
+    @property
+    def what(self) -> str:
+        """Return what names of runs call this model."""
+        return f"{self.kind.title}-{self.variant}"
+
+    @property
+    def space(self) -> Mapping[str, Parameter]:
+        """Return the space to search; of given settings, the one point that they are."""
+        space = PUBLISHED_SPACE if self.published else self.kind.space
+        if not self.fixed:
+            return space
+        given = to_dict(self.configured({}))
+        return {name: Choice((given[name],)) for name in space}
+
+    @property
+    def is_fixed(self) -> bool:
+        """Tell whether the settings are given, so that nothing is searched."""
+        return self.fixed
+
+    def configured(self, found: Mapping[str, Any]) -> Any:
+        """Return settings of the model with these values of what is varied."""
+        return self.kind.configured({**self.settings, **found})
+
+    def folder(self, models: Path, name: str | None) -> Path:
+        """Return where the model is kept, under its own name or its set of features."""
+        return baseline_folder(models, self.model, self.variant, name)
+
+
+def choose(features: str, *, times: str = "onset", skip_missing: bool = False) -> Chosen:
+    """Return the features of a set, or those that a file lists."""
+    names = feature_names(features)
+    # A list in a file may be called like a set.
+    title = features if features in FEATURE_SETS else f"list-{Path(features).stem}"
+    return Chosen(
+        title=re.sub(r"[^\w.+-]", "_", title), names=names, times=times, skip_missing=skip_missing
+    )
+
+
+def make_table_job(
+    *,
+    model: str = "lightgbm",
+    features: str | None = None,
+    times: str | None = None,
+    published: bool = False,
+    skip_missing: bool = False,
+    trials: int | None = None,
+    folds: int | None = None,
+    group_by: str | None = None,
+    seed: int = 0,
+    file: Path | None = None,
+) -> TableJob:
+    """Return what a command line asks for; None leaves the default.
+
+    Parameters
+    ----------
+    file
+        JSON with settings of the model; given, nothing is searched.
+    group_by
+        "donor" by default, and as published "specimen".
+    """
+    kind = kind_of(model)
+    if published and (model, features or PUBLISHED_FEATURES) != ("lightgbm", PUBLISHED_FEATURES):
+        raise StsError(
+            "--published is LightGBM on the features of the paper: leave out --model and --features"
+        )
+    if folds is not None and folds < FEWEST_FOLDS:
+        raise StsError(f"--folds must be at least {FEWEST_FOLDS}, not {folds}")
+    default = PUBLISHED_FEATURES if published else DEFAULT_FEATURES
+    origin = times or ("absolute" if published else "onset")
+    given = read_table_settings(file, kind) if file is not None else {}
+    return TableJob(
+        model=model,
+        chosen=choose(features or default, times=origin, skip_missing=skip_missing),
+        published=published,
+        group_by=group_by or ("specimen" if published else DONOR),
+        search=SearchSettings(trials=trials or kind.trials, folds=folds or 3, seed=seed),
+        settings={**(PUBLISHED_SETTINGS if published else {}), **given},
+        fixed=file is not None,
+        seed=seed,
+    )
+
+
+def read_table_settings(path: Path, kind: Kind) -> dict[str, Any]:
+    """Return the settings of a model in a JSON file, checked."""
+    given = read_settings(path)
+    kind.configured(given, where=str(path))
+    return given

@@ -1,0 +1,216 @@
+"""TRAIN of a model of tables: its folds, side by side where that pays, and its final fit."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, ClassVar, Final
+
+import numpy as np
+from sklearn.metrics import balanced_accuracy_score
+
+from sts.base.parallel import worker_count
+from sts.base.runs import Run
+from sts.base.settings import to_dict
+from sts.base.tracking import Tracker
+from sts.base.types import Floats, Ints
+from sts.evaluation.calibration import Calibration, calibrate, calibrate_each
+from sts.evaluation.predictions import Predictions
+from sts.reports.blocks import Block, Code, Section
+from sts.search.trials import FoldScore, SearchResult, TrialRecord
+from sts.studies.classify.tables.cells import Source, TableCohort, load_table
+from sts.studies.classify.tables.model import TableModel
+from sts.studies.classify.tables.settings import TableJob
+from sts.studies.classify.training import DIGITS, Experiment, Score
+from sts.tabular.checkpoint import Baseline, BaselineCard
+from sts.tabular.estimators import Classifier, logits_of
+from sts.tabular.novelty import measure_novelty
+
+BY_FOLDS: Final = "training cells, each by the model of a fold that was not fitted on it"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TableExperiment(Experiment):
+    """A model of tables and the features of its cells."""
+
+    job: TableJob
+    cohort: TableCohort
+    compared_rows: Ints
+    """Training cells that new ones are compared with; those that are fitted, unless published."""
+    workers: int
+
+    study: ClassVar[str] = "baseline"
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Return what scores depend on besides what is searched."""
+        cells = self.cohort.fingerprint()
+        return {"model": self.job.model, "settings": self.job.settings, "cells": cells}
+
+    @property
+    def search_name(self) -> str:
+        """Return what the search is called; other cells begin one of their own."""
+        return f"{self.job.search_name}-{self.cohort.fingerprint()[:8]}"
+
+    @property
+    def out_of_fold_rng(self) -> np.random.Generator:
+        """Return what intervals out of fold are drawn by."""
+        return np.random.default_rng(self.job.seed)
+
+    @contextlib.contextmanager
+    def scoring(self) -> Iterator[Score]:
+        """Give the function that scores folds, those of a trial side by side."""
+        with Ahead(self.score, self.job.trials.folds, workers=self.workers) as score:
+            yield score
+
+    def score(self, found: dict[str, Any], number: int) -> FoldScore:
+        """Fit on one fold and return its balanced accuracy."""
+        fold = self.folds[number]
+        classifier = self.fit(found, fold.fit)
+        logits = np.round(logits_of(classifier, self.cohort.cells.X[fold.scored]), DIGITS)
+        truth = self.cohort.truth[fold.scored]
+        value = float(balanced_accuracy_score(truth, logits.argmax(axis=1)))
+        return FoldScore(value, {"logits": logits.tolist()})
+
+    def fit(self, found: dict[str, Any], rows: Ints) -> Classifier:
+        """Fit on these rows with these settings."""
+        table, job = self.cohort.cells, self.job
+        return job.kind.fit(
+            table.X[rows],
+            self.cohort.truth[rows],
+            job.configured(found),
+            seed=job.seed,
+            names=table.names,
+        )
+
+    def track_trial(self, tracker: Tracker, trial: TrialRecord) -> None:
+        """Track the score of a trial."""
+        if trial.value is not None:
+            tracker.log({"mean_balanced_accuracy": trial.value}, step=trial.number)
+
+    def refit(self, found: dict[str, Any], run: Run, tracker: Tracker) -> tuple[TableModel, Floats]:
+        """Return the final model, without temperature and scores, and its logits of `kept_rows`."""
+        job, table = self.job, self.cohort.cells
+        card = BaselineCard(
+            name=job.kind.title,
+            model=job.model,
+            features=job.variant,
+            names=table.names,
+            times=job.chosen.times,
+            settings=to_dict(job.configured(found)),
+            seed=job.seed,
+        )
+        model = Baseline(
+            classifier=self.fit(found, self.fit_rows),
+            card=card,
+            novelty=measure_novelty(table.X[self.compared_rows], table.X[self.kept_rows]),
+            X=table.X[self.fit_rows],
+            y=self.cohort.truth[self.fit_rows],
+        )
+        fitted = TableModel(model=model, cells=table)
+        return fitted, fitted.logits(self.kept_rows)
+
+    def predict_out_of_fold(self, searched: SearchResult) -> Predictions:
+        """Return what the folds say of the training cells, calibrated fold by fold.
+
+        Each cell is at a temperature that its fold's model got on other cells that it had not seen.
+        """
+        rows = [fold.scored for fold in self.folds]
+        calibrated = [
+            calibrate_each(np.array(fold.extras["logits"]), self.cohort.truth[scored])
+            for fold, scored in zip(searched.best_trial.folds, rows, strict=True)
+        ]
+        return self.cohort.predictions(np.concatenate(rows), np.concatenate(calibrated))
+
+    def calibrate(self, kept: Floats, searched: SearchResult) -> Calibration:
+        """Calibrate on cells that the final model has not seen.
+
+        The published protocol leaves it none: there it is the cells that the models of the folds,
+        which have the same settings, have not seen.
+        """
+        if not self.job.published:
+            return super().calibrate(kept, searched)
+        rows = np.concatenate([fold.scored for fold in self.folds])
+        logits = [np.array(fold.extras["logits"]) for fold in searched.best_trial.folds]
+        return calibrate(np.concatenate(logits), self.cohort.truth[rows], where=BY_FOLDS)
+
+    def how_to_repeat(self, card: BaselineCard) -> list[Section]:
+        """Return what a page says of how to get the same again."""
+        job = self.job
+        command = ["python source/baseline_pipeline.py TRAIN", f"--model {job.model}"]
+        if job.published:
+            command.append("--published")
+        else:
+            command.append(f"--features {job.chosen.title}")
+        command += [f"--times {job.chosen.times}", f"--seed {job.seed}"]
+        if job.fixed:
+            command.append("--settings SETTINGS.json")
+        else:
+            command.append(f"--trials {job.search.trials} --folds {job.search.folds}")
+        versions = ", ".join(f"{name} {number}" for name, number in card.versions.items())
+        said = (
+            f"With the same cells (training cells {card.data['training_fingerprint']}), seed and "
+            f"releases ({versions}) this gives the same report. The settings that were found:"
+        )
+        blocks: list[Block] = [Code(" ".join(command)), said, Code(json.dumps(card.settings))]
+        return [Section("How to repeat it", blocks)]
+
+
+def prepare_table(job: TableJob, *, source: Source, workers: int | None = None) -> TableExperiment:
+    """Load the cells and divide them; the published protocol keeps none aside from the fit."""
+    cohort = load_table(source, job.chosen, group_by=job.group_by, seed=job.seed)
+    compared, kept = cohort.keep_aside(group_by=job.group_by, seed=job.seed)
+    return TableExperiment(
+        job=job,
+        cohort=cohort,
+        folds=cohort.folds(job.trials.folds, group_by=job.group_by, seed=job.seed),
+        fit_rows=cohort.train_rows if job.published else compared,
+        compared_rows=compared,
+        kept_rows=kept,
+        workers=worker_count(workers),
+    )
+
+
+class Ahead:
+    """Score the folds that will be asked for next while one is waited for.
+
+    What comes back depends on settings and fold alone, so that a search finds the same with any
+    number of threads; the folds of a trial that is pruned are dropped unless they have begun.
+    LightGBM lets go of the interpreter while it works.
+    """
+
+    def __init__(self, score: Score, folds: int, *, workers: int) -> None:
+        self._score, self._folds = score, folds
+        # Three folds that share two cores end sooner than two, and then one alone.
+        self._pool = ThreadPoolExecutor(max(workers, folds)) if workers > 1 else None
+        self._settings: dict[str, Any] = {}
+        self._begun: dict[int, Future[FoldScore]] = {}
+
+    def __enter__(self) -> "Ahead":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Drop what has not begun and wait for what has."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def __call__(self, settings: dict[str, Any], fold: int) -> FoldScore:
+        """Return the score of a fold."""
+        if self._pool is None:
+            return self._score(settings, fold)
+        if settings != self._settings or fold not in self._begun:
+            for waiting in self._begun.values():
+                waiting.cancel()
+            self._settings = settings
+            self._begun = {
+                later: self._pool.submit(self._score, settings, later)
+                for later in range(fold, self._folds)
+            }
+        return self._begun.pop(fold).result()

@@ -1,0 +1,417 @@
+"""TRAIN, TEST, EXPLAIN and PREDICT on a small world, through the command a user types."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+import torch
+
+from sts.base.errors import StsError
+from sts.base.types import CLASSES
+from sts.cli.data import main as data_main
+from sts.cli.run import Status
+from sts.cli.sts import main
+from sts.datasets.splits import folds_of, split_of
+from sts.datasets.store import SweepStore, load_store, merge_stores, write_store
+from sts.evaluation.calibration import calibrate
+from sts.networks.backbones import Architecture
+from sts.networks.checkpoint import load_model
+from sts.networks.predict import run_network
+from sts.search.trials import FoldScore, SearchResult, TrialRecord
+from sts.studies.classify.networks.cells import load_sweeps
+from sts.studies.classify.networks.settings import NetworkJob, make_network_job
+from sts.studies.classify.networks.training import prepare_network
+from tests.networks.worlds import make_world
+from tests.studies.cells import write_cell
+
+CELLS = 60
+QUICK = ("--weights", "none", "--image-size", "32", "--trials", "1", "--folds", "2")
+QUICK += ("--epochs", "2", "--device", "cpu", "-q")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def quick_job() -> NetworkJob:
+    architecture = Architecture(number=1, weights="none")
+    return make_network_job(
+        architecture, group_by="donor", seed=0, image_size=(32, 32), trials=1, folds=2, epochs=2
+    )
+
+
+def make_workspace(root: Path, *, seed: int = 0, cells: int = CELLS) -> Path:
+    for name in ("data", "source"):
+        (root / name).mkdir(parents=True)
+    write_store(root / "data" / "sweeps.h5", make_world(cells, seed=seed))
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = make_workspace(tmp_path_factory.mktemp("trained") / "world")
+    assert main(["1", "TRAIN", "--root", str(root), *QUICK]) == Status.DONE
+    return root
+
+
+def run_of(root: Path, study: str = "sts") -> Path:
+    (run,) = (root / "output" / study / "ResNet18-NONE").glob("*")
+    assert (run / "DONE").is_file()
+    return run
+
+
+def report_of(root: Path) -> str:
+    return (run_of(root) / "report.json").read_text()
+
+
+def test_training_leaves_a_model_and_a_run(trained: Path) -> None:
+    run = run_of(trained)
+    for name in ("settings.json", "predictions.csv", "report.html", "log.txt", "metrics.jsonl"):
+        assert (run / name).stat().st_size > 0, name
+    for name in ("confusion", "curves", "calibration", "models-1"):
+        assert (run / "figures" / f"{name}.png").is_file(), name
+    report = json.loads(report_of(trained))
+    assert {"pooled", "PatchSeq", "PatchClamp"} == set(report["holdout"])
+    assert set(report["out_of_fold_of_best_trial"]) == set(report["holdout"])
+    card = json.loads(
+        (trained / "models" / "ResNet18_best_models" / "NONE" / "model.json").read_text()
+    )
+    assert card == report["model"]
+    assert not (run / "refit.safetensors").exists()
+
+
+def test_a_network_is_calibrated_on_cells_that_it_was_not_fitted_on(trained: Path) -> None:
+    job = quick_job()
+    experiment = prepare_network(job, data=trained / "data", device="cpu")
+    # A fifth of 48 cells.
+    assert (len(experiment.fit_rows), len(experiment.kept_rows)) == (38, 10)
+    assert not set(experiment.fit_rows) & set(experiment.kept_rows)
+    model = load_model(trained / "models" / "ResNet18_best_models" / "NONE")
+    # Images are standardised by what was fitted, and by nothing else.
+    images = experiment.bank.standardised(experiment.fit_rows)
+    assert model.card.images == images.settings
+    unseen = run_network(model.network, images, experiment.kept_rows).logits
+    found = calibrate(unseen, experiment.cohort.truth[experiment.kept_rows])
+    said = json.loads(report_of(trained))["calibration"]
+    assert said["cells"] == 10
+    # Convolutions of other batches round otherwise.
+    assert said["fitted_temperature"] == pytest.approx(found.fitted, rel=1e-3)
+    assert said["log_loss"] == pytest.approx(found.log_losses, rel=1e-3)
+    assert model.card.temperature == said["temperature"] == found.temperature
+    # Ten cells of a network that knows nothing yet: a temperature from nine does the tenth no good.
+    for place in ("report.html", "log.txt"):
+        assert "No temperature is applied" in (run_of(trained) / place).read_text()
+
+
+def test_a_network_stops_on_the_cells_that_were_kept_aside(trained: Path) -> None:
+    epochs = [
+        json.loads(line) for line in (run_of(trained) / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert all("validation_loss" in epoch for epoch in epochs if "train_loss" in epoch)
+
+
+def test_what_folds_say_is_on_one_scale(trained: Path) -> None:
+    experiment = prepare_network(quick_job(), data=trained / "data", device="cpu")
+    cohort, scores = experiment.cohort, []
+    for fold, scale in zip(experiment.folds, (1.0, 6.0), strict=True):
+        said = np.eye(4)[cohort.truth[fold.scored]]
+        extras = {"rows": fold.scored.tolist(), "logits": (scale * said).tolist()}
+        scores.append(FoldScore(1.0, {**extras, "temperature": scale}))
+    trial = TrialRecord(
+        number=0,
+        settings={},
+        state="complete",
+        folds=tuple(scores),
+        duration_s=0.0,
+        worker=None,
+        attempts=0,
+    )
+    found = experiment.predict_out_of_fold(SearchResult(trials=(trial,)))
+    # A softmax of the same numbers.
+    assert np.ptp(found.probabilities.max(axis=1)) < 1e-12
+
+
+def test_every_opening_of_the_holdout_is_in_the_log(trained: Path) -> None:
+    log = (run_of(trained) / "log.txt").read_text()
+    assert log.count("the holdout of 12 cells is opened: TRAIN of ResNet18-NONE") == 1
+
+
+def test_the_same_seed_gives_the_same_report(trained: Path, tmp_path: Path) -> None:
+    root = make_workspace(tmp_path / "again")
+    assert main(["1", "TRAIN", "--root", str(root), *QUICK]) == Status.DONE
+    ours, theirs = json.loads(report_of(root)), json.loads(report_of(trained))
+    for report in (ours, theirs):
+        report["model"]["data"].pop("split")
+    assert ours == theirs
+
+
+def test_the_holdout_is_used_for_no_choice(trained: Path, tmp_path: Path) -> None:
+    """Spoil every held-out sweep: the model must come out the same, only its scores may differ."""
+    root = make_workspace(tmp_path / "spoilt")
+    store = load_store(root / "data" / "sweeps.h5")
+    split = split_of(store, root / "data")
+    held_out = np.isin(store.specimen_id, sorted(split.test))
+    traces = store.traces.copy()
+    traces[held_out] = np.random.default_rng(1).normal(-70, 20, traces[held_out].shape)
+    write_store(
+        root / "data" / "sweeps.h5",
+        SweepStore(**{**vars(store), "traces": traces.astype(np.float32)}),
+    )
+    assert main(["1", "TRAIN", "--root", str(root), *QUICK]) == Status.DONE
+    place = Path("models", "ResNet18_best_models", "NONE", "model.safetensors")
+    assert (root / place).read_bytes() == (trained / place).read_bytes()
+    assert report_of(root) != report_of(trained)
+
+
+def test_testing_finds_what_training_found(trained: Path) -> None:
+    assert main(["1", "TEST", "NONE", "--root", str(trained), "-q"]) == Status.DONE
+    tested = json.loads((run_of(trained, "sts-test") / "report.json").read_text())
+    assert tested["holdout"] == json.loads(report_of(trained))["holdout"]
+
+
+def test_a_model_is_found_under_its_own_name(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = trained / "models" / "ResNet18_best_models"
+    shutil.copytree(models / "NONE", models / "mine")
+    (models / "NONE").rename(models / "away")
+    new = ["--recordings", str(write_cell(tmp_path / "new", "501"))]
+    try:
+        for mode in (["TEST"], ["EXPLAIN"], ["PREDICT", *new]):
+            arguments = ["1", *mode, "--root", str(trained), "-q", "--name"]
+            assert main([*arguments, "mine"]) == Status.DONE
+            assert main([*arguments, "yours"]) == Status.USER
+            assert "yours: train it with" in capsys.readouterr().err
+    finally:
+        (models / "away").rename(models / "NONE")
+        shutil.rmtree(models / "mine")
+        for study in ("sts-test", "sts-explain", "sts-predict"):
+            shutil.rmtree(trained / "output" / study)
+
+
+def test_explaining_draws_cells_and_says_where_attention_lies(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["1", "EXPLAIN", "--root", str(trained), "-q"]) == Status.DONE
+    assert "first 100 ms" in capsys.readouterr().out
+    run = run_of(trained, "sts-explain")
+    assert len(list((run / "figures").glob("saliency-*.png"))) == 4
+    assert (run / "figures" / "class-saliency.svg").is_file()
+    report = json.loads((run / "report.json").read_text())
+    for shares in report["attention"].values():
+        assert sum(shares["times"].values()) == pytest.approx(1.0, abs=1e-6)
+    # maps of other weights are other maps
+    assert all(value < 0.9 for value in report["likeness_to_random_weights"].values())
+
+
+def test_predicting_names_a_class_and_keeps_reasons(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_cell(tmp_path / "new", "501")
+    (tmp_path / "new" / "bad.nwb").write_text("no")
+    arguments = ["1", "PREDICT", "--root", str(trained), "--recordings", str(tmp_path / "new")]
+    assert main([*arguments, "-q"]) == Status.PARTIAL
+    told = capsys.readouterr()
+    assert "501" in told.out
+    assert "failed: " in told.err
+    run = run_of(trained, "sts-predict")
+    table = (run / "predictions.csv").read_text().splitlines()
+    assert len(table) == 3
+    assert len(list((run / "figures").glob("cell-*.png"))) == 1
+    page = (run / "report.html").read_text()
+    for told in ("501", "bad.nwb", "failed", "unlike training", "data:image/"):
+        assert told in page
+
+
+def test_cells_of_a_built_data_set_are_predicted_with_those_that_were_left_out(
+    trained: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "new"
+    write_cell(folder, "501")
+    (folder / "bad.nwb").write_text("no")
+    built = tmp_path / "built"
+    words = ["build", str(folder), "--out", str(built), "--workers", "1", "-q"]
+    assert data_main([*words, "--root", str(tmp_path)]) == Status.PARTIAL
+    (tmp_path / "models").symlink_to(trained / "models")
+    found = []
+    for where in (["--cells-from", str(built)], ["--recordings", str(folder)]):
+        words = ["1", "predict", "--root", str(tmp_path), *where, "--device", "cpu", "-q"]
+        assert main(words) == Status.PARTIAL
+        newest = max((tmp_path / "output" / "sts-predict" / "ResNet18-NONE").iterdir())
+        with (newest / "predictions.csv").open() as file:
+            rows = {row["specimen_id"] or "bad": row for row in csv.DictReader(file)}
+        found.append(rows)
+        assert (rows["501"]["status"], rows["bad"]["status"]) == ("ok", "failed")
+        assert rows["501"]["unlike_training"] in ("True", "False")
+        assert rows["bad"]["prediction"] == ""
+    names = [f"probability_{label}" for label in CLASSES]
+    assert [found[0]["501"][name] for name in names] == [found[1]["501"][name] for name in names]
+
+
+KILLED = """
+import os, signal, sys
+import torch
+torch.set_num_threads(1)
+from sts.studies.classify import training
+from sts.studies.classify.networks import model, training as networks
+from sts.cli.sts import main
+
+def die(*_args, **_kwargs):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+real_fit = networks.fit
+calls = [0]
+
+def fit_and_die(*args, **kwargs):
+    calls[0] += 1
+    if calls[0] == 2:
+        kwargs["on_epoch"] = die
+    return real_fit(*args, **kwargs)
+
+if {moment!r} == "search":
+    networks.fit = fit_and_die
+elif {moment!r} == "refit":
+    training.validate = die
+else:
+    model.save_model = die
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("moment", ["search", "refit", "model"])
+def test_killed_and_begun_again_it_ends_the_same(
+    trained: Path, tmp_path: Path, moment: str
+) -> None:
+    root = make_workspace(tmp_path / "world")
+    arguments = ["1", "TRAIN", "--root", str(root), *QUICK]
+    command = [sys.executable, "-c", KILLED.format(moment=moment), *arguments]
+    ended = subprocess.run(command, capture_output=True, check=False, env={**os.environ})
+    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
+    assert main(arguments) == Status.DONE
+    ours, theirs = json.loads(report_of(root)), json.loads(report_of(trained))
+    for report in (ours, theirs):
+        report["model"]["data"].pop("split")
+    assert ours == theirs
+
+
+def test_two_processes_share_the_trials_of_one_search(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = make_workspace(tmp_path / "world")
+    arguments = ["1", "TRAIN", "--root", str(root), *QUICK, "--trials", "8", "--epochs", "1"]
+    assert main([*arguments, "--workers", "2"]) == Status.DONE
+    told = capsys.readouterr()
+    assert "ended with status" not in told.err
+    report = json.loads(report_of(root))
+    assert [trial["number"] for trial in report["search"]] == list(range(8))
+    assert {len(trial["folds"]) for trial in report["search"]} == {2}
+    study = optuna.load_study(
+        study_name=None, storage=f"sqlite:///{root}/output/sts/searches.sqlite"
+    )
+    assert len(study.trials) == 8
+    # All cores are this process's again.
+    assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["2", "TEST"], "no model at"),
+        (["1", "PREDICT"], "--recordings FILE..., --cells-from DIR; none of them was given"),
+        (["1", "TRAIN", "--weights", "none", "--device", "cuda:99"], "cuda:99"),
+        (["1", "TRAIN", "--weights", "none", "--folds", "50"], "for 50 parts"),
+        (["1", "TRAIN", "--weights", "none", "--image-size", "8"], "at least"),
+        (["1", "EXPLAIN", "--cells", "nobody"], "'nobody'"),
+    ],
+)
+def test_what_is_missing_is_one_clear_line(
+    trained: Path, arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments, "--root", str(trained), "-q"]) == Status.USER
+    told = capsys.readouterr().err
+    assert line in told
+    assert "Traceback" not in told
+
+
+def test_a_refused_storage_address_reaches_no_file_and_no_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_workspace(tmp_path / "world")
+    address = "postgresql://me:very@secret@host/trials"
+    arguments = ["1", "TRAIN", "--root", str(root), *QUICK, "--storage", address]
+    # A run writes down how the process was called.
+    monkeypatch.setattr(sys, "argv", ["sts_pipeline.py", *arguments])
+    assert main(arguments) == Status.USER
+    assert "secret" not in "".join(capsys.readouterr())
+    written = [path for path in (root / "output").rglob("*") if path.is_file()]
+    assert not [path for path in written if b"secret" in path.read_bytes()]
+
+
+def test_a_fresh_clone_says_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("data", "source"):
+        (tmp_path / name).mkdir()
+    assert main(["2", "TEST", "NONE", "--root", str(tmp_path)]) == Status.USER
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 1
+    assert "TRAIN" in told[0]
+
+
+def test_a_split_is_kept_and_only_added_to(tmp_path: Path) -> None:
+    store = make_world(40)
+    first = split_of(store, tmp_path, group_by="specimen", seed=0)
+    assert split_of(store, tmp_path, seed=5) == first
+    assert not first.train & first.test
+    assert len(first.test) == 8
+    more = split_of(make_world(44), tmp_path)
+    assert first.test <= more.test
+    assert first.train <= more.train
+    assert len(more.train | more.test) == 44
+    with pytest.raises(StsError, match="divided by specimen"):
+        split_of(store, tmp_path, group_by="donor")
+
+
+def test_a_donor_stands_on_one_side_only(tmp_path: Path) -> None:
+    world = make_world(60)
+    donors = np.array([f"donor {i // 6}" for i in range(60)])
+    store = SweepStore(**{**vars(world), "donor_id": donors})
+    split = split_of(store, tmp_path, group_by="donor")
+    sides = [
+        set(donors[np.isin(store.specimen_id, sorted(side))]) for side in (split.train, split.test)
+    ]
+    assert not sides[0] & sides[1]
+
+
+def test_classes_are_spread_evenly_over_folds() -> None:
+    store = make_world(60)
+    for fitted, scored in folds_of(store, 3):
+        assert not set(fitted) & set(scored)
+        counts = {label: int((store.label[scored] == label).sum()) for label in set(store.label)}
+        assert set(counts.values()) == {5}
+
+
+def test_the_validation_cells_of_a_fold_are_not_scored(tmp_path: Path) -> None:
+    root = make_workspace(tmp_path / "world")
+    cohort = load_sweeps(root / "data", group_by="specimen", seed=0)
+    for fold in cohort.folds(3, group_by="specimen", seed=0):
+        parts = [set(rows.tolist()) for rows in (fold.fit, fold.validation, fold.scored)]
+        assert sum(map(len, parts)) == len(cohort.train_rows) == len(set.union(*parts))
+
+
+def test_a_specimen_in_two_stores_is_refused() -> None:
+    with pytest.raises(StsError, match="in two sweep stores"):
+        merge_stores([make_world(8), make_world(8)])
