@@ -33,6 +33,7 @@ HOMES = {
     "torch": {"scalograms", "learning", "networks", "augment", "calcium"},
     "matplotlib": {"reports"},
     "optuna": {"search", "reports"},
+    "shap": {"tabular", "reports"},
 }
 
 

@@ -82,7 +82,7 @@ def _use_trees(path: Path) -> None:
     trees = load_trees(path, path.read_bytes(), NAMES)
     cells = np.random.default_rng(0).normal(size=(20, len(NAMES)))
     cells[::3, ::2] = np.nan
-    trees.logits(cells)
+    trees.decision_function(cells)
     trees.booster.predict(cells, pred_contrib=True, num_threads=1)
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from sts.base.types import Floats
-from sts.tabular import permutation
-from sts.tabular.permutation import permutation_importance
+from sts.tabular import explanations
+from sts.tabular.explanations import permutation_importance
 
 
 class Rule:
@@ -40,7 +40,7 @@ def test_only_what_the_model_looks_at_is_missed() -> None:
 
 
 def test_some_cells_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(permutation, "CELLS", 40)
+    monkeypatch.setattr(explanations, "CELLS", 40)
     X, y = world(200)
     found = permutation_importance(Rule(), X, y, ["used", "idle"], rng=np.random.default_rng(0))
     assert found.cells == 40

@@ -1,6 +1,8 @@
-"""What each feature adds in every cell, by its value: summary plots of SHAP values."""
+"""What each feature adds in every cell, by its value: the summary plots of shap, side by side."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -10,16 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 
-from sts.base.types import Floats, Ints
-from sts.reports.figures.style import CLASS_COLOURS, FAINT, INK, look, new_figure, save
+from sts.base.types import Floats
+from sts.reports.figures.style import CLASS_COLOURS, INK, look, new_figure, save
+from sts.tabular.explanations import LOGIT, import_shap
 
 # From low to high, neither end a class's colour, apart in lightness for print without colour.
 VALUES: Final = LinearSegmentedColormap.from_list("values", ["#3B2F80", "#A06CB4", "#F5A65B"])
-MISSING: Final = "#B9B9B9"
-# Columns of points into which a row is divided to find how wide it is where.
-COLUMNS: Final = 120
-# Half the height of a row that points may fill.
-HALF: Final = 0.4
+# As shap draws them.
+MISSING: Final = "#777777"
 # Height of one row, inches: of few features, and of all.
 ROOMY_IN: Final = 0.42
 TIGHT_IN: Final = 0.155
@@ -39,6 +39,8 @@ class ClassContributions:
     """(cells, features), SHAP values of these."""
     ranks: Floats
     """(cells, features), 0 for the lowest value of a feature to 1 for the highest; NaN: missing."""
+    unit: str = LOGIT
+    """Of the contributions."""
 
 
 def draw_top(stem: Path, classes: Sequence[ClassContributions]) -> list[Path]:
@@ -50,7 +52,6 @@ def draw_top(stem: Path, classes: Sequence[ClassContributions]) -> list[Path]:
         grid: Any = figure.subplots(rows, 2, squeeze=False)
         for axes, each in zip(grid.flat, classes, strict=False):
             _draw_class(axes, each, size=6.0)
-            axes.set_yticks(range(len(each.names)), each.names)
         for axes in grid.flat[len(classes) :]:
             axes.remove()
         _add_scale(figure, list(grid.flat[: len(classes)]))
@@ -65,34 +66,37 @@ def draw_all(stem: Path, classes: Sequence[ClassContributions]) -> list[Path]:
         grid: Any = figure.subplots(1, len(classes), sharey=True, squeeze=False)
         for axes, each in zip(grid.flat, classes, strict=True):
             _draw_class(axes, each, size=1.6)
-        grid[0, 0].set_yticks(range(len(names)), names, fontsize=7)
+        grid[0, 0].tick_params(axis="y", labelsize=7)
         _add_scale(figure, list(grid.flat))
         return save(figure, stem)
 
 
 def _draw_class(axes: Axes, each: ClassContributions, *, size: float) -> None:
-    heights = np.column_stack(
-        [row + HALF * swarm(values) for row, values in enumerate(each.contributions.T)]
+    shap, count = import_shap(), len(each.names)
+    explained = shap.Explanation(
+        values=each.contributions, data=each.ranks, feature_names=list(each.names)
     )
-    # The missing ones lie below the others.
-    order = np.argsort(np.nan_to_num(each.ranks, nan=-1.0), axis=None, kind="stable")
-    colours = VALUES(np.nan_to_num(each.ranks).ravel())
-    colours[np.isnan(each.ranks).ravel()] = _rgba(MISSING)
-    axes.scatter(
-        each.contributions.ravel()[order],
-        heights.ravel()[order],
-        s=size,
-        c=colours[order],
-        linewidths=0,
+    with _lend_random_state(), warnings.catch_warnings():
+        # Of a feature that no cell has, there is no percentile.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        shap.plots.beeswarm(
+            explained,
+            max_display=count,
+            order=np.arange(count),
+            color=VALUES,
+            color_bar=False,
+            s=size,
+            ax=axes,
+            plot_size=None,
+            show=False,
+        )
+    for dots in axes.collections:
         # Thousands of points are pixels, also in the SVG.
-        rasterized=True,
-    )
-    axes.axvline(0, color=INK, linewidth=0.7, zorder=0)
-    axes.set_ylim(len(each.names) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.5)
-    axes.set_axisbelow(True)
-    axes.set_xlabel("SHAP value (logit)")
+        dots.set_rasterized(True)
+    axes.set_ylim(-0.6, count - 0.4)
+    axes.tick_params(axis="y", length=0, labelsize=8, labelcolor=INK)
+    axes.tick_params(axis="x", labelsize=8, color=INK, labelcolor=INK)
+    axes.set_xlabel(f"SHAP value ({each.unit})", fontsize=9)
     axes.set_title(
         each.label,
         loc="left",
@@ -102,25 +106,15 @@ def _draw_class(axes: Axes, each: ClassContributions, *, size: float) -> None:
     )
 
 
-def swarm(values: Floats) -> Floats:
-    """Return how far each point is moved sideways, -1 to 1, so that a crowd shows its size."""
-    if not len(values):
-        return np.zeros(0)
-    low, high = float(values.min()), float(values.max())
-    width = (high - low) / COLUMNS or 1.0
-    columns: Ints = np.minimum((values - low) / width, COLUMNS - 1).astype(int)
-    order = np.lexsort((values, columns))
-    first = np.searchsorted(columns[order], columns[order])
-    place = np.empty(len(values), dtype=int)
-    place[order] = np.arange(len(values)) - first
-    # To the one side and the other in turn, ever farther.
-    steps = (place + 1) // 2 * np.where(place % 2, 1, -1)
-    return np.asarray(steps / max(1, int(np.abs(steps).max())))
-
-
-def _rgba(colour: str) -> tuple[float, float, float, float]:
-    red, green, blue = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
-    return red, green, blue, 1.0
+@contextmanager
+def _lend_random_state(seed: int = 0) -> Iterator[None]:
+    """Let shap shuffle by numpy's global generator, and leave that as it was."""
+    before = np.random.get_state()  # noqa: NPY002
+    np.random.set_state(np.random.RandomState(seed).get_state())  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(before)  # noqa: NPY002
 
 
 def _add_scale(figure: Any, panels: list[Axes]) -> None:

@@ -16,23 +16,30 @@ from sts.reports.figures.importance import draw_importance
 from sts.reports.figures.shap import ClassContributions, draw_all, draw_top
 from sts.studies.classify.models import Explanation
 from sts.tabular.checkpoint import Baseline
-from sts.tabular.contributions import Contributions, contributions_of
-from sts.tabular.permutation import permutation_importance
-from sts.tabular.trees import BoostedTrees
+from sts.tabular.estimators import Classifier
+from sts.tabular.explanations import (
+    Contributions,
+    contributions_of,
+    has_contributions,
+    has_quick_contributions,
+    permutation_importance,
+)
 
 # Features a class, as in the published figure.
 TOP: Final = 5
 # A point a cell: with more of them, a plot of all features says no more.
 DRAWN: Final = 400
+# Of a model whose SHAP values are not quick.
+FEW: Final = 100
 LISTED: Final = 20
 WORD: Final = (
     "SHAP values (Lundberg et al., 2020) say what each feature adds to the score of a class in "
-    "each held-out cell, in units of the logit. They are exact, and in every cell they add up to "
-    "the score, which is checked. What adds to a score need not be what makes the class: "
+    "{cells} held-out cells, in units of the {unit}. They are exact, and in every cell they add up "
+    "to the score, which is checked. What adds to a score need not be what makes the class: "
     "features that tell the data set add too."
 )
 OTHER: Final = (
-    "Exact SHAP values exist for LightGBM alone. For this model the table says what balanced "
+    "Exact SHAP values exist for models of trees alone. For this one the table says what balanced "
     "accuracy on held-out cells loses when the values of one feature are shuffled among cells; "
     "features that say the same as others lose little, however much they are used."
 )
@@ -40,12 +47,14 @@ OTHER: Final = (
 
 def explain(run: Run, model: Baseline, cells: EpTable, truth: Ints, *, seed: int) -> Explanation:
     """Explain a model on held-out cells; leave figures and tables in the run."""
-    if isinstance(model.classifier, BoostedTrees):
+    if has_contributions(model.classifier):
         return _by_contributions(run, model.classifier, cells)
     return _by_shuffling(run, model, cells, truth, seed=seed)
 
 
-def _by_contributions(run: Run, trees: BoostedTrees, cells: EpTable) -> Explanation:
+def _by_contributions(run: Run, trees: Classifier, cells: EpTable) -> Explanation:
+    if not has_quick_contributions(trees):
+        cells = cells.rows(np.arange(len(cells))[:: -(-len(cells) // FEW)])
     found = contributions_of(trees, cells.X, cells.names)
     write_contributions(run, found, cells)
     ranks = ranks_of(cells.X)
@@ -67,7 +76,7 @@ def _by_contributions(run: Run, trees: BoostedTrees, cells: EpTable) -> Explanat
     section = Section(
         "Why",
         [
-            WORD,
+            WORD.format(unit=found.unit, cells=len(cells)),
             Picture(files=top, caption=f"The {TOP} features that matter most for each class."),
             table,
             Picture(files=every, caption=f"All features, the strongest first; {len(some)} cells."),
@@ -90,6 +99,7 @@ def _of_class(
         names=[shown_name(found.names[at], found.names) for at in features],
         contributions=found.values[:, features, label],
         ranks=ranks[:, features],
+        unit=found.unit,
     )
 
 

@@ -18,9 +18,8 @@ from sts.studies.classify.models import Explanation, FittedModel
 from sts.studies.classify.pages import CAVEAT, Description
 from sts.studies.classify.tables.explain import explain
 from sts.tabular.checkpoint import Baseline, BaselineCard, save_baseline
-from sts.tabular.contributions import contributions_of, strongest
 from sts.tabular.estimators import logits_of
-from sts.tabular.trees import BoostedTrees
+from sts.tabular.explanations import contributions_of, has_quick_contributions, strongest
 
 ABSOLUTE: Final = (
     "The times are absolute sweep times, as published: the stimulus begins at 1.02 s in PatchClamp "
@@ -94,7 +93,7 @@ class TableModel(FittedModel):
 
 def reasons_of(model: Baseline, X: Floats, labels: Ints) -> list[tuple[Reason, ...]]:
     """Return for each cell what speaks for its class, against the cells of training."""
-    if not isinstance(model.classifier, BoostedTrees):
+    if not has_quick_contributions(model.classifier):
         return [() for _ in labels]
     found = contributions_of(model.classifier, X, model.card.names)
     reasons = []
