@@ -16,6 +16,7 @@ from sts.augment.neurons import Neurons
 from sts.augment.reducers import REDUCERS, fit_reducer, reduced
 from sts.augment.views import Preparing, Rows, View, make_view
 from sts.base.types import Floats
+from sts.tabular.classifiers import BenchmarkClassifier
 from tests.augment.tables import blobs, halves, simulated_task
 
 
@@ -114,13 +115,13 @@ def test_a_feature_that_scored_neurons_alone_carry_changes_nothing(
 def test_settings_are_searched_on_training_rows_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     neurons = blobs()
     seen: list[Floats] = []
-    fitted = evaluating.fit_classifier
+    fitted = BenchmarkClassifier.fit
 
-    def spied(choice: Any, X: Floats, y: Any, **named: Any) -> Any:
+    def spied(classifier: BenchmarkClassifier, X: Floats, y: Any) -> Any:
         seen.append(X)
-        return fitted(choice, X, y, **named)
+        return fitted(classifier, X, y)
 
-    monkeypatch.setattr(evaluating, "fit_classifier", spied)
+    monkeypatch.setattr(BenchmarkClassifier, "fit", spied)
     item = item_of(neurons, "none", tune=True)
     evaluate(item)
     training = Bench(item).view.train.complete

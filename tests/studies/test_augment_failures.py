@@ -14,6 +14,7 @@ from sts.cli.augment import main
 from sts.studies.augment import benchmark as benchmarking
 from sts.studies.augment import work as working
 from sts.studies.augment.benchmark import benchmark
+from sts.tabular.classifiers import BenchmarkClassifier
 from tests.studies.augmented import job_of, made_workspace
 
 
@@ -47,12 +48,12 @@ def test_failed_items_are_told_and_the_rest_is_reported(
 
 def failing(when: Callable[[Any], bool]) -> Any:
     """Return a way to fit classifiers of which one raises what nobody expects."""
-    fitted = evaluating.fit_classifier
+    fitted = BenchmarkClassifier.fit
 
-    def fit(choice: Any, X: Any, y: Any, **named: Any) -> Any:
-        if when(choice):
+    def fit(classifier: BenchmarkClassifier, X: Any, y: Any) -> Any:
+        if when(classifier):
             raise RuntimeError("no memory\nwas left")
-        return fitted(choice, X, y, **named)
+        return fitted(classifier, X, y)
 
     return fit
 
@@ -66,7 +67,7 @@ def test_a_classifier_that_raises_costs_its_own_cells(
     whole = benchmark(Workspace(place.root / "whole"), job, data=place.data, workers=1)
     fit = failing(lambda choice: choice.name == "naive-bayes")
     with monkeypatch.context() as patched:
-        patched.setattr(evaluating, "fit_classifier", fit)
+        patched.setattr(BenchmarkClassifier, "fit", fit)
         results = benchmark(place, job, data=place.data, workers=1)
     assert set(results.failed.values()) == {"RuntimeError: no memory"}
     # Three folds, the baseline and two levels of SMOTE.
@@ -83,9 +84,8 @@ def test_a_classifier_that_raises_costs_its_own_cells(
 def test_the_command_ends_with_status_3_and_the_reasons(
     place: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(
-        evaluating, "fit_classifier", failing(lambda choice: choice.name == "naive-bayes")
-    )
+    fit = failing(lambda choice: choice.name == "naive-bayes")
+    monkeypatch.setattr(BenchmarkClassifier, "fit", fit)
     arguments = ["--root", str(place.root), "-q", "--workers", "1", "--no-curves", "--folds", "3"]
     arguments += ["--repeats", "1", "--added", "20", "--classifiers", "naive-bayes", "lda"]
     assert main([*arguments, "--no-fidelity"]) == 3
@@ -137,7 +137,7 @@ def test_figures_that_fail_cost_no_cell(place: Workspace, monkeypatch: pytest.Mo
 def test_when_all_fails_the_first_reason_is_the_error(
     place: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluating, "fit_classifier", failing(lambda choice: True))
+    monkeypatch.setattr(BenchmarkClassifier, "fit", failing(lambda choice: True))
     with pytest.raises(StsError, match="no memory"):
         benchmark(place, job_of(curves=False), data=place.data, workers=1)
 

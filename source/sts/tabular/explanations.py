@@ -7,7 +7,6 @@ can be measured for every model.
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, Final
 
 import numpy as np
@@ -61,7 +60,7 @@ class Contributions:
         )
 
 
-def import_shap() -> ModuleType:
+def import_shap() -> Any:
     """Return shap, which takes seconds to import and warns of its own use of matplotlib."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -99,7 +98,8 @@ def contributions_of(classifier: Classifier, X: Floats, names: Sequence[str]) ->
     if trees is None:
         raise ValueError(f"{type(classifier).__name__} is not made of trees")
     votes = not hasattr(classifier, "decision_function")
-    values, base = np.zeros((0, X.shape[1], len(CLASSES))), np.zeros(len(CLASSES))
+    values: Floats = np.zeros((0, X.shape[1], len(CLASSES)))
+    base: Floats = np.zeros(len(CLASSES))
     if len(X):
         explainer = import_shap().TreeExplainer(trees)
         values = _by_class(classifier, explainer.shap_values(_shown(classifier, X)), axis=2)
