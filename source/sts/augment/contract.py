@@ -90,7 +90,7 @@ def _weights(settings: Nothing, device: str) -> Generator:
 
 
 def _copula(settings: CopulaSettings, device: str) -> Generator:
-    from sts.augment.copula import Copula
+    from sts.augment.controls import Copula
 
     return Copula(settings)
 

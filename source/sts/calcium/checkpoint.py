@@ -30,7 +30,7 @@ from sts.calcium.networks import (
 )
 from sts.calcium.trainer import GanTrainSettings
 from sts.calcium.windows import Scale, WindowSettings
-from sts.learning.models import arrays_of, forms_of, load_arrays
+from sts.learning.checkpoint import arrays_of, forms_of, load_arrays
 
 FORMAT: Final = "sts-calcium-gan 1"
 TENSORS: Final = "model.safetensors"

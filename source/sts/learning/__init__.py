@@ -1,6 +1,10 @@
 """What all training in torch shares: device, precision, seeds, progress, checkpoints, updates.
 
->>> from sts.learning.device import choose_device
->>> choose_device("cpu")
-device(type='cpu')
+>>> import torch
+>>> from sts.learning.checkpoint import TrainingProgress
+>>> network, done = torch.nn.Identity(), TrainingProgress()
+>>> for loss in (0.9, 0.4, 0.6):
+...     done = done.add(loss, better=done.is_better(loss), score=loss, network=network)
+>>> done.best, done.since_best
+(0.4, 1)
 """

@@ -19,7 +19,7 @@ from sts.base.model_files import (
 )
 from sts.base.types import CLASSES
 from sts.evaluation.calibration import Temperature
-from sts.learning.models import arrays_of, load_arrays
+from sts.learning.checkpoint import arrays_of, load_arrays
 from sts.networks.backbones import BACKBONES, Architecture, head_of, make_network, placed
 from sts.networks.novelty import Novelty, NoveltyRule
 from sts.networks.settings import TrainSettings
