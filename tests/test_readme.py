@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.test_import_map import ORDER
 
 SCRIPTS = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"][
     "scripts"
@@ -253,6 +254,37 @@ def test_every_link_leads_to_a_file_and_to_a_heading_in_it(page: Page) -> None:
         assert path.exists(), f"{page.name} links {link}"
         if anchor:
             assert anchor in read_page(path).anchors(), f"{page.name} links {link}"
+
+
+ARCHITECTURE = read_page(REPOSITORY / "docs" / "architecture.md")
+
+
+def rows_below(heading: str) -> list[list[str]]:
+    """Return the rows of the table of the architecture that begins with this heading."""
+    table = ARCHITECTURE.text.partition(f"| {heading} |")[2].partition("\n\n")[0]
+    return [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
+
+
+def test_the_architecture_names_every_package_in_its_order() -> None:
+    assert [row[0].strip("`") for row in rows_below("package in `source/sts/`")] == list(ORDER)
+
+
+CHANGES = rows_below("to add")
+
+
+def test_ten_likely_changes_are_told() -> None:
+    assert len(CHANGES) >= 10
+
+
+@pytest.mark.parametrize(("change", "where"), CHANGES, ids=[row[0] for row in CHANGES])
+def test_a_change_is_made_in_one_or_two_files(change: str, where: str) -> None:
+    files = re.findall(r"`(source/[\w./-]+)`", where)
+    assert 1 <= len(files) <= 2
+    assert all((REPOSITORY / file).is_file() for file in files)
+    for names, file in re.findall(r"((?:`\w+`(?: and )?)+) in `(source/[^`]+)`", where):
+        text = (REPOSITORY / file).read_text(encoding="utf-8")
+        for name in re.findall(r"\w+", names.replace(" and ", " ")):
+            assert re.search(rf"^(def |class )?{name}\b", text, flags=re.MULTILINE), name
 
 
 EXAMPLES = [block for page in PAGES for block in page.blocks("python")]
