@@ -14,7 +14,7 @@ from sts.augment.grid import ScoreKey, key_of, read_scores, rng_of, write_scores
 from sts.augment.items import CURVE, Grid, Item
 from sts.augment.neurons import Neurons
 from sts.augment.space import fit_space
-from sts.augment.views import Preparing, Rows, View, borrowed, make_view
+from sts.augment.views import Preparing, RowView, ViewedRows, borrowed, make_view
 from sts.base.types import Floats
 from sts.tabular.classifiers import VOTERS
 from tests.augment.tables import blobs, halves, simulated_task
@@ -45,7 +45,7 @@ def without_times(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
 
 
-def peeking(fit: Neurons, scored: Floats, preparing: Preparing, **named: Any) -> View:
+def peeking(fit: Neurons, scored: Floats, preparing: Preparing, **named: Any) -> RowView:
     """Make a view whose scales have seen the scored rows: a planted leak."""
     view = make_view(fit, scored, preparing, **named)
     space = fit_space(np.concatenate([fit.X, scored]), fit.names)
@@ -54,12 +54,12 @@ def peeking(fit: Neurons, scored: Floats, preparing: Preparing, **named: Any) ->
         space=space,
         native=space.transform(fit.X),
         native_scored=space.transform(scored),
-        train=Rows(space.transform(fit.X), space.scaled(fit.X)),
-        scored=Rows(space.transform(scored), space.scaled(scored)),
+        train=ViewedRows(space.transform(fit.X), space.scaled(fit.X)),
+        scored=ViewedRows(space.transform(scored), space.scaled(scored)),
     )
 
 
-def learnt(neurons: Neurons, monkeypatch: pytest.MonkeyPatch, make: Callable[..., View]) -> Any:
+def learnt(neurons: Neurons, monkeypatch: pytest.MonkeyPatch, make: Callable[..., RowView]) -> Any:
     """Return training rows and what is said of the first scored neuron."""
     monkeypatch.setattr(evaluating, "make_view", make)
     bench = Bench(item_of(neurons=neurons))
@@ -70,7 +70,7 @@ def learnt(neurons: Neurons, monkeypatch: pytest.MonkeyPatch, make: Callable[...
 
 @pytest.mark.parametrize("make", [make_view, peeking])
 def test_what_is_scored_changes_nothing_in_training(
-    monkeypatch: pytest.MonkeyPatch, make: Callable[..., View]
+    monkeypatch: pytest.MonkeyPatch, make: Callable[..., RowView]
 ) -> None:
     neurons = blobs()
     other = neurons.X.copy()

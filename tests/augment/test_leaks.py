@@ -14,7 +14,7 @@ from sts.augment.evaluate import Bench, evaluate, training_rows
 from sts.augment.items import Grid, Item
 from sts.augment.neurons import Neurons
 from sts.augment.reducers import REDUCERS, fit_reducer, reduced
-from sts.augment.views import Preparing, Rows, View, make_view
+from sts.augment.views import Preparing, RowView, ViewedRows, make_view
 from sts.base.types import Floats
 from sts.tabular.classifiers import BenchmarkClassifier
 from tests.augment.tables import blobs, halves, simulated_task
@@ -41,7 +41,9 @@ def disturbed(neurons: Neurons) -> Neurons:
     return replace(neurons, X=X)
 
 
-def peeking(fit: Neurons, scored: Floats, preparing: Preparing, *, seed: int, names: Any) -> View:
+def peeking(
+    fit: Neurons, scored: Floats, preparing: Preparing, *, seed: int, names: Any
+) -> RowView:
     """Make a view whose reducer has seen the scored rows: a planted leak."""
     view = make_view(fit, scored, preparing, seed=seed, names=names)
     both = np.concatenate([view.native, view.native_scored])
@@ -49,10 +51,14 @@ def peeking(fit: Neurons, scored: Floats, preparing: Preparing, *, seed: int, na
     y = np.append(fit.y, np.zeros(len(scored), dtype=np.int64))
     reducer = fit_reducer(preparing.reducer, both, y, components=preparing.components, seed=seed)
     train, held_out = (reduced(reducer, each) for each in (view.native, view.native_scored))
-    return replace(view, reducer=reducer, train=Rows(train, train), scored=Rows(held_out, held_out))
+    return replace(
+        view, reducer=reducer, train=ViewedRows(train, train), scored=ViewedRows(held_out, held_out)
+    )
 
 
-def learnt(neurons: Neurons, reducer: str, make: Callable[..., View], patch: Any) -> list[Floats]:
+def learnt(
+    neurons: Neurons, reducer: str, make: Callable[..., RowView], patch: Any
+) -> list[Floats]:
     """Return training rows, synthetic ones among them, and the first scored row."""
     patch.setattr(evaluating, "make_view", make)
     preparing = Preparing(reducer=reducer, components=2)
@@ -66,7 +72,7 @@ def learnt(neurons: Neurons, reducer: str, make: Callable[..., View], patch: Any
 @pytest.mark.parametrize("make", [make_view, peeking])
 @pytest.mark.parametrize("reducer", sorted(set(REDUCERS) - {"none"}))
 def test_no_reducer_learns_from_scored_rows(
-    monkeypatch: pytest.MonkeyPatch, reducer: str, make: Callable[..., View]
+    monkeypatch: pytest.MonkeyPatch, reducer: str, make: Callable[..., RowView]
 ) -> None:
     neurons = blobs()
     before, after = (

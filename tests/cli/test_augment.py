@@ -7,7 +7,7 @@ from sts.augment.contract import GENERATORS
 from sts.augment.contract import METHODS as FIVE
 from sts.augment.reducers import REDUCERS as REDUCING
 from sts.augment.tasks import TASKS as TOLD
-from sts.cli.augment import CLASSIFIERS, CONTROLS, METHODS, REDUCERS, TASKS, make_parser
+from sts.cli.augment import CLASSIFIERS, CONTROLS, METHODS, REDUCERS, TASKS, make_augment_parser
 from sts.tabular.classifiers import CLASSIFIERS as KINDS
 from sts.tabular.classifiers import VOTE
 from tests.conftest import REPOSITORY
@@ -40,7 +40,7 @@ def test_the_script_runs_and_names_its_methods() -> None:
 
 
 def test_every_flag_has_a_word_of_help() -> None:
-    for action in make_parser()._actions:
+    for action in make_augment_parser()._actions:
         assert action.help, action.option_strings
 
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from sts.cli import baseline
-from sts.cli.baseline import MODELS, main, make_parser
+from sts.cli.baseline import MODELS, main, make_baseline_parser
 from sts.tabular.models import MODELS as KINDS
 from tests.conftest import REPOSITORY
 
@@ -38,17 +38,17 @@ def test_the_script_runs_and_names_its_modes() -> None:
 
 
 def test_every_flag_has_a_word_of_help() -> None:
-    for action in make_parser()._actions:
+    for action in make_baseline_parser()._actions:
         assert action.help, action.option_strings
 
 
 def test_the_models_it_names_are_those_there_are() -> None:
     assert set(MODELS) == set(KINDS)
-    assert next(iter(KINDS)) == MODELS[0] == make_parser().parse_args([]).model
+    assert next(iter(KINDS)) == MODELS[0] == make_baseline_parser().parse_args([]).model
 
 
 def test_training_is_what_it_does_unless_told() -> None:
-    assert make_parser().parse_args([]).mode == "TRAIN"
+    assert make_baseline_parser().parse_args([]).mode == "TRAIN"
     assert set(baseline.MODES) == {"TRAIN", "TEST", "PREDICT"}
 
 

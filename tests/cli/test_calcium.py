@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from sts.base.types import PRECISIONS
-from sts.cli.calcium import main, make_parser, make_source, parse_decay
+from sts.cli.calcium import main, make_calcium_parser, make_source, parse_decay
 from sts.cli.run import Status
 from tests.conftest import REPOSITORY
 
@@ -42,7 +42,7 @@ def test_the_script_runs_and_names_its_commands() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_flag_has_a_word_of_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        make_parser().parse_args([command, "--help"])
+        make_calcium_parser().parse_args([command, "--help"])
     lines = capsys.readouterr().out.splitlines()
     for line, following in zip(lines, [*lines[1:], ""], strict=True):
         if line.startswith("  --"):
@@ -52,7 +52,7 @@ def test_every_flag_has_a_word_of_help(command: str, capsys: pytest.CaptureFixtu
 
 def test_the_precisions_are_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        make_parser().parse_args(["train", "--help"])
+        make_calcium_parser().parse_args(["train", "--help"])
     assert f"--precision {{{','.join(PRECISIONS)}}}" in capsys.readouterr().out
 
 
@@ -72,15 +72,15 @@ def test_flags_before_the_command_are_refused(capsys: pytest.CaptureFixture[str]
 def test_oasis_is_set_as_given(tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("x") / "a.h5"
     words = ["train", "--decay", "1.7", "-0.712", "--penalty", "auto", "--baseline", "auto"]
-    source = make_source(make_parser().parse_args(words), path)
+    source = make_source(make_calcium_parser().parse_args(words), path)
     assert source.oasis.decay == (1.7, -0.712)
     assert source.oasis.penalty is None
     assert source.oasis.baseline is None
     # a penalty takes the place of the smallest spike
     assert source.oasis.smallest == 0.0
-    plain = make_source(make_parser().parse_args(["train"]), path)
+    plain = make_source(make_calcium_parser().parse_args(["train"]), path)
     assert (plain.oasis.decay, plain.oasis.smallest) == ((0.95,), 0.55)
-    assert parse_decay(make_parser().parse_args(["train", "--decay", "auto"])) is None
+    assert parse_decay(make_calcium_parser().parse_args(["train", "--decay", "auto"])) is None
 
 
 def test_a_decay_of_words_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

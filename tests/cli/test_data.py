@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sts.cli.data import main, make_parser
+from sts.cli.data import main, make_data_parser
 from sts.cli.run import Status
 from sts.datasets.store import load_store
 from sts.datasets.table import read_features
@@ -206,7 +206,7 @@ def test_scripts_run_from_any_folder(demo: Path, tmp_path: Path) -> None:
 
 
 def test_every_flag_has_a_word_of_help() -> None:
-    commands = make_parser()._subparsers
+    commands = make_data_parser()._subparsers
     assert commands is not None
     for action in commands._group_actions[0].choices.values():  # type: ignore[union-attr]
         for flag in action._actions:

@@ -10,7 +10,7 @@ import pytest
 
 from sts.base.commands import COMMANDS
 from sts.cli import augment, baseline, calcium, data, sts
-from sts.cli.augment import make_parser as augment_parser
+from sts.cli.augment import make_augment_parser as augment_parser
 from sts.cli.flags import given_options
 from sts.cli.run import Status
 from tests.conftest import REPOSITORY
@@ -22,28 +22,33 @@ AT_ONCE_S = 0.5
 
 @pytest.mark.parametrize("words", ["1 train none", "1 Predict full", "1 TEST None"])
 def test_modes_are_taken_in_any_case(words: str) -> None:
-    args = sts.make_parser().parse_args(words.split())
+    args = sts.make_sts_parser().parse_args(words.split())
     assert [args.mode, args.freeze] == words.upper().split()[1:]
 
 
 def test_values_are_taken_in_any_case() -> None:
     words = "1 TRAIN --group-by Donor --weights IMAGENET --wandb Off --device CUDA:1"
-    args = sts.make_parser().parse_args(words.split())
+    args = sts.make_sts_parser().parse_args(words.split())
     found = (args.group_by, args.weights, args.wandb, args.device)
     assert found == ("donor", "imagenet", "off", "cuda:1")
-    assert sts.make_parser().parse_args(["1", "TRAIN", "--weights", "My/W.pt"]).weights == "My/W.pt"
-    args = baseline.make_parser().parse_args(["test", "--model", "LightGBM", "--features", "Paper"])
+    assert (
+        sts.make_sts_parser().parse_args(["1", "TRAIN", "--weights", "My/W.pt"]).weights
+        == "My/W.pt"
+    )
+    args = baseline.make_baseline_parser().parse_args(
+        ["test", "--model", "LightGBM", "--features", "Paper"]
+    )
     assert (args.mode, args.model, args.features) == ("TEST", "lightgbm", "paper")
     args = augment_parser().parse_args(
         ["--method", "SMOTE", "Gan", "--task", "ME", "--protocol", "CV"]
     )
     assert (args.method, args.task, args.protocol) == (["smote", "gan"], "me", "cv")
-    args = data.make_parser().parse_args(["features", "x", "--absolute-times", "patchseq"])
+    args = data.make_data_parser().parse_args(["features", "x", "--absolute-times", "patchseq"])
     assert args.absolute_times == "PatchSeq"
 
 
 def test_what_was_typed_is_known_from_what_was_not() -> None:
-    parser = sts.make_parser()
+    parser = sts.make_sts_parser()
     assert given_options(parser, ["1", "TRAIN", "-v"]) == {}
     given = given_options(parser, ["1", "TRAIN", "--seed", "0", "--compile"])
     assert given == {"seed": "--seed", "compile": "--compile"}

@@ -47,7 +47,7 @@ def test_every_command_that_reads_recordings_takes_the_same_flags(name: str) -> 
 
 
 def test_features_are_measured_on_steps_of_the_lengths_that_are_asked_for() -> None:
-    parse = data.make_parser().parse_args
+    parse = data.make_data_parser().parse_args
 
     def lengths_s(*typed: str) -> object:
         args = parse(["features", "x", *typed])

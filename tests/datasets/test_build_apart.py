@@ -19,7 +19,7 @@ import pytest
 from sts.base.errors import StsError
 from sts.base.files import sha256_of
 from sts.base.inside import Limits
-from sts.cli.data import main, make_parser
+from sts.cli.data import main, make_data_parser
 from sts.datasets import apart, reading
 from sts.datasets.build import BuildJob, build
 from sts.datasets.cellwork import BuildSettings, process_file
@@ -371,7 +371,7 @@ def test_an_unknown_name_of_bounds_is_answered(
 
 def test_the_help_tells_the_bounds_that_hold(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        make_parser().parse_args(["build", "--help"])
+        make_data_parser().parse_args(["build", "--help"])
     told = " ".join(capsys.readouterr().out.split())
     usual = QualitySettings()
     assert (

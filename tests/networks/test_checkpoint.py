@@ -14,12 +14,12 @@ from sts.networks.backbones import BACKBONES, Architecture, make_network
 from sts.networks.checkpoint import (
     Model,
     ModelCard,
-    load_card,
     load_model,
+    load_network_card,
     model_folder,
     save_model,
 )
-from sts.networks.novelty import measure_novelty
+from sts.networks.novelty import measure_network_novelty
 from sts.networks.predict import predict, run_network
 from sts.networks.train import Fitted
 from sts.scalograms.bank import ImageBank
@@ -42,7 +42,7 @@ def model(fitted: Fitted, bank: ImageBank) -> Model:
             temperature=1.5,
             scores={"balanced_accuracy": [0.9, 0.8, 0.95]},
         ),
-        novelty=measure_novelty(found, found),
+        novelty=measure_network_novelty(found, found),
     )
 
 
@@ -70,7 +70,7 @@ def test_a_model_comes_back_as_it_was(model: Model, folder: Path, bank: ImageBan
 
 
 def test_the_card_tells_what_the_model_is(model: Model, folder: Path) -> None:
-    card = load_card(folder)
+    card = load_network_card(folder)
     assert card.versions.keys() == {"numpy", "python", "torch", "torchvision"}
     assert len(card.sha256) == 64
     assert model.novelty is not None
@@ -152,7 +152,7 @@ def test_a_model_that_is_not_there_is_answered_with_the_command(tmp_path: Path) 
 def test_a_write_that_fails_leaves_the_old_model(
     model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = load_card(folder).sha256
+    before = load_network_card(folder).sha256
     other = make_network(RESNET, seed=9)
 
     def full(path: Path) -> None:
@@ -207,7 +207,7 @@ def test_a_model_of_other_cells_is_kept_under_its_date(model: Model, folder: Pat
     kept = [path for path in folder.parent.iterdir() if path != folder]
     assert len(kept) == 1
     assert re.fullmatch(r"NONE-\d{8}-\d{6}", kept[0].name)
-    assert load_card(kept[0]).data == {}
+    assert load_network_card(kept[0]).data == {}
     save_model(folder, other)
     assert len(list(folder.parent.iterdir())) == 2
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sts.cli.data import make_parser
+from sts.cli.data import make_data_parser
 from sts.datasets import demo
 from sts.datasets.store import load_store
 from sts.datasets.table import read_features
@@ -13,7 +13,7 @@ from sts.recordings.simulated.cells import simulate_cells
 
 
 def default_seed() -> int:
-    return int(make_parser().parse_args(["simulate"]).seed)
+    return int(make_data_parser().parse_args(["simulate"]).seed)
 
 
 def test_a_demo_of_networks_trains_on_other_cells(

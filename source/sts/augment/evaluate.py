@@ -15,7 +15,7 @@ from sts.augment.division import nested
 from sts.augment.grid import BASELINE, BORROW, ScoreKey, rng_of, seed_of
 from sts.augment.items import Item
 from sts.augment.neurons import Neurons
-from sts.augment.views import Rows, View, borrowed, make_view
+from sts.augment.views import RowView, ViewedRows, borrowed, make_view
 from sts.base.types import Floats, Ints
 from sts.evaluation.metrics import scores_of
 from sts.tabular.classifiers import (
@@ -49,11 +49,11 @@ class Bench:
         return self.item.neurons.rows(self.item.division.scored)
 
     @cached_property
-    def view(self) -> View:
+    def view(self) -> RowView:
         """Return both sides as classifiers take them."""
         return self.view_of(self.fit)
 
-    def view_of(self, fit: Neurons) -> View:
+    def view_of(self, fit: Neurons) -> RowView:
         """Return both sides, everything learnt from these training neurons."""
         division, grid = self.item.division, self.item.grid
         return make_view(
@@ -132,8 +132,8 @@ class Bench:
 class TrainingRows:
     """Rows to fit on, for one level of one method."""
 
-    view: View
-    rows: Rows
+    view: RowView
+    rows: ViewedRows
     y: Ints
     synthetic: int = 0
     balanced: bool = False

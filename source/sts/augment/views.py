@@ -28,23 +28,23 @@ class Preparing:
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class ViewedRows:
     """Rows of one side as classifiers take them."""
 
     complete: Floats
     missing: Floats
     """NaN where a value is missing; the complete ones behind a reducer."""
 
-    def joined(self, other: "Rows") -> "Rows":
+    def joined(self, other: "ViewedRows") -> "ViewedRows":
         """Return these rows and then the other ones."""
-        return Rows(
+        return ViewedRows(
             np.concatenate([self.complete, other.complete]),
             np.concatenate([self.missing, other.missing]),
         )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class View:
+class RowView:
     """What was learnt from training rows, and both sides of the division through it."""
 
     space: Space
@@ -53,8 +53,8 @@ class View:
     native: Floats
     """Training rows, complete and scaled."""
     y: Ints
-    train: Rows
-    scored: Rows
+    train: ViewedRows
+    scored: ViewedRows
     native_scored: Floats
 
     @property
@@ -62,23 +62,23 @@ class View:
         """Return the training rows that a generator sees."""
         return self.train.complete if self.preparing.space == "reduced" else self.native
 
-    def made(self, rows: Floats) -> Rows:
+    def made(self, rows: Floats) -> ViewedRows:
         """Return what a generator made as classifiers take it."""
         if self.preparing.space == "reduced":
-            return Rows(rows, rows)
+            return ViewedRows(rows, rows)
         return _rows(self.space, self.reducer, rows)
 
 
 def make_view(
     fit: Neurons, scored: Floats, preparing: Preparing, *, seed: int, names: Sequence[str]
-) -> View:
+) -> RowView:
     """Learn the space and the reducer from training neurons alone; take both sides through."""
     space = fit_space(fit.X, names)
     native, native_scored = space.transform(fit.X), space.transform(scored)
     reducer = fit_reducer(
         preparing.reducer, native, fit.y, components=preparing.components, seed=seed
     )
-    return View(
+    return RowView(
         space=space,
         reducer=reducer,
         preparing=preparing,
@@ -90,14 +90,14 @@ def make_view(
     )
 
 
-def _rows(space: Space, reducer: Reducer, native: Floats) -> Rows:
+def _rows(space: Space, reducer: Reducer, native: Floats) -> ViewedRows:
     if isinstance(reducer, Identity):
-        return Rows(native, space.with_missing(native))
+        return ViewedRows(native, space.with_missing(native))
     small = reduced(reducer, native)
-    return Rows(small, small)
+    return ViewedRows(small, small)
 
 
-def borrowed(view: View, lenders: Neurons) -> Rows:
+def borrowed(view: RowView, lenders: Neurons) -> ViewedRows:
     """Return neurons that lack whole columns as rows of the view.
 
     Classifiers that take missing values see them missing. For the others they are guessed from
@@ -116,6 +116,6 @@ def borrowed(view: View, lenders: Neurons) -> Rows:
         guess = Ridge(PENALTY).fit(view.native[:, there], view.native[:, absent])
         native[:, absent] = guess.predict(native[:, there]).reshape(len(native), -1)
     if isinstance(view.reducer, Identity):
-        return Rows(native, scaled)
+        return ViewedRows(native, scaled)
     small = reduced(view.reducer, native)
-    return Rows(small, small)
+    return ViewedRows(small, small)

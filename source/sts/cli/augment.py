@@ -38,7 +38,7 @@ REDUCERS = ("none", "pca", "ica", "svd", "isomap", "lle", "nca")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run augment_benchmark.py with these arguments and return its exit status."""
-    args = parse_arguments(make_parser(), argv)
+    args = parse_arguments(make_augment_parser(), argv)
     return run(partial(_start, args), root=args.root, demo=args.demo)
 
 
@@ -168,7 +168,7 @@ def _say_words(results: "Results") -> None:
         say(f"{name_of(method)}: {'; '.join(filter(None, said.values())) or 'nothing scored'}")
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_augment_parser() -> argparse.ArgumentParser:
     """Return the parser of augment_benchmark.py."""
     parser = argparse.ArgumentParser(
         prog=program("augment_benchmark.py"),

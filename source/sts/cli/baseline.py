@@ -46,7 +46,7 @@ TAKEN_BY |= dict.fromkeys(SELECTION, ("PREDICT",))
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run baseline_pipeline.py with these arguments and return its exit status."""
-    parser = make_parser()
+    parser = make_baseline_parser()
     args = parse_arguments(parser, argv)
     given = flags.given_options(parser, sys.argv[1:] if argv is None else argv)
     return run(partial(_start, args, given), root=args.root, demo=args.demo)
@@ -61,7 +61,7 @@ def _start(args: argparse.Namespace, given: Mapping[str, str]) -> int:
     return MODES[args.mode](args)
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_baseline_parser() -> argparse.ArgumentParser:
     """Return the parser of baseline_pipeline.py."""
     parser = argparse.ArgumentParser(
         prog=program("baseline_pipeline.py"),

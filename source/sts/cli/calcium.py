@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run calcium_gan.py with these arguments and return its exit status."""
-    parser = make_parser()
+    parser = make_calcium_parser()
     words = sys.argv[1:] if argv is None else argv
     if words and not words[0].startswith("-") and (hint := _hint(words[0])):
         parser.error(hint)
@@ -59,7 +59,7 @@ def _start(args: argparse.Namespace) -> int:
     return command(args)
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_calcium_parser() -> argparse.ArgumentParser:
     """Return the parser of calcium_gan.py."""
     parser = argparse.ArgumentParser(
         prog=program("calcium_gan.py"),

@@ -28,7 +28,7 @@ COMMANDS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run data_pipeline.py with these arguments and return its exit status."""
-    args = parse_arguments(make_parser(), argv)
+    args = parse_arguments(make_data_parser(), argv)
     return run(partial(_start, args), root=args.root, demo=args.demo)
 
 
@@ -41,7 +41,7 @@ def _start(args: argparse.Namespace) -> int:
     return command(args)
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_data_parser() -> argparse.ArgumentParser:
     """Return the parser of data_pipeline.py."""
     parser = argparse.ArgumentParser(
         prog=program("data_pipeline.py"),

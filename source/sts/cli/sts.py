@@ -52,7 +52,7 @@ LINES = 10
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run sts_pipeline.py with these arguments and return its exit status."""
-    parser = make_parser()
+    parser = make_sts_parser()
     args = parse_arguments(parser, argv)
     given = flags.given_options(parser, sys.argv[1:] if argv is None else argv)
     return run(partial(_start, args, given), root=args.root, demo=args.demo)
@@ -66,7 +66,7 @@ def _start(args: argparse.Namespace, given: Mapping[str, str]) -> int:
     return MODES[args.mode](args)
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_sts_parser() -> argparse.ArgumentParser:
     """Return the parser of sts_pipeline.py."""
     parser = argparse.ArgumentParser(
         prog=program("sts_pipeline.py"),

@@ -21,7 +21,7 @@ from sts.base.types import CLASSES
 from sts.evaluation.calibration import Temperature
 from sts.learning.checkpoint import arrays_of, load_arrays
 from sts.networks.backbones import BACKBONES, Architecture, head_of, make_network, placed
-from sts.networks.novelty import Novelty, NoveltyRule
+from sts.networks.novelty import NetworkNovelty, NetworkNoveltyRule
 from sts.networks.settings import TrainSettings
 from sts.scalograms.image import ImageSettings
 
@@ -51,7 +51,7 @@ class ModelCard:
     scores: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     """What it was trained on: numbers of cells, digest of the store."""
-    novelty: NoveltyRule | None = None
+    novelty: NetworkNoveltyRule | None = None
     versions: dict[str, str] = field(default_factory=dict)
     sha256: str = ""
     """Of model.safetensors."""
@@ -68,7 +68,7 @@ class Model:
 
     network: nn.Module
     card: ModelCard
-    novelty: Novelty | None = None
+    novelty: NetworkNovelty | None = None
 
 
 def model_folder(models: Path, architecture: Architecture, name: str | None = None) -> Path:
@@ -99,7 +99,7 @@ def load_model(
 ) -> Model:
     """Return the model of `folder`, checked to be whole and, where given, of the wanted network."""
     folder = Path(folder)
-    card = load_card(folder, wanted=wanted)
+    card = load_network_card(folder, wanted=wanted)
     path = folder / TENSORS
     arrays = read_arrays(path, digest=card.sha256, again=AGAIN)
     network = make_network(replace(card.architecture, weights="none"), dropout=card.dropout)
@@ -111,14 +111,14 @@ def load_model(
     novelty = None
     if card.novelty is not None:
         rest = {name[len(NOVELTY) :]: v for name, v in arrays.items() if name.startswith(NOVELTY)}
-        novelty = Novelty.of(card.novelty, rest)
+        novelty = NetworkNovelty.of(card.novelty, rest)
         head = head_of(network)[-1].get_parameter("weight")
         if len(novelty.mean) != head.shape[1]:
             raise StsError(f"{path}: novelty is not of the features of a {card.name}: {AGAIN}")
     return Model(network=placed(network, device), card=card, novelty=novelty)
 
 
-def load_card(folder: Path, *, wanted: Architecture | None = None) -> ModelCard:
+def load_network_card(folder: Path, *, wanted: Architecture | None = None) -> ModelCard:
     """Return the card of the model in `folder` alone, which is quick."""
     card = read_card(folder, ModelCard, form=FORMAT, missing=_how_to_get(wanted), again=AGAIN)
     path = folder / CARD

@@ -34,7 +34,7 @@ DEAD: Final = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoveltyRule:
+class NetworkNoveltyRule:
     """How far is too far."""
 
     neighbours: Neighbours = 5
@@ -48,10 +48,10 @@ class NoveltyRule:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Novelty:
+class NetworkNovelty:
     """The training cells of a network, as its head sees them."""
 
-    rule: NoveltyRule
+    rule: NetworkNoveltyRule
     mean: Floats
     """(features,)."""
     deviation: Floats
@@ -74,7 +74,7 @@ class Novelty:
         return {name: getattr(self, name).astype(np.float32) for name in ARRAYS}
 
     @classmethod
-    def of(cls, rule: NoveltyRule, arrays: Mapping[str, Floats]) -> "Novelty":
+    def of(cls, rule: NetworkNoveltyRule, arrays: Mapping[str, Floats]) -> "NetworkNovelty":
         """Return what `arrays` was stored from."""
         if missing := [name for name in ARRAYS if name not in arrays]:
             raise StsError(f"the model lacks novelty's {', '.join(missing)}: train it again")
@@ -86,9 +86,9 @@ class Novelty:
 ARRAYS: Final = ("mean", "deviation", "components", "cells")
 
 
-def measure_novelty(
+def measure_network_novelty(
     features: Floats, kept: Floats, *, neighbours: int = 5, percentile: float = 99.0
-) -> Novelty:
+) -> NetworkNovelty:
     """Return what is needed to tell novel cells.
 
     Parameters
@@ -106,8 +106,8 @@ def measure_novelty(
     standard = (features - mean) / deviation
     components = _single(leading_components(standard))
     cells = _single(turned(standard, components))
-    novelty = Novelty(
-        rule=NoveltyRule(neighbours=neighbours, percentile=percentile),
+    novelty = NetworkNovelty(
+        rule=NetworkNoveltyRule(neighbours=neighbours, percentile=percentile),
         mean=mean,
         deviation=deviation,
         components=components,

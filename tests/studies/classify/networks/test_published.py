@@ -15,7 +15,7 @@ import torch
 from sts.base.errors import StsError
 from sts.base.types import CLASSES
 from sts.cli.run import Status
-from sts.cli.sts import main, make_parser
+from sts.cli.sts import main, make_sts_parser
 from sts.datasets.store import SweepStore, write_store
 from sts.networks.backbones import Architecture
 from sts.networks.checkpoint import load_model, model_folder, save_model
@@ -335,6 +335,6 @@ def test_a_model_says_what_it_was_trained_on_or_one_is_warned(
 
 
 def test_the_command_offers_every_origin() -> None:
-    (flag,) = [each for each in make_parser()._actions if each.dest == "scalograms"]
+    (flag,) = [each for each in make_sts_parser()._actions if each.dest == "scalograms"]
     assert tuple(flag.choices or ()) == ORIGINS
     assert flag.default == "auto"

@@ -18,7 +18,7 @@ from sts.evaluation.calibration import apply_temperature, calibrate
 from sts.evaluation.predictions import Predictions
 from sts.learning.device import share_cores, share_devices
 from sts.networks.checkpoint import Model, ModelCard
-from sts.networks.novelty import measure_novelty
+from sts.networks.novelty import measure_network_novelty
 from sts.networks.predict import run_network
 from sts.networks.train import fit
 from sts.reports.blocks import Block, Picture
@@ -121,7 +121,7 @@ class NetworkExperiment(Experiment):
         model = NetworkModel(model=plain, bank=self.bank.like(fitted.images))
         kept = model.look(self.kept_rows)
         # How far the cells that were kept aside lie from those that were fitted.
-        novelty = measure_novelty(model.look(self.fit_rows).features, kept.features)
+        novelty = measure_network_novelty(model.look(self.fit_rows).features, kept.features)
         return replace(model, model=replace(plain, novelty=novelty)), kept.logits
 
     def predict_out_of_fold(self, searched: SearchResult) -> Predictions:
