@@ -201,6 +201,22 @@ def slow(pause_s: float, *, piece: int = 1, pieces: int = 100) -> Fault:
     return fault
 
 
+def in_chunks(size: int, *, most: int = 10**9) -> Fault:
+    """Send the content in chunks without saying how much it is; hang up after so many chunks."""
+
+    def fault(handler: Handler, page: Page) -> None:
+        handler.head(200, {**page.headers, "Transfer-Encoding": "chunked"}, None)
+        pieces = [page.content[at : at + size] for at in range(0, len(page.content), size)]
+        for piece in pieces[:most]:
+            handler.send(b"%x\r\n%b\r\n" % (len(piece), piece))
+        if most >= len(pieces):
+            handler.send(b"0\r\n\r\n")
+        else:
+            handler.close_connection = True
+
+    return fault
+
+
 def instead(content: bytes, **headers: str) -> Fault:
     """Send something else."""
 

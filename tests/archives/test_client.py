@@ -1,5 +1,6 @@
 """Asking a server that is slow, ill, or sends us elsewhere."""
 
+import gc
 import gzip
 import logging
 import shutil
@@ -32,6 +33,7 @@ from tests.archives.server import (
     cut,
     endless,
     hang_up,
+    in_chunks,
     instead,
     new_certificate,
     serving,
@@ -54,6 +56,31 @@ def test_what_may_pass_is_asked_again(server: Server, client: Client, fault: obj
     server.fail("/a", fault, fault)  # type: ignore[arg-type]
     assert client.json(address) == list(range(100))
     assert len(server.asked("/a")) == 3
+
+
+def test_an_answer_in_chunks_is_whole_or_asked_for_again(server: Server, client: Client) -> None:
+    address = server.json("/a", list(range(1000)))
+    server.fail("/a", in_chunks(100, most=3), in_chunks(700))
+    assert client.json(address) == list(range(1000))
+    assert len(server.asked("/a")) == 2
+
+
+def two_lengths(handler: Handler, page: Page) -> None:
+    handler.head(200, {"Content-Length": "1, 2"}, None)
+    handler.send(page.content)
+    handler.close_connection = True
+
+
+# urllib3 leaves the connection of such an answer to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_answer_of_two_lengths_is_asked_for_again(server: Server, client: Client) -> None:
+    address = server.json("/a", 1)
+    server.fail("/a", two_lengths)
+    assert client.json(address) == 1
+    server.fail("/a", *[two_lengths] * 9)
+    with pytest.raises(StsError, match=r"the connection was cut.*tried 4 times"):
+        client.json(address)
+    gc.collect()
 
 
 def test_attempts_are_bounded(server: Server, client: Client) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
-from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
+from urllib3.exceptions import HTTPError, InvalidHeader, ProtocolError, ReadTimeoutError
 
 from sts import __version__
 from sts.archives.addresses import check_address, is_loopback, next_address, origin_of, show_address
@@ -285,7 +285,7 @@ def _explain(error: Exception, address: str) -> FetchError | Transient:
             "if a proxy of your institute stands in between, set SSL_CERT_FILE"
         )
     # urllib3 itself gives up where there is no connection; what breaks on one, it hands on.
-    if any(isinstance(arg, ProtocolError) for arg in error.args):
+    if any(isinstance(arg, ProtocolError | InvalidHeader) for arg in error.args):
         return Interrupted(f"the connection was cut ({_describe(cause)})")
     return NoWay(_describe(cause))
 
