@@ -30,7 +30,7 @@ from processes import Watch, machine
 from sts.base.files import read_json, sha256_of, write_json
 from sts.base.inside import Limits
 from sts.datasets.build import BuildJob, build
-from sts.datasets.cellwork import BuildSettings
+from sts.datasets.outcomes import BuildSettings
 from sts.datasets.table import FeatureRow, read_features
 
 LIMITS = Limits(memory_mb=1024, processor_s=20, wall_s=60)

@@ -20,7 +20,7 @@ from processes import Watch, machine
 from sts.base.files import read_json, write_json
 from sts.base.parallel import map_unordered, worker_count
 from sts.datasets.build import BuildJob, build
-from sts.datasets.cellwork import BuildSettings
+from sts.datasets.outcomes import BuildSettings
 from sts.recordings.recording import Sweep
 from sts.recordings.simulated import write_nwb
 from sts.recordings.simulated.cells import simulate_cell

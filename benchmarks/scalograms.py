@@ -27,7 +27,7 @@ from sts.base.parallel import map_unordered
 from sts.base.types import Floats
 from sts.scalograms.bank import ImageBank
 from sts.scalograms.image import ImageSettings, TraceSource
-from sts.scalograms.reference import by_pywt, direct_sum
+from sts.scalograms.wavelet import by_pywt, direct_sum
 from sts.scalograms.traces import BASELINE
 from sts.scalograms.transform import Transform
 from sts.scalograms.wavelet import FREQS_HZ

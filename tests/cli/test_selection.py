@@ -8,7 +8,7 @@ import pytest
 from sts.cli import baseline, data, sts
 from sts.cli.run import Status
 from sts.cli.selection import SELECTION, reading_of
-from sts.datasets.cellwork import BuildSettings
+from sts.datasets.outcomes import BuildSettings
 from sts.signals.quality import QUALITY
 from tests.studies.cells import write_cell
 

@@ -1,4 +1,4 @@
-"""Made-up cells whose features tell their class, as the files that hold such tables."""
+"""EarlierBuild-up cells whose features tell their class, as the files that hold such tables."""
 
 import csv
 from pathlib import Path

@@ -16,7 +16,7 @@ import pytest
 from sts.base.errors import StsError
 from sts.base.files import sha256_of, write_csv
 from sts.datasets.build import BuildJob, build, plan_build
-from sts.datasets.cellwork import BuildSettings
+from sts.datasets.outcomes import BuildSettings
 from sts.datasets.products import CELLS_NAME, MANIFEST_NAME
 from sts.datasets.store import load_store
 from sts.datasets.table import read_cells, read_features
@@ -240,7 +240,7 @@ import os, signal
 from pathlib import Path
 from sts.datasets import build as module, journal
 from sts.datasets.build import BuildJob, build
-from sts.datasets.cellwork import BuildSettings
+from sts.datasets.outcomes import BuildSettings
 
 add, left = journal.Journal.add, [int({after})]
 
@@ -253,7 +253,7 @@ def add_and_perhaps_die(self, outcome):
 journal.Journal.add = add_and_perhaps_die
 if {late}:
     journal.Journal.add = add
-    module.write_made = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    module.write_products = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 build(BuildJob(folder=Path({folder!r}), out=Path({out!r}),
       settings=BuildSettings(store=True, features=True), workers=1))
 """

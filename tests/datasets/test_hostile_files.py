@@ -15,9 +15,9 @@ import pytest
 
 from sts.base.inside import Limits
 from sts.cli.data import main
-from sts.datasets import apart, reading
+from sts.datasets import isolated, cell_files
 from sts.datasets.build import BuildJob, build
-from sts.datasets.cellwork import BuildSettings
+from sts.datasets.outcomes import BuildSettings
 from sts.datasets.products import CELLS_NAME
 from sts.datasets.store import load_store
 from sts.datasets.table import read_cells, read_features
@@ -99,10 +99,10 @@ def test_a_file_that_nobody_can_read_is_not_opened_by_the_parent(
         raise AssertionError("opened in the process of the command")
 
     for name in ("sha256_of", "read_recording", "identity_of"):
-        monkeypatch.setattr(reading, name, refuse)
+        monkeypatch.setattr(cell_files, name, refuse)
     monkeypatch.setattr(Path, "open", refuse)
     (path,) = job.folder.iterdir()
-    outcome = apart.process_apart(path, file="x", settings=job.settings, limits=Limits(wall_s=60))
+    outcome = isolated.process_isolated(path, file="x", settings=job.settings, limits=Limits(wall_s=60))
     assert outcome.store is not None
     assert outcome.store.status == "ok"
 
@@ -111,17 +111,17 @@ def test_a_limit_of_three_seconds_ends_within_five(
     job: BuildJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where it is the digest that does not come: a file system that is gone."""
-    monkeypatch.setattr(apart, "WORK", "tests.studies.bad_work:wait")
-    vars(apart._OWN).pop("reader", None)
+    monkeypatch.setattr(isolated, "WORK", "tests.studies.bad_work:wait")
+    vars(isolated._OWN).pop("reader", None)
     (path,) = job.folder.iterdir()
     limits = Limits(wall_s=3)
-    apart._reader(limits).start()
+    isolated._reader(limits).start()
     begin = time.monotonic()
-    outcome = apart.process_apart(path, file="x", settings=job.settings, limits=limits)
+    outcome = isolated.process_isolated(path, file="x", settings=job.settings, limits=limits)
     assert 3 <= time.monotonic() - begin < 5
     assert outcome.store is not None
     assert outcome.store.reason.startswith("took more than 3 s to read")
-    vars(apart._OWN).pop("reader").close()
+    vars(isolated._OWN).pop("reader").close()
 
 
 NAMES = {

@@ -9,9 +9,10 @@ import pytest
 
 from sts.base.errors import StsError
 from sts.base.types import Floats
-from sts.datasets.cellwork import Outcome, Verdict
-from sts.datasets.journal import TRACE_BYTES, TRACE_SHAPE, Journal
-from sts.datasets.reading import FileStamp
+from sts.datasets.outcomes import Outcome, Verdict
+from sts.datasets.journal import TRACE_BYTES, Journal
+from sts.datasets.cell_files import FileStamp
+from sts.signals.resample import PAIR_SHAPE
 
 
 def outcome(name: str, *, traces: Floats | None = None) -> Outcome:
@@ -21,7 +22,7 @@ def outcome(name: str, *, traces: Floats | None = None) -> Outcome:
 
 
 def sweeps(level: float) -> Floats:
-    return np.full(TRACE_SHAPE, level, np.float32)
+    return np.full(PAIR_SHAPE, level, np.float32)
 
 
 def written(folder: Path, settings: str = "a") -> None:

@@ -8,7 +8,7 @@ import torch
 from sts.base.errors import StsError
 from sts.base.types import Floats
 from sts.scalograms import transform as module
-from sts.scalograms.reference import by_pywt, direct_sum
+from sts.scalograms.wavelet import by_pywt, direct_sum
 from sts.scalograms.traces import PARITIES
 from sts.scalograms.transform import Transform, scalograms_of
 from sts.scalograms.wavelet import FREQS_HZ, scales

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import pywt
 
-from sts.scalograms.reference import by_pywt, direct_sum
+from sts.scalograms.wavelet import by_pywt, direct_sum
 from sts.scalograms.wavelet import FREQS_HZ, hat_kernels, psi, pywt_kernels, scales
 from sts.signals.resample import RATE_HZ, SAMPLES
 

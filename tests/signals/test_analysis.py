@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sts.base.errors import CellExcluded
-from sts.datasets.cellwork import BuildSettings, process_file
+from sts.datasets.outcomes import BuildSettings, process_file
 from sts.recordings.recording import Recording, Sweep
 from sts.recordings.simulated.cells import SimulatedCell, simulate_cell
 from sts.recordings.simulated.nwb import write_nwb
@@ -52,7 +52,7 @@ def test_a_first_step_of_0_pa_is_known_by_the_other_sweeps(noise_pa: float) -> N
 def test_a_first_step_of_0_pa_is_kept_where_the_file_states_the_second_one() -> None:
     sweeps = [replace(two_steps(20 * n - 40, n), stated_pa=20 * n - 40 or -50) for n in range(5)]
     kept = keep_sound(analyse(recording_of(sweeps)), BuildSettings().quality)
-    assert [sweep.number for sweep in kept.analysis.recording.sweeps] == list(range(5))
+    assert [sweep.number for sweep in kept.recording.sweeps] == list(range(5))
 
 
 def test_one_sweep_tells_nothing_of_another() -> None:

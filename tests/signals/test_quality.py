@@ -102,7 +102,7 @@ SPOILT: dict[str, tuple[Callable[[Sweep], Sweep], str]] = {
 def test_a_spoilt_sweep_is_left_out_in_words(defect: str) -> None:
     spoil, reason = SPOILT[defect]
     result = keep_sound(analyse(with_third(spoil)), USUAL)
-    assert [sweep.number for sweep in result.analysis.recording.sweeps] == [0, 1, 3, 4]
+    assert [sweep.number for sweep in result.recording.sweeps] == [0, 1, 3, 4]
     assert result.flags[0].startswith(f"left out sweep 2: {reason}")
     assert not any(";" in flag or "\n" in flag for flag in result.flags)
 
@@ -120,14 +120,14 @@ def test_a_cell_of_spoilt_sweeps_is_excluded_in_words(defect: str) -> None:
 def test_nothing_is_left_out_when_quality_is_off(defect: str) -> None:
     spoil, _ = SPOILT[defect]
     result = keep_sound(analyse(with_third(spoil)), QUALITY["off"])
-    assert len(result.analysis.recording.sweeps) == 5
+    assert len(result.recording.sweeps) == 5
     assert result.flags == ()
 
 
 def test_sound_sweeps_stay_as_they_are() -> None:
     cell = recording()
     result = keep_sound(analyse(cell), USUAL)
-    assert result.analysis.recording.sweeps == cell.sweeps
+    assert result.recording.sweeps == cell.sweeps
     assert result.flags == ()
 
 
@@ -156,7 +156,7 @@ SOUND: dict[str, Callable[[Sweep], Sweep]] = {
 @pytest.mark.parametrize("kind", SOUND)
 def test_what_is_only_unusual_stays(kind: str) -> None:
     result = keep_sound(analyse(with_third(SOUND[kind])), USUAL)
-    assert len(result.analysis.recording.sweeps) == 5, result.flags
+    assert len(result.recording.sweeps) == 5, result.flags
 
 
 @pytest.mark.parametrize("per_s", [-30.0, 30.0])
@@ -173,7 +173,7 @@ def test_spontaneous_firing_is_told_and_no_fault() -> None:
     """A spike before the step moves the deviation of the baseline, and means nothing."""
     firing = long_square_sweep(60, (-0.3, -0.1, *SPIKES_S), number=2, rate_hz=RATE_HZ)
     result = keep_sound(analyse(with_third(lambda sweep: firing)), USUAL)
-    assert len(result.analysis.recording.sweeps) == 5
+    assert len(result.recording.sweeps) == 5
     assert result.flags == ("fires before its step in 1 of 5 sweeps",)
 
 
@@ -193,13 +193,13 @@ def test_the_deviation_of_the_baseline_leaves_the_test_pulse_out() -> None:
 def test_noise_is_measured_as_the_allen_institute_does(noise_mv: float, is_left_out: bool) -> None:
     """Their bound is 0.07 mV rms within 1.5 ms; the median of 300 such tells it to 1 %."""
     spoilt = with_third(voltage(noisy(np.sqrt(noise_mv**2 - NOISE_MV**2))))
-    assert (len(keep_sound(analyse(spoilt), ALLEN).analysis.recording.sweeps) == 4) == is_left_out
+    assert (len(keep_sound(analyse(spoilt), ALLEN).recording.sweeps) == 4) == is_left_out
 
 
 @pytest.mark.parametrize(("shift_mv", "is_left_out"), [(0.9, False), (1.2, True)])
 def test_drift_is_measured_as_the_allen_institute_does(shift_mv: float, is_left_out: bool) -> None:
     moved = with_third(voltage(lambda v, t: v + shift_mv * (t > 1.6)))
-    assert (len(keep_sound(analyse(moved), ALLEN).analysis.recording.sweeps) == 4) == is_left_out
+    assert (len(keep_sound(analyse(moved), ALLEN).recording.sweeps) == 4) == is_left_out
 
 
 def test_what_is_beyond_the_bounds_of_allen_is_told() -> None:
@@ -223,7 +223,7 @@ def test_a_sweep_of_another_stimulus_is_not_judged() -> None:
     """Nothing is measured on it, so nothing is said."""
     other = sweep_of(np.full(40_000, -20.0), np.zeros(40_000), RATE_HZ, number=9)
     result = keep_sound(analyse(recording_of([*recording().sweeps, other])), USUAL)
-    assert len(result.analysis.recording.sweeps) == 6
+    assert len(result.recording.sweeps) == 6
     assert result.flags == ()
 
 
@@ -232,12 +232,12 @@ def test_short_squares_and_ramps_are_judged_too() -> None:
     rng = np.random.default_rng(0)
     short = sweep_of(-70 + rng.normal(0, 1.0, len(current)), current, RATE_HZ, number=9)
     result = keep_sound(analyse(recording_of([*recording().sweeps, short])), USUAL)
-    assert [sweep.number for sweep in result.analysis.recording.sweeps] == [0, 1, 2, 3, 4]
+    assert [sweep.number for sweep in result.recording.sweeps] == [0, 1, 2, 3, 4]
 
 
 def test_a_recording_without_any_stimulus_is_left_to_the_protocol() -> None:
     other = sweep_of(np.full(40_000, -70.0), np.zeros(40_000), RATE_HZ)
-    cell = keep_sound(analyse(recording_of([other])), USUAL).analysis
+    cell = keep_sound(analyse(recording_of([other])), USUAL)
     with pytest.raises(CellExcluded, match="no long square"):
         long_squares_of(cell)
 
@@ -275,7 +275,7 @@ def test_bounds_come_from_a_file(tmp_path: Path) -> None:
 def test_simulated_cells_lose_nothing() -> None:
     for cell in simulate_cells(6, seed=1):
         result = keep_sound(analyse(cell.recording), USUAL)
-        assert result.analysis.recording.sweeps == cell.recording.sweeps, result.flags
+        assert result.recording.sweeps == cell.recording.sweeps, result.flags
 
 
 @pytest.mark.data
@@ -287,5 +287,5 @@ def test_real_steps_of_the_allen_institute_pass(data_dir: Path, name: str) -> No
     )
     assert len(sweeps) == 5
     result = keep_sound(analyse(recording_of(sweeps)), QUALITY[name])
-    assert result.analysis.recording.sweeps == sweeps
+    assert result.recording.sweeps == sweeps
     assert result.flags == ()

@@ -15,7 +15,7 @@ from sts.signals.resample import (
     resample,
     sample_at,
 )
-from sts.signals.select import Pair
+from sts.signals.select import SweepPair
 from sts.signals.steps import Step
 from tests.signals.worlds import sweep_of
 
@@ -139,7 +139,7 @@ def test_a_sweep_that_ends_early_is_continued_and_said() -> None:
 def test_a_pair_is_stacked_and_its_flags_are_said_once() -> None:
     step = Step(onset=800, end=10_800, amplitude_pa=50, holding_pa=0, rate_hz=10_000)
     sweeps = tuple(sweep_of(np.full(20_000, mv), np.zeros(20_000), 10_000) for mv in (-70.0, -60.0))
-    windows, flags = cut_pair(Pair(sweeps=(sweeps[0], sweeps[1]), steps=(step, step)))
+    windows, flags = cut_pair(SweepPair(sweeps=(sweeps[0], sweeps[1]), steps=(step, step)))
     assert windows.shape == (2, SAMPLES)
     assert windows.dtype == np.float32
     np.testing.assert_allclose(windows[0], -70, atol=1e-4)

@@ -9,7 +9,7 @@ import pytest
 from sts.base.errors import CellExcluded, CellFailed, StsError
 from sts.recordings.recording import Recording, Sweep
 from sts.signals.analysis import analyse
-from sts.signals.select import Pair, SelectSettings, select_pair
+from sts.signals.select import SweepPair, SelectSettings, select_pair
 from tests.signals.worlds import long_square_sweep, recording_of, sweep_of
 
 RATE_HZ = 20_000
@@ -31,7 +31,7 @@ SILENT: tuple[float, ...] = ()
 ONE, TWO = (0.3,), (0.2, 0.6)
 
 
-def numbers(pair: Pair) -> tuple[int, int]:
+def numbers(pair: SweepPair) -> tuple[int, int]:
     return pair.sweeps[0].number, pair.sweeps[1].number
 
 

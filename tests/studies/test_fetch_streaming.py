@@ -8,7 +8,7 @@ import pytest
 
 from sts.archives.items import Receipts
 from sts.datasets.build import BuildJob, build
-from sts.datasets.cellwork import BuildSettings
+from sts.datasets.outcomes import BuildSettings
 from sts.datasets.store import load_store
 from sts.datasets.table import read_features
 from sts.studies.data.fetch import fetch

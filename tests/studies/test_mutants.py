@@ -9,8 +9,8 @@ import pytest
 
 from sts.base.files import sha256_of
 from sts.base.inside import Limits
-from sts.datasets.apart import process_apart
-from sts.datasets.cellwork import BuildSettings, Outcome, Verdict
+from sts.datasets.isolated import process_isolated
+from sts.datasets.outcomes import BuildSettings, Outcome, Verdict
 from tests.recordings.mutator import BASES, ON_ABF, ON_BYTES, ON_HDF5, TRUTH, mutate, write_bases
 
 SETTINGS = BuildSettings(features=True)
@@ -25,7 +25,7 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]
 
 
 def outcome_of(path: Path) -> Outcome:
-    return process_apart(path, file=path.name, settings=SETTINGS, limits=LIMITS)
+    return process_isolated(path, file=path.name, settings=SETTINGS, limits=LIMITS)
 
 
 def digest_in(outcome: Outcome) -> str:

@@ -23,7 +23,7 @@ from sts.base.files import make_folder, sha256_of, sweep_temporaries
 from sts.base.hdf5 import new_hdf5
 from sts.base.settings import from_dict
 from sts.recordings.nwb2 import RESPONSE, nwb_version
-from sts.recordings.pairing import Series, linked, pair, series_in
+from sts.recordings.series import Series, pair, read_links, series_in
 
 MARK: Final = "excerpt_of"
 PLACES: Final = ("acquisition", "stimulus/presentation")
@@ -109,7 +109,7 @@ def _chosen(responses: list[Series]) -> list[Series]:
 
 def _stimuli_of(chosen: list[Series], responses: list[Series], source: Any) -> dict[str, str]:
     """Return the name of the stimulus of each sweep."""
-    table = linked(source)
+    table = read_links(source)
     stimuli = guard.follow(source, PLACES[1])
     names = list(stimuli) if isinstance(stimuli, h5py.Group) else []
     digits = Counter(_digits(name) for name in names)
@@ -218,7 +218,7 @@ class _Copier:
 def _check_pairs(file: Any, wanted: Mapping[str, str]) -> None:
     """Refuse an excerpt in which responses have other stimuli than in the whole file."""
     responses = [one for one in series_in(file, PLACES[0]) if one.kind == RESPONSE]
-    found = pair(responses, series_in(file, PLACES[1]), linked(file))
+    found = pair(responses, series_in(file, PLACES[1]), read_links(file))
     if {response: stimulus.name for response, stimulus in found.items()} != wanted:
         raise CellFailed(
             "tells which stimulus belongs to which sweep in a way that an excerpt cannot keep: "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sts.cli import flags
 
 if TYPE_CHECKING:
-    from sts.datasets.cellwork import BuildSettings
+    from sts.datasets.outcomes import BuildSettings
     from sts.signals.quality import QualitySettings
 
 # By the names of their values; None where nothing was typed.
@@ -72,7 +72,7 @@ def reading_of(
     args: argparse.Namespace, *, store: bool = True, features: bool = False
 ) -> "BuildSettings":
     """Return what is made of every recording, by which rules."""
-    from sts.datasets.cellwork import BuildSettings
+    from sts.datasets.outcomes import BuildSettings
     from sts.signals.select import USUAL_STEP_S, SelectSettings
     from sts.signals.steps import LONG_S
 

@@ -9,21 +9,21 @@ from sts.base.errors import StsError
 from sts.base.inside import Limits
 from sts.base.logs import printable
 from sts.base.settings import digest
-from sts.datasets.apart import process_cells
-from sts.datasets.cellwork import BuildSettings, Outcome
-from sts.datasets.claims import NamedCell, name_cells
-from sts.datasets.declared import group_files
+from sts.datasets.isolated import process_cells
+from sts.datasets.outcomes import BuildSettings, Outcome
+from sts.datasets.naming import NamedCell, name_cells
+from sts.datasets.cell_files import group_files
 from sts.datasets.journal import Journal
 from sts.datasets.labels import CellLabel, identities
 from sts.datasets.products import (
     CELLS_NAME,
     PRODUCTS,
     Rows,
-    read_made,
+    read_earlier_build,
     rows_under,
-    write_made,
+    write_products,
 )
-from sts.datasets.reading import CellFiles, is_unchanged
+from sts.datasets.cell_files import CellFiles, is_unchanged
 from sts.recordings.readers import find_recordings
 
 LABELS_NAME = "labels.csv"
@@ -121,7 +121,7 @@ def build(job: BuildJob) -> BuildReport:
         outcomes = journal.collect(plan.cells)
         names = name_cells(outcomes, plan.labels, plan.declared)
         rows = _rows(outcomes, names, job)
-        write_made(job.out, job.settings, outcomes, rows)
+        write_products(job.out, job.settings, outcomes, rows)
         journal.discard()
     if "store" in rows and not any(row.status == "ok" for row in rows["store"]):
         raise StsError(
@@ -137,7 +137,7 @@ def plan_build(job: BuildJob) -> BuildPlan:
     top = job.folder if job.folder.is_dir() else job.folder.parent
     cells = group_files(_names(found, top), job.cells)
     plan = BuildPlan(cells=cells, labels=_labels(job, top), known={}, there=None)
-    made = None if job.force else read_made(job.out, job.settings, job.products)
+    made = None if job.force else read_earlier_build(job.out, job.settings, job.products)
     if made is None:
         return plan
     if not made.same_settings:

@@ -9,7 +9,7 @@ from typing import Final
 from sts.base.files import write_csv
 from sts.base.types import CLASSES
 from sts.datasets.contradictions import CHANGE, RULES
-from sts.datasets.implausible import Case
+from sts.datasets.plausible import Case
 from sts.datasets.inventory import Inventory, take_inventory
 
 COUNTED: Final = ("labels", "train", "test", "features", "sweeps")

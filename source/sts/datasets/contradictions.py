@@ -9,8 +9,8 @@ from typing import Final
 from sts.base.types import CLASSES
 from sts.datasets.allen import assign, contradicts
 from sts.datasets.identity import Identified
-from sts.datasets.implausible import Case, alike, other_unit, out_of_range
-from sts.datasets.inventory import Inventory, Sides
+from sts.datasets.plausible import Case, alike, other_unit, out_of_range
+from sts.datasets.inventory import Inventory, SplitSides
 from sts.datasets.labels import CellLabel
 
 CHANGE: Final = "change"
@@ -71,7 +71,7 @@ def _new_to_split(inventory: Inventory) -> Iterator[Case]:
         yield from _undivided(inventory, sides)
 
 
-def _undivided(inventory: Inventory, sides: Sides) -> Iterator[Case]:
+def _undivided(inventory: Inventory, sides: SplitSides) -> Iterator[Case]:
     divided = {*sides.train, *sides.test}
     for specimen, label in _labelled_here(inventory):
         if specimen not in divided:

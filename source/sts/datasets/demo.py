@@ -10,7 +10,7 @@ import numpy as np
 from sts.base.errors import CellExcluded
 from sts.base.progress import Progress, progress
 from sts.base.types import Floats
-from sts.datasets.cellwork import Verdict, store_entry
+from sts.datasets.outcomes import Verdict, store_entry
 from sts.datasets.ep_tables import OWN_TABLE
 from sts.datasets.identity import STORE_NAME
 from sts.datasets.store import SweepStore, write_store

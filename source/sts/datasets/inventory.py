@@ -28,7 +28,7 @@ PATCH_CLAMP: Final = next(name for name, dataset in PUBLISHED_TABLES.items() if 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sides:
+class SplitSides:
     """A division into cells to train on and cells that are held out."""
 
     path: Path
@@ -45,7 +45,7 @@ class Inventory:
 
     data: Path
     labels: LabelFile | None
-    sides: Sides | None
+    sides: SplitSides | None
     tables: dict[Path, EpTable]
     stores: dict[Path, Cells]
     etypes: dict[str, str]
@@ -103,7 +103,7 @@ def take_inventory(data: Path) -> Inventory:
                 faults.setdefault(str(error), path)
 
     labels = dict(attempt(read_label_file, filter(None, [find_labels(data)])))
-    sides = dict(attempt(_sides, _split_paths(data)))
+    sides = dict(attempt(_read_sides, _split_paths(data)))
     etypes = dict(attempt(lambda path: _etypes(path, data), filter(None, [find_etypes(data)])))
     allen = dict(attempt(read_allen, find_allen([data])))
     held_out = dict(attempt(held_out_specimens, [data]))
@@ -134,18 +134,18 @@ def _split_paths(data: Path) -> list[Path]:
     return [data / SPLIT_NAME] if (data / SPLIT_NAME).is_file() else []
 
 
-def _sides(path: Path) -> Sides:
+def _read_sides(path: Path) -> SplitSides:
     """Return both sides, also of a published split that has cells on both."""
     if path.name == SPLIT_NAME:
         split = find_split(path.parent)
         if split is None:
             raise StsError(f"cannot read {path}: it has gone")
         own = [dict.fromkeys(sorted(side), "") for side in (split.train, split.test)]
-        return Sides(
+        return SplitSides(
             path=path, group_by=split.group_by, is_published=False, train=own[0], test=own[1]
         )
     published = {side: read_split_file(path.parent / name) for side, name in PUBLISHED.items()}
-    return Sides(path=path, group_by="specimen", is_published=True, **published)
+    return SplitSides(path=path, group_by="specimen", is_published=True, **published)
 
 
 def _etypes(path: Path, data: Path) -> dict[str, str]:

@@ -6,6 +6,7 @@ that have some, in the order of their lines. Killed at any moment, at most the l
 
 import contextlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -19,13 +20,12 @@ import numpy as np
 from sts.base.errors import StsError
 from sts.base.locks import try_lock
 from sts.base.types import Floats
-from sts.datasets.cellwork import Outcome, outcome_from_json
-from sts.signals.resample import SAMPLES
+from sts.datasets.outcomes import Outcome, outcome_from_json
+from sts.signals.resample import PAIR_SHAPE
 
 # Of the lines; a journal of another one is not gone on with.
 FORMAT = 2
-TRACE_SHAPE = (2, SAMPLES)
-TRACE_BYTES = 2 * SAMPLES * np.dtype(np.float32).itemsize
+TRACE_BYTES = math.prod(PAIR_SHAPE) * np.dtype(np.float32).itemsize
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +45,17 @@ class Traces:
 
     def __init__(self, path: Path, places: Sequence[int]) -> None:
         self._path, self._places = path, places
-        self.shape = (len(places), *TRACE_SHAPE)
+        self.shape = (len(places), *PAIR_SHAPE)
 
     def __len__(self) -> int:
         return len(self._places)
 
     def __getitem__(self, rows: slice) -> Floats:
-        read = np.empty((len(self._places[rows]), *TRACE_SHAPE), np.float32)
+        read = np.empty((len(self._places[rows]), *PAIR_SHAPE), np.float32)
         with self._path.open("rb") as file:
             for row, place in zip(read, self._places[rows], strict=True):
                 file.seek(place * TRACE_BYTES)
-                row[:] = np.frombuffer(file.read(TRACE_BYTES), np.float32).reshape(TRACE_SHAPE)
+                row[:] = np.frombuffer(file.read(TRACE_BYTES), np.float32).reshape(PAIR_SHAPE)
         return read
 
 
@@ -86,7 +86,7 @@ class Outcomes(Iterable[Outcome]):
         # Mapped one by one, so that what has been looked at is let go.
         offset = place.traces * TRACE_BYTES
         path = self._folder / "traces.f4"
-        return np.memmap(path, np.float32, mode="r", offset=offset, shape=TRACE_SHAPE)
+        return np.memmap(path, np.float32, mode="r", offset=offset, shape=PAIR_SHAPE)
 
 
 class Journal:

@@ -11,11 +11,11 @@ import numpy as np
 from sts.base.errors import StsError
 from sts.base.files import read_json, write_json
 from sts.base.types import Floats
-from sts.datasets.cellwork import DOUBLE, BuildSettings, Outcome, Verdict
-from sts.datasets.claims import NOTES, NamedCell, name_cells
+from sts.datasets.outcomes import DOUBLE, BuildSettings, Outcome, Verdict
+from sts.datasets.naming import NOTES, NamedCell, name_cells
 from sts.datasets.journal import Outcomes
 from sts.datasets.labels import CellLabel
-from sts.datasets.reading import FileStamp
+from sts.datasets.cell_files import FileStamp
 from sts.datasets.store import SweepStore, load_store, write_store
 from sts.datasets.table import (
     CellRow,
@@ -25,7 +25,7 @@ from sts.datasets.table import (
     write_cells,
     write_features,
 )
-from sts.signals.resample import SAMPLES
+from sts.signals.resample import PAIR_SHAPE
 
 PRODUCTS: Final = {"store": "sweeps.h5", "features": "features.csv"}
 CELLS_NAME: Final = "cells.csv"
@@ -35,14 +35,12 @@ WHO: Final = ("file", "specimen_id", "donor_id", "claims_id", "ignored_id", "was
 # Whose version may change what is written.
 PACKAGES: Final = ("h5py", "numpy", "scipy")
 
-TRACE_SHAPE: Final = (2, SAMPLES)
-
 Row = CellRow | FeatureRow
 Rows = Sequence[Row]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
+class EarlierBuild:
     """What an earlier build left: the outcome of every file, and the rows as they stand."""
 
     outcomes: tuple[Outcome, ...]
@@ -50,7 +48,7 @@ class Made:
     same_settings: bool
 
 
-def read_made(out: Path, settings: BuildSettings, products: Sequence[str]) -> Made | None:
+def read_earlier_build(out: Path, settings: BuildSettings, products: Sequence[str]) -> EarlierBuild | None:
     """Return what is there of the products, None if any of them is missing."""
     paths = [out / PRODUCTS[product] for product in products]
     if not all(path.is_file() for path in paths):
@@ -68,7 +66,7 @@ def read_made(out: Path, settings: BuildSettings, products: Sequence[str]) -> Ma
     if "features" in products:
         rows["features"] = read_features(out / PRODUCTS["features"])
     traces = _traces(out) if "store" in products else {}
-    return Made(
+    return EarlierBuild(
         outcomes=tuple(_outcomes(_known(manifest[products[0]], out), rows, traces)),
         rows=rows,
         same_settings=all(
@@ -77,7 +75,7 @@ def read_made(out: Path, settings: BuildSettings, products: Sequence[str]) -> Ma
     )
 
 
-def write_made(
+def write_products(
     out: Path, settings: BuildSettings, outcomes: Iterable[Outcome], rows: Mapping[str, Rows]
 ) -> None:
     """Write the products; killed in between, the journal still holds what they are made of."""
@@ -193,7 +191,7 @@ def _traces_of(outcomes: Iterable[Outcome], places: Mapping[str, int]) -> Any:
     """Return the traces of some files, each at its place, or what reads them from the journal."""
     if isinstance(outcomes, Outcomes):
         return outcomes.traces_of(places)
-    traces = np.empty((len(places), *TRACE_SHAPE), np.float32)
+    traces = np.empty((len(places), *PAIR_SHAPE), np.float32)
     for outcome in outcomes:
         if outcome.file not in places:
             continue

@@ -13,18 +13,18 @@ import numpy as np
 from sts.base import guard
 from sts.base.errors import CellFailed
 from sts.base.types import Floats
-from sts.recordings.abf_claims import Head, checked_head
+from sts.recordings.abf_head import Head, check_head
 from sts.recordings.abf_clamp import channels_in, voltage_channel
 from sts.recordings.abf_protocol import (
     Output,
-    commanding,
+    find_command,
     commands_of,
     outputs_of,
-    rebuilt_pa,
+    rebuild_pa,
     stated_pa,
 )
-from sts.recordings.gather import SweepSource, gather, made_sweep, wants
-from sts.recordings.recording import Recording, Sweep, Wanted, every_sweep
+from sts.recordings.gather import SweepSource, gather, make_sweep, wants
+from sts.recordings.recording import Recording, Sweep, Wanted, every_sweep, identify_file
 from sts.recordings.traces import MILLIVOLTS, PICOAMPERES, Unusable, factor, usable_rate_hz
 
 # What pyabf raises over a broken file, beside what h5py does.
@@ -40,7 +40,7 @@ def read_abf(path: Path, wanted: Wanted = every_sweep) -> Recording:
 
     The current is the input channel that recorded one, else what the epoch table commanded.
     """
-    head = checked_head(path)
+    head = check_head(path)
     try:
         abf = _pyabf().ABF(str(path), cacheStimulusFiles=False)
         return _recording(abf, head, path, wanted)
@@ -70,13 +70,11 @@ def _recording(abf: Any, head: Head, path: Path, wanted: Wanted) -> Recording:
     current = current_of(abf, head, outputs, currents)
     rate_hz = usable_rate_hz(_rate_hz(abf, head))
     read = partial(_sweep, abf, voltage, current, rate_hz=rate_hz, wanted=wanted)
-    found = gather(
+    sweeps = (
         SweepSource(called=f"sweep {number}", read=partial(read, number))
         for number in abf.sweepList
     )
-    return Recording(
-        specimen_id=path.stem, sweeps=found.sweeps, skipped=found.skipped, unread=found.unread
-    )
+    return gather(sweeps, who=identify_file(path, stated=""))
 
 
 def _check_form(abf: Any, head: Head) -> None:
@@ -117,11 +115,11 @@ def _recorded(abf: Any, head: Head, outputs: list[Output], currents: list[int]) 
 def _commanded(abf: Any, head: Head, outputs: list[Output], currents: list[int]) -> Current:
     """Return the current that the epoch table commanded."""
     del currents
-    output = commanding(outputs, abf, head)
+    output = find_command(outputs, abf, head)
     waveforms = commands_of(abf, output, head)
 
     def current(number: int) -> tuple[Floats, float | None]:
-        command_pa = rebuilt_pa(waveforms[number], output.unit)
+        command_pa = rebuild_pa(waveforms[number], output.unit)
         return command_pa, stated_pa(command_pa)
 
     return current
@@ -134,7 +132,7 @@ def _sweep(
     if not wants(wanted, current_pa, rate_hz):
         return None
     per_unit = np.float32(factor(str(abf.adcUnits[voltage]).strip(), MILLIVOLTS, what="response"))
-    return made_sweep(
+    return make_sweep(
         _samples(abf, voltage, number) * per_unit,
         current_pa,
         rate_hz=rate_hz,

@@ -7,7 +7,7 @@ import numpy as np
 
 from sts.base.errors import CellFailed
 from sts.base.types import Floats
-from sts.recordings.abf_claims import Head
+from sts.recordings.abf_head import Head
 from sts.recordings.abf_protocol import Output
 from sts.recordings.traces import MILLIVOLTS
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from sts.base.types import Floats
-from sts.recordings.abf_claims import Head
+from sts.recordings.abf_head import Head
 from sts.recordings.traces import MILLIVOLTS, PICOAMPERES, Unusable
 
 FROM_TABLE: Final = 1
@@ -54,7 +54,7 @@ def outputs_of(abf: Any, head: Head) -> list[Output]:
     ]
 
 
-def commanding(outputs: list[Output], abf: Any, head: Head) -> Output:
+def find_command(outputs: list[Output], abf: Any, head: Head) -> Output:
     """Return the one output that injected the stimulus, or say why it cannot be rebuilt."""
     active = [each for each in outputs if each.source and each.is_current]
     if not active:
@@ -111,7 +111,7 @@ def _check_epoch(epoch: Any, *, sweeps: int, samples: int) -> None:
         raise Unusable("its protocol has an epoch without a finite level")
 
 
-def rebuilt_pa(waveform: Any, unit: str) -> Floats:
+def rebuild_pa(waveform: Any, unit: str) -> Floats:
     """Return the current that a waveform commands."""
     bounds = [place for epoch in zip(waveform.p1s, waveform.p2s, strict=True) for place in epoch]
     if bounds != sorted(bounds):

@@ -10,7 +10,7 @@ import numpy as np
 from sts.base import guard
 from sts.base.errors import CellFailed
 from sts.base.types import Floats
-from sts.recordings.recording import Sweep, Wanted
+from sts.recordings.recording import FileIdentity, Recording, Sweep, Wanted
 from sts.recordings.traces import Unusable, check_potential, last_good, recorded_part
 
 # In all sweeps of a cell together: an hour at 50 kHz is 2**27.4. As float32 they are 1 GB.
@@ -28,17 +28,18 @@ class SweepSource:
     """Gives None where its current is not the wanted one; may raise `Unusable`."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Gathered:
-    """What has become of the sweeps of a file."""
+def gather(
+    sources: Iterable[SweepSource], *, who: FileIdentity, skipped: Iterable[str] = ()
+) -> Recording:
+    """Read every sweep; a spoilt one is left out, a file without a sound one fails.
 
-    sweeps: tuple[Sweep, ...]
-    skipped: tuple[str, ...]
-    unread: int
-
-
-def gather(sources: Iterable[SweepSource]) -> Gathered:
-    """Read every sweep; a spoilt one is left out, a file without a sound one fails."""
+    Parameters
+    ----------
+    who
+        Whose recording it is.
+    skipped
+        What is to be said of sweeps that are no sources.
+    """
     sweeps: list[Sweep] = []
     reasons: dict[str, str] = {}
     unread = samples = 0
@@ -58,9 +59,10 @@ def gather(sources: Iterable[SweepSource]) -> Gathered:
             check_size(samples)
     if not sweeps and not unread:
         raise CellFailed(f"holds no usable current clamp sweep: {most_common(reasons.values())}")
-    return Gathered(
+    return Recording(
+        **vars(who),
         sweeps=tuple(sorted(sweeps, key=lambda sweep: sweep.number)),
-        skipped=tuple(f"{name}: {reason}" for name, reason in reasons.items()),
+        skipped=(*(f"{name}: {reason}" for name, reason in reasons.items()), *skipped),
         unread=unread,
     )
 
@@ -87,7 +89,7 @@ def wants(wanted: Wanted, current_pa: Floats, rate_hz: float) -> bool:
     return not finite[:end].all() or wanted(current_pa[:end], rate_hz)
 
 
-def made_sweep(
+def make_sweep(
     voltage_mv: Floats,
     current_pa: Floats,
     *,

@@ -12,12 +12,17 @@ import numpy as np
 
 from sts.base import guard
 from sts.base.errors import CellFailed
-from sts.recordings.gather import SweepSource, gather, made_sweep, wants
-from sts.recordings.naming import FileIdentity, identify_file
+from sts.recordings.gather import SweepSource, gather, make_sweep, wants
 from sts.recordings.nwb2 import check_content, nwb_version
-from sts.recordings.pairing import Series, pair, series_in
-from sts.recordings.recording import Recording, Sweep, Wanted, every_sweep
-from sts.recordings.series import bias_pa, id_in, rates_hz, trace
+from sts.recordings.recording import (
+    FileIdentity,
+    Recording,
+    Sweep,
+    Wanted,
+    every_sweep,
+    identify_file,
+)
+from sts.recordings.series import Series, bias_pa, id_in, pair, rates_hz, read_samples, series_in
 from sts.recordings.traces import MILLIVOLTS, PICOAMPERES, Unusable
 
 # Where the traces lie; the epochs of the Allen Institute link to them.
@@ -40,7 +45,7 @@ def read_nwb1(path: Path, wanted: Wanted = every_sweep) -> Recording:
         check_content(clamped, ["voltage clamp"] * len(others))
         pairs = pair(clamped, stimuli, {})
         converted = _is_converted(file)
-        found = gather(
+        sweeps = (
             SweepSource(
                 called=one.called,
                 read=partial(
@@ -49,12 +54,8 @@ def read_nwb1(path: Path, wanted: Wanted = every_sweep) -> Recording:
             )
             for place, one in enumerate(clamped)
         )
-        return Recording(
-            **vars(identity_in_nwb1(file, path)),
-            sweeps=found.sweeps,
-            skipped=found.skipped + tuple(f"{one.called}: voltage clamp" for one in others),
-            unread=found.unread,
-        )
+        modes = (f"{one.called}: voltage clamp" for one in others)
+        return gather(sweeps, who=identity_in_nwb1(file, path), skipped=modes)
 
 
 def _series(file: Any) -> tuple[list[Series], list[Series]]:
@@ -130,12 +131,12 @@ def _sweep(
         raise Unusable("no stimulus trace belongs to it")
     rate_hz = rates_hz(response, stimulus)
     begin, end = _experiment(response)
-    current_pa = trace(stimulus, PICOAMPERES, what="stimulus", converted=converted, end=end)
+    current_pa = read_samples(stimulus, PICOAMPERES, what="stimulus", converted=converted, end=end)
     current_pa += bias_pa(response)
     if not wants(wanted, current_pa[begin:], rate_hz):
         return None
-    return made_sweep(
-        trace(response, MILLIVOLTS, what="response", converted=converted, end=end),
+    return make_sweep(
+        read_samples(response, MILLIVOLTS, what="response", converted=converted, end=end),
         current_pa,
         rate_hz=rate_hz,
         name=_text(response, stimulus, "aibs_stimulus_name"),

@@ -7,11 +7,27 @@ from typing import Any, Final
 
 from sts.base import guard
 from sts.base.errors import CellFailed
-from sts.recordings.gather import SweepSource, gather, made_sweep, wants
-from sts.recordings.naming import FileIdentity, identify_file, says_nothing
-from sts.recordings.pairing import Series, linked, pair, series_in
-from sts.recordings.recording import Recording, Sweep, Wanted, every_sweep
-from sts.recordings.series import bias_pa, id_in, id_of_name, rates_hz, trace
+from sts.recordings.gather import SweepSource, gather, make_sweep, wants
+from sts.recordings.recording import (
+    FileIdentity,
+    Recording,
+    Sweep,
+    Wanted,
+    every_sweep,
+    identify_file,
+    says_nothing,
+)
+from sts.recordings.series import (
+    Series,
+    bias_pa,
+    id_in,
+    id_of_name,
+    pair,
+    rates_hz,
+    read_links,
+    read_samples,
+    series_in,
+)
 from sts.recordings.traces import MILLIVOLTS, PICOAMPERES, Unusable
 
 RESPONSE: Final = "CurrentClampSeries"
@@ -54,21 +70,16 @@ def recording_in(file: Any, path: Path, wanted: Wanted = every_sweep) -> Recordi
     responses = [one for one in series if one.kind == RESPONSE]
     others = [one for one in series if one.kind in OTHER_MODES]
     check_content(responses, [OTHER_MODES[one.kind] for one in others])
-    stimuli = pair(responses, series_in(file, "stimulus/presentation"), linked(file))
-    found = gather(
+    stimuli = pair(responses, series_in(file, "stimulus/presentation"), read_links(file))
+    sweeps = (
         SweepSource(
             called=one.called,
             read=partial(_sweep, one, stimuli.get(one.name), place, wanted=wanted),
         )
         for place, one in enumerate(responses)
     )
-    modes = tuple(f"{one.called}: {OTHER_MODES[one.kind]}" for one in others)
-    return Recording(
-        **vars(identity_in(file, path)),
-        sweeps=found.sweeps,
-        skipped=found.skipped + modes,
-        unread=found.unread,
-    )
+    modes = (f"{one.called}: {OTHER_MODES[one.kind]}" for one in others)
+    return gather(sweeps, who=identity_in(file, path), skipped=modes)
 
 
 def identity_in(file: Any, path: Path) -> FileIdentity:
@@ -112,11 +123,11 @@ def _sweep(
     if stimulus.kind != STIMULUS:
         raise Unusable(f"its stimulus is of type {stimulus.kind or 'none'}: {STIMULUS} is wanted")
     rate_hz = rates_hz(response, stimulus)
-    current_pa = trace(stimulus, PICOAMPERES, what="stimulus") + bias_pa(response)
+    current_pa = read_samples(stimulus, PICOAMPERES, what="stimulus") + bias_pa(response)
     if not wants(wanted, current_pa, rate_hz):
         return None
-    return made_sweep(
-        trace(response, MILLIVOLTS, what="response"),
+    return make_sweep(
+        read_samples(response, MILLIVOLTS, what="response"),
         current_pa,
         rate_hz=rate_hz,
         name=_protocol(response) or _protocol(stimulus),

@@ -8,10 +8,15 @@ from typing import Final
 from sts.base.errors import CellFailed, StsError
 from sts.base.guard import open_hdf5, read_head
 from sts.recordings.abf import read_abf
-from sts.recordings.naming import FileIdentity, identify_file
 from sts.recordings.nwb1 import identity_in_nwb1, read_nwb1
 from sts.recordings.nwb2 import identity_in, nwb_version, read_nwb2
-from sts.recordings.recording import Recording, Wanted, every_sweep
+from sts.recordings.recording import (
+    FileIdentity,
+    Recording,
+    Wanted,
+    every_sweep,
+    identify_file,
+)
 
 SUFFIXES: Final = (".nwb", ".abf")
 # By what `content_of` begins with.

@@ -1,8 +1,10 @@
-"""What the time series of both NWB versions say of rate, unit and holding current."""
+"""The time series of NWB files: which stimulus belongs to which response, and their samples."""
 
 import math
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,11 +12,121 @@ import h5py
 
 from sts.base import guard
 from sts.base.types import Floats
-from sts.recordings.pairing import Series
-from sts.recordings.traces import Unusable, factor, scaled, usable_rate_hz
+from sts.recordings.traces import Unusable, factor, scale, usable_rate_hz
 
 # Amplifiers hold a cell with at most this much; more is in another unit than amperes.
 MAX_BIAS_PA: Final = 1e4
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Series:
+    """One time series of the file, its data not yet read."""
+
+    name: str
+    kind: str
+    group: Any
+    number: int | None
+    electrode: Hashable
+
+    @property
+    def called(self) -> str:
+        """Return how to speak of it."""
+        return self.name if self.number is None else f"sweep {self.number} ({self.name})"
+
+
+def series_in(file: Any, place: str) -> list[Series]:
+    """Return the time series in a group of the file, those of other types too."""
+    group = guard.follow(file, place)
+    if not isinstance(group, h5py.Group):
+        return []
+    nodes = ((name, guard.member(group, name)) for name in group)
+    return [_one_series(name, node) for name, node in nodes if isinstance(node, h5py.Group)]
+
+
+def _one_series(name: str, group: Any) -> Series:
+    number = guard.number(group, "sweep_number")
+    electrode = guard.member(group, "electrode")
+    return Series(
+        name=name,
+        kind=guard.text(group, "neurodata_type"),
+        group=group,
+        number=None if number is None or not math.isfinite(number) else int(number),
+        electrode=None if electrode is None else electrode.id,
+    )
+
+
+def read_links(file: Any) -> dict[Hashable, Hashable]:
+    """Return which stimulus belongs to which response by the table of intracellular recordings."""
+    table = guard.follow(file, "general/intracellular_ephys/intracellular_recordings")
+    if not isinstance(table, h5py.Group):
+        return {}
+    responses = _references(file, guard.follow(table, "responses/response"))
+    stimuli = _references(file, guard.follow(table, "stimuli/stimulus"))
+    pairs = set(zip(responses, stimuli, strict=False))
+    times = Counter(response for response, _ in pairs)
+    return {one: other for one, other in pairs if one and other and times[one] == 1}
+
+
+def _references(file: Any, column: Any) -> list[Hashable]:
+    if not isinstance(column, h5py.Dataset) or "timeseries" not in (column.dtype.names or ()):
+        return []
+    guard.check_claim(column)
+    return [file[one].id if one else None for one in column["timeseries"]]
+
+
+def pair(
+    responses: list[Series], stimuli: list[Series], table: dict[Hashable, Hashable]
+) -> dict[str, Series]:
+    """Return the stimulus of each response, by the surest sign that the file gives.
+
+    Parameters
+    ----------
+    responses, stimuli
+        Time series of the file.
+    table
+        What `read_links` has found.
+    """
+    by_id = {one.group.id: one for one in stimuli}
+    pairs = {
+        one.name: by_id[table[one.group.id]]
+        for one in responses
+        if table.get(one.group.id) in by_id
+    }
+    for sign in SIGNS:
+        taken = {stimulus.name for stimulus in pairs.values()}
+        free = _unique([one for one in stimuli if one.name not in taken], sign)
+        left = _unique([one for one in responses if one.name not in pairs], sign)
+        pairs |= {
+            left[key].name: free[key]
+            for key in left
+            if key in free and _agree(left[key], free[key])
+        }
+    return pairs
+
+
+def _number_and_electrode(one: Series) -> Hashable:
+    return None if one.number is None or one.electrode is None else (one.number, one.electrode)
+
+
+def _number(one: Series) -> Hashable:
+    return one.number
+
+
+def _name(one: Series) -> Hashable:
+    """Return what is alike in data_00012_AD0 and data_00012_DA0, or Response_3 and Stimulus_3."""
+    return tuple(int(digits) for digits in re.findall(r"\d+", one.name)) or one.name
+
+
+SIGNS: Final[tuple[Callable[[Series], Hashable], ...]] = (_number_and_electrode, _number, _name)
+
+
+def _unique(series: Sequence[Series], sign: Callable[[Series], Hashable]) -> dict[Hashable, Series]:
+    times = Counter(map(sign, series))
+    return {key: one for one in series if (key := sign(one)) is not None and times[key] == 1}
+
+
+def _agree(response: Series, stimulus: Series) -> bool:
+    return None in (response.number, stimulus.number) or response.number == stimulus.number
 
 
 def rates_hz(response: Series, stimulus: Series) -> float:
@@ -35,7 +147,7 @@ def _rate_hz(one: Series) -> float:
     return usable_rate_hz(rate_hz)
 
 
-def trace(
+def read_samples(
     one: Series,
     units: Mapping[str, float],
     *,
@@ -62,7 +174,7 @@ def trace(
     if data is None:
         raise Unusable(f"its {what} holds no data")
     conversion, offset = guard.number(data, "conversion"), guard.number(data, "offset")
-    return scaled(
+    return scale(
         guard.read_trace(data, end=end),
         per_unit=factor(guard.text(data, "unit"), units, what=what),
         conversion=1.0 if conversion is None or not converted else conversion,

@@ -55,7 +55,7 @@ def usable_rate_hz(rate_hz: float) -> float:
     return whole if math.isclose(rate_hz, whole, rel_tol=1e-6) else rate_hz
 
 
-def scaled(stored: Floats | Ints, *, per_unit: float, conversion: float, offset: float) -> Floats:
+def scale(stored: Floats | Ints, *, per_unit: float, conversion: float, offset: float) -> Floats:
     """Return `(stored * conversion + offset) * per_unit` as float32."""
     if not (math.isfinite(conversion) and conversion and math.isfinite(offset)):
         raise Unusable(f"its conversion {conversion:g} and offset {offset:g} give no values")

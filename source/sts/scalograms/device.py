@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from sts.scalograms.bank import ImageBank
 from sts.scalograms.image import ImageSettings, TraceSource
-from sts.scalograms.reference import direct_sum
+from sts.scalograms.wavelet import direct_sum
 from sts.scalograms.transform import Transform
 from sts.signals.resample import RATE_HZ, SAMPLES
 

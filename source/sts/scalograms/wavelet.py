@@ -1,4 +1,7 @@
-"""The Mexican hat: its frequencies, scales and sampled kernels."""
+"""The Mexican hat: its frequencies, scales and sampled kernels, and the transform as defined.
+
+`direct_sum` and `by_pywt` are slow, in float64: what the fast ones are held against.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -7,6 +10,7 @@ import numpy as np
 import pywt
 
 from sts.base.types import Floats, Ints
+from sts.scalograms.traces import BASELINE
 from sts.signals.resample import RATE_HZ
 
 FREQS_HZ: Final = np.arange(20.0, 200.0)
@@ -53,6 +57,31 @@ def pywt_kernels() -> Kernels:
     """Return the kernels that `pywt.cwt(..., "mexh", precision=12)` amounts to."""
     integral, t = pywt.integrate_wavelet("mexh", precision=PYWT_PRECISION)
     return _stacked([_by_pywt(scale, integral, t) for scale in scales()])
+
+
+def direct_sum(trace_mv: Floats) -> Floats:
+    """Return W(a, b) = a^(-1/2) sum_t x(t) psi((t - b) / a), (frequencies, samples) in float64.
+
+    The baseline is removed and the ends are continued by their edge values first.
+    """
+    trace = np.asarray(trace_mv, dtype=np.float64)
+    kernels = hat_kernels()
+    rested = np.pad(trace - trace[:BASELINE].mean(), kernels.middle, mode="edge")
+    # np.convolve sums directly; that it turns the kernel round does not matter to a hat.
+    return np.stack([np.convolve(rested, weights, mode="valid") for weights in kernels.weights])
+
+
+def by_pywt(traces_mv: Floats, *, method: str = "conv") -> Floats:
+    """Return what `pywt.cwt` gives for traces (..., samples), (frequencies, ..., samples)."""
+    coefficients, _ = pywt.cwt(
+        traces_mv,
+        scales(),
+        "mexh",
+        sampling_period=1 / RATE_HZ,
+        method=method,
+        precision=PYWT_PRECISION,
+    )
+    return np.asarray(coefficients)
 
 
 def _hat(scale: float, reach_scales: float) -> Floats:

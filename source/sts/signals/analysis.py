@@ -40,6 +40,8 @@ class Analysis:
 
     recording: Recording
     sweeps: tuple[AnalysedSweep, ...]
+    flags: tuple[str, ...] = ()
+    """What is unusual about them, in words."""
 
     @property
     def short_squares(self) -> tuple[tuple[Sweep, Step], ...]:

@@ -46,7 +46,7 @@ def is_steady(blocks: Blocks, runs: Sequence[Run], place: int) -> bool:
     return bool(np.ptp(levels_pa) <= most_pa) and not is_rough
 
 
-def levels_of(blocks: Blocks, runs: Sequence[Run], steady: Sequence[bool]) -> list[float]:
+def fit_levels(blocks: Blocks, runs: Sequence[Run], steady: Sequence[bool]) -> list[float]:
     """Return the levels of the runs, as they would be had the current not drifted."""
     levels_pa = np.array([_mean_pa(blocks, run) for run in runs])
     if not steady[0]:

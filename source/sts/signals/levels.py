@@ -8,7 +8,7 @@ import numpy as np
 
 from sts.base.types import Floats
 from sts.signals.blocks import NEAR, SIDE, Blocks, Run, blocks_of, find_edge, level_runs
-from sts.signals.drift import is_steady, levels_of
+from sts.signals.drift import is_steady, fit_levels
 from sts.signals.pulses import Pulse, find_pulses
 
 # A command has a handful of edges; more of them mean noise or a ramp.
@@ -43,8 +43,8 @@ class Stretch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Course:
-    """How the current of a sweep goes."""
+class Levels:
+    """Where the current of a sweep stands still, and where it moves."""
 
     stretches: tuple[Stretch, ...]
     """They tile the sweep."""
@@ -56,25 +56,25 @@ class Course:
     """A measured current in blocks; None for a clean command."""
 
 
-def course_of(current_pa: Floats, rate_hz: float) -> Course:
+def find_levels(current_pa: Floats, rate_hz: float) -> Levels:
     """Return the stretches of a sweep, and which differences between them mean something."""
     if len(current_pa) < SHORTEST_S * rate_hz:
         brief = Stretch(start=0, end=len(current_pa), level_pa=0.0, steady=False)
-        return Course(stretches=(brief,), noise_pa=0.0, least_pa=0.0)
+        return Levels(stretches=(brief,), noise_pa=0.0, least_pa=0.0)
     low, high = float(current_pa.min()), float(current_pa.max())
     span = high - low
     # 1e-5: a hundred roundings of float32
     if span <= 1e-5 * max(abs(low), abs(high)):
         still = Stretch(start=0, end=len(current_pa), level_pa=float(current_pa[0]), steady=True)
-        return Course(stretches=(still,), noise_pa=span, least_pa=span)
+        return Levels(stretches=(still,), noise_pa=span, least_pa=span)
     # The stairs of a ramp in whole bits are no edges: higher ones are tried next.
     for share in (STILL, STAIR):
         clean = _clean_runs(current_pa, span, rate_hz, least_edge_pa=share * span)
         if clean is not None:
             least_pa = 2 * STILL * span
             stretches = _clean_stretches(current_pa, clean)
-            return Course(stretches=stretches, noise_pa=least_pa, least_pa=least_pa)
-    return _measured_course(current_pa, rate_hz)
+            return Levels(stretches=stretches, noise_pa=least_pa, least_pa=least_pa)
+    return _measured_levels(current_pa, rate_hz)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,14 +145,14 @@ def _clean_level_pa(current_pa: Floats, clean: _Clean) -> float:
     return float(within.mean(dtype=np.float64)) if clean.still else clean.head_pa
 
 
-def _measured_course(current_pa: Floats, rate_hz: float) -> Course:
-    """Return the course of a current that carries noise, artefacts or a ramp."""
+def _measured_levels(current_pa: Floats, rate_hz: float) -> Levels:
+    """Return the levels of a current that carries noise, artefacts or a ramp."""
     blocks = blocks_of(current_pa, rate_hz)
     runs = level_runs(blocks)
     edges = [_edge_between(current_pa, blocks, *pair) for pair in pairwise(runs)]
     bounds = list(pairwise([0, *edges, len(current_pa)]))
     steady = [is_steady(blocks, runs, place) for place in range(len(runs))]
-    levels_pa = levels_of(blocks, runs, steady)
+    levels_pa = fit_levels(blocks, runs, steady)
     stretches = [
         Stretch(
             start=start,
@@ -165,7 +165,7 @@ def _measured_course(current_pa: Floats, rate_hz: float) -> Course:
         for (start, end), run, level, still in zip(bounds, runs, levels_pa, steady, strict=True)
     ]
     pulses = find_pulses(current_pa, blocks, runs, bounds=bounds, levels_pa=levels_pa)
-    return Course(
+    return Levels(
         stretches=_with_pulses(stretches, pulses, blocks),
         noise_pa=4 * blocks.noise_pa,
         least_pa=max(blocks.tolerance_pa, DRIFT * blocks.span_pa),

@@ -7,7 +7,7 @@ half second and the last one of the sweep.
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -17,7 +17,7 @@ from sts.signals.analysis import Analysis
 from sts.signals.long_squares import VOLTAGE_MV
 from sts.signals.views import (
     FAST_S,
-    View,
+    SweepView,
     deviations_mv,
     drift_mv,
     fast_noise_mv,
@@ -76,18 +76,10 @@ QUALITY: Final[dict[str, QualitySettings | None]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class SoundSweeps:
-    """A recording without the sweeps that cannot be trusted, and what is to be said of it."""
-
-    analysis: Analysis
-    flags: tuple[str, ...] = ()
-
-
-def keep_sound(analysis: Analysis, settings: QualitySettings | None) -> SoundSweeps:
-    """Leave out the sweeps that break a rule; a cell without any left is excluded."""
+def keep_sound(analysis: Analysis, settings: QualitySettings | None) -> Analysis:
+    """Return the sweeps that break no rule, and flags for the rest; without any, refuse the cell."""
     if settings is None:
-        return SoundSweeps(analysis=analysis, flags=analysis.unused)
+        return replace(analysis, flags=analysis.unused)
     views = [view for each in analysis.sweeps if (view := view_of(each)) is not None]
     _check_sign(views)
     faults = [(view, fault) for view in views if (fault := _find_fault(view, settings))]
@@ -99,26 +91,26 @@ def keep_sound(analysis: Analysis, settings: QualitySettings | None) -> SoundSwe
     if (squares and not sound) or (words and not left.sweeps):
         raise CellExcluded(f"no usable sweep: {', '.join(words)}")
     flags = tuple(f"left out {told}" for told in words)
-    return SoundSweeps(analysis=left, flags=analysis.unused + flags + _remarks(sound))
+    return replace(left, flags=analysis.unused + flags + _remarks(sound))
 
 
-def _find_fault(view: View, settings: QualitySettings) -> str | None:
+def _find_fault(view: SweepView, settings: QualitySettings) -> str | None:
     """Return what is wrong with a sweep, the gravest first, None if nothing is."""
     return next((words for rule in RULES if (words := rule(view, settings))), None)
 
 
-def _truncated(view: View, settings: QualitySettings) -> str | None:
+def _truncated(view: SweepView, settings: QualitySettings) -> str | None:
     del settings
     return "truncated within its step" if view.cut_off else None
 
 
-def _flat(view: View, settings: QualitySettings) -> str | None:
+def _flat(view: SweepView, settings: QualitySettings) -> str | None:
     del settings
     span_mv = float(np.ptp(view.sweep.voltage_mv))
     return f"flat to {span_mv:.2g} mV" if span_mv < FLAT_MV else None
 
 
-def _clipped(view: View, settings: QualitySettings) -> str | None:
+def _clipped(view: SweepView, settings: QualitySettings) -> str | None:
     """Find spikes cut off at a rail: they come in steeply and stay."""
     del settings
     voltage_mv, rate_hz = view.sweep.voltage_mv, view.sweep.rate_hz
@@ -135,7 +127,7 @@ def _clipped(view: View, settings: QualitySettings) -> str | None:
     return None
 
 
-def _still(view: View, settings: QualitySettings) -> str | None:
+def _still(view: SweepView, settings: QualitySettings) -> str | None:
     """Find where a converter that gives noise elsewhere repeats one number."""
     del settings
     voltage_mv = view.sweep.voltage_mv
@@ -147,14 +139,14 @@ def _still(view: View, settings: QualitySettings) -> str | None:
     return f"without a signal at {np.argmax(still) * STILL_S / 2:.3g} s"
 
 
-def _overloaded(view: View, settings: QualitySettings) -> str | None:
+def _overloaded(view: SweepView, settings: QualitySettings) -> str | None:
     del settings
     low, high = float(view.sweep.voltage_mv.min()), float(view.sweep.voltage_mv.max())
     inside = VOLTAGE_MV[0] <= low and high <= VOLTAGE_MV[1]
     return None if inside else f"overloaded, from {low:.4g} to {high:.4g} mV"
 
 
-def _amplitude(view: View, settings: QualitySettings) -> str | None:
+def _amplitude(view: SweepView, settings: QualitySettings) -> str | None:
     stated_pa = view.sweep.stated_pa
     # A first step of 0 pA was told by other sweeps: what the file states is the second step.
     if view.step is None or stated_pa is None or view.step.amplitude_pa == 0:
@@ -165,22 +157,22 @@ def _amplitude(view: View, settings: QualitySettings) -> str | None:
     return f"of another amplitude, {view.step.amplitude_pa:.4g} instead of {stated_pa:.4g} pA"
 
 
-def _rest(view: View, settings: QualitySettings) -> str | None:
+def _rest(view: SweepView, settings: QualitySettings) -> str | None:
     is_worse = view.rest_mv > settings.rest_mv
     return f"depolarised, rest at {view.rest_mv:.3g} mV" if is_worse else None
 
 
-def _noise(view: View, settings: QualitySettings) -> str | None:
+def _noise(view: SweepView, settings: QualitySettings) -> str | None:
     noise_mv = fast_noise_mv(view)
     return f"noisy, {noise_mv:.2g} mV rms" if noise_mv > settings.noise_mv else None
 
 
-def _slow_noise(view: View, settings: QualitySettings) -> str | None:
+def _slow_noise(view: SweepView, settings: QualitySettings) -> str | None:
     noise_mv = slow_noise_mv(view)
     return f"unstable, {noise_mv:.2g} mV rms" if noise_mv > settings.slow_noise_mv else None
 
 
-def _drift(view: View, settings: QualitySettings) -> str | None:
+def _drift(view: SweepView, settings: QualitySettings) -> str | None:
     shift_mv = drift_mv(view)
     most_mv = settings.drift_mv if view.is_long_tail else max(SHORT_TAIL_MV, settings.drift_mv)
     if abs(shift_mv) <= most_mv or not (view.is_long_tail or is_on_the_way(view, shift_mv)):
@@ -188,7 +180,7 @@ def _drift(view: View, settings: QualitySettings) -> str | None:
     return f"drifting, by {shift_mv:.2g} mV"
 
 
-RULES: Final[tuple[Callable[[View, QualitySettings], str | None], ...]] = (
+RULES: Final[tuple[Callable[[SweepView, QualitySettings], str | None], ...]] = (
     _truncated,
     _flat,
     _overloaded,
@@ -202,7 +194,7 @@ RULES: Final[tuple[Callable[[View, QualitySettings], str | None], ...]] = (
 )
 
 
-def _check_sign(views: Sequence[View]) -> None:
+def _check_sign(views: Sequence[SweepView]) -> None:
     """Refuse a recording in which every current moves the cell the wrong way."""
     answers = [answer for view in views if (answer := _answer(view))]
     if len(answers) > 1 and set(answers) == {-1}:
@@ -212,7 +204,7 @@ def _check_sign(views: Sequence[View]) -> None:
         )
 
 
-def _answer(view: View) -> int:
+def _answer(view: SweepView) -> int:
     """Return 1 where the cell follows the current, -1 where it goes against it, 0 if unclear."""
     step = view.step
     if step is None or abs(step.amplitude_pa) < CLEAR_PA or not len(view.baseline):
@@ -238,7 +230,7 @@ def _sweeps(numbers: Sequence[int]) -> str:
     return f"sweep {named}" if len(numbers) == 1 else f"{len(numbers)} sweeps ({named})"
 
 
-def _remarks(views: Sequence[View]) -> tuple[str, ...]:
+def _remarks(views: Sequence[SweepView]) -> tuple[str, ...]:
     """Return what is beyond Allen's bounds in the sweeps that are kept."""
     remarks = []
     if firing := sum(view.fires_before for view in views):

@@ -11,13 +11,15 @@ from scipy import signal
 from sts.base.errors import CellFailed
 from sts.base.types import Floats
 from sts.recordings.recording import Sweep
-from sts.signals.select import Pair
+from sts.signals.select import SweepPair
 from sts.signals.steps import Step
 
 RATE_HZ: Final = 4000.0
 WINDOW_S: Final = 1.2
 BEFORE_S: Final = 0.1
 SAMPLES: Final = 4800
+# Of the two sweeps of a cell.
+PAIR_SHAPE: Final = (2, SAMPLES)
 
 # The filter passes up to the first and stops from the second share of the output rate:
 # 1.5 kHz stands untouched and nothing folds, at 4 kHz.
@@ -90,7 +92,7 @@ def cut_window(sweep: Sweep, step: Step) -> tuple[Floats, tuple[str, ...]]:
     return window.astype(np.float32), _flags(sweep, step)
 
 
-def cut_pair(pair: Pair) -> tuple[Floats, tuple[str, ...]]:
+def cut_pair(pair: SweepPair) -> tuple[Floats, tuple[str, ...]]:
     """Return the windows of both sweeps, (2, 4800) float32 in mV, and their flags."""
     windows, flags = zip(
         *(cut_window(sweep, step) for sweep, step in zip(pair.sweeps, pair.steps, strict=True)),

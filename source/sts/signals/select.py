@@ -43,7 +43,7 @@ class SelectSettings:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Pair:
+class SweepPair:
     """The two sweeps of a cell, the one at rheobase first."""
 
     sweeps: tuple[Sweep, Sweep]
@@ -52,7 +52,7 @@ class Pair:
     """What is unusual about them, in words."""
 
 
-def select_pair(analysis: Analysis, settings: SelectSettings | None = None) -> Pair:
+def select_pair(analysis: Analysis, settings: SelectSettings | None = None) -> SweepPair:
     """Return the rheobase sweep and the second one; a cell without them is excluded in words."""
     settings = settings or SelectSettings()
     lengths_s = (settings.min_step_s, settings.max_step_s)
@@ -63,7 +63,7 @@ def select_pair(analysis: Analysis, settings: SelectSettings | None = None) -> P
         raise CellExcluded(f"no spike: {_why_no_spike(squares)}")
     second = _hero(squares, rheobase) if settings.hero else _second(squares, rheobase, settings)
     steps = (rheobase.step, second.step)
-    return Pair(
+    return SweepPair(
         sweeps=(rheobase.sweep, second.sweep),
         steps=steps,
         flags=(*_flags(steps), *_others(long_squares, squares)),

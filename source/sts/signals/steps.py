@@ -8,7 +8,7 @@ import numpy as np
 
 from sts.base.types import Floats
 from sts.recordings.recording import Sweep
-from sts.signals.levels import Course, Stretch, course_of
+from sts.signals.levels import Levels, Stretch, find_levels
 
 LONG_S = (0.4, 2.0)
 SHORT_S = (1e-3, 10e-3)
@@ -96,16 +96,16 @@ class Stimulus:
 
 def stimulus_of(sweep: Sweep) -> Stimulus:
     """Return what a sweep injects, judged by its current alone."""
-    course = course_of(sweep.current_pa, sweep.rate_hz)
-    steps = tuple(step for step in _find_steps(course, sweep.rate_hz) if step.end > sweep.begin)
+    levels = find_levels(sweep.current_pa, sweep.rate_hz)
+    steps = tuple(step for step in _find_steps(levels, sweep.rate_hz) if step.end > sweep.begin)
     square = _long_square(steps)
     return Stimulus(
         steps=steps,
         long_square=square,
         short_square=_short_square(steps),
-        ramp=_ramp(sweep, course),
+        ramp=_ramp(sweep, levels),
         cut_off=bool(steps) and steps[-1].end == len(sweep.current_pa),
-        unused="" if square is not None else _why_unused(steps, course, sweep.rate_hz),
+        unused="" if square is not None else _why_unused(steps, levels, sweep.rate_hz),
     )
 
 
@@ -118,12 +118,12 @@ def has_stimulus(current_pa: Floats, rate_hz: float) -> bool:
     return stimulus.is_measured or stimulus.cut_off or bool(stimulus.unused) or late
 
 
-def _find_steps(course: Course, rate_hz: float) -> tuple[Step, ...]:
+def _find_steps(levels: Levels, rate_hz: float) -> tuple[Step, ...]:
     """Return every stretch of constant current away from the holding current, in time order.
 
     The holding current is what the sweep begins with.
     """
-    holding_pa = course.stretches[0].level_pa
+    holding_pa = levels.stretches[0].level_pa
     return tuple(
         Step(
             onset=each.start,
@@ -131,10 +131,10 @@ def _find_steps(course: Course, rate_hz: float) -> tuple[Step, ...]:
             amplitude_pa=each.level_pa - holding_pa,
             holding_pa=holding_pa,
             rate_hz=rate_hz,
-            error_pa=course.stretches[0].error_pa + each.error_pa,
+            error_pa=levels.stretches[0].error_pa + each.error_pa,
         )
-        for each in course.stretches[1:]
-        if each.steady and abs(each.level_pa - holding_pa) > course.least_pa
+        for each in levels.stretches[1:]
+        if each.steady and abs(each.level_pa - holding_pa) > levels.least_pa
     )
 
 
@@ -182,34 +182,34 @@ def _why_crowded(steps: Sequence[Step], place: int) -> str:
     return f"another step within {1000 * APART_S:.0f} ms"
 
 
-def _why_unused(steps: Sequence[Step], course: Course, rate_hz: float) -> str:
+def _why_unused(steps: Sequence[Step], levels: Levels, rate_hz: float) -> str:
     """Return in words why a sweep with a step as long as a long square is not used, else ""."""
     for place, step in enumerate(steps):
         if _lasts(step, LONG_S):
             return _why_crowded(steps, place)
     low, high = (seconds * rate_hz for seconds in LONG_S)
-    holding_pa = course.stretches[0].level_pa
+    holding_pa = levels.stretches[0].level_pa
     uneven = any(
         not each.steady
         and low <= each.end - each.start <= high
-        and abs(each.head_pa - holding_pa) > course.least_pa
-        for each in course.stretches[1:-1]
+        and abs(each.head_pa - holding_pa) > levels.least_pa
+        for each in levels.stretches[1:-1]
     )
     return "its current is not constant" if uneven else ""
 
 
-def _ramp(sweep: Sweep, course: Course) -> Ramp | None:
+def _ramp(sweep: Sweep, levels: Levels) -> Ramp | None:
     rising = [
         each
-        for each in course.stretches
+        for each in levels.stretches
         if not each.steady and each.end - each.start >= RAMP_S * sweep.rate_hz
     ]
     if not rising:
         return None
     current_pa = sweep.current_pa
-    if course.blocks is not None:
-        current_pa = course.blocks.without_hum(current_pa, 0, len(current_pa))
-    fit = partial(_fitted_ramp, current_pa, sweep.rate_hz, rising[-1], noise_pa=course.noise_pa)
+    if levels.blocks is not None:
+        current_pa = levels.blocks.without_hum(current_pa, 0, len(current_pa))
+    fit = partial(_fitted_ramp, current_pa, sweep.rate_hz, rising[-1], noise_pa=levels.noise_pa)
     # The sweep may begin within the stretch that rises: then only its head is holding current.
     head = max(1, round(HEAD_S * sweep.rate_hz))
     found = fit(float(np.median(current_pa[:head])))

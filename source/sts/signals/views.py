@@ -27,7 +27,7 @@ SPIKE_MV: Final = 30.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class View:
+class SweepView:
     """A sweep as the rules look at it."""
 
     sweep: Sweep
@@ -45,7 +45,7 @@ class View:
     is_long_tail: bool
 
 
-def view_of(analysed: AnalysedSweep) -> View | None:
+def view_of(analysed: AnalysedSweep) -> SweepView | None:
     """Return what there is to judge of a sweep, None where nothing is measured on it."""
     sweep, stimulus = analysed.sweep, analysed.stimulus
     steps = stimulus.steps
@@ -60,7 +60,7 @@ def view_of(analysed: AnalysedSweep) -> View | None:
     enough = after >= SHORT_TAIL_S * sweep.rate_hz and stimulus.long_square is not None
     baseline = _baseline(sweep, onset, steps)
     rest_mv = float(np.median(baseline)) if len(baseline) else np.nan
-    return View(
+    return SweepView(
         sweep=sweep,
         step=stimulus.long_square,
         cut_off=stimulus.cut_off,
@@ -83,12 +83,12 @@ def _baseline(sweep: Sweep, onset: int, steps: Sequence[Step]) -> Floats:
     return baseline if len(baseline) >= LEAST_S * rate_hz else baseline[:0]
 
 
-def fast_noise_mv(view: View) -> float:
+def fast_noise_mv(view: SweepView) -> float:
     """Return the median deviation within 1.5 ms of the baseline, 0 where there is none."""
     return float(np.median(deviations_mv(view, FAST_S)))
 
 
-def deviations_mv(view: View, seconds: float) -> Floats:
+def deviations_mv(view: SweepView, seconds: float) -> Floats:
     """Return the deviations within so many seconds of the baseline, 0 where there is none."""
     size = max(2, round(seconds * view.sweep.rate_hz))
     whole = len(view.baseline) // size * size
@@ -99,21 +99,21 @@ def deviations_mv(view: View, seconds: float) -> Floats:
     return deviations
 
 
-def slow_noise_mv(view: View) -> float:
+def slow_noise_mv(view: SweepView) -> float:
     """Return the deviation of the baseline, 0 where there is none or the cell fires in it."""
     if not len(view.baseline) or view.fires_before:
         return 0.0
     return float(view.baseline.std(dtype=np.float64))
 
 
-def drift_mv(view: View) -> float:
+def drift_mv(view: SweepView) -> float:
     """Return how far the end of a sweep lies from its baseline, 0 where that cannot be told."""
     if not len(view.baseline) or not len(view.tail) or view.fires_before:
         return 0.0
     return float(np.median(view.tail)) - view.rest_mv
 
 
-def is_on_the_way(view: View, shift_mv: float) -> bool:
+def is_on_the_way(view: SweepView, shift_mv: float) -> bool:
     """Tell whether the slope of the baseline alone leads to where the sweep ends."""
     time = np.arange(len(view.baseline)) - len(view.baseline) / 2
     slope_mv = float(time @ (view.baseline - view.baseline.mean()) / (time @ time))

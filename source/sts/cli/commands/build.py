@@ -140,7 +140,7 @@ def _build(args: argparse.Namespace) -> int:
 
 def _features(args: argparse.Namespace) -> int:
     from sts.datasets.build import BuildJob
-    from sts.datasets.cellwork import BuildSettings
+    from sts.datasets.outcomes import BuildSettings
 
     settings = replace(
         reading_of(args, store=False, features=True),

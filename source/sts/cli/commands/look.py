@@ -12,7 +12,7 @@ from sts.cli.selection import add_selection, reading_of, refuse_selection
 
 if TYPE_CHECKING:
     from sts.cli.commands.common import Commands
-    from sts.datasets.cellwork import BuildSettings
+    from sts.datasets.outcomes import BuildSettings
 
 # What is said above the lines of each severity.
 HEADINGS = {"change": "must be changed", "note": "to know"}
@@ -108,7 +108,7 @@ def draw_cells(
     reading: "BuildSettings | None" = None,
 ) -> None:
     """Draw cells of a data set, or recordings, and name the pictures."""
-    from sts.datasets.cellwork import BuildSettings
+    from sts.datasets.outcomes import BuildSettings
     from sts.studies.data.show import ShowSettings, show
 
     settings = ShowSettings(

@@ -11,8 +11,8 @@ from sts.base.errors import StsError
 from sts.base.runs import start_run
 from sts.base.types import CLASSES
 from sts.base.workspace import Workspace
-from sts.datasets.apart import process_apart
-from sts.datasets.cellwork import BuildSettings
+from sts.datasets.isolated import process_isolated
+from sts.datasets.outcomes import BuildSettings
 from sts.datasets.identity import require_stores
 from sts.datasets.products import store_of_one
 from sts.datasets.store import SweepStore, load_store
@@ -67,8 +67,8 @@ def _is_path(name: str) -> bool:
 
 
 def _recorded(path: Path, reading: BuildSettings) -> SweepStore:
-    """Return a store of the one cell in a recording, which is read in a process apart."""
-    outcome = process_apart(path, file=str(path), settings=reading)
+    """Return a store of the one cell in a recording, which is read in a process of its own."""
+    outcome = process_isolated(path, file=str(path), settings=reading)
     if outcome.store is None or outcome.traces is None:
         reason = "" if outcome.store is None else outcome.store.reason
         raise StsError(f"{path} cannot be shown: {reason}")

@@ -1,19 +1,51 @@
-"""Features that are not what neurons have: out of range, in another unit, or copied."""
+"""Which values of features are plausible, and which cells have others, or those of another cell."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from sts.base.files import read_csv
 from sts.base.types import Bools
 from sts.datasets.ep_tables import EpTable
 from sts.datasets.inventory import Inventory
-from sts.datasets.ranges import ranges
+from sts.signals.features import FEATURES
 
 # A feature that lies outside its range in this part of a table is in another unit, or its times
 # count from another moment.
 MOST: Final = 0.5
+RANGES: Final = Path(__file__).with_name("ranges.csv")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """Bounds of a feature, both included; times count from the stimulus onset."""
+
+    low: float
+    high: float
+    unit: str
+    reason: str
+
+
+@cache
+def ranges() -> dict[str, Range]:
+    """Return the range of every measured feature."""
+    rows = read_csv(RANGES, ["features", "low", "high", "unit", "reason"])
+    found = {}
+    for name in FEATURES:
+        # The first line that fits holds: what is special stands above what is general.
+        row = next(row for row in rows if fnmatchcase(name, row["features"]))
+        found[name] = Range(
+            low=float(row["low"]),
+            high=float(row["high"]),
+            unit=row["unit"],
+            reason=row["reason"],
+        )
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ import pytest
 from sts.base.errors import StsError
 from sts.cli.data import main
 from sts.datasets.build import BuildJob, build, plan_build
-from sts.datasets.cellwork import BuildSettings
+from sts.datasets.outcomes import BuildSettings
 from sts.datasets.products import CELLS_NAME
 from sts.datasets.store import load_store
 from sts.datasets.table import CellRow, FeatureRow, read_cells, read_features

@@ -1,4 +1,4 @@
-"""Recordings are read and measured in a process apart, whatever a file does to its reader."""
+"""Recordings are read and measured in a process of their own, whatever a file does to it."""
 
 import threading
 import time
@@ -17,7 +17,7 @@ from sts.base.parallel import map_unordered, worker_count
 from sts.base.progress import progress
 from sts.base.sandbox import Isolated
 from sts.base.settings import from_dict, to_dict
-from sts.datasets.cellwork import (
+from sts.datasets.outcomes import (
     BuildSettings,
     Outcome,
     Verdict,
@@ -25,27 +25,26 @@ from sts.datasets.cellwork import (
     outcome_from_json,
     process_cell,
 )
-from sts.datasets.reading import CellFiles, FileStamp, stamp_cell
-from sts.signals.resample import SAMPLES
+from sts.datasets.cell_files import CellFiles, FileStamp, stamp_cell
+from sts.signals.resample import PAIR_SHAPE
 
-TRACE_SHAPE: Final = (2, SAMPLES)
-WORK: Final = "sts.datasets.apart:work"
+WORK: Final = "sts.datasets.isolated:work"
 # A process for each thread that asks, kept until the program ends: starting one takes a second.
 _OWN: Final = threading.local()
 
 
-def process_apart(
+def process_isolated(
     path: Path, *, file: str, settings: BuildSettings, limits: Limits | None = None
 ) -> Outcome:
     """Do as `process_file` does, in a process that may crash, hang or run out of memory."""
     name = printable(file)
-    return process_cell_apart(CellFiles(name=name, paths={name: path}), settings, limits)
+    return process_cell_isolated(CellFiles(name=name, paths={name: path}), settings, limits)
 
 
-def process_cell_apart(
+def process_cell_isolated(
     cell: CellFiles, settings: BuildSettings, limits: Limits | None = None
 ) -> Outcome:
-    """Do as `process_cell` does, in a process apart; this one never opens a file of the cell."""
+    """Do as `process_cell` does in a process of its own; this one never opens a file of the cell."""
     limits = limits or Limits()
     request = {
         "cell": to_dict(cell) | {"paths": {file: str(path) for file, path in cell.paths.items()}},
@@ -64,7 +63,7 @@ def process_cell_apart(
         files = tuple(FileStamp(**stamp) for stamp in stamps)
         outcome = Outcome(file=cell.name, files=files)
         return judged(outcome, Verdict(status="failed", reason=str(error)), settings)
-    traces = np.frombuffer(data, np.float32).reshape(TRACE_SHAPE).copy() if data else None
+    traces = np.frombuffer(data, np.float32).reshape(PAIR_SHAPE).copy() if data else None
     return outcome_from_json(line, traces)
 
 
@@ -77,7 +76,7 @@ def process_cells(
     cluster: str | None = None,
 ) -> Iterator[tuple[int, Outcome]]:
     """Yield places and outcomes of cells, as they get ready; several are read at once."""
-    work = partial(process_cell_apart, settings=settings, limits=limits)
+    work = partial(process_cell_isolated, settings=settings, limits=limits)
     # More processes than cells would start for nothing.
     count = min(worker_count(workers), max(len(cells), 1))
     with progress(len(cells), "recordings") as bar:
@@ -96,7 +95,7 @@ def _reader(limits: Limits) -> Isolated:
 
 
 def work(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-    """Answer a request of `process_cell_apart`, in the process apart."""
+    """Answer a request of `process_cell_isolated`, in that process."""
     told = request["cell"]
     cell = CellFiles(**told | {"paths": {file: Path(path) for file, path in told["paths"].items()}})
     if request.get("only") == "stamps":

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sts.datasets.ep_tables import find_ep_tables, load_ep_tables, with_onsets
-from sts.datasets.ranges import RANGES, ranges
+from sts.datasets.plausible import RANGES, ranges
 from sts.signals.features import FEATURES, TIMES
 
 

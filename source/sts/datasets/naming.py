@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Final
 
-from sts.datasets.cellwork import Outcome
+from sts.datasets.outcomes import Outcome
 from sts.datasets.labels import CellLabel
-from sts.datasets.reading import CellFiles
-from sts.recordings.naming import MAX_ID
+from sts.datasets.cell_files import CellFiles
+from sts.recordings.recording import MAX_ID
 
 # What all notes of this module begin with, to tell them from those of a cell's sweeps.
 NOTES: Final = ("named by its file", "also claimed", "same bytes as", "its own donor is")

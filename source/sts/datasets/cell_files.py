@@ -1,17 +1,24 @@
-"""The files of one cell become one recording, its sweeps numbered through all of them."""
+"""Which files are one cell, and how they become one recording.
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+The user declares cells in a table where every protocol has a file of its own; the sweeps of such a
+cell are numbered through all its files.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
-from sts.base.errors import CellFailed
-from sts.base.files import sha256_of, special_kind
+from sts.base.errors import CellFailed, StsError
+from sts.base.files import read_csv, sha256_of, special_kind
 from sts.base.logs import printable
 from sts.recordings.gather import check_size
-from sts.recordings.naming import FileIdentity
 from sts.recordings.readers import identity_of, read_recording
-from sts.recordings.recording import Recording
+from sts.recordings.recording import MAX_ID, FileIdentity, Recording, says_nothing
 from sts.signals.steps import has_stimulus
+
+COLUMNS: Final = ("file", "specimen_id")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +41,6 @@ class CellFiles:
     """By their own names, in the order of their sweeps."""
     specimen_id: str = ""
     donor_id: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class CellRead:
-    """What was read of a cell, and what is to be said of its files."""
-
-    recording: Recording
-    notes: tuple[str, ...] = field(default=())
 
 
 def stamp_file(path: Path, *, file: str) -> FileStamp:
@@ -71,10 +70,10 @@ def is_unchanged(stamp: FileStamp, path: Path) -> bool:
     return (state.st_size, state.st_mtime_ns) == (stamp.size, stamp.mtime_ns)
 
 
-def read_cell(cell: CellFiles, stamps: Sequence[FileStamp]) -> CellRead:
+def read_cell(cell: CellFiles, stamps: Sequence[FileStamp]) -> Recording:
     """Return what all files of a cell hold; one that cannot be read is left out and named."""
     if len(cell.paths) == 1:
-        return CellRead(recording=_read_file(next(iter(cell.paths.values())), stamps[0]))
+        return _read_file(next(iter(cell.paths.values())), stamps[0])
     found: dict[str, Recording] = {}
     faults: dict[str, str] = {}
     for stamp, twin in _with_twins(stamps):
@@ -89,8 +88,8 @@ def read_cell(cell: CellFiles, stamps: Sequence[FileStamp]) -> CellRead:
         file, fault = next(iter(faults.items()))
         raise CellFailed(f"none of its {len(faults)} files can be read: {file} {fault}")
     left_out = (f"left out {file}: {_on_one_line(fault)}" for file, fault in faults.items())
-    joined, read = _join(cell, found)
-    return CellRead(recording=joined, notes=(read, *left_out))
+    joined = _join(cell, found)
+    return replace(joined, notes=(*joined.notes, *left_out))
 
 
 def _read_file(path: Path, stamp: FileStamp) -> Recording:
@@ -109,8 +108,8 @@ def _with_twins(stamps: Sequence[FileStamp]) -> Iterator[tuple[FileStamp, str]]:
         yield stamp, twin
 
 
-def _join(cell: CellFiles, found: dict[str, Recording]) -> tuple[Recording, str]:
-    """Return the sweeps of several files under one numbering, and how they are numbered."""
+def _join(cell: CellFiles, found: dict[str, Recording]) -> Recording:
+    """Return the sweeps of several files under one numbering, and a note of how it goes."""
     donors = sorted({each.donor_id for each in found.values()} - {""})
     if len(donors) > 1 and not cell.donor_id:
         raise CellFailed(
@@ -126,14 +125,14 @@ def _join(cell: CellFiles, found: dict[str, Recording]) -> tuple[Recording, str]
         begin = max((sweep.number + 1 for sweep in sweeps), default=0)
     check_size(sum(len(sweep.voltage_mv) for sweep in sweeps))
     recordings = list(found.values())
-    whole = replace(
+    return replace(
         recordings[0],
         donor_id=donors[0] if len(donors) == 1 else "",
         sweeps=tuple(sweeps),
         skipped=tuple(line for each in recordings for line in each.skipped),
         unread=sum(each.unread for each in recordings),
+        notes=(f"read together, sweeps numbered: {', '.join(numbered)}",),
     )
-    return whole, f"read together, sweeps numbered: {', '.join(numbered)}"
 
 
 def _on_one_line(text: str) -> str:
@@ -145,3 +144,74 @@ def identity_of_cell(cell: CellFiles) -> FileIdentity | None:
     """Return who the files of a cell say it is, though it could not be measured."""
     found = (identity_of(path) for path in cell.paths.values())
     return next((each for each in found if each is not None), None)
+
+
+def group_files(paths: Mapping[str, Path], table: Path | None) -> dict[str, CellFiles]:
+    """Return the cells that files make up, by name: those a table declares, else each file one."""
+    cells = {} if table is None else _read_declared(table, paths)
+    taken = {file for cell in cells.values() for file in cell.paths}
+    single = {
+        name: CellFiles(name=name, paths={name: path})
+        for name, path in paths.items()
+        if name not in taken
+    }
+    return dict(sorted((cells | single).items()))
+
+
+def _read_declared(table: Path, paths: Mapping[str, Path]) -> dict[str, CellFiles]:
+    """Return the declared cells; their files are read in the order of the table."""
+    cells: dict[str, CellFiles] = {}
+    lines: dict[str, int] = {}
+    for line, row in enumerate(read_csv(table, COLUMNS), start=2):
+        where = f"{table}, line {line}"
+        file = _find_file(row["file"], paths, table, where)
+        if file in lines:
+            raise StsError(
+                f"{where}: {file} is declared in line {lines[file]} already; keep one of them"
+            )
+        lines[file] = line
+        specimen = _checked_id(row["specimen_id"], where)
+        donor = row.get("donor_id", "")
+        cell = cells.get(specimen, CellFiles(name="", paths={}, specimen_id=specimen))
+        if donor and cell.donor_id and donor != cell.donor_id:
+            raise StsError(
+                f"{where}: specimen {specimen} has donor {cell.donor_id} in a line before, here "
+                f"{donor}; one specimen has one donor"
+            )
+        cells[specimen] = replace(
+            cell, paths=cell.paths | {file: paths[file]}, donor_id=cell.donor_id or donor
+        )
+    if not cells:
+        raise StsError(f"no cell in {table}: lines of file,specimen_id,donor_id are wanted")
+    named = (replace(cell, name=" + ".join(cell.paths)) for cell in cells.values())
+    return {cell.name: cell for cell in named}
+
+
+def _checked_id(specimen: str, where: str) -> str:
+    if says_nothing(specimen) or not specimen.isprintable():
+        raise StsError(
+            f"{where}: {printable(specimen[:60])!r} is no specimen_id; 1 to {MAX_ID} characters "
+            "are wanted, none of them a control character"
+        )
+    return specimen
+
+
+def _find_file(file: str, paths: Mapping[str, Path], table: Path, where: str) -> str:
+    """Return the name of a recording that a table names in any of the ways people do."""
+    for name in _candidates(file, paths, table):
+        return name
+    near = difflib.get_close_matches(file, paths, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise StsError(f"{where}: no recording {printable(file[:MAX_ID])!r} in the folder{hint}")
+
+
+def _candidates(file: str, paths: Mapping[str, Path], table: Path) -> Iterator[str]:
+    """Yield names: as in cells.csv, as a path, as a file name that only one recording has."""
+    if file in paths:
+        yield file
+    if "\0" not in file:
+        spots = {Path(file).absolute(), (table.parent / file).absolute()}
+        yield from (name for name, path in paths.items() if path.absolute() in spots)
+    alone = [name for name, path in paths.items() if path.name == file]
+    if len(alone) == 1:
+        yield alone[0]

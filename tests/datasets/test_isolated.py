@@ -20,9 +20,9 @@ from sts.base.errors import StsError
 from sts.base.files import sha256_of
 from sts.base.inside import Limits
 from sts.cli.data import main, make_data_parser
-from sts.datasets import apart, reading
+from sts.datasets import isolated, cell_files
 from sts.datasets.build import BuildJob, build
-from sts.datasets.cellwork import BuildSettings, process_file
+from sts.datasets.outcomes import BuildSettings, process_file
 from sts.datasets.journal import Journal
 from sts.datasets.products import CELLS_NAME, MANIFEST_NAME
 from sts.datasets.store import load_store
@@ -49,12 +49,12 @@ def job(folder: Path, tmp_path: Path) -> BuildJob:
 @pytest.fixture
 def bad_work(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def end() -> None:
-        reader = vars(apart._OWN).pop("reader", None)
+        reader = vars(isolated._OWN).pop("reader", None)
         if reader is not None:
             reader.close()
 
     end()
-    monkeypatch.setattr(apart, "WORK", BAD_WORK)
+    monkeypatch.setattr(isolated, "WORK", BAD_WORK)
     yield
     end()
 
@@ -102,7 +102,7 @@ def test_a_reader_that_is_killed_from_outside_changes_nothing(
     assert not report.failed
     assert len(list(folder.rglob("*.killed"))) == 2
     other = replace(job, out=job.out.with_name("other") / "mine")
-    monkeypatch.setattr(apart, "WORK", "sts.datasets.apart:work")
+    monkeypatch.setattr(isolated, "WORK", "sts.datasets.isolated:work")
     build(other)
     for name in PRODUCTS:
         assert (job.out / name).read_bytes() == (other.out / name).read_bytes(), name
@@ -113,7 +113,7 @@ import os, signal
 from pathlib import Path
 from sts.datasets import journal
 from sts.datasets.build import BuildJob, build
-from sts.datasets.cellwork import BuildSettings
+from sts.datasets.outcomes import BuildSettings
 
 add = journal.Journal.add
 
@@ -155,16 +155,16 @@ def test_nothing_outlives_a_build_that_was_killed(folder: Path, job: BuildJob) -
     assert build(job).counts["store"] == {"ok": 4}
 
 
-def test_a_process_apart_gives_what_this_one_gives(folder: Path) -> None:
+def test_a_process_isolated_gives_what_this_one_gives(folder: Path) -> None:
     path = write_cell(folder, "101")
     here = process_file(path, file="x", settings=BOTH)
-    there = apart.process_apart(path, file="x", settings=BOTH)
+    there = isolated.process_isolated(path, file="x", settings=BOTH)
     assert there.to_json() == here.to_json()
     np.testing.assert_array_equal(there.traces, here.traces)
 
 
 def test_a_file_that_is_gone_by_then_is_a_row(folder: Path) -> None:
-    outcome = apart.process_apart(folder / "gone.nwb", file="gone.nwb", settings=BOTH)
+    outcome = isolated.process_isolated(folder / "gone.nwb", file="gone.nwb", settings=BOTH)
     assert outcome.store is not None
     assert outcome.store.reason == "cannot be opened: no such file or directory"
 
@@ -173,7 +173,7 @@ def test_a_file_that_changes_while_it_is_read_gives_no_value(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_cell(folder, "101")
-    read = reading.read_recording
+    read = cell_files.read_recording
 
     def read_and_write(*arguments: object) -> object:
         recording = read(*arguments)  # type: ignore[arg-type]
@@ -181,7 +181,7 @@ def test_a_file_that_changes_while_it_is_read_gives_no_value(
             file["later"] = 1
         return recording
 
-    monkeypatch.setattr(reading, "read_recording", read_and_write)
+    monkeypatch.setattr(cell_files, "read_recording", read_and_write)
     outcome = process_file(path, file="x", settings=BOTH)
     for verdict in (outcome.store, outcome.features):
         assert verdict is not None
@@ -196,9 +196,9 @@ def test_the_digest_is_taken_before_the_reading(
     path = write_cell(folder, "101")
     order: list[str] = []
     for name in ("sha256_of", "read_recording"):
-        step = getattr(reading, name)
+        step = getattr(cell_files, name)
         monkeypatch.setattr(
-            reading, name, lambda *a, step=step, name=name: (order.append(name), step(*a))[1]
+            cell_files, name, lambda *a, step=step, name=name: (order.append(name), step(*a))[1]
         )
     process_file(path, file="x", settings=BOTH)
     assert order == ["sha256_of", "read_recording"]

@@ -57,7 +57,7 @@ class Head:
     """ABF 1: whether a list of the user varied the protocol."""
 
 
-def checked_head(path: Path) -> Head:
+def check_head(path: Path) -> Head:
     """Return what an ABF file claims, or say which claim the file cannot keep."""
     head = read_head(path, LONG_HEAD)
     size = path.stat().st_size

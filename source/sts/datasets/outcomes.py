@@ -10,21 +10,19 @@ from sts.base.errors import CellExcluded, StsError
 from sts.base.logs import printable
 from sts.base.settings import to_dict
 from sts.base.types import Floats
-from sts.datasets.reading import (
+from sts.datasets.cell_files import (
     CellFiles,
-    CellRead,
     FileStamp,
     identity_of_cell,
     read_cell,
     stamp_cell,
 )
 from sts.recordings.gather import most_common
-from sts.recordings.naming import FileIdentity
 from sts.recordings.nwb2 import OTHER_MODES
-from sts.recordings.recording import Recording
+from sts.recordings.recording import FileIdentity, Recording
 from sts.signals.analysis import Analysis, analyse
 from sts.signals.features import ONSET, absolute_times, measure_features
-from sts.signals.quality import QualitySettings, SoundSweeps, keep_sound
+from sts.signals.quality import QualitySettings, keep_sound
 from sts.signals.resample import cut_pair
 from sts.signals.select import SelectSettings, select_pair
 
@@ -139,12 +137,12 @@ def process_cell(
     # Looked at before the reading: a file that changes meanwhile will count as changed.
     outcome = Outcome(file=cell.name, files=stamps or stamp_cell(cell))
     try:
-        read = read_cell(cell, outcome.files)
+        recording = read_cell(cell, outcome.files)
     except Exception as error:  # noqa: BLE001, RUF100 - a broken file raises whatever it likes
         return judged(_identified(outcome, identity_of_cell(cell)), _verdict_of(error), settings)
-    outcome = replace(_identified(outcome, read.recording), was_read=True)
+    outcome = replace(_identified(outcome, recording), was_read=True)
     try:
-        sound = _sound(read, settings)
+        sound = _sound(recording, settings)
     except Exception as error:  # noqa: BLE001, RUF100 - one bad cell never stops a batch
         return judged(outcome, _verdict_of(error), settings)
     traces, in_store = _attempt(_store, sound, settings) if settings.store else (None, None)
@@ -152,7 +150,7 @@ def process_cell(
     return replace(outcome, store=in_store, features=measured, traces=traces)
 
 
-def _identified(outcome: Outcome, who: Recording | FileIdentity | None) -> Outcome:
+def _identified(outcome: Outcome, who: FileIdentity | None) -> Outcome:
     """Return an outcome that says whose recording it is, as far as its files do."""
     names = ("specimen_id", "donor_id", "claims_id", "ignored_id")
     known = {} if who is None else {name: getattr(who, name) for name in names}
@@ -168,12 +166,12 @@ def judged(outcome: Outcome, verdict: Verdict, settings: BuildSettings) -> Outco
     )
 
 
-def _sound(read: CellRead, settings: BuildSettings) -> SoundSweeps:
-    recording = read.recording
+def _sound(recording: Recording, settings: BuildSettings) -> Analysis:
+    """Return the sweeps that can be trusted, and all that is to be said of the others."""
     if not recording.sweeps:
         raise CellExcluded(_why_none(recording))
     sound = keep_sound(analyse(recording), settings.quality)
-    return replace(sound, flags=(*read.notes, *_unread(recording), *sound.flags))
+    return replace(sound, flags=(*recording.notes, *_unread(recording), *sound.flags))
 
 
 def _why_none(recording: Recording) -> str:
@@ -226,12 +224,12 @@ def _features(analysis: Analysis, settings: BuildSettings) -> tuple[Floats | Non
 
 def _attempt(
     step: Callable[[Analysis, BuildSettings], tuple[Floats | None, Verdict]],
-    sound: SoundSweeps,
+    sound: Analysis,
     settings: BuildSettings,
 ) -> tuple[Floats | None, Verdict]:
     traces: Floats | None = None
     try:
-        traces, verdict = step(sound.analysis, settings)
+        traces, verdict = step(sound, settings)
     except Exception as error:  # noqa: BLE001, RUF100 - one bad cell never stops a batch
         verdict = _verdict_of(error)
     return traces, replace(verdict, flags=(*verdict.flags, *sound.flags))
