@@ -27,10 +27,9 @@ from sts.base.parallel import map_unordered
 from sts.base.types import Floats
 from sts.scalograms.bank import ImageBank
 from sts.scalograms.image import ImageSettings, TraceSource
-from sts.scalograms.wavelet import by_pywt, direct_sum
 from sts.scalograms.traces import BASELINE
 from sts.scalograms.transform import Transform
-from sts.scalograms.wavelet import FREQS_HZ
+from sts.scalograms.wavelet import FREQS_HZ, by_pywt, direct_sum
 from sts.signals.resample import RATE_HZ, SAMPLES
 
 RESULTS: Final = Path(__file__).resolve().parent / "results" / "scalograms.json"

@@ -15,7 +15,7 @@ import pytest
 
 from sts.base.inside import Limits
 from sts.cli.data import main
-from sts.datasets import isolated, cell_files
+from sts.datasets import cell_files, isolated
 from sts.datasets.build import BuildJob, build
 from sts.datasets.outcomes import BuildSettings
 from sts.datasets.products import CELLS_NAME
@@ -102,7 +102,9 @@ def test_a_file_that_nobody_can_read_is_not_opened_by_the_parent(
         monkeypatch.setattr(cell_files, name, refuse)
     monkeypatch.setattr(Path, "open", refuse)
     (path,) = job.folder.iterdir()
-    outcome = isolated.process_isolated(path, file="x", settings=job.settings, limits=Limits(wall_s=60))
+    outcome = isolated.process_isolated(
+        path, file="x", settings=job.settings, limits=Limits(wall_s=60)
+    )
     assert outcome.store is not None
     assert outcome.store.status == "ok"
 

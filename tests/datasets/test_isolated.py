@@ -20,10 +20,10 @@ from sts.base.errors import StsError
 from sts.base.files import sha256_of
 from sts.base.inside import Limits
 from sts.cli.data import main, make_data_parser
-from sts.datasets import isolated, cell_files
+from sts.datasets import cell_files, isolated
 from sts.datasets.build import BuildJob, build
-from sts.datasets.outcomes import BuildSettings, process_file
 from sts.datasets.journal import Journal
+from sts.datasets.outcomes import BuildSettings, process_file
 from sts.datasets.products import CELLS_NAME, MANIFEST_NAME
 from sts.datasets.store import load_store
 from sts.datasets.table import CellRow, FeatureRow, read_cells, read_features

@@ -9,9 +9,9 @@ import pytest
 
 from sts.base.errors import StsError
 from sts.base.types import Floats
-from sts.datasets.outcomes import Outcome, Verdict
-from sts.datasets.journal import TRACE_BYTES, Journal
 from sts.datasets.cell_files import FileStamp
+from sts.datasets.journal import TRACE_BYTES, Journal
+from sts.datasets.outcomes import Outcome, Verdict
 from sts.signals.resample import PAIR_SHAPE
 
 

@@ -10,12 +10,12 @@ import pytest
 
 from sts.base.types import CLASSES
 from sts.datasets.build import BuildJob, build
-from sts.datasets.outcomes import BuildSettings, Outcome
-from sts.datasets.naming import NOTES, NamedCell, name_cells
+from sts.datasets.cell_files import CellFiles, FileStamp
 from sts.datasets.identity import Cells
 from sts.datasets.labels import CellLabel
+from sts.datasets.naming import NOTES, NamedCell, name_cells
+from sts.datasets.outcomes import BuildSettings, Outcome
 from sts.datasets.products import CELLS_NAME
-from sts.datasets.cell_files import CellFiles, FileStamp
 from sts.datasets.splits import folds_of
 from sts.datasets.store import load_store
 from sts.datasets.table import read_cells, read_features

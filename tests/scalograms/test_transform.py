@@ -8,10 +8,9 @@ import torch
 from sts.base.errors import StsError
 from sts.base.types import Floats
 from sts.scalograms import transform as module
-from sts.scalograms.wavelet import by_pywt, direct_sum
 from sts.scalograms.traces import PARITIES
 from sts.scalograms.transform import Transform, scalograms_of
-from sts.scalograms.wavelet import FREQS_HZ, scales
+from sts.scalograms.wavelet import FREQS_HZ, by_pywt, direct_sum, scales
 from sts.signals.resample import RATE_HZ, SAMPLES
 
 # What the study asks for, of the largest coefficient; float32 reaches 3e-7.

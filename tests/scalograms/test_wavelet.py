@@ -4,8 +4,15 @@ import numpy as np
 import pytest
 import pywt
 
-from sts.scalograms.wavelet import by_pywt, direct_sum
-from sts.scalograms.wavelet import FREQS_HZ, hat_kernels, psi, pywt_kernels, scales
+from sts.scalograms.wavelet import (
+    FREQS_HZ,
+    by_pywt,
+    direct_sum,
+    hat_kernels,
+    psi,
+    pywt_kernels,
+    scales,
+)
 from sts.signals.resample import RATE_HZ, SAMPLES
 
 

@@ -9,7 +9,7 @@ import pytest
 from sts.base.errors import CellExcluded, CellFailed, StsError
 from sts.recordings.recording import Recording, Sweep
 from sts.signals.analysis import analyse
-from sts.signals.select import SweepPair, SelectSettings, select_pair
+from sts.signals.select import SelectSettings, SweepPair, select_pair
 from tests.signals.worlds import long_square_sweep, recording_of, sweep_of
 
 RATE_HZ = 20_000

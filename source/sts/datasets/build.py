@@ -9,12 +9,12 @@ from sts.base.errors import StsError
 from sts.base.inside import Limits
 from sts.base.logs import printable
 from sts.base.settings import digest
+from sts.datasets.cell_files import CellFiles, group_files, is_unchanged
 from sts.datasets.isolated import process_cells
-from sts.datasets.outcomes import BuildSettings, Outcome
-from sts.datasets.naming import NamedCell, name_cells
-from sts.datasets.cell_files import group_files
 from sts.datasets.journal import Journal
 from sts.datasets.labels import CellLabel, identities
+from sts.datasets.naming import NamedCell, name_cells
+from sts.datasets.outcomes import BuildSettings, Outcome
 from sts.datasets.products import (
     CELLS_NAME,
     PRODUCTS,
@@ -23,7 +23,6 @@ from sts.datasets.products import (
     rows_under,
     write_products,
 )
-from sts.datasets.cell_files import CellFiles, is_unchanged
 from sts.recordings.readers import find_recordings
 
 LABELS_NAME = "labels.csv"

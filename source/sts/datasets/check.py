@@ -9,8 +9,8 @@ from typing import Final
 from sts.base.files import write_csv
 from sts.base.types import CLASSES
 from sts.datasets.contradictions import CHANGE, RULES
-from sts.datasets.plausible import Case
 from sts.datasets.inventory import Inventory, take_inventory
+from sts.datasets.plausible import Case
 
 COUNTED: Final = ("labels", "train", "test", "features", "sweeps")
 FINDING_COLUMNS: Final = ("severity", "rule", "specimen_id", "where", "detail")

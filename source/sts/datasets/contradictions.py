@@ -9,9 +9,9 @@ from typing import Final
 from sts.base.types import CLASSES
 from sts.datasets.allen import assign, contradicts
 from sts.datasets.identity import Identified
-from sts.datasets.plausible import Case, alike, other_unit, out_of_range
 from sts.datasets.inventory import Inventory, SplitSides
 from sts.datasets.labels import CellLabel
+from sts.datasets.plausible import Case, alike, other_unit, out_of_range
 
 CHANGE: Final = "change"
 NOTE: Final = "note"

@@ -17,6 +17,7 @@ from sts.base.parallel import map_unordered, worker_count
 from sts.base.progress import progress
 from sts.base.sandbox import Isolated
 from sts.base.settings import from_dict, to_dict
+from sts.datasets.cell_files import CellFiles, FileStamp, stamp_cell
 from sts.datasets.outcomes import (
     BuildSettings,
     Outcome,
@@ -25,7 +26,6 @@ from sts.datasets.outcomes import (
     outcome_from_json,
     process_cell,
 )
-from sts.datasets.cell_files import CellFiles, FileStamp, stamp_cell
 from sts.signals.resample import PAIR_SHAPE
 
 WORK: Final = "sts.datasets.isolated:work"
@@ -44,7 +44,7 @@ def process_isolated(
 def process_cell_isolated(
     cell: CellFiles, settings: BuildSettings, limits: Limits | None = None
 ) -> Outcome:
-    """Do as `process_cell` does in a process of its own; this one never opens a file of the cell."""
+    """Do as `process_cell` does in another process; this one never opens a file of the cell."""
     limits = limits or Limits()
     request = {
         "cell": to_dict(cell) | {"paths": {file: str(path) for file, path in cell.paths.items()}},

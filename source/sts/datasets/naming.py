@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Final
 
-from sts.datasets.outcomes import Outcome
-from sts.datasets.labels import CellLabel
 from sts.datasets.cell_files import CellFiles
+from sts.datasets.labels import CellLabel
+from sts.datasets.outcomes import Outcome
 from sts.recordings.recording import MAX_ID
 
 # What all notes of this module begin with, to tell them from those of a cell's sweeps.

@@ -11,11 +11,11 @@ import numpy as np
 from sts.base.errors import StsError
 from sts.base.files import read_json, write_json
 from sts.base.types import Floats
-from sts.datasets.outcomes import DOUBLE, BuildSettings, Outcome, Verdict
-from sts.datasets.naming import NOTES, NamedCell, name_cells
+from sts.datasets.cell_files import FileStamp
 from sts.datasets.journal import Outcomes
 from sts.datasets.labels import CellLabel
-from sts.datasets.cell_files import FileStamp
+from sts.datasets.naming import NOTES, NamedCell, name_cells
+from sts.datasets.outcomes import DOUBLE, BuildSettings, Outcome, Verdict
 from sts.datasets.store import SweepStore, load_store, write_store
 from sts.datasets.table import (
     CellRow,
@@ -48,7 +48,9 @@ class EarlierBuild:
     same_settings: bool
 
 
-def read_earlier_build(out: Path, settings: BuildSettings, products: Sequence[str]) -> EarlierBuild | None:
+def read_earlier_build(
+    out: Path, settings: BuildSettings, products: Sequence[str]
+) -> EarlierBuild | None:
     """Return what is there of the products, None if any of them is missing."""
     paths = [out / PRODUCTS[product] for product in products]
     if not all(path.is_file() for path in paths):

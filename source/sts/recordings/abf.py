@@ -13,12 +13,12 @@ import numpy as np
 from sts.base import guard
 from sts.base.errors import CellFailed
 from sts.base.types import Floats
-from sts.recordings.abf_head import Head, check_head
 from sts.recordings.abf_clamp import channels_in, voltage_channel
+from sts.recordings.abf_head import Head, check_head
 from sts.recordings.abf_protocol import (
     Output,
-    find_command,
     commands_of,
+    find_command,
     outputs_of,
     rebuild_pa,
     stated_pa,

@@ -9,8 +9,8 @@ from torch.nn import functional
 
 from sts.scalograms.bank import ImageBank
 from sts.scalograms.image import ImageSettings, TraceSource
-from sts.scalograms.wavelet import direct_sum
 from sts.scalograms.transform import Transform
+from sts.scalograms.wavelet import direct_sum
 from sts.signals.resample import RATE_HZ, SAMPLES
 
 TONE_HZ: Final = 60.0

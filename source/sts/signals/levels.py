@@ -8,7 +8,7 @@ import numpy as np
 
 from sts.base.types import Floats
 from sts.signals.blocks import NEAR, SIDE, Blocks, Run, blocks_of, find_edge, level_runs
-from sts.signals.drift import is_steady, fit_levels
+from sts.signals.drift import fit_levels, is_steady
 from sts.signals.pulses import Pulse, find_pulses
 
 # A command has a handful of edges; more of them mean noise or a ramp.

@@ -77,7 +77,7 @@ QUALITY: Final[dict[str, QualitySettings | None]] = {
 
 
 def keep_sound(analysis: Analysis, settings: QualitySettings | None) -> Analysis:
-    """Return the sweeps that break no rule, and flags for the rest; without any, refuse the cell."""
+    """Return the sweeps that break no rule, with flags for the others; refuse a cell of none."""
     if settings is None:
         return replace(analysis, flags=analysis.unused)
     views = [view for each in analysis.sweeps if (view := view_of(each)) is not None]

@@ -8,8 +8,7 @@ import numpy as np
 
 from sts.base.errors import StsError
 from sts.base.logs import printable
-from sts.datasets.isolated import process_cells
-from sts.datasets.outcomes import BuildSettings, Outcome
+from sts.datasets.cell_files import CellFiles
 from sts.datasets.ep_tables import (
     OWN_TABLE,
     EpTable,
@@ -19,7 +18,6 @@ from sts.datasets.ep_tables import (
 )
 from sts.datasets.identity import require_stores
 from sts.datasets.products import CELLS_NAME, Row, rows_of, store_of
-from sts.datasets.cell_files import CellFiles
 from sts.datasets.store import SweepStore, load_store, merge_stores
 from sts.datasets.table import CellRow, FeatureRow, read_cells, read_features
 from sts.recordings.readers import find_recordings
