@@ -15,7 +15,7 @@ from sts.recordings.recording import Recording, Sweep
 from sts.recordings.simulated.cells import SimulatedCell, simulate_cell
 from sts.recordings.simulated.nwb import write_nwb
 from sts.recordings.simulated.roster import roster
-from sts.signals import analysis
+from sts.signals import analysis, steps
 from sts.signals.analysis import analyse
 from sts.signals.long_squares import long_squares_of
 from sts.signals.quality import keep_sound
@@ -80,8 +80,8 @@ def test_stimuli_and_spikes_of_a_cell_are_found_once(
 ) -> None:
     counts: Counter[str] = Counter()
 
-    def counted(name: str) -> Callable[..., Any]:
-        find = getattr(analysis, name)
+    def counted(module: Any, name: str) -> Callable[..., Any]:
+        find = getattr(module, name)
 
         def find_and_count(*args: Any, **more: Any) -> Any:
             counts[name] += 1
@@ -89,8 +89,8 @@ def test_stimuli_and_spikes_of_a_cell_are_found_once(
 
         return find_and_count
 
-    for name in ("stimulus_of", "find_spikes"):
-        monkeypatch.setattr(analysis, name, counted(name))
+    for module, name in ((steps, "find_levels"), (analysis, "find_spikes")):
+        monkeypatch.setattr(module, name, counted(module, name))
     cell = simulate_cell(roster(1, seed=1)[0], seed=1, protocol="long")
     path = write_nwb(cell, tmp_path)
     outcome = process_file(path, file="x", settings=BuildSettings(features=True))
@@ -98,7 +98,7 @@ def test_stimuli_and_spikes_of_a_cell_are_found_once(
     assert outcome.features is not None
     assert (outcome.store.status, outcome.features.status) == ("ok", "ok")
     sweeps = len(cell.recording.sweeps)
-    assert counts == {"stimulus_of": sweeps, "find_spikes": sweeps}
+    assert counts == {"find_levels": sweeps, "find_spikes": sweeps}
 
 
 def crowded(number: int) -> Sweep:

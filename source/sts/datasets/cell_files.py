@@ -16,7 +16,7 @@ from sts.base.logs import printable
 from sts.recordings.gather import check_size
 from sts.recordings.readers import identity_of, read_recording
 from sts.recordings.recording import MAX_ID, FileIdentity, Recording, says_nothing
-from sts.signals.steps import has_stimulus
+from sts.signals.steps import find_stimulus
 
 COLUMNS: Final = ("file", "specimen_id")
 
@@ -93,7 +93,7 @@ def read_cell(cell: CellFiles, stamps: Sequence[FileStamp]) -> Recording:
 
 
 def _read_file(path: Path, stamp: FileStamp) -> Recording:
-    recording = read_recording(path, has_stimulus)
+    recording = read_recording(path, find_stimulus)
     if not is_unchanged(stamp, path):
         raise CellFailed("changed while it was read: run it again once it is complete")
     return recording

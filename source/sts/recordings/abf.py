@@ -23,7 +23,7 @@ from sts.recordings.abf_protocol import (
     rebuild_pa,
     stated_pa,
 )
-from sts.recordings.gather import SweepSource, gather, make_sweep, wants
+from sts.recordings.gather import SweepSource, gather, look_at_current, make_sweep
 from sts.recordings.recording import Recording, Sweep, Wanted, every_sweep, identify_file
 from sts.recordings.traces import MILLIVOLTS, PICOAMPERES, Unusable, factor, usable_rate_hz
 
@@ -129,7 +129,7 @@ def _sweep(
     abf: Any, voltage: int, current: Current, number: int, *, rate_hz: float, wanted: Wanted
 ) -> Sweep | None:
     current_pa, amplitude_pa = current(number)
-    if not wants(wanted, current_pa, rate_hz):
+    if not (found := look_at_current(wanted, current_pa, rate_hz)):
         return None
     per_unit = np.float32(factor(str(abf.adcUnits[voltage]).strip(), MILLIVOLTS, what="response"))
     return make_sweep(
@@ -139,4 +139,5 @@ def _sweep(
         name=str(abf.protocol),
         number=number,
         stated_pa=amplitude_pa,
+        found=found,
     )

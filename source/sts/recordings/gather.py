@@ -82,8 +82,11 @@ def most_common(reasons: Iterable[str]) -> str:
     return ", ".join(f"{reason} ({times} x)" for reason, times in counted)
 
 
-def wants(wanted: Wanted, current_pa: Floats, rate_hz: float) -> bool:
-    """Tell whether a sweep is to be read on; what is not finite inside is left to be spoken of."""
+def look_at_current(wanted: Wanted, current_pa: Floats, rate_hz: float) -> object:
+    """Return what is found in a current whose sweep is to be read on, else what is false.
+
+    What is not finite inside is left to be spoken of.
+    """
     finite = np.isfinite(current_pa)
     end = last_good(finite)
     return not finite[:end].all() or wanted(current_pa[:end], rate_hz)
@@ -98,8 +101,10 @@ def make_sweep(
     number: int,
     begin: int = 0,
     stated_pa: float | None = None,
+    found: object = None,
 ) -> Sweep:
     """Return a sweep of what was recorded of both traces, or say why they are none."""
+    whole = len(current_pa)
     voltage_mv, current_pa = recorded_part(voltage_mv, current_pa, rate_hz=rate_hz)
     check_potential(voltage_mv)
     return Sweep(
@@ -110,4 +115,6 @@ def make_sweep(
         number=number,
         begin=begin,
         stated_pa=stated_pa,
+        # It was found in the whole current, and holds for no part of it.
+        found=found if len(current_pa) == whole and not begin else None,
     )

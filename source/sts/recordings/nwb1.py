@@ -12,7 +12,7 @@ import numpy as np
 
 from sts.base import guard
 from sts.base.errors import CellFailed
-from sts.recordings.gather import SweepSource, gather, make_sweep, wants
+from sts.recordings.gather import SweepSource, gather, look_at_current, make_sweep
 from sts.recordings.nwb2 import check_content, nwb_version
 from sts.recordings.recording import (
     FileIdentity,
@@ -133,7 +133,7 @@ def _sweep(
     begin, end = _experiment(response)
     current_pa = read_samples(stimulus, PICOAMPERES, what="stimulus", converted=converted, end=end)
     current_pa += bias_pa(response)
-    if not wants(wanted, current_pa[begin:], rate_hz):
+    if not (found := look_at_current(wanted, current_pa[begin:], rate_hz)):
         return None
     return make_sweep(
         read_samples(response, MILLIVOLTS, what="response", converted=converted, end=end),
@@ -141,6 +141,7 @@ def _sweep(
         rate_hz=rate_hz,
         name=_text(response, stimulus, "aibs_stimulus_name"),
         number=place if response.number is None else response.number,
+        found=found,
         begin=begin,
         stated_pa=_stated_pa(response, stimulus),
     )

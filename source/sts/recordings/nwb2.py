@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sts.base import guard
 from sts.base.errors import CellFailed
-from sts.recordings.gather import SweepSource, gather, make_sweep, wants
+from sts.recordings.gather import SweepSource, gather, look_at_current, make_sweep
 from sts.recordings.recording import (
     FileIdentity,
     Recording,
@@ -124,7 +124,7 @@ def _sweep(
         raise Unusable(f"its stimulus is of type {stimulus.kind or 'none'}: {STIMULUS} is wanted")
     rate_hz = rates_hz(response, stimulus)
     current_pa = read_samples(stimulus, PICOAMPERES, what="stimulus") + bias_pa(response)
-    if not wants(wanted, current_pa, rate_hz):
+    if not (found := look_at_current(wanted, current_pa, rate_hz)):
         return None
     return make_sweep(
         read_samples(response, MILLIVOLTS, what="response"),
@@ -132,6 +132,7 @@ def _sweep(
         rate_hz=rate_hz,
         name=_protocol(response) or _protocol(stimulus),
         number=place if response.number is None else response.number,
+        found=found,
     )
 
 

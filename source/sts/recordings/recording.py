@@ -18,8 +18,9 @@ EMPTY_WORDS: Final = frozenset(
         *("unspecified", "untitled", "xxx"),
     )
 )
-# Tells by the current in pA and its rate in Hz whether a sweep's response is to be read.
-Wanted = Callable[[Floats, float], bool]
+# Returns what it finds in a current in pA at a rate in Hz; where that is false, the response is not
+# read, else the sweep keeps it.
+Wanted = Callable[[Floats, float], object]
 
 
 def every_sweep(*_: Any) -> bool:
@@ -44,6 +45,8 @@ class Sweep:
     """Where the file says that the experiment begins: a test pulse lies before."""
     stated_pa: float | None = None
     """The amplitude that the file states beside the trace, if it does."""
+    found: object = None
+    """What `Wanted` has found in just this current: it need not be looked for again."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

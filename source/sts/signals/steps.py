@@ -95,7 +95,9 @@ class Stimulus:
 
 
 def stimulus_of(sweep: Sweep) -> Stimulus:
-    """Return what a sweep injects, judged by its current alone."""
+    """Return what a sweep injects, judged by its current alone; reading may have found it."""
+    if isinstance(sweep.found, Stimulus):
+        return sweep.found
     levels = find_levels(sweep.current_pa, sweep.rate_hz)
     steps = tuple(step for step in _find_steps(levels, sweep.rate_hz) if step.end > sweep.begin)
     square = _long_square(steps)
@@ -109,13 +111,14 @@ def stimulus_of(sweep: Sweep) -> Stimulus:
     )
 
 
-def has_stimulus(current_pa: Floats, rate_hz: float) -> bool:
-    """Tell whether a sweep is to be read: for its own sake, or to be counted, or to be compared."""
+def find_stimulus(current_pa: Floats, rate_hz: float) -> Stimulus | None:
+    """Return the stimulus of a sweep that is to be read: for its sake, to be counted or compared."""
     sweep = Sweep(voltage_mv=current_pa, current_pa=current_pa, rate_hz=rate_hz, name="", number=0)
     stimulus = stimulus_of(sweep)
     # Before a step so late there is room for a long square of 0 pA, if other sweeps have one there.
     late = any(step.onset_s >= LONG_S[0] + APART_S for step in stimulus.steps)
-    return stimulus.is_measured or stimulus.cut_off or bool(stimulus.unused) or late
+    wanted = stimulus.is_measured or stimulus.cut_off or bool(stimulus.unused) or late
+    return stimulus if wanted else None
 
 
 def _find_steps(levels: Levels, rate_hz: float) -> tuple[Step, ...]:
