@@ -112,7 +112,7 @@ def stimulus_of(sweep: Sweep) -> Stimulus:
 
 
 def find_stimulus(current_pa: Floats, rate_hz: float) -> Stimulus | None:
-    """Return the stimulus of a sweep that is to be read: for its sake, to be counted or compared."""
+    """Return the stimulus of a sweep that is to be read, to be measured, counted or compared."""
     sweep = Sweep(voltage_mv=current_pa, current_pa=current_pa, rate_hz=rate_hz, name="", number=0)
     stimulus = stimulus_of(sweep)
     # Before a step so late there is room for a long square of 0 pA, if other sweeps have one there.
