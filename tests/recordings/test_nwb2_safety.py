@@ -137,7 +137,7 @@ def test_memory_that_runs_out_costs_the_file_and_not_a_sweep(
     def run_out(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(guard, "read_samples", run_out)
+    monkeypatch.setattr(guard, "read_trace", run_out)
     with pytest.raises(CellFailed, match="it takes more memory than there is"):
         read_nwb2(path)
 

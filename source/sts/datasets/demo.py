@@ -10,9 +10,9 @@ import numpy as np
 from sts.base.errors import CellExcluded
 from sts.base.progress import Progress, progress
 from sts.base.types import Floats
-from sts.datasets.outcomes import Verdict, store_entry
 from sts.datasets.ep_tables import OWN_TABLE
 from sts.datasets.identity import STORE_NAME
+from sts.datasets.outcomes import Verdict, store_entry
 from sts.datasets.store import SweepStore, write_store
 from sts.datasets.table import FeatureRow, write_features
 from sts.recordings.simulated.cells import SimulatedCell, simulate_cells

@@ -17,6 +17,8 @@ from sts.datasets.ep_tables import (
     read_ep_table,
 )
 from sts.datasets.identity import require_stores
+from sts.datasets.isolated import process_cells
+from sts.datasets.outcomes import BuildSettings, Outcome
 from sts.datasets.products import CELLS_NAME, Row, rows_of, store_of
 from sts.datasets.store import SweepStore, load_store, merge_stores
 from sts.datasets.table import CellRow, FeatureRow, read_cells, read_features

@@ -11,9 +11,9 @@ from sts.base.errors import StsError
 from sts.base.runs import start_run
 from sts.base.types import CLASSES
 from sts.base.workspace import Workspace
+from sts.datasets.identity import require_stores
 from sts.datasets.isolated import process_isolated
 from sts.datasets.outcomes import BuildSettings
-from sts.datasets.identity import require_stores
 from sts.datasets.products import store_of_one
 from sts.datasets.store import SweepStore, load_store
 from sts.reports.figures.scalogram import draw_cell, draw_classes, picture_of
