@@ -29,7 +29,7 @@ from augment_peers import time_classifiers
 from sts.augment.contract import GENERATORS, METHODS, make_generator
 from sts.augment.division import divisions, fold_count
 from sts.augment.evaluate import Bench, evaluate
-from sts.augment.items import Grid, Item
+from sts.augment.grid import Grid, Item
 from sts.augment.tasks import Task, load_task
 from sts.base.files import write_json
 from sts.base.parallel import worker_count

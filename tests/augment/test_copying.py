@@ -9,7 +9,7 @@ from sts.augment import evaluate as evaluating
 from sts.augment.evaluate import Bench
 from sts.augment.fidelity.copying import NEW, copying_in_words, nearest, nearness
 from sts.augment.fidelity.measure import measure_fidelity
-from sts.augment.items import Grid, Item
+from sts.augment.grid import Grid, Item
 from sts.augment.neurons import Neurons
 from sts.base.types import Floats
 from tests.augment.tables import blobs, halves

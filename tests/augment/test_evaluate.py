@@ -10,8 +10,7 @@ import pytest
 
 from sts.augment import evaluate as evaluating
 from sts.augment.evaluate import Bench, evaluate, training_rows
-from sts.augment.grid import ScoreKey, key_of, read_scores, rng_of, write_scores
-from sts.augment.items import CURVE, Grid, Item
+from sts.augment.grid import CURVE, Grid, Item, ScoreKey, key_of, read_scores, rng_of, write_scores
 from sts.augment.neurons import Neurons
 from sts.augment.space import fit_space
 from sts.augment.views import Preparing, RowView, ViewedRows, borrowed, make_view

@@ -13,14 +13,15 @@ from sts.augment.fidelity.distributions import (
     between_classes,
     by_class,
     chance_of,
+    correlation_error,
     kolmogorov_smirnov,
     profile_gaps,
+    variance_ratio,
     wasserstein,
 )
 from sts.augment.fidelity.judges import scores_when_trained_on, two_sample_auc
 from sts.augment.fidelity.measure import MEASURES, Found, measure_fidelity, sides_of
-from sts.augment.fidelity.structure import correlation_error, variance_ratio
-from sts.augment.items import Grid, Item
+from sts.augment.grid import Grid, Item
 from tests.augment.tables import NAMES, blobs, halves
 
 RNG = np.random.default_rng(0)

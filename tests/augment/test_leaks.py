@@ -11,7 +11,7 @@ import pytest
 from sts.augment import evaluate as evaluating
 from sts.augment.division import Division, divisions
 from sts.augment.evaluate import Bench, evaluate, training_rows
-from sts.augment.items import Grid, Item
+from sts.augment.grid import Grid, Item
 from sts.augment.neurons import Neurons
 from sts.augment.reducers import REDUCERS, fit_reducer, reduced
 from sts.augment.views import Preparing, RowView, ViewedRows, make_view

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from sts.augment.division import divisions
-from sts.augment.items import Item
+from sts.augment.grid import Item
 from sts.augment.simulated import write_tables
 from sts.augment.tasks import load_task
 from sts.base.workspace import Workspace

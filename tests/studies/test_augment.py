@@ -9,8 +9,7 @@ from sts.base.files import read_csv, read_json
 from sts.base.workspace import Workspace
 from sts.cli.augment import main
 from sts.studies.augment import benchmark as benchmarking
-from sts.studies.augment.benchmark import benchmark
-from sts.studies.augment.demo import ensure_tables
+from sts.studies.augment.benchmark import benchmark, ensure_tables
 from sts.studies.augment.settings import make_benchmark_job
 from tests.studies.augmented import job_of, made_workspace
 

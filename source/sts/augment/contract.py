@@ -60,37 +60,37 @@ class Method:
 
 
 def _smote(settings: SmoteSettings, device: str) -> Generator:
-    from sts.augment.smote import Smote
+    from sts.augment.oversampling import Smote
 
     return Smote(settings)
 
 
 def _borderline(settings: BorderlineSettings, device: str) -> Generator:
-    from sts.augment.smote import BorderlineSmote
+    from sts.augment.oversampling import BorderlineSmote
 
     return BorderlineSmote(settings)
 
 
 def _adasyn(settings: AdasynSettings, device: str) -> Generator:
-    from sts.augment.smote import Adasyn
+    from sts.augment.oversampling import Adasyn
 
     return Adasyn(settings)
 
 
 def _random(settings: Nothing, device: str) -> Generator:
-    from sts.augment.controls import RandomOversampling
+    from sts.augment.oversampling import RandomOversampling
 
     return RandomOversampling()
 
 
 def _weights(settings: Nothing, device: str) -> Generator:
-    from sts.augment.controls import ClassWeights
+    from sts.augment.oversampling import ClassWeights
 
     return ClassWeights()
 
 
 def _copula(settings: CopulaSettings, device: str) -> Generator:
-    from sts.augment.controls import Copula
+    from sts.augment.frame import Copula
 
     return Copula(settings)
 

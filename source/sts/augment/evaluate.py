@@ -12,8 +12,7 @@ from sklearn.base import clone
 
 from sts.augment.contract import GENERATORS, Generator, make_generator
 from sts.augment.division import nested
-from sts.augment.grid import BASELINE, BORROW, ScoreKey, rng_of, seed_of
-from sts.augment.items import Item
+from sts.augment.grid import BASELINE, BORROW, Item, ScoreKey, rng_of, seed_of
 from sts.augment.neurons import Neurons
 from sts.augment.views import RowView, ViewedRows, borrowed, make_view
 from sts.base.types import Floats, Ints

@@ -7,14 +7,16 @@ more there is in the rows is left in the scores for a network to learn.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.special import ndtr, ndtri
 
-from sts.augment.settings import FrameSettings
+from sts.augment.rows import checked
+from sts.augment.settings import CopulaSettings, FrameSettings
+from sts.base.errors import StsError
 from sts.base.types import Floats, Ints
 
 # The outermost probabilities, 4.3 deviations from the middle.
@@ -139,3 +141,27 @@ def _correlation(scores: Floats) -> Floats:
 def _factor(correlation: Floats) -> Floats:
     eye = np.eye(len(correlation))
     return np.asarray(np.linalg.cholesky((1 - RIDGE) * correlation + RIDGE * eye))
+
+
+@dataclass(frozen=True, eq=False)
+class Copula:
+    """Rows whose normal scores are normal together."""
+
+    settings: CopulaSettings
+    frame: Frame | None = None
+    features: int = 0
+    notes: tuple[str, ...] = ()
+
+    def fit(self, X: Floats, y: Ints, rng: np.random.Generator) -> Self:
+        """Return a generator that knows the frame of these rows."""
+        X, y = checked(X, y)
+        frame = Frame.fit(X, y, settings=self.settings.frame, rng=rng)
+        return replace(self, frame=frame, features=X.shape[1])
+
+    def sample(self, label: int, n: int, rng: np.random.Generator) -> Floats:
+        """Return `n` rows of a class."""
+        if self.frame is None:
+            raise ValueError("fit before you sample")
+        if label not in self.frame.shapes:
+            raise StsError(f"class {label} has no training row to make others from")
+        return self.frame.rows(rng.standard_normal((n, self.features)), label)

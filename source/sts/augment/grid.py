@@ -1,16 +1,20 @@
-"""Cells of the grid: what tells one from another, and the file in which finished ones are kept."""
+"""The grid of a benchmark: its cells, the file of finished ones, and one method on one division."""
 
 import math
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from sts.augment.division import Division
+from sts.augment.neurons import Neurons
+from sts.augment.views import Preparing
 from sts.base.files import read_csv, write_csv
 from sts.evaluation.metrics import PLAIN_SCORES, RECALL
+from sts.tabular.classifiers import CLASSIFIERS, VOTE
 
 KEYS: Final = ("method", "repeat", "fold", "added", "part", "classifier")
 TIME: Final = "seconds"
@@ -89,3 +93,60 @@ def seed_of(seed: int, *words: str | int) -> int:
 
 def _number(word: str | int) -> int:
     return word if isinstance(word, int) else zlib.crc32(word.encode())
+
+
+# Parts of the training rows at which the learning curve is drawn; all of them are the baseline.
+CURVE: Final = (0.2, 0.4, 0.6, 0.8)
+WEIGHTS: Final = "weights"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """Which cells there are, and how each is made."""
+
+    added: tuple[int, ...] = (100, 500, 1000)
+    classifiers: tuple[str, ...] = (*CLASSIFIERS, VOTE)
+    preparing: Preparing = field(default_factory=Preparing)
+    tune: bool = False
+    curves: bool = True
+    seed: int = 0
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Item:
+    """One method on one division, with all that is needed to work on it anywhere."""
+
+    method: str
+    task: str
+    division: Division
+    neurons: Neurons
+    grid: Grid
+    lenders: Neurons | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Of the generator, where they differ from the tuned ones."""
+
+    def cells(self) -> list[ScoreKey]:
+        """Return the cells of this item."""
+        return [
+            ScoreKey(
+                method=self.method,
+                repeat=self.division.repeat,
+                fold=self.division.fold,
+                added=added,
+                part=part,
+                classifier=name,
+            )
+            for added, part in self._levels()
+            for name in self.grid.classifiers
+        ]
+
+    def _levels(self) -> Iterator[tuple[int, float]]:
+        if self.method in (BORROW, WEIGHTS):
+            yield 0, 1.0
+        elif self.method == BASELINE:
+            # One repeat is enough for a curve.
+            parts = CURVE if self.grid.curves and self.division.repeat == 0 else ()
+            yield from ((0, part) for part in (*parts, 1.0))
+        else:
+            yield from ((added, 1.0) for added in self.grid.added)

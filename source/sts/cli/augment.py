@@ -53,7 +53,7 @@ def _start(args: argparse.Namespace) -> int:
 def _data(args: argparse.Namespace, workspace: "Workspace") -> Path:
     if args.data is not None or not args.demo:
         return Path(args.data or workspace.data)
-    from sts.studies.augment.demo import ensure_tables
+    from sts.studies.augment.benchmark import ensure_tables
 
     return ensure_tables(workspace.data, args.task)
 

@@ -14,12 +14,13 @@ from sts.augment.fidelity.distributions import (
     between_classes,
     by_class,
     chance_of,
+    correlation_error,
     kolmogorov_smirnov,
     profile_gaps,
+    variance_ratio,
     wasserstein,
 )
 from sts.augment.fidelity.judges import scores_when_trained_on, two_sample_auc
-from sts.augment.fidelity.structure import correlation_error, variance_ratio
 from sts.augment.grid import BASELINE
 from sts.base.types import Floats, Ints
 

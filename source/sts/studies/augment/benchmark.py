@@ -7,10 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from sts.augment.contract import GENERATORS
 from sts.augment.division import Division, divisions, fold_count
-from sts.augment.grid import BORROW, key_of
-from sts.augment.items import Item
+from sts.augment.grid import BORROW, Item, key_of
+from sts.augment.simulated import write_tables
 from sts.augment.tasks import FILES, Task, load_task
 from sts.base.errors import StsError
 from sts.base.parallel import map_unordered, worker_count
@@ -18,6 +20,7 @@ from sts.base.progress import progress
 from sts.base.runs import start_run
 from sts.base.tracking import Mode, track
 from sts.base.workspace import Workspace
+from sts.datasets.demo import TABLE_FOLDER, ensure_table
 from sts.studies.augment.differences import differences_of
 from sts.studies.augment.pages import write_results
 from sts.studies.augment.results import Results, baseline_of
@@ -213,3 +216,15 @@ def _headline(results: Results) -> dict[str, float]:
     """Return the baseline, for whoever follows many runs."""
     scores = baseline_of(results).get(results.speaker, {})
     return {f"baseline_{name}": interval.value for name, interval in scores.items()}
+
+
+def ensure_tables(data: Path, task: str) -> Path:
+    """Return a folder of data for a task, with simulated tables unless there are some."""
+    if task == "sts":
+        ensure_table(data / TABLE_FOLDER)
+        return data / TABLE_FOLDER
+    folder = (data / FILES["e"][0]).parent
+    if not (folder / "mee-type.csv").is_file():
+        logger.info("made-up neurons are written to %s", folder)
+        write_tables(folder, np.random.default_rng(0))
+    return data

@@ -14,8 +14,7 @@ from sts.reports.figures.augment_fidelity import HeatMap, draw_densities, draw_h
 from sts.reports.figures.augment_map import MethodPlace, draw_class_gains, draw_map
 from sts.reports.figures.augment_scores import SHOWN, Line, Panel, draw_landscape, draw_levels
 from sts.studies.augment.differences import Gain, score_levels
-from sts.studies.augment.results import Results, fidelity_summary, name_of
-from sts.studies.augment.samples import Samples
+from sts.studies.augment.results import Results, Samples, fidelity_summary, name_of
 from sts.studies.augment.words import copying_ratio
 from sts.tabular.classifiers import title_of
 

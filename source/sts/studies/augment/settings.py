@@ -7,8 +7,7 @@ from typing import Any, Final
 
 from sts.augment.contract import GENERATORS, METHODS, make_generator
 from sts.augment.division import PROTOCOLS
-from sts.augment.grid import BASELINE, BORROW
-from sts.augment.items import WEIGHTS, Grid
+from sts.augment.grid import BASELINE, BORROW, WEIGHTS, Grid
 from sts.augment.reducers import NONE, REDUCERS
 from sts.augment.tasks import FEATURES, TASKS
 from sts.augment.views import SPACES, Preparing

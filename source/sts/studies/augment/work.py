@@ -8,11 +8,9 @@ from typing import Any, Final
 from sts.augment.contract import GENERATORS
 from sts.augment.evaluate import Bench, evaluate
 from sts.augment.fidelity.measure import Found, measure_fidelity
-from sts.augment.grid import BASELINE, ScoreKey, key_of
-from sts.augment.items import Item
+from sts.augment.grid import BASELINE, Item, ScoreKey, key_of
 from sts.base.errors import StsError
-from sts.studies.augment.results import GeneratedRows
-from sts.studies.augment.samples import made_by
+from sts.studies.augment.results import GeneratedRows, made_by
 from sts.studies.augment.settings import Job
 from sts.studies.augment.store import Store
 

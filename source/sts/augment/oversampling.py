@@ -1,4 +1,7 @@
-"""SMOTE and its kin, as imbalanced-learn has them, for classes of any size."""
+"""Rows of a class again or between its neighbours: the controls, and SMOTE and its kin.
+
+Those of imbalanced-learn are made to work for classes of any size.
+"""
 
 import warnings
 from abc import ABC, abstractmethod
@@ -10,6 +13,47 @@ import numpy as np
 from sts.augment.rows import checked, rows_of_class, seed_from
 from sts.augment.settings import AdasynSettings, BorderlineSettings, SmoteSettings
 from sts.base.types import Floats, Ints
+
+
+@dataclass(frozen=True, eq=False)
+class RandomOversampling:
+    """Rows of a class again, drawn with replacement."""
+
+    X: Floats | None = None
+    y: Ints | None = None
+    notes: tuple[str, ...] = ()
+
+    def fit(self, X: Floats, y: Ints, rng: np.random.Generator) -> Self:
+        """Return a generator that knows these rows."""
+        X, y = checked(X, y)
+        return replace(self, X=X, y=y)
+
+    def sample(self, label: int, n: int, rng: np.random.Generator) -> Floats:
+        """Return `n` rows that were there before."""
+        if self.X is None or self.y is None:
+            raise ValueError("fit before you sample")
+        rows = rows_of_class(self.X, self.y, label)
+        return rows[rng.integers(len(rows), size=n)]
+
+
+@dataclass(frozen=True, eq=False)
+class ClassWeights:
+    """No row at all: a classifier is to give all classes the same weight."""
+
+    features: int | None = None
+    notes: tuple[str, ...] = ()
+
+    def fit(self, X: Floats, y: Ints, rng: np.random.Generator) -> Self:
+        """Return a generator that knows how wide a row is."""
+        X, y = checked(X, y)
+        return replace(self, features=X.shape[1], notes=("rows are weighted, none is added",))
+
+    def sample(self, label: int, n: int, rng: np.random.Generator) -> Floats:
+        """Return no row, however many are wanted."""
+        if self.features is None:
+            raise ValueError("fit before you sample")
+        return np.empty((0, self.features))
+
 
 # Of making one class larger than the largest, which is what is wanted here.
 LARGER = "After over-sampling, the number of samples"
