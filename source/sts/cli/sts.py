@@ -208,7 +208,7 @@ def _architecture(args: argparse.Namespace) -> "Architecture":
 def _train(args: argparse.Namespace) -> int:
     from sts.datasets.demo import ensure_store
     from sts.studies.classify.networks.settings import demo_job, make_network_job
-    from sts.studies.classify.networks.training import join_search, train_network
+    from sts.studies.classify.networks.training import join_search, train_scalogram_network
 
     data = _data(args)
     architecture = _architecture(args)
@@ -237,7 +237,7 @@ def _train(args: argparse.Namespace) -> int:
             workers=max(1, args.workers),
         )
         return Status.DONE
-    trained = train_network(
+    trained = train_scalogram_network(
         flags.workspace_of(args),
         job,
         data=data,
@@ -260,9 +260,9 @@ def _test(args: argparse.Namespace) -> int:
 
 
 def _explain(args: argparse.Namespace) -> int:
-    from sts.studies.classify.networks.explain import explain
+    from sts.studies.classify.networks.explain import explain_network
 
-    explained = explain(flags.workspace_of(args), _look_job(args), device=args.device)
+    explained = explain_network(flags.workspace_of(args), _look_job(args), device=args.device)
     say_table(explained.attention.columns, explained.attention.rows)
     say(f"report  {explained.folder / 'report.html'}")
     return _say_left_out(explained.left_out)

@@ -11,7 +11,7 @@ from sts.cli.scores import HELD_OUT, say_scores
 
 if TYPE_CHECKING:
     from sts.base.workspace import Workspace
-    from sts.studies.classify.fusion import Fused, Sides
+    from sts.studies.classify.fusion import Fused, RunPredictions
     from sts.studies.classify.tables.cells import Source
     from sts.studies.classify.tables.settings import TableJob
 
@@ -76,13 +76,13 @@ def say_transfer(
     return Status.DONE
 
 
-def network_of(args: argparse.Namespace) -> "Sides | None":
+def network_of(args: argparse.Namespace) -> "RunPredictions | None":
     """Return what the network that is named says, before anything is trained."""
     if args.with_networks is None:
         return None
-    from sts.studies.classify.fusion import read_sides
+    from sts.studies.classify.fusion import read_run_predictions
 
-    return read_sides(args.with_networks)
+    return read_run_predictions(args.with_networks)
 
 
 def say_fusion(
@@ -90,13 +90,13 @@ def say_fusion(
     workspace: "Workspace",
     *,
     run: Path,
-    network: "Sides",
+    network: "RunPredictions",
 ) -> None:
     """Join the table that was trained with the network and print what that gains."""
-    from sts.studies.classify.fusion import FusionJob, fuse, read_sides
+    from sts.studies.classify.fusion import FusionJob, fuse, read_run_predictions
 
     fusion = FusionJob(table=str(run), network=str(args.with_networks), seed=args.seed)
-    fused = fuse(workspace, fusion, table=read_sides(run), network=network)
+    fused = fuse(workspace, fusion, table=read_run_predictions(run), network=network)
     say()
     say_scores(HELD_OUT, {name: each["pooled"] for name, each in fused.scores.items()})
     _say_gains(fused)

@@ -22,11 +22,11 @@ from sts.studies.classify.fusion import (
     PARTS,
     Fused,
     FusionJob,
-    Sides,
+    RunPredictions,
     fit_stack,
     fuse,
     in_common,
-    read_sides,
+    read_run_predictions,
     words_of,
 )
 from tests.datasets.ep_worlds import make_table, write_own
@@ -65,10 +65,10 @@ def classifier(knows: tuple[int, ...], *, noise: int, cells: int = 800) -> Predi
     return replace(base, probabilities=softmax(logits))
 
 
-def sides(said: Predictions) -> Sides:
+def sides(said: Predictions) -> RunPredictions:
     order = np.argsort(said.specimen_id)
     half = len(order) // 2
-    return Sides(train=said.rows(order[:half]), test=said.rows(order[half:]))
+    return RunPredictions(train=said.rows(order[:half]), test=said.rows(order[half:]))
 
 
 def fused(workspace: Workspace, table: Predictions, network: Predictions) -> Fused:
@@ -137,7 +137,7 @@ def test_only_cells_that_both_know_count_whatever_their_order(workspace: Workspa
     table, network = (make_predictions(400, noise=noise) for noise in (1, 2))
     shuffled = network.rows(np.random.default_rng(0).permutation(400)[:300])
     here = sides(table)
-    there = Sides(
+    there = RunPredictions(
         train=shuffled.rows(np.isin(shuffled.specimen_id, here.train.specimen_id)),
         test=shuffled.rows(np.isin(shuffled.specimen_id, here.test.specimen_id)),
     )
@@ -151,7 +151,7 @@ def test_cells_that_one_trains_on_and_the_other_holds_out_are_refused(
     workspace: Workspace,
 ) -> None:
     table, network = sides(make_predictions(200)), sides(make_predictions(200))
-    turned = Sides(train=network.test, test=network.train)
+    turned = RunPredictions(train=network.test, test=network.train)
     with pytest.raises(StsError, match="the network was trained on 100 cells that the other hold"):
         fuse(workspace, FusionJob(table="a", network="b"), table=table, network=turned)
 
@@ -207,7 +207,7 @@ def test_table_and_network_of_the_same_cells_join(
     network = ("--weights", "none", "--image-size", "32", "--epochs", "2", "--device", "cpu")
     assert sts_main(["1", "TRAIN", *place, *network, "--trials", "1", "--folds", "2"]) == 0
     (run,) = (workspace.output / "sts" / "ResNet18-NONE").glob("*")
-    both = read_sides(run)
+    both = read_run_predictions(run)
     assert len(both.train) == CELLS - len(both.test)
     settings = tmp_path / "few.json"
     settings.write_text('{"n_estimators": 8, "min_child_samples": 3}')

@@ -49,7 +49,7 @@ class FusionJob:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Sides:
+class RunPredictions:
     """What a training says of its own cells out of fold, and of those it held out."""
 
     train: Predictions
@@ -57,7 +57,7 @@ class Sides:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Stack:
+class FittedStack:
     """Logistic regression on what both say, with its temperature."""
 
     top: Any
@@ -72,7 +72,7 @@ class Stack:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Compared:
+class FusionScores:
     """Each alone and both together on the same cells."""
 
     probabilities: Floats
@@ -104,7 +104,7 @@ class Fused:
     """Of the stack over each alone."""
 
 
-def read_sides(run: Path) -> Sides:
+def read_run_predictions(run: Path) -> RunPredictions:
     """Return what a training has left of its own cells and of its holdout."""
     for name in (OUT_OF_FOLD, PREDICTIONS):
         if not (run / name).is_file():
@@ -113,12 +113,14 @@ def read_sides(run: Path) -> Sides:
                 "that an older release has trained is to be trained again"
             )
     train, test = (read_predictions(run / name) for name in (OUT_OF_FOLD, PREDICTIONS))
-    return Sides(train=train, test=test)
+    return RunPredictions(train=train, test=test)
 
 
-def fuse(workspace: Workspace, job: FusionJob, *, table: Sides, network: Sides) -> Fused:
+def fuse(
+    workspace: Workspace, job: FusionJob, *, table: RunPredictions, network: RunPredictions
+) -> Fused:
     """Join table and network by a stack fitted out of fold, and score it on cells held by both."""
-    check_same_split(table, network)
+    refuse_leaks(table, network)
     train = in_common(table.train, network.train, "out of fold")
     test = in_common(table.test, network.test, "held out")
     stack = fit_stack(*train, seed=job.seed)
@@ -147,18 +149,18 @@ def fuse(workspace: Workspace, job: FusionJob, *, table: Sides, network: Sides) 
 
 def _compared(
     cells: tuple[Predictions, Predictions], probabilities: Floats, *, seed: int
-) -> Compared:
+) -> FusionScores:
     """Return the scores of each alone and of both together, and what is gained."""
     rng = np.random.default_rng(seed)
     said = {TABLE: cells[0], NETWORK: cells[1], STACK: _like(cells[0], probabilities)}
-    return Compared(
+    return FusionScores(
         probabilities=probabilities,
         scores={name: by_dataset(each, rng=rng) for name, each in said.items()},
         gains={name: compare(said[name], said[STACK], rng=rng) for name in (TABLE, NETWORK)},
     )
 
 
-def check_same_split(table: Sides, network: Sides) -> None:
+def refuse_leaks(table: RunPredictions, network: RunPredictions) -> None:
     """Refuse a network that was trained on cells which the table holds out, and the reverse."""
     for fitted, held, who in ((network, table, "network"), (table, network, "table")):
         known = np.intersect1d(fitted.train.specimen_id, held.test.specimen_id)
@@ -203,7 +205,7 @@ def words_of(first: Predictions, second: Predictions) -> Floats:
     return words
 
 
-def fit_stack(first: Predictions, second: Predictions, *, seed: int) -> Stack:
+def fit_stack(first: Predictions, second: Predictions, *, seed: int) -> FittedStack:
     """Fit the stack on out-of-fold predictions of the same cells."""
     words, truth = words_of(first, second), first.truth
     parts = list(StratifiedKFold(PARTS, shuffle=True, random_state=seed).split(words, truth))
@@ -220,7 +222,7 @@ def fit_stack(first: Predictions, second: Predictions, *, seed: int) -> Stack:
         return float(-np.log(probabilities[np.arange(len(truth)), truth] + FLOOR).mean())
 
     best = min(STRENGTHS, key=surprise)
-    return Stack(
+    return FittedStack(
         top=_regression(best).fit(words, truth),
         strength=best,
         temperature=left_out[best][1],
@@ -242,7 +244,7 @@ def _like(cells: Predictions, probabilities: Floats) -> Predictions:
     )
 
 
-def sections_of(held_out: Compared, own: Compared, *, temperature: float) -> list[Section]:
+def sections_of(held_out: FusionScores, own: FusionScores, *, temperature: float) -> list[Section]:
     """Return the report: held-out cells first, then those that the stack was fitted on.
 
     Parameters
@@ -263,7 +265,7 @@ def sections_of(held_out: Compared, own: Compared, *, temperature: float) -> lis
     ]
 
 
-def _compared_blocks(compared: Compared) -> list[Block]:
+def _compared_blocks(compared: FusionScores) -> list[Block]:
     scores = compared.scores
     return [
         score_table({name: each[POOLED] for name, each in scores.items()}),

@@ -15,7 +15,7 @@ from sts.reports.called import Called, Prediction, fill_in, lines_of, write_call
 from sts.studies.classify.cohort import Cohort
 from sts.studies.classify.models import Card, FittedModel
 from sts.studies.classify.pages import LeftOut, list_left_out, write_test_report
-from sts.studies.classify.training import evaluate
+from sts.studies.classify.training import evaluate_holdout
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,7 +48,7 @@ def test_model(
     what = model.what
     with start_run(workspace, study=study, what=what, settings=job) as run:
         rows = cohort.open_holdout(f"TEST of {what}, {run.final.name}")
-        evaluated = evaluate(model, cohort, rows, rng=np.random.default_rng(job.seed))
+        evaluated = evaluate_holdout(model, cohort, rows, rng=np.random.default_rng(job.seed))
         more = list_left_out(run, left_out or ())
         write_test_report(run, model.describe(), evaluated, more=more)
         run.report(

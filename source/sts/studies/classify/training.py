@@ -3,7 +3,7 @@
 import contextlib
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -135,6 +135,18 @@ class Validated:
     calibration: Calibration
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ScoredModel:
+    """The final model as it is stored, and what it and the folds are worth."""
+
+    model: FittedModel
+    rows: Ints
+    """Of the holdout."""
+    evaluated: Evaluated
+    """On these."""
+    out_of_fold: dict[str, Scores]
+
+
 def train(
     workspace: Workspace,
     experiment: Experiment,
@@ -209,7 +221,7 @@ def validate(experiment: Experiment, searched: SearchResult, kept: Floats) -> Va
     )
 
 
-def evaluate(
+def evaluate_holdout(
     model: FittedModel, cohort: Cohort[Any], rows: Ints, *, rng: np.random.Generator
 ) -> Evaluated:
     """Return what a model says of held-out cells, and its scores."""
@@ -231,39 +243,14 @@ def finish(
     rng = np.random.default_rng(job.seed)
     rows = cohort.open_holdout(f"TRAIN of {job.what}, {run.final.name}")
     model = model.with_card(temperature=validated.calibration.temperature)
-    evaluated = evaluate(model, cohort, rows, rng=rng)
+    evaluated = evaluate_holdout(model, cohort, rows, rng=rng)
     out_of_fold = by_dataset(validated.out_of_fold, rng=experiment.out_of_fold_rng or rng)
     trials = len(searched.trials)
     scores = scores_for_card(out_of_fold, evaluated.scores, trials=trials)
     folder = job.folder(workspace.models, name)
     model = model.with_card(scores=scores, data=_data(experiment, rows)).save(folder)
-    explained = model.explain(run, rows, cohort.truth[rows], seed=job.seed)
-    more = training_sections(
-        run,
-        searched,
-        out_of_fold=out_of_fold,
-        calibration=validated.calibration,
-        models=workspace.models,
-        curves=experiment.draw_curves(run, searched),
-    )
-    write_test_report(
-        run,
-        model.describe(),
-        evaluated,
-        more=[*more, *explained.sections],
-        last=experiment.how_to_repeat(model.card),
-    )
-    write_predictions(run.path / OUT_OF_FOLD, validated.out_of_fold)
-    run.report(
-        {
-            "model": to_dict(model.card),
-            "calibration": validated.calibration.to_dict(),
-            "holdout": {each: found.to_dict() for each, found in evaluated.scores.items()},
-            BEST_TRIAL: {each: found.to_dict() for each, found in out_of_fold.items()},
-            **explained.report,
-            "search": [to_dict(trial) for trial in _without_logits(searched.trials)],
-        }
-    )
+    scored = ScoredModel(model=model, rows=rows, evaluated=evaluated, out_of_fold=out_of_fold)
+    _write_report(workspace, experiment, run, validated, scored)
     (run.path / REFIT).unlink(missing_ok=True)
     return Trained(
         model=folder,
@@ -272,6 +259,48 @@ def finish(
         out_of_fold=out_of_fold,
         trials=trials,
     )
+
+
+def _write_report(
+    workspace: Workspace,
+    experiment: Experiment,
+    run: Run,
+    validated: Validated,
+    scored: ScoredModel,
+) -> None:
+    """Write what there is to look at, the predictions, and report.json."""
+    model, rows, searched = scored.model, scored.rows, validated.searched
+    explained = model.explain(run, rows, experiment.cohort.truth[rows], seed=experiment.job.seed)
+    more = training_sections(
+        run,
+        searched,
+        out_of_fold=scored.out_of_fold,
+        calibration=validated.calibration,
+        models=workspace.models,
+        curves=experiment.draw_curves(run, searched),
+    )
+    write_test_report(
+        run,
+        model.describe(),
+        scored.evaluated,
+        more=[*more, *explained.sections],
+        last=experiment.how_to_repeat(model.card),
+    )
+    write_predictions(run.path / OUT_OF_FOLD, validated.out_of_fold)
+    run.report(
+        {
+            "model": to_dict(model.card),
+            "calibration": validated.calibration.to_dict(),
+            "holdout": _to_dicts(scored.evaluated.scores),
+            BEST_TRIAL: _to_dicts(scored.out_of_fold),
+            **explained.report,
+            "search": [to_dict(trial) for trial in _without_logits(searched.trials)],
+        }
+    )
+
+
+def _to_dicts(scores: Mapping[str, Scores]) -> dict[str, Any]:
+    return {name: each.to_dict() for name, each in scores.items()}
 
 
 def _data(experiment: Experiment, held_out: Ints) -> dict[str, Any]:

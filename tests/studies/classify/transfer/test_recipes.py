@@ -18,7 +18,7 @@ from sts.studies.classify.transfer.alignment import (
     tell_apart,
 )
 from sts.studies.classify.transfer.attempts import attempt_both_ways, steps_to
-from sts.studies.classify.transfer.crossing import ABSOLUTE, ONSET, View
+from sts.studies.classify.transfer.crossing import ABSOLUTE, ONSET, FeatureView
 from sts.studies.classify.transfer.recipes import (
     ALL,
     FITS,
@@ -258,8 +258,8 @@ def test_no_class_of_the_other_data_set_is_looked_at() -> None:
 
 def test_moving_times_puts_them_where_the_other_data_set_has_them() -> None:
     table = make_table(16)
-    assert View(features="shared", times=ONSET, table=table).moved() is None
-    found = View(features="shared", times=ABSOLUTE, table=table).moved()
+    assert FeatureView(features="shared", times=ONSET, table=table).moved() is None
+    found = FeatureView(features="shared", times=ABSOLUTE, table=table).moved()
     assert found is not None
     timed = np.array([name in TIMES for name in FEATURES])
     gaps = found.X - table.X

@@ -55,7 +55,7 @@ class Explained:
     left_out: tuple[LeftOut, ...]
 
 
-def explain(workspace: Workspace, job: LookJob, *, device: str = "auto") -> Explained:
+def explain_network(workspace: Workspace, job: LookJob, *, device: str = "auto") -> Explained:
     """Draw saliency of some cells and of the classes, and say where the attention lies."""
     opened = open_study(workspace, job, device=device)
     model, cohort, what = opened.model, opened.cohort, opened.model.what

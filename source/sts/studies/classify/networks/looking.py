@@ -19,7 +19,7 @@ from sts.scalograms.image import plain
 from sts.studies.classify.looking import Tested, call_cells, refuse_other_cells, test_model
 from sts.studies.classify.networks.cells import NetworkCohort, load_sweeps
 from sts.studies.classify.networks.model import NetworkModel, stored_network
-from sts.studies.classify.networks.published import check_parity, read_cells
+from sts.studies.classify.networks.published import check_parity, read_scalograms
 from sts.studies.classify.new_cells import CellSource, find_new_sweeps
 from sts.studies.classify.pages import LeftOut
 
@@ -92,7 +92,7 @@ def _open_published(
     held_out = cohort.open_holdout("its published scalograms are read")
     wanted = np.union1d(held_out, named)
     cells = identify_cells(cohort.cells, wanted)
-    read = read_cells(Path(job.data), cells, plain(images), device=device)
+    read = read_scalograms(Path(job.data), cells, plain(images), device=device)
     for cell in read.left_out:
         if cell.specimen_id in job.cells:
             raise StsError(cell.reason)

@@ -69,7 +69,7 @@ def published_cells(data: Path) -> Cells:
     )
 
 
-def read_cells(data: Path, cells: Cells, images: ImageSettings, *, device: str) -> Read:
+def read_scalograms(data: Path, cells: Cells, images: ImageSettings, *, device: str) -> Read:
     """Read the scalograms of cells; one that is absent or damaged is left out and says why."""
     found: dict[int, Path] = {}
     reasons: dict[int, str] = {}

@@ -167,7 +167,7 @@ def prepare_network(job: NetworkJob, *, data: Path, device: str = "auto") -> Net
     )
 
 
-def train_network(
+def train_scalogram_network(
     workspace: Workspace,
     job: NetworkJob,
     *,

@@ -45,7 +45,9 @@ OTHER: Final = (
 )
 
 
-def explain(run: Run, model: Baseline, cells: EpTable, truth: Ints, *, seed: int) -> Explanation:
+def explain_table(
+    run: Run, model: Baseline, cells: EpTable, truth: Ints, *, seed: int
+) -> Explanation:
     """Explain a model on held-out cells; leave figures and tables in the run."""
     if has_contributions(model.classifier):
         return _by_contributions(run, model.classifier, cells)

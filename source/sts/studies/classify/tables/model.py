@@ -16,7 +16,7 @@ from sts.reports.called import REASONS, Answers, Reason
 from sts.reports.tables import settings_table
 from sts.studies.classify.models import Explanation, FittedModel
 from sts.studies.classify.pages import CAVEAT, Description
-from sts.studies.classify.tables.explain import explain
+from sts.studies.classify.tables.explain import explain_table
 from sts.tabular.checkpoint import Baseline, BaselineCard, save_baseline
 from sts.tabular.estimators import logits_of
 from sts.tabular.explanations import contributions_of, has_quick_contributions, strongest
@@ -65,7 +65,7 @@ class TableModel(FittedModel):
 
     def explain(self, run: Run, rows: Ints, truth: Ints, *, seed: int) -> Explanation:
         """Explain the model on these cells; leave figures and tables in the run."""
-        return explain(run, self.model, self.cells.rows(rows), truth, seed=seed)
+        return explain_table(run, self.model, self.cells.rows(rows), truth, seed=seed)
 
     def describe(self) -> Description:
         """Return what a page says of the model."""

@@ -30,7 +30,7 @@ ORIGIN: Final = "origin"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class View:
+class FeatureView:
     """Training cells as a model is shown them."""
 
     features: str
@@ -67,7 +67,7 @@ def has_absolute_times(table: EpTable) -> bool:
 class Fit:
     """One model to fit, and the cells it is asked about."""
 
-    view: View
+    view: FeatureView
     training: str
     rows: Ints
     scored: Ints
@@ -101,7 +101,7 @@ class Fit:
 class Telling:
     """How well data sets are told apart in a view."""
 
-    view: View
+    view: FeatureView
     seed: int
 
     def run(self) -> dict[str, Floats]:
@@ -116,7 +116,13 @@ class Telling:
 
 
 def fits_of(
-    view: View, folds: int, *, model: str, settings: Mapping[str, Any], group_by: str, seed: int
+    view: FeatureView,
+    folds: int,
+    *,
+    model: str,
+    settings: Mapping[str, Any],
+    group_by: str,
+    seed: int,
 ) -> list[Fit]:
     """Return every fit of a view: on both data sets, within each, and on one for the other."""
     dataset = view.table.dataset

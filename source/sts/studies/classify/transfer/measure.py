@@ -31,8 +31,8 @@ from sts.studies.classify.transfer.crossing import (
     ONSET,
     ORIGIN,
     POOLED,
+    FeatureView,
     Telling,
-    View,
     fits_of,
     has_absolute_times,
     predictions_of,
@@ -112,10 +112,10 @@ def _check_classes(table: EpTable, name: str) -> None:
         )
 
 
-def views_of(training: EpTable, job: TransferJob) -> list[View]:
+def views_of(training: EpTable, job: TransferJob) -> list[FeatureView]:
     """Return the cells with each set of features, first with absolute times where there are any."""
     views = [
-        View(
+        FeatureView(
             features=feature_title(features),
             times=ONSET,
             table=_columns(training, feature_names(features)),
@@ -145,7 +145,7 @@ def disputed_cells(data: Path) -> frozenset[str] | None:
 
 
 def measure(
-    views: list[View], job: TransferJob, *, disputed: frozenset[str] | None, workers: int
+    views: list[FeatureView], job: TransferJob, *, disputed: frozenset[str] | None, workers: int
 ) -> Findings:
     """Fit and score all but the attempt."""
     about: dict[str, Any] = {
@@ -214,7 +214,7 @@ def _scores(
 def _drops(
     table: EpTable,
     said: Mapping[tuple[str, str], Mapping[str, Floats]],
-    views: list[View],
+    views: list[FeatureView],
     *,
     rng: np.random.Generator,
 ) -> dict[str, Interval]:

@@ -41,7 +41,7 @@ NO_WITNESSES: Final = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class TransferRow:
     """A line of the table: what was trained on what is tested on what."""
 
     trained_on: str
@@ -50,7 +50,7 @@ class Row:
     key: str
 
 
-def rows_of(found: Findings) -> list[Row]:
+def list_rows(found: Findings) -> list[TransferRow]:
     """Return the lines of the table in their order."""
     rows = [_row(BOTH, name, POOLED, name) for name in (BOTH, *found.datasets)]
     rows += [
@@ -67,8 +67,8 @@ def rows_of(found: Findings) -> list[Row]:
     return rows
 
 
-def _row(trained_on: str, tested_on: str, training: str, key: str) -> Row:
-    return Row(trained_on=trained_on, tested_on=tested_on, training=training, key=key)
+def _row(trained_on: str, tested_on: str, training: str, key: str) -> TransferRow:
+    return TransferRow(trained_on=trained_on, tested_on=tested_on, training=training, key=key)
 
 
 def _other(found: Findings, name: str) -> str:
@@ -83,7 +83,7 @@ def series_of(found: Findings) -> dict[str, tuple[str, str]]:
     }
 
 
-def scores_of(found: Findings, row: Row) -> dict[str, TransferScores]:
+def find_scores(found: Findings, row: TransferRow) -> dict[str, TransferScores]:
     """Return the scores in a line of the table, by series."""
     keys = {
         name: Key(features=features, times=times, training=row.training, tested_on=row.key)
@@ -100,8 +100,8 @@ def transfer_table(found: Findings) -> Table:
     """Return the one table: both scores of every line, a column for every series."""
     series = [*series_of(found), *([NOT_CARRIED, CARRIED] if found.attempts else [])]
     lines: list[list[object]] = []
-    for row in rows_of(found):
-        scores = scores_of(found, row)
+    for row in list_rows(found):
+        scores = find_scores(found, row)
         if not scores:
             continue
         cells = round(next(iter(scores.values())).effective_cells)
@@ -148,7 +148,7 @@ def write_transfer_report(run: Run, job: TransferJob, found: Findings) -> None:
 
 def panels_of(found: Findings) -> list[ScorePanel]:
     """Return the figure: on one for the other, on both, and the data set itself."""
-    rows = [row for row in rows_of(found) if UNDISPUTED not in row.key]
+    rows = [row for row in list_rows(found) if UNDISPUTED not in row.key]
     across = [row for row in rows if row.training in (WITHIN, ACROSS)]
     pooled = [row for row in rows if row.training in (POOLED, MOVED)]
     told = {name: {"which data set": found.origin[key]} for name, key in series_of(found).items()}
@@ -165,16 +165,16 @@ def panels_of(found: Findings) -> list[ScorePanel]:
     ]
 
 
-def _tested(row: Row) -> str:
+def _tested(row: TransferRow) -> str:
     return "class and data set\nindependent" if row.key == WEIGHED else row.tested_on
 
 
-def _panel(title: str, found: Findings, rows: list[Row], name_of: Any) -> ScorePanel:
+def _panel(title: str, found: Findings, rows: list[TransferRow], name_of: Any) -> ScorePanel:
     marks: dict[str, dict[str, Interval]] = {}
     for row in rows:
-        for name, scores in scores_of(found, row).items():
+        for name, scores in find_scores(found, row).items():
             marks.setdefault(name, {})[name_of(row)] = scores.weighted_f1
-    names = [name_of(row) for row in rows if scores_of(found, row)]
+    names = [name_of(row) for row in rows if find_scores(found, row)]
     return ScorePanel(title=title, label="weighted F1", rows=names, marks=marks)
 
 

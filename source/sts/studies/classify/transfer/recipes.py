@@ -110,12 +110,12 @@ class Training:
                 logits[said] = logits_of(model, self.X[said])
         return {name: fit_temperature(logits, self.y) for name, logits in found.items()}
 
-    def fitted(self, which: Bools | None = None, weights: Floats | None = None) -> "Pair":
+    def fitted(self, which: Bools | None = None, weights: Floats | None = None) -> "ModelPair":
         """Fit the models on some of the features."""
         columns = np.arange(len(self.names)) if which is None else np.flatnonzero(which)
         rows = np.arange(len(self.y))
         models = {name: self._one(name, rows, columns, weights) for name in PAIR}
-        return Pair(training=self, columns=columns, models=models, weights=weights)
+        return ModelPair(training=self, columns=columns, models=models, weights=weights)
 
     def _one(self, name: str, rows: Ints, columns: Ints, weights: Floats | None) -> Classifier:
         return kind_of(name).fit(
@@ -134,7 +134,7 @@ def _belongs(name: str, fit: str) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Pair:
+class ModelPair:
     """Both models, fitted on cells of one data set."""
 
     training: Training
@@ -161,7 +161,7 @@ class Pair:
         return together
 
 
-def carry_over(pair: Pair, X: Floats) -> dict[tuple[str, str], Floats]:
+def carry_over(pair: ModelPair, X: Floats) -> dict[tuple[str, str], Floats]:
     """Return the probabilities of cells of another data set on each scale, with each shares."""
     said = {
         "as measured": pair.probabilities(X),
@@ -188,12 +188,12 @@ def _even(shares: Floats) -> Floats:
     return np.where(shares > 0, 1.0 / np.count_nonzero(shares), 0.0)
 
 
-def _ranked(pair: Pair, X: Floats) -> Floats:
+def _ranked(pair: ModelPair, X: Floats) -> Floats:
     like = pair.training.X
     return aligned(X, like, weights=np.ones(len(X)), like_weights=np.ones(len(like)))
 
 
-def _class_by_class(pair: Pair, X: Floats, said: Floats) -> Floats:
+def _class_by_class(pair: ModelPair, X: Floats, said: Floats) -> Floats:
     """Align with every class weighing alike, the classes of these cells as they are taken to be."""
     training = pair.training
     even = _even(pair.shares)
@@ -206,7 +206,7 @@ def _class_by_class(pair: Pair, X: Floats, said: Floats) -> Floats:
 
 
 def attempts(
-    training: Training, X: Floats, *, fitted: dict[str, Pair]
+    training: Training, X: Floats, *, fitted: dict[str, ModelPair]
 ) -> Iterator[tuple[Recipe, Floats]]:
     """Yield each recipe with what it says of cells of another data set.
 
@@ -226,7 +226,7 @@ def attempts(
             yield Recipe(fit=fit, scale=scale, shares=shares), found
 
 
-def _looking(whole: Pair, fit: str, X: Floats) -> Pair:
+def _looking(whole: ModelPair, fit: str, X: Floats) -> ModelPair:
     """Fit with an eye on the cells of another data set."""
     training = whole.training
     if fit == WEIGHTED:

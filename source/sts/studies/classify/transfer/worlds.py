@@ -13,7 +13,7 @@ from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedKFold
 
 from sts.base.types import Floats, Ints
-from sts.studies.classify.transfer.recipes import RECIPES, Pair, Training, attempts
+from sts.studies.classify.transfer.recipes import RECIPES, ModelPair, Training, attempts
 
 HALVES: Final = 2
 WORLDS: Final = 5
@@ -109,7 +109,7 @@ def half_scores(training: Training, others: Floats, half: int) -> Floats:
     some = Training(X=training.X[fit], y=training.y[fit], names=training.names, seed=training.seed)
     gaps = gaps_between(training.X, others)
     rng = np.random.default_rng((training.seed, half))
-    fitted: dict[str, Pair] = {}
+    fitted: dict[str, ModelPair] = {}
     scores = []
     for _ in range(WORLDS):
         world = draw_world(training.X[rest], training.y[rest], gaps, rng=rng)
