@@ -79,7 +79,8 @@ def report_of(root: Path) -> str:
 
 def test_training_leaves_a_model_and_a_run(trained: Path) -> None:
     run = run_of(trained)
-    for name in ("settings.json", "predictions.csv", "report.html", "log.txt", "metrics.jsonl"):
+    names = ("settings.json", "predictions.csv", "report.html", "log.txt", "metrics.jsonl")
+    for name in (*names, "out_of_fold.csv"):
         assert (run / name).stat().st_size > 0, name
     for name in ("confusion", "curves", "calibration", "models-1"):
         assert (run / "figures" / f"{name}.png").is_file(), name

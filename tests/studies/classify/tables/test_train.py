@@ -37,7 +37,7 @@ from tests.studies.classify.tables.worlds import (
 def test_training_leaves_a_model_and_a_run(trained: Path) -> None:
     run = run_of(trained)
     names = ("settings.json", "predictions.csv", "report.html", "log.txt", "metrics.jsonl")
-    for name in (*names, "contributions.csv", "importance.csv"):
+    for name in (*names, "contributions.csv", "importance.csv", "out_of_fold.csv"):
         assert (run / name).stat().st_size > 0, name
     for name in (*FIGURES, "shap-top", "shap-all"):
         assert (run / "figures" / f"{name}.png").is_file(), name
