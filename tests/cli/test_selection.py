@@ -5,27 +5,29 @@ from pathlib import Path
 
 import pytest
 
-from sts.cli import baseline, data, sts
+from sts.cli.baseline import make_baseline_parser
+from sts.cli.data import make_data_parser
 from sts.cli.run import Status
 from sts.cli.selection import SELECTION, reading_of
+from sts.cli.sts import make_sts_parser
 from sts.datasets.outcomes import BuildSettings
 from sts.signals.quality import QUALITY
 from tests.studies.cells import write_cell
 
 # Which command takes them, and how it is called.
 READERS = {
-    "build": (data, ["build", "x"]),
-    "features": (data, ["features", "x"]),
-    "show": (data, ["show", "x"]),
-    "PREDICT of networks": (sts, ["1", "PREDICT"]),
-    "PREDICT of tables": (baseline, ["PREDICT"]),
+    "build": (make_data_parser, ["build", "x"]),
+    "features": (make_data_parser, ["features", "x"]),
+    "show": (make_data_parser, ["show", "x"]),
+    "PREDICT of networks": (make_sts_parser, ["1", "PREDICT"]),
+    "PREDICT of tables": (make_baseline_parser, ["PREDICT"]),
 }
 
 
 @pytest.mark.parametrize("name", READERS)
 def test_every_command_that_reads_recordings_takes_the_same_flags(name: str) -> None:
-    module, words = READERS[name]
-    parse = module.make_parser().parse_args
+    make_parser, words = READERS[name]
+    parse = make_parser().parse_args
     typed = [
         "--min-step",
         "0.4",
