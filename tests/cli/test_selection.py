@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from sts.cli import data
 from sts.cli.baseline import make_baseline_parser
 from sts.cli.data import make_data_parser
 from sts.cli.run import Status
@@ -49,7 +50,7 @@ def test_every_command_that_reads_recordings_takes_the_same_flags(name: str) -> 
 
 
 def test_features_are_measured_on_steps_of_the_lengths_that_are_asked_for() -> None:
-    parse = data.make_data_parser().parse_args
+    parse = make_data_parser().parse_args
 
     def lengths_s(*typed: str) -> object:
         args = parse(["features", "x", *typed])
