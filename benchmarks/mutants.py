@@ -28,7 +28,7 @@ from tests.studies.text_bases import write_bases as write_texts
 
 from processes import Watch, machine
 from sts.base.files import read_json, sha256_of, write_json
-from sts.base.inside import Limits
+from sts.base.sandbox_process import Limits
 from sts.datasets.build import BuildJob, build
 from sts.datasets.outcomes import BuildSettings
 from sts.datasets.table import FeatureRow, read_features

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from sts.base.errors import CellFailed, StsError
-from sts.base.inside import REQUESTS_EACH, Limits
 from sts.base.sandbox import Isolated
+from sts.base.sandbox_process import REQUESTS_EACH, Limits
 from tests.conftest import REPOSITORY
 
 WORK = "tests.base.isolated_work:work"

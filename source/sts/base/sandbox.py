@@ -19,15 +19,15 @@ from collections.abc import Callable, Mapping
 from typing import IO, Any, Final, Self
 
 from sts.base.errors import CellFailed, StsError
-from sts.base.inside import HEAD, Limits
 from sts.base.parallel import ONE_THREAD
+from sts.base.sandbox_process import HEAD, Limits
 
 # Far above any answer; what a process whose memory was overwritten may claim to send.
 MAX_ANSWER_BYTES: Final = 2**26
 # sys.path arrives first: it may be the script's, which a new interpreter does not know.
 BOOT: Final = (
     "import json, sys; sys.path[:] = json.loads(sys.stdin.buffer.readline()); "
-    "from sts.base.inside import serve; serve()"
+    "from sts.base.sandbox_process import serve; serve()"
 )
 # Signals that somebody else sends: the file is not to blame, and another try may end otherwise.
 FROM_OUTSIDE: Final = ("SIGKILL", "SIGTERM", "SIGHUP")

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sts.base.errors import StsError
-from sts.base.inside import Limits
 from sts.base.logs import printable
+from sts.base.sandbox_process import Limits
 from sts.base.settings import digest
 from sts.datasets.cell_files import CellFiles, group_files, is_unchanged
 from sts.datasets.isolated import process_cells

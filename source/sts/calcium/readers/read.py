@@ -12,8 +12,8 @@ import numpy as np
 
 from sts.base.errors import CellFailed, StsError
 from sts.base.guard import said
-from sts.base.inside import Limits
 from sts.base.sandbox import Isolated
+from sts.base.sandbox_process import Limits
 from sts.calcium.readers.common import MAX_BYTES
 from sts.calcium.recording import CalciumRecording, Reading, check_recording
 

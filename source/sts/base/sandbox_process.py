@@ -1,4 +1,4 @@
-"""The process apart from within: it bounds itself, does what it is asked, and answers."""
+"""What runs in the process of the sandbox: it bounds itself, does what it is asked, and answers."""
 
 import contextlib
 import importlib
