@@ -1,7 +1,8 @@
-"""The packages import downwards only, and torch stays where it belongs."""
+"""The packages import downwards only, names are unique, and torch stays where it belongs."""
 
 import ast
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,47 @@ def test_no_study_imports_another(path: Path) -> None:
     for name in imports_of(path):
         top, *rest = name.removeprefix("sts.").split(".")
         assert top != "studies" or rest[:1] == [own], f"{own} must not import {name}"
+
+
+def test_a_public_name_is_defined_once() -> None:
+    homes: defaultdict[str, list[str]] = defaultdict(list)
+    for path in MODULES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            named = isinstance(node, ast.FunctionDef | ast.ClassDef)
+            if named and not node.name.startswith("_"):
+                homes[node.name].append(module_of(path))
+    # What a script calls is its `main`.
+    homes.pop("main")
+    assert not {name: found for name, found in homes.items() if len(found) > 1}
+
+
+def test_no_module_leads_back_to_itself() -> None:
+    known = {module_of(path): path for path in MODULES}
+    imported = {name: modules_in(path, known) - {name} for name, path in known.items()}
+
+    def reach(name: str) -> set[str]:
+        reached, ahead = set[str](), [name]
+        while ahead:
+            new = imported[ahead.pop()] - reached
+            reached |= new
+            ahead.extend(new)
+        return reached
+
+    assert not [name for name in known if name in reach(name)]
+
+
+def module_of(path: Path) -> str:
+    name = ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts)
+    return name.removesuffix(".__init__")
+
+
+def modules_in(path: Path, known: Mapping[str, Path]) -> set[str]:
+    """Return the modules that one imports, whole or by a name in them."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            whole = {f"{node.module}.{alias.name}" for alias in node.names} & known.keys()
+            found |= whole or {str(node.module)}
+    return found & known.keys()
