@@ -126,7 +126,7 @@ def test_figures_that_fail_cost_no_cell(place: Workspace, monkeypatch: pytest.Mo
     def measure(bench: Any) -> list[Any]:
         raise ValueError("nothing to compare")
 
-    monkeypatch.setattr(working, "measure", measure)
+    monkeypatch.setattr(working, "measure_fidelity", measure)
     results = benchmark(place, job_of(fidelity=True), data=place.data, workers=1)
     assert len(results.failed) == 6
     assert results.failed["smote, repeat 0, fold 2, how real"] == "ValueError: nothing to compare"
