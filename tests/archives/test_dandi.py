@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +21,9 @@ from sts.archives.dandi import (
 )
 from sts.archives.download import Target, download
 from sts.archives.items import ArchiveFile, Receipts
+from sts.archives.patience import Patience
 from sts.base.errors import StsError
-from tests.archives.server import Server
+from tests.archives.server import Handler, Page, Server, asking, status
 from tests.archives.worlds import (
     ASKED,
     ASSETS,
@@ -248,6 +251,21 @@ def test_what_is_no_metadata_is_named(server: Server, client: Client, answer: ob
     server.json(info_of(item.place), answer)
     with pytest.raises(StsError, match="answers no metadata"):
         complete_asset(client, dandiset, item)
+
+
+def test_a_list_is_left_at_once(server: Server) -> None:
+    def interrupt(handler: Handler, page: Page) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        status(503)(handler, page)
+
+    api = serve_dandi(server, FILES, page=1)
+    server.fail(ASSETS, Handler.answer, interrupt, *[status(503)] * 99)
+    start_s = time.monotonic()
+    # The next attempt would be made in half a minute.
+    patience = Patience(first_wait_s=60, longest_wait_s=60)
+    with asking(patience) as client, pytest.raises(KeyboardInterrupt):
+        list_recordings(client, dandiset_of(api_url=api))
+    assert time.monotonic() - start_s < 20
 
 
 ASKING = """

@@ -12,6 +12,7 @@ import os
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -150,16 +151,23 @@ def _expect(what: str, address: str) -> Iterator[None]:
         ) from error
 
 
+def _list_assets(client: Client, dandiset: Dandiset) -> list[Any]:
+    library = dandiset.connect(client)
+    # On a thread: DANDI's client waits for all pages that it has asked for, also after Ctrl-C.
+    with _expect("list of assets", dandiset.address), ThreadPoolExecutor(1) as pool:
+        try:
+            return pool.submit(lambda: list(library.get_assets(order="path"))).result()
+        except KeyboardInterrupt:
+            client.stop()
+            raise
+
+
 def list_recordings(client: Client, dandiset: Dandiset) -> list[ArchiveFile]:
     """Return the NWB files of a dandiset by their paths, with what a list says of each."""
-    with _expect("list of assets", dandiset.address):
-        assets = [
-            asset
-            for asset in dandiset.connect(client).get_assets(order="path")
-            if asset.path.endswith(NWB_SUFFIX)
-        ]
     items = {}
-    for asset in assets:
+    for asset in _list_assets(client, dandiset):
+        if not asset.path.endswith(NWB_SUFFIX):
+            continue
         if not re.fullmatch(r"[\w-]+", asset.identifier) or asset.size < 0:
             raise FetchError(f"{dandiset.address} lists an asset without asset_id or size")
         place = check_place(asset.path)
