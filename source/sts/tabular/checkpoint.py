@@ -5,9 +5,7 @@ load, so that of them settings and training cells are kept and the fit is repeat
 loaded, which takes seconds; a few probabilities of before tell whether it is the same model.
 """
 
-import platform
 from dataclasses import dataclass, field, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +17,7 @@ from sts.base.model_files import (
     CARD,
     Arrays,
     check_plain_name,
+    library_versions,
     read_arrays,
     read_card,
     read_file,
@@ -124,8 +123,7 @@ def save_baseline(folder: Path, model: Baseline) -> BaselineCard:
             formulas={name: FORMULAS[name] for name in model.card.names if name in FORMULAS},
             novelty=model.novelty.rule,
             probe=_probe(model),
-            versions={name: metadata.version(name) for name in LIBRARIES}
-            | {"python": platform.python_version()},
+            versions=library_versions(LIBRARIES),
             sha256=digests,
         )
         files.add_card(card)
