@@ -19,8 +19,8 @@ from sts.datasets.products import (
     CELLS_NAME,
     PRODUCTS,
     Rows,
+    make_named_rows,
     read_earlier_build,
-    rows_under,
     write_products,
 )
 from sts.recordings.readers import find_recordings
@@ -180,7 +180,7 @@ def _rows(
 ) -> dict[str, Rows]:
     """Return the rows of all products, under the same names."""
     dataset = job.dataset or job.out.name
-    return {product: rows_under(product, outcomes, names, dataset) for product in job.products}
+    return {product: make_named_rows(product, outcomes, names, dataset) for product in job.products}
 
 
 def _labels(job: BuildJob, top: Path) -> dict[str, CellLabel]:

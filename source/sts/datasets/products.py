@@ -107,14 +107,14 @@ def write_products(
         write_store(out / PRODUCTS["store"], store_of(outcomes, good))
 
 
-def rows_of(
+def make_rows(
     product: str, outcomes: Iterable[Outcome], labels: Mapping[str, CellLabel], dataset: str
 ) -> Rows:
     """Return the lines of one product, its cells named among themselves."""
-    return rows_under(product, outcomes, name_cells(outcomes, labels), dataset)
+    return make_named_rows(product, outcomes, name_cells(outcomes, labels), dataset)
 
 
-def rows_under(
+def make_named_rows(
     product: str, outcomes: Iterable[Outcome], names: Sequence[NamedCell], dataset: str
 ) -> Rows:
     """Return the lines of cells.csv (`store`) or of features.csv (`features`).

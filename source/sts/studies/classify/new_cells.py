@@ -19,7 +19,7 @@ from sts.datasets.ep_tables import (
 from sts.datasets.identity import require_stores
 from sts.datasets.isolated import process_cells
 from sts.datasets.outcomes import BuildSettings, Outcome
-from sts.datasets.products import CELLS_NAME, Row, rows_of, store_of
+from sts.datasets.products import CELLS_NAME, Row, make_rows, store_of
 from sts.datasets.store import SweepStore, load_store, merge_stores
 from sts.datasets.table import CellRow, FeatureRow, read_cells, read_features
 from sts.recordings.readers import find_recordings
@@ -48,7 +48,7 @@ def find_new_sweeps(
     if source.cells_from:
         return _stored(Path(source.cells_from))
     outcomes = _read(source, workers)
-    rows = rows_of("store", outcomes, {}, "")
+    rows = make_rows("store", outcomes, {}, "")
     good = [row for row in rows if isinstance(row, CellRow) and row.status == "ok"]
     return _called(rows), store_of(outcomes, good) if good else None
 
@@ -62,7 +62,7 @@ def find_new_features(
     if source.table:
         table = read_ep_table(Path(source.table), needed=needed)
         return _called_in(table, source.table, {}), table
-    rows = rows_of("features", _read(source, workers), {}, "")
+    rows = make_rows("features", _read(source, workers), {}, "")
     good = [row for row in rows if isinstance(row, FeatureRow) and row.status == "ok"]
     return _called(rows), _table_of(good) if good else None
 
