@@ -13,7 +13,7 @@ from sts.base.workspace import Workspace
 from sts.evaluation.scores import Scores
 from sts.reports.called import Called, Prediction, fill_in, lines_of, write_called
 from sts.studies.classify.cohort import Cohort
-from sts.studies.classify.models import Card, FittedModel
+from sts.studies.classify.models import FittedModel
 from sts.studies.classify.pages import LeftOut, list_left_out, write_test_report
 from sts.studies.classify.training import evaluate_holdout
 
@@ -61,7 +61,7 @@ def test_model(
     return Tested(folder=run.final, scores=evaluated.scores, left_out=left_out or ())
 
 
-def refuse_other_cells(card: Card, cohort: Cohort[Any]) -> None:
+def refuse_other_cells(card: Any, cohort: Cohort[Any]) -> None:
     """Refuse a holdout of which the model may have seen some in training."""
     if not cohort.is_trained_on(str(card.data.get("training_fingerprint"))):
         raise StsError(

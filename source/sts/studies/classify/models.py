@@ -2,9 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from sts.base.runs import Run
 from sts.base.types import Floats, Ints
@@ -12,26 +12,6 @@ from sts.evaluation.calibration import apply_temperature
 from sts.reports.blocks import Section
 from sts.reports.called import Answers, Called
 from sts.studies.classify.pages import Description
-
-
-class Card(Protocol):
-    """What a stored model says of itself."""
-
-    @property
-    def name(self) -> str:
-        """Return the kind of model, as in the name of its folder."""
-
-    @property
-    def temperature(self) -> float:
-        """Return what its logits are divided by."""
-
-    @property
-    def data(self) -> dict[str, Any]:
-        """Return what it was trained on."""
-
-    @property
-    def sha256(self) -> Any:
-        """Return the digests of its files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +22,17 @@ class Explanation:
     report: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
 class FittedModel(ABC):
     """A fitted model and the cells that it looks at, a row each."""
 
+    model: Any
+    """As it is stored, with its card."""
+
     @property
-    @abstractmethod
-    def card(self) -> Card:
-        """Return what is known of the model."""
+    def card(self) -> Any:
+        """Return what is known of the model: its name, temperature, data, scores and digests."""
+        return self.model.card
 
     @property
     @abstractmethod
@@ -68,12 +52,12 @@ class FittedModel(ABC):
         """Return what a page says of the model."""
 
     @abstractmethod
-    def with_card(self, **changes: Any) -> Self:
-        """Return the model with these fields of its card changed."""
-
-    @abstractmethod
     def save(self, folder: Path) -> Self:
         """Write the model and return it with its card as written."""
+
+    def with_card(self, **changes: Any) -> Self:
+        """Return the model with these fields of its card changed."""
+        return replace(self, model=replace(self.model, card=replace(self.card, **changes)))
 
     def probabilities(self, rows: Ints) -> Floats:
         """Return calibrated probabilities (len(rows), classes), in the order of `rows`."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from sts.datasets.store import SweepStore
 from sts.evaluation.calibration import apply_temperature
 from sts.learning.device import choose_device
 from sts.networks.backbones import Architecture
-from sts.networks.checkpoint import Model, ModelCard, load_model, model_folder, save_model
+from sts.networks.checkpoint import Model, load_model, model_folder, save_model
 from sts.networks.predict import Outputs, run_network
 from sts.reports.called import Answers, Called
 from sts.reports.figures.scalogram import draw_cell, picture_of
@@ -39,14 +39,9 @@ class NetworkModel(FittedModel):
     """The sweeps of these cells, where they may be drawn."""
 
     @property
-    def card(self) -> ModelCard:
-        """Return what is known of the network."""
-        return self.model.card
-
-    @property
     def what(self) -> str:
         """Return what names of runs call this network."""
-        return f"{self.card.name}-{self.card.architecture.freeze}"
+        return f"{self.model.card.name}-{self.model.card.architecture.freeze}"
 
     def logits(self, rows: Ints) -> Floats:
         """Return logits (len(rows), classes), in the order of `rows`."""
@@ -81,7 +76,8 @@ class NetworkModel(FittedModel):
 
     def describe(self) -> Description:
         """Return what a page says of the network."""
-        card, weights = self.card, self.card.architecture.weights
+        card = self.model.card
+        weights = card.architecture.weights
         settings = to_dict(card)
         for name in ("scores", "versions", "data"):
             settings.pop(name)
@@ -91,10 +87,6 @@ class NetworkModel(FittedModel):
             caveats=(CAVEAT.format(kind="network"),),
             settings=settings_table(settings),
         )
-
-    def with_card(self, **changes: Any) -> Self:
-        """Return the model with these fields of its card changed."""
-        return replace(self, model=replace(self.model, card=replace(self.card, **changes)))
 
     def save(self, folder: Path) -> Self:
         """Write the model and return it with its card as written."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from sts.reports.tables import settings_table
 from sts.studies.classify.models import Explanation, FittedModel
 from sts.studies.classify.pages import CAVEAT, Description
 from sts.studies.classify.tables.explain import explain_table
-from sts.tabular.checkpoint import Baseline, BaselineCard, save_baseline
+from sts.tabular.checkpoint import Baseline, save_baseline
 from sts.tabular.estimators import logits_of
 from sts.tabular.explanations import contributions_of, has_quick_contributions, strongest
 
@@ -37,14 +37,9 @@ class TableModel(FittedModel):
     """With the features of the model."""
 
     @property
-    def card(self) -> BaselineCard:
-        """Return what is known of the model."""
-        return self.model.card
-
-    @property
     def what(self) -> str:
         """Return what names of runs call this model."""
-        return f"{self.card.name}-{self.card.features}"
+        return f"{self.model.card.name}-{self.model.card.features}"
 
     def logits(self, rows: Ints) -> Floats:
         """Return logits (len(rows), classes), in the order of `rows`."""
@@ -69,7 +64,7 @@ class TableModel(FittedModel):
 
     def describe(self) -> Description:
         """Return what a page says of the model."""
-        card = self.card
+        card = self.model.card
         settings = to_dict(card)
         for name in ("scores", "formulas", "names", "probe", "sha256"):
             settings.pop(name)
@@ -81,10 +76,6 @@ class TableModel(FittedModel):
             caveats=(CAVEAT.format(kind="classifier"), *([ABSOLUTE] if is_absolute else [])),
             settings=settings_table(settings),
         )
-
-    def with_card(self, **changes: Any) -> Self:
-        """Return the model with these fields of its card changed."""
-        return replace(self, model=replace(self.model, card=replace(self.card, **changes)))
 
     def save(self, folder: Path) -> Self:
         """Write the model and return it with its card as written."""
