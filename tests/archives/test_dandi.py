@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -255,7 +256,7 @@ def test_what_is_no_metadata_is_named(server: Server, client: Client, answer: ob
 
 def test_a_list_is_left_at_once(server: Server) -> None:
     def interrupt(handler: Handler, page: Page) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         status(503)(handler, page)
 
     api = serve_dandi(server, FILES, page=1)
