@@ -70,19 +70,19 @@ def test_an_id_that_two_different_files_claim_is_no_id() -> None:
     assert not any("; " in note for cell in cells for note in cell.notes)
 
 
-def test_a_label_of_an_id_that_several_files_claim_is_nobodys() -> None:
-    """Else cells of a published test specimen would train under the names of their files."""
-    cells = named(outcome("a.nwb", "7"), outcome("b.nwb", "7"), outcome("d/7.nwb"))
-    assert [(cell.label, cell.label_id) for cell in cells[:2]] == [("", ""), ("", "")]
-    declared = named(
-        outcome("a.nwb", "7"),
-        outcome("b.nwb", "7"),
-        **{"a.nwb": CellFiles(name="a.nwb", paths={}, specimen_id="7")},
-    )
-    assert [(cell.specimen_id, cell.label) for cell in declared] == [("7", "Sst"), ("b", "")]
-    by_file = {"a": CellLabel(specimen_id="a", label="Pvalb")}
-    told = name_cells([outcome("a.nwb", "7"), outcome("b.nwb", "7")], by_file)
-    assert [cell.label for cell in told] == ["Pvalb", ""]
+def test_what_may_be_a_published_test_specimen_has_no_label() -> None:
+    """Else it would train under the name of its file."""
+    outcomes = [outcome("a.nwb", "7"), outcome("b.nwb", "7"), outcome("c.nwb", "8")]
+    labels = {name: CellLabel(specimen_id=name, label="Sst") for name in ("7", "8")}
+    usual = name_cells(outcomes, labels)
+    assert [cell.label for cell in usual] == ["Sst", "Sst", "Sst"]
+    held = name_cells(outcomes, labels, held={"7"})
+    assert [(cell.specimen_id, cell.label) for cell in held] == [("a", ""), ("b", ""), ("8", "Sst")]
+    assert "published test specimen" in held[0].notes[-1]
+    # Of a file of DANDI the session is what is claimed, and the specimen what the label knows.
+    by_session = {"7": CellLabel(specimen_id="77", label="Sst")}
+    told = name_cells(outcomes[:2], by_session, held={"77"})
+    assert [cell.label for cell in told] == ["", ""]
 
 
 def test_byte_identical_files_of_one_id_are_one_cell() -> None:

@@ -83,7 +83,7 @@ def _use_trees(path: Path) -> None:
     cells = np.random.default_rng(0).normal(size=(20, len(NAMES)))
     cells[::3, ::2] = np.nan
     trees.decision_function(cells)
-    trees.booster.predict(cells, pred_contrib=True, num_threads=1)
+    trees.booster_.predict(cells, pred_contrib=True, num_threads=1)
 
 
 def read_mutants(

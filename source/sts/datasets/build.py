@@ -23,6 +23,7 @@ from sts.datasets.products import (
     read_earlier_build,
     write_products,
 )
+from sts.datasets.published_split import held_out_specimens
 from sts.recordings.readers import find_recordings
 
 LABELS_NAME = "labels.csv"
@@ -118,7 +119,7 @@ def build(job: BuildJob) -> BuildReport:
         todo = [cell for name, cell in plan.cells.items() if name not in done]
         _work_on(todo, job, journal)
         outcomes = journal.collect(plan.cells)
-        names = name_cells(outcomes, plan.labels, plan.declared)
+        names = _name_cells(outcomes, plan, job)
         rows = _rows(outcomes, names, job)
         write_products(job.out, job.settings, outcomes, rows)
         journal.discard()
@@ -153,7 +154,7 @@ def plan_build(job: BuildJob) -> BuildPlan:
         )
     if job.resume:
         known = {name: outcome for name, outcome in known.items() if not _is_open(outcome)}
-    names = name_cells(made.outcomes, plan.labels, plan.declared)
+    names = _name_cells(made.outcomes, plan, job)
     now = _rows(made.outcomes, names, job)
     renamed = any(_identities(rows) != _identities(now[name]) for name, rows in made.rows.items())
     complete = len(known) == len(cells) and not gone and not renamed
@@ -173,6 +174,11 @@ def _names(found: Iterable[Path], top: Path) -> dict[str, Path]:
 
 def _identities(rows: Rows) -> list[tuple[str, ...]]:
     return [(row.file, row.specimen_id, row.label, row.dataset, row.donor_id) for row in rows]
+
+
+def _name_cells(outcomes: Iterable[Outcome], plan: BuildPlan, job: BuildJob) -> list[NamedCell]:
+    held = held_out_specimens(job.out)
+    return name_cells(outcomes, plan.labels, plan.declared, held=held)
 
 
 def _rows(

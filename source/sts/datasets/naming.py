@@ -6,7 +6,7 @@ the table of features agree on who a row is.
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Final
@@ -67,6 +67,8 @@ def name_cells(
     outcomes: Iterable[Outcome],
     labels: Mapping[str, CellLabel],
     declared: Mapping[str, CellFiles] | None = None,
+    *,
+    held: Collection[str] = (),
 ) -> list[NamedCell]:
     """Return who the cells are, in their order.
 
@@ -78,6 +80,9 @@ def name_cells(
         By any id that a file may state.
     declared
         Cells that the user has declared, by the names of their files.
+    held
+        Specimens of the published test split: a cell that may be one of them gets no label, since
+        under the name of its file it could train a model.
     """
     claims = [
         _claim_of(outcome, labels, (declared or {}).get(outcome.file)) for outcome in outcomes
@@ -85,7 +90,7 @@ def name_cells(
     read = [claim for claim in claims if claim.sureness > UNREAD]
     links = _find_doubles(read)
     first = [claim for claim in read if not claim.double_of]
-    links += _find_rivals(first)
+    links += _find_rivals(first, held)
     _choose_names(first)
     _share_sides(read, links)
     named = {claim.file: claim for claim in first}
@@ -144,7 +149,7 @@ def _find_doubles(read: Sequence[_Claim]) -> list[list[_Claim]]:
     return links
 
 
-def _find_rivals(first: Sequence[_Claim]) -> list[list[_Claim]]:
+def _find_rivals(first: Sequence[_Claim], held: Collection[str]) -> list[list[_Claim]]:
     """Return the cells whose different files claim one id, each group together, and say so."""
     by_id: dict[str, list[_Claim]] = defaultdict(list)
     for claim in first:
@@ -160,14 +165,14 @@ def _find_rivals(first: Sequence[_Claim]) -> list[list[_Claim]]:
                     f"also claimed by {len(rivals) - 1} files that are not declared: it shares a "
                     "side of a split with them"
                 )
-            else:
-                claim.notes.append(
-                    f"named by its file: {len(rivals)} different files claim the id {name}, so "
-                    "they share a side of a split and none has its label, declare with --cells "
-                    "what is one cell"
-                )
-                # No label, no training: a published test specimen could come in by it.
+                continue
+            claim.notes.append(
+                f"named by its file: {len(rivals)} different files claim the id {name}, so "
+                "they share a side of a split, declare with --cells what is one cell"
+            )
+            if claim.label is not None and {name, claim.label.specimen_id} & set(held):
                 claim.label = None
+                claim.notes.append("also claimed: a published test specimen, so it has no label")
     return groups
 
 
