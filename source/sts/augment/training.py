@@ -1,5 +1,6 @@
 """The training loop of the deep generators, which stops by the score of held-out rows."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -29,16 +30,16 @@ class Batch:
     """(B,)."""
 
 
-class Network(nn.Module):
+class Network(nn.Module, ABC):
     """A network that draws scores and can be scored itself."""
 
+    @abstractmethod
     def draw(self, classes: Tensor, generator: torch.Generator) -> Tensor:
         """Return a row of scores for each class asked for, (B, features)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def score(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Return how far the network is from rows it has not seen; lower is better."""
-        raise NotImplementedError
 
     def loss(self, batch: Batch, generator: torch.Generator, *, done: float) -> Tensor:
         """Return what going down makes the network better, when `done` of all steps are over."""

@@ -25,7 +25,7 @@ class Fold:
 
     fit: Ints
     validation: Ints
-    """None for a model that is fitted at one stroke."""
+    """Empty for a model that is fitted in one step."""
     scored: Ints
 
 
