@@ -10,7 +10,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from sts.augment.evaluate import Bench, training_rows
-from sts.tabular.classifiers import BenchmarkClassifier, probabilities_of
+from sts.tabular.classifiers import BenchmarkClassifier, predict_probabilities
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ def time_classifiers(bench: Bench, added: int) -> Iterator[Pair]:
         begin_s = time.perf_counter()
         with threadpool_limits(1):
             fitted = BenchmarkClassifier(name=name).fit(X, y)
-            said = probabilities_of(fitted, scored, classes=len(bench.fit.classes))
+            said = predict_probabilities(fitted, scored, classes=len(bench.fit.classes))
         ours_s = time.perf_counter() - begin_s
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore")

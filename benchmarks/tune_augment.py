@@ -30,7 +30,7 @@ from sts.base.errors import one_of
 from sts.base.files import read_json, write_json
 from sts.base.types import Floats, Ints
 from sts.evaluation.metrics import scores_of
-from sts.tabular.classifiers import BenchmarkClassifier, probabilities_of
+from sts.tabular.classifiers import BenchmarkClassifier, predict_probabilities
 
 # Synthetic rows for each real one.
 TIMES: Final = 2
@@ -87,7 +87,7 @@ class Fold:
         """Return the macro F1 of trees trained on these rows."""
         trees = BenchmarkClassifier(name="extra-trees", settings=TREES, random_state=SEED)
         count = len(self.scored.classes)
-        said = probabilities_of(trees.fit(X, y), self.X_scored, classes=count)
+        said = predict_probabilities(trees.fit(X, y), self.X_scored, classes=count)
         return scores_of(said, self.scored.y, self.scored.classes)["macro_f1"]
 
 

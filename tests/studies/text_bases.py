@@ -21,7 +21,7 @@ from sts.reports.predictions import read_predictions, write_predictions
 from sts.studies.classify.networks.settings import read_network_settings
 from sts.studies.classify.tables.settings import read_table_settings
 from sts.tabular.checkpoint import load_baseline, save_baseline
-from sts.tabular.models import kind_of
+from sts.tabular.models import find_kind
 from sts.tabular.trees import load_trees
 from tests.base.text_mutator import spoil
 from tests.datasets.ep_worlds import make_table, write_own
@@ -61,7 +61,7 @@ def write_bases(folder: Path) -> dict[str, tuple[Path, Read]]:
         "split": (own / "split.json", lambda path: find_split(path.parent)),
         "published split": (split, read_split_file),
         "settings of networks": (settings, lambda p: read_network_settings(p, TrainSettings())),
-        "settings of trees": (trees, lambda path: read_table_settings(path, kind_of("lightgbm"))),
+        "settings of trees": (trees, lambda path: read_table_settings(path, find_kind("lightgbm"))),
         "predictions": (predictions, read_predictions),
     }
 

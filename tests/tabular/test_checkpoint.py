@@ -21,7 +21,7 @@ from sts.tabular.checkpoint import (
     load_card,
     save_baseline,
 )
-from sts.tabular.models import MODELS, kind_of
+from sts.tabular.models import MODELS, find_kind
 from sts.tabular.novelty import measure_novelty
 from tests.base.tampering import WAYS, check_refusal, tamper
 from tests.datasets.ep_worlds import make_table
@@ -34,17 +34,17 @@ NAMES = ("vrest", "ri", "sag", "tau", "latency", "threshold_i_ramp", "height_ram
 
 def make_model(name: str = "lightgbm", **changed: Any) -> Baseline:
     table = with_features(make_table(80), NAMES)
-    kind = kind_of(name)
+    kind = find_kind(name)
     card = BaselineCard(
         name=kind.title,
         model=name,
         features="some",
         names=NAMES,
         temperature=1.5,
-        settings=vars(kind.configured(QUICK[name])),
+        settings=vars(kind.make_settings(QUICK[name])),
         **changed,
     )
-    settings = kind.configured(QUICK[name])
+    settings = kind.make_settings(QUICK[name])
     return Baseline(
         classifier=kind.fit(table.X, table.truth, settings, seed=0, names=NAMES),
         card=card,
@@ -191,7 +191,7 @@ def test_a_fit_that_would_take_for_ever_is_not_begun(tmp_path: Path) -> None:
     ):
         folder = tmp_path / name
         save_baseline(folder, make_model("logistic"))
-        title = kind_of(name).title
+        title = find_kind(name).title
         edit(folder, model=name, name=title, settings=settings)
         with pytest.raises(StsError, match=f"{next(iter(settings))} must be"):
             load_baseline(folder)

@@ -18,7 +18,7 @@ from sts.tabular.classifiers import (
     BenchmarkClassifier,
     floored,
     grid_of,
-    probabilities_of,
+    predict_probabilities,
     together,
 )
 from tests.augment.tables import blobs
@@ -30,7 +30,7 @@ X = np.nan_to_num(NEURONS.X)
 def said_of(rows: Floats, y: Ints, **settings: Any) -> Floats:
     """Return what a classifier says of the rows that it was fitted on."""
     fitted = BenchmarkClassifier(**settings).fit(rows, y)
-    return probabilities_of(fitted, rows, classes=int(y.max()) + 1)
+    return predict_probabilities(fitted, rows, classes=int(y.max()) + 1)
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
@@ -38,7 +38,7 @@ def said_of(rows: Floats, y: Ints, **settings: Any) -> Floats:
 def test_it_tells_classes_apart_and_repeats_itself(name: str, balanced: bool) -> None:
     classifier = BenchmarkClassifier(name=name, balanced=balanced, random_state=3)
     said, again = (
-        probabilities_of(clone(classifier).fit(X, NEURONS.y), X, classes=5) for _ in range(2)
+        predict_probabilities(clone(classifier).fit(X, NEURONS.y), X, classes=5) for _ in range(2)
     )
     assert said.shape == (len(X), 5)
     assert np.allclose(said.sum(axis=1), 1, atol=1e-12)
@@ -121,9 +121,9 @@ def test_rare_classes_are_lifted_by_their_frequency_unless_all_count_the_same() 
         fitted = BenchmarkClassifier(name=name).fit(X, NEURONS.y)
         lift = (np.bincount(NEURONS.y) / len(X)) ** -kind.rarity
         assert np.allclose(fitted.lift_, lift, rtol=1e-12)
-        said = probabilities_of(fitted, between, classes=3)
+        said = predict_probabilities(fitted, between, classes=3)
         fitted.lift_ = 1.0
-        plain = probabilities_of(fitted, between, classes=3)
+        plain = predict_probabilities(fitted, between, classes=3)
         inside = plain.min(axis=1) > 0.01
         assert inside.any(), name
         odds = said[inside, 2] / said[inside, 0] * plain[inside, 0] / plain[inside, 2]

@@ -19,9 +19,9 @@ from sts.tabular.estimators import (
     Prepared,
     RankScores,
     Stack,
-    logits_of,
+    predict_logits,
 )
-from sts.tabular.models import MODELS, kind_of
+from sts.tabular.models import MODELS, find_kind
 from sts.tabular.trees import BoostedTrees
 from tests.augment.tables import blobs
 from tests.tabular.test_models import QUICK
@@ -45,7 +45,7 @@ QUICK_ONES = {
 
 def model(name: str) -> Any:
     """Return a small model that takes any labels, as the checks have them."""
-    made = kind_of(name).make(kind_of(name).configured(SMALL[name]), 0)
+    made = find_kind(name).make(find_kind(name).make_settings(SMALL[name]), 0)
     return made.set_params(classes=None) if "classes" in made.get_params() else made
 
 
@@ -117,7 +117,7 @@ def test_logits_have_a_place_for_every_class() -> None:
     some = NEURONS.y != 1
     for name in ("lightgbm", "svm", "extra-trees"):
         fitted = model(name).fit(NEURONS.X[some], NEURONS.y[some])
-        logits = logits_of(fitted, NEURONS.X, classes=4)
+        logits = predict_logits(fitted, NEURONS.X, classes=4)
         assert logits.shape == (len(NEURONS), 4)
         assert np.isin(logits[some].argmax(axis=1), (0, 2)).all()
         called = np.array([0, 2])[(logits[:, 2] > logits[:, 0]).astype(int)]

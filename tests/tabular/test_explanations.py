@@ -7,21 +7,21 @@ import pytest
 
 from sts.base.types import CLASSES, Floats
 from sts.signals.features import FEATURES
-from sts.tabular.estimators import Classifier, logits_of
+from sts.tabular.estimators import Classifier, predict_logits
 from sts.tabular.explanations import (
     LOGIT,
     PROBABILITY,
     Contributions,
     check_additivity,
-    contributions_of,
+    compute_contributions,
     has_contributions,
-    strongest,
+    rank_features,
 )
 from sts.tabular.models import (
     ExtraTreesSettings,
     HistogramSettings,
     LogisticSettings,
-    kind_of,
+    find_kind,
 )
 from sts.tabular.trees import TreeSettings
 from tests.datasets.ep_worlds import make_table
@@ -31,13 +31,13 @@ from tests.datasets.ep_worlds import make_table
 def world() -> tuple[Classifier, Floats]:
     table = make_table(120)
     settings = TreeSettings(n_estimators=15, num_leaves=8)
-    trees = kind_of("lightgbm").fit(table.X, table.truth, settings, seed=0)
+    trees = find_kind("lightgbm").fit(table.X, table.truth, settings, seed=0)
     return trees, table.X[:30]
 
 
 @pytest.fixture(scope="module")
 def found(world: tuple[Classifier, Floats]) -> Contributions:
-    return contributions_of(*world, FEATURES)
+    return compute_contributions(*world, FEATURES)
 
 
 def test_they_add_up_to_the_logits_in_every_cell(
@@ -47,7 +47,7 @@ def test_they_add_up_to_the_logits_in_every_cell(
     assert found.values.shape == (30, len(FEATURES), len(CLASSES))
     # Two ways of adding the same few hundred numbers.
     np.testing.assert_allclose(
-        found.values.sum(axis=1) + found.base, logits_of(trees, X), rtol=0, atol=1e-9
+        found.values.sum(axis=1) + found.base, predict_logits(trees, X), rtol=0, atol=1e-9
     )
 
 
@@ -74,8 +74,8 @@ def test_every_model_of_trees_is_explained(name: str, absent: int | None) -> Non
     table = make_table(100)
     X, y = table.X[:, :12], table.truth
     some = y != absent
-    classifier: Any = kind_of(name).fit(X[some], y[some], OF_TREES[name], seed=0)
-    found = contributions_of(classifier, X[:20], FEATURES[:12])
+    classifier: Any = find_kind(name).fit(X[some], y[some], OF_TREES[name], seed=0)
+    found = compute_contributions(classifier, X[:20], FEATURES[:12])
     assert np.isnan(X).any()
     assert found.values.shape == (20, 12, len(CLASSES))
     votes = name == "extra-trees"
@@ -92,8 +92,8 @@ def test_of_two_classes_what_speaks_for_one_speaks_against_the_other(name: str) 
     table = make_table(100)
     some = table.truth < 2
     X = table.X[some, :8]
-    fitted = kind_of(name).fit(X, table.truth[some], OF_TREES[name], seed=0)
-    values = contributions_of(fitted, X, FEATURES[:8]).values
+    fitted = find_kind(name).fit(X, table.truth[some], OF_TREES[name], seed=0)
+    values = compute_contributions(fitted, X, FEATURES[:8]).values
     if name != "lightgbm":
         # LightGBM is fitted on all four classes, of which two have no cell.
         np.testing.assert_allclose(values[:, :, 0], -values[:, :, 1], atol=1e-9)
@@ -102,18 +102,18 @@ def test_of_two_classes_what_speaks_for_one_speaks_against_the_other(name: str) 
 
 def test_what_is_not_made_of_trees_is_refused() -> None:
     table = make_table(60)
-    fitted = kind_of("logistic").fit(table.X, table.truth, LogisticSettings(), seed=0)
+    fitted = find_kind("logistic").fit(table.X, table.truth, LogisticSettings(), seed=0)
     assert not has_contributions(fitted)
     with pytest.raises(ValueError, match="Prepared is not made of trees"):
-        contributions_of(fitted, table.X, FEATURES)
+        compute_contributions(fitted, table.X, FEATURES)
 
 
 def test_a_feature_that_tells_nothing_adds_nothing() -> None:
     table = make_table(120)
     X = np.column_stack([table.X[:, :10], np.zeros(120)])
     names = [*FEATURES[:10], "silent"]
-    trees = kind_of("lightgbm").fit(X, table.truth, TreeSettings(n_estimators=10), seed=0)
-    assert not contributions_of(trees, X, names).values[:, 10].any()
+    trees = find_kind("lightgbm").fit(X, table.truth, TreeSettings(n_estimators=10), seed=0)
+    assert not compute_contributions(trees, X, names).values[:, 10].any()
 
 
 def test_what_does_not_add_up_is_refused() -> None:
@@ -127,10 +127,10 @@ def test_those_that_speak_for_a_class_come_first_to_last() -> None:
     values[0, :, 2] = [0.1, -0.9, 0.0, 0.5]
     found = Contributions(values=values, base=np.zeros(4), names=("a", "b", "c", "d"))
     # What speaks against the class, or says nothing, is no reason for it.
-    assert strongest(found, 0, 2) == [3, 0]
+    assert rank_features(found, 0, 2) == [3, 0]
     assert found.importance()[:, 2].tolist() == [0.1, 0.9, 0.0, 0.5]
 
 
 def test_no_cell_has_no_contribution(world: tuple[Classifier, Floats]) -> None:
     trees, X = world
-    assert contributions_of(trees, X[:1], FEATURES).values.shape[0] == 1
+    assert compute_contributions(trees, X[:1], FEATURES).values.shape[0] == 1

@@ -9,8 +9,8 @@ from sts.base.errors import StsError
 from sts.base.types import CLASSES, Floats, Ints
 from sts.datasets.feature_sets import KNOWN, with_features
 from sts.search.space import Choice, Float
-from sts.tabular.estimators import logits_of
-from sts.tabular.models import MEMBERS, MODELS, PUBLISHED_SETTINGS, PUBLISHED_SPACE, kind_of
+from sts.tabular.estimators import predict_logits
+from sts.tabular.models import MEMBERS, MODELS, PUBLISHED_SETTINGS, PUBLISHED_SPACE, find_kind
 from sts.tabular.trees import NAMES, TreeSettings
 from tests.datasets.ep_worlds import make_table
 
@@ -34,17 +34,17 @@ def cells() -> tuple[Floats, Ints, tuple[str, ...]]:
 @pytest.fixture(autouse=True)
 def small_members(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the stack fit small members."""
-    small = {name: kind_of(name).configured(QUICK[name]) for name in MEMBERS}
+    small = {name: find_kind(name).make_settings(QUICK[name]) for name in MEMBERS}
     monkeypatch.setattr("sts.tabular.models.MEMBERS", small)
 
 
 def fitted(name: str, X: Floats, y: Ints, *, seed: int = 0, **more: Any) -> Any:
-    kind = kind_of(name)
-    return kind.fit(X, y, kind.configured(QUICK[name]), seed=seed, **more)
+    kind = find_kind(name)
+    return kind.fit(X, y, kind.make_settings(QUICK[name]), seed=seed, **more)
 
 
 def accuracy(model: Any, X: Floats, y: Ints) -> float:
-    return float((logits_of(model, X).argmax(axis=1) == y).mean())
+    return float((predict_logits(model, X).argmax(axis=1) == y).mean())
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -52,7 +52,7 @@ def test_it_learns_from_cells_with_missing_values(name: str, cells: Any) -> None
     X, y, names = cells
     model = fitted(name, X[:120], y[:120], names=names)
     assert np.isnan(X).any()
-    assert logits_of(model, X).shape == (160, len(CLASSES))
+    assert predict_logits(model, X).shape == (160, len(CLASSES))
     # Four classes that 60 features tell apart; guessing gives a quarter.
     assert accuracy(model, X[120:], y[120:]) > 0.9
 
@@ -60,7 +60,7 @@ def test_it_learns_from_cells_with_missing_values(name: str, cells: Any) -> None
 @pytest.mark.parametrize("name", MODELS)
 def test_the_same_seed_gives_the_same_model(name: str, cells: Any) -> None:
     X, y, _ = cells
-    one, other = (logits_of(fitted(name, X, y, seed=3), X) for _ in range(2))
+    one, other = (predict_logits(fitted(name, X, y, seed=3), X) for _ in range(2))
     np.testing.assert_array_equal(one, other)
 
 
@@ -70,7 +70,7 @@ def test_another_seed_gives_another_model(name: str, cells: Any) -> None:
     # On cells that they have not seen, and with few features, trees do not all agree.
     few = X[:, :6]
     one, other = (
-        logits_of(fitted(name, few[:120], y[:120], seed=seed), few[120:]) for seed in (0, 1)
+        predict_logits(fitted(name, few[:120], y[:120], seed=seed), few[120:]) for seed in (0, 1)
     )
     assert not np.array_equal(one, other)
 
@@ -87,7 +87,7 @@ def test_a_feature_without_any_value_does_no_harm(name: str, cells: Any) -> None
 def test_a_class_without_a_training_cell_is_never_called(name: str, cells: Any) -> None:
     X, y, _ = cells
     some = y != 2
-    logits = logits_of(fitted(name, X[some], y[some]), X)
+    logits = predict_logits(fitted(name, X[some], y[some]), X)
     assert logits.shape == (160, len(CLASSES))
     assert (logits.argmax(axis=1) != 2).all()
 
@@ -106,14 +106,14 @@ def test_a_cell_of_weight_zero_teaches_nothing(name: str, cells: Any) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_searched_setting_exists_and_may_take_its_bounds(name: str) -> None:
-    kind = kind_of(name)
+    kind = find_kind(name)
     assert kind.space
     for setting, parameter in kind.space.items():
         ends = (
             parameter.values if isinstance(parameter, Choice) else (parameter.low, parameter.high)
         )
         for value in ends:
-            assert getattr(kind.configured({setting: value}), setting) == value
+            assert getattr(kind.make_settings({setting: value}), setting) == value
 
 
 @pytest.mark.parametrize(
@@ -133,12 +133,12 @@ def test_every_searched_setting_exists_and_may_take_its_bounds(name: str) -> Non
 )
 def test_settings_that_cannot_be_are_refused(name: str, settings: dict[str, Any]) -> None:
     with pytest.raises(StsError):
-        kind_of(name).configured(settings)
+        find_kind(name).make_settings(settings)
 
 
 def test_an_unknown_model_is_answered_with_the_nearest() -> None:
     with pytest.raises(StsError, match="did you mean 'logistic'"):
-        kind_of("logistics")
+        find_kind("logistics")
 
 
 def test_the_published_space_is_searched_and_subsampling_does_something_in_ours() -> None:
@@ -150,10 +150,10 @@ def test_the_published_space_is_searched_and_subsampling_does_something_in_ours(
 
 def test_trees_in_portions_say_what_they_say_together(cells: Any) -> None:
     X, y, _ = cells
-    model: Any = kind_of("lightgbm").fit(X, y, TreeSettings(n_estimators=25), seed=0)
+    model: Any = find_kind("lightgbm").fit(X, y, TreeSettings(n_estimators=25), seed=0)
     together = model.booster_.predict(X, raw_score=True)
     # The same numbers added in another order.
-    np.testing.assert_allclose(logits_of(model, X), together, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(predict_logits(model, X), together, rtol=0, atol=1e-12)
 
 
 def test_every_setting_of_the_trees_reaches_lightgbm(cells: Any) -> None:
@@ -172,8 +172,8 @@ def test_every_setting_of_the_trees_reaches_lightgbm(cells: Any) -> None:
         "max_bin": 31,
         "n_estimators": 4,
     }
-    kind = kind_of("lightgbm")
-    trees: Any = kind.fit(X, y, kind.configured(settings), seed=0)
+    kind = find_kind("lightgbm")
+    trees: Any = kind.fit(X, y, kind.make_settings(settings), seed=0)
     text = trees.text()
     for ours, theirs in NAMES.items():
         assert f"[{theirs}: {settings[ours]:g}]" in text, theirs

@@ -8,8 +8,8 @@ import pytest
 
 from sts.base.types import Floats, Ints
 from sts.tabular import trees as module
-from sts.tabular.estimators import logits_of
-from sts.tabular.models import kind_of
+from sts.tabular.estimators import predict_logits
+from sts.tabular.models import find_kind
 from sts.tabular.tree_text import NotTrees, check_tree_text
 from sts.tabular.trees import BoostedTrees, TreeSettings, load_trees
 
@@ -17,7 +17,7 @@ NAMES = ("a", "b", "c")
 
 
 def text_of(X: Floats, y: Ints, settings: TreeSettings) -> str:
-    trees = kind_of("lightgbm").fit(X, y, settings, seed=0, names=NAMES)
+    trees = find_kind("lightgbm").fit(X, y, settings, seed=0, names=NAMES)
     assert isinstance(trees, BoostedTrees)
     return trees.text()
 
@@ -35,8 +35,8 @@ def test_an_honest_model_passes_and_answers_as_it_did(text: str, tmp_path: Path)
     path.write_text(text)
     cells = np.random.default_rng(1).normal(size=(30, 3))
     found = load_trees(path, text.encode(), NAMES)
-    here = BoostedTrees.of(text)
-    np.testing.assert_array_equal(logits_of(found, cells), logits_of(here, cells))
+    here = BoostedTrees.from_text(text)
+    np.testing.assert_array_equal(predict_logits(found, cells), predict_logits(here, cells))
 
 
 def test_trees_of_one_leaf_and_of_any_depth_pass() -> None:

@@ -22,7 +22,7 @@ from sts.tabular.classifiers import (
     VOTE,
     VOTERS,
     BenchmarkClassifier,
-    probabilities_of,
+    predict_probabilities,
     together,
 )
 
@@ -113,7 +113,7 @@ class Bench:
             scores = []
             for fit, scored in folds:
                 fitted = clone(choice).fit(rows[fit], view.y[fit])
-                said = probabilities_of(fitted, rows[scored], classes=len(classes))
+                said = predict_probabilities(fitted, rows[scored], classes=len(classes))
                 scores.append(scores_of(said, view.y[scored], classes)["macro_f1"])
             return float(np.mean(scores))
 
@@ -236,7 +236,7 @@ def _words(bench: Bench, training: TrainingRows, name: str) -> tuple[Floats, str
     fitted.fit(training.rows.missing if missing else training.rows.complete, training.y)
     scored = training.view.scored
     rows = scored.missing if missing else scored.complete
-    probabilities = probabilities_of(fitted, rows, classes=len(bench.fit.classes))
+    probabilities = predict_probabilities(fitted, rows, classes=len(bench.fit.classes))
     return probabilities, fitted.how_, time.perf_counter() - begin_s
 
 

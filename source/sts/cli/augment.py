@@ -120,13 +120,13 @@ def _benchmark(args: argparse.Namespace) -> int:
 def _say_results(results: "Results") -> None:
     from sts.studies.augment.results import baseline_of, name_of
     from sts.studies.augment.words import gain_in_words
-    from sts.tabular.classifiers import title_of
+    from sts.tabular.classifiers import classifier_title
 
     base = baseline_of(results)
     say_table(
         ("nothing added", "accuracy", "macro F1"),
         [
-            (title_of(name), scores["accuracy"].in_words(), scores["macro_f1"].in_words())
+            (classifier_title(name), scores["accuracy"].in_words(), scores["macro_f1"].in_words())
             for name, scores in base.items()
         ],
     )
@@ -146,7 +146,7 @@ def _say_results(results: "Results") -> None:
         [
             (
                 name_of(each.method),
-                title_of(each.classifier),
+                classifier_title(each.classifier),
                 each.added,
                 f"{each.value:.3f}",
                 gain_in_words(each.difference),

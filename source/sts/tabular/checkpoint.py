@@ -26,8 +26,8 @@ from sts.base.model_files import (
 from sts.base.types import CLASSES, Floats, Ints
 from sts.datasets.formulas import FORMULAS
 from sts.evaluation.calibration import Temperature, apply_temperature
-from sts.tabular.estimators import Classifier, logits_of
-from sts.tabular.models import kind_of
+from sts.tabular.estimators import Classifier, predict_logits
+from sts.tabular.models import find_kind
 from sts.tabular.novelty import ARRAYS, Novelty, NoveltyRule
 from sts.tabular.tree_text import MAX_TEXT_BYTES, NotTrees
 from sts.tabular.trees import BoostedTrees, load_trees
@@ -95,13 +95,13 @@ class Baseline:
 
     def probabilities(self, X: Floats) -> Floats:
         """Return calibrated probabilities (cells, classes)."""
-        return apply_temperature(logits_of(self.classifier, X), self.card.temperature)
+        return apply_temperature(predict_logits(self.classifier, X), self.card.temperature)
 
 
 def baseline_folder(models: Path, model: str, variant: str, name: str | None = None) -> Path:
     """Return where the model of a kind and a set of features, or of an own name, is kept."""
     own = variant if name is None else check_plain_name(name)
-    return models / f"{kind_of(model).title}_best_models" / own
+    return models / f"{find_kind(model).title}_best_models" / own
 
 
 def save_baseline(folder: Path, model: Baseline) -> BaselineCard:
@@ -163,7 +163,7 @@ def load_card(folder: Path) -> BaselineCard:
     files = {CELLS, TREES} if card.model == "lightgbm" else {CELLS}
     if set(card.sha256) != files:
         raise StsError(f"{path} does not name the files that belong to it: {AGAIN}")
-    kind = kind_of(card.model)
+    kind = find_kind(card.model)
     # It becomes part of the names of folders.
     check_plain_name(card.features)
     if card.name != kind.title or card.times not in TIMES:
@@ -177,7 +177,7 @@ def load_card(folder: Path) -> BaselineCard:
         raise StsError(f"{path}: probe must be a probability of each class, cell by cell: {AGAIN}")
     if not card.names or len(set(card.names)) < len(card.names):
         raise StsError(f"{path} names no features, or one of them twice: {AGAIN}")
-    kind.configured(card.settings, where=f"{path}.settings")
+    kind.make_settings(card.settings, where=f"{path}.settings")
     changed = [name for name, text in card.formulas.items() if FORMULAS.get(name) != text]
     if changed:
         raise StsError(f"{path}: this version derives {changed[0][:40]} in another way: {AGAIN}")
@@ -205,8 +205,8 @@ def _classifier(folder: Path, card: BaselineCard, X: Floats, y: Ints) -> Classif
             return load_trees(path, content, card.names)
         except NotTrees as error:
             raise StsError(f"{path} is no model of LightGBM: {error}: {AGAIN}") from error
-    kind = kind_of(card.model)
-    settings = kind.configured(card.settings, where=str(folder / CARD))
+    kind = find_kind(card.model)
+    settings = kind.make_settings(card.settings, where=str(folder / CARD))
     try:
         return kind.fit(X, y, settings, seed=card.seed, names=card.names)
     except ValueError as error:

@@ -189,7 +189,7 @@ class BenchmarkClassifier(ProbableClassifier):
         return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def probabilities_of(classifier: BenchmarkClassifier, X: Floats, *, classes: int) -> Floats:
+def predict_probabilities(classifier: BenchmarkClassifier, X: Floats, *, classes: int) -> Floats:
     """Return the probability of each class, also those without a row, none below the floor."""
     found = np.zeros((len(X), classes))
     # A class without a training row has no column.
@@ -218,7 +218,7 @@ def grid_of(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in known if name in wanted)
 
 
-def title_of(name: str) -> str:
+def classifier_title(name: str) -> str:
     """Return what figures call a classifier."""
     return "Soft vote" if name == VOTE else CLASSIFIERS[name].title
 

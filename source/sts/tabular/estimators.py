@@ -48,7 +48,7 @@ SLOPE: Final = 3.0
 
 
 class Classifier(Protocol):
-    """A classifier of scikit-learn that was fitted: `logits_of` says how likely each class is."""
+    """A classifier of scikit-learn that was fitted: `predict_logits` says how likely each class is."""
 
     classes_: Ints
 
@@ -56,7 +56,7 @@ class Classifier(Protocol):
         """Return the class of each row."""
 
 
-def logits_of(classifier: Any, X: Floats, *, classes: int = len(CLASSES)) -> Floats:
+def predict_logits(classifier: Any, X: Floats, *, classes: int = len(CLASSES)) -> Floats:
     """Return scores (rows, classes) whose softmax, at some temperature, is a probability.
 
     A class without a training row has the lowest score.
@@ -346,13 +346,13 @@ class Stack(ProbableClassifier):
     def _words(self, members: Sequence[Any], X: Floats) -> Floats:
         count = len(self.classes_)
         return np.column_stack(
-            [log_softmax(logits_of(each, X, classes=count), axis=1) for each in members]
+            [log_softmax(predict_logits(each, X, classes=count), axis=1) for each in members]
         )
 
     def _logits(self, X: Any) -> Floats:
         X = self._checked(X)
         words = self._words(self.members_, X)
-        return logits_of(self.top_, words, classes=len(self.classes_))
+        return predict_logits(self.top_, words, classes=len(self.classes_))
 
     def decision_function(self, X: Any) -> Floats:
         """Return the score of each class; of two classes, their difference."""

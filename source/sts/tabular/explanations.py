@@ -20,7 +20,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from sts.base.types import CLASSES, Bools, Floats, Ints
 from sts.evaluation.bootstrap import Interval, interval_of
-from sts.tabular.estimators import Classifier, Prepared, logits_of
+from sts.tabular.estimators import Classifier, Prepared, predict_logits
 from sts.tabular.trees import BoostedTrees
 
 # Of the largest score: thousands of leaves are summed in float64 along two paths.
@@ -92,7 +92,7 @@ def _trees_of(classifier: Any) -> Any:
     return inner if isinstance(inner, OF_TREES) else None
 
 
-def contributions_of(classifier: Classifier, X: Floats, names: Sequence[str]) -> Contributions:
+def compute_contributions(classifier: Classifier, X: Floats, names: Sequence[str]) -> Contributions:
     """Return the contributions in cells X; in each they and the base add up to the scores."""
     trees = _trees_of(classifier)
     if trees is None:
@@ -153,7 +153,7 @@ def check_additivity(sums: Floats, scores: Floats) -> None:
         raise RuntimeError(f"the contributions miss the scores by {apart:.3g}: shap changed?")
 
 
-def strongest(contributions: Contributions, cell: int, label: int) -> list[int]:
+def rank_features(contributions: Contributions, cell: int, label: int) -> list[int]:
     """Return the features that speak for one class in one cell, the strongest first."""
     size = contributions.values[cell, :, label]
     return [int(at) for at in np.argsort(-size, kind="stable") if size[at] > 0]
@@ -186,14 +186,14 @@ def permutation_importance(
     if len(X) > CELLS:
         chosen = np.sort(rng.permutation(len(X))[:CELLS])
         X, y = X[chosen], y[chosen]
-    whole = _mean_recall(logits_of(model, X).argmax(axis=1), y)
+    whole = _mean_recall(predict_logits(model, X).argmax(axis=1), y)
     orders = [rng.permutation(len(X)) for _ in range(repeats)]
     losses = []
     for column in range(X.shape[1]):
         # All shufflings of a feature at once: most of the time would go into calls.
         shuffled = np.tile(X, (repeats, 1))
         shuffled[:, column] = np.concatenate([X[order, column] for order in orders])
-        found = logits_of(model, shuffled).argmax(axis=1).reshape(repeats, len(X))
+        found = predict_logits(model, shuffled).argmax(axis=1).reshape(repeats, len(X))
         each = np.array([whole - _mean_recall(row, y) for row in found])
         losses.append(interval_of(float(each.mean()), each))
     ranked = sorted(range(len(losses)), key=lambda at: -losses[at].value)

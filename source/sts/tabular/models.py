@@ -181,7 +181,7 @@ class Kind:
     trials: int = 50
     """How many settings a search tries unless it is told."""
 
-    def configured(self, values: Mapping[str, Any], where: str = "settings") -> Any:
+    def make_settings(self, values: Mapping[str, Any], where: str = "settings") -> Any:
         """Return settings of this kind, those not named at their defaults."""
         return from_dict(self.settings, values, where=where)
 
@@ -271,6 +271,6 @@ MODELS: Final[Mapping[str, Kind]] = {
 }
 
 
-def kind_of(model: str) -> Kind:
+def find_kind(model: str) -> Kind:
     """Return the kind of that name, or say which name is nearest."""
     return MODELS[one_of(model, MODELS, "model")]

@@ -153,7 +153,7 @@ class BoostedTrees(ProbableClassifier):
         return str(self.booster_.model_to_string(num_iteration=-1))
 
     @classmethod
-    def of(cls, text: str) -> "BoostedTrees":
+    def from_text(cls, text: str) -> "BoostedTrees":
         """Return what `text` was written from."""
         try:
             booster = lightgbm.Booster(model_str=text)
@@ -188,7 +188,7 @@ def load_trees(path: Path, content: bytes, names: Sequence[str]) -> BoostedTrees
         raise NotTrees(f"LightGBM cannot load it: it {error}") from error
     if "error" in answer:
         raise NotTrees(f"LightGBM cannot load it: {shorten(answer['error'])}")
-    trees = BoostedTrees.of(text)
+    trees = BoostedTrees.from_text(text)
     if trees.classes != len(CLASSES):
         raise NotTrees(f"it is not of {len(CLASSES)} classes")
     return trees

@@ -16,7 +16,7 @@ from sts.reports.figures.augment_scores import SHOWN, Line, Panel, draw_landscap
 from sts.studies.augment.differences import Gain, score_levels
 from sts.studies.augment.results import Results, Samples, fidelity_summary, name_of
 from sts.studies.augment.words import copying_ratio
-from sts.tabular.classifiers import title_of
+from sts.tabular.classifiers import classifier_title
 
 Levels = dict[tuple[str, str, int, float], Interval]
 
@@ -37,7 +37,7 @@ def draw_baseline(run: Run, results: Results) -> list[Path]:
 
     def line(name: str, at: list[float]) -> Line:
         return Line(
-            name=title_of(name),
+            name=classifier_title(name),
             values={
                 score: [levels[score][BASELINE, name, 0, part] for part in at] for score in SHOWN
             },
@@ -69,7 +69,7 @@ def draw_added(run: Run, results: Results) -> list[Path] | None:
             keys = [(BASELINE if n == 0 else method, name, n, 1.0) for n in added]
             if all(key in levels["accuracy"] for key in keys):
                 values = {score: [levels[score][key] for key in keys] for score in SHOWN}
-                lines.append(Line(name=title_of(name), values=values))
+                lines.append(Line(name=classifier_title(name), values=values))
         if lines:
             panels.append(
                 Panel(
@@ -99,7 +99,7 @@ def _spoken(results: Results) -> int:
 
 def gain_words(results: Results) -> str:
     """Return whose gain is drawn."""
-    return f"{title_of(results.speaker)}, {_spoken(results):,} rows added to each class"
+    return f"{classifier_title(results.speaker)}, {_spoken(results):,} rows added to each class"
 
 
 def draw_gains(run: Run, results: Results) -> list[Path] | None:

@@ -35,7 +35,7 @@ from sts.studies.augment.words import (
     notes_of,
     what_it_says,
 )
-from sts.tabular.classifiers import title_of
+from sts.tabular.classifiers import classifier_title
 
 FIDELITY_COLUMNS: Final = (
     "method",
@@ -186,13 +186,13 @@ def _facts(results: Results) -> Facts:
             each = base[best][score]
             known = np.isfinite([each.low, each.high]).all()
             reach = f", {each.low:.3f} to {each.high:.3f}" if known else ""
-            remark = f"{title_of(best)}{reach}"
+            remark = f"{classifier_title(best)}{reach}"
             facts.append((words, f"{each.value:.3f}", remark))
     told = [each for each in results.differences if each.score == "macro_f1"]
     if told:
         top = max(told, key=lambda each: each.value)
         added = f", {top.added:,} added" if top.added else ""
-        remark = f"{title_of(top.classifier)}, {name_of(top.method)}{added}"
+        remark = f"{classifier_title(top.classifier)}, {name_of(top.method)}{added}"
         facts.append(("best macro F1 with any", f"{top.value:.3f}", remark))
     return Facts(facts)
 
@@ -235,7 +235,7 @@ def _counts(results: Results) -> Table:
 
 def _baseline(run: Run, results: Results) -> list[Block]:
     rows = [
-        [title_of(name), *(scores[score].in_words() for score in PLAIN_SCORES)]
+        [classifier_title(name), *(scores[score].in_words() for score in PLAIN_SCORES)]
         for name, scores in baseline_of(results).items()
     ]
     table = Table(columns=["classifier", *(SCORES[score] for score in PLAIN_SCORES)], rows=rows)
@@ -265,7 +265,7 @@ def _difference_table(differences: Sequence[Gain]) -> Table:
     rows = [
         [
             name_of(each.method),
-            title_of(each.classifier),
+            classifier_title(each.classifier),
             each.added,
             SCORES[each.score],
             f"{each.baseline:.3f}",
@@ -303,7 +303,7 @@ def _approximations(results: Results) -> Table | None:
     }
     if not found:
         return None
-    rows = [[title_of(name), added, how] for name, added, how in sorted(found)]
+    rows = [[classifier_title(name), added, how] for name, added, how in sorted(found)]
     return Table(
         columns=["classifier", "added", "what it did otherwise than with few rows"], rows=rows
     )

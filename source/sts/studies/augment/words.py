@@ -13,7 +13,7 @@ from sts.evaluation.compare import CANNOT_TELL, NO_VERDICT
 from sts.reports.blocks import Block, Table
 from sts.studies.augment.differences import Gain
 from sts.studies.augment.results import Results, name_of
-from sts.tabular.classifiers import title_of
+from sts.tabular.classifiers import classifier_title
 
 CIRCULAR: Final = (
     "E-types are clusters of the same electrophysiology that is classified here (Gouwens et al., "
@@ -129,7 +129,7 @@ def _verdicts_in_words(told: Sequence[Gain]) -> str:
 def _in_full(each: Gain) -> str:
     added = f", {each.added:,} rows added to each class" if each.added else ""
     return (
-        f"{name_of(each.method)} with {title_of(each.classifier)}{added}: "
+        f"{name_of(each.method)} with {classifier_title(each.classifier)}{added}: "
         f"{each.baseline:.3f} to {each.value:.3f}, {gain_in_words(each.difference)}, "
         f"{verdicts_of(each)}"
     )

@@ -14,7 +14,7 @@ from sts.cli.data import main as data_main
 from sts.cli.run import Status
 from sts.studies.classify.tables.model import reasons_of
 from sts.tabular.checkpoint import load_baseline
-from sts.tabular.explanations import contributions_of
+from sts.tabular.explanations import compute_contributions
 from tests.datasets.ep_worlds import make_table, write_own
 from tests.studies.cells import write_cell
 from tests.studies.classify.tables.worlds import (
@@ -99,7 +99,7 @@ def test_reasons_speak_for_the_class_and_say_where_a_cell_stands(trained: Path) 
     table = make_table(40, seed=5)
     probabilities = model.probabilities(table.X)
     labels = probabilities.argmax(axis=1)
-    values = contributions_of(model.classifier, table.X, model.card.names).values
+    values = compute_contributions(model.classifier, table.X, model.card.names).values
     trained_on = {name: model.X[:, at] for at, name in enumerate(model.card.names)}
     for cell, reasons in enumerate(reasons_of(model, table.X, labels)):
         assert reasons

@@ -21,7 +21,7 @@ from sts.studies.classify.tables.cells import Source
 from sts.studies.classify.tables.settings import make_table_job
 from sts.studies.classify.tables.training import prepare_table
 from sts.tabular.checkpoint import load_baseline
-from sts.tabular.estimators import logits_of
+from sts.tabular.estimators import predict_logits
 from tests.studies.classify.tables.worlds import (
     FIGURES,
     LABELS,
@@ -65,7 +65,7 @@ def test_a_model_is_calibrated_on_cells_that_it_was_not_fitted_on(trained: Path)
     np.testing.assert_array_equal(model.X, experiment.cohort.cells.X[experiment.fit_rows])
     unseen = experiment.cohort.cells.X[experiment.kept_rows]
     found = calibrate(
-        logits_of(model.classifier, unseen), experiment.cohort.truth[experiment.kept_rows]
+        predict_logits(model.classifier, unseen), experiment.cohort.truth[experiment.kept_rows]
     )
     # The trees come from text, to the last digit.
     assert model.card.temperature == pytest.approx(found.temperature, rel=1e-9)

@@ -19,7 +19,7 @@ from sts.tabular.checkpoint import Baseline
 from sts.tabular.estimators import Classifier
 from sts.tabular.explanations import (
     Contributions,
-    contributions_of,
+    compute_contributions,
     has_contributions,
     has_quick_contributions,
     permutation_importance,
@@ -57,7 +57,7 @@ def explain_table(
 def _by_contributions(run: Run, trees: Classifier, cells: EpTable) -> Explanation:
     if not has_quick_contributions(trees):
         cells = cells.rows(np.arange(len(cells))[:: -(-len(cells) // FEW)])
-    found = contributions_of(trees, cells.X, cells.names)
+    found = compute_contributions(trees, cells.X, cells.names)
     write_contributions(run, found, cells)
     ranks = ranks_of(cells.X)
     sizes = found.importance()

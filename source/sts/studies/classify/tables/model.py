@@ -18,8 +18,8 @@ from sts.studies.classify.models import Explanation, FittedModel
 from sts.studies.classify.pages import CAVEAT, Description
 from sts.studies.classify.tables.explain import explain_table
 from sts.tabular.checkpoint import Baseline, save_baseline
-from sts.tabular.estimators import logits_of
-from sts.tabular.explanations import contributions_of, has_quick_contributions, strongest
+from sts.tabular.estimators import predict_logits
+from sts.tabular.explanations import compute_contributions, has_quick_contributions, rank_features
 
 ABSOLUTE: Final = (
     "The times are absolute sweep times, as published: the stimulus begins at 1.02 s in PatchClamp "
@@ -43,7 +43,7 @@ class TableModel(FittedModel):
 
     def logits(self, rows: Ints) -> Floats:
         """Return logits (len(rows), classes), in the order of `rows`."""
-        return logits_of(self.model.classifier, self.cells.X[rows])
+        return predict_logits(self.model.classifier, self.cells.X[rows])
 
     def answer(self) -> Answers:
         """Return what PREDICT says of all cells."""
@@ -86,12 +86,12 @@ def reasons_of(model: Baseline, X: Floats, labels: Ints) -> list[tuple[Reason, .
     """Return for each cell what speaks for its class, against the cells of training."""
     if not has_quick_contributions(model.classifier):
         return [() for _ in labels]
-    found = contributions_of(model.classifier, X, model.card.names)
+    found = compute_contributions(model.classifier, X, model.card.names)
     reasons = []
     for cell, label in enumerate(labels.tolist()):
         speaking = (
             _reason(model, at, float(X[cell, at]), float(found.values[cell, at, label]), label)
-            for at in strongest(found, cell, label)
+            for at in rank_features(found, cell, label)
         )
         of_the_cell = (reason for reason in speaking if not reason.is_of_the_recording)
         reasons.append(tuple(islice(of_the_cell, REASONS)))

@@ -14,7 +14,7 @@ from sts.search.space import Choice, Parameter
 from sts.search.trials import SearchSettings
 from sts.studies.classify.settings import TrainJob, read_settings
 from sts.tabular.checkpoint import baseline_folder
-from sts.tabular.models import PUBLISHED_SETTINGS, PUBLISHED_SPACE, Kind, kind_of
+from sts.tabular.models import PUBLISHED_SETTINGS, PUBLISHED_SPACE, Kind, find_kind
 
 DEFAULT_FEATURES: Final = "engineered"
 # What the published study used.
@@ -58,7 +58,7 @@ class TableJob(TrainJob):
     @property
     def kind(self) -> Kind:
         """Return the kind of model."""
-        return kind_of(self.model)
+        return find_kind(self.model)
 
     @property
     def variant(self) -> str:
@@ -89,7 +89,7 @@ class TableJob(TrainJob):
 
     def configured(self, found: Mapping[str, Any]) -> Any:
         """Return settings of the model with these values of what is varied."""
-        return self.kind.configured({**self.settings, **found})
+        return self.kind.make_settings({**self.settings, **found})
 
     def folder(self, models: Path, name: str | None) -> Path:
         """Return where the model is kept, under its own name or its set of features."""
@@ -128,7 +128,7 @@ def make_table_job(
     group_by
         "donor" by default, and as published "specimen".
     """
-    kind = kind_of(model)
+    kind = find_kind(model)
     if published and (model, features or PUBLISHED_FEATURES) != ("lightgbm", PUBLISHED_FEATURES):
         raise StsError(
             "--published is LightGBM on the features of the paper: leave out --model and --features"
@@ -153,5 +153,5 @@ def make_table_job(
 def read_table_settings(path: Path, kind: Kind) -> dict[str, Any]:
     """Return the settings of a model in a JSON file, checked."""
     given = read_settings(path)
-    kind.configured(given, where=str(path))
+    kind.make_settings(given, where=str(path))
     return given

@@ -25,7 +25,7 @@ from sts.studies.classify.tables.model import TableModel
 from sts.studies.classify.tables.settings import TableJob
 from sts.studies.classify.training import DIGITS, Experiment, Score
 from sts.tabular.checkpoint import Baseline, BaselineCard
-from sts.tabular.estimators import Classifier, logits_of
+from sts.tabular.estimators import Classifier, predict_logits
 from sts.tabular.novelty import measure_novelty
 
 BY_FOLDS: Final = "training cells, each by the model of a fold that was not fitted on it"
@@ -69,7 +69,7 @@ class TableExperiment(Experiment):
         """Fit on one fold and return its balanced accuracy."""
         fold = self.folds[number]
         classifier = self.fit(found, fold.fit)
-        logits = np.round(logits_of(classifier, self.cohort.cells.X[fold.scored]), DIGITS)
+        logits = np.round(predict_logits(classifier, self.cohort.cells.X[fold.scored]), DIGITS)
         truth = self.cohort.truth[fold.scored]
         value = float(balanced_accuracy_score(truth, logits.argmax(axis=1)))
         return FoldScore(value, {"logits": logits.tolist()})

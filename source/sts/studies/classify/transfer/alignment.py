@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
 from sts.base.types import Bools, Floats, Ints
-from sts.tabular.estimators import logits_of
-from sts.tabular.models import kind_of
+from sts.tabular.estimators import predict_logits
+from sts.tabular.models import find_kind
 from sts.tabular.trees import TreeSettings
 
 # Between the rarest values the map goes on as a shift.
@@ -91,8 +91,8 @@ def tell_apart(X: Floats, is_other: Bools, *, seed: int) -> Floats:
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
     for fitted, scored in folds.split(X, is_other):
         other = is_other[fitted].astype(np.int64)
-        trees = kind_of("lightgbm").fit(X[fitted], other, TREES, seed=seed)
-        logits = logits_of(trees, X[scored])
+        trees = find_kind("lightgbm").fit(X[fitted], other, TREES, seed=seed)
+        logits = predict_logits(trees, X[scored])
         said[scored] = logits[:, 1] - logits[:, 0]
     return said
 

@@ -16,8 +16,8 @@ from sts.evaluation.predictions import Predictions
 from sts.evaluation.transfer import independence_weights
 from sts.signals.features import PUBLISHED_ONSET_S, TIMES
 from sts.studies.classify.transfer.alignment import tell_apart
-from sts.tabular.estimators import logits_of
-from sts.tabular.models import kind_of
+from sts.tabular.estimators import predict_logits
+from sts.tabular.models import find_kind
 
 ONSET, ABSOLUTE = "onset", "absolute"
 # By what a cell is predicted: other cells of both data sets, the same weighed so that class and
@@ -77,13 +77,13 @@ class Fit:
 
     def run(self) -> dict[str, Floats]:
         """Return the probabilities of the scored cells, as they are and with their times moved."""
-        table, kind = self.view.table, kind_of(self.model)
+        table, kind = self.view.table, find_kind(self.model)
         own = table.rows(self.rows)
         weights = independence_weights(own.truth, own.dataset) if self.training == EVEN else None
         classifier = kind.fit(
             own.X,
             own.truth,
-            kind.configured(self.settings),
+            kind.make_settings(self.settings),
             seed=self.seed,
             names=table.names,
             weights=weights,
@@ -92,7 +92,7 @@ class Fit:
         if self.training == POOLED and (other := self.view.moved()) is not None:
             shown[MOVED] = other
         return {
-            name: softmax(logits_of(classifier, each.X[self.scored]), axis=1)
+            name: softmax(predict_logits(classifier, each.X[self.scored]), axis=1)
             for name, each in shown.items()
         }
 

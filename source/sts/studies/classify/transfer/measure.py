@@ -49,7 +49,7 @@ from sts.studies.classify.transfer.findings import (
 from sts.studies.classify.transfer.pages import write_transfer_report
 from sts.studies.classify.transfer.recipes import PLAIN
 from sts.studies.classify.transfer.words import paragraph
-from sts.tabular.models import kind_of
+from sts.tabular.models import find_kind
 
 STUDY: Final = "baseline-transfer"
 FOLDS: Final = 5
@@ -70,12 +70,12 @@ def transfer(
     workspace: Workspace, job: TransferJob, *, source: Source, workers: int | None = None
 ) -> Transferred:
     """Train on each data set, test on the other, and leave a report; the holdout stays closed."""
-    kind_of(job.model)
+    find_kind(job.model)
     training = training_cells(source, job)
     views = views_of(training, job)
     disputed = disputed_cells(source.data)
     count = worker_count(workers)
-    what = kind_of(job.model).title
+    what = find_kind(job.model).title
     with start_run(workspace, study=STUDY, what=what, settings=job) as run:
         found = measure(views, job, disputed=disputed, workers=count)
         attempts = attempt_both_ways(training, seed=job.seed, workers=count)

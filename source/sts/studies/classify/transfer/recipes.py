@@ -22,8 +22,8 @@ from sts.studies.classify.transfer.alignment import (
     importance,
     steady,
 )
-from sts.tabular.estimators import Classifier, logits_of
-from sts.tabular.models import ExtraTreesSettings, kind_of
+from sts.tabular.estimators import Classifier, predict_logits
+from sts.tabular.models import ExtraTreesSettings, find_kind
 from sts.tabular.trees import TreeSettings
 
 ALL, MEASURED, WITHIN, STEADY, WEIGHTED = (
@@ -107,7 +107,7 @@ class Training:
         for fitted, said in parts.split(self.X, self.y):
             for name, logits in found.items():
                 model = self._one(name, fitted, np.arange(len(self.names)), None)
-                logits[said] = logits_of(model, self.X[said])
+                logits[said] = predict_logits(model, self.X[said])
         return {name: fit_temperature(logits, self.y) for name, logits in found.items()}
 
     def fitted(self, which: Bools | None = None, weights: Floats | None = None) -> "ModelPair":
@@ -118,7 +118,7 @@ class Training:
         return ModelPair(training=self, columns=columns, models=models, weights=weights)
 
     def _one(self, name: str, rows: Ints, columns: Ints, weights: Floats | None) -> Classifier:
-        return kind_of(name).fit(
+        return find_kind(name).fit(
             self.X[np.ix_(rows, columns)], self.y[rows], PAIR[name], seed=self.seed, weights=weights
         )
 
@@ -153,7 +153,7 @@ class ModelPair:
         """Return what both say together, (cells, classes)."""
         said = [
             log_softmax(
-                logits_of(model, X[:, self.columns]) / self.training.temperatures[name], axis=1
+                predict_logits(model, X[:, self.columns]) / self.training.temperatures[name], axis=1
             )
             for name, model in self.models.items()
         ]
