@@ -48,7 +48,7 @@ SLOPE: Final = 3.0
 
 
 class Classifier(Protocol):
-    """A classifier of scikit-learn that was fitted: `predict_logits` says how likely each class is."""
+    """A fitted classifier of scikit-learn; `predict_logits` returns its scores."""
 
     classes_: Ints
 
