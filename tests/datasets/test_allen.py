@@ -35,7 +35,7 @@ def cell(**said: str) -> AllenCell:
         ({"t_type": "Pvalb Th Sst"}, "Pvalb"),
         ({"t_type": "Sst Chodl"}, "Sst"),
         ({"t_type": "L6 CT VISp Ctxn3 Brinp3"}, "Excitatory"),
-        ({"t_type": "Meis2 Adamts19"}, ""),
+        ({"t_type": "Meis2 Adamts19"}, "Vip/Lamp5"),
         ({"t_type": "Lamp5 Lsp1", "dendrite": "spiny"}, "Vip/Lamp5"),
         ({"dendrite": "spiny"}, "Excitatory"),
         ({"dendrite": "aspiny"}, ""),
@@ -65,7 +65,7 @@ def test_what_the_mapping_does_not_know_is_named() -> None:
 
 def test_every_line_of_the_mapping_has_a_class_or_none_and_a_reason() -> None:
     table = mapping()
-    assert set(table) == {"T-type", "line", "dendrite"}
+    assert set(table) == {"T-type", "line", "dendrite", "RNA family", "human subclass"}
     lines = MAPPING.read_text(encoding="utf-8").splitlines()[1:]
     assert sum(map(len, table.values())) == len(lines), "a name is there twice"
     for known in table.values():

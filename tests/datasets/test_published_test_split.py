@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 import sts
 from sts.augment.tasks import load_task
 from sts.base.errors import StsError
+from sts.base.files import write_csv
 from sts.base.types import CLASSES
+from sts.datasets.laboratories import LABORATORIES, read_laboratory
 from sts.datasets.published_split import TEST_IDS, held_out_specimens, leave_out_held
 from sts.datasets.store import write_store
 from sts.datasets.table import FeatureRow, write_features
@@ -29,6 +32,8 @@ READERS = {
     "augment/tasks.py": "trains: load_task",
     "datasets/ep_tables.py": "reads",
     "datasets/identity.py": "who cells are",
+    "datasets/laboratories.py": "trains: read_laboratory",
+    "datasets/medians.py": "shows",
     "studies/classify/tables/cells.py": "trains: load_table",
     "datasets/products.py": "builds",
     "datasets/inventory.py": "checks",
@@ -42,13 +47,37 @@ def training_cells(data: Path) -> dict[str, set[str]]:
     """Return what every loader of cells for models of the classes would train on."""
     tables = load_table(Source(data=data), choose("shared"))
     own = load_table(Source(data=data, table=data / "mine" / "features.csv"), choose("shared"))
+    renamed = Source(
+        data=data, table=data / "mine" / "theirs.csv", columns=data / "mine" / "columns.csv"
+    )
+    theirs = load_table(renamed, choose("shared"))
     sweeps = load_sweeps(data, seed=0)
     return {
         "tables": set(tables.cells.specimen_id[tables.train_rows].tolist()),
         "one table": set(own.cells.specimen_id.tolist()),
+        "columns of other names": set(theirs.cells.specimen_id.tolist()),
         "sweeps": set(sweeps.cells.specimen_id[sweeps.train_rows].tolist()),
         "augmentation": set(load_task("sts", data).neurons.specimen_id.tolist()),
     }
+
+
+def write_renamed(folder: Path, rows: list[FeatureRow]) -> None:
+    """Write a table whose columns have other names, and what they are."""
+    names = ("specimen_id", "label", *FEATURES)
+    columns = {f"their {name}": name for name in names}
+    write_csv(
+        folder / "columns.csv",
+        ("source", "feature"),
+        [{"source": their, "feature": name} for their, name in columns.items()],
+    )
+    cells = [
+        {"specimen_id": row.specimen_id, "label": row.label} | dict(row.values) for row in rows
+    ]
+    write_csv(
+        folder / "theirs.csv",
+        list(columns),
+        [{their: cell[name] for their, name in columns.items()} for cell in cells],
+    )
 
 
 def write_world(data: Path, ids: list[str], values: Callable[[int], dict[str, float]]) -> None:
@@ -59,6 +88,7 @@ def write_world(data: Path, ids: list[str], values: Callable[[int], dict[str, fl
         for at, (name, label) in enumerate(zip(ids, labels, strict=True))
     ]
     write_features(data / "mine" / "features.csv", rows)
+    write_renamed(data / "mine", rows)
     store = make_store(len(ids))
     store = replace(
         store,
@@ -123,6 +153,7 @@ def users_of(names: set[str]) -> set[str]:
 
 def test_no_other_module_reads_cells() -> None:
     names = {"load_store", "read_ep_table", "load_ep_tables", "read_features"}
+    names |= {"read_laboratory", "read_laboratories"}
     assert users_of(names) == set(READERS)
 
 
@@ -160,6 +191,37 @@ def test_no_loader_takes_a_specimen_of_the_published_test_split(
     for name, trained in training_cells(tmp_path / "data").items():
         assert trained, name
         assert not trained & held, name
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", LABORATORIES)
+def test_no_laboratory_gives_a_specimen_of_the_published_test_split(
+    data_dir: Path, tmp_path: Path, name: str
+) -> None:
+    """Also not where a table holds the ids of such specimens: half of these cells get one."""
+    held = sorted((data_dir / "sts" / TEST_IDS).read_text().split())
+    known = read_laboratory(name, data_dir)
+    assert not set(known.specimen_id.tolist()) & set(held)
+    ids = known.specimen_id.tolist()
+    renamed = dict(zip(ids[::2], held, strict=False))
+    for folder in (path for path in data_dir.iterdir() if path.is_dir()):
+        if folder.name not in ("calcium", "rat", "weights", "recordings", "sweeps"):
+            rename_cells(folder, tmp_path / folder.name, renamed)
+    found = set(read_laboratory(name, tmp_path).specimen_id.tolist())
+    assert found
+    assert not found & set(held)
+    assert found < set(ids)
+
+
+def rename_cells(folder: Path, copy: Path, names: dict[str, str]) -> None:
+    """Copy the text files of a folder, with other ids in them."""
+    for path in (each for each in folder.rglob("*") if each.suffix in (".csv", ".txt")):
+        text = path.read_text(encoding="utf-8-sig")
+        if path.name != TEST_IDS:
+            text = re.sub(r"[\w]+", lambda found: names.get(found[0], found[0]), text)
+        target = copy / path.relative_to(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
 
 
 @pytest.mark.data

@@ -161,6 +161,7 @@ def _add_cells(parser: argparse.ArgumentParser) -> None:
         metavar="CSV",
         help="a table of features of your own: TRAIN and TEST with --labels, PREDICT without",
     )
+    flags.add_columns(group)
     group.add_argument(
         "--labels", type=Path, metavar="CSV", help="TRAIN, TEST: lines of specimen_id,label"
     )
@@ -174,7 +175,8 @@ def _source(args: argparse.Namespace) -> "Source":
 
     workspace = flags.workspace_of(args)
     data = args.data or (workspace.data / TABLE_FOLDER if args.demo else workspace.data)
-    return Source(data=data, table=args.table, labels=args.labels)
+    flags.refuse_columns(args)
+    return Source(data=data, table=args.table, columns=args.columns, labels=args.labels)
 
 
 def _job(args: argparse.Namespace) -> "TableJob":
@@ -240,7 +242,10 @@ def _test(args: argparse.Namespace) -> int:
 def _predict(args: argparse.Namespace) -> int:
     from sts.studies.classify.tables.looking import TablePredictJob, predict_by_table
 
-    source = new_cells_of(args, features=True, table=str(args.table or ""))
+    flags.refuse_columns(args)
+    source = new_cells_of(
+        args, features=True, table=str(args.table or ""), columns=str(args.columns or "")
+    )
     wanted = _job(args)
     job = TablePredictJob(model=wanted.model, variant=wanted.variant, source=source, name=args.name)
     return say_called(predict_by_table(flags.workspace_of(args), job, workers=args.workers))

@@ -44,7 +44,9 @@ def add_workers(parser: "argparse._ActionsContainer", what: str) -> None:
     )
 
 
-def new_cells_of(args: argparse.Namespace, *, features: bool, table: str = "") -> "CellSource":
+def new_cells_of(
+    args: argparse.Namespace, *, features: bool, table: str = "", columns: str = ""
+) -> "CellSource":
     """Return where the cells to be called come from; exactly one place must be named."""
     from sts.base.errors import StsError
     from sts.studies.classify.new_cells import CellSource
@@ -62,6 +64,7 @@ def new_cells_of(args: argparse.Namespace, *, features: bool, table: str = "") -
         recordings=tuple(args.recordings),
         cells_from=args.cells_from or "",
         table=table,
+        columns=columns,
         reading=reading_of(args, store=not features, features=features),
     )
 

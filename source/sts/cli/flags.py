@@ -97,6 +97,25 @@ def add_name(parser: "argparse._ActionsContainer") -> None:
     )
 
 
+def add_columns(parser: "argparse._ActionsContainer") -> None:
+    """Add what says which columns of a table are which features."""
+    parser.add_argument(
+        "--columns",
+        type=Path,
+        metavar="CSV",
+        help="which columns of --table are which features, and in which unit: lines of "
+        "source,feature,factor,offset",
+    )
+
+
+def refuse_columns(args: argparse.Namespace) -> None:
+    """Refuse --columns without the table that it is of."""
+    from sts.base.errors import StsError
+
+    if args.columns is not None and args.table is None:
+        raise StsError("--columns says what the columns of a table are: name it with --table")
+
+
 def add_place(parser: argparse.ArgumentParser) -> None:
     """Add what says where things are and how much is told."""
     group = parser.add_argument_group("everywhere the same")

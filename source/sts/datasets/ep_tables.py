@@ -3,9 +3,9 @@
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, Self, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from sts.base.errors import StsError, one_of
 from sts.base.files import read_csv
 from sts.base.types import CLASSES, Bools, Floats, Ints
 from sts.datasets.checks import check_id, check_name, read_number
+from sts.datasets.column_maps import ColumnMap, require_columns, translate_row
 from sts.datasets.labels import UNSURE, CellLabel
 from sts.datasets.store import Texts
 from sts.datasets.table import read_features
@@ -57,10 +58,14 @@ class EpTable:
         places = {label: index for index, label in enumerate(CLASSES)}
         return np.array([places.get(label, -1) for label in self.label.tolist()], dtype=np.int64)
 
-    def rows(self, which: Bools | Ints) -> "EpTable":
+    def rows(self, which: Bools | Ints) -> Self:
         """Return the table of the cells that a mask or indices choose, in that order."""
-        arrays = {name: getattr(self, name)[which] for name in (*IDENTITY, "X")}
-        return EpTable(**arrays, names=self.names)
+        arrays: dict[str, Any] = {
+            field.name: getattr(self, field.name)[which]
+            for field in fields(self)
+            if field.name != "names"
+        }
+        return replace(self, **arrays)
 
     def columns(self) -> dict[str, Floats]:
         """Return the features by name, (n,) each."""
@@ -80,12 +85,17 @@ def find_ep_tables(data: Path) -> list[Path]:
     return found
 
 
-def load_ep_tables(paths: Sequence[Path], *, needed: Sequence[str] = FEATURES) -> EpTable:
+def load_ep_tables(
+    paths: Sequence[Path],
+    *,
+    needed: Sequence[str] = FEATURES,
+    columns: ColumnMap | None = None,
+) -> EpTable:
     """Return the cells of all files, ordered by specimen id, with the features that are needed.
 
     A specimen in several files is taken from the first of them.
     """
-    tables = [read_ep_table(path, needed=needed) for path in paths]
+    tables = [read_ep_table(path, needed=needed, columns=columns) for path in paths]
     arrays = {
         name: np.concatenate([getattr(table, name) for table in tables])
         for name in (*IDENTITY, "X")
@@ -98,28 +108,38 @@ def load_ep_tables(paths: Sequence[Path], *, needed: Sequence[str] = FEATURES) -
     return whole.rows(first)
 
 
-def read_ep_table(path: str | Path, *, needed: Sequence[str] = FEATURES) -> EpTable:
+def read_ep_table(
+    path: str | Path, *, needed: Sequence[str] = FEATURES, columns: ColumnMap | None = None
+) -> EpTable:
     """Return a feature table, published or measured here or somebody's own.
 
     Parameters
     ----------
     needed
         Names of FEATURES; a file without one of them is refused, other columns are not read.
+    columns
+        What the columns of the file are. With it, features that the file lacks are missing in every
+        cell, and their absence is no fault.
     """
     path = Path(path)
     names = tuple(name for name in FEATURES if name in set(needed))
     if not path.is_file():
         raise StsError(f"no feature table {path}: name a CSV file with the column {KEY}")
     rows = read_csv(path, [])
-    columns = frozenset(rows[0]) if rows else frozenset()
     if not rows:
         raise StsError(f"no cell in {path}: a header and a line a cell are wanted")
-    if {"status", "notes"} <= columns:
+    if columns is not None:
+        rows = _translated(rows, columns, path, names)
+    header = frozenset(rows[0])
+    if columns is None and {"status", "notes"} <= header:
         return _once(_measured(path, names), path)
-    key = "cell_specimen_id" if KEY not in columns and "cell_specimen_id" in columns else KEY
-    if missing := [name for name in (key, *names) if name not in columns]:
-        raise StsError(f"no column {', '.join(map(repr, missing))} in {path}")
-    dataset = _published_as(path, key, columns)
+    key = "cell_specimen_id" if KEY not in header and "cell_specimen_id" in header else KEY
+    if missing := [name for name in (key, *names) if name not in header]:
+        raise StsError(
+            f"no column {', '.join(map(repr, missing))} in {path}; where its columns have other "
+            "names, say which are which with --columns"
+        )
+    dataset = _published_as(key, header)
     table = EpTable(
         specimen_id=np.array([_id(row[key], path, at) for at, row in enumerate(rows)]),
         donor_id=_names(rows, "donor_id", path),
@@ -135,7 +155,23 @@ def read_ep_table(path: str | Path, *, needed: Sequence[str] = FEATURES) -> EpTa
     return _once(_from_onset(table, path), path)
 
 
-def _published_as(path: Path, key: str, columns: frozenset[str]) -> str:
+def _translated(
+    rows: Sequence[Mapping[str, str]], columns: ColumnMap, path: Path, names: Sequence[str]
+) -> list[dict[str, str]]:
+    """Return the rows under our names, and say how many features the file has."""
+    require_columns(rows[0], columns, title=str(path))
+    found = [
+        dict.fromkeys(names, "") | _checked(path, at, translate_row, row, columns)
+        for at, row in enumerate(rows)
+    ]
+    there = sum(any(row[name] for row in found) for name in names)
+    if names and not there:
+        raise StsError(f"no column of {path} is a feature: name some of them in {columns.path}")
+    logger.info("%s has %d of %d features, by %s", path, there, len(names), columns.path.name)
+    return found
+
+
+def _published_as(key: str, columns: frozenset[str]) -> str:
     """Return the data set of a published table, "" for somebody's own."""
     if key != KEY:
         return "PatchSeq"

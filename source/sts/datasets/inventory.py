@@ -20,6 +20,7 @@ from sts.datasets.identity import (
     united,
 )
 from sts.datasets.labels import CellLabel, LabelFile, find_labels, read_label_file
+from sts.datasets.laboratories import find_laboratories
 from sts.datasets.published_split import PUBLISHED, held_out_specimens, read_split_file
 from sts.datasets.splits import SPLIT_NAME, find_split
 
@@ -118,7 +119,7 @@ def take_inventory(data: Path) -> Inventory:
         held_out=held_out.get(data, frozenset()),
         faults=tuple((path, reason) for reason, path in faults.items()),
     )
-    if not (inventory.paths or inventory.faults):
+    if not (inventory.paths or inventory.faults or find_laboratories(data)):
         raise StsError(
             f"nothing to check in {data}: fetch the published tables with `data_pipeline.py fetch "
             "sts-tables` and `data_pipeline.py fetch etypes`, or build recordings into it with "

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sts.cli import flags
 from sts.cli.commands.common import add_command, data_of
-from sts.cli.output import say, say_table
+from sts.cli.output import complain, say, say_table
 from sts.cli.run import Status
 from sts.cli.selection import add_selection, reading_of, refuse_selection
 
@@ -25,9 +25,16 @@ def add_check(commands: "Commands") -> None:
         "check",
         _check,
         "Count what lies in data/ and name its contradictions. Labels, splits, tables of features, "
-        "sweep stores: how many cells of each class and data set, and what does not fit together. "
-        "Exit status 2 if something must be changed.",
+        "sweep stores: how many cells of each class and data set, the medians of all features by "
+        "data set, and what does not fit together. Exit status 2 if something must be changed.",
     )
+    parser.add_argument(
+        "--table",
+        type=Path,
+        metavar="CSV",
+        help="show the medians of this table of features beside those of the data sets",
+    )
+    flags.add_columns(parser)
     parser.add_argument(
         "--out", type=Path, metavar="CSV", help="write every case there, not just some of each kind"
     )
@@ -36,11 +43,13 @@ def add_check(commands: "Commands") -> None:
 def _check(args: argparse.Namespace) -> int:
     from sts.datasets.check import COUNTED, check, write_cases
 
+    flags.refuse_columns(args)
     checked = check(data_of(args))
     for path in checked.paths:
         say(f"read {path}")
     say()
     say_table(("data set", "class", *COUNTED), checked.counts)
+    _say_medians(args)
     for severity, heading in HEADINGS.items():
         if lines := checked.lines(severity):
             say(f"\n{heading}:")
@@ -52,6 +61,19 @@ def _check(args: argparse.Namespace) -> int:
         write_cases(args.out, checked)
         say(f"\n{args.out}")
     return Status.USER if checked.must_change else Status.DONE
+
+
+def _say_medians(args: argparse.Namespace) -> None:
+    from sts.datasets.medians import MARK, compare_medians
+
+    medians = compare_medians(data_of(args), table=args.table, columns=args.columns)
+    if len(medians.header) > len(("feature", "unit")):
+        say("\nmedians by data set:")
+        say_table(medians.header, medians.rows)
+        if medians.has_marks:
+            say(f"{MARK} outside the plausible range: another unit, or times from another moment")
+    for fault in medians.faults:
+        complain(f"no medians: {fault}")
 
 
 def add_show(commands: "Commands") -> None:

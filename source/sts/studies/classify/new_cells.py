@@ -9,6 +9,7 @@ import numpy as np
 from sts.base.errors import StsError
 from sts.base.logs import printable
 from sts.datasets.cell_files import CellFiles
+from sts.datasets.column_maps import read_column_map
 from sts.datasets.ep_tables import (
     OWN_TABLE,
     EpTable,
@@ -37,6 +38,8 @@ class CellSource:
     """The folder of a data set that was built, or of several, or a file of one."""
     table: str = ""
     """A table of features."""
+    columns: str = ""
+    """A file that says which of its columns are which features."""
     reading: BuildSettings = field(default_factory=BuildSettings)
     """How recordings are read."""
 
@@ -60,7 +63,8 @@ def find_new_features(
     if source.cells_from:
         return _measured(Path(source.cells_from), needed)
     if source.table:
-        table = read_ep_table(Path(source.table), needed=needed)
+        columns = read_column_map(Path(source.columns)) if source.columns else None
+        table = read_ep_table(Path(source.table), needed=needed, columns=columns)
         return _called_in(table, source.table, {}), table
     rows = make_rows("features", _read(source, workers), {}, "")
     good = [row for row in rows if isinstance(row, FeatureRow) and row.status == "ok"]

@@ -9,6 +9,7 @@ import numpy as np
 
 from sts.base.errors import StsError
 from sts.base.types import Bools, Ints
+from sts.datasets.column_maps import read_column_map
 from sts.datasets.ep_tables import (
     PUBLISHED_TABLES,
     EpTable,
@@ -35,6 +36,8 @@ class Source:
     """Where splits are kept, also that of a table that lies elsewhere."""
     table: Path | None = None
     """A table of one's own, instead of those in `data`; nothing beside it is read."""
+    columns: Path | None = None
+    """A file that says which of its columns are which features."""
     labels: Path | None = None
     """A file of labels, instead of those in `data`."""
 
@@ -101,7 +104,8 @@ def _check_split(place: Path, table: EpTable) -> None:
 def labelled_table(source: Source, needed: tuple[str, ...]) -> EpTable:
     """Return the cells of a source whose class is known, with the features that are needed."""
     paths = [source.table] if source.table is not None else find_ep_tables(source.data)
-    table = load_ep_tables(paths, needed=needed)
+    columns = None if source.columns is None else read_column_map(source.columns)
+    table = load_ep_tables(paths, needed=needed, columns=columns)
     published = {source.data / name for name in PUBLISHED_TABLES}
     if source.labels is not None:
         table = with_labels(table, read_labels(source.labels), origin=str(source.labels))

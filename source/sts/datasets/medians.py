@@ -1,0 +1,82 @@
+"""The medians of all features, data set by data set, side by side."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from sts.base.errors import StsError
+from sts.datasets.column_maps import read_column_map
+from sts.datasets.ep_tables import OWN_TABLE, EpTable, read_ep_table
+from sts.datasets.identity import find_tables
+from sts.datasets.laboratories import find_laboratories, read_laboratory
+from sts.datasets.plausible import ranges
+from sts.datasets.units import UNITS
+from sts.signals.features import FEATURES
+
+# Behind a median outside the plausible range: another unit, or times from another moment.
+MARK = "!"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Medians:
+    """Medians as text, and what could not be read."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    """The first says how many cells there are; "" where a data set does not have a feature."""
+    faults: tuple[str, ...]
+
+    @property
+    def has_marks(self) -> bool:
+        """Tell whether any median lies outside the plausible range."""
+        return any(text.endswith(MARK) for row in self.rows for text in row)
+
+
+def compare_medians(
+    data: Path, *, table: Path | None = None, columns: Path | None = None
+) -> Medians:
+    """Return the medians of the data sets in a folder, and of a table beside them.
+
+    Parameters
+    ----------
+    columns
+        What the columns of the table are.
+    """
+    faults: list[str] = []
+    sets = dict(_read_sets(data, faults))
+    if table is not None:
+        mapped = None if columns is None else read_column_map(columns)
+        sets[table.stem] = read_ep_table(table, columns=mapped)
+    rows = [("cells", "", *(str(len(each)) for each in sets.values()))]
+    for name in FEATURES:
+        rows.append((name, UNITS[name], *(_median(each, name) for each in sets.values())))
+    return Medians(header=("feature", "unit", *sets), rows=tuple(rows), faults=tuple(faults))
+
+
+def _read_sets(data: Path, faults: list[str]) -> Iterator[tuple[str, EpTable]]:
+    """Yield the published data sets and the measured tables in a folder of data."""
+    published: dict[str, Callable[[], EpTable]] = {
+        name: partial(read_laboratory, name, data) for name in find_laboratories(data)
+    }
+    own: dict[str, Callable[[], EpTable]] = {
+        str(path.relative_to(data)): partial(read_ep_table, path)
+        for path in find_tables(data)
+        if path.name == OWN_TABLE
+    }
+    for name, read in (published | own).items():
+        try:
+            yield name, read()
+        except StsError as error:
+            faults.append(f"{name}: {error}")
+
+
+def _median(table: EpTable, name: str) -> str:
+    values = table.columns()[name]
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return ""
+    median, bounds = float(np.median(values)), ranges()[name]
+    return f"{median:.4g}" + ("" if bounds.low <= median <= bounds.high else f" {MARK}")
