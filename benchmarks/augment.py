@@ -9,7 +9,7 @@ LightGBM would pick, at its defaults, on the same rows and one thread. The time 
 published grid (two tasks, seven reducers, the paper's seven classifiers, N up to 10,000, five
 seeds, five methods) is put together from cells that were measured: the classifiers at each N on
 SMOTE's rows, and the generators. Times are wall clock, so the machine should be idle; its load is
-written down.
+among the results.
 """
 
 import argparse
@@ -38,7 +38,7 @@ from sts.studies.augment.benchmark import benchmark
 from sts.studies.augment.settings import DEFAULT_ADDED, make_benchmark_job
 
 RESULTS: Final = Path(__file__).resolve().parent / "results" / "augment.json"
-# All classifiers but the vote, which costs nothing beside its members.
+# All classifiers but the vote, which adds no time to that of its members.
 GRID: Final = (
     "svm",
     "mlp",
@@ -59,7 +59,7 @@ TARGETS: Final = {"default_grid_s": 600.0, "fit_s": 180.0, "sample_s": 60.0}
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """What one generator costs on task E."""
+    """Times of one generator on task E."""
 
     method: str
     fit_s: float
@@ -69,7 +69,7 @@ class Row:
 
 
 def time_grid(data: Path, *, quick: bool) -> float:
-    """Return how long `--method smote` takes."""
+    """Return the seconds of `--method smote`."""
     smaller = {"added": (100,), "repeats": 1, "fidelity": False} if quick else {}
     job = make_benchmark_job(methods=("smote",), classifiers=GRID, **smaller)
     with tempfile.TemporaryDirectory() as folder:
@@ -85,7 +85,7 @@ def first_item(task: Task, method: str, grid: Grid) -> Item:
 
 
 def time_generator(task: Task, method: str, *, each: int) -> Row:
-    """Return how long a generator takes to fit and to make so many rows of each class."""
+    """Time fitting a generator and making `each` rows of every class."""
     bench = Bench(first_item(task, method, Grid()))
     X, y = bench.view.native, bench.view.y
     begin_s = time.perf_counter()
@@ -152,10 +152,10 @@ def measure(data: Path, methods: Sequence[str], *, quick: bool) -> dict[str, Any
     }
 
 
-def show(report: dict[str, Any]) -> None:
+def print_report(report: dict[str, Any]) -> None:
     """Print the times, and whether the targets are met."""
     grid_s = report["default_grid_s"]
-    # What was made smaller meets nothing.
+    # A smaller grid has no target.
     verdict = "(a part of it)" if report["quick"] else _met(grid_s, "default_grid_s")
     print(f"default grid, --method smote: {grid_s:.0f} s {verdict}")
     for pair in report["classifiers"]:
@@ -195,7 +195,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     report = measure(args.data, args.methods, quick=args.quick)
-    show(report)
+    print_report(report)
     write_json(args.out, report)
 
 

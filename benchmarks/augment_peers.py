@@ -1,4 +1,4 @@
-"""What a user of scikit-learn or LightGBM would pick, beside the classifiers of the benchmark."""
+"""Time the classifiers of the benchmark against the usual ones of scikit-learn and LightGBM."""
 
 import time
 import warnings
@@ -15,7 +15,7 @@ from sts.tabular.classifiers import BenchmarkClassifier, predict_probabilities
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """What one classifier costs, and what the usual one does."""
+    """Time and accuracy of one classifier and of the usual one."""
 
     classifier: str
     ours_s: float
@@ -25,7 +25,7 @@ class Pair:
 
 
 def usual_of(name: str) -> Any:
-    """Return what a user would pick: the library's own, at its defaults, with probabilities."""
+    """Return the library's own classifier, at its defaults, with probabilities."""
     from lightgbm import LGBMClassifier
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
@@ -49,7 +49,7 @@ def usual_of(name: str) -> Any:
 
 
 def time_classifiers(bench: Bench, added: int) -> Iterator[Pair]:
-    """Time the classifiers of an item and the usual ones, with so many rows added to each class."""
+    """Time the classifiers of an item and the usual ones, with rows added to each class."""
     training = training_rows(bench, added, 1.0)
     X, y, scored = training.rows.complete, training.y, bench.view.scored.complete
     truth = bench.scored.y

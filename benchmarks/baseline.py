@@ -6,10 +6,9 @@ DATA holds the published tables of features, labels and splits. Every row search
 space on the features of the paper with three folds and balanced accuracy: ours on all cores,
 BayesSearchCV with one thread a model and folds side by side, and BayesSearchCV as the
 published code calls it, where every model takes all cores while others do too. The last runs a few
-trials only and is extrapolated in a straight line, which flatters it: its proposals grow slower
-with every trial. Times are wall clock, so the machine should be idle; its load is written down.
-Where scikit-optimize is missing, its rows say so, and the fits that its search would have to make
-are timed without the search.
+trials only and is extrapolated in a straight line, in its favour: its proposals get slower with
+every trial. Times are wall clock, so the machine should be idle; its load is among the results.
+Where scikit-optimize is missing, its rows say so, and its fits are timed without the search.
 """
 
 import argparse
@@ -44,7 +43,7 @@ ONE_THREAD: Final = "BayesSearchCV, one thread a model"
 PUBLISHED: Final = "as published"
 BARE: Final = "fits alone, one thread a model"
 TARGETS: Final = {ONE_THREAD: 2.0, PUBLISHED: 20.0}
-# The published space as scikit-optimize takes it.
+# The published space in the form of scikit-optimize.
 SPACE: Final[dict[str, Any]] = {
     "num_leaves": (10, 100),
     "max_depth": (3, 12),
@@ -56,7 +55,7 @@ SPACE: Final[dict[str, Any]] = {
     "reg_alpha": (0.0, 1.0, "uniform"),
     "reg_lambda": (0.0, 1.0, "uniform"),
 }
-# The command up to its first fold, which ends it.
+# The command, ended at its first fold.
 FIRST_TRIAL: Final = """
 import os, sys
 from sts.studies.classify.tables.training import TableExperiment
@@ -70,29 +69,29 @@ main(sys.argv[1:])
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """How long one way of searching took."""
+    """The time of one way to search."""
 
     name: str
     trials: int
-    """Those that were run."""
+    """Trials that were run."""
     seconds: float | None = None
-    """Of all trials that were asked for, extrapolated where fewer were run."""
+    """Time of all wanted trials, extrapolated where fewer were run."""
     measured_s: float | None = None
     best: float | None = None
-    """Mean balanced accuracy over the folds, of the best trial."""
+    """Mean balanced accuracy of the best trial over the folds."""
     missing: str = ""
 
 
-def ours(experiment: TableExperiment) -> SearchResult:
-    """Search in a workspace that is thrown away."""
+def search_with_ours(experiment: TableExperiment) -> SearchResult:
+    """Search in a temporary workspace."""
     with tempfile.TemporaryDirectory() as folder:
         return look_for_settings(Workspace(Path(folder)), experiment)
 
 
 def time_ours(experiment: TableExperiment) -> tuple[Row, SearchResult]:
-    """Return how long our search took, and what it found."""
+    """Return the time of our search, and its result."""
     begin_s = time.perf_counter()
-    found = ours(experiment)
+    found = search_with_ours(experiment)
     seconds = time.perf_counter() - begin_s
     row = Row(
         name=OURS,
@@ -107,12 +106,12 @@ def time_ours(experiment: TableExperiment) -> tuple[Row, SearchResult]:
 def time_theirs(
     experiment: TableExperiment, name: str, *, trials: int, wanted: int, threads: int | None
 ) -> Row:
-    """Return how long scikit-optimize's search took, or why there is none."""
+    """Return the time of scikit-optimize's search, or why it cannot run."""
     try:
         from skopt import BayesSearchCV
     except ImportError as error:
         return Row(name=name, trials=0, missing=f"scikit-optimize cannot be imported: {error}")
-    X, y = training(experiment)
+    X, y = read_training_cells(experiment)
     search = BayesSearchCV(
         estimator=LGBMClassifier(random_state=0, verbose=-1, n_jobs=threads),
         search_spaces=SPACE,
@@ -139,8 +138,8 @@ def time_theirs(
 
 
 def time_fits(experiment: TableExperiment, found: SearchResult) -> Row:
-    """Return how long the fits of a search take through scikit-learn, proposals left out."""
-    X, y = training(experiment)
+    """Return the time of the fits of a search by scikit-learn, without proposals."""
+    X, y = read_training_cells(experiment)
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
     begin_s = time.perf_counter()
     best = 0.0
@@ -152,7 +151,7 @@ def time_fits(experiment: TableExperiment, found: SearchResult) -> Row:
     return Row(name=BARE, trials=len(found.trials), seconds=seconds, measured_s=seconds, best=best)
 
 
-def training(experiment: TableExperiment) -> tuple[np.ndarray, np.ndarray]:
+def read_training_cells(experiment: TableExperiment) -> tuple[np.ndarray, np.ndarray]:
     """Return features and classes of the training cells."""
     rows = experiment.cohort.train_rows
     return experiment.cohort.cells.X[rows], experiment.cohort.truth[rows]
@@ -168,8 +167,8 @@ def time_to_first_trial(data: Path) -> float:
         return time.perf_counter() - begin_s
 
 
-def machine() -> dict[str, Any]:
-    """Return where and under what load this was measured."""
+def describe_machine() -> dict[str, Any]:
+    """Return the machine, and its load."""
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
@@ -188,7 +187,7 @@ def version_of(package: str) -> str | None:
 
 def measure(data: Path, *, trials: int, slow_trials: int) -> dict[str, Any]:
     """Return all rows and their ratios to our search."""
-    where = machine()
+    where = describe_machine()
     first_s = time_to_first_trial(data)
     source = Source(data=data)
     job = make_table_job(published=True, trials=trials, folds=FOLDS)
@@ -200,7 +199,7 @@ def measure(data: Path, *, trials: int, slow_trials: int) -> dict[str, Any]:
     def keep(row: Row) -> None:
         ratio = None if row.seconds is None else row.seconds / (first.seconds or 1)
         rows.append(asdict(row) | {"times_ours": ratio})
-        show(rows[-1], trials)
+        print_row(rows[-1], trials)
 
     keep(first)
     keep(time_theirs(experiment, ONE_THREAD, trials=trials, wanted=trials, threads=1))
@@ -223,7 +222,7 @@ def measure(data: Path, *, trials: int, slow_trials: int) -> dict[str, Any]:
     }
 
 
-def show(row: dict[str, Any], trials: int) -> None:
+def print_row(row: dict[str, Any], trials: int) -> None:
     """Print a row, and whether its target is met."""
     if row["missing"]:
         print(f"{row['name']:36} not measured: {row['missing']}", flush=True)

@@ -1,13 +1,13 @@
-"""How fast calcium is made up, deconvolved and trained on, and what each precision reaches.
+"""Time simulating, deconvolving and training on calcium, and compare precisions.
 
     python benchmarks/calcium.py [--device auto] [--batch 128] [--steps 20] [--reach 0] [--quick]
                                  [--out DIR]
 
-Prints what it found and writes DIR/calcium.json. Beside each time stands that of what one would
-take instead (numpy and scipy; oasis-deconv where it is installed, else a plain loop), measured on a
-part and scaled up. Training is timed at full size (102 neurons, 2,048
-frames), a step of the generator with its five critic steps; on a CPU give a small --batch. With
---reach N the demo's networks train N steps in every precision and are judged by the test stretch.
+Prints the results and writes DIR/calcium.json. Each time is compared with that of an alternative
+(numpy and scipy; oasis-deconv if it is installed, else a plain loop), measured on a part and scaled
+up. Training is timed at full size (102 neurons, 2,048 frames): a step of the generator with its
+five critic steps; on a CPU give a small --batch. With --reach N the networks of the demo train N
+steps in every precision and are compared with the test stretch.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from calcium_peers import TRACES, oasis_peer, plain_sample, slow_set_up, timed
+from calcium_peers import TRACES, find_oasis_peer, time_numpy_sampling, time_scipy_set_up, time_work
 from sts.base.files import write_json
 from sts.base.parallel import worker_count
 from sts.calcium.compare import choose_edges, compare_windows
@@ -48,20 +48,20 @@ FULL = NetworkSettings(neurons=102)
 GPU_UNSEEN = "no GPU here: TF32, bfloat16 and compiling are not tested"
 
 
-def seconds(work: Callable[[], Any]) -> float:
-    """Return how long some work takes."""
+def time_once(work: Callable[[], Any]) -> float:
+    """Return the seconds that some work takes."""
     begin = time.perf_counter()
     work()
     return time.perf_counter() - begin
 
 
-def ground_truth(frames: int) -> dict[str, Any]:
-    """Time 100 neurons beside numpy and scipy, and say how near they come to what was asked."""
+def time_ground_truth(frames: int) -> dict[str, Any]:
+    """Time 100 neurons against numpy and scipy, and measure how near they are to their targets."""
     rng = np.random.default_rng(0)
     asked = draw_statistics(NEURONS, rng, rate_hz=24.0, correlation=0.5)
-    set_up, set_up_processor, gaussian = timed(lambda: dichotomised_gaussian(asked))
-    sample, sample_processor, spikes = timed(lambda: gaussian.sample(frames, rng))
-    slow, plain = slow_set_up(gaussian), plain_sample(gaussian, frames, rng)
+    set_up, set_up_processor, gaussian = time_work(lambda: dichotomised_gaussian(asked))
+    sample, sample_processor, spikes = time_work(lambda: gaussian.sample(frames, rng))
+    slow, plain = time_scipy_set_up(gaussian), time_numpy_sampling(gaussian, frames, rng)
     return {
         "set_up_s": set_up,
         "set_up_processor_s": set_up_processor,
@@ -75,11 +75,11 @@ def ground_truth(frames: int) -> dict[str, Any]:
     }
 
 
-def deconvolution(frames: int) -> dict[str, Any]:
-    """Time OASIS on 100 neurons beside another one, compiling left out."""
+def time_deconvolution(frames: int) -> dict[str, Any]:
+    """Time OASIS on 100 neurons against another implementation, without compiling."""
     rng = np.random.default_rng(0)
     spikes = (rng.random((NEURONS, frames)) < 0.1).astype(np.uint8)
-    peer, solve = oasis_peer()
+    peer, solve = find_oasis_peer()
     found: dict[str, Any] = {"neurons": NEURONS, "frames": frames, "peer": peer}
     for name, decay in (("first", (0.95,)), ("second", (1.7, -0.712))):
         traces = simulate_fluorescence(spikes, CalciumModel(decay=decay), rng)
@@ -88,10 +88,10 @@ def deconvolution(frames: int) -> dict[str, Any]:
             ("penalty", OasisSettings(decay=decay, smallest=0.0, penalty=0.3)),
         ):
             deconvolve(traces[:2, :1000], settings)
-            clock, processor, ours = timed(lambda t=traces, s=settings: deconvolve(t, s))
+            clock, processor, ours = time_work(lambda t=traces, s=settings: deconvolve(t, s))
             few = traces[:TRACES].astype(np.float64)
             given = (decay, settings.penalty, settings.smallest)
-            took, _, theirs = timed(lambda t=few, g=given: [solve(row, *g) for row in t])
+            took, _, theirs = time_work(lambda t=few, g=given: [solve(row, *g) for row in t])
             line = {"s": clock, "processor_s": processor}
             if theirs[0] is not None:
                 apart = np.abs(ours.spikes[:TRACES] - np.stack(theirs)).max()
@@ -101,12 +101,12 @@ def deconvolution(frames: int) -> dict[str, Any]:
     return found
 
 
-def precisions(device: torch.device) -> tuple[Any, ...]:
-    """Return what a device can multiply in here."""
+def list_precisions(device: torch.device) -> tuple[Any, ...]:
+    """Return the precisions of a device."""
     return ("float32", "tf32", "bfloat16") if device.type == "cuda" else ("float32",)
 
 
-def training(
+def time_training(
     device: torch.device,
     *,
     batch: int,
@@ -115,7 +115,7 @@ def training(
     done: Container[str] = (),
 ) -> Iterator[dict[str, Any]]:
     """Time steps in every precision, with and without compiling on a GPU, but for those `done`."""
-    for precision in precisions(device):
+    for precision in list_precisions(device):
         for compiled in (False, True) if device.type == "cuda" else (False,):
             what = f"batch {batch}, {precision}{', compiled' if compiled else ''}"
             if what in done:
@@ -136,7 +136,7 @@ def training(
             with multiply_in(precision, device):
                 for _ in range(1 if device.type == "cpu" else 3):
                     step()
-                took = seconds(lambda s=step: [s() for _ in range(steps)])
+                took = time_once(lambda s=step: [s() for _ in range(steps)])
             memory = torch.cuda.max_memory_allocated() / 1e9 if device.type == "cuda" else None
             yield {
                 "what": what,
@@ -148,8 +148,8 @@ def training(
             }
 
 
-def reached(device: torch.device, steps: int) -> Iterator[dict[str, Any]]:
-    """Train the demo's networks in every precision and judge them by the test stretch."""
+def train_demo(device: torch.device, steps: int) -> Iterator[dict[str, Any]]:
+    """Train the networks of the demo in every precision and compare them with the test stretch."""
     truth = make_demo_truth()
     rng = np.random.default_rng(0)
     asked = draw_statistics(truth.neurons, rng, rate_hz=truth.rate_hz, correlation=0.6)
@@ -165,7 +165,7 @@ def reached(device: torch.device, steps: int) -> Iterator[dict[str, Any]]:
     judge, job = ValidationScore(cohort), make_demo_job(Path("benchmark"))
     real = cohort.measured(cohort.windows("test"))
     edges = choose_edges(cohort.measured(cohort.windows("training")))
-    for precision in precisions(device):
+    for precision in list_precisions(device):
         begin = time.perf_counter()
         fitted = train_generator(
             cut.windows["training"],
@@ -184,8 +184,8 @@ def reached(device: torch.device, steps: int) -> Iterator[dict[str, Any]]:
         yield {"precision": precision, "seconds": took, **found.divergences}
 
 
-def machine(device: torch.device) -> dict[str, Any]:
-    """Return where and with what the figures were taken."""
+def describe_machine(device: torch.device) -> dict[str, Any]:
+    """Return the machine and the versions of libraries."""
     return {
         "processor": platform.processor() or platform.machine(),
         "cores": worker_count(None),
@@ -198,14 +198,14 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run what the arguments ask for."""
+    """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (auto)")
     parser.add_argument("--frames", type=int, default=1_000_000, help="of ground truth (1000000)")
     parser.add_argument("--batch", type=int, default=128, help="windows of a batch (128)")
     parser.add_argument("--steps", type=int, default=20, help="of training to time; 0: none (20)")
     parser.add_argument("--reach", type=int, default=0, help="steps of the demo's networks (0)")
-    parser.add_argument("--quick", action="store_true", help="little of each, to see that it runs")
+    parser.add_argument("--quick", action="store_true", help="small sizes, to see that it runs")
     parser.add_argument("--out", type=Path, default=Path("output/benchmarks"), metavar="DIR")
     args = parser.parse_args()
     if args.quick:
@@ -213,18 +213,18 @@ def main() -> None:
     device = choose_device(args.device)
     trainer = GanTrainer(FULL, GanTrainSettings(), torch.device("cpu"))
     report: dict[str, Any] = {
-        "machine": machine(device),
-        "ground_truth": ground_truth(args.frames),
-        "oasis": deconvolution(10_000 if args.quick else 100_000),
+        "machine": describe_machine(device),
+        "ground_truth": time_ground_truth(args.frames),
+        "oasis": time_deconvolution(10_000 if args.quick else 100_000),
         "parameters": {
             "generator": parameter_count(trainer.generator),
             "critic": parameter_count(trainer.critic),
         },
     }
     if args.steps:
-        report["training"] = list(training(device, batch=args.batch, steps=args.steps))
+        report["training"] = list(time_training(device, batch=args.batch, steps=args.steps))
     if args.reach:
-        report["reached"] = list(reached(device, args.reach))
+        report["reached"] = list(train_demo(device, args.reach))
     print(json.dumps(report, indent=2))
     write_json(args.out / "calcium.json", report)
     print(f"written: {args.out / 'calcium.json'}")

@@ -1,4 +1,4 @@
-"""What one would take instead: OASIS of its authors or a plain loop, scipy and numpy."""
+"""Alternatives for comparison: OASIS by its authors or a plain loop, scipy and numpy."""
 
 import importlib
 import time
@@ -13,25 +13,25 @@ from scipy.stats import multivariate_normal
 from sts.base.types import Floats
 from sts.calcium.dichotomised import DichotomisedGaussian
 
-# Few of what takes long: the rest is in proportion.
+# Parts that are measured of what takes long; the rest is in proportion.
 PAIRS = 40
 TRACES = 2
 FRAMES = 20_000
 
 
-def timed(work: Callable[[], Any]) -> tuple[float, float, Any]:
-    """Return seconds on the clock, seconds of the processor, and what some work returned."""
+def time_work(work: Callable[[], Any]) -> tuple[float, float, Any]:
+    """Return seconds on the clock, seconds of the processor, and the result of some work."""
     clock, processor = time.perf_counter(), time.process_time()
     found = work()
     return time.perf_counter() - clock, time.process_time() - processor, found
 
 
-def oasis_peer() -> tuple[str, Callable[..., Any]]:
+def find_oasis_peer() -> tuple[str, Callable[..., Any]]:
     """Return the name of another OASIS and the function that takes a trace, decay, L and S."""
     try:
         methods = importlib.import_module("oasis.oasis_methods")
     except ImportError:
-        return "a plain loop (oasis-deconv is not installed)", plain_loop
+        return "a plain loop (oasis-deconv is not installed)", solve_by_loop
 
     def theirs(y: Floats, decay: tuple[float, ...], penalty: float, smallest: float) -> Any:
         solve = methods.oasisAR1 if len(decay) == 1 else methods.oasisAR2
@@ -40,7 +40,7 @@ def oasis_peer() -> tuple[str, Callable[..., Any]]:
     return "oasis-deconv", theirs
 
 
-def plain_loop(y: Floats, decay: tuple[float, ...], penalty: float, smallest: float) -> Any:
+def solve_by_loop(y: Floats, decay: tuple[float, ...], penalty: float, smallest: float) -> Any:
     """Return the spikes of a first-order model by Python lists; None for the second order."""
     if len(decay) == 2:
         return None
@@ -67,8 +67,8 @@ def plain_loop(y: Floats, decay: tuple[float, ...], penalty: float, smallest: fl
     return np.append(0.0, calcium[1:] - g * calcium[:-1])
 
 
-def slow_set_up(gaussian: DichotomisedGaussian) -> float:
-    """Return the seconds that scipy takes to solve all pairs, one after the other."""
+def time_scipy_set_up(gaussian: DichotomisedGaussian) -> float:
+    """Return the seconds that scipy takes to solve all pairs one by one."""
     asked, limits = gaussian.statistics.covariances, gaussian.thresholds
     rows, columns = np.triu_indices(len(limits), k=1)
     picked = np.linspace(0, len(rows) - 1, PAIRS).astype(int)
@@ -86,15 +86,17 @@ def slow_set_up(gaussian: DichotomisedGaussian) -> float:
             if error(-0.999) < 0 < error(0.999):
                 brentq(error, -0.999, 0.999, xtol=1e-6)
 
-    return timed(solve)[0] * len(rows) / PAIRS
+    return time_work(solve)[0] * len(rows) / PAIRS
 
 
-def plain_sample(gaussian: DichotomisedGaussian, frames: int, rng: np.random.Generator) -> float:
-    """Return the seconds that numpy's own Gaussian and a comparison take for so many frames."""
+def time_numpy_sampling(
+    gaussian: DichotomisedGaussian, frames: int, rng: np.random.Generator
+) -> float:
+    """Return the seconds that numpy's own Gaussian and a comparison take."""
     few = min(frames, FRAMES)
     zeros = np.zeros(len(gaussian.thresholds))
 
     def sample() -> Any:
         return rng.multivariate_normal(zeros, gaussian.latent.matrix, few) < gaussian.thresholds
 
-    return timed(sample)[0] * frames / few
+    return time_work(sample)[0] * frames / few

@@ -1,13 +1,13 @@
-"""Remake the populations of simulated neurons from the published feature tables.
+"""Make the populations of simulated neurons anew from the published feature tables.
 
     python benchmarks/calibrate.py --data FOLDER [--out populations.json] [--classes CSV]
 
 FOLDER is laid out as the published repository's data/: cell_types_GouwensAll_new.txt and
 Split/*_EP_features.csv. About 30,000 neurons are simulated, in half an hour on two cores.
 
-First population Monte Carlo (Cappe et al., 2004): neurons are drawn, every real cell is matched
-with those that resemble it most, and the matched parameters give the next populations. Then the
-medians are mended by Gauss-Newton steps that are kept when they help.
+First population Monte Carlo (Cappe et al., 2004): neurons are simulated, each real cell is matched
+with those most similar to it, and their parameters give the next populations. Then Gauss-Newton
+steps correct the medians; a step is kept if it helps.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import pandas as pd
 from sklearn.linear_model import Ridge
 
 from likeness import FEATURES, REAL, print_likeness
-from pool import NAMES, WEIGHTS, Drawn, Name, draw, read_real, scaled
+from pool import NAMES, WEIGHTS, Drawn, Name, draw_neurons, read_real, scale_features
 from sts.base.files import read_json, write_csv, write_json
 from sts.recordings.simulated import populations as table
 
@@ -35,7 +35,7 @@ class Round(NamedTuple):
     shared: bool
     """Whether a real cell may be matched with neurons of other populations."""
     wider: float
-    """By what the populations are widened before neurons are drawn."""
+    """Factor by which the populations are widened before neurons are drawn."""
 
 
 ROUNDS = (
@@ -55,20 +55,20 @@ FINAL_NEURONS = 250
 TUNING_ROUNDS = 6
 TUNING_NEURONS = 250
 TUNING_SEED = 1000
-# As WEIGHTS, but what the eleven features do not ask for counts less.
+# Like WEIGHTS, but the features beyond the eleven count less.
 TUNING_WEIGHTS = np.where(WEIGHTS == 1, 1.0, 0.4)
 DAMPING = 0.06
 PERCENTILES = (5, 25, 50, 75, 95)
 
 
-def matched(drawn: Drawn, real: np.ndarray) -> np.ndarray:
-    """Return the parameters of the neurons that resemble the real cells most."""
+def match_cells(drawn: Drawn, real: np.ndarray) -> np.ndarray:
+    """Return the parameters of the neurons that are most similar to the real cells."""
     centre = np.nanmedian(real, axis=0)
     low, high = np.nanpercentile(real, [20, 80], axis=0)
     # 1.68 deviations of a normal distribution lie between these percentiles.
     spread = (high - low) / 1.68
     wanted = np.clip((real - centre) / spread, -3, 3)
-    # What a neuron lacks and a real cell has is as bad as four deviations.
+    # A feature that only the real cell has counts as four deviations.
     there = np.nan_to_num((drawn.features - centre) / spread, nan=4.0)
     chosen = []
     for cell in wanted:
@@ -85,22 +85,25 @@ def match_round(
     *,
     number: int,
 ) -> tuple[table.Populations, dict[Name, Drawn]]:
-    """Draw neurons and return the populations of those that match the real cells."""
+    """Simulate neurons; return the populations of those that match the real cells."""
     this = ROUNDS[number]
     rng = np.random.default_rng((1, number))
     size = (this.neurons, len(populations.parameters))
     standard = {name: this.wider * rng.standard_normal(size) for name in NAMES}
-    drawn = {name: each.usable() for name, each in draw(populations, standard, seed=number).items()}
+    drawn = {
+        name: each.usable()
+        for name, each in draw_neurons(populations, standard, seed=number).items()
+    }
     by_name = {}
     for name in NAMES:
         sources = [drawn] if before is None else [drawn, before]
         pool = [each[other] for each in sources for other in NAMES if this.shared or other == name]
-        found = matched(joined(pool), real[name])
+        found = match_cells(join_draws(pool), real[name])
         by_name[name] = table.Population(mean=found.mean(axis=0), covariance=np.cov(found.T))
     return replace(populations, by_name=by_name), drawn
 
 
-def joined(pool: list[Drawn]) -> Drawn:
+def join_draws(pool: list[Drawn]) -> Drawn:
     """Return several draws as one."""
     return Drawn(
         np.concatenate([each.parameters for each in pool]),
@@ -109,7 +112,7 @@ def joined(pool: list[Drawn]) -> Drawn:
     )
 
 
-def widened(populations: table.Populations, by: dict[str, float]) -> table.Populations:
+def widen_populations(populations: table.Populations, by: dict[str, float]) -> table.Populations:
     """Return the populations with all spreads of a data set multiplied."""
     by_name = {
         (dataset, label): replace(each, covariance=each.covariance * by[dataset] ** 2)
@@ -125,7 +128,7 @@ class Aim(NamedTuple):
     width: np.ndarray
 
     def misses(self, drawn: Drawn) -> np.ndarray:
-        """Return how far every median is off, weighted."""
+        """Return the weighted distance of each median from its aim."""
         off = (np.nanmedian(drawn.usable().features, axis=0) - self.centre) / self.width
         return np.clip(off, -3, 3) * TUNING_WEIGHTS
 
@@ -135,7 +138,7 @@ class Aim(NamedTuple):
 
 
 def aim_at(real: np.ndarray) -> Aim:
-    """Aim between the real median and the middle of the quartiles: safe within both."""
+    """Return an aim between the real median and the middle of the quartiles."""
     low, median, high = np.nanpercentile(real, [25, 50, 75], axis=0)
     return Aim(centre=(2 * median + low + high) / 4, width=high - low)
 
@@ -156,13 +159,13 @@ def step_towards(aim: Aim, drawn: Drawn, population: table.Population) -> np.nda
 
 
 def tune(populations: table.Populations, real: dict[Name, np.ndarray]) -> table.Populations:
-    """Move the means as long as that brings the medians nearer to the real ones."""
+    """Move the means where that brings the medians nearer to the real ones."""
     rng = np.random.default_rng(2)
-    # The same numbers in every round: what changes is due to the means.
+    # The same random numbers in every round, so that only the means change.
     size = (TUNING_NEURONS, len(populations.parameters))
     standard = {name: rng.standard_normal(size) for name in NAMES}
     aims = {name: aim_at(real[name]) for name in NAMES}
-    best = draw(populations, standard, seed=TUNING_SEED)
+    best = draw_neurons(populations, standard, seed=TUNING_SEED)
     reach = dict.fromkeys(NAMES, 0.4)
     for number in range(TUNING_ROUNDS):
         tried = {}
@@ -172,7 +175,7 @@ def tune(populations: table.Populations, real: dict[Name, np.ndarray]) -> table.
             step *= min(1.0, reach[name] / np.abs(step).max())
             mean = old.mean + step * np.sqrt(np.diag(old.covariance))
             tried[name] = replace(old, mean=mean)
-        drawn = draw(replace(populations, by_name=tried), standard, seed=TUNING_SEED)
+        drawn = draw_neurons(replace(populations, by_name=tried), standard, seed=TUNING_SEED)
         for name in NAMES:
             better = aims[name].cost(drawn[name]) < aims[name].cost(best[name])
             reach[name] *= 1.3 if better else 0.4
@@ -183,11 +186,13 @@ def tune(populations: table.Populations, real: dict[Name, np.ndarray]) -> table.
     return populations
 
 
-def show(populations: table.Populations, real: pd.DataFrame) -> None:
-    """Draw new neurons and print how like the real cells they are."""
+def show_likeness(populations: table.Populations, real: pd.DataFrame) -> None:
+    """Simulate new neurons and compare them with the real cells."""
     rng = np.random.default_rng(3)
     size = (FINAL_NEURONS, len(populations.parameters))
-    drawn = draw(populations, {name: rng.standard_normal(size) for name in NAMES}, seed=2000)
+    drawn = draw_neurons(
+        populations, {name: rng.standard_normal(size) for name in NAMES}, seed=2000
+    )
     frames = [
         each.usable().frame.assign(dataset=dataset, label=label)
         for (dataset, label), each in drawn.items()
@@ -211,7 +216,7 @@ def write_real_classes(real: pd.DataFrame, path: Path) -> None:
 
 
 def main() -> None:
-    """Calibrate, write the table and show how like the real cells the neurons are."""
+    """Calibrate, write the table, and compare new neurons with the real cells."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--out", type=Path, default=SHIPPED, metavar="JSON")
@@ -219,7 +224,7 @@ def main() -> None:
     args = parser.parse_args()
     frame = read_real(args.data)
     write_real_classes(frame, args.classes)
-    features = scaled(frame)
+    features = scale_features(frame)
     real = {
         name: features[((frame["dataset"] == name[0]) & (frame["label"] == name[1])).to_numpy()]
         for name in NAMES
@@ -229,11 +234,11 @@ def main() -> None:
     for number in range(len(ROUNDS)):
         populations, before = match_round(populations, real, before, number=number)
         print(f"round {number}: {ROUNDS[number]}", flush=True)
-    tuned = tune(widened(populations, TUNING_SPREAD), real)
-    final = widened(tuned, FINAL_SPREAD)
+    tuned = tune(widen_populations(populations, TUNING_SPREAD), real)
+    final = widen_populations(tuned, FINAL_SPREAD)
     meaning = {name: each["meaning"] for name, each in first["parameters"].items()}
     write_json(args.out, table.to_table(final, meaning))
-    show(final, pd.read_csv(args.classes))
+    show_likeness(final, pd.read_csv(args.classes))
     print(f"written: {args.out}")
 
 

@@ -1,9 +1,9 @@
-"""How fast cells are simulated, written, built and measured, and how like the real ones they are.
+"""Time simulating, writing, building and measuring cells, and compare the cells with real ones.
 
     python benchmarks/cells.py [--cells 400] [--seed 0] [--out DIR] [--even] [--quick]
 
-Prints tables and writes DIR/cells.json. `--even` draws as many cells from all eight populations,
-so that none is judged by a handful; `--quick` leaves the files out.
+Prints tables and writes DIR/cells.json. `--even` draws equally many cells from all eight
+populations, so that none is judged by a few cells; `--quick` leaves out the files.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from likeness import REAL, print_likeness, with_differences
+from likeness import REAL, add_differences, print_likeness
 from sts.base.files import write_json
 from sts.base.parallel import map_unordered, worker_count
 from sts.base.types import CLASSES
@@ -35,7 +35,7 @@ from sts.signals.features import measure_features
 TIMED_CELLS = 24
 
 
-def even_roster(cells: int) -> list[Entry]:
+def list_even_entries(cells: int) -> list[Entry]:
     """Return entries of all eight populations in turn."""
     names = [(dataset, label) for dataset in DATASETS for label in CLASSES]
     return [
@@ -51,22 +51,22 @@ def even_roster(cells: int) -> list[Entry]:
     ]
 
 
-def measured_row(entry: Entry, *, seed: int) -> dict[str, Any]:
-    """Simulate a cell's long squares and return its features."""
+def measure_row(entry: Entry, *, seed: int) -> dict[str, Any]:
+    """Simulate the long squares of a cell and return its features."""
     cell = simulate_cell(entry, seed=seed, protocol="long")
     named = {"label": entry.label, "dataset": entry.dataset, "redraws": cell.redraws}
     return measure_features(analyse(cell.recording)).values | named
 
 
-def measured_frame(entries: Iterable[Entry], *, seed: int) -> pd.DataFrame:
-    """Simulate cells and return their features, a row a cell."""
-    work = partial(measured_row, seed=seed)
+def measure_cells(entries: Iterable[Entry], *, seed: int) -> pd.DataFrame:
+    """Simulate cells and return their features, a row for each."""
+    work = partial(measure_row, seed=seed)
     rows = [row for _, row in map_unordered(work, list(entries), workers=worker_count(None))]
-    return with_differences(pd.DataFrame(rows))
+    return add_differences(pd.DataFrame(rows))
 
 
-def simulation_seconds(cells: int, *, seed: int) -> float:
-    """Time the long squares of so many cells, in memory, compiling included where it is due."""
+def time_simulation(cells: int, *, seed: int) -> float:
+    """Return the time to simulate the long squares of cells, with compiling if it is needed."""
     begin = time.perf_counter()
     for _ in simulate_cells(cells, seed=seed, protocol="long"):
         pass
@@ -78,14 +78,14 @@ def write_entry(entry: Entry, *, seed: int, folder: Path) -> Path:
     return write_nwb(simulate_cell(entry, seed=seed), folder)
 
 
-def file_seconds(folder: Path, *, seed: int) -> dict[str, float]:
-    """Time simulating, writing and building some cells in processes, and measuring one."""
+def time_files(folder: Path, *, seed: int) -> dict[str, float]:
+    """Time simulating, writing, building and measuring some cells."""
     cells = list(simulate_cells(TIMED_CELLS // 4, seed=seed))
     times = {
-        "measure_s_per_cell": seconds_each(
+        "measure_s_per_cell": time_each(
             cells, lambda cell: measure_features(analyse(cell.recording))
         ),
-        "write_s_per_cell": seconds_each(cells, lambda cell: write_nwb(cell, folder / "alone")),
+        "write_s_per_cell": time_each(cells, lambda cell: write_nwb(cell, folder / "alone")),
     }
     shutil.rmtree(folder / "alone")
     begin = time.perf_counter()
@@ -107,8 +107,8 @@ def build_store(recordings: Path, out: Path) -> None:
     build(BuildJob(folder=recordings, out=out, settings=BuildSettings(features=True)))
 
 
-def seconds_each(cells: list[Any], work: Any) -> float:
-    """Return the mean time of some work on a cell, after one that warms up."""
+def time_each(cells: list[Any], work: Any) -> float:
+    """Return the mean time of some work on a cell, after a first one to warm up."""
     work(cells[0])
     begin = time.perf_counter()
     for cell in cells:
@@ -116,8 +116,8 @@ def seconds_each(cells: list[Any], work: Any) -> float:
     return (time.perf_counter() - begin) / len(cells)
 
 
-def machine() -> dict[str, Any]:
-    """Return where and with what the figures were taken."""
+def describe_machine() -> dict[str, Any]:
+    """Return the machine and the versions of libraries."""
     packages = ("numpy", "numba", "scipy", "pynwb", "h5py", "scikit-learn")
     return {
         "processor": platform.processor() or platform.machine(),
@@ -129,23 +129,25 @@ def machine() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run what the arguments ask for."""
+    """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cells", type=int, default=400, help="cells to simulate (400)")
     parser.add_argument("--seed", type=int, default=0, help="(0)")
     parser.add_argument("--out", type=Path, default=Path("output/benchmarks"), metavar="DIR")
-    parser.add_argument("--even", action="store_true", help="as many cells from every population")
+    parser.add_argument(
+        "--even", action="store_true", help="equally many cells from every population"
+    )
     parser.add_argument("--quick", action="store_true", help="leave the files out")
     args = parser.parse_args()
-    report: dict[str, Any] = {"machine": machine(), "cells": args.cells, "seed": args.seed}
-    seconds = simulation_seconds(args.cells, seed=args.seed)
+    report: dict[str, Any] = {"machine": describe_machine(), "cells": args.cells, "seed": args.seed}
+    seconds = time_simulation(args.cells, seed=args.seed)
     report["times"] = {"simulate_s": seconds, "simulated_per_s": args.cells / seconds}
     if not args.quick:
         with tempfile.TemporaryDirectory() as folder:
-            report["times"] |= file_seconds(Path(folder), seed=args.seed)
+            report["times"] |= time_files(Path(folder), seed=args.seed)
     print(json.dumps(report, indent=2), end="\n\n")
-    entries = even_roster(args.cells) if args.even else roster(args.cells, seed=args.seed)
-    frame = measured_frame(entries, seed=args.seed)
+    entries = list_even_entries(args.cells) if args.even else roster(args.cells, seed=args.seed)
+    frame = measure_cells(entries, seed=args.seed)
     report["likeness"] = print_likeness(frame, pd.read_csv(REAL))
     report["redraws"] = int(frame["redraws"].sum())
     write_json(args.out / "cells.json", report)

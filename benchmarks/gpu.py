@@ -31,18 +31,18 @@ from sts.base.files import read_json, write_json
 
 RESULTS: Final = Path(__file__).resolve().parent / "results"
 PART_NAMES: Final = ("tests", "scalograms", "networks", "fold", "calcium", "generators")
-# A part that would get less than this is left for the next run.
+# A part with less time left than this waits for the next run.
 LEAST_S: Final = 10.0
 
 Row = dict[str, Any]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure what is missing, print the table, return 0 when everything is there."""
-    asked = arguments(argv)
+    """Measure what is missing and print the table; return 0 when all is measured."""
+    asked = parse_arguments(argv)
     if asked.part:
         return serve(asked.part, asked.device)
-    about = machine(asked.device)
+    about = describe_machine(asked.device)
     device = "cuda" if about["gpu"] else "cpu"
     if device == "cpu":
         print("no GPU here: small sizes on the CPU; the figures say nothing of a GPU")
@@ -55,13 +55,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         left_s = end - time.monotonic()
         if left_s < LEAST_S:
             break
-        limit_s = min(left_s, 60 * asked.minutes * shares()[name])
+        limit_s = min(left_s, 60 * asked.minutes * read_shares()[name])
         done = [row["what"] for row in results["rows"] if row["part"] == name]
         command = [sys.executable, __file__, "--part", name, "--device", asked.device]
-        for row in rows_of_part(command, done, limit_s=limit_s, results=results, name=name):
+        for row in measure_part(command, done, limit_s=limit_s, results=results, name=name):
             results["rows"].append({"part": name, **row})
             write_json(out, results)
-            print(line(results["rows"][-1]), flush=True)
+            print(format_row(results["rows"][-1]), flush=True)
         write_json(out, results)
     missing = [name for name in PART_NAMES if name not in results["complete"]]
     print(f"\nwritten to {out}")
@@ -70,8 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 3 if missing else 0
 
 
-def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Return what the command line asks for."""
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -84,7 +84,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def read_results(out: Path, about: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a file holds already; refuse one of another machine."""
+    """Return the results in a file, or empty ones; refuse those of another machine."""
     if not out.is_file():
         return {"machine": dict(about), "complete": [], "rows": []}
     found: dict[str, Any] = read_json(out)
@@ -93,14 +93,14 @@ def read_results(out: Path, about: Mapping[str, Any]) -> dict[str, Any]:
         raise StsError(
             f"{out} was measured on {there}, this is {about['device']}: name another --out"
         )
-    # What failed is tried again.
+        # Parts that failed are measured again.
     again = {row["part"] for row in found["rows"] if row.get("failed")}
     found["rows"] = [row for row in found["rows"] if not row.get("failed")]
     found["complete"] = [part for part in found["complete"] if part not in again]
     return found
 
 
-def rows_of_part(
+def measure_part(
     command: Sequence[str],
     done: Sequence[str],
     *,
@@ -108,7 +108,7 @@ def rows_of_part(
     results: dict[str, Any],
     name: str,
 ) -> Iterator[Row]:
-    """Yield the rows that a process of its own measures; end it at the limit."""
+    """Measure a part in a process of its own and yield its rows; end it at the limit."""
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -118,7 +118,7 @@ def rows_of_part(
     )
     assert process.stdin is not None
     assert process.stdout is not None
-    # The whole group: tests start processes of their own.
+    # Kill the whole group: tests start other processes.
     stopper = threading.Timer(limit_s, os.killpg, (process.pid, signal.SIGKILL))
     stopper.start()
     with process:
@@ -143,21 +143,21 @@ def serve(name: str, device: str) -> int:
 
     done = frozenset(json.load(sys.stdin))
     _, part = PARTS[name]
-    # What libraries print must not stand between the rows.
+    # What libraries print must not mix with the rows.
     rows, sys.stdout = sys.stdout, sys.stderr
     for row in part(choose_device(device), done):
         print(json.dumps(row), file=rows, flush=True)
     return 0
 
 
-def shares() -> dict[str, float]:
-    """Return the share of the time that each part may take."""
+def read_shares() -> dict[str, float]:
+    """Return the share of the time for each part."""
     from gpu_parts import PARTS
 
     return {name: share for name, (share, _) in PARTS.items()}
 
 
-def line(row: Row) -> str:
+def format_row(row: Row) -> str:
     """Return a row of the table."""
     memory = "" if row.get("memory_gb") is None else f"{row['memory_gb']:.2f} GB"
     more = []
@@ -171,8 +171,8 @@ def line(row: Row) -> str:
     return f"{row['part']:11} {row['what']:38} {figure:32} {memory:9} {', '.join(more)}".rstrip()
 
 
-def machine(name: str) -> dict[str, Any]:
-    """Return where and with what the figures are taken."""
+def describe_machine(name: str) -> dict[str, Any]:
+    """Return the machine and the versions of libraries."""
     import torch
 
     from sts.learning.device import choose_device

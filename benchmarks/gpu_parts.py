@@ -1,4 +1,4 @@
-"""What `benchmarks/gpu.py` measures: each part yields the rows that are not there yet."""
+"""The parts of `benchmarks/gpu.py`: each yields the rows that are still missing."""
 
 import subprocess
 import sys
@@ -14,8 +14,8 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from calcium import FULL, training
-from scalograms import bank_of, image_name, image_settings, make_images
+from calcium import FULL, time_training
+from scalograms import image_name, image_settings, make_bank, make_images
 from sts.augment.contract import make_generator
 from sts.base.types import Floats, Precision
 from sts.calcium.networks import NetworkSettings
@@ -29,23 +29,23 @@ from sts.scalograms.bank import ImageBank
 from sts.scalograms.image import ImageSettings
 from sts.scalograms.transform import Transform
 from sts.signals.resample import SAMPLES
-from training import FOLDS, TRAINED, TRIALS, VALIDATED, spiking
+from training import FOLDS, TRAINED, TRIALS, VALIDATED, make_store
 
 Row = dict[str, Any]
 
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
 NONE: Final = np.zeros(0, dtype=np.int64)
-# Cells left over for an odd last batch.
+# Cells of the last batch, smaller than the others.
 ODD: Final = 5
 DEEP: Final = ("gan", "vae", "flow", "ddpm")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """How much is measured; a CPU gets little of everything, to see that the kit runs."""
+    """Sizes of what is measured; on a CPU small ones, only to see that the benchmark runs."""
 
     cells: int
-    """Of the published study, for scalograms."""
+    """Cells for scalograms, as many as in the published study."""
     batch: int
     steps: int
     """Batches an epoch."""
@@ -55,16 +55,16 @@ class Sizes:
     validated: int
     scored: int
     epochs: int
-    """Of a fold; early stopping ends the published ones after about so many."""
+    """Epochs of a fold, about as many as before early stopping ends a published one."""
     calcium: NetworkSettings
     calcium_batch: int
     calcium_steps: int
     rows: int
     features: int
     made: int
-    """Rows that a generator draws."""
+    """Synthetic rows of a generator."""
     loop: dict[str, Any]
-    """How generators are trained, where not as tuned."""
+    """Settings of the training of generators that differ from the tuned ones."""
 
 
 SIZES: Final = {
@@ -106,7 +106,7 @@ SIZES: Final = {
 
 
 def cuda_tests(device: torch.device, done: Container[str]) -> Iterator[Row]:
-    """Run every test that is marked `cuda` and count what came of it."""
+    """Run all tests marked `cuda` and count how they ended."""
     if "tests marked cuda" in done:
         return
     with TemporaryDirectory() as folder:
@@ -133,9 +133,9 @@ def cuda_tests(device: torch.device, done: Container[str]) -> Iterator[Row]:
 
 
 def scalograms(device: torch.device, done: Container[str]) -> Iterator[Row]:
-    """Time sweeps that lie on the device already, at full and at image size."""
+    """Time scalograms of sweeps on the device, at full and at image size."""
     sizes = SIZES[device.type]
-    traces = spiking(sizes.cells).traces
+    traces = make_store(sizes.cells).traces
     sweeps = torch.from_numpy(traces).to(device)
 
     def whole(transform: Transform) -> None:
@@ -158,9 +158,9 @@ def scalograms(device: torch.device, done: Container[str]) -> Iterator[Row]:
 
 
 def networks(device: torch.device, done: Container[str]) -> Iterator[Row]:
-    """Time an epoch of each network, with an odd last batch, and what a fit needs before it."""
+    """Time an epoch of each network, and what a fit needs before the first one."""
     ways: list[tuple[Precision, bool]] = [("float32", False), ("tf32", False), ("bfloat16", False)]
-    # Compiling takes the longest: last, so that the plain ones are there if time runs out.
+    # Compiling takes longest and comes last, so that the others are measured if time runs out.
     for precision, compiled in [*ways, ("bfloat16", True)]:
         for number, backbone in BACKBONES.items():
             what = f"{backbone.name}, {precision}{', compiled' if compiled else ''}"
@@ -176,7 +176,7 @@ def _trained(
     settings = TrainSettings(batch=sizes.batch, precision=precision, compile=compiled)
     images = architecture.images(sizes.side)
     rows = np.arange(sizes.batch * sizes.steps + ODD)
-    store = spiking(len(rows))
+    store = make_store(len(rows))
     _forget_peak(device)
     begin = time.perf_counter()
     bank = ImageBank(store, images, device).standardised(rows)
@@ -204,7 +204,7 @@ def _trained(
 
 
 def folds(device: torch.device, done: Container[str]) -> Iterator[Row]:
-    """Train one whole fold of the published protocol and say how long the search would take."""
+    """Train one whole fold of the published protocol; estimate the time of the whole search."""
     sizes = SIZES[device.type]
     count = sizes.trained + sizes.validated + sizes.scored
     for number in (1, 2):
@@ -212,7 +212,7 @@ def folds(device: torch.device, done: Container[str]) -> Iterator[Row]:
         what = f"{architecture.backbone.name}, a fold of {sizes.epochs} epochs"
         if what in done:
             continue
-        store, labels = spiking(count), np.arange(count) % architecture.classes
+        store, labels = make_store(count), np.arange(count) % architecture.classes
         rows = np.random.default_rng(0).permutation(count)
         trained, validated, scored = np.split(
             rows, [sizes.trained, sizes.trained + sizes.validated]
@@ -239,7 +239,7 @@ def folds(device: torch.device, done: Container[str]) -> Iterator[Row]:
 def calcium(device: torch.device, done: Container[str]) -> Iterator[Row]:
     """Time a step of the calcium generator with its critic steps, in every precision."""
     sizes = SIZES[device.type]
-    for row in training(
+    for row in time_training(
         device,
         batch=sizes.calcium_batch,
         steps=sizes.calcium_steps,
@@ -250,7 +250,7 @@ def calcium(device: torch.device, done: Container[str]) -> Iterator[Row]:
 
 
 def generators(device: torch.device, done: Container[str]) -> Iterator[Row]:
-    """Time fitting and drawing of each deep generator on a table of the size of E."""
+    """Time fitting and sampling of each deep generator on a table of the size of E."""
     sizes = SIZES[device.type]
     rng = np.random.default_rng(0)
     y = np.arange(sizes.rows) % 17
@@ -285,7 +285,7 @@ PARTS: Final[dict[str, tuple[float, Callable[[torch.device, Container[str]], Ite
 def _images_of(
     traces: Floats, settings: ImageSettings, device: torch.device
 ) -> Callable[[], object]:
-    return partial(make_images, bank_of(traces, settings, device))
+    return partial(make_images, make_bank(traces, settings, device))
 
 
 def _shortened(settings: Any, loop: dict[str, Any]) -> Any:
@@ -309,7 +309,7 @@ def _wait(device: torch.device) -> None:
 
 
 def _median_s(run: Callable[[], object], device: torch.device, repeats: int = 3) -> float:
-    """Return the median seconds of a few runs, each waited for."""
+    """Return the median seconds of a few runs, waiting for the end of each."""
     taken = []
     for _ in range(repeats):
         begin = time.perf_counter()

@@ -1,4 +1,4 @@
-"""How like the real classes simulated ones are: medians, spreads, and how they are told apart."""
+"""Compare simulated classes with real ones: medians, spreads, how well a model separates them."""
 
 from pathlib import Path
 from typing import Any
@@ -31,14 +31,14 @@ FEATURES = (
     HEIGHT,
     FALL,
 )
-# What is asked of a population and of a data set.
+# Wanted: medians and spreads of each population, and accuracy within each data set.
 LEAST_MEDIANS, LEAST_SPREADS, LEAST_SPREAD = 9, 8, 0.5
 ACCURACY = (0.80, 0.96)
 BOOTSTRAPS = 1000
 
 
-def with_differences(frame: pd.DataFrame) -> pd.DataFrame:
-    """Add height and after-potential of the first spike, which no offset changes."""
+def add_differences(frame: pd.DataFrame) -> pd.DataFrame:
+    """Add height and after-potential of the first spike, which do not depend on an offset."""
     threshold = frame["threshold_v_long_square"]
     return frame.assign(
         **{
@@ -48,8 +48,8 @@ def with_differences(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def compared(frame: pd.DataFrame, real: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a population and feature: real quartiles, our median, ratio of the spreads."""
+def compare_features(frame: pd.DataFrame, real: pd.DataFrame) -> pd.DataFrame:
+    """Return for each population and feature: real quartiles, our median, ratio of the spreads."""
     rows = []
     for _, each in real.iterrows():
         cells = frame[(frame["dataset"] == each["dataset"]) & (frame["label"] == each["label"])]
@@ -71,8 +71,8 @@ def compared(frame: pd.DataFrame, real: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def verdicts(table: pd.DataFrame) -> pd.DataFrame:
-    """Return for every population how many medians and spreads are as asked, and the misses."""
+def judge_populations(table: pd.DataFrame) -> pd.DataFrame:
+    """Return for each population how many medians and spreads are as wanted, and which are not."""
     rows = []
     for (dataset, label), each in table.groupby(["dataset", "label"], sort=False):
         wide = each["spread"] >= LEAST_SPREAD
@@ -93,8 +93,8 @@ def verdicts(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def separability(frame: pd.DataFrame, *, seed: int = 0) -> dict[str, float]:
-    """Return how well a logistic regression tells the classes apart, with a 95 % interval."""
+def measure_separability(frame: pd.DataFrame, *, seed: int = 0) -> dict[str, float]:
+    """Return how well a logistic regression separates the classes, with a 95 % interval."""
     model = make_pipeline(
         SimpleImputer(strategy="median"), StandardScaler(), LogisticRegression(max_iter=2000)
     )
@@ -116,14 +116,14 @@ def separability(frame: pd.DataFrame, *, seed: int = 0) -> dict[str, float]:
 
 
 def print_likeness(frame: pd.DataFrame, real: pd.DataFrame) -> dict[str, Any]:
-    """Print how like the real classes the simulated ones are, and return the same as data."""
-    table = compared(frame, real)
-    judged = verdicts(table)
+    """Print the comparison with the real classes, and return it."""
+    table = compare_features(frame, real)
+    judged = judge_populations(table)
     print(table.to_string(index=False, float_format=lambda value: f"{value:.4g}"), end="\n\n")
     print(judged.to_string(index=False), end="\n\n")
     apart = {}
     for dataset in DATASETS:
-        apart[dataset] = separability(frame[frame["dataset"] == dataset])
+        apart[dataset] = measure_separability(frame[frame["dataset"] == dataset])
         score, low, high = apart[dataset].values()
         verdict = "ok" if ACCURACY[0] <= score <= ACCURACY[1] else "MISSED"
         print(f"{dataset}: logistic regression {score:.3f} [{low:.3f}, {high:.3f}] {verdict}")

@@ -1,11 +1,11 @@
-"""What thousands of spoilt recordings do to a build.
+"""Build thousands of damaged recordings, and read damaged texts.
 
     python benchmarks/mutants.py [--files 2000] [--seed 0] [--workers 2] [--out DIR]
 
-Spoils small files of one made-up cell in every format, builds them all, prints how they ended and
-writes DIR/mutants.json. Fails unless every file has its row, and its digest beside every value.
-Then spoils texts (models, labels, tables, splits, settings), --texts of each, and reads them: fails
-unless each is read or refused in one line within 10 s.
+Damages small files of one simulated cell in every format, builds them all, prints the outcomes and
+writes DIR/mutants.json. Fails unless every file has its row and its digest. Then damages texts
+(models, labels, tables, splits, settings), --texts of each kind, and reads them: fails unless each
+is read or refused in one line within 10 s.
 """
 
 import argparse
@@ -19,16 +19,16 @@ from typing import Any
 import h5py
 import numpy as np
 
-# The files that are spoilt are those of the tests.
+# The damaged files are those of the tests.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.recordings.mutator import mutate, write_bases
 from tests.studies.text_bases import read_mutants
 from tests.studies.text_bases import write_bases as write_texts
 
-from processes import Watch, machine
+from processes import Watch, describe_machine
 from sts.base.files import read_json, sha256_of, write_json
-from sts.base.sandbox_process import Limits
+from sts.base.sandbox import Limits
 from sts.datasets.build import BuildJob, build
 from sts.datasets.outcomes import BuildSettings
 from sts.datasets.table import FeatureRow, read_features
@@ -37,11 +37,11 @@ LIMITS = Limits(memory_mb=1024, processor_s=20, wall_s=60)
 
 
 def write_mutants(folder: Path, *, files: int, seed: int) -> dict[str, tuple[str, str]]:
-    """Write the sound files and so many spoilt ones; return of what each is, and what was done."""
+    """Write good files and damaged ones; return for each its original and its damage."""
     bases = write_bases(folder)
     for path in bases.values():
         if path.suffix == ".nwb":
-            # Named by their files, they are no doubles of one specimen.
+            # Without an id a file is a cell of its own.
             with h5py.File(path, "r+") as file:
                 for name in ("session_id", "aibs_specimen_id"):
                     file["general"].pop(name, None)
@@ -54,16 +54,16 @@ def write_mutants(folder: Path, *, files: int, seed: int) -> dict[str, tuple[str
     return done
 
 
-def ending(row: FeatureRow, truth: FeatureRow) -> str:
-    """Return how a file ended: what it gave, or that it gave nothing."""
+def describe_ending(row: FeatureRow, truth: FeatureRow) -> str:
+    """Return the outcome of a file: true values, other values, or its status."""
     if row.status != "ok":
         return row.status
     same = np.array_equal(list(row.values.values()), list(truth.values.values()), equal_nan=True)
     return "true" if same else "other values"
 
 
-def check(folder: Path, done: dict[str, tuple[str, str]]) -> dict[str, Any]:
-    """Return how the files ended, once every one has a row and the digest of what was read."""
+def check_rows(folder: Path, done: dict[str, tuple[str, str]]) -> dict[str, Any]:
+    """Check that every file has a row and its digest; return the outcomes."""
     rows = {row.file: row for row in read_features(folder / "out" / "features.csv")}
     manifest = read_json(folder / "out" / "manifest.json")["features"]["files"]
     assert set(rows) == set(done) == {entry["file"] for entry in manifest}
@@ -71,7 +71,7 @@ def check(folder: Path, done: dict[str, tuple[str, str]]) -> dict[str, Any]:
     assert all(truth.status == "ok" for truth in truths.values())
     for entry in manifest:
         assert entry["sha256"] == sha256_of(folder / "mutants" / entry["file"]), entry["file"]
-    ends = {file: ending(row, truths[done[file][0]]) for file, row in rows.items()}
+    ends = {file: describe_ending(row, truths[done[file][0]]) for file, row in rows.items()}
     reasons = Counter(row.reason.split(":")[0] for row in rows.values() if row.reason)
     assert not any("unexpected" in reason for reason in reasons)
     table: dict[str, Counter[str]] = {}
@@ -88,7 +88,7 @@ def check(folder: Path, done: dict[str, tuple[str, str]]) -> dict[str, Any]:
 
 
 def spoil_texts(*, count: int, seed: int) -> dict[str, Any]:
-    """Return how the readers of texts ended on so many spoilt ones of each kind."""
+    """Return the outcomes of reading damaged texts, `count` of each kind."""
     with tempfile.TemporaryDirectory() as name:
         bases = write_texts(Path(name))
         found = {}
@@ -99,7 +99,7 @@ def spoil_texts(*, count: int, seed: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run what the arguments ask for."""
+    """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--files", type=int, default=2000, help="(2000)")
     parser.add_argument("--seed", type=int, default=0, help="(0)")
@@ -109,7 +109,7 @@ def main() -> None:
     args = parser.parse_args()
     texts = spoil_texts(count=args.texts, seed=args.seed)
     if not args.files:
-        write_json(args.out / "text_mutants.json", {"machine": machine(), "texts": texts})
+        write_json(args.out / "text_mutants.json", {"machine": describe_machine(), "texts": texts})
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -121,9 +121,9 @@ def main() -> None:
         with Watch() as watch:
             build(job)
         seconds = time.perf_counter() - begin
-        found = check(folder, done)
+        found = check_rows(folder, done)
     report = {
-        "machine": machine(),
+        "machine": describe_machine(),
         "files": args.files,
         "seed": args.seed,
         "workers": args.workers,

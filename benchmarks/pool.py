@@ -1,4 +1,4 @@
-"""Neurons drawn from populations and real cells, by the features in which they are compared."""
+"""Simulate neurons of populations, read the real cells, and scale the features of both."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from likeness import FALL, FEATURES, HEIGHT, with_differences
+from likeness import FALL, FEATURES, HEIGHT, add_differences
 from sts.base.errors import CellExcluded
 from sts.base.parallel import map_unordered, worker_count
 from sts.base.types import CLASSES
@@ -24,7 +24,7 @@ NAMES = [(dataset, label) for dataset in DATASETS for label in CLASSES]
 NEURONS_A_TASK = 25
 SHORT_ONSET_S = 0.35
 
-# What cells are matched by, beside the eleven features, and how much each of it weighs.
+# Features by which cells are matched besides the eleven, with their weights.
 CONTEXT = {
     "vrest": 0.6,
     "vm_for_sag": 0.5,
@@ -47,8 +47,8 @@ LOGARITHMS += ("upstroke_downstroke_ratio_long_square", "threshold_t_long_square
 ROOTS = ("f_i_curve_slope", "sag", "slow_fall")
 
 
-def scaled(frame: pd.DataFrame) -> np.ndarray:
-    """Return the features by which cells are matched, each nearly normal (cells, features)."""
+def scale_features(frame: pd.DataFrame) -> np.ndarray:
+    """Return the features for matching cells, (cells, features), each nearly normal."""
     frame = frame.assign(
         slow_fall=frame["fast_trough_v_long_square"] - frame["trough_v_long_square"],
         adaptation=np.arcsinh(frame["adaptation"] / 0.02),
@@ -77,11 +77,11 @@ def read_real(folder: Path) -> pd.DataFrame:
         frame = frame.drop_duplicates(key)
         frame["threshold_t_long_square"] -= onset_s
         frames.append(frame.assign(label=frame[key].map(labels), dataset=dataset))
-    return with_differences(pd.concat(frames, ignore_index=True))
+    return add_differences(pd.concat(frames, ignore_index=True))
 
 
 class Drawn(NamedTuple):
-    """Neurons of one population: transformed parameters, and scaled features, NaN where unfit."""
+    """Simulated neurons: transformed parameters and scaled features, NaN where they are unfit."""
 
     parameters: np.ndarray
     frame: pd.DataFrame
@@ -101,11 +101,11 @@ class Task(NamedTuple):
     seed: tuple[int, ...]
 
 
-def measured(task: Task) -> list[dict[str, float]]:
-    """Return the features of every neuron, none where it is unfit."""
+def measure_neurons(task: Task) -> list[dict[str, float]]:
+    """Return the features of each neuron; an unfit neuron has none."""
     dataset, label = task.name
     entry = Entry(index=0, member=0, label=label, dataset=dataset, specimen_id="", donor_id="")
-    # No feature knows how long the sweep was quiet before; less of it is faster.
+    # No feature depends on the time before the step, and a shorter one is faster.
     bench = replace(BENCHES[dataset], onset_s=SHORT_ONSET_S)
     rows = []
     for place, neuron in enumerate(task.neurons):
@@ -118,10 +118,10 @@ def measured(task: Task) -> list[dict[str, float]]:
     return rows
 
 
-def draw(
+def draw_neurons(
     populations: table.Populations, standard: dict[Name, np.ndarray], *, seed: int
 ) -> dict[Name, Drawn]:
-    """Simulate neurons made from standard normal numbers (neurons, parameters)."""
+    """Simulate the neurons of standard normal numbers (neurons, parameters)."""
     parameters, tasks = {}, []
     for number, name in enumerate(NAMES):
         population = populations.by_name[name]
@@ -132,13 +132,13 @@ def draw(
             Task(neurons[first : first + NEURONS_A_TASK], name, (seed, number, first))
             for first in range(0, len(neurons), NEURONS_A_TASK)
         ]
-    rows = dict(map_unordered(measured, tasks, workers=worker_count(None)))
+    rows = dict(map_unordered(measure_neurons, tasks, workers=worker_count(None)))
     drawn = {}
     for name in NAMES:
         places = [place for place, task in enumerate(tasks) if task.name == name]
         frame = pd.DataFrame([row for place in places for row in rows[place]])
-        frame = with_differences(
+        frame = add_differences(
             frame.reindex(columns=sorted({*FEATURES, *MEASURED} - {HEIGHT, FALL}))
         )
-        drawn[name] = Drawn(parameters[name], frame, scaled(frame))
+        drawn[name] = Drawn(parameters[name], frame, scale_features(frame))
     return drawn

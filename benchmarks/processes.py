@@ -1,4 +1,4 @@
-"""How much memory this process and all below it take while something runs, and on what machine."""
+"""Measure the memory of this process and its children while they work; describe the machine."""
 
 import os
 import platform
@@ -12,8 +12,8 @@ from sts.base.parallel import worker_count
 EVERY_S = 0.05
 
 
-def machine() -> dict[str, Any]:
-    """Return where and with what the figures were taken."""
+def describe_machine() -> dict[str, Any]:
+    """Return the machine and the versions of libraries."""
     return {
         "processor": platform.processor() or platform.machine(),
         "cores": worker_count(None),
@@ -24,12 +24,12 @@ def machine() -> dict[str, Any]:
 
 
 class Watch:
-    """Look at the processes below this one every 50 ms, on Linux."""
+    """Watch the memory of this process and its children every 50 ms, on Linux."""
 
     def __init__(self) -> None:
         self.largest_mb = self.together_mb = self.own_mb = 0.0
         self.most = 0
-        """Processes at one time, this one among them."""
+        """Most processes at one time, with this one."""
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
@@ -43,20 +43,20 @@ class Watch:
 
     def _look(self) -> None:
         while not self._over.wait(EVERY_S):
-            sizes = resident_mb()
+            sizes = measure_memory()
             self.most = max(self.most, len(sizes))
             self.together_mb = max(self.together_mb, sum(sizes.values()))
             self.own_mb = max(self.own_mb, sizes.pop(os.getpid(), 0.0))
             self.largest_mb = max([self.largest_mb, *sizes.values()])
 
 
-def resident_mb() -> dict[int, float]:
-    """Return what this process and all below it hold in memory."""
+def measure_memory() -> dict[int, float]:
+    """Return the resident memory of this process and all processes below it."""
     parents, sizes = {}, {}
     page_mb = os.sysconf("SC_PAGE_SIZE") / 2**20
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            # behind the name, which may hold anything, stand state and parent
+            # State and parent come after the name, which may hold any character.
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
             pages = int((folder / "statm").read_text().split()[1])
         except (OSError, IndexError):

@@ -1,9 +1,9 @@
-"""How fast recordings become a sweep store and a table of features, and in how much memory.
+"""Measure the time and the memory for making sweep stores and feature tables from recordings.
 
     python benchmarks/reading.py [--cells 60] [--rate 50] [--workers 2] [--out DIR]
 
-Simulates cells, writes them as NWB files at so many kHz, builds them from nothing with features,
-prints the figures and adds them to DIR/reading.json.
+Simulates cells, writes them as NWB files with this sampling rate (kHz), builds a data set of them
+with features, prints speed and memory and adds them to DIR/reading.json.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from processes import Watch, machine
+from processes import Watch, describe_machine
 from sts.base.files import read_json, write_json
 from sts.base.parallel import map_unordered, worker_count
 from sts.datasets.build import BuildJob, build
@@ -28,8 +28,8 @@ from sts.recordings.simulated.protocol import RATE_HZ
 from sts.recordings.simulated.roster import Entry, roster
 
 
-def at_rate(sweep: Sweep, factor: int) -> Sweep:
-    """Return a sweep with `factor` samples for one."""
+def resample_sweep(sweep: Sweep, factor: int) -> Sweep:
+    """Return a sweep with `factor` times as many samples."""
     count = len(sweep.voltage_mv)
     places = np.arange(count * factor) / factor
     return replace(
@@ -43,12 +43,12 @@ def at_rate(sweep: Sweep, factor: int) -> Sweep:
 def write_entry(entry: Entry, *, seed: int, factor: int, folder: Path) -> float:
     """Simulate one cell and write its file; return the size of the file."""
     cell = simulate_cell(entry, seed=seed)
-    sweeps = tuple(at_rate(sweep, factor) for sweep in cell.recording.sweeps)
+    sweeps = tuple(resample_sweep(sweep, factor) for sweep in cell.recording.sweeps)
     cell = replace(cell, recording=replace(cell.recording, sweeps=sweeps))
     return write_nwb(cell, folder).stat().st_size / 1e6
 
 
-def measured(folder: Path, *, cells: int, rate_khz: int, workers: int) -> dict[str, object]:
+def measure_build(folder: Path, *, cells: int, rate_khz: int, workers: int) -> dict[str, object]:
     """Return speed and memory of one build."""
     factor = max(1, round(1000 * rate_khz / RATE_HZ))
     work = partial(write_entry, seed=0, factor=factor, folder=folder / "recordings")
@@ -70,12 +70,12 @@ def measured(folder: Path, *, cells: int, rate_khz: int, workers: int) -> dict[s
         "own_mb": round(watch.own_mb),
         "largest_below_mb": round(watch.largest_mb),
         "all_processes_mb": round(watch.together_mb),
-        "machine": machine(),
+        "machine": describe_machine(),
     }
 
 
 def main() -> None:
-    """Run what the arguments ask for."""
+    """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cells", type=int, default=60, help="(60)")
     parser.add_argument("--rate", type=int, default=50, help="kHz (50)")
@@ -83,7 +83,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("output/benchmarks"), metavar="DIR")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = measured(Path(folder), cells=args.cells, rate_khz=args.rate, workers=args.workers)
+        found = measure_build(
+            Path(folder), cells=args.cells, rate_khz=args.rate, workers=args.workers
+        )
     print(json.dumps(found, indent=2))
     path = args.out / "reading.json"
     earlier = read_json(path) if path.is_file() else {}

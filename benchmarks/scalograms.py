@@ -1,10 +1,10 @@
-"""Time scalograms against pywt.cwt in one run, and measure how far each is from the direct sum.
+"""Time scalograms against pywt.cwt in one run, and measure their error against the direct sum.
 
     python benchmarks/scalograms.py [--sweeps 32] [--repeats 7] [--out FILE]
 
-Everything runs in one thread; then all of it again in two processes of one thread at once. Times
-are medians over repeats in which the contestants take turns, so that a busy machine slows all of
-them alike. Where there is a CUDA device, its times follow.
+Everything runs in one thread, then again in two processes of one thread at the same time. Times are
+medians over repeats in which the contestants take turns, so that a busy machine slows all of them
+alike. Times on a CUDA device follow if there is one.
 """
 
 import argparse
@@ -34,13 +34,13 @@ from sts.signals.resample import RATE_HZ, SAMPLES
 
 RESULTS: Final = Path(__file__).resolve().parent / "results" / "scalograms.json"
 SIZES: Final = ((224, 224), (224, 244), (299, 299), (180, 240))
-# What the ratios are to: the call of the published code, and the quickest that pywt has.
+# Contestants that others are compared with: the call of the published code, and pywt's fastest.
 PER_SWEEP: Final = "pywt.cwt conv, per sweep"
 BATCHED: Final = "pywt.cwt fft, batch"
-# One sweep takes pywt tens of ms: a few tell as much as all of them.
+# Sweeps for pywt, which needs tens of ms for each: a few are enough for a mean.
 FEW: Final = 4
 CUDA_SWEEPS: Final = 2048
-# Cells whose images are made at a time, as in training.
+# Cells in a batch of images, as in training.
 BATCH: Final = 8
 
 
@@ -55,7 +55,7 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Times:
-    """What one sweep takes; the best is what it takes when the machine does nothing else."""
+    """Times of one sweep; the best is that of an idle machine."""
 
     median_ms: float
     best_ms: float
@@ -63,7 +63,7 @@ class Times:
 
 @dataclass(frozen=True)
 class Row:
-    """What is told of a contestant; ratios are of medians."""
+    """A row of the table; ratios are of medians."""
 
     name: str
     median_ms: float
@@ -75,18 +75,18 @@ class Row:
 
 def main() -> None:
     """Measure, print the tables, write the results."""
-    asked = arguments()
-    taken_on = machine()
+    asked = parse_arguments()
+    taken_on = describe_machine()
     torch.set_num_threads(1)
-    traces = spiking(asked.sweeps, seed=0)
-    errors = errors_of(traces[0])
-    alone = times(contestants(traces), asked.repeats)
-    report("one thread", alone, errors)
-    together = two_processes(asked.sweeps, asked.repeats)
-    report("two processes of one thread, per sweep of both", together, errors)
-    cuda = cuda_times(asked.repeats) if torch.cuda.is_available() else {}
+    traces = make_traces(asked.sweeps, seed=0)
+    errors = measure_errors(traces[0])
+    alone = time_contestants(list_contestants(traces), asked.repeats)
+    print_table("one thread", alone, errors)
+    together = time_two_processes(asked.sweeps, asked.repeats)
+    print_table("two processes of one thread, per sweep of both", together, errors)
+    cuda = time_cuda(asked.repeats) if torch.cuda.is_available() else {}
     if cuda:
-        report(torch.cuda.get_device_name(), cuda, {})
+        print_table(torch.cuda.get_device_name(), cuda, {})
     results = {
         "machine": taken_on,
         "versions": {name: metadata.version(name) for name in ("numpy", "PyWavelets", "torch")},
@@ -100,8 +100,8 @@ def main() -> None:
     print(f"\nwritten to {asked.out}")
 
 
-def arguments() -> argparse.Namespace:
-    """Return what the command line asks for."""
+def parse_arguments() -> argparse.Namespace:
+    """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -122,7 +122,7 @@ def positive(text: str) -> int:
     return number
 
 
-def spiking(sweeps: int, *, seed: int) -> Floats:
+def make_traces(sweeps: int, *, seed: int) -> Floats:
     """Return traces (sweeps, 4800) float32 of cells that fire during a step."""
     rng = np.random.default_rng(seed)
     time_ms = np.arange(SAMPLES) / RATE_HZ * 1e3
@@ -135,14 +135,14 @@ def spiking(sweeps: int, *, seed: int) -> Floats:
     return traces.astype(np.float32)
 
 
-def contestants(traces: Floats) -> list[Contestant]:
-    """Return every way to make scalograms on a CPU."""
-    return [*pywt_ways(traces), *full_ways(traces), *image_ways(traces)]
+def list_contestants(traces: Floats) -> list[Contestant]:
+    """Return all ways to make scalograms on a CPU."""
+    return [*list_pywt(traces), *list_full(traces), *list_images(traces)]
 
 
-def pywt_ways(traces: Floats) -> Iterable[Contestant]:
-    """Yield pywt.cwt by either method, for each sweep and for a batch of them."""
-    # float64 is what pywt's numbers are quoted in; float32, at 1e-5, saves its sums some time.
+def list_pywt(traces: Floats) -> Iterable[Contestant]:
+    """Yield pywt.cwt by both methods, sweep by sweep and in a batch."""
+    # Results of pywt are usually in float64; float32 is faster, with an error of 1e-5.
     exact = traces.astype(np.float64)
     few = min(FEW, len(traces))
     for note, given in (("", exact), (" float32", traces)):
@@ -161,7 +161,7 @@ def pywt_ways(traces: Floats) -> Iterable[Contestant]:
             )
 
 
-def full_ways(traces: Floats) -> Iterable[Contestant]:
+def list_full(traces: Floats) -> Iterable[Contestant]:
     """Yield ours at full resolution: into one array, and chunk by chunk."""
     sweeps = torch.from_numpy(traces)
     out = torch.empty(len(sweeps), len(FREQS_HZ), SAMPLES)
@@ -180,10 +180,10 @@ def full_ways(traces: Floats) -> Iterable[Contestant]:
         )
 
 
-def image_ways(traces: Floats) -> Iterable[Contestant]:
-    """Yield ours straight to images, and one by way of full resolution."""
+def list_images(traces: Floats) -> Iterable[Contestant]:
+    """Yield ours: images directly, and once by full resolution."""
     for settings in image_settings():
-        bank = bank_of(traces, settings)
+        bank = make_bank(traces, settings)
         yield Contestant(image_name(settings), len(traces), lambda bank=bank: make_images(bank))
     transform, cells = Transform(), torch.from_numpy(traces).view(-1, 2, SAMPLES)
     full = torch.empty(2, len(FREQS_HZ), SAMPLES)
@@ -195,23 +195,23 @@ def image_ways(traces: Floats) -> Iterable[Contestant]:
     yield Contestant("full resolution, then interpolate to 224 x 224", len(traces), by_full)
 
 
-def bank_of(
+def make_bank(
     traces: Floats, settings: ImageSettings, device: torch.device | str = "cpu"
 ) -> ImageBank:
-    """Return a bank that computes the images of traces (sweeps, 4800) whenever it is asked."""
+    """Return a bank that computes the images of traces (sweeps, 4800) and keeps none."""
     source = TraceSource(traces.reshape(-1, 2, SAMPLES), settings, device)
     return ImageBank(source, settings, device, budget_bytes=0)
 
 
 def make_images(bank: ImageBank) -> None:
-    """Make all images of a bank, batch by batch, and do nothing with them."""
+    """Make all images of a bank, batch by batch, and keep none."""
     rows = np.arange(len(bank))
     for images in bank.batches([rows[at : at + BATCH] for at in rows[::BATCH]]):
         del images
 
 
 def image_settings() -> Iterable[ImageSettings]:
-    """Yield the images that networks take, and what other choices cost."""
+    """Yield the settings of images of the networks, then two others."""
     for height, width in SIZES:
         yield ImageSettings(height=height, width=width)
     yield ImageSettings(antialias=True)
@@ -219,14 +219,14 @@ def image_settings() -> Iterable[ImageSettings]:
 
 
 def image_name(settings: ImageSettings) -> str:
-    """Return a name that tells the size and what is not as usual."""
+    """Return a name with the size and with the settings that are not the default."""
     name = f"image {settings.height} x {settings.width}"
     name += ", antialias" if settings.antialias else ""
     return name + (", pywt parity" if settings.parity == "pywt" else "")
 
 
-def times(ways: Sequence[Contestant], repeats: int) -> dict[str, Times]:
-    """Return the times a sweep takes of contestants that take turns."""
+def time_contestants(ways: Sequence[Contestant], repeats: int) -> dict[str, Times]:
+    """Return the times of a sweep by contestants that take turns."""
     taken: dict[str, list[float]] = {way.name: [] for way in ways}
     for way in ways:
         way.run()
@@ -241,14 +241,14 @@ def times(ways: Sequence[Contestant], repeats: int) -> dict[str, Times]:
     }
 
 
-def two_processes(sweeps: int, repeats: int) -> dict[str, Times]:
-    """Return the times a sweep takes when two processes share the work."""
+def time_two_processes(sweeps: int, repeats: int) -> dict[str, Times]:
+    """Return the times of a sweep when two processes share the work."""
 
     def one(seed: int) -> dict[str, Times]:
         torch.set_num_threads(1)
-        return times(contestants(spiking(sweeps, seed=seed)), repeats)
+        return time_contestants(list_contestants(make_traces(sweeps, seed=seed)), repeats)
 
-    # Two at once: each sweep takes half of what it takes one of them, on average.
+    # Two processes at once: a sweep takes half the mean of their times.
     (_, first), (_, second) = map_unordered(one, (1, 2), workers=2)
     return {
         name: Times(
@@ -259,18 +259,22 @@ def two_processes(sweeps: int, repeats: int) -> dict[str, Times]:
     }
 
 
-def cuda_times(repeats: int) -> dict[str, Times]:
-    """Return the times a sweep takes on CUDA, in a large batch of traces that are there already."""
-    traces = spiking(CUDA_SWEEPS, seed=0)
+def time_cuda(repeats: int) -> dict[str, Times]:
+    """Return the times of a sweep on CUDA, in a large batch of traces on the device."""
+    traces = make_traces(CUDA_SWEEPS, seed=0)
     sweeps, transform = torch.from_numpy(traces).to("cuda"), Transform(device="cuda")
-    ways = [cuda_way("full resolution in chunks", lambda: [None for _ in transform.chunks(sweeps)])]
+    ways = [
+        make_cuda_contestant(
+            "full resolution in chunks", lambda: [None for _ in transform.chunks(sweeps)]
+        )
+    ]
     for settings in image_settings():
-        bank = bank_of(traces, settings, "cuda")
-        ways.append(cuda_way(image_name(settings), lambda bank=bank: make_images(bank)))
-    return times(ways, repeats)
+        bank = make_bank(traces, settings, "cuda")
+        ways.append(make_cuda_contestant(image_name(settings), lambda bank=bank: make_images(bank)))
+    return time_contestants(ways, repeats)
 
 
-def cuda_way(name: str, make: Callable[[], object]) -> Contestant:
+def make_cuda_contestant(name: str, make: Callable[[], object]) -> Contestant:
     """Return a contestant that waits until the device is done."""
 
     def run() -> None:
@@ -280,10 +284,10 @@ def cuda_way(name: str, make: Callable[[], object]) -> Contestant:
     return Contestant(name, CUDA_SWEEPS, run)
 
 
-def errors_of(trace: Floats) -> dict[str, float]:
-    """Return how far each is from the direct sum in float64, of the largest coefficient.
+def measure_errors(trace: Floats) -> dict[str, float]:
+    """Return the error of each against the direct sum in float64, as a part of its maximum.
 
-    All see a trace that rests at 0: at -70 mV the zeros pywt continues it by outshine the rest.
+    The trace rests at 0: pywt pads it with zeros, and a step from -70 mV would dominate the result.
     """
     trace = trace - trace[:BASELINE].mean()
     truth = direct_sum(trace)
@@ -300,13 +304,13 @@ def errors_of(trace: Floats) -> dict[str, float]:
         for how in ("full resolution", "full resolution in chunks"):
             errors[f"{how}{note}"] = float(error)
     for settings in image_settings():
-        wanted = resized(torch.from_numpy(truth), settings)
-        image = bank_of(np.stack([trace, trace]), settings).images([0])[0, 0]
+        wanted = resize_scalogram(torch.from_numpy(truth), settings)
+        image = make_bank(np.stack([trace, trace]), settings).images([0])[0, 0]
         errors[image_name(settings)] = float((image - wanted).abs().max() / largest)
     return errors
 
 
-def resized(full: Tensor, settings: ImageSettings) -> Tensor:
+def resize_scalogram(full: Tensor, settings: ImageSettings) -> Tensor:
     """Return a scalogram resized by torch."""
     size = (settings.height, settings.width)
     images = functional.interpolate(
@@ -336,11 +340,11 @@ def table(taken: Mapping[str, Times], errors: Mapping[str, float]) -> list[Row]:
 
 
 def ratio(slow: Times | None, quick: Times) -> float | None:
-    """Return how many times as quick `quick` is."""
+    """Return how many times faster `quick` is."""
     return None if slow is None else slow.median_ms / quick.median_ms
 
 
-def report(title: str, taken: Mapping[str, Times], errors: Mapping[str, float]) -> None:
+def print_table(title: str, taken: Mapping[str, Times], errors: Mapping[str, float]) -> None:
     """Print one table."""
     print(f"\n{title}")
     print(f"{'':47}{'ms a sweep':>10}{'best':>9}{'x per sweep':>13}{'x batch':>9}{'error':>9}")
@@ -354,8 +358,8 @@ def report(title: str, taken: Mapping[str, Times], errors: Mapping[str, float]) 
         )
 
 
-def machine() -> dict[str, object]:
-    """Return what the times were taken on, and how many others ran there when it began."""
+def describe_machine() -> dict[str, object]:
+    """Return the machine, and its load at the start."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -4,10 +4,10 @@
 
 First the data path (everything but forward and backward) against the way of the published code:
 float64 scalograms in one .npy file a cell, loaded every epoch and resized on the CPU. The files are
-read just after they were written, so from memory and not from a disk, which flatters that way. Our
-images are kept where they fit, which is what training does on a CPU, or computed for the batch at
-hand, as on a GPU. Then, for each network, images a second through a whole epoch and the share of it
-that images take in either way. Times are medians over repeats that take turns.
+read just after they were written, from memory and not from a disk, in favour of that way. Our
+images are kept where they fit, as in training on a CPU, or computed for the batch at hand, as on a
+GPU. Then, for each network, images a second through a whole epoch, and the part of it that images
+take. Times are medians over repeats that take turns.
 """
 
 import argparse
@@ -40,12 +40,12 @@ from sts.scalograms.transform import scalograms_of
 from sts.signals.resample import RATE_HZ, SAMPLES
 
 RESULTS: Final = Path(__file__).resolve().parent / "results" / "training.json"
-# Batches an epoch: enough on a GPU that waiting for its end does not count.
+# Batches of an epoch: on a GPU enough that waiting for its end does not matter.
 STEPS: Final = {"cpu": 2, "cuda": 32}
-# Epochs in which images alone are made, without a pause between them.
+# Epochs of images alone, one after the other.
 LOOKS: Final = 8
 NONE: Final = np.zeros(0, dtype=np.int64)
-# Cells whose scalograms are written for the way by hand; 14 MB each.
+# Cells whose scalograms are written for the way of the published code; 14 MB each.
 BY_HAND: Final = 32
 # Cells whose images are kept: more than fit into a processor's cache, as those of a study.
 KEPT: Final = 16 * BY_HAND
@@ -64,24 +64,23 @@ class Speed:
     side: int
     batch: int
     images_per_s: float
-    """With images as this device has them: kept on a CPU, computed on a GPU."""
+    """With images kept on a CPU, or computed for the batch at hand on a GPU."""
     images_share: float
-    """Of an epoch."""
+    """Part of an epoch that images take."""
     computed_share: float
-    """Were all images computed for the batch at hand."""
+    """The same, if all images were computed for the batch at hand."""
     network_ms: float
-    """Forward, backward and step, an image."""
+    """Forward, backward and step, for one image."""
     search_h: float
-    """The published search on this device."""
+    """Hours of the published search on this device."""
 
 
 @dataclass(frozen=True)
 class DataPath:
-    """What the images of a batch cost in each way, before any network sees them."""
+    """Time of the image of a cell in each way, without the network."""
 
     side: int
     by_hand_ms: float
-    """A cell."""
     computed_ms: float
     kept_ms: float
     times_computed: float
@@ -90,7 +89,7 @@ class DataPath:
 
 def main() -> None:
     """Measure, print the tables, write the results."""
-    asked = arguments()
+    asked = parse_arguments()
     if asked.threads:
         torch.set_num_threads(asked.threads)
     device = choose_device(asked.device)
@@ -109,7 +108,7 @@ def main() -> None:
             speeds.append(speed(number, batch, device, asked))
             print(f"  {in_words(speeds[-1], paths)}", flush=True)
     results = {
-        "machine": machine(device),
+        "machine": describe_machine(device),
         "versions": {name: metadata.version(name) for name in ("numpy", "torch", "torchvision")},
         "threads": torch.get_num_threads(),
         "repeats": asked.repeats,
@@ -120,8 +119,8 @@ def main() -> None:
     print(f"\nwritten to {asked.out}")
 
 
-def arguments() -> argparse.Namespace:
-    """Return what the command line asks for."""
+def parse_arguments() -> argparse.Namespace:
+    """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -136,7 +135,7 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def spiking(cells: int) -> SweepStore:
+def make_store(cells: int) -> SweepStore:
     """Return cells that fire during a step."""
     rng = np.random.default_rng(0)
     traces = (-70 + rng.normal(scale=0.2, size=(cells, 2, SAMPLES))).astype(np.float32)
@@ -162,7 +161,7 @@ def speed(number: int, batch: int, device: torch.device, asked: argparse.Namespa
     settings = TrainSettings(batch=batch, compile=asked.compile)
     cells = batch * STEPS.get(device.type, STEPS["cpu"])
     images = architecture.images(asked.side)
-    store, rows = spiking(cells), np.arange(cells)
+    store, rows = make_store(cells), np.arange(cells)
     own, computed = (
         ImageBank(store, images, device, budget_bytes=budget).standardised(rows)
         for budget in (None, 0)
@@ -195,14 +194,14 @@ def speed(number: int, batch: int, device: torch.device, asked: argparse.Namespa
 
 
 def look_at(bank: ImageBank, batches: list[Ints]) -> None:
-    """Make the images of an epoch and do nothing with them."""
+    """Make the images of an epoch and keep none."""
     for images in bank.batches(batches):
         del images
 
 
 def data_path(side: int, device: torch.device, repeats: int) -> DataPath:
-    """Return what images cost in each way."""
-    store, rows = spiking(KEPT), np.random.default_rng(1).permutation(KEPT)
+    """Return the time of images in each way."""
+    store, rows = make_store(KEPT), np.random.default_rng(1).permutation(KEPT)
     batches = cut_batches(rows, BY_HAND)
     settings = ImageSettings(height=side, width=side)
     banks = [
@@ -258,8 +257,8 @@ def taking_turns(
 
 
 def epoch_ratio(one: Speed, paths: list[DataPath]) -> float:
-    """Return how much longer an epoch takes whose images are made by hand."""
-    # Most of it is reading, whatever the size of the images.
+    """Return how many times longer an epoch takes with images of the published code."""
+    # Most of that is reading, whatever the size of the images.
     nearest = min(paths, key=lambda path: abs(path.side - one.side))
     return 1e-3 * (nearest.by_hand_ms + one.network_ms) * one.images_per_s
 
@@ -274,8 +273,8 @@ def in_words(one: Speed, paths: list[DataPath]) -> str:
     )
 
 
-def machine(device: torch.device) -> Mapping[str, object]:
-    """Return what the times were taken on, and how many others ran there."""
+def describe_machine(device: torch.device) -> Mapping[str, object]:
+    """Return the machine, and its load."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -3,10 +3,10 @@
     python benchmarks/tune_augment.py --data DATA [--task e] [--methods vae] [--folds 4] [--write]
 
 A fifth of the neurons is set aside before anything is tried. Each candidate is fitted on folds of
-the others; extra trees that learn from its rows alone, twice as many as there are real ones, tell
-the rest of the others. What counts is their macro F1 as a part of that of extra trees that learn
-from the real rows. A candidate whose rows come too near to the training rows is not taken. With
---write the best ones go to the tuned settings of the package, beside how they did on the fifth.
+the others. Extra trees learn from its rows alone, twice as many as there are real ones, and
+classify the other fold. The score is their macro F1, divided by that of extra trees that learn from
+the real rows. A candidate whose rows are too near to the training rows is not taken. With --write
+the best settings go to the tuned settings of the package, with their scores on the fifth set aside.
 """
 
 import argparse
@@ -37,7 +37,7 @@ TIMES: Final = 2
 PARTS: Final = 5
 FOLDS: Final = 4
 TREES: Final = {"n_estimators": 200}
-# Of the median distance between held-out neurons and training ones: nearer is a copy.
+# Least distance to the training neurons, as a part of that of held-out ones; nearer is a copy.
 NEAREST: Final = 0.8
 SEED: Final = 20
 NAMES: Final = ("macro_f1", "nearest", "seconds")
@@ -45,7 +45,7 @@ DIGITS: Final = 3
 
 Values = dict[str, Any]
 
-# What is tried for each method; each differs from the defaults in what it names.
+# Candidates of each method: their differences from the default settings.
 POOLED: Final[Values] = {"frame": {"space": "pooled"}}
 CANDIDATES: Final[Mapping[str, tuple[Values, ...]]] = {
     "copula": ({}, {"frame": {"shape_rows": 1.0}}, {"frame": {"correlation_rows": 5.0}}),
@@ -58,19 +58,19 @@ CANDIDATES: Final[Mapping[str, tuple[Values, ...]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What the rows of a generator are worth, as parts of what real rows are."""
+    """How good the rows of a generator are, compared with real rows."""
 
     macro_f1: float
-    """Of trees trained on its rows, as a part of that of trees trained on real ones."""
+    """Macro F1 of trees trained on its rows, divided by that of trees trained on real ones."""
     nearest: float
-    """The median distance to the nearest training row, as a part of that of held-out rows."""
+    """Median distance to the nearest training row, divided by that of held-out rows."""
     seconds: float
-    """Of the processor, for fitting the generator."""
+    """Time of the processor for fitting the generator."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fold:
-    """Neurons to fit on and to score, as generators see them."""
+    """Neurons to fit on and to score, in the feature space of generators."""
 
     X: Floats
     y: Ints
@@ -92,7 +92,7 @@ class Fold:
 
 
 def make_fold(neurons: Neurons, fit: Ints, scored: Ints, number: int) -> Fold:
-    """Return a fold, all that is learned of its space being of the neurons to fit on."""
+    """Return a fold; its feature space is learned from the neurons to fit on."""
     space = fit_space(neurons.X[fit], neurons.names)
     return Fold(
         X=space.transform(neurons.X[fit]),
@@ -131,7 +131,7 @@ def _nearest(X: Floats, rows: Floats) -> float:
 def tune(
     method: str, folds: Sequence[Fold], aside: Fold, candidates: Sequence[Values], *, device: str
 ) -> dict[str, Any]:
-    """Try the candidates of a method on folds and measure the best once on what is set aside."""
+    """Try the candidates of a method on folds; measure the best one on the part set aside."""
     tried = []
     for values in candidates:
         settings = changed(GENERATORS[method].settings(), values)

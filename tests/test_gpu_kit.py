@@ -36,7 +36,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Any:
 def measured(gpu: Any, done: list[str], results: dict[str, Any], hangs: str, fails: str) -> Any:
     command = [sys.executable, "-c", PART, hangs, fails]
     # An interpreter starts in a tenth of that, also on a busy machine.
-    rows = gpu.rows_of_part(command, done, limit_s=5.0, results=results, name="networks")
+    rows = gpu.measure_part(command, done, limit_s=5.0, results=results, name="networks")
     return [row["what"] for row in rows]
 
 

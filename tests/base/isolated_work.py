@@ -1,4 +1,4 @@
-"""What a process apart is made to do in tests of how it ends."""
+"""Work for the process of a sandbox in tests of how it ends."""
 
 import ctypes
 import os
@@ -14,7 +14,7 @@ import numpy as np
 def work(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     """Do what the request says."""
     argument = request.get("argument")
-    return {"pid": os.getpid(), "said": DEEDS[request["deed"]](argument)}, b"\x00\x01\xff" * 3
+    return {"pid": os.getpid(), "result": TASKS[request["task"]](argument)}, b"\x00\x01\xff" * 3
 
 
 def crash(_: Any) -> None:
@@ -69,7 +69,7 @@ def threads(_: Any) -> str:
     return os.environ["OMP_NUM_THREADS"]
 
 
-DEEDS = {
+TASKS = {
     "echo": lambda argument: argument,
     "crash": crash,
     "memory": fill_memory,

@@ -1,4 +1,4 @@
-"""Whatever happens to the process apart, its parent goes on and knows in words what it was."""
+"""However the process of a sandbox ends, its parent goes on and says why it ended."""
 
 import gc
 import os
@@ -12,22 +12,21 @@ from pathlib import Path
 import pytest
 
 from sts.base.errors import CellFailed, StsError
-from sts.base.sandbox import Isolated
-from sts.base.sandbox_process import REQUESTS_EACH, Limits
+from sts.base.sandbox import REQUESTS_EACH, Isolated, Limits
 from tests.conftest import REPOSITORY
 
 WORK = "tests.base.isolated_work:work"
 
 
 @pytest.fixture(scope="module")
-def apart() -> Iterator[Isolated]:
+def sandbox() -> Iterator[Isolated]:
     # 400 MB: a few arrays; 1 s: the least the system counts, however long that takes
     with Isolated(WORK, Limits(memory_mb=400, processor_s=1, wall_s=120)) as one:
         yield one
 
 
-def ask(apart: Isolated, deed: str, argument: object = None) -> dict[str, object]:
-    answer, data = apart.ask({"deed": deed, "argument": argument})
+def ask(sandbox: Isolated, task: str, argument: object = None) -> dict[str, object]:
+    answer, data = sandbox.ask({"task": task, "argument": argument})
     assert data == b"\x00\x01\xff" * 3
     return answer
 
@@ -37,30 +36,30 @@ def is_alive(pid: object) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
-def test_an_answer_comes_back_whole(apart: Isolated) -> None:
+def test_an_answer_comes_back_whole(sandbox: Isolated) -> None:
     text = "=Zellkörper \ud800 \n" * 1000
-    assert ask(apart, "echo", text)["said"] == text
+    assert ask(sandbox, "echo", text)["result"] == text
 
 
-def test_one_process_answers_all(apart: Isolated) -> None:
-    assert ask(apart, "echo")["pid"] == ask(apart, "echo")["pid"] != os.getpid()
+def test_one_process_answers_all(sandbox: Isolated) -> None:
+    assert ask(sandbox, "echo")["pid"] == ask(sandbox, "echo")["pid"] != os.getpid()
 
 
-def test_what_is_printed_does_not_get_among_the_answers(apart: Isolated) -> None:
-    assert ask(apart, "babble")["said"] == "heard"
-    assert ask(apart, "echo", 1)["said"] == 1
+def test_printed_text_does_not_mix_with_the_answers(sandbox: Isolated) -> None:
+    assert ask(sandbox, "babble")["result"] == "heard"
+    assert ask(sandbox, "echo", 1)["result"] == 1
 
 
-def test_it_finds_what_its_parent_finds(apart: Isolated) -> None:
-    assert ask(apart, "path")["said"] == sys.path
+def test_it_has_the_search_path_of_its_parent(sandbox: Isolated) -> None:
+    assert ask(sandbox, "path")["result"] == sys.path
 
 
-def test_it_has_one_thread(apart: Isolated) -> None:
-    assert ask(apart, "threads")["said"] == "1"
+def test_it_has_one_thread(sandbox: Isolated) -> None:
+    assert ask(sandbox, "threads")["result"] == "1"
 
 
-def test_ctrl_c_is_the_parents(apart: Isolated) -> None:
-    assert ask(apart, "interrupt")["said"] is None
+def test_ctrl_c_is_left_to_the_parent(sandbox: Isolated) -> None:
+    assert ask(sandbox, "interrupt")["result"] is None
 
 
 ENDS = {
@@ -72,35 +71,37 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("deed", ENDS)
-def test_its_death_is_told_and_another_takes_its_place(apart: Isolated, deed: str) -> None:
-    before = ask(apart, "echo")["pid"]
-    with pytest.raises(CellFailed, match=ENDS[deed]):
-        ask(apart, deed)
-    assert ask(apart, "echo", "again")["said"] == "again"
+@pytest.mark.parametrize("task", ENDS)
+def test_the_death_of_the_process_is_explained_and_a_new_one_starts(
+    sandbox: Isolated, task: str
+) -> None:
+    before = ask(sandbox, "echo")["pid"]
+    with pytest.raises(CellFailed, match=ENDS[task]):
+        ask(sandbox, task)
+    assert ask(sandbox, "echo", "again")["result"] == "again"
     assert not is_alive(before)
 
 
-def test_one_that_waits_for_ever_is_ended() -> None:
-    with Isolated(WORK, Limits(wall_s=1)) as hasty:
-        ask(hasty, "echo")
+def test_a_process_that_waits_for_ever_is_ended() -> None:
+    with Isolated(WORK, Limits(wall_s=1)) as impatient:
+        ask(impatient, "echo")
         begin = time.perf_counter()
         with pytest.raises(CellFailed, match="took more than 1 s to read"):
-            ask(hasty, "sleep", 60)
+            ask(impatient, "sleep", 60)
     # 1 s, and room for a busy machine
     assert time.perf_counter() - begin < 20
 
 
-@pytest.mark.parametrize("deed", ["sleep", "fork and sleep"])
-def test_a_limit_of_three_seconds_ends_within_five(deed: str) -> None:
+@pytest.mark.parametrize("task", ["sleep", "fork and sleep"])
+def test_a_limit_of_three_seconds_ends_within_five(task: str) -> None:
     """Also where a process that was started holds the pipe open, as one that cannot die does."""
-    with Isolated(WORK, Limits(wall_s=3)) as hasty:
-        ask(hasty, "echo")
+    with Isolated(WORK, Limits(wall_s=3)) as impatient:
+        ask(impatient, "echo")
         begin = time.perf_counter()
         with pytest.raises(CellFailed, match="took more than 3 s to read"):
-            ask(hasty, deed, 30)
+            ask(impatient, task, 30)
         assert 3 <= time.perf_counter() - begin < 5
-        assert ask(hasty, "echo", "again")["said"] == "again"
+        assert ask(impatient, "echo", "again")["result"] == "again"
 
 
 def test_a_request_may_have_less_time_than_the_limit() -> None:
@@ -108,7 +109,7 @@ def test_a_request_may_have_less_time_than_the_limit() -> None:
         ask(patient, "echo")
         begin = time.perf_counter()
         with pytest.raises(CellFailed, match="took more than 60 s to read"):
-            patient.ask({"deed": "sleep", "argument": 30}, within_s=1)
+            patient.ask({"task": "sleep", "argument": 30}, within_s=1)
         assert time.perf_counter() - begin < 5
 
 
@@ -121,38 +122,38 @@ def test_a_process_that_does_not_start_is_given_up(monkeypatch: pytest.MonkeyPat
     assert time.perf_counter() - begin < 5
 
 
-def test_memory_is_bounded(apart: Isolated) -> None:
-    assert ask(apart, "memory", 200)["said"] == f"got {200 * 2**20}"
-    assert ask(apart, "memory", 600)["said"] == "no memory"
+def test_memory_is_bounded(sandbox: Isolated) -> None:
+    assert ask(sandbox, "memory", 200)["result"] == f"got {200 * 2**20}"
+    assert ask(sandbox, "memory", 600)["result"] == "no memory"
 
 
-def test_what_somebody_else_has_ended_is_tried_again(apart: Isolated, tmp_path: Path) -> None:
-    assert ask(apart, "kill once", str(tmp_path / "mark"))["said"] == "the second time"
+def test_a_process_killed_from_outside_is_tried_again(sandbox: Isolated, tmp_path: Path) -> None:
+    assert ask(sandbox, "kill once", str(tmp_path / "mark"))["result"] == "the second time"
 
 
-def test_one_killed_between_two_requests_is_replaced(apart: Isolated) -> None:
-    pid = ask(apart, "echo")["pid"]
+def test_a_process_killed_between_two_requests_is_replaced(sandbox: Isolated) -> None:
+    pid = ask(sandbox, "echo")["pid"]
     assert isinstance(pid, int)
     os.kill(pid, signal.SIGKILL)
-    assert ask(apart, "echo", "still there")["said"] == "still there"
+    assert ask(sandbox, "echo", "still there")["result"] == "still there"
 
 
-def test_it_makes_room_for_a_fresh_one_after_many_requests(apart: Isolated) -> None:
-    apart.close()
+def test_the_process_is_replaced_after_many_requests(sandbox: Isolated) -> None:
+    sandbox.close()
     assert REQUESTS_EACH > 100, "a start costs a second"
-    pids = [ask(apart, "echo")["pid"] for _ in range(REQUESTS_EACH + 1)]
+    pids = [ask(sandbox, "echo")["pid"] for _ in range(REQUESTS_EACH + 1)]
     assert len(set(pids)) == 2
     assert len(set(pids[:-1])) == 1
 
 
-def test_closing_leaves_no_process(apart: Isolated) -> None:
-    pid = ask(apart, "echo")["pid"]
-    apart.close()
+def test_closing_leaves_no_process(sandbox: Isolated) -> None:
+    pid = ask(sandbox, "echo")["pid"]
+    sandbox.close()
     assert not is_alive(pid)
-    apart.close()
+    sandbox.close()
 
 
-def test_a_forgotten_one_ends_too() -> None:
+def test_a_sandbox_that_is_deleted_ends_its_process() -> None:
     forgotten = Isolated(WORK)
     pid = ask(forgotten, "echo")["pid"]
     del forgotten
@@ -168,13 +169,13 @@ def test_work_that_cannot_start_is_a_clear_error() -> None:
 KILLED_PARENT = """
 import os, signal, sys
 from sts.base.sandbox import Isolated
-apart = Isolated({work!r})
-print(apart.ask({{"deed": "echo"}})[0]["pid"], flush=True)
+sandbox = Isolated({work!r})
+print(sandbox.ask({{"task": "echo"}})[0]["pid"], flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_it_does_not_outlive_a_parent_that_was_killed() -> None:
+def test_the_process_ends_with_a_killed_parent() -> None:
     script = KILLED_PARENT.format(work=WORK)
     ended = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, check=False, cwd=REPOSITORY

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sts.base.errors import StsError
-from sts.cli.run import Status, run
+from sts.cli.run import Status, complain, run, say, say_table
 
 
 def fail_with(error: BaseException) -> int:
@@ -68,7 +68,7 @@ def ended_like(shell: str, body: str) -> subprocess.CompletedProcess[str]:
     program = f"""
 import sys
 from sts.base.errors import StsError
-from sts.cli.output import complain, say
+from sts.cli.run import complain, say
 from sts.cli.run import Status, run
 def command():
 {body}
@@ -179,3 +179,25 @@ def test_a_command_hands_its_workspace_over(
     root.mkdir()
     assert main(["check", "--root", str(root)]) == Status.DEFECT
     assert (root / "output" / "errors.txt").is_file()
+
+
+def test_words_stand_left_and_numbers_right(capsys: pytest.CaptureFixture[str]) -> None:
+    say_table(("label", "cells"), [("Sst", 7), ("Excitatory", 120)])
+    assert capsys.readouterr().out == ("label       cells\nSst             7\nExcitatory    120\n")
+
+
+def test_a_table_may_be_empty(capsys: pytest.CaptureFixture[str]) -> None:
+    say_table(("label", "cells"), [])
+    assert capsys.readouterr().out == "label  cells\n"
+
+
+def test_results_and_complaints_do_not_mix(capsys: pytest.CaptureFixture[str]) -> None:
+    say("result")
+    complain("trouble")
+    assert capsys.readouterr() == ("result\n", "trouble\n")
+
+
+def test_what_a_terminal_would_obey_is_spelt_out(capsys: pytest.CaptureFixture[str]) -> None:
+    say("cell \x1b[31m7\x07")
+    complain("cell \x9b2J \u00fc")
+    assert capsys.readouterr() == ("cell \\x1b[31m7\\x07\n", "cell \\x9b2J \u00fc\n")

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
-from sts.base.sandbox_process import Limits
+from sts.base.sandbox import Limits
 from sts.cli.data import main
 from sts.datasets import cell_files, isolated
 from sts.datasets.build import BuildJob, build

@@ -18,7 +18,7 @@ import pytest
 
 from sts.base.errors import StsError
 from sts.base.files import sha256_of
-from sts.base.sandbox_process import Limits
+from sts.base.sandbox import Limits
 from sts.cli.data import main, make_data_parser
 from sts.datasets import cell_files, isolated
 from sts.datasets.build import BuildJob, build

@@ -11,8 +11,17 @@ from pathlib import Path
 import pytest
 
 from sts.base.errors import StsError
-from sts.reports.blocks import Block, Code, Facts, Picture, Section, Table
-from sts.reports.page import SVG_BYTES, as_html, write_page
+from sts.reports.page import (
+    SVG_BYTES,
+    Block,
+    Code,
+    Facts,
+    Picture,
+    Section,
+    Table,
+    as_html,
+    write_page,
+)
 
 # A PNG of one pixel.
 PIXEL = base64.b64decode(

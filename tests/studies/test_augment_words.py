@@ -9,7 +9,7 @@ import pytest
 
 from sts.augment.tasks import load_task
 from sts.evaluation.bootstrap import Interval
-from sts.reports.blocks import Block
+from sts.reports.page import Block
 from sts.studies.augment.differences import differences_of, score_levels
 from sts.studies.augment.results import Results, fidelity_summary
 from sts.studies.augment.words import copying, gain_in_words, helping, realness, what_it_says

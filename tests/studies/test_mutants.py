@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sts.base.files import sha256_of
-from sts.base.sandbox_process import Limits
+from sts.base.sandbox import Limits
 from sts.datasets.isolated import process_isolated
 from sts.datasets.outcomes import BuildSettings, Outcome, Verdict
 from tests.recordings.mutator import BASES, ON_ABF, ON_BYTES, ON_HDF5, TRUTH, mutate, write_bases

@@ -20,7 +20,7 @@ from sts.archives.ranges import RangeFile
 from sts.base import guard
 from sts.base.errors import CellFailed, StsError
 from sts.base.files import make_folder, sha256_of, sweep_temporaries
-from sts.base.hdf5 import new_hdf5
+from sts.base.guard import new_hdf5
 from sts.base.settings import from_dict
 from sts.recordings.nwb2 import RESPONSE, nwb_version
 from sts.recordings.series import Series, pair, read_links, series_in
@@ -60,12 +60,12 @@ def _opened(file: BinaryIO) -> Iterator[Any]:
     try:
         remote = h5py.File(file, "r")
     except guard.BROKEN as error:
-        raise CellFailed(f"is no HDF5 file: {guard.said(error)}") from error
+        raise CellFailed(f"is no HDF5 file: {guard.describe_error(error)}") from error
     with remote:
         try:
             yield remote
         except guard.BROKEN as error:
-            raise CellFailed(f"cannot be read: {guard.said(error)}") from error
+            raise CellFailed(f"cannot be read: {guard.describe_error(error)}") from error
 
 
 def write_excerpt(file: BinaryIO, path: Path, origin: Mapping[str, object]) -> Excerpt:

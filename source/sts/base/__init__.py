@@ -1,7 +1,7 @@
-"""What everything else stands on.
+"""What all other packages use.
 
-The workspace, settings, errors that a user can act on, run folders, files that are whole or not
-there, progress, parallel work, the sandbox, and the guard of HDF5 files.
+The workspace, settings, errors for the user, run folders, files and stored models, messages and
+progress, parallel work, the sandbox, and the guard for HDF5 files.
 
 >>> from sts.base.errors import one_of
 >>> one_of("smotte", ["smote", "gan"], "method")

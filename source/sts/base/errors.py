@@ -1,18 +1,18 @@
-"""Errors a user can act on, and the kind answer to a misspelt name."""
+"""Errors that the user can correct, and the answer to a misspelt name."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-# Of a name that is not known, no more is shown.
+# Longest unknown name that a message shows in full, in characters.
 LONGEST_NAME = 80
 
 
 class StsError(Exception):
-    """Say in one line what was wanted, what came and what to do; ends a command with status 2."""
+    """Say in one line what was wanted, what came and what to do; the command ends with status 2."""
 
 
 class CellExcluded(StsError):  # noqa: N818 - a verdict on a cell, not an error of a program
-    """Say why a sound cell does not enter the study: its protocol lacks what is needed."""
+    """Say why a good recording is left out: its protocol lacks what the study needs."""
 
 
 class CellFailed(StsError):  # noqa: N818 - a verdict on a cell, not an error of a program
@@ -20,7 +20,7 @@ class CellFailed(StsError):  # noqa: N818 - a verdict on a cell, not an error of
 
 
 def one_of(name: str, choices: Iterable[str], what: str) -> str:
-    """Return `name` if it is among `choices`, else raise an error that names the nearest."""
+    """Return `name` if it is among `choices`, else raise an error with the most similar choice."""
     known = sorted(choices)
     if name in known:
         return name

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: atomic writing, digests, and CSV no spreadsheet executes."""
+"""Files: whole or not there; locks, digests, JSON, and CSV that no spreadsheet executes."""
 
 import contextlib
 import csv
@@ -6,6 +6,7 @@ import errno
 import hashlib
 import io
 import json
+import logging
 import math
 import numbers
 import os
@@ -16,12 +17,14 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import IO, Any, Final, NoReturn
 
-import numpy as np
 
 from sts.base.errors import StsError
 
+logger = logging.getLogger("sts")
+
+# What to do about an error of the system.
 ADVICE: Final = {
     errno.ENOSPC: "the disk is full: free some space and run it again",
     errno.EDQUOT: "the disk quota is used up: free some space and run it again",
@@ -35,33 +38,34 @@ ADVICE: Final = {
     errno.EFBIG: "the file would be larger than is allowed here: choose another place",
     errno.EIO: "the disk does not answer as it should: choose another place",
 }
-# The suffix stays last, since writers of figures and of NWB files look at it.
+# Name of an unfinished file. Its suffix stays last: writers of figures and NWB files look at it.
 TEMPORARY: Final = re.compile(r"\..*\.[0-9a-f]{8}\.partial(\.[^.]*)?", re.DOTALL)
-# What a spreadsheet takes for a formula, behind any apostrophes so that the guard can be undone.
+# Text that a spreadsheet takes for a formula. Apostrophes before it count too, so that the one
+# that is written before it can be taken away again.
 FORMULA: Final = re.compile(r"'*[=+\-@\t\r]")
+QUOTED_FORMULA: Final = re.compile(r"'+[=+\-@\t\r]")
+# Characters for which a value in a CSV file is put in quotes.
 SPECIAL: Final = re.compile(r'[,"\r\n]')
-# What JSON files of this program never reach.
+SEPARATORS: Final = (",", ";", "\t")
+# Limits on a JSON file, far above what this program writes.
 MAX_JSON_BYTES: Final = 2**28
 MAX_DEPTH: Final = 64
 MAX_DIGITS: Final = 40
-# Names of columns in a message, and letters of each.
-MAX_SHOWN: Final = 30
 TOO_DEEP: Final = "lists or objects lie too deep within one another"
-SEPARATORS: Final = (",", ";", "\t")
-QUOTED: Final = re.compile(r'"[^"]*"')
-GUARDED: Final = re.compile(r"'+[=+\-@\t\r]")
+# Most names in a message, and most characters of each.
+MAX_SHOWN: Final = 30
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` that takes its place once the block has ended well."""
+    """Give a temporary path beside `path`, and rename it to `path` when the block ends well."""
     temporary = path.with_name(f".{path.stem[:40]}.{secrets.token_hex(4)}.partial{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         flush(temporary)
         temporary.replace(path)
-        # Not every network file system can flush a folder; the rename has happened all the same.
+        # Some network file systems cannot flush a folder; the file has its name all the same.
         with contextlib.suppress(OSError):
             flush(path.parent)
     except OSError as error:
@@ -81,11 +85,11 @@ def flush(path: Path) -> None:
 
 
 def explain_write(error: OSError, path: Path, temporary: Path) -> NoReturn:
-    """Raise what the user can act on; an error about some other file stays as it is."""
-    ours = {None, *map(str, (path, temporary, path.parent, *path.parent.parents))}
-    named = error.filename if error.filename is None else os.fsdecode(error.filename)
-    inside = named is not None and named.startswith(f"{temporary}{os.sep}")
-    if error.errno in ADVICE and (named in ours or inside):
+    """Raise an error that tells the user what to do; one about another file is raised as it is."""
+    name = None if error.filename is None else os.fsdecode(error.filename)
+    concerned = {None, *map(str, (path, temporary, path.parent, *path.parent.parents))}
+    inside = name is not None and name.startswith(f"{temporary}{os.sep}")
+    if error.errno in ADVICE and (name in concerned or inside):
         raise StsError(f"cannot write {path}: {ADVICE[error.errno]}") from error
     raise error
 
@@ -99,7 +103,7 @@ def make_folder(path: Path) -> None:
 
 
 def sweep_temporaries(folder: Path, *, older_than_s: float = 3600.0) -> int:
-    """Remove what killed writers left in `folder` and return how many files that were.
+    """Remove the unfinished files of killed writers from a folder; return how many.
 
     Age decides, not the process id: the writer may run on another host of a shared file system.
     """
@@ -113,12 +117,39 @@ def sweep_temporaries(folder: Path, *, older_than_s: float = 3600.0) -> int:
 
 
 def is_temporary(path: Path) -> bool:
-    """Tell whether `path` is a file that `atomic_path` has not finished."""
+    """Tell whether a path is an unfinished file of `atomic_path`."""
     return TEMPORARY.fullmatch(path.name) is not None and path.is_file()
 
 
+def try_lock(file: IO[Any]) -> bool:
+    """Lock an open file until it is closed; return False if another process has locked it.
+
+    `filelock` would need a second file. Here the lock is on the written file and ends with it.
+    """
+    try:
+        _lock(file)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
+            return False
+        # Some network file systems have no locks; it is better to work without one than not at all.
+        logger.warning("no lock on %s: %s", file.name, error.strerror)
+    return True
+
+
+def _lock(file: IO[Any]) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        file.seek(0)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+    else:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def special_kind(path: Path) -> str:
-    """Return "a FIFO" for what is neither a file nor a folder, by its state alone, else ""."""
+    """Return "a FIFO", "a device", ... for what is neither file nor folder, without opening it."""
     mode = path.stat().st_mode
     kinds = {
         stat.S_ISFIFO: "a FIFO",
@@ -130,7 +161,7 @@ def special_kind(path: Path) -> str:
 
 
 def refuse_special(path: Path) -> None:
-    """Refuse what may keep its reader waiting for ever; no file at all is for the reader to say."""
+    """Refuse a FIFO, a socket or a device, which may keep its reader waiting for ever."""
     if kind := special_kind(path):
         raise StsError(f"cannot read {path}: it is {kind}, a file is wanted")
 
@@ -143,23 +174,24 @@ def sha256_of(path: Path) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, whole or not at all."""
-    # A file name that is not UTF-8 holds lone surrogates: they are spelt out, not refused.
+    # A file name that is not UTF-8 holds lone surrogates: they are written as their codes.
     with atomic_path(path) as temporary:
         temporary.write_bytes(text.encode("utf-8", errors="backslashreplace"))
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write `value` as JSON; what is not a finite number becomes null."""
+    """Write `value` as JSON; NaN and infinities become null."""
     write_text(path, json_text(value))
 
 
 def json_text(value: object) -> str:
-    """Return `value` as JSON that a person can read; what is not a finite number becomes null."""
+    """Return `value` as JSON that a person can read; NaN and infinities become null."""
     return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, np.generic | np.ndarray):
+    # Numbers and arrays of numpy, without importing it for --help.
+    if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
@@ -171,46 +203,46 @@ def _plain(value: object) -> object:
 
 
 def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> Any:
-    """Return what a JSON file holds; names that come twice and numbers past measure are refused."""
+    """Return the content of a JSON file; refuse repeated names, huge numbers and deep nesting."""
     try:
         value = json.loads(
             _read_text(path, max_bytes=max_bytes),
-            object_pairs_hook=_names_once,
+            object_pairs_hook=_to_object,
             parse_constant=_refuse_constant,
-            parse_float=_finite,
-            parse_int=_whole,
+            parse_float=_to_float,
+            parse_int=_to_int,
         )
         _refuse_depth(value)
     except json.JSONDecodeError as error:
         raise StsError(f"{path}, line {error.lineno}: not JSON: {error.msg.lower()}") from error
     except RecursionError as error:
-        raise StsError(f"{path}: not JSON to work with: {TOO_DEEP}") from error
+        raise StsError(f"{path}: not usable JSON: {TOO_DEEP}") from error
     except ValueError as error:
         raise StsError(f"{path}: not JSON: {error}") from error
     return value
 
 
-def _names_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise ValueError(f"the name {twice[:40]!r} comes twice in one object; leave one out")
-    return found
+def _to_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    counts = Counter(name for name, _ in pairs)
+    if len(counts) < len(pairs):
+        name = counts.most_common(1)[0][0]
+        raise ValueError(f"the name {name[:40]!r} comes twice in one object; leave one out")
+    return dict(pairs)
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number; write null")
 
 
-def _finite(text: str) -> float:
+def _to_float(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(f"the number {text[:40]} is too large")
     return number
 
 
-def _whole(text: str) -> int:
-    # One that no whole number of any library can hold.
+def _to_int(text: str) -> int:
+    # No library of ours works with longer numbers.
     if len(text) > MAX_DIGITS:
         raise ValueError(f"the number {text[:40]}... is too large")
     return int(text)
@@ -253,32 +285,35 @@ def _read_text(path: Path, *, max_bytes: int | None = None) -> str:
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
-    """Write `rows` under `columns`; None, NaN and a value that is not there leave a cell empty."""
+    """Write `rows` under `columns`; None, NaN and absent values leave their place empty.
+
+    Unlike pandas it writes text that begins like a formula as text (CWE-1236).
+    """
     with (
         atomic_path(path) as temporary,
         temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
     ):
-        file.write(",".join(map(_cell, columns)) + "\n")
+        file.write(",".join(map(_to_csv, columns)) + "\n")
         for row in rows:
             if strange := set(row) - set(columns):
                 raise ValueError(f"values without a column in {path.name}: {sorted(strange)}")
-            file.write(",".join(_cell(row.get(column)) for column in columns) + "\n")
+            file.write(",".join(_to_csv(row.get(column)) for column in columns) + "\n")
 
 
-def _cell(value: object) -> str:
-    # NaN is the one value that differs from itself.
+def _to_csv(value: object) -> str:
+    # Only NaN differs from itself.
     if value is None or value != value:
         return ""
     text = str(value).strip(" ")
-    # A number may begin with a sign; text that does is a formula to a spreadsheet (CWE-1236).
+    # A number may begin with a sign; to a spreadsheet, text that does is a formula.
     if FORMULA.match(text) and not isinstance(value, numbers.Number):
         text = "'" + text
-    # csv.writer leaves a lone carriage return bare, which its own reader takes for a line's end.
+    # csv.writer does not quote a lone carriage return, which its own reader takes for a line's end.
     return '"' + text.replace('"', '""') + '"' if SPECIAL.search(text) else text
 
 
 def list_some(names: Iterable[str]) -> str:
-    """Return names with commas between them; of many, and of long ones, no more than fit a line."""
+    """Return names for a message: the first ones, shortened, with commas between them."""
     every = [name if len(name) <= MAX_SHOWN else f"{name[:MAX_SHOWN]}..." for name in names]
     more = f" and {len(every) - MAX_SHOWN} more" if len(every) > MAX_SHOWN else ""
     return ", ".join(every[:MAX_SHOWN]) + more
@@ -292,10 +327,10 @@ def read_csv(
     Parameters
     ----------
     path
-        UTF-8, with or without byte-order mark, any line ending; separated by commas, or by
-        semicolons or tabs where the header is.
+        UTF-8, with or without byte-order mark, any line ending; values are separated by commas,
+        semicolons or tabs, as in the header.
     needed
-        Columns that must be there; others are returned too.
+        Columns that the file must have; others are returned too.
     header
         Names of all columns of a file that has no header line.
     """
@@ -320,9 +355,9 @@ def read_csv(
 
 def separator_of(header: str) -> str:
     """Return what separates the columns in a header line."""
-    bare = QUOTED.sub("", header)
-    # Of equally many the first: without any, it is a comma.
-    return max(SEPARATORS, key=bare.count)
+    unquoted = re.sub(r'"[^"]*"', "", header)
+    # Where several are as frequent it is the first: a comma.
+    return max(SEPARATORS, key=unquoted.count)
 
 
 def _lines(path: Path, *, separated_by_commas: bool) -> Iterator[tuple[int, list[str]]]:
@@ -337,11 +372,11 @@ def _lines(path: Path, *, separated_by_commas: bool) -> Iterator[tuple[int, list
     try:
         for cells in reader:
             if any(cell.strip() for cell in cells):
-                yield reader.line_num, [_text(cell) for cell in cells]
+                yield reader.line_num, [_from_csv(cell) for cell in cells]
     except csv.Error as error:
         raise StsError(f"{path}, line {reader.line_num}: not CSV: {error}") from error
 
 
-def _text(cell: str) -> str:
+def _from_csv(cell: str) -> str:
     text = cell.strip(" ")
-    return text[1:] if GUARDED.match(text) else text
+    return text[1:] if QUOTED_FORMULA.match(text) else text

@@ -1,5 +1,9 @@
-"""What an HDF5 file may not do to its reader: point elsewhere, or claim more than it holds."""
+"""HDF5 files: read with guards, since a file may be hostile, and written whole or not at all.
 
+A hostile file may link to other files, or claim more data than it holds.
+"""
+
+import io
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,18 +14,20 @@ import h5py
 import numpy as np
 
 from sts.base.errors import CellFailed
-from sts.base.files import special_kind
+from sts.base.files import atomic_path, special_kind
 from sts.base.types import Floats, Ints
 
 SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
-# A sweep of 160 s at 200 kHz, in float64; real ones are a tenth of it.
+# Longest sweep: 160 s at 200 kHz; real ones have a tenth of it.
 MAX_SAMPLES: Final = 2**25
+# Largest array: such a sweep in float64.
 MAX_ARRAY_BYTES: Final = 8 * MAX_SAMPLES
-# Deflate, the tightest of the filters in use, cannot pack more than 1032 bytes into one.
+# Highest compression: Deflate, the strongest filter in use, packs at most 1032 bytes in one.
 MAX_RATIO: Final = 2000
 MAX_TEXT_BYTES: Final = 2**16
+# Most soft links that may lead from one to the next.
 MAX_HOPS: Final = 8
-# What h5py raises over a broken file, as seen on thousands of mutated ones.
+# Exceptions that h5py raises on a broken file, as seen on thousands of damaged ones.
 BROKEN: Final = (
     OSError,
     RuntimeError,
@@ -36,26 +42,30 @@ BROKEN: Final = (
 
 @contextmanager
 def open_hdf5(path: Path) -> Iterator[Any]:
-    """Open an HDF5 file for reading; whatever is wrong with it becomes one `CellFailed`."""
-    _check_signature(path)
+    """Open an HDF5 file for reading; anything wrong with it is raised as `CellFailed`."""
+    head = read_head(path, len(SIGNATURE))
+    if not head:
+        raise CellFailed("is empty: copy or download it again")
+    # HDF5 may begin after a block of the user's own; h5py then looks for the signature there.
+    if head != SIGNATURE and not h5py.is_hdf5(path):
+        raise CellFailed("is not an HDF5 file: an NWB file is wanted")
     try:
-        # Many network file systems cannot lock, and a reader has no need to.
+        # Many network file systems have no locks, and a reader needs none.
         file = h5py.File(path, "r", locking=False)
     except BROKEN as error:
-        raise CellFailed(f"is truncated or damaged: {said(error)}") from error
+        raise CellFailed(f"is truncated or damaged: {describe_error(error)}") from error
     with file:
         try:
             yield file
         except BROKEN as error:
-            raise CellFailed(f"cannot be read: {said(error)}") from error
+            raise CellFailed(f"cannot be read: {describe_error(error)}") from error
         except MemoryError as error:
             raise CellFailed("cannot be read: it takes more memory than there is") from error
 
 
 def read_head(path: Path, size: int) -> bytes:
-    """Return the first bytes of a file; what is no file is refused before it is opened."""
+    """Return the first bytes of a file; a FIFO or a device is refused, not opened."""
     try:
-        # A FIFO or a device may keep its reader waiting for ever.
         if kind := special_kind(path):
             raise CellFailed(f"is {kind}: it is not opened, a file is wanted")
         with path.open("rb") as file:
@@ -64,23 +74,14 @@ def read_head(path: Path, size: int) -> bytes:
         raise CellFailed(f"cannot be opened: {(error.strerror or str(error)).lower()}") from error
 
 
-def _check_signature(path: Path) -> None:
-    head = read_head(path, len(SIGNATURE))
-    if not head:
-        raise CellFailed("is empty: copy or download it again")
-    # HDF5 may begin behind a block of the user's own; h5py then looks for the signature there.
-    if head != SIGNATURE and not h5py.is_hdf5(path):
-        raise CellFailed("is not an HDF5 file: an NWB file is wanted")
-
-
-def said(error: BaseException) -> str:
-    """Return what an exception says, in one short line."""
+def describe_error(error: BaseException) -> str:
+    """Return the message of an exception in one short line."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 160 else f"{text[:157]}..."
 
 
 def member(group: Any, name: str, *, hops: int = MAX_HOPS) -> Any:
-    """Return a member of a group or None; soft links are followed, links out of the file refused.
+    """Return a member of a group or None; follow soft links, refuse links to other files.
 
     Parameters
     ----------
@@ -89,7 +90,7 @@ def member(group: Any, name: str, *, hops: int = MAX_HOPS) -> Any:
     name
         One step, not a path: each step of a path could leave the file.
     hops
-        How many soft links may still lead to one another.
+        How many more soft links may be followed.
     """
     link = group.get(name, getlink=True)
     if link is None:
@@ -105,7 +106,7 @@ def member(group: Any, name: str, *, hops: int = MAX_HOPS) -> Any:
 
 
 def follow(group: Any, path: str, *, hops: int = MAX_HOPS) -> Any:
-    """Return what lies at the end of a path, each of its steps guarded, or None."""
+    """Return the object at the end of a path, or None; each step is checked as in `member`."""
     node = group
     for step in path.split("/"):
         if step in ("", "."):
@@ -117,7 +118,7 @@ def follow(group: Any, path: str, *, hops: int = MAX_HOPS) -> Any:
 
 
 def attribute(node: Any, name: str) -> Any:
-    """Return an attribute of a group or data set, None where there is none."""
+    """Return an attribute of a group or data set, or None."""
     if name not in node.attrs:
         return None
     if node.attrs.get_id(name).get_storage_size() > MAX_TEXT_BYTES:
@@ -126,36 +127,36 @@ def attribute(node: Any, name: str) -> Any:
 
 
 def value(group: Any, name: str) -> Any:
-    """Return a single value kept as attribute or as data set, None where there is none."""
-    found = attribute(group, name)
-    if found is None and isinstance(group, h5py.Group):
+    """Return a single value, kept as an attribute or as a data set, or None."""
+    stored = attribute(group, name)
+    if stored is None and isinstance(group, h5py.Group):
         node = member(group, name)
         if not isinstance(node, h5py.Dataset) or node.size != 1:
             return None
         check_claim(node, max_bytes=MAX_TEXT_BYTES)
-        found = node[()]
-    if isinstance(found, np.ndarray):
-        found = found.flat[0] if found.size == 1 else None
-    return found
+        stored = node[()]
+    if isinstance(stored, np.ndarray):
+        stored = stored.flat[0] if stored.size == 1 else None
+    return stored
 
 
 def text(group: Any, name: str) -> str:
-    """Return a text kept as attribute or as data set of a group, on one line, "" where none is."""
-    found = value(group, name)
-    if isinstance(found, bytes):
-        found = found.decode("utf-8", errors="replace")
-    words = "" if found is None else " ".join(str(found).split())
+    """Return a text, kept as an attribute or as a data set, on one line; "" where there is none."""
+    stored = value(group, name)
+    if isinstance(stored, bytes):
+        stored = stored.decode("utf-8", errors="replace")
+    words = "" if stored is None else " ".join(str(stored).split())
     return "".join(letter for letter in words if letter.isprintable())
 
 
 def number(group: Any, name: str) -> float | None:
-    """Return a number kept as attribute or as data set, None where there is none."""
-    found = value(group, name)
-    return float(found) if isinstance(found, int | float | np.number | np.bool_) else None
+    """Return a number, kept as an attribute or as a data set, or None."""
+    stored = value(group, name)
+    return float(stored) if isinstance(stored, int | float | np.number | np.bool_) else None
 
 
 def array(dataset: Any, *, max_bytes: int = MAX_ARRAY_BYTES) -> Floats | Ints:
-    """Return the numbers of a data set, once it has been seen to hold what it claims."""
+    """Return the numbers of a data set, after checking that it holds what it claims."""
     if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "iuf":
         raise TypeError("numbers were expected")
     check_claim(dataset, max_bytes=max_bytes)
@@ -164,7 +165,7 @@ def array(dataset: Any, *, max_bytes: int = MAX_ARRAY_BYTES) -> Floats | Ints:
 
 
 def read_trace(dataset: Any, *, end: int | None = None) -> Floats | Ints:
-    """Return the samples of one trace up to `end`, without reading what lies behind."""
+    """Return the samples of one trace up to `end`, without reading the rest."""
     if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "iuf":
         raise TypeError("numbers were expected")
     check_claim(dataset)
@@ -179,7 +180,7 @@ def read_trace(dataset: Any, *, end: int | None = None) -> Floats | Ints:
 
 
 def check_claim(dataset: Any, *, max_bytes: int = MAX_ARRAY_BYTES) -> None:
-    """Refuse data kept outside the file, and more of it than is sane or than the file can hold."""
+    """Refuse data outside the file, and more data than is sensible or than the file can hold."""
     name = dataset.name
     if dataset.external:
         raise CellFailed(f"is not safe to read: the data of {name} lie in another file")
@@ -187,7 +188,7 @@ def check_claim(dataset: Any, *, max_bytes: int = MAX_ARRAY_BYTES) -> None:
         raise CellFailed(f"is not safe to read: {name} is a virtual data set")
     itemsize = dataset.dtype.itemsize
     claimed = math.prod(dataset.shape or ()) * itemsize
-    # A chunk is read whole, however little of it is wanted.
+    # A chunk is always read whole.
     largest = max(claimed, math.prod(dataset.chunks or ()) * itemsize)
     if largest > max_bytes:
         raise CellFailed(
@@ -201,3 +202,53 @@ def check_claim(dataset: Any, *, max_bytes: int = MAX_ARRAY_BYTES) -> None:
         raise CellFailed(
             f"is not safe to read: {name} claims {claimed} bytes, which the file cannot hold"
         )
+
+
+class SteadyFile(io.FileIO):
+    """A file whose writes never fail: it remembers the first failure and raises it when asked.
+
+    HDF5 crashes when it closes a file whose writes have failed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "w+")
+        self._failure: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write all of `data`, unless a write has failed before."""
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        while rest and self._failure is None:
+            try:
+                rest = rest[super().write(rest) :]
+            except OSError as error:
+                self._failure = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the size of the file, unless a write has failed before."""
+        try:
+            if self._failure is None:
+                return super().truncate(size)
+        except OSError as error:
+            self._failure = error
+        return size or 0
+
+    def raise_failure(self) -> None:
+        """Raise the first failure, if there was one."""
+        if self._failure is not None:
+            raise self._failure
+
+
+@contextmanager
+def new_hdf5(path: Path) -> Iterator[Any]:
+    """Give an open HDF5 file, and put it at `path` when the block ends well."""
+    with atomic_path(path) as temporary, SteadyFile(temporary) as raw:
+        try:
+            with h5py.File(raw, "w") as file:
+                yield file
+        except Exception:
+            # What was not written cannot be read back either.
+            raw.raise_failure()
+            raise
+        raw.raise_failure()

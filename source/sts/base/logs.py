@@ -1,4 +1,4 @@
-"""What a command tells on stderr and writes into its log, passwords left out."""
+"""Messages to stderr and to the log of a run, without passwords, with commands as typed."""
 
 import contextlib
 import logging
@@ -8,11 +8,40 @@ import sys
 from pathlib import Path
 from typing import Final, TextIO
 
-from sts.base.commands import as_typed
-
 LOGGER: Final = logging.getLogger("sts")
+# Name of each script, and of the command that an installation puts on the path for it.
+COMMANDS: Final = {
+    "sts_pipeline.py": "sts-pipeline",
+    "baseline_pipeline.py": "sts-baseline",
+    "augment_benchmark.py": "sts-augment",
+    "calcium_gan.py": "sts-calcium",
+    "data_pipeline.py": "sts-data",
+}
 # user:password@ in an address, as in postgresql://ada:secret@host/db
 PASSWORD: Final = re.compile(r"(://[^\s/:@]*):[^\s@]*@")
+
+
+def program(script: str) -> str:
+    """Return what the user typed to start a script: its name, or the installed command."""
+    return COMMANDS[script] if _typed_name() == COMMANDS[script] else script
+
+
+def as_typed(text: str) -> str:
+    """Return a text with scripts named as this user types them: by script or by command."""
+    if _typed_name() not in COMMANDS.values():
+        return text
+    # A script inside a path is a file and keeps its name.
+    scripts = "|".join(map(re.escape, COMMANDS))
+    return re.sub(
+        rf"(?:python3? source/|(?<![\w./-]))({scripts})(?!\w)",
+        lambda match: COMMANDS[match[1]],
+        text,
+    )
+
+
+def _typed_name() -> str:
+    # On Windows an installed command is a file *.exe.
+    return Path(sys.argv[0] if sys.argv else "").name.removesuffix(".exe")
 
 
 def redact(text: str) -> str:
@@ -21,13 +50,7 @@ def redact(text: str) -> str:
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    """Return `text` with control characters, and what cannot be shown, spelt out by their codes.
-
-    Parameters
-    ----------
-    keep
-        Characters that stay, such as a line's end.
-    """
+    """Return `text` with control characters replaced by their codes, but for those to `keep`."""
     if text.isprintable():
         return text
     return "".join(
@@ -39,32 +62,32 @@ def printable(text: str, *, keep: str = "") -> str:
 
 
 def write_stderr(text: str) -> None:
-    """Write to stderr what can be written; nothing stops because nobody reads it."""
+    """Write to stderr; a stream that nobody reads any more stops nothing."""
     stream = sys.stderr
-    # None in a process that was started without one.
+    # A process can be started without a stderr.
     if stream is None:
         return
     try:
         stream.write(as_encoded(text, stream))
         stream.flush()
     except (OSError, ValueError):
-        forget(stream)
+        discard_output(stream)
 
 
 def as_encoded(text: str, stream: TextIO) -> str:
-    """Return `text` with what the encoding of a stream lacks spelt out."""
+    """Return `text` with characters that a stream cannot encode replaced by their codes."""
     encoding = stream.encoding or "utf-8"
     return text.encode(encoding, errors="backslashreplace").decode(encoding)
 
 
-def forget(stream: TextIO) -> None:
-    """Send what is still to be written to a stream nowhere, so that it cannot fail at the end."""
+def discard_output(stream: TextIO) -> None:
+    """Throw away what a stream still holds, so that Python's last flush cannot fail."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class PlainLines(logging.Formatter):
-    """Format a message as it stands, a warning or worse behind the name of its level."""
+    """Format a message as it is; a warning or an error begins with the name of its level."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -73,7 +96,7 @@ class PlainLines(logging.Formatter):
 
 
 class DatedLines(logging.Formatter):
-    """Format a message behind its time, level and origin."""
+    """Format a message with its time, level and origin before it."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -84,45 +107,42 @@ class DatedLines(logging.Formatter):
 
 
 class Stderr(logging.Handler):
-    """Write to whatever stderr is at that moment."""
+    """Write to stderr, whichever stream that is at the moment."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line, over a progress bar if one stands there."""
+        """Write one line, over a progress bar if there is one."""
         clear = "\r\x1b[K" if sys.stderr is not None and sys.stderr.isatty() else ""
         write_stderr(f"{clear}{self.format(record)}\n")
 
 
 def set_up(verbosity: int = 0) -> None:
-    """Tell on stderr warnings (below 0), what happens (0) or every detail (above 0)."""
+    """Show on stderr warnings only (below 0), messages too (0), or every detail (above 0)."""
     for old in [handler for handler in LOGGER.handlers if isinstance(handler, Stderr)]:
         LOGGER.removeHandler(old)
-    handler = Stderr({-1: logging.WARNING, 0: logging.INFO, 1: logging.DEBUG}[_sign(verbosity)])
+    level = logging.WARNING if verbosity < 0 else logging.DEBUG if verbosity else logging.INFO
+    handler = Stderr(level)
     handler.setFormatter(PlainLines())
     LOGGER.addHandler(handler)
-    # The handlers choose: the log of a run holds more than stderr shows.
+    # Each handler has its own level: the log of a run holds more than stderr shows.
     LOGGER.setLevel(logging.DEBUG)
 
 
-def _sign(number: int) -> int:
-    return (number > 0) - (number < 0)
-
-
 def is_quiet() -> bool:
-    """Tell whether stderr shows no more than warnings, as it does before `set_up`."""
+    """Tell whether stderr shows warnings only, as before `set_up`."""
     return not any(
         isinstance(handler, Stderr) and handler.level <= logging.INFO for handler in LOGGER.handlers
     )
 
 
 class LogFile(logging.FileHandler):
-    """Append to a file as long as that is possible."""
+    """Append to a file as long as the disk takes it."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Let go a line that a full disk does not take: the work itself says what is wrong."""
+        """Drop a line that a full disk does not take; the run itself reports the full disk."""
 
 
 def log_file(path: Path) -> logging.Handler:
-    """Return a handler that appends all that the package logs to a file."""
+    """Return a handler that appends all messages of the package to a file."""
     handler = LogFile(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(DatedLines())
     return handler

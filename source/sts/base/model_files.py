@@ -1,4 +1,4 @@
-"""A stored model on disk: a card (model.json), the files it vouches for, and what they replace."""
+"""A stored model: a card (model.json) and the files that it describes with their digests."""
 
 import contextlib
 import hashlib
@@ -19,10 +19,9 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from sts.base.bounds import shorten
 from sts.base.errors import StsError
 from sts.base.files import explain_write, flush, json_text, read_json
-from sts.base.settings import from_dict, to_dict
+from sts.base.settings import from_dict, shorten, to_dict
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 T = TypeVar("T")
@@ -30,25 +29,25 @@ T = TypeVar("T")
 logger = logging.getLogger("sts")
 
 CARD: Final = "model.json"
-# A card is a few kB; the largest network of ours takes 100 MB, its novelty another 50.
+# A card has a few kB; the largest network of ours has 100 MB, its novelty detector another 50.
 MAX_CARD_BYTES: Final = 2**24
 MAX_MODEL_BYTES: Final = 2**30
 PLAIN_NAME: Final = re.compile(r"\w[\w.+-]{0,99}")
-# A folder that a killed writer left behind is swept after this time.
+# The unfinished folder of a killed writer is removed after this time.
 STALE_S: Final = 3600.0
-# Names of bytes, numbers and truth values in arrays.
+# numpy's letters for floats, integers and truth values.
 NUMBERS: Final = "fiub"
 
 
 def read_card(folder: Path, cls: type[T], *, form: str, missing: str, again: str) -> T:
-    """Return the card in a folder, every field of it of the type and in the range it should be.
+    """Return the card in a folder, with the type and the range of every field checked.
 
     Parameters
     ----------
     form
         The format that the card must name.
     missing, again
-        What the user can do where there is no model, and where the one there is not sound.
+        Advice to the user where there is no model, and where it is damaged.
     """
     path = folder / CARD
     if not os.path.lexists(path):
@@ -57,30 +56,26 @@ def read_card(folder: Path, cls: type[T], *, form: str, missing: str, again: str
         values = read_json(path, max_bytes=MAX_CARD_BYTES)
         if not isinstance(values, dict) or values.get("format") != form:
             raise StsError(f"{path} is no card of format {form!r}")
-        _refuse_odd_text(values, path)
+        _refuse_control_characters(values, path)
         card = from_dict(cls, values, where=str(path))
-        if not isinstance(_about(values, "data") or "", str):
+        if not isinstance(_identify(values)[-1] or "", str):
             raise StsError(f"{path} must name its training cells by a digest")
     except StsError as error:
         raise StsError(f"{error}: {again}") from error
     return card
 
 
-def _refuse_odd_text(value: Any, path: Path) -> None:
-    """Refuse text that would do more to a terminal or a page than be read."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _refuse_odd_text(key, path)
-            _refuse_odd_text(item, path)
-    elif isinstance(value, list):
-        for item in value:
-            _refuse_odd_text(item, path)
+def _refuse_control_characters(value: Any, path: Path) -> None:
+    """Refuse text that could control a terminal."""
+    if isinstance(value, dict | list):
+        for item in [*value, *value.values()] if isinstance(value, dict) else value:
+            _refuse_control_characters(item, path)
     elif isinstance(value, str) and not value.isprintable():
         raise StsError(f"{path} holds text with control characters, {shorten(value)}")
 
 
 def read_file(path: Path, *, digest: str, again: str, max_bytes: int = MAX_MODEL_BYTES) -> bytes:
-    """Return the bytes of a file that a card vouches for, once their digest is seen to be right."""
+    """Return the bytes of a file of a model, after checking their digest against the card's."""
     if not path.is_file():
         raise StsError(f"no {path} beside its {CARD}: {again}")
     try:
@@ -98,12 +93,12 @@ def read_file(path: Path, *, digest: str, again: str, max_bytes: int = MAX_MODEL
 
 
 def read_arrays(path: Path, *, digest: str, again: str, unknown: tuple[str, ...] = ()) -> Arrays:
-    """Return the arrays of a .safetensors file that a card vouches for; all numbers are finite.
+    """Return the arrays of a .safetensors file of a model; all numbers are finite.
 
     Parameters
     ----------
     unknown
-        Arrays in which NaN stands for a value that is missing.
+        Names of arrays in which NaN stands for a missing value.
     """
     content = read_file(path, digest=digest, again=again)
     try:
@@ -130,13 +125,13 @@ def check_arrays(arrays: Arrays, wanted: Mapping[str, tuple[str, tuple[int, ...]
 
 
 def library_versions(names: Iterable[str]) -> dict[str, str]:
-    """Return the versions of libraries and of Python, for a card to name."""
-    found = {name: metadata.version(name) for name in names}
-    return found | {"python": platform.python_version()}
+    """Return the versions of libraries and of Python."""
+    versions = {name: metadata.version(name) for name in names}
+    return versions | {"python": platform.python_version()}
 
 
 def check_plain_name(name: str) -> str:
-    """Return a name that files and folders can have and that leads nowhere else."""
+    """Return a name after checking that it can name a file or folder, and no other place."""
     if not PLAIN_NAME.fullmatch(name):
         raise StsError(
             "a name must be letters, digits and . _ + - behind a letter or digit, at most 100 of "
@@ -147,10 +142,10 @@ def check_plain_name(name: str) -> str:
 
 @contextlib.contextmanager
 def write_model(folder: Path) -> Iterator["Writing"]:
-    """Give a place for the files of a model that goes to `folder` once all of them are written.
+    """Give a place for the files of a model, and move them to `folder` when the block ends well.
 
-    A model of other cells that is there is kept in a folder beside it, under its date. Until the
-    files are on disk nothing is changed: a full disk leaves the old model.
+    A model of other cells in `folder` is kept in a folder beside it, under its date. Nothing
+    changes until all files are on disk, so that a full disk leaves the old model.
     """
     stage = folder.with_name(f".{folder.name[:40]}.{secrets.token_hex(4)}.partial")
     try:
@@ -190,17 +185,17 @@ class Writing:
         return self.add(name, safetensors.numpy.save(whole, metadata={"format": form}))
 
     def add_card(self, card: object) -> None:
-        """Write the card, which vouches for the other files."""
+        """Write the card, which holds the digests of the other files."""
         self.card = to_dict(card)
         self.add(CARD, json_text(self.card).encode("utf-8", errors="backslashreplace"))
 
 
 def _keep_other(folder: Path, card: Mapping[str, Any]) -> None:
     """Move a model of other cells to a folder that carries its date."""
-    there = folder / CARD
-    if not there.is_file() or _is_same(there, card):
+    old = folder / CARD
+    if not old.is_file() or _is_same_model(old, card):
         return
-    date = datetime.fromtimestamp(there.stat().st_mtime, tz=UTC).strftime("%Y%m%d-%H%M%S")
+    date = datetime.fromtimestamp(old.stat().st_mtime, tz=UTC).strftime("%Y%m%d-%H%M%S")
     kept = folder.with_name(f"{folder.name}-{date}")
     for number in range(2, 1000):
         if not os.path.lexists(kept):
@@ -210,22 +205,20 @@ def _keep_other(folder: Path, card: Mapping[str, Any]) -> None:
     logger.warning("%s held a model of other cells, which is kept in %s", folder, kept)
 
 
-def _is_same(there: Path, card: Mapping[str, Any]) -> bool:
-    """Tell whether the card of a stored model names the cells of another card, and its origin."""
+def _is_same_model(path: Path, card: Mapping[str, Any]) -> bool:
+    """Tell whether a stored card has the format, the origin and the training cells of another."""
     try:
-        values = read_json(there, max_bytes=MAX_CARD_BYTES)
+        values = read_json(path, max_bytes=MAX_CARD_BYTES)
     except StsError:
         return False
-    return isinstance(values, dict) and all(
-        _about(values, name) == _about(card, name) for name in ("format", "origin", "data")
-    )
+    return isinstance(values, dict) and _identify(values) == _identify(card)
 
 
-def _about(card: Mapping[str, Any], name: str) -> Any:
-    value = card.get(name)
-    if name != "data":
-        return value
-    return value.get("training_fingerprint") if isinstance(value, Mapping) else None
+def _identify(card: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    """Return the format, the origin and the digest of the training cells of a card."""
+    data = card.get("data")
+    cells = data.get("training_fingerprint") if isinstance(data, Mapping) else None
+    return card.get("format"), card.get("origin"), cells
 
 
 def _move(stage: Path, folder: Path) -> None:
@@ -233,16 +226,16 @@ def _move(stage: Path, folder: Path) -> None:
     if not folder.exists():
         stage.rename(folder)
     else:
-        # The card last: until then the old one says that the files are not its own.
+        # The card is moved last: until then the digests of the old one do not fit the new files.
         for path in sorted(stage.iterdir(), key=lambda path: path.name == CARD):
             path.replace(folder / path.name)
-    # Not every network file system can flush a folder; the rename has happened all the same.
+    # Some network file systems cannot flush a folder; the files have their names all the same.
     with contextlib.suppress(OSError):
         flush(folder.parent)
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what killed writers of this model left."""
+    """Remove the unfinished folders of killed writers of this model."""
     for path in folder.parent.glob(f".{folder.name[:40]}.*.partial"):
         with contextlib.suppress(OSError):
             if path.is_dir() and time.time() - path.stat().st_mtime > STALE_S:

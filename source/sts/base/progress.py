@@ -15,14 +15,15 @@ from tqdm import tqdm
 
 from sts.base.logs import is_quiet, printable
 
+# Time between two drawings of a bar, and between two plain lines.
 BAR_S: Final = 0.1
 LINE_S: Final = 5.0
-# Nothing stops because nobody looks on.
-UNSEEN: Final = (OSError, ValueError)
+# Errors of a closed stderr, which must not stop the work.
+CLOSED: Final = (OSError, ValueError)
 
 
 class Progress(ABC):
-    """Count what is done and show it now and then, and once at the end."""
+    """Count the finished items, and show the count now and then and at the end."""
 
     def __enter__(self) -> Self:
         return self
@@ -33,21 +34,21 @@ class Progress(ABC):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with contextlib.suppress(*UNSEEN):
+        with contextlib.suppress(*CLOSED):
             self._end("" if error is None else "stopped")
 
     def advance(self, n: int = 1, note: str = "") -> None:
-        """Count `n` more as done; `note` stands at the end of the line."""
-        with contextlib.suppress(*UNSEEN):
+        """Count `n` more items; `note` comes at the end of the line."""
+        with contextlib.suppress(*CLOSED):
             self._count(n, printable(note))
 
     @abstractmethod
     def _count(self, n: int, note: str) -> None:
-        """Count, and show it if the last time is long enough ago."""
+        """Count, and show the count if the last time is long enough ago."""
 
     @abstractmethod
     def _end(self, note: str) -> None:
-        """Show how far it came."""
+        """Show the final count."""
 
 
 class _Lines(Progress):
@@ -80,13 +81,14 @@ class _Lines(Progress):
             when = f"in {_clock_time(elapsed_s)}"
         else:
             when = f"{_clock_time(max(self._total - self._done, 0) / rate)} left"
-        line = f"{self._what}: {self._done} of {self._total}, {_per_time(rate)}, {when}"
+        speed = f"{rate:.3g}/s" if rate >= 1 or rate == 0 else f"{60 * rate:.3g}/min"
+        line = f"{self._what}: {self._done} of {self._total}, {speed}, {when}"
         self._stream.write(f"{line}, {note}\n" if note else f"{line}\n")
         self._stream.flush()
 
 
-class _Tqdm(tqdm):  # type: ignore[type-arg]  # tqdm takes none when it runs
-    # One line of one process: a thread that redraws it and a lock between processes are not needed.
+class _Tqdm(tqdm):  # type: ignore[type-arg]  # tqdm accepts no type argument at run time
+    # One line of one process needs no thread that redraws it, and no lock between processes.
     monitor_interval = 0
     _lock = threading.RLock()
 
@@ -103,7 +105,7 @@ class _Bar(Progress):
             ncols=_columns(),
             nrows=shutil.get_terminal_size().lines,
             mininterval=BAR_S,
-            # Look at the clock at every step, and expect the mean speed so far.
+            # Look at the clock at every step, and extrapolate the mean speed so far.
             miniters=1,
             smoothing=0,
         )
@@ -119,12 +121,8 @@ class _Bar(Progress):
 
 
 def _columns() -> int:
-    # tqdm itself draws nothing on a terminal that does not know its size.
+    # tqdm draws nothing on a terminal that does not know its size.
     return shutil.get_terminal_size().columns - 1
-
-
-def _per_time(rate: float) -> str:
-    return f"{rate:.3g}/s" if rate >= 1 or rate == 0 else f"{60 * rate:.3g}/min"
 
 
 def _clock_time(seconds: float) -> str:
@@ -141,15 +139,15 @@ def progress(
     quiet: bool | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Progress:
-    """Return a counter to be used as `with progress(len(cells), "build") as bar: bar.advance()`.
+    """Return a counter, for use as `with progress(len(cells), "build") as bar: bar.advance()`.
 
-    Unless told, it is as quiet as the log on stderr, which `logs.set_up` decides.
+    Without `quiet` it is as quiet as the messages on stderr (`logs.set_up`).
     """
     if quiet is None:
         quiet = is_quiet()
-    # There is no stderr in a process that was started without one.
+    # A process can be started without a stderr.
     stream = stream or sys.stderr or io.StringIO()
     if stream.isatty() and not quiet:
-        with contextlib.suppress(*UNSEEN):
+        with contextlib.suppress(*CLOSED):
             return _Bar(total, what, stream=stream)
     return _Lines(total, what, stream=stream, quiet=quiet, clock=clock)

@@ -1,4 +1,4 @@
-"""Run folders: one a run, unfinished and resumable under one name, whole under the final one."""
+"""Run folders: an unfinished run has a name of its own and can be resumed."""
 
 import contextlib
 import importlib.metadata
@@ -15,19 +15,20 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from sts.base.errors import StsError
-from sts.base.files import make_folder, sweep_temporaries, write_json, write_text
-from sts.base.locks import try_lock
+from sts.base.files import make_folder, sweep_temporaries, try_lock, write_json, write_text
 from sts.base.logs import LOGGER, log_file, redact
 from sts.base.settings import digest, to_dict
 from sts.base.workspace import Workspace
 
+# End of the name of the folder of an unfinished run.
 UNFINISHED: Final = ".unfinished"
+# File in such a folder that its process keeps locked.
 LOCK: Final = ".lock"
 
 
 @dataclass(frozen=True)
 class Run:
-    """Name the folder a run writes to, and the one it will be found in."""
+    """The folder of a run: while it runs, and when it is done."""
 
     path: Path
     final: Path
@@ -39,7 +40,7 @@ class Run:
         return self.path / "figures"
 
     def report(self, values: Mapping[str, Any]) -> None:
-        """Write what the run found."""
+        """Write the results of the run."""
         write_json(self.path / "report.json", values)
 
 
@@ -47,11 +48,11 @@ class Run:
 def start_run(
     workspace: Workspace, *, study: str, what: str, settings: object, resume: bool = False
 ) -> Iterator[Run]:
-    """Give a folder to write to; it gets its final name and its DONE when the block has ended well.
+    """Give a folder to write to; when the block ends well it gets its final name and a DONE.
 
     With `resume` the newest unfinished run of the same settings is continued, if there is one.
     """
-    base = _base(workspace, study, what)
+    base = _study_folder(workspace, study, what)
     make_folder(base)
     claimed = _claim_unfinished(base, digest(settings)) if resume else None
     path, lock = claimed or _claim_new(base, digest(settings))
@@ -60,16 +61,18 @@ def start_run(
         sweep_temporaries(path, older_than_s=0)
         make_folder(run.figures)
         write_json(path / "settings.json", to_dict(settings))
-        with _logged(run):
+        with _keep_log(run):
             yield run
-        _finish(run)
+        write_text(path / "DONE", f"{_now()}\n")
+        (path / LOCK).unlink(missing_ok=True)
+        path.rename(run.final)
     finally:
         lock.close()
 
 
 def unfinished_run(workspace: Workspace, *, study: str, what: str, settings: object) -> Path | None:
-    """Return the newest folder of these settings that no process works on and that is not done."""
-    claimed = _claim_unfinished(_base(workspace, study, what), digest(settings))
+    """Return the newest unfinished folder of these settings that no process works on."""
+    claimed = _claim_unfinished(_study_folder(workspace, study, what), digest(settings))
     if claimed is None:
         return None
     path, lock = claimed
@@ -77,8 +80,8 @@ def unfinished_run(workspace: Workspace, *, study: str, what: str, settings: obj
     return path
 
 
-def _base(workspace: Workspace, study: str, what: str) -> Path:
-    # A name may be a specimen id, which is text from outside: it must not lead out of the folder.
+def _study_folder(workspace: Workspace, study: str, what: str) -> Path:
+    # A name may be a specimen id, which comes from a file: it must not lead out of the workspace.
     return workspace.output.joinpath(
         *(re.sub(r"^\.|[^\w.+-]", "_", name) for name in (study, what))
     )
@@ -94,7 +97,7 @@ def _claim_unfinished(base: Path, key: str) -> tuple[Path, IO[bytes]] | None:
 
 
 def _claim_new(base: Path, key: str) -> tuple[Path, IO[bytes]]:
-    """Make a folder that is nobody else's; making one is what two processes cannot both do."""
+    """Make a new folder; of two processes that try the same name, only one succeeds."""
     stem = f"{datetime.now():%Y%m%d-%H%M%S}-{key}"
     for attempt in range(1, 1000):
         name = stem if attempt == 1 else f"{stem}-{attempt}"
@@ -103,7 +106,7 @@ def _claim_new(base: Path, key: str) -> tuple[Path, IO[bytes]]:
             path.mkdir()
         except FileExistsError:
             continue
-        # Looked at only now: a run that ended meanwhile has freed the first name and taken this.
+        # Only now can the final name be checked: a run that has just ended freed the first name.
         if not (base / name).exists() and (lock := _lock(path)) is not None:
             return path, lock
         path.rmdir()
@@ -111,7 +114,7 @@ def _claim_new(base: Path, key: str) -> tuple[Path, IO[bytes]]:
 
 
 def _lock(path: Path) -> IO[bytes] | None:
-    """Return a lock that ends with this process, or None while another one holds it."""
+    """Return a lock that ends with this process, or None while another process has it."""
     try:
         lock = (path / LOCK).open("ab")
     except FileNotFoundError:
@@ -123,9 +126,9 @@ def _lock(path: Path) -> IO[bytes] | None:
 
 
 @contextlib.contextmanager
-def _logged(run: Run) -> Iterator[None]:
-    """Collect the log and write how the run was called and how it ended."""
-    record = {**_circumstances(), "start": _now(), "end": None, "status": "running"}
+def _keep_log(run: Run) -> Iterator[None]:
+    """Write the log of a run, and run.json: the command, its surroundings and how it ended."""
+    record = {**_describe_environment(), "start": _now(), "end": None, "status": "running"}
     write_json(run.path / "run.json", record)
     handler = log_file(run.path / "log.txt")
     LOGGER.addHandler(handler)
@@ -136,56 +139,51 @@ def _logged(run: Run) -> Iterator[None]:
         record["status"] = "done"
     except BaseException as error:
         record["status"] = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        handler.handle(_last_words(error))
+        handler.handle(_log_record(error))
         raise
     finally:
         LOGGER.setLevel(level)
         LOGGER.removeHandler(handler)
         handler.close()
-        # On a full disk this fails too; what came first is what the user must read.
+        # On a full disk this fails too, but the user must read the first error.
         with contextlib.suppress(StsError):
             write_json(run.path / "run.json", {**record, "end": _now()})
 
 
-def _last_words(error: BaseException) -> logging.LogRecord:
-    told = isinstance(error, StsError)
-    trace = None if told else (type(error), error, error.__traceback__)
-    text = str(error) if told else "ended by an exception"
+def _log_record(error: BaseException) -> logging.LogRecord:
+    """Return the last line of the log; an error of the user needs no traceback."""
+    is_users = isinstance(error, StsError)
+    trace = None if is_users else (type(error), error, error.__traceback__)
+    text = str(error) if is_users else "ended by an exception"
     return LOGGER.makeRecord("sts", logging.ERROR, __file__, 0, text, (), trace)
 
 
-def _circumstances() -> dict[str, Any]:
-    """Return what is needed to run it again: command, commit, versions, machine."""
-    found = {item.metadata["Name"]: item.version for item in importlib.metadata.distributions()}
+def _describe_environment() -> dict[str, Any]:
+    """Return what is needed to repeat a run: command, commit, versions, machine."""
+    versions = {item.metadata["Name"]: item.version for item in importlib.metadata.distributions()}
     return {
         "argv": [redact(text) for text in sys.argv],
         "commit": _commit(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "host": socket.gethostname(),
-        "versions": dict(sorted(found.items(), key=lambda pair: str(pair[0]).lower())),
+        "versions": dict(sorted(versions.items(), key=lambda pair: str(pair[0]).lower())),
     }
 
 
 def _commit() -> str | None:
-    """Return the commit of the clone this package stands in, marked when files differ from it."""
+    """Return the commit of the clone that holds this package; "-dirty" if files were changed."""
     clone = Path(__file__).resolve().parents[3]
     if not (clone / ".git").exists():
         return None
     command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
-        told = subprocess.run(
+        git = subprocess.run(
             command, cwd=clone, capture_output=True, text=True, timeout=10, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return told.stdout.strip()
-
-
-def _finish(run: Run) -> None:
-    write_text(run.path / "DONE", f"{_now()}\n")
-    (run.path / LOCK).unlink(missing_ok=True)
-    run.path.rename(run.final)
+    return git.stdout.strip()
 
 
 def _now() -> str:

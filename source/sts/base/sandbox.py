@@ -1,14 +1,16 @@
-"""Work on files nobody vouches for, in a process of its own with bounds on memory and time.
+"""The sandbox: work on untrusted files in a process of its own, with limits on memory and time.
 
-The process answers one request after the other and is replaced when it dies or takes too long, so
-that it costs a start and not a start a file. What goes to and fro is JSON and plain bytes.
+The process answers many requests, so that it starts once and not once a file; it is replaced when
+it dies or takes too long. Requests and answers are JSON and plain bytes.
 """
 
 import contextlib
+import importlib
 import json
 import os
 import select
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -16,29 +18,60 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any, Final, Self
 
 from sts.base.errors import CellFailed, StsError
-from sts.base.parallel import ONE_THREAD
-from sts.base.sandbox_process import HEAD, Limits
 
-# Far above any answer; what a process whose memory was overwritten may claim to send.
+# What a sandbox does: it takes a request and returns an answer, with bytes that belong to it.
+Work = Callable[[dict[str, Any]], tuple[dict[str, Any], bytes]]
+
+# Sent before each answer: the number of bytes of its JSON and of its other bytes.
+HEAD: Final = struct.Struct("<QQ")
+# Requests that one process answers before it is replaced: the HDF5 library never frees all memory.
+REQUESTS_EACH: Final = 500
+# Largest answer that is accepted; a process whose memory was overwritten may announce anything.
 MAX_ANSWER_BYTES: Final = 2**26
-# sys.path arrives first: it may be the script's, which a new interpreter does not know.
+# Environment of a process that computes in one thread; torch reads the first three names.
+ONE_THREAD: Final = dict.fromkeys(
+    (
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "BLIS_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+        "NUMBA_NUM_THREADS",
+    ),
+    "1",
+)
+# What the process runs. sys.path arrives first: a new interpreter does not know the script's.
 BOOT: Final = (
     "import json, sys; sys.path[:] = json.loads(sys.stdin.buffer.readline()); "
-    "from sts.base.sandbox_process import serve; serve()"
+    "from sts.base.sandbox import serve; serve()"
 )
-# Signals that somebody else sends: the file is not to blame, and another try may end otherwise.
+# Signals that come from outside: the file is not the reason, so it is tried a second time.
 FROM_OUTSIDE: Final = ("SIGKILL", "SIGTERM", "SIGHUP")
-# A start takes a second or two; over a slow network file system more.
+# Longest start: it takes a second or two, and more over a slow network file system.
 START_S: Final = 60.0
-# For a process to be gone once it was killed, and for what it has sent to arrive.
+# Time for a killed process to end, and for what it has sent to arrive.
 GRACE_S: Final = 0.5
 
 
-class Died(Exception):  # noqa: N818 - a verdict, not an error of a program
-    """Say how a process ended before it had answered."""
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """The most that one request may use."""
+
+    memory_mb: int = 2048
+    """Address space beyond what the process has before its first request."""
+    processor_s: int = 120
+    wall_s: float = 900.0
+    """More than the processor time, since reading waits for a network file system."""
+
+
+class _Died(Exception):  # noqa: N818 - it says how the process ended
+    """The process ended before it had answered."""
 
     def __init__(self, words: str, *, by: str = "") -> None:
         super().__init__(words)
@@ -46,18 +79,10 @@ class Died(Exception):  # noqa: N818 - a verdict, not an error of a program
 
 
 class Isolated:
-    """A process that does one kind of work; started when it is first needed, replaced at need."""
+    """A process that does one kind of work; it starts when first needed, and again when it died."""
 
     def __init__(self, work: str, limits: Limits | None = None) -> None:
-        """Remember what to do.
-
-        Parameters
-        ----------
-        work
-            `module:function`, a `Work`.
-        limits
-            What each request may take.
-        """
+        """Name the work as `module:function`, a `Work`; each request keeps to the limits."""
         self.work = work
         self.limits = limits or Limits()
         self._process: subprocess.Popen[bytes] | None = None
@@ -70,29 +95,29 @@ class Isolated:
         self.close()
 
     def start(self) -> None:
-        """Start the process unless it runs: that takes a second, which no file is to blame for."""
+        """Start the process unless it runs, so that no request is charged with that second."""
         if self._process is None:
             self._start()
 
     def ask(
         self, request: Mapping[str, Any], *, within_s: float | None = None
     ) -> tuple[dict[str, Any], bytes]:
-        """Return the answer to a request; `CellFailed` says in words why there is none.
+        """Return the answer to a request, or raise `CellFailed` with the reason there is none.
 
         Parameters
         ----------
         within_s
-            How long it may take, where that is less than the limit.
+            Time for this request, where that is less than the limit.
         """
         wall_s = self.limits.wall_s if within_s is None else min(within_s, self.limits.wall_s)
         try:
             try:
                 return self._ask(request, wall_s)
-            except Died as death:
+            except _Died as death:
                 if death.by not in FROM_OUTSIDE:
                     raise
             return self._ask(request, wall_s)
-        except Died as death:
+        except _Died as death:
             raise CellFailed(str(death)) from death
 
     def close(self) -> None:
@@ -110,7 +135,7 @@ class Isolated:
         except (OSError, EOFError, ValueError) as error:
             code = _reap(process)
             self.close()
-            raise _death(code, self.limits, late=stopwatch.rang) from error
+            raise _explain_death(code, self.limits, late=stopwatch.rang) from error
         if answer["last"]:
             self.close()
         return answer["answer"], data
@@ -126,7 +151,7 @@ class Isolated:
             env=os.environ | ONE_THREAD | {"HDF5_USE_FILE_LOCKING": "FALSE"},
         )
         self._process = process
-        # It also ends when this object, or the whole parent, is gone without a word.
+        # The process also ends when this object is deleted, or when its parent was killed.
         self._ending = weakref.finalize(self, _end, process, complaints)
         try:
             with _Stopwatch(process, START_S):
@@ -135,22 +160,18 @@ class Isolated:
                 _receive(process, START_S)
         except (OSError, EOFError, ValueError) as error:
             _reap(process)
-            told = _last_line(complaints)
+            complaints.seek(0)
+            lines = complaints.read()[-10_000:].decode(errors="replace").strip().split("\n")
             self.close()
-            raise StsError(f"the process that reads files cannot start: {told}") from error
+            reason = lines[-1].strip() or "it gave no reason"
+            raise StsError(f"the process that reads files cannot start: {reason}") from error
         return process
-
-
-def _last_line(complaints: IO[bytes]) -> str:
-    complaints.seek(0)
-    lines = complaints.read()[-10_000:].decode(errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it says nothing")
 
 
 def _reap(process: subprocess.Popen[bytes]) -> int:
     """End a process that does not answer and return its exit code."""
-    # One that has crashed is given the time to be gone, so that its own code is seen. One that
-    # waits for a dead file system cannot even be killed, and is left to itself.
+    # A process that crashed gets the time to end by itself, so that its own exit code is seen. One
+    # that waits for a dead file system cannot even be killed, and is left alone.
     for end in (bool, process.kill):
         end()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -158,16 +179,16 @@ def _reap(process: subprocess.Popen[bytes]) -> int:
     return -signal.SIGKILL
 
 
-def _death(code: int, limits: Limits, *, late: bool) -> Died:
+def _explain_death(code: int, limits: Limits, *, late: bool) -> _Died:
     by = signal.Signals(-code).name if code < 0 else f"status {code}"
     if late:
-        return Died(f"took more than {limits.wall_s:g} s to read: it is damaged or out of reach")
+        return _Died(f"took more than {limits.wall_s:g} s to read: it is damaged or out of reach")
     if by == "SIGXCPU":
-        return Died(f"took more than {limits.processor_s} s of processor time: it is damaged")
+        return _Died(f"took more than {limits.processor_s} s of processor time: it is damaged")
     if by in FROM_OUTSIDE:
         advice = "most often memory ran out: try fewer --workers"
-        return Died(f"lost its reader ({by}): {advice}", by=by)
-    return Died(f"crashed its reader ({by}): it is damaged", by=by)
+        return _Died(f"lost its reader ({by}): {advice}", by=by)
+    return _Died(f"crashed its reader ({by}): it is damaged", by=by)
 
 
 class _Stopwatch:
@@ -191,7 +212,7 @@ class _Stopwatch:
 
 
 def _end(process: subprocess.Popen[bytes], complaints: IO[bytes]) -> None:
-    """Let a process go: it ends by itself when nothing more can come, or is made to."""
+    """Close the pipes of a process, at which it ends by itself, and kill it if it does not."""
     for pipe in (process.stdin, process.stdout, complaints):
         if pipe is not None:
             with contextlib.suppress(OSError):
@@ -210,7 +231,7 @@ def _send(process: subprocess.Popen[bytes], message: Any) -> None:
 def _receive(process: subprocess.Popen[bytes], wall_s: float) -> tuple[dict[str, Any], bytes]:
     if process.stdout is None:
         raise EOFError
-    # A process that was killed may leave its pipe open: to one that it started, or by not dying.
+    # The pipe of a killed process may stay open: in a process that it started, or if it hangs.
     deadline = time.monotonic() + wall_s + GRACE_S
     sizes = HEAD.unpack(_exactly(process.stdout, HEAD.size, deadline))
     if max(sizes) > MAX_ANSWER_BYTES:
@@ -220,7 +241,7 @@ def _receive(process: subprocess.Popen[bytes], wall_s: float) -> tuple[dict[str,
 
 
 def _exactly(pipe: IO[bytes], size: int, deadline: float) -> bytes:
-    """Return so many bytes of a pipe without a buffer, or raise `EOFError`."""
+    """Return exactly `size` bytes of an unbuffered pipe, or raise `EOFError`."""
     parts = []
     while size:
         ready, _, _ = select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))
@@ -230,3 +251,57 @@ def _exactly(pipe: IO[bytes], size: int, deadline: float) -> bytes:
         parts.append(part)
         size -= len(part)
     return b"".join(parts)
+
+
+def serve() -> None:
+    """Answer requests until the pipe closes; the main function of the process."""
+    # Ctrl-C reaches every process of a terminal; only the parent shall answer it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    answers = os.fdopen(os.dup(1), "wb")
+    # What a library prints must not mix with the answers.
+    os.dup2(2, 1)
+    requests = sys.stdin.buffer
+    orders = json.loads(requests.readline())
+    module, _, name = orders.pop("work").partition(":")
+    work: Work = getattr(importlib.import_module(module), name)
+    limits = Limits(**orders)
+    _bound_memory(limits)
+    _answer(answers, {}, b"")
+    for count, line in enumerate(requests, start=1):
+        _bound_time(limits)
+        answer, data = work(json.loads(line))
+        _answer(answers, {"answer": answer, "last": count == REQUESTS_EACH}, data)
+        if count == REQUESTS_EACH:
+            return
+
+
+def _answer(pipe: IO[bytes], message: Mapping[str, Any], data: bytes) -> None:
+    text = json.dumps(message).encode()
+    pipe.write(HEAD.pack(len(text), len(data)) + text + data)
+    pipe.flush()
+
+
+def _bound_memory(limits: Limits) -> None:
+    with contextlib.suppress(ImportError, OSError, ValueError):  # not on every system
+        import resource
+
+        # A crash must not leave a core file of gigabytes.
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        _bound(resource.RLIMIT_AS, pages * resource.getpagesize() + limits.memory_mb * 2**20)
+
+
+def _bound_time(limits: Limits) -> None:
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        _bound(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + limits.processor_s + 1)
+
+
+def _bound(what: int, most: int) -> None:
+    """Set a limit; a lower one of the system stays."""
+    import resource
+
+    _, hard = resource.getrlimit(what)
+    resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))

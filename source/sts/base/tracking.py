@@ -1,4 +1,4 @@
-"""Numbers of a run over time: metrics.jsonl is the record, W&B a mirror of it when asked for."""
+"""The numbers of a run over time: written to metrics.jsonl, and copied to W&B if wanted."""
 
 import contextlib
 import importlib
@@ -17,7 +17,7 @@ from sts.base.settings import to_dict
 
 Mode = Literal["off", "offline", "online"]
 MODES = ("off", "offline", "online")
-# At the end of a run without network a mirror may wait no longer than this.
+# Longest wait for W&B at the end of a run, where there is no network.
 FINISH_S = 60.0
 log = logging.getLogger(__name__)
 
@@ -25,12 +25,12 @@ log = logging.getLogger(__name__)
 class Tracker:
     """Write numbers to a file at once, and to W&B as long as that works."""
 
-    def __init__(self, path: Path, mirror: Any) -> None:
-        self._path, self._mirror = path, mirror
-        self._step = _mend(path)
+    def __init__(self, path: Path, wandb_run: Any) -> None:
+        self._path, self._wandb_run = path, wandb_run
+        self._step = _find_next_step(path)
 
     def log(self, values: Mapping[str, float], step: int | None = None) -> None:
-        """Append one line; steps are counted where none is given."""
+        """Append one line; without a step, count on from the last one."""
         step = self._step if step is None else step
         self._step = step + 1
         numbers = {key: float(value) for key, value in values.items()}
@@ -38,30 +38,30 @@ class Tracker:
         line = {"step": step, "time": round(time.time(), 3), **finite}
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        self._mirrored(lambda run: run.log(numbers, step=step))
+        self._try_wandb(lambda run: run.log(numbers, step=step))
 
     def finish(self, summary: Mapping[str, float] | None = None) -> None:
-        """End the mirror with the figures that stand for the run."""
-        self._mirrored(lambda run: run.summary.update(dict(summary or {})))
-        self._mirrored(lambda run: run.finish())
-        self._mirror = None
-        # W&B links to its log by the full path, which ends nowhere once a run folder is renamed.
+        """Close the run of W&B with a summary of its numbers."""
+        self._try_wandb(lambda run: run.summary.update(dict(summary or {})))
+        self._try_wandb(lambda run: run.finish())
+        self._wandb_run = None
+        # W&B links to its log by its full path, which is wrong once the run folder is renamed.
         for path in (self._path.parent / "wandb").rglob("*.log"):
             if path.is_symlink():
                 path.unlink()
 
-    def _mirrored(self, act: Callable[[Any], object]) -> None:
-        if self._mirror is None:
+    def _try_wandb(self, act: Callable[[Any], object]) -> None:
+        if self._wandb_run is None:
             return
         try:
-            act(self._mirror)
+            act(self._wandb_run)
         except Exception as error:
-            self._mirror = None
+            self._wandb_run = None
             _warn(error)
 
 
-def _mend(path: Path) -> int:
-    """Cut off the torn last line a kill may have left, and return the step that comes next."""
+def _find_next_step(path: Path) -> int:
+    """Return the step after the last line, and cut off a broken line of a killed process."""
     if not path.exists():
         return 0
     whole = path.read_bytes()
@@ -75,19 +75,19 @@ def _mend(path: Path) -> int:
 def track(mode: Mode, *, folder: Path, project: str, name: str, settings: object) -> Tracker:
     """Return a tracker that writes `folder`/metrics.jsonl.
 
-    "off" imports no W&B; "offline" keeps its files in `folder` and needs neither key nor network;
-    "online" is the only one that may use the network. A failure of W&B is one warning, no more.
+    "off" does not import W&B; "offline" keeps its files in `folder` and needs neither key nor
+    network; only "online" uses the network. If W&B fails, there is a warning and the run goes on.
     """
     one_of(mode, MODES, "tracking mode")
     make_folder(folder)
-    mirror = None if mode == "off" else _start(mode, folder, project, name, settings)
-    return Tracker(folder / "metrics.jsonl", mirror)
+    wandb_run = None if mode == "off" else _start_wandb(mode, folder, project, name, settings)
+    return Tracker(folder / "metrics.jsonl", wandb_run)
 
 
-def _start(mode: Mode, folder: Path, project: str, name: str, settings: object) -> Any:
+def _start_wandb(mode: Mode, folder: Path, project: str, name: str, settings: object) -> Any:
     """Return a W&B run, or None where that is not possible."""
     try:
-        with _surroundings(folder):
+        with _keep_wandb_in(folder):
             wandb: Any = importlib.import_module("wandb")
             return wandb.init(
                 mode=mode,
@@ -116,23 +116,23 @@ def _start(mode: Mode, folder: Path, project: str, name: str, settings: object) 
 
 
 @contextlib.contextmanager
-def _surroundings(folder: Path) -> Iterator[None]:
-    """Let W&B write to `folder` only: home is read-only on many nodes, and never ours."""
-    given = {f"WANDB_{kind}_DIR": str(folder) for kind in ("CACHE", "DATA", "ARTIFACT")}
-    # It would ask the network where to send reports of its own crashes, even offline.
-    given["WANDB_ERROR_REPORTING"] = "false"
-    before = {key: os.environ.get(key) for key in given}
-    os.environ.update(given)
+def _keep_wandb_in(folder: Path) -> Iterator[None]:
+    """Let W&B write to `folder` only: home is read-only on many nodes, and belongs to the user."""
+    variables = {f"WANDB_{kind}_DIR": str(folder) for kind in ("CACHE", "DATA", "ARTIFACT")}
+    # Even offline it would ask the network where to send reports of its own crashes.
+    variables["WANDB_ERROR_REPORTING"] = "false"
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
-        for key, value in before.items():
+        for name, value in before.items():
             if value is None:
-                os.environ.pop(key, None)
+                os.environ.pop(name, None)
             else:
-                os.environ[key] = value
+                os.environ[name] = value
 
 
 def _warn(error: Exception) -> None:
-    said = (str(error).splitlines() or [""])[0]
-    log.warning("W&B stopped (%s: %s); metrics.jsonl has it all", type(error).__name__, said)
+    text = (str(error).splitlines() or [""])[0]
+    log.warning("W&B stopped (%s: %s); metrics.jsonl has it all", type(error).__name__, text)

@@ -1,4 +1,4 @@
-"""The types that signatures speak of, and the four classes in their fixed order."""
+"""Types of arrays and of precision, and the four classes of neurons in their fixed order."""
 
 from typing import Any, Final, Literal
 
@@ -9,7 +9,7 @@ Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
 Bools = NDArray[np.bool_]
 
-# What layers multiply in; "auto": bfloat16 where the device is built for it.
+# Precision of the layers of a network; "auto" is bfloat16 on devices that are built for it.
 Precision = Literal["auto", "float32", "tf32", "bfloat16"]
 PRECISIONS: Final[tuple[Precision, ...]] = ("auto", "float32", "tf32", "bfloat16")
 

@@ -1,4 +1,4 @@
-"""The workspace: where data are read, and models and results are kept."""
+"""The workspace: the folders of data, models and results."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +12,13 @@ FOLDERS: Final = ("data", "models", "output")
 
 @dataclass(frozen=True)
 class Workspace:
-    """Name the three folders of a workspace."""
+    """The three folders of a workspace."""
 
     root: Path
 
     @property
     def data(self) -> Path:
-        """Return the folder of what is read."""
+        """Return the folder of the data."""
         return self.root / "data"
 
     @property
@@ -32,7 +32,7 @@ class Workspace:
         return self.root / "output"
 
     def demo(self) -> "Workspace":
-        """Return a workspace of its own for demonstrations, its folders made."""
+        """Make the folders of a separate workspace for demonstrations, and return it."""
         demo = Workspace(self.output / "demo")
         for folder in (demo.data, demo.models, demo.output):
             make_folder(folder)
@@ -40,18 +40,18 @@ class Workspace:
 
 
 def find_workspace(root: str | Path | None = None) -> Workspace:
-    """Return the workspace at `root`, else the nearest upward, else the working directory."""
+    """Return the workspace at `root`, else the nearest one upward, else the current folder."""
     if root is not None:
         if not Path(root).is_dir():
             raise StsError(f"no folder {root}: give --root a folder that exists")
         return Workspace(Path(root).resolve())
     here = Path.cwd()
-    # The top of a disk may hold data/ or models/ of anybody: it is no workspace.
+    # The top of a disk is no workspace: its data/ or models/ may be anybody's.
     upward = [folder for folder in (here, *here.parents) if folder != folder.parent]
     return Workspace(next(filter(_is_workspace, upward), here))
 
 
 def _is_workspace(folder: Path) -> bool:
-    """Tell whether a folder holds one of the three, and not just a package of that name."""
+    """Tell whether a folder holds one of the three, and not just a Python package of that name."""
     places = (folder / name for name in FOLDERS)
     return any(place.is_dir() and not (place / "__init__.py").exists() for place in places)

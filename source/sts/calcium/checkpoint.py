@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from sts.base.bounds import Bounds, Positive, check_fields
 from sts.base.errors import StsError
 from sts.base.model_files import (
     CARD,
@@ -19,6 +18,7 @@ from sts.base.model_files import (
     read_card,
     write_model,
 )
+from sts.base.settings import Bounds, Positive, check_fields
 from sts.base.types import Floats
 from sts.calcium.fluorescence import OasisSettings
 from sts.calcium.networks import (

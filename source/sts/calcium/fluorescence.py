@@ -8,9 +8,9 @@ from typing import Annotated, Final
 import numpy as np
 from scipy.signal import lfilter, welch
 
-from sts.base.bounds import Bounds, NotNegative, check_fields
 from sts.base.errors import StsError
 from sts.base.parallel import worker_count
+from sts.base.settings import Bounds, NotNegative, check_fields
 from sts.base.types import Floats, Ints
 from sts.calcium.oasis import first_order, second_order
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sts.base.bounds import Bounds, check_fields
 from sts.base.errors import StsError, one_of
+from sts.base.settings import Bounds, check_fields
 from sts.base.types import Floats
 from sts.calcium.kinetics import SpikesEnding
 

@@ -18,7 +18,7 @@ from pynwb.ophys import (
     RoiResponseSeries,
 )
 
-from sts.base.hdf5 import new_hdf5
+from sts.base.guard import new_hdf5
 from sts.base.types import Floats
 
 # A fixed day: equal traces give equal files.

@@ -7,8 +7,8 @@ from typing import Annotated, Final
 import torch
 from torch import Tensor
 
-from sts.base.bounds import Bounds, Count, NotNegative, Part, Seed, Share, check_fields
 from sts.base.errors import StsError, one_of
+from sts.base.settings import Bounds, Count, NotNegative, Part, Seed, Share, check_fields
 from sts.base.types import PRECISIONS, Precision
 from sts.calcium.networks import NetworkSettings, draw_fresh, draw_shifts, make_networks
 from sts.learning.checkpoint import TrainingState

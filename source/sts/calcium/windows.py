@@ -5,8 +5,8 @@ from typing import Annotated, Final, Literal
 
 import numpy as np
 
-from sts.base.bounds import Bounds, Count, NotNegative, Share, check_fields
 from sts.base.errors import StsError
+from sts.base.settings import Bounds, Count, NotNegative, Share, check_fields
 from sts.base.types import Floats, Ints
 
 Part = Literal["training", "validation", "test"]

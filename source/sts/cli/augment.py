@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sts import __version__
-from sts.base.commands import program
+from sts.base.logs import program
 from sts.cli import flags
-from sts.cli.output import complain, say, say_table
-from sts.cli.run import Status, parse_arguments, run
+from sts.cli.run import Status, complain, parse_arguments, run, say, say_table
 
 if TYPE_CHECKING:
     from sts.base.workspace import Workspace

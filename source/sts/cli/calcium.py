@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sts import __version__
-from sts.base.commands import program
+from sts.base.logs import program
 from sts.cli import flags
 from sts.cli.calcium_flags import add_deconvolve, add_dg, add_evaluate, add_generate, add_train
-from sts.cli.commands.common import data_of
-from sts.cli.output import say, say_table
-from sts.cli.run import Status, parse_arguments, run
+from sts.cli.flags import data_of
+from sts.cli.run import Status, parse_arguments, run, say, say_table
 
 logger = logging.getLogger("sts")
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sts.cli import flags
-from sts.cli.commands.common import add_command
+from sts.cli.flags import add_command
 
 if TYPE_CHECKING:
-    from sts.cli.commands.common import Commands
+    from sts.cli.flags import Commands
 
 Command = Callable[[argparse.Namespace], int]
 

@@ -4,9 +4,8 @@ import argparse
 from typing import TYPE_CHECKING
 
 from sts.cli import flags
-from sts.cli.output import complain, say, say_table
-from sts.cli.run import Status
-from sts.cli.selection import reading_of, refuse_selection
+from sts.cli.flags import reading_of, refuse_selection
+from sts.cli.run import Status, complain, say, say_table
 
 if TYPE_CHECKING:
     from sts.reports.called import Called, Prediction

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from sts import __version__
-from sts.base.commands import program
+from sts.base.logs import program
 from sts.cli import flags
 from sts.cli.commands.build import add_build, add_features, add_simulate
 from sts.cli.commands.fetch import add_fetch

@@ -1,4 +1,4 @@
-"""Flags that mean the same in every script."""
+"""Flags that mean the same in every script, and checks of what the user typed."""
 
 import argparse
 import math
@@ -6,16 +6,32 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sts.base.bounds import MAX_PIXELS, MAX_SIDE, SEEDS, Bounds, shorten
+from sts.base.settings import MAX_PIXELS, MAX_SIDE, SEEDS, Bounds, shorten
 
 if TYPE_CHECKING:
     from sts.base.workspace import Workspace
+    from sts.datasets.outcomes import BuildSettings
+    from sts.signals.quality import QualitySettings
+
+    # The type that add_subparsers returns has no public name.
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+# Importing a study takes seconds (numpy, h5py, torch), and --help must not wait for that: every
+# command imports what it needs when it runs.
 
 WANDB_MODES = ("off", "offline", "online")
+# Flags that select sweeps, by the names of their values; None where the user gave none.
+SELECTION = {
+    "min_step": "--min-step",
+    "max_step": "--max-step",
+    "step_tolerance": "--step-tolerance",
+    "hero": "--hero",
+    "quality": "--quality",
+}
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
-    """Return what takes a whole number from `low` to `high`."""
+    """Return a parser of whole numbers from `low` to `high`."""
 
     def parse(text: str) -> int:
         return int(_number(int, text, Bounds(low, high), "a whole number"))
@@ -24,7 +40,7 @@ def whole(low: int, high: int) -> Callable[[str], int]:
 
 
 def real(bounds: Bounds) -> Callable[[str], float]:
-    """Return what takes a number within bounds."""
+    """Return a parser of numbers within bounds."""
 
     def parse(text: str) -> float:
         return float(_number(float, text, bounds, "a number"))
@@ -42,7 +58,7 @@ def _number(kind: type, text: str, bounds: Bounds, words: str) -> float:
     return number
 
 
-# Past any use: what is asked for by mistake is refused before memory or years are spent on it.
+# Types of flags. Their upper ends are far above any use: a mistyped number is refused at once.
 positive = whole(1, 1_000_000)
 natural = whole(0, 1_000_000)
 workers = whole(0, 1024)
@@ -55,10 +71,10 @@ part = real(Bounds(0, 1, open_high=True))
 
 
 def size(text: str) -> tuple[int, int]:
-    """Return height and width in pixels, of one number or of two with an x between them."""
-    height, between, width = text.lower().partition("x")
+    """Return height and width in pixels from a text such as 224 or 180x4800."""
+    height, cross, width = text.lower().partition("x")
     side = whole(1, MAX_SIDE)
-    sides = side(height), side(width if between else height)
+    sides = side(height), side(width if cross else height)
     if sides[0] * sides[1] > MAX_PIXELS:
         raise argparse.ArgumentTypeError(
             f"wanted at most {MAX_PIXELS:,} pixels, got {sides[0]} x {sides[1]}"
@@ -67,7 +83,7 @@ def size(text: str) -> tuple[int, int]:
 
 
 def plain_name(text: str) -> str:
-    """Return a name that files and folders can have and that leads nowhere else."""
+    """Return a name after checking that it can name a file or folder, and no other place."""
     from sts.base.errors import StsError
     from sts.base.model_files import check_plain_name
 
@@ -78,7 +94,7 @@ def plain_name(text: str) -> str:
 
 
 def any_case(*choices: str) -> Callable[[str], str]:
-    """Return what takes one of these names in upper or lower case; others it leaves as they are."""
+    """Return a parser that takes these names in upper or lower case, and other text as it is."""
     known = {name.lower(): name for name in choices}
 
     def name(text: str) -> str:
@@ -87,13 +103,27 @@ def any_case(*choices: str) -> Callable[[str], str]:
     return name
 
 
+def add_command(
+    commands: "Commands",
+    name: str,
+    command: Callable[[argparse.Namespace], int],
+    text: str,
+) -> argparse.ArgumentParser:
+    """Add a command; the first sentence of `text` describes it in the list of commands."""
+    summary = text.split(".")[0]
+    parser = commands.add_parser(name, help=summary[0].lower() + summary[1:], description=text)
+    parser.set_defaults(command=command)
+    add_place(parser)
+    return parser
+
+
 def add_name(parser: "argparse._ActionsContainer") -> None:
-    """Add the name of a model of one's own."""
+    """Add --name, the user's own name for a model."""
     parser.add_argument(
         "--name",
         type=plain_name,
         metavar="NAME",
-        help="keep the model under this name, and find it there (default: the usual place)",
+        help="store the model under this name, and look for it there (default: the usual place)",
     )
 
 
@@ -117,7 +147,7 @@ def refuse_columns(args: argparse.Namespace) -> None:
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:
-    """Add what says where things are and how much is told."""
+    """Add the flags for folders and for the amount of messages."""
     group = parser.add_argument_group("everywhere the same")
     group.add_argument(
         "--root",
@@ -132,12 +162,12 @@ def add_place(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--demo", action="store_true", help="work on simulated cells, in ROOT/output/demo"
     )
-    group.add_argument("-v", "--verbose", action="count", default=0, help="tell more")
-    group.add_argument("-q", "--quiet", action="count", default=0, help="tell less")
+    group.add_argument("-v", "--verbose", action="count", default=0, help="more messages")
+    group.add_argument("-q", "--quiet", action="count", default=0, help="fewer messages")
 
 
 def add_work(parser: argparse.ArgumentParser) -> None:
-    """Add what says how work is shared out."""
+    """Add the flags for parallel work."""
     group = parser.add_argument_group("work")
     group.add_argument(
         "--workers",
@@ -149,24 +179,24 @@ def add_work(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--cluster",
         metavar="ADDRESS",
-        help="share the work out on a Dask scheduler (tls://..., or a loopback address)",
+        help="do the work on a Dask cluster (tls://..., or a loopback address)",
     )
 
 
 def add_again(parser: argparse.ArgumentParser) -> None:
-    """Add what says how to treat what is there already."""
-    group = parser.add_argument_group("what is there already")
+    """Add the flags for results that exist already."""
+    group = parser.add_argument_group("results that exist already")
     group.add_argument(
-        "--resume", action="store_true", help="keep what is finished there, add what is new"
+        "--resume", action="store_true", help="keep the finished results, add the missing ones"
     )
-    group.add_argument("--force", action="store_true", help="throw away what is there")
+    group.add_argument("--force", action="store_true", help="delete the results and start again")
     group.add_argument(
         "--dry-run", action="store_true", help="say what would be done, write nothing"
     )
 
 
 def add_device(parser: argparse.ArgumentParser, *, auto: str = "a GPU if there is one") -> None:
-    """Add the choice of a device; `auto` says which one is taken by default."""
+    """Add the choice of a device; `auto` describes the default for the help text."""
     parser.add_argument(
         "--device",
         type=str.lower,
@@ -176,33 +206,34 @@ def add_device(parser: argparse.ArgumentParser, *, auto: str = "a GPU if there i
 
 
 def add_wandb(group: "argparse._ActionsContainer") -> None:
-    """Add the choice of a mirror of the run."""
+    """Add the choice whether W&B gets a copy of the numbers of a run."""
     group.add_argument(
         "--wandb",
         type=any_case(*WANDB_MODES),
         choices=WANDB_MODES,
         default="off",
-        help="mirror the run to Weights & Biases (default: off; only online uses the network)",
+        help="copy the numbers of the run to Weights & Biases (default: off; only online uses "
+        "the network)",
     )
 
 
 def add_seed(parser: argparse.ArgumentParser) -> None:
-    """Add the seed that everything random derives from."""
+    """Add the seed of all random numbers."""
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="(default: 0)")
 
 
 def given_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> dict[str, str]:
-    """Return the options that were typed, each by the name of its value."""
+    """Return the options that the user typed, by the names of their values."""
     unset = object()
     options = {
         action.dest: action.option_strings[-1]
         for action in parser._actions
-        # A counted flag begins at its default; it only says how much is told.
+        # A counted flag starts from its default; only -v and -q are counted.
         if action.option_strings and not isinstance(action, argparse._CountAction)
     }
-    # A value that is there already keeps the parser from setting its default.
-    found = parser.parse_args(words, argparse.Namespace(**dict.fromkeys(options, unset)))
-    return {dest: flag for dest, flag in options.items() if getattr(found, dest) is not unset}
+    # The parser sets a default only where there is no value yet.
+    args = parser.parse_args(words, argparse.Namespace(**dict.fromkeys(options, unset)))
+    return {dest: flag for dest, flag in options.items() if getattr(args, dest) is not unset}
 
 
 def check_mode(given: Mapping[str, str], mode: str, takes: Mapping[str, Iterable[str]]) -> None:
@@ -211,9 +242,9 @@ def check_mode(given: Mapping[str, str], mode: str, takes: Mapping[str, Iterable
     Parameters
     ----------
     given
-        Options that were typed, by the names of their values.
+        Options that the user typed, by the names of their values.
     takes
-        The modes that look at an option; one that is not named belongs to all.
+        The modes that use an option; an option without an entry belongs to all modes.
     """
     from sts.base.errors import StsError
 
@@ -225,12 +256,12 @@ def check_mode(given: Mapping[str, str], mode: str, takes: Mapping[str, Iterable
 
 
 def check_again(args: argparse.Namespace) -> None:
-    """Refuse to keep and to throw away what is there at once."""
+    """Refuse --resume together with --force."""
     from sts.base.errors import StsError
 
     if getattr(args, "resume", False) and getattr(args, "force", False):
         raise StsError(
-            "--resume keeps what is there and --force throws it away: give one of the two"
+            "--resume keeps the results that exist and --force deletes them: give one of the two"
         )
 
 
@@ -240,3 +271,98 @@ def workspace_of(args: argparse.Namespace) -> "Workspace":
 
     workspace = find_workspace(args.root)
     return workspace.demo() if args.demo else workspace
+
+
+def data_of(args: argparse.Namespace) -> Path:
+    """Return the folder of the data."""
+    data: Path = args.data or workspace_of(args).data
+    return data
+
+
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that select the sweeps of a recording."""
+    group = parser.add_argument_group("which sweeps of a recording")
+    group.add_argument(
+        "--min-step",
+        type=above_zero,
+        metavar="S",
+        help="the shortest step to take; cells with one shorter than 0.9 s are flagged (default: "
+        "0.9 for the two sweeps, 0.4 for features)",
+    )
+    group.add_argument(
+        "--max-step",
+        type=above_zero,
+        metavar="S",
+        help="the longest step to take (default: 1.1 for the two sweeps, 2 for features)",
+    )
+    group.add_argument(
+        "--step-tolerance",
+        type=not_negative,
+        metavar="PA",
+        help="how far from rheobase + 40 pA the second sweep may be (default: 5); features need "
+        "no second sweep",
+    )
+    group.add_argument(
+        "--hero",
+        action="store_true",
+        help="choose the second sweep by Allen's rule: the lowest step 39 to 61 pA above "
+        "rheobase, else the closest; features always do",
+    )
+    group.add_argument(
+        "--quality",
+        metavar="usual|allen|off|JSON",
+        help="the limits of a usable sweep: usual (noise 0.5 mV rms within 1.5 ms, slow noise 5 mV "
+        "rms, drift 10 mV, rest -40 mV, 10 %% off its amplitude), allen (noise 0.07 mV, slow noise "
+        "0.5 mV, drift 1 mV, else as usual), off, or a file with noise_mv, slow_noise_mv, "
+        "drift_mv, rest_mv, amplitude_error (default: usual)",
+    )
+
+
+def refuse_selection(args: argparse.Namespace, why: str) -> None:
+    """Refuse these flags where no recording is read."""
+    from sts.base.errors import StsError
+
+    for name, flag in SELECTION.items():
+        if getattr(args, name):
+            raise StsError(f"{flag} belongs to recordings, and {why}: leave it out")
+
+
+def reading_of(
+    args: argparse.Namespace, *, store: bool = True, features: bool = False
+) -> "BuildSettings":
+    """Return the settings for reading recordings: which results, and by which rules."""
+    from sts.datasets.outcomes import BuildSettings
+    from sts.signals.select import USUAL_STEP_S, SelectSettings
+    from sts.signals.steps import LONG_S
+
+    def lengths_s(usual: tuple[float, float]) -> tuple[float, float]:
+        low, high = args.min_step, args.max_step
+        return (usual[0] if low is None else low, usual[1] if high is None else high)
+
+    shortest_s, longest_s = lengths_s(USUAL_STEP_S if store else LONG_S)
+    tolerance = {} if args.step_tolerance is None else {"step_tolerance_pa": args.step_tolerance}
+    select = SelectSettings(
+        min_step_s=shortest_s, max_step_s=longest_s, hero=args.hero, **tolerance
+    )
+    measured_s = lengths_s(LONG_S)
+    return BuildSettings(
+        select=select,
+        quality=quality_of(args.quality or "usual"),
+        store=store,
+        features=features,
+        feature_steps_s=measured_s if features and measured_s != LONG_S else None,
+    )
+
+
+def quality_of(name: str) -> "QualitySettings | None":
+    """Return the limits with a name, or those in a JSON file."""
+    from sts.base.errors import one_of
+    from sts.base.settings import load_settings
+    from sts.signals.quality import QUALITY, QualitySettings
+
+    if name.lower() in QUALITY:
+        return QUALITY[name.lower()]
+    path = Path(name)
+    if path.suffix == ".json" or path.is_file():
+        return load_settings(QualitySettings, path)
+    return QUALITY[one_of(name, QUALITY, "quality (a name, or a .json file)")]

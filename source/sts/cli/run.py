@@ -1,4 +1,4 @@
-"""Run a command and turn how it ended into an exit status."""
+"""Run a command: results go to stdout, messages to stderr, and its end becomes an exit status."""
 
 import argparse
 import contextlib
@@ -6,13 +6,12 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 from pathlib import Path
 
 from sts.base.errors import StsError
-from sts.base.logs import printable
-from sts.cli.output import OutputLost, complain, flush_results, say
+from sts.base.logs import as_encoded, as_typed, discard_output, printable, write_stderr
 
 
 class Status(IntEnum):
@@ -25,38 +24,95 @@ class Status(IntEnum):
     INTERRUPTED = 130
 
 
+class OutputLost(Exception):  # noqa: N818 - it tells what happened to the output
+    """Say why nothing more can be written to stdout."""
+
+
+def say(text: str = "") -> None:
+    """Write one line of results to stdout."""
+    # A process can be started without a stdout.
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.write(as_encoded(f"{printable(text, keep=chr(10))}\n", sys.stdout))
+    except OSError as error:
+        raise _explain_loss(error) from error
+
+
+def flush_results() -> None:
+    """Write out the last lines: a closed pipe or a full disk shows only then."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        raise _explain_loss(error) from error
+
+
+def _explain_loss(error: OSError) -> OutputLost:
+    discard_output(sys.stdout)
+    # A reader that wants no more lines, such as `head`, is no error.
+    broken = isinstance(error, BrokenPipeError)
+    return OutputLost("" if broken else (error.strerror or str(error)).lower())
+
+
+def complain(text: str) -> None:
+    """Write one line that is no result to stderr."""
+    write_stderr(f"{as_typed(printable(text, keep=chr(10)))}\n")
+
+
+def say_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table with aligned columns to stdout: words to the left, numbers to the right."""
+    lines = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(line[i]) for line in [list(header), *lines]) for i in range(len(header))]
+    numeric = [
+        bool(lines) and all(_is_number(line[i]) for line in lines) for i in range(len(widths))
+    ]
+    for line in [list(header), *lines]:
+        cells = (
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(line, widths, numeric, strict=True)
+        )
+        say("  ".join(cells).rstrip())
+
+
+def _is_number(text: str) -> bool:
+    return text == "" or text.replace(".", "", 1).lstrip("-").isdigit()
+
+
 def parse_arguments(
     parser: argparse.ArgumentParser, words: Sequence[str] | None
 ) -> argparse.Namespace:
-    """Return the arguments; a help text that stdout does not take ends as results do."""
-    fill_standard_streams()
-    # argparse says nothing where its help cannot be written.
-    told = io.StringIO()
+    """Return the arguments; if the help text cannot be written, end as for results."""
+    _fill_standard_streams()
+    # argparse does not report a help text that cannot be written.
+    shown = io.StringIO()
     try:
-        with contextlib.redirect_stdout(told):
+        with contextlib.redirect_stdout(shown):
             return parser.parse_args(words)
     except SystemExit as ending:
-        if run(lambda: _show(told.getvalue())) != Status.DONE:
+        text = shown.getvalue()
+
+        def show() -> int:
+            if text:
+                say(text.removesuffix("\n"))
+            return Status.DONE
+
+        if run(show) != Status.DONE:
             raise SystemExit(Status.USER) from None
         raise ending from None
 
 
-def _show(text: str) -> int:
-    if text:
-        say(text.removesuffix("\n"))
-    return Status.DONE
-
-
 def run(command: Callable[[], int], *, root: Path | None = None, demo: bool = False) -> int:
-    """Run `command`; print one line for what the user must change, log what is our own fault.
+    """Run a command and return its exit status; print one line for an error of the user.
 
     Parameters
     ----------
     root, demo
-        The workspace in use, where a traceback is kept.
+        The workspace in use, which gets the traceback of a defect of ours.
     """
-    fill_standard_streams()
-    spare_the_other_core()
+    _fill_standard_streams()
+    _limit_spinning()
     status: int = Status.DONE
     try:
         status = command()
@@ -81,8 +137,8 @@ def run(command: Callable[[], int], *, root: Path | None = None, demo: bool = Fa
     return status
 
 
-def fill_standard_streams() -> None:
-    """Put nothing where a standard stream is closed: the next file opened would take its place."""
+def _fill_standard_streams() -> None:
+    """Open the null device for each closed standard stream, else the next file takes its number."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -90,13 +146,13 @@ def fill_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)
 
 
-def spare_the_other_core() -> None:
-    """Let threads of torch that wait for one another sleep soon, where the user has not decided.
+def _limit_spinning() -> None:
+    """Let waiting threads of torch sleep soon, unless the user has set this variable.
 
-    By default they spin. Where another program keeps one of two cores busy, that made training ten
-    times as slow; where nothing else runs, spinning less costs nothing that could be measured.
+    By default they spin. Where another program uses one of two cores, that made training ten times
+    as slow; where nothing else runs, spinning less had no measurable cost.
     """
-    # Read once, when torch is loaded: commands import it after this.
+    # torch reads it once, when it is imported: commands import it after this.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 

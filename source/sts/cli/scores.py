@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from sts.cli.output import say, say_table
+from sts.cli.run import say, say_table
 
 if TYPE_CHECKING:
     from sts.evaluation.scores import Scores

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sts import __version__
-from sts.base.commands import program
+from sts.base.logs import program
 from sts.cli import flags
 from sts.cli.called import add_new_cells, add_workers, new_cells_of, say_called
-from sts.cli.output import complain, say, say_table
-from sts.cli.run import Status, parse_arguments, run
+from sts.cli.flags import SELECTION, add_selection
+from sts.cli.run import Status, complain, parse_arguments, run, say, say_table
 from sts.cli.scores import say_tested, say_trained
-from sts.cli.selection import SELECTION, add_selection
 
 if TYPE_CHECKING:
     from sts.networks.backbones import Architecture

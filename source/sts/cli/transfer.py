@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sts.base.errors import StsError
-from sts.cli.output import say, say_table
-from sts.cli.run import Status
+from sts.cli.run import Status, say, say_table
 from sts.cli.scores import HELD_OUT, say_scores
 
 if TYPE_CHECKING:

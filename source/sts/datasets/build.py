@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sts.base.errors import StsError
 from sts.base.logs import printable
-from sts.base.sandbox_process import Limits
+from sts.base.sandbox import Limits
 from sts.base.settings import digest
 from sts.datasets.cell_files import CellFiles, group_files, is_unchanged
 from sts.datasets.isolated import process_cells

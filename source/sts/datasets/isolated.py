@@ -14,8 +14,7 @@ from sts.base.errors import CellFailed
 from sts.base.logs import printable
 from sts.base.parallel import map_unordered, worker_count
 from sts.base.progress import progress
-from sts.base.sandbox import Isolated
-from sts.base.sandbox_process import Limits
+from sts.base.sandbox import Isolated, Limits
 from sts.base.settings import from_dict, to_dict
 from sts.datasets.cell_files import CellFiles, FileStamp, stamp_cell
 from sts.datasets.outcomes import (

@@ -18,7 +18,7 @@ from typing import Any, Self
 import numpy as np
 
 from sts.base.errors import StsError
-from sts.base.locks import try_lock
+from sts.base.files import try_lock
 from sts.base.types import Floats
 from sts.datasets.outcomes import Outcome, outcome_from_json
 from sts.signals.resample import PAIR_SHAPE

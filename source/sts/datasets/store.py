@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sts.base import guard
 from sts.base.errors import StsError
-from sts.base.hdf5 import new_hdf5
+from sts.base.guard import new_hdf5
 from sts.base.types import CLASSES, Bools, Floats, Ints
 from sts.signals.resample import RATE_HZ, SAMPLES, WINDOW_S
 

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from sts.base.bounds import Bounds
 from sts.base.errors import StsError
+from sts.base.settings import Bounds
 from sts.base.types import Floats, Ints
 
 BINS: Final = 15

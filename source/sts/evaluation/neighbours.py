@@ -7,8 +7,8 @@ from typing import Annotated
 import numpy as np
 from scipy.spatial import cKDTree
 
-from sts.base.bounds import Bounds
 from sts.base.errors import StsError
+from sts.base.settings import Bounds
 from sts.base.types import Floats, Ints
 
 # Past these few, what tells training cells apart is noise, and a stored model would grow.

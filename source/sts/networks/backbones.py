@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from sts.base.bounds import Bounds, check_fields
 from sts.base.errors import StsError, one_of
+from sts.base.settings import Bounds, check_fields
 from sts.base.types import CLASSES
 from sts.learning.device import draw_from_seed
 from sts.networks.weights import State, imagenet_state, read_state

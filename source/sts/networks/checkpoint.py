@@ -7,7 +7,6 @@ from typing import Annotated, Any, Final
 import torch
 from torch import nn
 
-from sts.base.bounds import Bounds, Part, check_fields, shorten
 from sts.base.errors import StsError
 from sts.base.model_files import (
     CARD,
@@ -17,6 +16,7 @@ from sts.base.model_files import (
     read_card,
     write_model,
 )
+from sts.base.settings import Bounds, Part, check_fields, shorten
 from sts.base.types import CLASSES
 from sts.evaluation.calibration import Temperature
 from sts.learning.checkpoint import arrays_of, load_arrays

@@ -13,8 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from sts.base.bounds import check_fields
 from sts.base.errors import StsError
+from sts.base.settings import check_fields
 from sts.base.types import Bools, Floats
 from sts.evaluation.neighbours import (
     Distance,

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 
-from sts.base.bounds import Bounds, Count, Part, Seed, Share, check_fields
 from sts.base.errors import StsError, one_of
+from sts.base.settings import Bounds, Count, Part, Seed, Share, check_fields
 from sts.base.types import PRECISIONS, Ints, Precision
 
 Schedule = Literal["step", "one_cycle"]

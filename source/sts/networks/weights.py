@@ -12,9 +12,9 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from sts.base.bounds import shorten
 from sts.base.errors import StsError
 from sts.base.files import special_kind
+from sts.base.settings import shorten
 
 # torchvision's DenseNet files are older than the rule that module names hold no dots.
 OLD_DENSE: Final = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")

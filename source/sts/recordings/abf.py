@@ -47,7 +47,7 @@ def read_abf(path: Path, wanted: Wanted = every_sweep) -> Recording:
     except Unusable as reason:
         raise CellFailed(f"holds no usable current clamp sweep: {reason}") from reason
     except BROKEN as error:
-        raise CellFailed(f"is truncated or damaged: {guard.said(error)}") from error
+        raise CellFailed(f"is truncated or damaged: {guard.describe_error(error)}") from error
     except MemoryError as error:
         raise CellFailed("cannot be read: it takes more memory than there is") from error
 

@@ -49,7 +49,7 @@ def gather(
         except Unusable as reason:
             reasons[source.called] = str(reason)
         except guard.BROKEN as error:
-            reasons[source.called] = f"cannot be read: {guard.said(error)}"
+            reasons[source.called] = f"cannot be read: {guard.describe_error(error)}"
         else:
             if sweep is None:
                 unread += 1

@@ -8,8 +8,7 @@ from typing import Any, Final
 
 from sts.base.files import write_csv
 from sts.base.types import CLASSES, Floats, Ints
-from sts.reports.blocks import Block, Facts, Picture, Section, Table
-from sts.reports.page import write_page
+from sts.reports.page import Block, Facts, Picture, Section, Table, write_page
 
 REASONS: Final = 5
 # What so few training cells lack is lacking for want of a stimulus, not by the nature of a cell.

@@ -1,6 +1,6 @@
-"""`report.html`: one file that needs nothing else, runs nothing and looks the same anywhere.
+"""`report.html`: what a page is made of, and one file without scripts or links that shows it.
 
-What it looks like is in `templates`; all text is escaped there.
+The look of a page is in `templates`, where all text is escaped.
 """
 
 import base64
@@ -11,33 +11,68 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from sts.base.commands import as_typed
 from sts.base.errors import StsError
 from sts.base.files import write_text
-from sts.reports.blocks import Block, Code, Facts, Picture, Section, Table
+from sts.base.logs import as_typed
 
 TEMPLATES: Final = Path(__file__).with_name("templates")
-# The macro of each kind of block; a text is a paragraph.
-MACROS: Final = {
-    Code: "code",
-    Facts: "facts",
-    Table: "table",
-    Picture: "picture",
-}
-# Beyond it, a drawing full of pixels is no sharper than its PNG and many times as large.
+# Largest SVG on a page: a larger one is full of pixels, and no sharper than its PNG.
 SVG_BYTES: Final = 600_000
 PNG_MARK: Final = b"\x89PNG\r\n\x1a\n"
-# A text of more letters is set in several lines, as a column of its own width.
+# Longest text in a table that stays on one line, in characters.
 LONG_TEXT: Final = 36
 
 
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows under named columns; numbers are aligned to the right, a missing value is a dash."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    caption: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A figure: its files, of which one is shown, and its caption."""
+
+    files: Sequence[Path]
+    caption: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The most important numbers, in large type: (name, value, remark)."""
+
+    facts: Sequence[tuple[str, str, str]]
+
+
+@dataclass(frozen=True)
+class Code:
+    """Text to copy, such as a command."""
+
+    text: str
+
+
+# A text is a paragraph.
+Block = str | Table | Picture | Facts | Code
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and the blocks under it."""
+
+    title: str
+    blocks: Sequence[Block]
+
+
 def write_page(path: Path, title: str, *, subtitle: str, sections: Sequence[Section]) -> None:
-    """Write a page, its figures inside."""
+    """Write a page with its figures inside it."""
     page = _environment().get_template("page.html")
     write_text(path, page.render(title=title, subtitle=subtitle, sections=sections))
 
@@ -45,7 +80,9 @@ def write_page(path: Path, title: str, *, subtitle: str, sections: Sequence[Sect
 def as_html(block: Block) -> Markup:
     """Return a block as HTML in which all text is escaped."""
     macros = _environment().get_template("blocks.html").module
-    html: Markup = getattr(macros, MACROS.get(type(block), "paragraph"))(block)
+    # Each class of block has a macro of its name; a text is a paragraph.
+    name = "paragraph" if isinstance(block, str) else type(block).__name__.lower()
+    html: Markup = getattr(macros, name)(block)
     return html
 
 
@@ -60,7 +97,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "as_typed": as_typed,
-        "column": _column,
+        "column": _column_class,
         "html": as_html,
         "image": _image,
         "readable": readable,
@@ -69,7 +106,7 @@ def _environment() -> Environment:
 
 
 def readable(value: object) -> str:
-    """Return a value as a reader wants it: four digits, thousands apart, a dash for nothing."""
+    """Return a value for a table: four digits, commas between thousands, a dash for nothing."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
     if isinstance(value, bool):
@@ -79,37 +116,32 @@ def readable(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _column(value: object) -> str | None:
-    """Return how a value stands in its column, None for a short text."""
+def _column_class(value: object) -> str | None:
+    """Return the CSS class of a value in a table, None for a short text."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return "number"
     return "text" if isinstance(value, str) and len(value) > LONG_TEXT else None
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Image:
-    source: str
-    width: int
-    """In pixels of a screen; 0 where the file does not tell."""
-    size: dict[str, int]
-    """What to tell a browser, which cannot see it in a PNG of two pixels for one of a screen."""
+def _image(picture: Picture) -> dict[str, Any]:
+    """Return the source of an image, its width on screen (0: unknown), and attributes of size.
 
-
-def _image(picture: Picture) -> _Image:
-    path = _shown_file(picture.files)
+    A browser must be told the size of a PNG: it has two pixels for each one of the screen.
+    """
+    path = _choose_file(picture.files)
     raw = path.read_bytes()
+    size: dict[str, int] = {}
     if path.suffix == ".svg":
-        kind, size = "svg+xml", {}
-        width = _svg_width(raw)
+        kind, width = "svg+xml", _svg_width(raw)
     else:
         kind, size = "png", _png_size(raw)
         width = size.get("width", 0)
     source = f"data:image/{kind};base64,{base64.b64encode(raw).decode()}"
-    return _Image(source=source, width=width, size=size)
+    return {"source": source, "width": width, "size": size}
 
 
-def _shown_file(files: Sequence[Path]) -> Path:
-    """Return the SVG, which is sharp at any size, or the PNG if that one is too large."""
+def _choose_file(files: Sequence[Path]) -> Path:
+    """Return the SVG, which is sharp at any size, or the PNG if the SVG is too large."""
     by_kind = {path.suffix: path for path in files}
     svg, png = by_kind.get(".svg"), by_kind.get(".png")
     if svg and (png is None or svg.stat().st_size <= SVG_BYTES):
@@ -120,18 +152,15 @@ def _shown_file(files: Sequence[Path]) -> Path:
 
 
 def _png_size(raw: bytes) -> dict[str, int]:
-    """Return how large to show it: figures have two pixels for each one of a screen."""
     if not raw.startswith(PNG_MARK):
         return {}
-    if len(raw) < 24:
-        return {"width": 0, "height": 0}
-    width, height = struct.unpack(">II", raw[16:24])
+    width, height = struct.unpack(">II", raw[16:24]) if len(raw) >= 24 else (0, 0)
     return {"width": width // 2, "height": height // 2}
 
 
 def _svg_width(raw: bytes) -> int:
-    """Return how wide a drawing of ours is shown, in pixels; 0 where it does not say so."""
+    """Return the width of an SVG of matplotlib in pixels; 0 where it is unknown."""
     opening = re.search(rb"<svg\b[^>]*>", raw)
     width = re.search(rb'\bwidth="([\d.]+)pt"', opening[0]) if opening else None
-    # There are three points for four pixels.
+    # Three points are four pixels.
     return round(float(width[1]) / 0.75) if width else 0

@@ -1,4 +1,4 @@
-"""Scores, differences and settings as tables of a page."""
+"""Tables of a page: scores, differences between runs, settings."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -7,20 +7,20 @@ from sts.evaluation.bootstrap import FEW
 from sts.evaluation.compare import Comparison, Group
 from sts.evaluation.metrics import RESAMPLED, SCORES
 from sts.evaluation.scores import Scores
-from sts.reports.blocks import Facts, Table
+from sts.reports.page import Facts, Table
 
 BRACKETS: Final = "In brackets: 95 % intervals, bootstrap within each class."
 PROPORTIONS: Final = f"{BRACKETS} Those of proportions of fewer than {FEW} cells are Wilson's."
 PERFECT: Final = (
-    "The calibration error is above 0 by chance alone: beside it is what perfect calibration would "
-    "show with as many cells, as a mean and as the value that 95 % stay below."
+    "The calibration error is above 0 by chance alone. Beside it is the error that perfect "
+    "calibration would show with as many cells: its mean, and the value that 95 % stay below."
 )
-# What a page begins with.
+# Scores in large type at the top of a page.
 HEADLINE: Final = ("balanced_accuracy", "weighted_f1", "macro_f1")
 
 
 def headline(scores: Scores) -> Facts:
-    """Return the figures that a reader looks for first."""
+    """Return the scores for the top of a page."""
     intervals = [(SCORES[name], getattr(scores, name)) for name in HEADLINE]
     return Facts(
         [
@@ -32,7 +32,7 @@ def headline(scores: Scores) -> Facts:
 
 
 def score_table(scores: Mapping[str, Scores]) -> Table:
-    """Return every score, pooled and by data set, side by side."""
+    """Return all scores, pooled and by data set."""
     counts = ["cells", *(f"{one.cells:,}" for one in scores.values())]
     rows = [
         [SCORES[key], *(getattr(one, key).in_words() for one in scores.values())]
@@ -47,7 +47,7 @@ def score_table(scores: Mapping[str, Scores]) -> Table:
 
 
 def class_table(scores: Mapping[str, Scores]) -> Table:
-    """Return precision, recall and F1 of every class, pooled and by data set."""
+    """Return precision, recall and F1 of each class, pooled and by data set."""
     rows = [
         [
             name,
@@ -63,7 +63,7 @@ def class_table(scores: Mapping[str, Scores]) -> Table:
 
 
 def notes_on_scores(scores: Mapping[str, Scores]) -> list[str]:
-    """Return what is to be kept in mind about the scores, a sentence each."""
+    """Return the limits of the scores, a sentence each."""
     return [f"{group}: {note}." for group, one in scores.items() for note in one.notes]
 
 
@@ -84,44 +84,45 @@ def difference_table(comparison: Comparison, *, first: str, second: str) -> Tabl
         rows=[
             row(score, name, group) for score in SCORES for name, group in comparison.groups.items()
         ],
-        caption=f"Differences are {second} less {first}, on the same cells. {BRACKETS} {PERFECT} "
-        "So there is no verdict from it.",
+        caption=f"Differences are {second} minus {first}, on the same cells. {BRACKETS} {PERFECT} "
+        "So it gives no verdict.",
     )
 
 
 def cells_compared(comparison: Comparison) -> list[str]:
-    """Return on how many cells, and on which, two runs are compared; a sentence each."""
+    """Return how many and which cells two runs are compared on, a sentence each."""
     pooled, *others = comparison.groups.values()
     names = list(comparison.groups)[1:]
     of = ", ".join(f"{name} {group.cells:,}" for name, group in zip(names, others, strict=True))
     classes = ", ".join(f"{name} {count:,}" for name, count in pooled.classes.items())
     by_origin = f" ({of})" if of else ""
     both = f"{comparison.cells:,} cells of known class that both have predicted{by_origin}"
-    said = [f"Compared on the {both}: {classes}."]
+    sentences = [f"Compared on the {both}: {classes}."]
     for side, ids in (("first", comparison.only_first), ("second", comparison.only_second)):
         if ids:
-            said.append(
+            sentences.append(
                 f"{len(ids):,} cells are in the {side} run only, such as {ids[0]}: they do not "
                 "count here."
             )
-    return said
+    return sentences
 
 
 def settings_table(settings: Mapping[str, Any]) -> Table:
-    """Return settings, those inside others by their full names."""
-    return Table(columns=["setting", "value"], rows=[list(pair) for pair in _flat(settings)])
+    """Return settings, those inside others with their full names."""
+    rows = [[name, _show_setting(value)] for name, value in _flatten(settings)]
+    return Table(columns=["setting", "value"], rows=rows)
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
+def _flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
     for name, value in settings.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from _flatten(value, f"{prefix}{name}.")
         else:
-            yield prefix + name, _as_set(value)
+            yield prefix + name, value
 
 
-def _as_set(value: object) -> object:
-    """Return a setting as it was given, to its last digit."""
+def _show_setting(value: object) -> object:
+    """Return a setting with all its digits."""
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     return value if value is None or isinstance(value, bool) else str(value)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sts.base.errors import StsError
-from sts.base.memory import free_memory_bytes
+from sts.base.parallel import free_memory_bytes
 from sts.base.types import Floats, Ints
 from sts.datasets.store import SweepStore
 from sts.scalograms.image import (

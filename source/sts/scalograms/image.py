@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sts.base.bounds import MAX_PIXELS, MAX_SIDE, Bounds, check_fields
 from sts.base.errors import StsError, one_of
+from sts.base.settings import MAX_PIXELS, MAX_SIDE, Bounds, check_fields
 from sts.base.types import Floats, Ints
 from sts.scalograms.fused import FusedOperator
 from sts.scalograms.traces import PARITIES, check_traces, indices_on, on_device

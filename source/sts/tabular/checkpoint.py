@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from sts.base.bounds import Seed, check_fields, shorten
 from sts.base.errors import StsError
 from sts.base.model_files import (
     CARD,
@@ -23,6 +22,7 @@ from sts.base.model_files import (
     read_file,
     write_model,
 )
+from sts.base.settings import Seed, check_fields, shorten
 from sts.base.types import CLASSES, Floats, Ints
 from sts.datasets.formulas import FORMULAS
 from sts.evaluation.calibration import Temperature, apply_temperature

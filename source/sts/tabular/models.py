@@ -15,9 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import QuantileTransformer
 from sklearn.svm import SVC
 
-from sts.base.bounds import Bounds, Count, NotNegative, Share, check_fields
 from sts.base.errors import one_of
-from sts.base.settings import from_dict
+from sts.base.settings import Bounds, Count, NotNegative, Share, check_fields, from_dict
 from sts.base.types import CLASSES, Floats, Ints
 from sts.search.space import Choice, Float, Int, Parameter
 from sts.tabular.estimators import QUANTILES, Classifier, HistogramBoosting, Prepared, Stack

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from sts.base.bounds import shorten
 from sts.base.errors import StsError
+from sts.base.settings import shorten
 from sts.base.types import CLASSES, Ints
 
 # Larger than any model that a search of ours can leave: 10,000 rounds of 31 leaves take 140 MB.

@@ -9,10 +9,9 @@ import lightgbm
 import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sts.base.bounds import Bounds, Count, NotNegative, check_fields, shorten
 from sts.base.errors import CellFailed, StsError
-from sts.base.sandbox import Isolated
-from sts.base.sandbox_process import Limits
+from sts.base.sandbox import Isolated, Limits
+from sts.base.settings import Bounds, Count, NotNegative, check_fields, shorten
 from sts.base.types import CLASSES, Floats
 from sts.tabular.estimators import ProbableClassifier, check_weights, encode_labels
 from sts.tabular.tree_text import LOADING, MAX_LEAVES, NotTrees, check_tree_text

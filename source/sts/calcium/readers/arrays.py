@@ -11,7 +11,7 @@ import numpy as np
 
 from sts.base import guard
 from sts.base.errors import StsError
-from sts.base.hdf5 import new_hdf5
+from sts.base.guard import new_hdf5
 from sts.base.types import Floats
 from sts.calcium.readers.common import MAX_BYTES, build_recording, choose_series, clean_text
 from sts.calcium.recording import CalciumRecording, Reading
@@ -194,8 +194,8 @@ def _reading(path: Path) -> Iterator[None]:
             raise StsError(
                 f"{path} holds pickled objects, which are not loaded: save plain numbers"
             ) from error
-        raise StsError(f"{path} is damaged: {guard.said(error)}") from error
+        raise StsError(f"{path} is damaged: {guard.describe_error(error)}") from error
     except DAMAGED as error:
         raise StsError(
-            f"{path} is damaged or not what its name says: {guard.said(error)}"
+            f"{path} is damaged or not what its name says: {guard.describe_error(error)}"
         ) from error

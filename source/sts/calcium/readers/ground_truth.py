@@ -65,7 +65,9 @@ def read_trials(path: Path) -> list[CascadeTrial]:
     try:
         found = loadmat(path, variable_names=[VARIABLE]).get(VARIABLE)
     except (*BROKEN, NotImplementedError, MemoryError) as error:
-        raise StsError(f"{path} is no MATLAB file of version 5: {guard.said(error)}") from error
+        raise StsError(
+            f"{path} is no MATLAB file of version 5: {guard.describe_error(error)}"
+        ) from error
     if not isinstance(found, np.ndarray) or found.size == 0:
         raise StsError(f"{path} has no variable {VARIABLE}: a file of Cascade is wanted")
     trials = [_trial(each, path) for each in found.ravel()]
@@ -186,7 +188,7 @@ def _columns(path: Path) -> list[Floats]:
     try:
         table = pd.read_csv(path, dtype=np.float64, header=_header(path)).to_numpy()
     except (OSError, ValueError) as error:
-        raise StsError(f"{path} is no table of numbers: {guard.said(error)}") from error
+        raise StsError(f"{path} is no table of numbers: {guard.describe_error(error)}") from error
     if table.size == 0:
         raise StsError(f"{path} is empty")
     columns = []

@@ -11,9 +11,8 @@ from typing import Any, Final
 import numpy as np
 
 from sts.base.errors import CellFailed, StsError
-from sts.base.guard import said
-from sts.base.sandbox import Isolated
-from sts.base.sandbox_process import Limits
+from sts.base.guard import describe_error
+from sts.base.sandbox import Isolated, Limits
 from sts.calcium.readers.common import MAX_BYTES
 from sts.calcium.recording import CalciumRecording, Reading, check_recording
 
@@ -116,7 +115,9 @@ def answer(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         return {"error": f"{path} cannot be read: it takes more memory than there is"}, b""
     # Whatever else a library raises over a file is about the file.
     except Exception as error:
-        return {"error": f"{path} cannot be read: {type(error).__name__}, {said(error)}"}, b""
+        return {
+            "error": f"{path} cannot be read: {type(error).__name__}, {describe_error(error)}"
+        }, b""
     _HELD.update({name: getattr(recording, name) for name in ARRAYS})
     return {name: _form(_HELD[name]) for name in ARRAYS} | {
         "name": recording.name,

@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sts.cli import flags
-from sts.cli.commands.common import add_command, data_of
 from sts.cli.commands.look import draw_cells
-from sts.cli.output import complain, say, say_table
-from sts.cli.run import Status
-from sts.cli.selection import add_selection, reading_of
+from sts.cli.flags import add_command, add_selection, data_of, reading_of
+from sts.cli.run import Status, complain, say, say_table
 
 if TYPE_CHECKING:
-    from sts.cli.commands.common import Commands
+    from sts.cli.flags import Commands
     from sts.datasets.build import BuildJob, BuildReport
 
 

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sts.cli import flags
-from sts.cli.commands.common import add_command, data_of
-from sts.cli.output import complain, say, say_table
-from sts.cli.run import Status
+from sts.cli.flags import add_command, data_of
+from sts.cli.run import Status, complain, say, say_table
 
 if TYPE_CHECKING:
-    from sts.cli.commands.common import Commands
+    from sts.cli.flags import Commands
     from sts.studies.data.fetch import FetchPlan
     from sts.studies.data.fetching import FetchJob, FetchReport
 

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sts.cli import flags
-from sts.cli.commands.common import add_command
-from sts.cli.output import say, say_table
-from sts.cli.run import Status
+from sts.cli.flags import add_command
+from sts.cli.run import Status, say, say_table
 
 if TYPE_CHECKING:
-    from sts.cli.commands.common import Commands
+    from sts.cli.flags import Commands
 
 
 def add_import(commands: "Commands") -> None:

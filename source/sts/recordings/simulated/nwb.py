@@ -12,7 +12,7 @@ from pynwb.device import Device
 from pynwb.file import Subject
 from pynwb.icephys import CurrentClampSeries, CurrentClampStimulusSeries, IntracellularElectrode
 
-from sts.base.hdf5 import new_hdf5
+from sts.base.guard import new_hdf5
 from sts.base.types import Floats
 from sts.recordings.recording import Recording, Sweep
 from sts.recordings.simulated.cells import SimulatedCell

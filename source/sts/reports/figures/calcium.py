@@ -1,4 +1,4 @@
-"""Calcium of real and generated neurons: traces, statistics of their spikes, and the training."""
+"""Figures of calcium: traces of real and generated neurons, spike statistics, and training."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,32 +23,32 @@ from sts.reports.figures.style import (
 
 MOST_NEURONS: Final = 8
 TRACE_COLOURS: Final = ("#0072B2", "#D55E00", "#009E73")
-# Room of a trace, of the distance to the next one.
+# Height of a trace, as a part of the distance to the next one.
 FILLED: Final = 0.8
 COLOURS: Final = ("#D55E00", "#0072B2", "#009E73", "#CC79A7")
 REAL: Final = "#CFCFCB"
 SEQUENTIAL: Final = "viridis"
-# A few neurons that fire together must not bleach all others.
+# Percentile at which the colours end: a few very high values must not hide the rest.
 PERCENTILE: Final = 99.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TracePanel:
-    """One window and how it is called."""
+    """One window of traces, with its title."""
 
     title: str
     traces: Floats
     """(neurons, frames)."""
     spikes: Bools
-    """(neurons, frames), where a spike was found."""
+    """(neurons, frames), True at each spike."""
 
 
 def draw_traces(
     stem: Path, panels: Sequence[TracePanel], *, rate_hz: float, unit: str = ""
 ) -> list[Path]:
-    """Draw windows side by side on the same scales; return the PNG and the SVG."""
+    """Draw windows side by side on the same scales; return PNG and SVG."""
     shown = min(MOST_NEURONS, len(panels[0].traces))
-    # The neurons that vary most in the first window: silent ones show nothing.
+    # Draw the neurons that vary most in the first window, not silent ones.
     rows = np.sort(np.argsort(-panels[0].traces.std(axis=1), kind="stable")[:shown])
     low = np.min([panel.traces[rows].min(axis=1) for panel in panels], axis=0)
     high = np.max([panel.traces[rows].max(axis=1) for panel in panels], axis=0)
@@ -90,7 +90,7 @@ def _draw_panel(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HistogramPanel:
-    """One quantity: the bins, the real counts, and those of others by name."""
+    """Histograms of one quantity: of real data, and of others by name."""
 
     title: str
     edges: Floats
@@ -99,7 +99,7 @@ class HistogramPanel:
 
 
 def draw_histograms(stem: Path, panels: list[HistogramPanel]) -> list[Path]:
-    """Draw a panel a quantity; return the PNG and the SVG."""
+    """Draw a panel for each quantity; return PNG and SVG."""
     rows = (len(panels) + 1) // 2
     names = list(panels[0].others)
     with look():
@@ -123,7 +123,7 @@ def draw_histograms(stem: Path, panels: list[HistogramPanel]) -> list[Path]:
 def _draw_histogram(axes: Axes, panel: HistogramPanel) -> None:
     axes.stairs(_parts(panel.real), panel.edges, fill=True, color=REAL)
     for order, (counts, colour) in enumerate(zip(panel.others.values(), COLOURS, strict=False)):
-        # The first is judged, the others are what it is judged by.
+        # The first one is the subject, the others are for comparison.
         width = 1.0 if order else 1.8
         axes.stairs(_parts(counts), panel.edges, color=colour, linewidth=width, zorder=9 - order)
     axes.set_xlabel(panel.title)
@@ -145,12 +145,12 @@ def draw_matrices(
     diverging: bool = True,
     axes_labels: tuple[str, str] = ("neuron", "neuron"),
 ) -> list[Path]:
-    """Draw matrices by title; return the PNG and the SVG.
+    """Draw matrices side by side, by title; return PNG and SVG.
 
     Parameters
     ----------
     diverging
-        Values have a sign: the scale is symmetric and white at 0, and the diagonal is left out.
+        Whether values have a sign: then colours are white at 0, and the diagonal is left out.
     """
     shown = {
         title: np.where(np.eye(len(one), dtype=bool), np.nan, one) if diverging else one
@@ -181,7 +181,7 @@ def draw_matrices(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CurvePanel:
-    """One quantity: what it is drawn over, the real curve, and those of others by name."""
+    """Curves of one quantity over x: of real data, and of others by name."""
 
     x_label: str
     y_label: str
@@ -191,14 +191,14 @@ class CurvePanel:
 
 
 def draw_spectra(stem: Path, panels: list[CurvePanel]) -> list[Path]:
-    """Draw autocorrelation and power spectrum, real and others as lines; return the files."""
+    """Draw curves such as autocorrelation and power spectrum side by side; return PNG and SVG."""
     with look():
         figure = new_figure(9.6, 3.4)
         every: Any = figure.subplots(1, len(panels), squeeze=False)[0]
         for axes, panel in zip(every, panels, strict=True):
             axes.plot(panel.x, panel.real, color=INK, linewidth=3.0, alpha=0.35, label="real")
             for order, (name, colour) in enumerate(zip(panel.others, COLOURS, strict=False)):
-                # What is judged lies above what it is judged by.
+                # The first one is the subject and lies on top.
                 axes.plot(
                     panel.x,
                     panel.others[name],
@@ -224,7 +224,7 @@ def draw_training(
     *,
     best_step: int,
 ) -> list[Path]:
-    """Draw what the critic holds apart, and how unlike validation the generated windows are."""
+    """Draw the distance by the critic, and how unlike validation generated windows are, by step."""
     with look():
         figure = new_figure(9.6, 3.2)
         panels: Any = figure.subplots(1, 2)

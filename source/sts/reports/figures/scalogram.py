@@ -1,4 +1,4 @@
-"""Voltage traces over their scalograms: one cell in full, or one of each class side by side."""
+"""Figures of voltage traces and their scalograms: one cell in full, or one of each class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,22 +27,22 @@ from sts.scalograms.transform import scalograms_of
 from sts.scalograms.wavelet import FREQS_HZ
 from sts.signals.resample import BEFORE_S, RATE_HZ
 
-# About as many columns as there are pixels, so that none is mixed of its neighbours when drawn.
+# Columns of an image, about as many as it has pixels, so that no two are mixed when drawn.
 CELL_COLUMNS: Final = 800
 CLASS_COLUMNS: Final = 240
-# Spikes are rare and their coefficients far above the rest: the scale ends at this percentile, so
-# that what lies between them is seen as well.
+# Percentile at which the colours end: the few very high values, at spikes, must not hide the rest.
 SCALE_PERCENTILE: Final = 99.5
+SWEEPS: Final = ("rheobase sweep", "second sweep")
 STEP_S: Final = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CellPicture:
-    """What is drawn of one cell; row 0 is its rheobase sweep, row 1 its second sweep."""
+    """The data of one cell for a figure; row 0 is its rheobase sweep, row 1 its second sweep."""
 
     specimen_id: str
     label: str
-    """Its class, "" if not known."""
+    """Class, "" if not known."""
     traces: Floats
     """(2, n), mV."""
     scalograms: Floats
@@ -57,13 +57,13 @@ class CellPicture:
 
     @property
     def title(self) -> str:
-        """Return who it is, in a line."""
+        """Return class, specimen and data set in a line."""
         known = [self.label or "class not known", f"specimen {self.specimen_id}", self.dataset]
         return "  ·  ".join(part for part in known if part)
 
     @property
     def colour(self) -> str:
-        """Return the colour of its class."""
+        """Return the colour of the class."""
         return CLASS_COLOURS.get(self.label, INK)
 
     @property
@@ -72,9 +72,15 @@ class CellPicture:
         samples: Floats = np.arange(self.traces.shape[-1]) / self.rate_hz
         return (samples - self.onset_s) * 1e3
 
+    @property
+    def span_ms(self) -> tuple[float, float]:
+        """Return the start of the first column of a scalogram and the end of the last."""
+        start_ms = float(self.times_ms[0])
+        return start_ms, start_ms + self.scalograms.shape[2] / self.rate_hz * 1e3
+
 
 def picture_of(cell: SweepStore) -> CellPicture:
-    """Return what is drawn of a store's only cell."""
+    """Return the only cell of a store, with its scalograms."""
     (traces,) = cell.traces
     return CellPicture(
         specimen_id=str(cell.specimen_id[0]),
@@ -90,20 +96,23 @@ def picture_of(cell: SweepStore) -> CellPicture:
 
 
 def draw_cell(stem: Path, picture: CellPicture, *, said: str = "") -> list[Path]:
-    """Draw both sweeps of a cell over their scalograms; return the PNG and the SVG.
+    """Draw both sweeps of a cell over their scalograms; return PNG and SVG.
 
-    `said` is what a network says of the cell, for the title.
+    Parameters
+    ----------
+    said
+        The prediction of a network, for the title.
     """
     with look():
         figure = new_figure(9.6, 5.2)
-        limit = _limit(picture.scalograms)
+        limit = find_colour_limit(picture.scalograms)
         grid: Any = figure.subplots(
             3, 2, sharex=True, sharey="row", gridspec_kw={"height_ratios": [5, 1, 5]}
         )
-        for row, name in enumerate(("rheobase sweep", "second sweep")):
+        for row, name in enumerate(SWEEPS):
             column = grid[:, row]
             column[0].set_title(f"{name}: {picture.amplitudes_pa[row]:.0f} pA", loc="left")
-            _draw_trace(column[0], picture, row)
+            draw_trace(column[0], picture, row)
             _draw_step(column[1], picture, row)
             image = _draw_scalogram(column[2], picture, row, limit=limit, columns=CELL_COLUMNS)
             column[2].set_xlabel("time from stimulus onset (ms)")
@@ -115,10 +124,10 @@ def draw_cell(stem: Path, picture: CellPicture, *, said: str = "") -> list[Path]
 
 
 def draw_classes(stem: Path, pictures: Sequence[CellPicture]) -> list[Path]:
-    """Draw the second sweep of several cells side by side; return the PNG and the SVG."""
+    """Draw the second sweeps of several cells side by side; return PNG and SVG."""
     with look():
         figure = new_figure(2.7 * len(pictures) + 0.9, 4.4)
-        limit = _limit(np.stack([picture.scalograms[1] for picture in pictures]))
+        limit = find_colour_limit(np.stack([picture.scalograms[1] for picture in pictures]))
         grid: Any = figure.subplots(2, len(pictures), sharex=True, sharey="row", squeeze=False)
         for column, picture in zip(grid.T, pictures, strict=True):
             name = picture.label or picture.specimen_id
@@ -126,7 +135,7 @@ def draw_classes(stem: Path, pictures: Sequence[CellPicture]) -> list[Path]:
                 name, loc="left", fontsize=11, fontweight="bold", color=picture.colour
             )
             column[0].set_title(f"{picture.amplitudes_pa[1]:.0f} pA", loc="right", color=FAINT)
-            _draw_trace(column[0], picture, 1)
+            draw_trace(column[0], picture, 1)
             image = _draw_scalogram(column[1], picture, 1, limit=limit, columns=CLASS_COLUMNS)
             column[1].set_xlabel("time from onset (ms)")
         _name_rows(grid[:, 0], ["membrane\npotential (mV)", "frequency (Hz)"])
@@ -134,12 +143,26 @@ def draw_classes(stem: Path, pictures: Sequence[CellPicture]) -> list[Path]:
         return save(figure, stem)
 
 
-def _limit(scalograms: Floats) -> float:
-    """Return where the colours end, the same for all that are compared."""
-    return float(np.percentile(np.abs(scalograms), SCALE_PERCENTILE)) or 1.0
+def find_colour_limit(values: Floats) -> float:
+    """Return the value at which the colours end, one for all images that are compared."""
+    return float(np.percentile(np.abs(values), SCALE_PERCENTILE)) or 1.0
 
 
-def _draw_trace(axes: Axes, picture: CellPicture, row: int) -> None:
+def keep_strongest(values: Floats, columns: int) -> Floats:
+    """Return an image of fewer columns, with the strongest value of neighbouring ones.
+
+    Their mean would hide a spike, whose positive and negative coefficients cancel.
+    """
+    width = -(-values.shape[1] // columns)
+    starts = np.arange(0, values.shape[1], width)
+    highest = np.maximum.reduceat(values, starts, axis=1)
+    lowest = np.minimum.reduceat(values, starts, axis=1)
+    strongest: Floats = np.where(highest >= -lowest, highest, lowest)
+    return strongest
+
+
+def draw_trace(axes: Axes, picture: CellPicture, row: int) -> None:
+    """Draw the voltage of one sweep, with its step shaded."""
     shade(axes, 0.0, STEP_S * 1e3)
     axes.plot(picture.times_ms, picture.traces[row], color=picture.colour)
     axes.set_xlim(picture.times_ms[0], picture.times_ms[-1])
@@ -151,27 +174,21 @@ def _draw_step(axes: Axes, picture: CellPicture, row: int) -> None:
     times_ms = picture.times_ms
     inside = (times_ms >= 0.0) & (times_ms < STEP_S * 1e3)
     axes.plot(times_ms, np.where(inside, picture.amplitudes_pa[row], 0.0), color=INK)
-    axes.set_ylim(*_around(0.0, *picture.amplitudes_pa))
+    low, high = min(0.0, *picture.amplitudes_pa), max(0.0, *picture.amplitudes_pa)
+    margin = 0.2 * max(high - low, 1.0)
+    axes.set_ylim(low - margin, high + margin)
     axes.set_yticks([0.0, max(picture.amplitudes_pa, key=abs)])
-
-
-def _around(*values: float) -> tuple[float, float]:
-    margin = 0.2 * max(max(values) - min(values), 1.0)
-    return min(values) - margin, max(values) + margin
 
 
 def _draw_scalogram(
     axes: Axes, picture: CellPicture, row: int, *, limit: float, columns: int
 ) -> AxesImage:
-    """Draw rows of equal height: the frequencies are 1 Hz apart, and so a network sees them."""
-    thinned, width = _thinned(picture.scalograms[row], columns)
+    """Draw rows of equal height, as a network sees them: the frequencies are 1 Hz apart."""
     freqs_hz = picture.freqs_hz
     half_hz = (freqs_hz[-1] - freqs_hz[0]) / (len(freqs_hz) - 1) / 2
-    start_ms = picture.times_ms[0]
-    end_ms = start_ms + thinned.shape[1] * width / picture.rate_hz * 1e3
     image = axes.imshow(
-        thinned,
-        extent=(start_ms, end_ms, freqs_hz[0] - half_hz, freqs_hz[-1] + half_hz),
+        keep_strongest(picture.scalograms[row], columns),
+        extent=(*picture.span_ms, freqs_hz[0] - half_hz, freqs_hz[-1] + half_hz),
         origin="lower",
         aspect="auto",
         cmap=DIVERGING,
@@ -181,19 +198,6 @@ def _draw_scalogram(
     )
     axes.yaxis.set_major_locator(MultipleLocator(40, offset=freqs_hz[0]))
     return image
-
-
-def _thinned(scalogram: Floats, columns: int) -> tuple[Floats, int]:
-    """Return at most so many columns, each the strongest of its neighbours, and how many those are.
-
-    A mean would wipe out a spike: its positive and negative coefficients cancel.
-    """
-    width = -(-scalogram.shape[1] // columns)
-    whole = scalogram.shape[1] // width * width
-    blocks = scalogram[:, :whole].reshape(len(scalogram), -1, width)
-    strongest = np.abs(blocks).argmax(axis=2)[:, :, None]
-    thinned: Floats = np.take_along_axis(blocks, strongest, axis=2)[:, :, 0]
-    return thinned, width
 
 
 def _name_rows(axes: Sequence[Axes], names: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""One look for all figures, and files that are the same bytes whenever they are drawn again."""
+"""The look of all figures, and saving them so that equal figures are equal files."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from sts.base.files import atomic_path
 
-# Okabe and Ito (2008): told apart with every kind of colour vision, and in grey.
+# Colours of Okabe and Ito (2008), which differ in every kind of colour vision and in grey.
 CLASS_COLOURS: Final = {
     "Pvalb": "#0072B2",
     "Excitatory": "#D55E00",
@@ -22,12 +22,12 @@ CLASS_COLOURS: Final = {
 INK: Final = "#222222"
 FAINT: Final = "#8A8A8A"
 SHADE: Final = "#F1EFEA"
-# Red for what is above, blue for below, white for nothing.
+# Red for positive values, blue for negative ones, white for 0.
 DIVERGING: Final = "RdBu_r"
 DPI: Final = 200
 
 LOOK: Final[dict[str, Any]] = {
-    # Comes with matplotlib, so that text is set alike on every machine.
+    # This font comes with matplotlib, so that text is the same on every machine.
     "font.family": "DejaVu Sans",
     "font.size": 9.0,
     "axes.titlesize": 9.0,
@@ -50,7 +50,7 @@ LOOK: Final[dict[str, Any]] = {
     "lines.linewidth": 0.8,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
-    # Ids inside an SVG are derived from this instead of from chance.
+    # Ids inside an SVG are derived from this, and not random.
     "svg.hashsalt": "spike-train-scalograms",
     "svg.fonttype": "path",
     "path.simplify": True,
@@ -58,9 +58,9 @@ LOOK: Final[dict[str, Any]] = {
 
 
 def look() -> AbstractContextManager[None]:
-    """Return the context in which figures are made and drawn; it leaves no trace behind."""
-    # The user's own settings would change the figures; the backend plays no part in them, and
-    # asking for it would load a window system.
+    """Return the context in which figures are drawn; after it, matplotlib is as before."""
+    # The user's own settings must not change the figures. The backend is left alone: reading it
+    # would load a window system.
     settings: Any = {
         name: setting
         for name, setting in dict.items(mpl.rcParamsDefault)
@@ -70,7 +70,7 @@ def look() -> AbstractContextManager[None]:
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:
-    """Return an empty figure that belongs to no window and no global list."""
+    """Return an empty figure without a window, unknown to pyplot."""
     figure = Figure(figsize=(width_in, height_in), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
@@ -79,25 +79,25 @@ def new_figure(width_in: float, height_in: float) -> Figure:
 def save(figure: Figure, stem: Path) -> list[Path]:
     """Write a figure as PNG and SVG and return both paths."""
     paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
-    # Neither the date nor the version of a library is anything a figure shows.
-    strip: list[dict[str, None]] = [{"Software": None}, {"Date": None, "Creator": None}]
-    for path, metadata in zip(paths, strip, strict=True):
+    # Without dates and versions, so that the file is the same each time it is drawn.
+    metadata: list[dict[str, None]] = [{"Software": None}, {"Date": None, "Creator": None}]
+    for path, empty in zip(paths, metadata, strict=True):
         with atomic_path(path) as temporary:
-            figure.savefig(temporary, format=path.suffix[1:], metadata=metadata)
+            figure.savefig(temporary, format=path.suffix[1:], metadata=empty)
     return paths
 
 
 def save_foreign(draw: Callable[[], Axes], stem: Path) -> list[Path]:
-    """Write what another library draws through pyplot, and leave pyplot as it was."""
+    """Save a figure that another library draws by pyplot, and remove it from pyplot."""
     from matplotlib import pyplot
 
-    # Where nothing was chosen, the first figure would load a window system.
+    # Without a chosen backend the first figure would load a window system.
     if not isinstance(dict.__getitem__(mpl.rcParams, "backend"), str):
         pyplot.switch_backend("agg")
     with look():
         figure = draw().get_figure(root=True)
         if figure is None:
-            raise ValueError("what was drawn is in no figure")
+            raise ValueError("these axes belong to no figure")
         try:
             return save(figure, stem)
         finally:
@@ -105,5 +105,5 @@ def save_foreign(draw: Callable[[], Axes], stem: Path) -> list[Path]:
 
 
 def shade(axes: Axes, start: float, end: float) -> None:
-    """Shade a stretch of time behind what is drawn."""
+    """Shade a stretch of time in the background."""
     axes.axvspan(start, end, color=SHADE, linewidth=0, zorder=0)

@@ -13,8 +13,7 @@ from sts.base.runs import Run
 from sts.base.settings import to_dict
 from sts.evaluation.compare import CANNOT_TELL, NO_VERDICT
 from sts.evaluation.metrics import PLAIN_SCORES, SCORES
-from sts.reports.blocks import Block, Facts, Picture, Section, Table
-from sts.reports.page import write_page
+from sts.reports.page import Block, Facts, Picture, Section, Table, write_page
 from sts.reports.tables import settings_table
 from sts.studies.augment import drawings
 from sts.studies.augment.differences import COLUMNS, Gain, Rows

@@ -18,8 +18,7 @@ from sts.augment.fidelity.measure import MEASURES, Found
 from sts.augment.grid import key_of, read_scores, write_scores
 from sts.augment.tasks import Task
 from sts.base.errors import StsError
-from sts.base.files import make_folder, read_csv, write_csv
-from sts.base.locks import try_lock
+from sts.base.files import make_folder, read_csv, try_lock, write_csv
 from sts.base.settings import to_dict
 from sts.studies.augment.results import GeneratedRows
 from sts.studies.augment.settings import Job

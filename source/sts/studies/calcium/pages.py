@@ -22,7 +22,6 @@ from sts.calcium.compare import (
 )
 from sts.calcium.downstream import DecoderScore
 from sts.calcium.fluorescence import deconvolve
-from sts.reports.blocks import Block, Code, Facts, Picture, Section, Table
 from sts.reports.figures.calcium import (
     CurvePanel,
     HistogramPanel,
@@ -32,7 +31,7 @@ from sts.reports.figures.calcium import (
     draw_spectra,
     draw_traces,
 )
-from sts.reports.page import write_page
+from sts.reports.page import Block, Code, Facts, Picture, Section, Table, write_page
 from sts.reports.tables import settings_table
 
 GENERATED: Final = "generated"

@@ -17,9 +17,8 @@ from sts.calcium.networks import Ending, NetworkSettings, Upsampling, parameter_
 from sts.calcium.train import FittedGan, Validation, train_generator
 from sts.calcium.trainer import GanTrainSettings
 from sts.learning.device import choose_device
-from sts.reports.blocks import Block, Facts, Picture, Section
 from sts.reports.figures.calcium import TracePanel, draw_traces, draw_training
-from sts.reports.page import write_page
+from sts.reports.page import Block, Facts, Picture, Section, write_page
 from sts.reports.tables import settings_table
 from sts.studies.calcium.source import CalciumSource, SplitRecording, ValidationScore, load_split
 

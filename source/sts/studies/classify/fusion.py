@@ -16,8 +16,7 @@ from sts.evaluation.calibration import apply_temperature, calibrate
 from sts.evaluation.compare import Comparison, compare
 from sts.evaluation.predictions import UNKNOWN, Predictions
 from sts.evaluation.scores import POOLED, Scores, by_dataset
-from sts.reports.blocks import Block, Section
-from sts.reports.page import write_page
+from sts.reports.page import Block, Section, write_page
 from sts.reports.predictions import read_predictions, write_predictions
 from sts.reports.tables import difference_table, headline, notes_on_scores, score_table
 from sts.studies.classify.pages import PREDICTIONS

@@ -9,8 +9,8 @@ from typing import Any, Self
 from sts.base.runs import Run
 from sts.base.types import Floats, Ints
 from sts.evaluation.calibration import apply_temperature
-from sts.reports.blocks import Section
 from sts.reports.called import Answers, Called
+from sts.reports.page import Section
 from sts.studies.classify.pages import Description
 
 

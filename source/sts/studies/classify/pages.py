@@ -10,14 +10,16 @@ from sts.base.runs import Run
 from sts.evaluation.calibration import Calibration
 from sts.evaluation.predictions import Predictions
 from sts.evaluation.scores import POOLED, Scores
-from sts.reports.blocks import Block, Picture, Section, Table
-from sts.reports.calibration import calibration_section
-from sts.reports.figures.confusion import draw_confusion
-from sts.reports.page import write_page
+from sts.reports.figures.scores import draw_confusion
+from sts.reports.page import Block, Picture, Section, Table, write_page
 from sts.reports.predictions import write_predictions
-from sts.reports.search import search_blocks
 from sts.reports.tables import class_table, headline, notes_on_scores, score_table
-from sts.reports.trained import all_models_section, out_of_fold_section
+from sts.reports.trained import (
+    all_models_section,
+    calibration_section,
+    out_of_fold_section,
+    search_blocks,
+)
 from sts.search.trials import SearchResult
 
 PREDICTIONS: Final = "predictions.csv"

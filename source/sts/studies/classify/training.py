@@ -20,10 +20,9 @@ from sts.base.workspace import Workspace
 from sts.evaluation.calibration import Calibration, calibrate
 from sts.evaluation.predictions import Predictions
 from sts.evaluation.scores import POOLED, Scores, by_dataset
-from sts.reports.blocks import Block, Section
-from sts.reports.calibration import say_calibration
+from sts.reports.page import Block, Section
 from sts.reports.predictions import write_predictions
-from sts.reports.trained import BEST_TRIAL, scores_for_card
+from sts.reports.trained import BEST_TRIAL, log_calibration, scores_for_card
 from sts.search.address import read_address
 from sts.search.search import search
 from sts.search.trials import FoldScore, SearchResult, TrialRecord
@@ -213,7 +212,7 @@ def look_for_settings(
 def validate(experiment: Experiment, searched: SearchResult, kept: Floats) -> Validated:
     """Return what the folds say of the training cells, and calibrate the final model."""
     calibration = experiment.calibrate(kept, searched)
-    say_calibration(calibration)
+    log_calibration(calibration)
     return Validated(
         searched=searched,
         out_of_fold=experiment.predict_out_of_fold(searched),

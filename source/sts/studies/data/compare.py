@@ -10,8 +10,7 @@ from sts.base.runs import start_run
 from sts.base.workspace import Workspace
 from sts.evaluation.compare import Comparison, compare
 from sts.evaluation.predictions import Predictions
-from sts.reports.blocks import Section, Table
-from sts.reports.page import write_page
+from sts.reports.page import Section, Table, write_page
 from sts.reports.predictions import read_predictions
 from sts.reports.tables import cells_compared, difference_table
 

@@ -17,8 +17,7 @@ from sts.archives.download import Target, explain_errors, seems_there
 from sts.archives.items import Receipts
 from sts.archives.sources import find_source
 from sts.base.errors import StsError
-from sts.base.files import make_folder, read_csv, sweep_temporaries
-from sts.base.locks import try_lock
+from sts.base.files import make_folder, read_csv, sweep_temporaries, try_lock
 from sts.studies.data.fetching import (
     FetchJob,
     FetchReport,

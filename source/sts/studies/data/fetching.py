@@ -29,8 +29,7 @@ from sts.archives.patience import FetchError, Patience, Stopped, UnreachableErro
 from sts.archives.sources import METADATA, find_source, table_items
 from sts.base.errors import CellFailed, StsError
 from sts.base.progress import Progress, progress
-from sts.base.sandbox import Isolated
-from sts.base.sandbox_process import Limits
+from sts.base.sandbox import Isolated, Limits
 from sts.base.settings import to_dict
 
 WORKERS: Final = 2

@@ -19,10 +19,9 @@ from sts.networks.saliency import (
     integrated_gradients,
     random_correlation,
 )
-from sts.reports.blocks import Block, Picture, Section, Table
 from sts.reports.figures.saliency import ClassSaliency, draw_class_saliency, draw_saliency
 from sts.reports.figures.scalogram import CellPicture, picture_of
-from sts.reports.page import write_page
+from sts.reports.page import Block, Picture, Section, Table, write_page
 from sts.scalograms.wavelet import FREQS_HZ
 from sts.signals.resample import BEFORE_S, WINDOW_S
 from sts.studies.classify.networks.cells import NetworkCohort

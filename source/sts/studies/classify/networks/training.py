@@ -21,8 +21,8 @@ from sts.networks.checkpoint import Model, ModelCard
 from sts.networks.novelty import measure_network_novelty
 from sts.networks.predict import run_network
 from sts.networks.train import fit
-from sts.reports.blocks import Block, Picture
-from sts.reports.figures.curves import FoldCurves, draw_curves
+from sts.reports.figures.training import FoldCurves, draw_curves
+from sts.reports.page import Block, Picture
 from sts.scalograms.bank import ImageBank
 from sts.search.address import read_address
 from sts.search.trials import FoldScore, SearchResult

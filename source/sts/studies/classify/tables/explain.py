@@ -11,9 +11,8 @@ from sts.base.runs import Run
 from sts.base.types import CLASSES, Floats, Ints
 from sts.datasets.ep_tables import EpTable
 from sts.datasets.formulas import FORMULAS
-from sts.reports.blocks import Picture, Section, Table
-from sts.reports.figures.importance import draw_importance
-from sts.reports.figures.shap import ClassContributions, draw_all, draw_top
+from sts.reports.figures.explanations import ClassContributions, draw_all, draw_importance, draw_top
+from sts.reports.page import Picture, Section, Table
 from sts.studies.classify.models import Explanation
 from sts.tabular.checkpoint import Baseline
 from sts.tabular.estimators import Classifier

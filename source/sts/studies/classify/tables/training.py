@@ -18,7 +18,7 @@ from sts.base.tracking import Tracker
 from sts.base.types import Floats, Ints
 from sts.evaluation.calibration import Calibration, calibrate, calibrate_each
 from sts.evaluation.predictions import Predictions
-from sts.reports.blocks import Block, Code, Section
+from sts.reports.page import Block, Code, Section
 from sts.search.trials import FoldScore, SearchResult, TrialRecord
 from sts.studies.classify.tables.cells import Source, TableCohort, load_table
 from sts.studies.classify.tables.model import TableModel

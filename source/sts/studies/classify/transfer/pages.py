@@ -12,9 +12,8 @@ from sts.base.runs import Run
 from sts.evaluation.bootstrap import Interval
 from sts.evaluation.predictions import Predictions
 from sts.evaluation.transfer import TransferScores
-from sts.reports.blocks import Code, Picture, Section, Table
-from sts.reports.figures.transfer import ScorePanel, draw_transfer
-from sts.reports.page import write_page
+from sts.reports.figures.scores import ScorePanel, draw_transfer
+from sts.reports.page import Code, Picture, Section, Table, write_page
 from sts.reports.predictions import write_predictions
 from sts.studies.classify.transfer.attempts import Attempt, steps_to
 from sts.studies.classify.transfer.crossing import ABSOLUTE, ACROSS, EVEN, MOVED, POOLED, WITHIN

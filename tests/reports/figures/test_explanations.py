@@ -1,4 +1,4 @@
-"""Summary plots: every cell is drawn, and crowds show their size."""
+"""Figures of features: summaries of SHAP values, and what a model loses without a feature."""
 
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,15 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from sts.base.types import CLASSES
-from sts.reports.figures import shap
-from sts.reports.figures.shap import MISSING, ClassContributions, draw_all, draw_top
+from sts.evaluation.bootstrap import Interval
+from sts.reports.figures import explanations
+from sts.reports.figures.explanations import (
+    MISSING,
+    ClassContributions,
+    draw_all,
+    draw_importance,
+    draw_top,
+)
 from tests.reports.figures.drawn import assert_legible, keep_figures
 
 NAMES = ("upstroke_downstroke_ratio_short_square", "tau", "missing_slow_trough_ramp")
@@ -18,7 +25,7 @@ NAMES = ("upstroke_downstroke_ratio_short_square", "tau", "missing_slow_trough_r
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    return keep_figures(monkeypatch, shap)
+    return keep_figures(monkeypatch, explanations)
 
 
 def make_classes(cells: int = 60, *, names: tuple[str, ...] = NAMES) -> list[ClassContributions]:
@@ -41,7 +48,7 @@ def points_of(axes: Any) -> np.ndarray:
 
 
 @pytest.mark.parametrize("draw", [draw_top, draw_all])
-def test_it_is_written_as_png_and_svg(tmp_path: Path, draw: Any) -> None:
+def test_summaries_are_written_as_png_and_svg(tmp_path: Path, draw: Any) -> None:
     paths = draw(tmp_path / "shap", make_classes())
     assert [path.suffix for path in paths] == [".png", ".svg"]
     # Points are pixels in either: thousands of shapes would make the SVG slow.
@@ -82,9 +89,38 @@ def test_no_random_state_is_touched_and_the_picture_is_the_same_again(tmp_path: 
 
 @pytest.mark.parametrize("draw", [draw_top, draw_all])
 @pytest.mark.parametrize("count", [1, 3, 5, 40])
-def test_its_text_can_be_read(
+def test_text_of_summaries_can_be_read(
     drawn: list[Figure], monkeypatch: pytest.MonkeyPatch, draw: Any, count: int
 ) -> None:
     names = tuple(f"slow_trough_t_short_square_{number}" for number in range(count))
     draw(Path("x"), make_classes(20, names=names))
+    assert_legible(drawn[0], monkeypatch)
+
+
+LOSSES = (Interval(0.2, 0.15, 0.22), Interval(0.0, -0.01, 0.01))
+LONG_NAMES = ("upstroke_downstroke_ratio_short_square", "tau")
+
+
+def test_losses_are_written_as_png_and_svg(tmp_path: Path) -> None:
+    paths = draw_importance(tmp_path / "x", LONG_NAMES, LOSSES, what="loss")
+    assert [path.suffix for path in paths] == [".png", ".svg"]
+    assert all(path.stat().st_size > 0 for path in paths)
+
+
+def test_bars_are_losses_and_lines_their_intervals(drawn: list[Figure]) -> None:
+    draw_importance(Path("x"), LONG_NAMES, LOSSES, what="loss")
+    (axes,) = drawn[0].axes
+    assert [bar.get_width() for bar in axes.patches] == [0.2, 0.0]
+    assert [list(line.get_xdata()) for line in axes.lines[:2]] == [[0.15, 0.22], [-0.01, 0.01]]
+    # The first feature is on top.
+    low, high = axes.get_ylim()
+    assert low > high
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_text_of_losses_can_be_read(
+    drawn: list[Figure], monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    names = [f"{LONG_NAMES[0]}_{number}" for number in range(count)]
+    draw_importance(Path("x"), names, [LOSSES[0]] * count, what="balanced accuracy lost")
     assert_legible(drawn[0], monkeypatch)

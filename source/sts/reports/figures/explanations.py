@@ -1,4 +1,4 @@
-"""What each feature adds in every cell, by its value: the summary plots of shap, side by side."""
+"""Figures of features: what each adds in every cell (SHAP), and what a model loses without it."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -13,34 +13,36 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 
 from sts.base.types import Floats
-from sts.reports.figures.style import CLASS_COLOURS, INK, look, new_figure, save
+from sts.evaluation.bootstrap import Interval
+from sts.reports.figures.style import CLASS_COLOURS, FAINT, INK, look, new_figure, save
 from sts.tabular.explanations import LOGIT, import_shap
 
-# From low to high, neither end a class's colour, apart in lightness for print without colour.
+# Colours from low to high values; they differ in lightness too, for print without colour.
 VALUES: Final = LinearSegmentedColormap.from_list("values", ["#3B2F80", "#A06CB4", "#F5A65B"])
-# As shap draws them.
+# Colour of a missing value, as shap draws it.
 MISSING: Final = "#777777"
-# Height of one row, inches: of few features, and of all.
+# Height of a row, inches: of few features, of all features, and of a bar.
 ROOMY_IN: Final = 0.42
 TIGHT_IN: Final = 0.155
-# The words beside the scale need as much, and more of it would say no more.
+BAR_IN: Final = 0.24
+# Least height of a figure and height of its colour scale, inches: its label needs so much.
 LEAST_IN: Final = 2.9
 SCALE_IN: Final = 2.2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ClassContributions:
-    """What features add to the score of one class."""
+    """What the features add to the score of one class."""
 
     label: str
     names: Sequence[str]
-    """The features to be drawn, the strongest first."""
+    """Features to draw, the strongest first."""
     contributions: Floats
-    """(cells, features), SHAP values of these."""
+    """(cells, features), SHAP values."""
     ranks: Floats
-    """(cells, features), 0 for the lowest value of a feature to 1 for the highest; NaN: missing."""
+    """(cells, features), from 0 for the lowest value of a feature to 1 for the highest, or NaN."""
     unit: str = LOGIT
-    """Of the contributions."""
+    """Unit of the contributions."""
 
 
 def draw_top(stem: Path, classes: Sequence[ClassContributions]) -> list[Path]:
@@ -77,7 +79,7 @@ def _draw_class(axes: Axes, each: ClassContributions, *, size: float) -> None:
         values=each.contributions, data=each.ranks, feature_names=list(each.names)
     )
     with _lend_random_state(), warnings.catch_warnings():
-        # Of a feature that no cell has, there is no percentile.
+        # shap takes percentiles also of a feature that all cells lack.
         warnings.simplefilter("ignore", RuntimeWarning)
         shap.plots.beeswarm(
             explained,
@@ -91,7 +93,7 @@ def _draw_class(axes: Axes, each: ClassContributions, *, size: float) -> None:
             show=False,
         )
     for dots in axes.collections:
-        # Thousands of points are pixels, also in the SVG.
+        # Thousands of points are drawn as pixels, also in the SVG.
         dots.set_rasterized(True)
     axes.set_ylim(-0.6, count - 0.4)
     axes.tick_params(axis="y", length=0, labelsize=8, labelcolor=INK)
@@ -108,7 +110,7 @@ def _draw_class(axes: Axes, each: ClassContributions, *, size: float) -> None:
 
 @contextmanager
 def _lend_random_state(seed: int = 0) -> Iterator[None]:
-    """Let shap shuffle by numpy's global generator, and leave that as it was."""
+    """Seed numpy's global generator, by which shap shuffles, and restore its state afterwards."""
     before = np.random.get_state()  # noqa: NPY002
     np.random.set_state(np.random.RandomState(seed).get_state())  # noqa: NPY002
     try:
@@ -127,3 +129,24 @@ def _add_scale(figure: Any, panels: list[Axes]) -> None:
     bar.set_label("value of the feature (grey: missing)")
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=0)
+
+
+def draw_importance(
+    stem: Path, names: Sequence[str], losses: Sequence[Interval], *, what: str
+) -> list[Path]:
+    """Draw what a model loses without each feature, the first on top; return PNG and SVG."""
+    rows = range(len(names))
+    with look():
+        figure = new_figure(7.2, 0.9 + BAR_IN * len(names))
+        axes: Any = figure.subplots()
+        axes.barh(rows, [each.value for each in losses], height=0.62, color="#6FA8D0")
+        for row, each in zip(rows, losses, strict=True):
+            axes.plot([each.low, each.high], [row, row], color=INK, linewidth=1.3)
+        axes.axvline(0, color=INK, linewidth=0.7)
+        axes.set_yticks(rows, names)
+        axes.set_ylim(len(names) - 0.4, -0.6)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x", color=FAINT, alpha=0.25, linewidth=0.5)
+        axes.set_axisbelow(True)
+        axes.set_xlabel(f"{what} (bars), with 95 % intervals (lines)")
+        return save(figure, stem)

@@ -1,4 +1,4 @@
-"""Curves of training: each fold, their mean and spread, and the best epoch."""
+"""Figures of a training: curves of folds, and calibration before and after the temperature."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,14 +9,22 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sts.reports.figures import curves
-from sts.reports.figures.curves import COLOURS, FoldCurves, draw_curves
+from sts.evaluation.calibration import Reliability, reliability
+from sts.reports.figures import training
+from sts.reports.figures.training import (
+    BAR_COLOURS,
+    CURVE_COLOURS,
+    FoldCurves,
+    draw_curves,
+    draw_reliability,
+)
+from tests.evaluation.worlds import make_predictions
 from tests.reports.figures.drawn import assert_legible, keep_figures
 
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    return keep_figures(monkeypatch, curves)
+    return keep_figures(monkeypatch, training)
 
 
 def make_fold(epochs: int = 30, *, shift: float = 0.0, **changed: Any) -> FoldCurves:
@@ -36,11 +44,11 @@ def lines_of(axes: Axes, part: str, width: float) -> list[Any]:
     return [
         line
         for line in axes.get_lines()
-        if line.get_color() == COLOURS[part] and line.get_linewidth() == width
+        if line.get_color() == CURVE_COLOURS[part] and line.get_linewidth() == width
     ]
 
 
-def test_it_is_written_as_png_and_svg(tmp_path: Path) -> None:
+def test_curves_are_written_as_png_and_svg(tmp_path: Path) -> None:
     paths = draw_curves(tmp_path / "curves", [make_fold(5), make_fold(4)], title="ResNet18")
     assert [path.suffix for path in paths] == [".png", ".svg"]
     assert all(path.stat().st_size > 0 for path in paths)
@@ -49,7 +57,7 @@ def test_it_is_written_as_png_and_svg(tmp_path: Path) -> None:
 def test_the_mean_runs_as_far_as_every_fold_does(drawn: list[Figure]) -> None:
     draw_curves(Path("x"), [make_fold(10), make_fold(20, shift=0.4), make_fold(15, shift=0.2)])
     loss, accuracy = drawn[0].axes
-    for part in COLOURS:
+    for part in CURVE_COLOURS:
         (mean,) = lines_of(loss, part, 2.0)
         thin = lines_of(loss, part, 0.6)
         assert [len(line.get_xdata()) for line in thin] == [10, 20, 15]
@@ -94,7 +102,7 @@ def test_a_refit_has_no_validation_to_show(drawn: list[Figure], nothing: list[No
 
 @pytest.mark.parametrize("folds", [1, 2, 10])
 @pytest.mark.parametrize("epochs", [1, 100])
-def test_no_text_lies_on_another(
+def test_no_text_of_curves_lies_on_another(
     drawn: list[Figure], monkeypatch: pytest.MonkeyPatch, folds: int, epochs: int
 ) -> None:
     several = [make_fold(epochs, shift=0.05 * index) for index in range(folds)]
@@ -103,3 +111,64 @@ def test_no_text_lies_on_another(
     for axes in drawn[0].axes:
         ticks = [tick for tick in axes.get_xticks() if 0.5 <= tick <= axes.get_xlim()[1]]
         assert all(tick == round(tick) for tick in ticks)
+
+
+def make_diagram() -> Reliability:
+    """Return two filled bins of four: too sure in one, not sure enough in the other."""
+    nothing = np.nan
+    return Reliability(
+        confidence=np.array([nothing, 0.4, nothing, 0.8]),
+        accuracy=np.array([nothing, 0.1, nothing, 0.9]),
+        cells=np.array([0, 10, 0, 30]),
+        ece=0.15,
+        said=np.repeat([0.4, 0.8], [10, 30]),
+    )
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(5)
+
+
+def heights(axes: Axes) -> dict[str, list[float]]:
+    return {str(bars.get_label()): [bar.get_height() for bar in bars] for bars in axes.containers}
+
+
+def test_diagrams_are_written_as_png_and_svg(tmp_path: Path) -> None:
+    predictions = make_predictions()
+    diagram = reliability(predictions.probabilities, predictions.truth)
+    paths = draw_reliability(tmp_path / "x", diagram, rng=rng(), after=diagram, temperature=1.3)
+    assert [path.suffix for path in paths] == [".png", ".svg"]
+    assert all(path.stat().st_size > 0 for path in paths)
+
+
+def test_a_bar_shows_confidence_and_accuracy(drawn: list[Figure]) -> None:
+    draw_reliability(Path("x"), make_diagram(), rng=rng())
+    diagram, cells = drawn[0].axes
+    found = heights(diagram)
+    assert list(found) == list(BAR_COLOURS)
+    # differences of two rounded numbers
+    assert found["right"] == pytest.approx([0.1, 0.8], abs=1e-12)
+    assert found["too sure"] == pytest.approx([0.3, 0.0], abs=1e-12)
+    assert found["not sure enough"] == pytest.approx([0.0, 0.1], abs=1e-12)
+    assert [bar.get_x() for bar in diagram.containers[0]] == [0.25, 0.75]
+    assert [bar.get_height() for bar in cells.patches] == [0, 10, 0, 30]
+
+
+def test_both_states_stand_side_by_side_with_their_errors(drawn: list[Figure]) -> None:
+    draw_reliability(Path("x"), make_diagram(), rng=rng(), after=make_diagram(), temperature=1.26)
+    titles = [axes.get_title(loc="left") for axes in drawn[0].axes[:2]]
+    one = rng()
+    perfect = [make_diagram().error(one).perfect_in_words() for _ in range(2)]
+    assert [title.replace("\n", " ") for title in titles] == [
+        f"as trained ECE 0.150; {perfect[0]}",
+        f"calibrated (temperature 1.26) ECE 0.150; {perfect[1]}",
+    ]
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_no_text_of_diagrams_lies_on_another(
+    drawn: list[Figure], monkeypatch: pytest.MonkeyPatch, both: bool
+) -> None:
+    after = make_diagram() if both else None
+    draw_reliability(Path("x"), make_diagram(), rng=rng(), after=after, temperature=19.99)
+    assert_legible(drawn[0], monkeypatch)
