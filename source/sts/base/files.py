@@ -19,7 +19,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final, NoReturn
 
-
 from sts.base.errors import StsError
 
 logger = logging.getLogger("sts")
