@@ -70,7 +70,7 @@ def test_the_calibration_error_stands_beside_that_of_perfect_calibration(
     )
     table = score_table(scores)
     assert table.rows[-1] == [SCORES["ece"], *(one.ece.in_brief() for one in scores.values())]
-    assert "what perfect calibration would show" in table.caption
+    assert "that perfect calibration would show" in table.caption
 
 
 def test_a_comparison_names_its_cells_and_those_that_do_not_count() -> None:
