@@ -11,9 +11,10 @@ steps correct the medians; a step is kept if it helps.
 """
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -215,6 +216,50 @@ def write_real_classes(real: pd.DataFrame, path: Path) -> None:
     write_csv(path, list(rows[0]), rows)
 
 
+def to_table(populations: table.Populations, meaning: Mapping[str, str]) -> dict[str, Any]:
+    """Return the table of some populations, as the product reads it, its figures rounded."""
+    written: dict[str, Any] = {
+        "parameters": {
+            each.name: {
+                "meaning": meaning[each.name],
+                "scale": "log" if each.logarithmic else "linear",
+                "low": each.low,
+                "high": each.high,
+            }
+            for each in populations.parameters
+        },
+        "populations": {},
+    }
+    for (dataset, label), population in populations.by_name.items():
+        written["populations"].setdefault(dataset, {})[label] = entry_of(
+            population, populations.parameters
+        )
+    return written
+
+
+def entry_of(
+    population: table.Population, parameters: tuple[table.Parameter, ...]
+) -> dict[str, Any]:
+    """Return median, spread and correlation of the parameters of one population."""
+    spread = np.sqrt(np.diag(population.covariance))
+    correlation = population.covariance / np.outer(spread, spread)
+    return {
+        "median": {
+            each.name: float(f"{np.exp(value) if each.logarithmic else value:.4g}")
+            for each, value in zip(parameters, population.mean, strict=True)
+        },
+        "spread": {
+            each.name: round(float(value), 3)
+            for each, value in zip(parameters, spread, strict=True)
+        },
+        # The triangle below the diagonal.
+        "correlation": [
+            [round(float(value), 2) for value in correlation[row, :row]]
+            for row in range(len(parameters))
+        ],
+    }
+
+
 def main() -> None:
     """Calibrate, write the table, and compare new neurons with the real cells."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -237,7 +282,7 @@ def main() -> None:
     tuned = tune(widen_populations(populations, TUNING_SPREAD), real)
     final = widen_populations(tuned, FINAL_SPREAD)
     meaning = {name: each["meaning"] for name, each in first["parameters"].items()}
-    write_json(args.out, table.to_table(final, meaning))
+    write_json(args.out, to_table(final, meaning))
     show_likeness(final, pd.read_csv(args.classes))
     print(f"written: {args.out}")
 

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sts.base.types import CLASSES
-from sts.recordings.simulated.roster import DATASETS
+from sts.recordings.simulated.cells import DATASETS
 
 REAL = Path(__file__).with_name("real_classes.csv")
 HEIGHT = "peak_v - threshold_v"

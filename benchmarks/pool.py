@@ -12,10 +12,8 @@ from sts.base.errors import CellExcluded
 from sts.base.parallel import map_unordered, worker_count
 from sts.base.types import CLASSES
 from sts.recordings.simulated import populations as table
-from sts.recordings.simulated.cells import recording_of
-from sts.recordings.simulated.neuron import Unfit, neuron_of, record_long_squares
-from sts.recordings.simulated.protocol import BENCHES
-from sts.recordings.simulated.roster import DATASETS, Entry
+from sts.recordings.simulated.cells import DATASETS, Entry, recording_of
+from sts.recordings.simulated.neuron import BENCHES, Unfit, make_neuron, record_long_squares
 from sts.signals.analysis import analyse
 from sts.signals.features import measure_features
 
@@ -111,7 +109,7 @@ def measure_neurons(task: Task) -> list[dict[str, float]]:
     for place, neuron in enumerate(task.neurons):
         seed = (*task.seed, place)
         try:
-            _, recorded = record_long_squares(neuron_of(neuron, seed=seed, bench=bench))
+            _, recorded = record_long_squares(make_neuron(neuron, seed=seed, bench=bench))
             rows.append(measure_features(analyse(recording_of(entry, recorded))).values)
         except (Unfit, CellExcluded):
             rows.append({})

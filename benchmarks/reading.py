@@ -23,9 +23,8 @@ from sts.datasets.build import BuildJob, build
 from sts.datasets.outcomes import BuildSettings
 from sts.recordings.recording import Sweep
 from sts.recordings.simulated import write_nwb
-from sts.recordings.simulated.cells import simulate_cell
-from sts.recordings.simulated.protocol import RATE_HZ
-from sts.recordings.simulated.roster import Entry, roster
+from sts.recordings.simulated.cells import Entry, roster, simulate_cell
+from sts.recordings.simulated.neuron import RATE_HZ
 
 
 def resample_sweep(sweep: Sweep, factor: int) -> Sweep:

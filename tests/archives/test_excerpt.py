@@ -17,7 +17,7 @@ from sts.base.errors import CellFailed
 from sts.base.files import sha256_of
 from sts.base.sandbox import Isolated
 from sts.base.settings import to_dict
-from sts.recordings.nwb2 import read_nwb2
+from sts.recordings.nwb import read_nwb2
 from sts.recordings.recording import Recording
 from tests.archives.server import QUICK, Server
 from tests.recordings.files import add_series, add_sweep, write_mies

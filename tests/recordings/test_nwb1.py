@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sts.base.errors import CellFailed
-from sts.recordings.nwb1 import read_nwb1
+from sts.recordings.nwb import read_nwb1
 from sts.recordings.readers import content_of, read_recording
 from sts.signals.steps import stimulus_of
 from tests.recordings.files import RATE_HZ, SAMPLES, current_pa, voltage_mv

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sts.base.errors import CellFailed
-from sts.recordings.nwb2 import read_nwb2
+from sts.recordings.nwb import read_nwb2
 from sts.recordings.recording import Recording
 from tests.recordings.files import (
     AMPERES_PER_BIT,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sts.base.errors import CellFailed
-from sts.recordings.nwb2 import read_nwb2
+from sts.recordings.nwb import read_nwb2
 from tests.recordings.files import (
     RATE_HZ,
     SAMPLES,

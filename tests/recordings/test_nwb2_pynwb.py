@@ -8,7 +8,7 @@ import pytest
 from pynwb import NWBHDF5IO, NWBFile
 from pynwb.icephys import CurrentClampSeries, CurrentClampStimulusSeries, VoltageClampSeries
 
-from sts.recordings.nwb2 import read_nwb2
+from sts.recordings.nwb import read_nwb2
 from sts.recordings.recording import Recording, Sweep
 from sts.recordings.simulated.cells import SimulatedCell
 from sts.recordings.simulated.nwb import write_nwb

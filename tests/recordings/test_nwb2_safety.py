@@ -10,7 +10,7 @@ import pytest
 from sts.base import guard
 from sts.base.errors import CellFailed
 from sts.recordings import gather
-from sts.recordings.nwb2 import read_nwb2
+from sts.recordings.nwb import read_nwb2
 from tests.recordings.files import SAMPLES, write_mies
 
 DATA = "acquisition/data_00001_AD0/data"

@@ -2,11 +2,17 @@ import numpy as np
 import pytest
 
 from sts.base.types import Floats
-from sts.recordings.simulated.integrate import GATES, STEP_MS, integrate, normal
-from sts.recordings.simulated.membrane import Membrane, gate_kinetics, membrane_of
-from sts.recordings.simulated.neuron import Unfit, neuron_of, record_long_squares
+from sts.recordings.simulated.membrane import (
+    GATES,
+    STEP_MS,
+    Membrane,
+    gate_kinetics,
+    integrate,
+    membrane_of,
+    normal,
+)
+from sts.recordings.simulated.neuron import BENCHES, Unfit, make_neuron, record_long_squares
 from sts.recordings.simulated.populations import load_populations
-from sts.recordings.simulated.protocol import BENCHES
 
 POPULATIONS = load_populations()
 NAMES = sorted(POPULATIONS.by_name)
@@ -27,10 +33,7 @@ def response(membrane: Membrane, current_pa: float, *, onset_ms: float, end_ms: 
     )
     counts = np.empty((1, length), dtype=np.int16)
     integrate(
-        membrane.table,
-        membrane.constants,
-        membrane.rest,
-        membrane.step_ms,
+        membrane,
         np.array([[0.0, 0.0, 0.0, begin, end, current_pa, 0.0]]),
         np.zeros(1, dtype=np.uint64),
         0.0,
@@ -105,14 +108,14 @@ def test_speeding_up_a_gate_changes_its_pace_and_not_its_end() -> None:
 
 def test_a_neuron_that_fires_by_itself_is_unfit() -> None:
     restless = median_neuron("PatchClamp", "Pvalb") | {"leak_mv": -40.0}
-    neuron = neuron_of(restless, seed=(1,), bench=BENCHES["PatchClamp"])
+    neuron = make_neuron(restless, seed=(1,), bench=BENCHES["PatchClamp"])
     with pytest.raises(Unfit, match="fires"):
         record_long_squares(neuron)
 
 
 def test_a_neuron_without_sodium_is_unfit() -> None:
     mute = median_neuron("PatchClamp", "Sst") | {"sodium": 0.0, "persistent": 0.0}
-    neuron = neuron_of(mute, seed=(1,), bench=BENCHES["PatchClamp"])
+    neuron = make_neuron(mute, seed=(1,), bench=BENCHES["PatchClamp"])
     with pytest.raises(Unfit, match="silent at 800 pA"):
         record_long_squares(neuron)
 

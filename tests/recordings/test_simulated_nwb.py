@@ -6,10 +6,10 @@ import h5py
 import numpy as np
 import pytest
 
-from sts.recordings.nwb2 import read_nwb2
+from sts.recordings.nwb import read_nwb2
 from sts.recordings.simulated import SimulatedCell, simulate_cells, write_nwb
+from sts.recordings.simulated.cells import roster
 from sts.recordings.simulated.nwb import path_of
-from sts.recordings.simulated.roster import roster
 
 
 @pytest.fixture(scope="module")

@@ -12,13 +12,12 @@ import pytest
 from sts.base.errors import CellExcluded
 from sts.datasets.outcomes import BuildSettings, process_file
 from sts.recordings.recording import Recording, Sweep
-from sts.recordings.simulated.cells import SimulatedCell, simulate_cell
+from sts.recordings.simulated.cells import SimulatedCell, roster, simulate_cell
 from sts.recordings.simulated.nwb import write_nwb
-from sts.recordings.simulated.roster import roster
 from sts.signals import analysis, steps
 from sts.signals.analysis import analyse
-from sts.signals.long_squares import long_squares_of
 from sts.signals.quality import keep_sound
+from sts.signals.select import find_long_squares
 from tests.signals.worlds import charging, current_of, nwb_sweeps, recording_of, sweep_of
 
 RATE_HZ = 20_000
@@ -114,7 +113,7 @@ def test_sweeps_that_look_like_long_squares_are_counted_with_their_reason() -> N
     for settings in (None, BuildSettings().quality):
         assert words in keep_sound(analyse(recording), settings).flags
     with pytest.raises(CellExcluded, match=r"no long square: .*another step within 200 ms"):
-        long_squares_of(analyse(recording_of([crowded(1), crowded(2)])))
+        find_long_squares(analyse(recording_of([crowded(1), crowded(2)])))
 
 
 def simulated_with_a_crowded_sweep() -> SimulatedCell:
@@ -156,4 +155,4 @@ def test_every_sweep_of_a_real_protocol_of_two_steps_shows_its_first(data_dir: P
 @pytest.mark.data
 def test_pyr2_keeps_all_its_sweeps(data_dir: Path) -> None:
     recording = recording_of(nwb_sweeps(data_dir / "recordings/osb_FergusonEtAl2015_PYR2.nwb"))
-    assert len(long_squares_of(analyse(recording))) == len(recording.sweeps) == 13
+    assert len(find_long_squares(analyse(recording))) == len(recording.sweeps) == 13

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from sts.recordings.recording import Recording, Sweep
-from sts.recordings.simulated.cells import simulate_cell
-from sts.recordings.simulated.roster import roster
+from sts.recordings.simulated.cells import roster, simulate_cell
 from sts.signals.analysis import analyse
 from sts.signals.features import measure_features
 from sts.signals.select import select_pair

@@ -13,8 +13,8 @@ from sts.base.types import Floats
 from sts.recordings.recording import Recording, Sweep
 from sts.recordings.simulated import simulate_cells
 from sts.signals.analysis import analyse
-from sts.signals.long_squares import long_squares_of
 from sts.signals.quality import ALLEN, QUALITY, QualitySettings, keep_sound
+from sts.signals.select import find_long_squares
 from tests.signals.worlds import allen_sweeps, current_of, long_square_sweep, recording_of, sweep_of
 
 USUAL = QualitySettings()
@@ -239,7 +239,7 @@ def test_a_recording_without_any_stimulus_is_left_to_the_protocol() -> None:
     other = sweep_of(np.full(40_000, -70.0), np.zeros(40_000), RATE_HZ)
     cell = keep_sound(analyse(recording_of([other])), USUAL)
     with pytest.raises(CellExcluded, match="no long square"):
-        long_squares_of(cell)
+        find_long_squares(cell)
 
 
 @pytest.mark.parametrize("side", ["voltage_mv", "current_pa"])

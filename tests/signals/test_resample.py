@@ -1,5 +1,7 @@
 """Resampling keeps what lies below 1.5 kHz, removes what would fold, and moves nothing."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,6 @@ from sts.signals.resample import (
     WINDOW_S,
     cut_pair,
     cut_window,
-    resample,
     sample_at,
 )
 from sts.signals.select import SweepPair
@@ -24,6 +25,12 @@ RATES_HZ = [5_000, 10_000, 16_666.67, 20_000, 24_414.0625, 25_000, 44_100, 50_00
 
 def tone(freq_hz: float, rate_hz: float, *, seconds: float = 1.0) -> Floats:
     return np.cos(2 * np.pi * freq_hz * np.arange(round(seconds * rate_hz)) / rate_hz + 0.3)
+
+
+def resample(trace: Floats, rate_hz: float) -> Floats:
+    """Return a whole trace at 4 kHz."""
+    count = math.ceil(len(trace) * RATE_HZ / rate_hz - 1e-9)
+    return sample_at(trace, rate_hz, first=0.0, count=count, level=float(trace[0]))
 
 
 def decibel(share: float) -> float:

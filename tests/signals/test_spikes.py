@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from sts.base.types import Floats
-from sts.signals.candidates import derivative
-from sts.signals.spikes import Spikes, find_spikes
+from sts.signals.spikes import Spikes, derivative, find_spikes
 from tests.signals.oracle import slow_spikes
 from tests.signals.worlds import (
     DOWNSTROKE,

@@ -22,7 +22,7 @@ from sts.base.errors import CellFailed, StsError
 from sts.base.files import make_folder, sha256_of, sweep_temporaries
 from sts.base.guard import new_hdf5
 from sts.base.settings import from_dict
-from sts.recordings.nwb2 import RESPONSE, nwb_version
+from sts.recordings.nwb import RESPONSE, nwb_version
 from sts.recordings.series import Series, pair, read_links, series_in
 
 MARK: Final = "excerpt_of"

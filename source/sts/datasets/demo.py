@@ -1,44 +1,46 @@
 """The simulated cells of the demos: a sweep store for networks, a table of features."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
 from sts.base.errors import CellExcluded
-from sts.base.progress import Progress, progress
-from sts.base.types import Floats
+from sts.base.parallel import map_unordered, worker_count
+from sts.base.progress import progress
 from sts.datasets.ep_tables import OWN_TABLE
 from sts.datasets.identity import STORE_NAME
-from sts.datasets.outcomes import Verdict, store_entry
+from sts.datasets.outcomes import store_entry
 from sts.datasets.store import SweepStore, write_store
 from sts.datasets.table import FeatureRow, write_features
-from sts.recordings.simulated.cells import SimulatedCell, simulate_cells
-from sts.recordings.simulated.roster import DEMO_SEED
-from sts.signals.analysis import analyse
+from sts.recordings.simulated.cells import DEMO_SEED, Entry, roster, simulate_cell
+from sts.signals.analysis import Analysis, analyse
 from sts.signals.features import measure_features
 from sts.signals.select import SelectSettings
 
+R = TypeVar("R")
+
 logger = logging.getLogger("sts")
 
-# Where they are kept in the demo's folder of data.
+# Folders of the store and the table in the demo's folder of data.
 STORE_FOLDER: Final = "cells"
 TABLE_FOLDER: Final = "measured"
-# Populations that overlap as real ones do take so many to be learned from random weights.
+# Populations overlap as those of real cells do; fewer cells do not teach a network with random
+# weights to tell them apart.
 STORE_CELLS: Final = 3000
 TABLE_CELLS: Final = 400
+# Cells for which a worker process is worth its start, which takes a few seconds.
+CELLS_PER_WORKER: Final = 100
 
 
 def ensure_store(data: Path) -> None:
     """Simulate the sweeps of the demo's cells unless they are there."""
     path = data / STORE_NAME
-    if path.is_file():
-        return
-    with progress(STORE_CELLS, "simulate") as bar:
-        cells = simulate_cells(STORE_CELLS, seed=DEMO_SEED, protocol="pair")
-        write_store(path, simulated_store(_count(cells, bar)))
+    if not path.is_file():
+        write_store(path, simulate_store(STORE_CELLS, seed=DEMO_SEED))
 
 
 def ensure_table(data: Path) -> None:
@@ -47,60 +49,76 @@ def ensure_table(data: Path) -> None:
     if path.is_file():
         return
     logger.info("simulating and measuring %d cells", TABLE_CELLS)
-    with progress(TABLE_CELLS, "simulated cells") as bar:
-        cells = simulate_cells(TABLE_CELLS, seed=DEMO_SEED, protocol="full")
-        write_features(path, list(_measure(_count(cells, bar))))
-
-
-def _count(cells: Iterator[SimulatedCell], bar: Progress) -> Iterator[SimulatedCell]:
-    for cell in cells:
-        yield cell
-        bar.advance()
-
-
-def _measure(cells: Iterable[SimulatedCell]) -> Iterator[FeatureRow]:
-    """Yield the row of each cell that has features."""
-    for cell in cells:
-        try:
-            measured = measure_features(analyse(cell.recording))
-        except CellExcluded as error:
-            logger.warning("%s is left out: %s", cell.recording.specimen_id, error)
-            continue
-        yield FeatureRow(
-            specimen_id=cell.recording.specimen_id,
-            donor_id=cell.recording.donor_id,
-            label=cell.label,
-            dataset=cell.dataset,
-            values=measured.values,
-            notes=measured.notes,
+    measured = _simulate(
+        measure_features, TABLE_CELLS, seed=DEMO_SEED, protocol="full", what="simulated cells"
+    )
+    rows = [
+        FeatureRow(
+            specimen_id=entry.specimen_id,
+            donor_id=entry.donor_id,
+            label=entry.label,
+            dataset=entry.dataset,
+            values=features.values,
+            notes=features.notes,
         )
+        for entry, features in measured
+    ]
+    write_features(path, rows)
 
 
-def simulated_store(cells: Iterable[SimulatedCell]) -> SweepStore:
-    """Return the sweep store of simulated cells, without a file in between."""
-    entries = list(_stored(cells))
-    ids, donors, labels, datasets, traces, verdicts = zip(*entries, strict=True)
+def simulate_store(
+    cells: int, *, seed: int, protocol: str = "pair", workers: int | None = None
+) -> SweepStore:
+    """Return the sweep store of simulated cells, the same for any number of workers."""
+    cut = partial(store_entry, select=SelectSettings())
+    stored = _simulate(cut, cells, seed=seed, protocol=protocol, what="simulate", workers=workers)
+    entries = [entry for entry, _ in stored]
+    values = [verdict.values for _, (_, verdict) in stored]
     return SweepStore(
-        traces=np.stack(traces),
-        specimen_id=np.array(ids),
-        donor_id=np.array(donors),
-        label=np.array(labels),
-        dataset=np.array(datasets),
-        rheobase_pa=np.array([verdict.values["rheobase_pa"] for verdict in verdicts]),
-        step_pa=np.array([verdict.values["step_pa"] for verdict in verdicts]),
-        onset_s=np.array([verdict.values["onset_s"] for verdict in verdicts]),
+        traces=np.stack([traces for _, (traces, _) in stored]),
+        specimen_id=np.array([entry.specimen_id for entry in entries]),
+        donor_id=np.array([entry.donor_id for entry in entries]),
+        label=np.array([entry.label for entry in entries]),
+        dataset=np.array([entry.dataset for entry in entries]),
+        rheobase_pa=np.array([each["rheobase_pa"] for each in values]),
+        step_pa=np.array([each["step_pa"] for each in values]),
+        onset_s=np.array([each["onset_s"] for each in values]),
     )
 
 
-def _stored(
-    cells: Iterable[SimulatedCell],
-) -> Iterator[tuple[str, str, str, str, Floats, Verdict]]:
-    """Yield what a store keeps of each cell; its recording, a few MB, is let go of."""
-    for cell in cells:
-        try:
-            traces, verdict = store_entry(analyse(cell.recording), SelectSettings())
-        except CellExcluded as error:
-            logger.warning("%s is left out: %s", cell.recording.specimen_id, error)
-            continue
-        ids = cell.recording.specimen_id, cell.recording.donor_id
-        yield *ids, cell.label, cell.dataset, traces, verdict
+def _simulate(
+    measure: Callable[[Analysis], R],
+    cells: int,
+    *,
+    seed: int,
+    protocol: str,
+    what: str,
+    workers: int | None = None,
+) -> list[tuple[Entry, R]]:
+    """Return the cells of a roster with what is measured on each, but for those left out."""
+    entries = roster(cells, seed=seed)
+    work = partial(_measure_cell, measure, seed=seed, protocol=protocol)
+    workers = workers or max(1, min(worker_count(None), cells // CELLS_PER_WORKER))
+    results: dict[int, R | CellExcluded] = {}
+    with progress(cells, what) as bar:
+        for place, result in map_unordered(work, entries, workers=workers):
+            results[place] = result
+            bar.advance()
+    measured = []
+    for place, entry in enumerate(entries):
+        result = results[place]
+        if isinstance(result, CellExcluded):
+            logger.warning("%s is left out: %s", entry.specimen_id, result)
+        else:
+            measured.append((entry, result))
+    return measured
+
+
+def _measure_cell(
+    measure: Callable[[Analysis], R], entry: Entry, *, seed: int, protocol: str
+) -> R | CellExcluded:
+    """Return what is measured on a cell, or why it is left out; let go of its recording."""
+    try:
+        return measure(analyse(simulate_cell(entry, seed=seed, protocol=protocol).recording))
+    except CellExcluded as error:
+        return error

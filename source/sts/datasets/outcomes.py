@@ -18,7 +18,7 @@ from sts.datasets.cell_files import (
     stamp_cell,
 )
 from sts.recordings.gather import most_common
-from sts.recordings.nwb2 import OTHER_MODES
+from sts.recordings.nwb import OTHER_MODES
 from sts.recordings.recording import FileIdentity, Recording
 from sts.signals.analysis import Analysis, analyse
 from sts.signals.features import ONSET, absolute_times, measure_features

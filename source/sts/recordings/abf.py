@@ -1,9 +1,15 @@
-"""ABF 1 and 2 files of pCLAMP, read through pyabf once their claims have been checked."""
+"""ABF 1 and 2 files of pCLAMP, read through pyabf once their claims have been checked.
+
+The voltage is the one input in mV of a file in current clamp. The clamp is known from the units of
+inputs and commands, from an amplifier that reports its mode, and where these leave it open, from
+the traces: the trace of plain steps is the command. The current is the input that recorded one,
+else it is rebuilt from the table of epochs.
+"""
 
 import importlib
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -13,37 +19,55 @@ import numpy as np
 from sts.base import guard
 from sts.base.errors import CellFailed
 from sts.base.types import Floats
-from sts.recordings.abf_clamp import channels_in, voltage_channel
-from sts.recordings.abf_head import Head, check_head
-from sts.recordings.abf_protocol import (
+from sts.recordings.abf_head import (
+    Head,
     Output,
-    commands_of,
+    check_head,
     find_command,
-    outputs_of,
+    read_commands,
+    read_outputs,
     rebuild_pa,
     stated_pa,
 )
-from sts.recordings.gather import SweepSource, gather, look_at_current, make_sweep
+from sts.recordings.gather import (
+    MILLIVOLTS,
+    PICOAMPERES,
+    Unusable,
+    factor,
+    gather,
+    look_at_current,
+    make_sweep,
+    usable_rate_hz,
+)
 from sts.recordings.recording import Recording, Sweep, Wanted, every_sweep, identify_file
-from sts.recordings.traces import MILLIVOLTS, PICOAMPERES, Unusable, factor, usable_rate_hz
 
-# What pyabf raises over a broken file, beside what h5py does.
+# Errors of pyabf over a broken file, besides those of h5py.
 BROKEN: Final = (*guard.BROKEN, ArithmeticError, AssertionError, struct.error, NotImplementedError)
+# Values in a file: an operation mode, and the switch and the mode that an amplifier reports.
 VARIABLE_LENGTH: Final = 1
 ENABLED: Final = 1
-# The current of a sweep by its number, and the amplitude that was commanded if that is known.
+CURRENT_CLAMP: Final = 1
+# Whether a trace consists of plain steps is judged on medians of blocks, longer than its noise and
+# shorter than a step.
+BLOCK_S: Final = 1e-3
+# Percentiles of a trace between which its spread is taken: transients at edges are shorter.
+SPREAD_PERCENT: Final = (2.0, 98.0)
+# Least edge and largest unevenness of a level, as shares of the spread.
+EDGE: Final = 0.25
+FLAT: Final = 0.2
+# Least share of the trace that is level, and most levels.
+LEVEL_SHARE: Final = 0.95
+MOST_LEVELS: Final = 12
+# Gives the current of a sweep by its number, and the amplitude that was commanded if it is known.
 Current = Callable[[int], tuple[Floats, float | None]]
 
 
 def read_abf(path: Path, wanted: Wanted = every_sweep) -> Recording:
-    """Return the current-clamp sweeps of an ABF file; `CellFailed` says why there are none.
-
-    The current is the input channel that recorded one, else what the epoch table commanded.
-    """
+    """Return the current-clamp sweeps of an ABF file; `CellFailed` says why there are none."""
     head = check_head(path)
     try:
         abf = _pyabf().ABF(str(path), cacheStimulusFiles=False)
-        return _recording(abf, head, path, wanted)
+        return _read_recording(abf, head, path, wanted)
     except Unusable as reason:
         raise CellFailed(f"holds no usable current clamp sweep: {reason}") from reason
     except BROKEN as error:
@@ -53,7 +77,7 @@ def read_abf(path: Path, wanted: Wanted = every_sweep) -> Recording:
 
 
 def _pyabf() -> Any:
-    # pyabf puts a folder of its authors before all others that modules are looked for in.
+    # pyabf puts a folder of its authors at the front of the path of modules.
     before = list(sys.path)
     try:
         return importlib.import_module("pyabf")
@@ -61,20 +85,24 @@ def _pyabf() -> Any:
         sys.path[:] = before
 
 
-def _recording(abf: Any, head: Head, path: Path, wanted: Wanted) -> Recording:
+def _read_recording(abf: Any, head: Head, path: Path, wanted: Wanted) -> Recording:
     _check_form(abf, head)
-    outputs = outputs_of(abf, head)
-    currents = channels_in(abf, PICOAMPERES)
-    voltage = voltage_channel(abf, head, outputs=outputs, currents=currents)
-    current_of = _recorded if len(currents) == 1 else _commanded
-    current = current_of(abf, head, outputs, currents)
-    rate_hz = usable_rate_hz(_rate_hz(abf, head))
-    read = partial(_sweep, abf, voltage, current, rate_hz=rate_hz, wanted=wanted)
-    sweeps = (
-        SweepSource(called=f"sweep {number}", read=partial(read, number))
-        for number in abf.sweepList
-    )
-    return gather(sweeps, who=identify_file(path, stated=""))
+    outputs = read_outputs(abf, head)
+    currents = _channels_in(abf, PICOAMPERES)
+    voltage = _voltage_channel(abf, head, outputs=outputs, currents=currents)
+    if len(currents) == 1:
+        current = _recorded_current(abf, head, outputs, currents[0])
+    else:
+        current = _commanded_current(abf, head, outputs)
+    # pyabf rounds the rate down to a whole number.
+    if head.version == 1:
+        rate_hz = float(1e6 / abf._headerV1.fADCSampleInterval / abf.channelCount)
+    else:
+        rate_hz = float(1e6 / abf._protocolSection.fADCSequenceInterval)
+    rate_hz = usable_rate_hz(rate_hz)
+    read = partial(_read_sweep, abf, voltage, current, rate_hz=rate_hz, wanted=wanted)
+    sweeps = ((f"sweep {number}", partial(read, number)) for number in abf.sweepList)
+    return gather(sweeps, identity=identify_file(path, stated=""))
 
 
 def _check_form(abf: Any, head: Head) -> None:
@@ -88,11 +116,10 @@ def _check_form(abf: Any, head: Head) -> None:
             raise CellFailed("is ABF 1 with a short head whose gain cannot be told: save it anew")
 
 
-def _rate_hz(abf: Any, head: Head) -> float:
-    # pyabf rounds the rate down to a whole number.
-    if head.version == 1:
-        return float(1e6 / abf._headerV1.fADCSampleInterval / abf.channelCount)
-    return float(1e6 / abf._protocolSection.fADCSequenceInterval)
+def _channels_in(abf: Any, units: dict[str, float]) -> list[int]:
+    """Return the input channels whose unit is one of `units`."""
+    names = [str(unit).strip().casefold() for unit in abf.adcUnits]
+    return [channel for channel, unit in enumerate(names) if unit and unit in units]
 
 
 def _samples(abf: Any, channel: int, number: int) -> Floats:
@@ -101,22 +128,24 @@ def _samples(abf: Any, channel: int, number: int) -> Floats:
     return values
 
 
-def _recorded(abf: Any, head: Head, outputs: list[Output], currents: list[int]) -> Current:
-    """Return what an input channel recorded, beside what was commanded if that is known."""
-    (channel,) = currents
-    per_unit = np.float32(factor(str(abf.adcUnits[channel]).strip(), PICOAMPERES, what="stimulus"))
+def _per_unit(abf: Any, channel: int, units: dict[str, float], *, what: str) -> np.float32:
+    return np.float32(factor(str(abf.adcUnits[channel]).strip(), units, what=what))
+
+
+def _recorded_current(abf: Any, head: Head, outputs: list[Output], channel: int) -> Current:
+    """Return the current of an input channel, with the commanded amplitude if that is known."""
+    per_unit = _per_unit(abf, channel, PICOAMPERES, what="stimulus")
     try:
-        command = _commanded(abf, head, outputs, currents)
+        command = _commanded_current(abf, head, outputs)
     except Unusable:
         return lambda number: (_samples(abf, channel, number) * per_unit, None)
     return lambda number: (_samples(abf, channel, number) * per_unit, command(number)[1])
 
 
-def _commanded(abf: Any, head: Head, outputs: list[Output], currents: list[int]) -> Current:
+def _commanded_current(abf: Any, head: Head, outputs: list[Output]) -> Current:
     """Return the current that the epoch table commanded."""
-    del currents
     output = find_command(outputs, abf, head)
-    waveforms = commands_of(abf, output, head)
+    waveforms = read_commands(abf, output, head)
 
     def current(number: int) -> tuple[Floats, float | None]:
         command_pa = rebuild_pa(waveforms[number], output.unit)
@@ -125,13 +154,13 @@ def _commanded(abf: Any, head: Head, outputs: list[Output], currents: list[int])
     return current
 
 
-def _sweep(
+def _read_sweep(
     abf: Any, voltage: int, current: Current, number: int, *, rate_hz: float, wanted: Wanted
 ) -> Sweep | None:
     current_pa, amplitude_pa = current(number)
     if not (found := look_at_current(wanted, current_pa, rate_hz)):
         return None
-    per_unit = np.float32(factor(str(abf.adcUnits[voltage]).strip(), MILLIVOLTS, what="response"))
+    per_unit = _per_unit(abf, voltage, MILLIVOLTS, what="response")
     return make_sweep(
         _samples(abf, voltage, number) * per_unit,
         current_pa,
@@ -140,4 +169,116 @@ def _sweep(
         number=number,
         stated_pa=amplitude_pa,
         found=found,
+    )
+
+
+def _voltage_channel(
+    abf: Any, head: Head, *, outputs: Sequence[Output], currents: Sequence[int]
+) -> int:
+    """Return the channel that recorded the cell's voltage in current clamp, or say why none did."""
+    voltages = _channels_in(abf, MILLIVOLTS)
+    if not voltages and not currents:
+        raise CellFailed(
+            f"holds channels in {', '.join(map(repr, abf.adcUnits))}: one in mV is needed"
+        )
+    _check_clamp(abf, head, outputs=outputs, currents=currents, voltages=voltages)
+    if len(voltages) > 1:
+        raise CellFailed(
+            f"holds more than one cell: {len(voltages)} channels record voltages; give every cell "
+            "a file of its own"
+        )
+    return voltages[0]
+
+
+def _check_clamp(
+    abf: Any,
+    head: Head,
+    *,
+    outputs: Sequence[Output],
+    currents: Sequence[int],
+    voltages: Sequence[int],
+) -> None:
+    """Refuse voltage clamp, and a file whose signs contradict each other."""
+    active = [each for each in outputs if each.source]
+    is_reported = _reports_current_clamp(abf, head, (*voltages, *currents))
+    if any(each.is_current for each in active):
+        if voltages:
+            return
+        raise _contradiction("its input and its command are both currents")
+    commands_voltage = any(each.is_voltage for each in active)
+    if not voltages:
+        if is_reported:
+            raise _contradiction("its amplifier was in current clamp, its input is a current")
+    elif commands_voltage and not currents:
+        raise _contradiction("its input and its command are both voltages")
+    elif commands_voltage:
+        if _injects_steps(abf, currents, voltages):
+            return
+        if is_reported or (voltages[0] < currents[0] and not _is_stepped(abf, voltages[0])):
+            raise _contradiction(
+                "its command is a voltage, and no plain steps of a current were recorded"
+            )
+    elif not currents or voltages[0] < currents[0]:
+        return
+    raise CellFailed(
+        f"holds only voltage clamp sweeps: current clamp is needed ({abf.sweepCount} sweeps)"
+    )
+
+
+def _contradiction(why: str) -> CellFailed:
+    return CellFailed(
+        f"contradicting units: {why}; in current clamp a cell is recorded in mV and commanded in "
+        "pA: correct the units in pCLAMP, or record the current too"
+    )
+
+
+def _reports_current_clamp(abf: Any, head: Head, channels: Sequence[int]) -> bool:
+    """Tell whether the amplifier reported that it was in current clamp."""
+    if not head.is_long:
+        return False
+    if head.version == 2:
+        section, places = abf._adcSection, list(channels)
+    else:
+        section = abf._headerV1
+        places = [section.nADCSamplingSeq[channel] for channel in channels]
+    return any(
+        section.nTelegraphEnable[place] == ENABLED
+        and section.nTelegraphMode[place] == CURRENT_CLAMP
+        for place in places
+    )
+
+
+def _injects_steps(abf: Any, currents: Sequence[int], voltages: Sequence[int]) -> bool:
+    """Tell whether, of one voltage and one current after it, only the current has plain steps."""
+    return (
+        len(currents) == len(voltages) == 1
+        and voltages[0] < currents[0]
+        and _is_stepped(abf, currents[0])
+        and not _is_stepped(abf, voltages[0])
+    )
+
+
+def _is_stepped(abf: Any, channel: int) -> bool:
+    """Tell whether the sweep of the largest deflection keeps to a few constant levels."""
+    block = max(1, round(BLOCK_S * abf.dataPointsPerMs * 1e3))
+    length = abf.sweepPointCount - abf.sweepPointCount % block
+    if not length:
+        return False
+    sweeps = abf.data[channel, : abf.sweepCount * abf.sweepPointCount]
+    sweeps = sweeps.reshape(abf.sweepCount, abf.sweepPointCount)[:, :length]
+    courses = np.median(sweeps.reshape(len(sweeps), -1, block), axis=2)
+    spreads = np.ptp(np.percentile(courses, SPREAD_PERCENT, axis=1), axis=0)
+    return _keeps_levels(courses[np.argmax(spreads)], float(spreads.max()))
+
+
+def _keeps_levels(course: Floats, spread: float) -> bool:
+    """Tell whether a trace consists of a few constant levels."""
+    edges = np.flatnonzero(np.abs(np.diff(course)) > EDGE * spread) + 1
+    levels = [each for each in np.split(course, edges) if len(each) > 2]
+    flat = [each for each in levels if np.ptp(each) <= FLAT * spread]
+    return (
+        spread > 0
+        and 2 <= len(levels) <= MOST_LEVELS
+        and len(flat) == len(levels)
+        and sum(map(len, flat)) >= LEVEL_SHARE * len(course)
     )

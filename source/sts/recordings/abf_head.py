@@ -1,31 +1,39 @@
-"""What the head of an ABF file claims, held against the file before anything else is read.
+"""The head of an ABF file: its claims are checked before anything else is read, and its protocol.
 
-An ABF 2 file begins with a table of its sections; an ABF 1 file has everything at fixed places.
+An ABF 2 file begins with a table of its sections; an ABF 1 file has everything at fixed places. The
+protocol is a table of epochs, steps and ramps, from which the injected current is rebuilt.
 """
 
+import math
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from sts.base.errors import CellFailed
 from sts.base.guard import read_head
+from sts.base.types import Floats
+from sts.recordings.gather import MILLIVOLTS, PICOAMPERES, Unusable
 
 BLOCK: Final = 512
-# ABF 1: the head of old files, and of those since, which alone holds what was commanded.
+# Bytes in the head of ABF 1: short in old files, long in those since LONG_SINCE. Only the long one
+# holds the protocol.
 SHORT_HEAD: Final = 2048
 LONG_HEAD: Final = 6144
-# 1.6, as float32 has it
+# Version 1.6, as float32 rounds it.
 LONG_SINCE: Final = 1.599
+# Places in that head.
 HOLDING_AT: Final = 1394
 LEVELS_AT: Final = 2348
 USER_LIST_AT: Final = 3360
-# All channels together: ten minutes of two at 50 kHz.
+# Most samples of all channels together: ten minutes of two channels at 50 kHz.
 MAX_SAMPLES: Final = 2**26
 MAX_CHANNELS: Final = 64
 MAX_SWEEPS: Final = 10_000
-# Where a section of ABF 2 is told of: block, bytes an entry, entries. With the least bytes that an
-# entry has, and the most entries that a file of a laboratory could have.
+# Of every section of ABF 2: place in the head of its block, bytes an entry and entries; the least
+# bytes of an entry; the most entries that a file of a laboratory could have.
 SECTIONS: Final = {
     "protocol": (76, 208, 1),
     "input": (92, 82, MAX_CHANNELS),
@@ -40,25 +48,31 @@ SECTIONS: Final = {
 }
 NEEDED: Final = ("protocol", "input", "output", "text", "sample")
 TAG_BYTES: Final = 64
+# Sources of an output: the table of epochs, or another file.
+FROM_TABLE: Final = 1
+FROM_FILE: Final = 2
+# Epoch types that are rebuilt, steps and ramps. Nothing is measured on the others.
+REBUILT: Final = (1, 2)
+OTHER_EPOCHS: Final = {3: "pulse train", 4: "triangles", 5: "cosine", 7: "biphasic train"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """What is read here and not by pyabf."""
+    """The parts of the head that are read here and not by pyabf."""
 
     version: int
     is_long: bool = True
-    """Whether it holds what was commanded; pyabf takes samples for it where it is short."""
+    """Whether it holds the protocol; where it does not, pyabf reads samples as the protocol."""
     holding: tuple[float, ...] = ()
     """ABF 1: the holding level of every output."""
     levels: tuple[float, ...] = ()
     """ABF 1: the first level of every epoch."""
     user_list: bool = False
-    """ABF 1: whether a list of the user varied the protocol."""
+    """ABF 1: whether a list of the user changed the protocol from sweep to sweep."""
 
 
 def check_head(path: Path) -> Head:
-    """Return what an ABF file claims, or say which claim the file cannot keep."""
+    """Return the head of an ABF file, or say which of its claims the file cannot keep."""
     head = read_head(path, LONG_HEAD)
     size = path.stat().st_size
     return _check_2(head, size) if head.startswith(b"ABF2") else _check_1(head, size)
@@ -123,3 +137,112 @@ def _check_end(end: int, size: int, name: str) -> None:
         raise CellFailed(
             f"is truncated or damaged: its {name} entries end at byte {end}, the file at {size}"
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """One output channel, which commands the amplifier."""
+
+    index: int
+    unit: str
+    source: int
+    """0 nothing, 1 the epoch table, 2 another file."""
+
+    @property
+    def is_current(self) -> bool:
+        """Tell whether it commands a current."""
+        return bool(self.unit) and self.unit.casefold() in PICOAMPERES
+
+    @property
+    def is_voltage(self) -> bool:
+        """Tell whether it commands a voltage."""
+        return bool(self.unit) and self.unit.casefold() in MILLIVOLTS
+
+
+def read_outputs(abf: Any, head: Head) -> list[Output]:
+    """Return the outputs of an open ABF file; none where its head is short."""
+    if not head.is_long:
+        return []
+    if head.version == 1:
+        own = abf._headerV1
+        units = own.sDACChannelUnit
+    else:
+        own = abf._dacSection
+        units = [abf._stringsSection._indexedStrings[place] for place in own.lDACChannelUnitsIndex]
+    channels = zip(units, own.nWaveformEnable, own.nWaveformSource, strict=False)
+    return [
+        Output(index=index, unit=str(unit).strip(), source=int(source) if enabled else 0)
+        for index, (unit, enabled, source) in enumerate(channels)
+    ]
+
+
+def find_command(outputs: list[Output], abf: Any, head: Head) -> Output:
+    """Return the one output that injected the stimulus, or say why it cannot be rebuilt."""
+    active = [each for each in outputs if each.source and each.is_current]
+    if not active:
+        why = "its protocol commands none" if head.is_long else "its old version kept no protocol"
+        raise Unusable(f"no stimulus trace belongs to it, and {why}")
+    if len(active) > 1:
+        raise Unusable(f"{len(active)} outputs inject current at once")
+    (output,) = active
+    if output.source == FROM_FILE:
+        # pyabf would open any path that the file names.
+        raise Unusable(
+            "its stimulus came from another file, which is not opened: record the current too"
+        )
+    if output.source != FROM_TABLE:
+        raise Unusable(f"its stimulus came from a source of unknown kind {output.source}")
+    if head.version == 1:
+        varies = head.user_list
+    else:
+        varies = any(abf._userListSection.nULEnable) or bool(
+            abf._protocolSection.nAlternateDACOutputState
+        )
+    if varies:
+        raise Unusable("its protocol was varied by a list or by turns, which is not rebuilt")
+    return output
+
+
+def read_commands(abf: Any, output: Output, head: Head) -> list[Any]:
+    """Return pyabf's waveform of every sweep, if its epochs fit the sweeps."""
+    from pyabf.waveform import EpochTable
+
+    if head.version == 1:
+        # pyabf reads the levels of the first epochs as the holding levels, and small ones as 0.
+        abf.holdingCommand = list(head.holding)
+        abf._headerV1.fEpochInitLevel = list(head.levels)
+    if not math.isfinite(abf.holdingCommand[output.index]):
+        raise Unusable("its protocol has no finite holding current")
+    table = EpochTable(abf, output.index)
+    for epoch in table.epochs:
+        _check_epoch(epoch, sweeps=abf.sweepCount, samples=abf.sweepPointCount)
+    return list(table.epochWaveformsBySweep)
+
+
+def _check_epoch(epoch: Any, *, sweeps: int, samples: int) -> None:
+    if epoch.epochType not in REBUILT:
+        kind = OTHER_EPOCHS.get(epoch.epochType, f"an epoch of type {epoch.epochType}")
+        raise Unusable(f"its protocol has a {kind}: steps and ramps are rebuilt")
+    last = epoch.duration + epoch.durationDelta * (sweeps - 1)
+    longest, shortest = max(epoch.duration, last), min(epoch.duration, last)
+    if shortest < 0 or longest > samples:
+        raise Unusable(f"its protocol has an epoch of {longest} samples, its sweeps have {samples}")
+    if not (math.isfinite(epoch.level) and math.isfinite(epoch.levelDelta)):
+        raise Unusable("its protocol has an epoch without a finite level")
+
+
+def rebuild_pa(waveform: Any, unit: str) -> Floats:
+    """Return the current that a waveform commands."""
+    bounds = [place for epoch in zip(waveform.p1s, waveform.p2s, strict=True) for place in epoch]
+    if bounds != sorted(bounds):
+        raise Unusable("its protocol lasts longer than its sweep")
+    per_unit = np.float32(PICOAMPERES[unit.casefold()])
+    return np.asarray(waveform.getWaveform(), dtype=np.float32) * per_unit
+
+
+def stated_pa(current_pa: Floats) -> float | None:
+    """Return the amplitude of a command with one step and nothing else, None of another."""
+    edges = np.flatnonzero(np.diff(current_pa)) + 1
+    if len(edges) != 2 or current_pa[edges[1]] != current_pa[0]:
+        return None
+    return float(current_pa[edges[0]] - current_pa[0])

@@ -8,8 +8,13 @@ from typing import Final
 from sts.base.errors import CellFailed, StsError
 from sts.base.guard import open_hdf5, read_head
 from sts.recordings.abf import read_abf
-from sts.recordings.nwb1 import identity_in_nwb1, read_nwb1
-from sts.recordings.nwb2 import identity_in, nwb_version, read_nwb2
+from sts.recordings.nwb import (
+    identity_in_nwb1,
+    identity_in_nwb2,
+    nwb_version,
+    read_nwb1,
+    read_nwb2,
+)
 from sts.recordings.recording import (
     FileIdentity,
     Recording,
@@ -92,7 +97,7 @@ def identity_of(path: Path) -> FileIdentity | None:
         with open_hdf5(path) as file:
             if content.startswith("NWB 1"):
                 return identity_in_nwb1(file, path)
-            return identity_in(file, path) if content.startswith("NWB 2") else None
+            return identity_in_nwb2(file, path) if content.startswith("NWB 2") else None
     except CellFailed:
         return None
 

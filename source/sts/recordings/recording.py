@@ -1,4 +1,4 @@
-"""What every reader returns: one cell with its current-clamp sweeps, and whose it is."""
+"""The result of every reader: one cell with its current-clamp sweeps, and who the cell is."""
 
 import re
 from collections.abc import Callable
@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from sts.base.types import Floats
 
-# Longer text is no id: it is a remark, or a fault.
+# Longest text that can be an id.
 MAX_ID: Final = 200
-# What is written where an id is asked for and none is known; letters and digits only.
+# Words that stand in the place of an id where none is known; letters and digits only.
 EMPTY_WORDS: Final = frozenset(
     (
         *("default", "missing", "na", "nan", "none", "notavailable", "null", "placeholder", "tbd"),
@@ -18,21 +18,21 @@ EMPTY_WORDS: Final = frozenset(
         *("unspecified", "untitled", "xxx"),
     )
 )
-# Returns what it finds in a current in pA at a rate in Hz; where that is false, the response is not
-# read, else the sweep keeps it.
+# Takes a current in pA and its rate in Hz. If it returns something false, the response is not read;
+# else the sweep keeps the value as `found`.
 Wanted = Callable[[Floats, float], object]
 
 
 def every_sweep(*_: Any) -> bool:
-    """Want every sweep, whatever is injected."""
+    """Want every sweep, whatever its current."""
     return True
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sweep:
-    """One current-clamp sweep: what was injected and what the cell did.
+    """One current-clamp sweep: the injected current and the voltage of the cell.
 
-    Both arrays are float32, one-dimensional, of equal length and finite; the reader has seen to it.
+    Both arrays are float32, one-dimensional, of equal length and finite: the reader checks that.
     """
 
     voltage_mv: Floats
@@ -42,56 +42,56 @@ class Sweep:
     """The stimulus name in the file: a hint; the current decides."""
     number: int
     begin: int = 0
-    """Where the file says that the experiment begins: a test pulse lies before."""
+    """First sample of the experiment if the file names it: a test pulse lies before."""
     stated_pa: float | None = None
     """The amplitude that the file states beside the trace, if it does."""
     found: object = None
-    """What `Wanted` has found in just this current: it need not be looked for again."""
+    """The value that `Wanted` returned for this current, which need not be computed again."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FileIdentity:
-    """Whose recording a file holds."""
+    """The cell and the donor of the recording in a file."""
 
     specimen_id: str
     donor_id: str = ""
     claims_id: bool = False
-    """Whether the file states the specimen; else its name stands in."""
+    """Whether the file states the specimen; else the id is the name of the file."""
     ignored_id: str = ""
-    """What the file states as the specimen, but says nothing."""
+    """The text in the place of the specimen id that is no id, such as a placeholder."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Recording(FileIdentity):
-    """One cell: its sweeps in the order of their numbers, and who it is."""
+    """One cell: who it is, and its sweeps in the order of their numbers."""
 
     sweeps: tuple[Sweep, ...]
     skipped: tuple[str, ...] = ()
     """Sweeps that were left out, each with its reason in words."""
     unread: int = 0
-    """How many sweeps there are whose current is not the wanted one."""
+    """Number of sweeps that were not read, as their current is not wanted."""
     notes: tuple[str, ...] = ()
-    """What is to be said of its files."""
+    """Remarks on its files, in words."""
 
 
 def identify_file(path: Path, *, stated: str, named: str = "", donor: str = "") -> FileIdentity:
-    """Return whose recording a file holds; ids that say nothing are replaced.
+    """Return the cell and the donor of a file; a text that is no id is replaced.
 
     Parameters
     ----------
     path
-        The file; its name stands in where nothing states the specimen.
+        The file. Its name is the id where nothing states the specimen.
     stated, named
-        The specimen id in the file, and the one that an archive has put into the file's name.
+        The specimen id in the file, and the one that an archive put into the name of the file.
     donor
         The donor, "" if it is not known.
     """
-    told = next((each for each in (stated, named) if not says_nothing(each)), "")
+    specimen = next((each for each in (stated, named) if not says_nothing(each)), "")
     return FileIdentity(
-        specimen_id=told or path.stem,
+        specimen_id=specimen or path.stem,
         donor_id="" if says_nothing(donor) else donor,
-        claims_id=bool(told),
-        ignored_id="" if told else stated[:MAX_ID],
+        claims_id=bool(specimen),
+        ignored_id="" if specimen else stated[:MAX_ID],
     )
 
 

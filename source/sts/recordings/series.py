@@ -5,16 +5,15 @@ import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import h5py
 
 from sts.base import guard
 from sts.base.types import Floats
-from sts.recordings.traces import Unusable, factor, scale, usable_rate_hz
+from sts.recordings.gather import Unusable, factor, scale, usable_rate_hz
 
-# Amplifiers hold a cell with at most this much; more is in another unit than amperes.
+# Largest holding current of an amplifier; a larger value is in another unit than amperes.
 MAX_BIAS_PA: Final = 1e4
 
 
@@ -29,8 +28,8 @@ class Series:
     electrode: Hashable
 
     @property
-    def called(self) -> str:
-        """Return how to speak of it."""
+    def full_name(self) -> str:
+        """Return its name in messages."""
         return self.name if self.number is None else f"sweep {self.number} ({self.name})"
 
 
@@ -40,10 +39,10 @@ def series_in(file: Any, place: str) -> list[Series]:
     if not isinstance(group, h5py.Group):
         return []
     nodes = ((name, guard.member(group, name)) for name in group)
-    return [_one_series(name, node) for name, node in nodes if isinstance(node, h5py.Group)]
+    return [_make_series(name, node) for name, node in nodes if isinstance(node, h5py.Group)]
 
 
-def _one_series(name: str, group: Any) -> Series:
+def _make_series(name: str, group: Any) -> Series:
     number = guard.number(group, "sweep_number")
     electrode = guard.member(group, "electrode")
     return Series(
@@ -56,7 +55,7 @@ def _one_series(name: str, group: Any) -> Series:
 
 
 def read_links(file: Any) -> dict[Hashable, Hashable]:
-    """Return which stimulus belongs to which response by the table of intracellular recordings."""
+    """Return the stimulus of each response in the table of recordings of the file, by their ids."""
     table = guard.follow(file, "general/intracellular_ephys/intracellular_recordings")
     if not isinstance(table, h5py.Group):
         return {}
@@ -84,7 +83,7 @@ def pair(
     responses, stimuli
         Time series of the file.
     table
-        What `read_links` has found.
+        The stimulus of a response, as `read_links` returns it.
     """
     by_id = {one.group.id: one for one in stimuli}
     pairs = {
@@ -113,7 +112,7 @@ def _number(one: Series) -> Hashable:
 
 
 def _name(one: Series) -> Hashable:
-    """Return what is alike in data_00012_AD0 and data_00012_DA0, or Response_3 and Stimulus_3."""
+    """Return the numbers in a name: data_00012_AD0 has those of data_00012_DA0."""
     return tuple(int(digits) for digits in re.findall(r"\d+", one.name)) or one.name
 
 
@@ -166,7 +165,7 @@ def read_samples(
     what
         `response` or `stimulus`.
     converted
-        Whether the factor and the offset beside the data hold.
+        Whether the factor and the offset beside the data are to be used.
     end
         Where to stop reading.
     """
@@ -190,15 +189,3 @@ def bias_pa(response: Series) -> float:
     if abs(bias_pa) > MAX_BIAS_PA:
         raise Unusable(f"its bias_current of {bias_a:g} A is no holding current")
     return bias_pa
-
-
-def id_in(file: Any, place: str, name: str) -> str:
-    """Return the text kept under `name` in a group of the file, "" where there is none."""
-    group = guard.follow(file, place)
-    return guard.text(group, name) if isinstance(group, h5py.Group) else ""
-
-
-def id_of_name(path: Path, key: str) -> str:
-    """Return what a file name of DANDI says, as in sub-599387254_ses-601506492_icephys.nwb."""
-    found = re.search(rf"(?:^|_){key}-([^_]+)", path.stem)
-    return found[1] if found else ""

@@ -1,4 +1,4 @@
-"""Stimuli and spikes of a recording are found once; quality, selection and features take them.
+"""Stimuli and spikes of a recording, found once; then quality, selection and features.
 
 >>> import numpy as np
 >>> from sts.recordings.recording import Recording, Sweep
@@ -9,7 +9,8 @@
 >>> sweep = Sweep(
 ...     voltage_mv=voltage_mv, current_pa=current_pa, rate_hz=20_000, name="", number=0
 ... )
->>> (found,) = analyse(Recording(specimen_id="one", sweeps=(sweep,))).sweeps
->>> found.stimulus.long_square.amplitude_pa, found.stimulus.long_square.onset_s
+>>> (analysed,) = analyse(Recording(specimen_id="one", sweeps=(sweep,))).sweeps
+>>> step = analysed.stimulus.long_square
+>>> step.amplitude_pa, step.onset_s
 (110.0, 0.5)
 """

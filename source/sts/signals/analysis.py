@@ -1,6 +1,11 @@
-"""A recording is analysed once: what every sweep injects, and the spikes inside its long square."""
+"""A recording is analysed once: the stimulus of every sweep, and the spikes in its long square.
 
-from collections.abc import Collection, Iterable, Sequence
+Stimuli are found in the current of each sweep alone, but for one: in a protocol of two steps of
+which the first varies, a sweep whose first step is 0 pA shows the second step only. If two other
+sweeps show the first step before that same second step, this sweep gets a first step of 0 pA.
+"""
+
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, Self
@@ -8,12 +13,12 @@ from typing import Final, Self
 from sts.recordings.gather import most_common
 from sts.recordings.recording import Recording, Sweep
 from sts.signals.spikes import Spikes, find_spikes
-from sts.signals.steps import APART_S, Ramp, Step, Stimulus, stimulus_of
+from sts.signals.steps import GAP_S, Step, Stimulus, stimulus_of
 
-# Steps of one protocol begin and end so near to each other.
-SAME_S: Final = 2e-3
-# A protocol is known by so many sweeps.
-LEAST: Final = 2
+# Largest difference between the onsets of one step of a protocol in two sweeps.
+SAME_ONSET_S: Final = 2e-3
+# Sweeps that must show a first step before another sweep gets one of 0 pA.
+LEAST_SWEEPS: Final = 2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -21,14 +26,14 @@ class AnalysedSweep:
     """A sweep with its stimulus and its spikes."""
 
     sweep: Sweep
-    alone: Stimulus
-    """What its own current shows."""
+    own_stimulus: Stimulus
+    """The stimulus as its own current shows it."""
     stimulus: Stimulus
     """The same, with a first step of 0 pA where other sweeps show one."""
 
     @cached_property
     def spikes(self) -> Spikes:
-        """Return the spikes inside its long square; they are found when first asked for."""
+        """Return the spikes inside its long square; they are found at the first access."""
         step = self.stimulus.long_square
         start, end = (0, 0) if step is None else (step.onset, step.end)
         return find_spikes(self.sweep.voltage_mv, self.sweep.rate_hz, start=start, end=end)
@@ -44,52 +49,37 @@ class Analysis:
     """What is unusual about them, in words."""
 
     @property
-    def short_squares(self) -> tuple[tuple[Sweep, Step], ...]:
-        """Return the sweeps with a short square."""
-        stimuli = ((each.sweep, each.stimulus.short_square) for each in self.sweeps)
-        return tuple((sweep, step) for sweep, step in stimuli if step is not None)
-
-    @property
-    def ramps(self) -> tuple[tuple[Sweep, Ramp], ...]:
-        """Return the sweeps with a ramp."""
-        stimuli = ((each.sweep, each.stimulus.ramp) for each in self.sweeps)
-        return tuple((sweep, ramp) for sweep, ramp in stimuli if ramp is not None)
-
-    @property
     def unused(self) -> tuple[str, ...]:
-        """Return how many sweeps look like long squares and are none, and why, if any do."""
+        """Return in words how many sweeps look like long squares and are none, if any do."""
         reasons = [each.stimulus.unused for each in self.sweeps if each.stimulus.unused]
         if not reasons:
             return ()
-        said = most_common(reasons)
-        return (f"{len(reasons)} sweeps look like long squares, not used: {said}",)
+        why = most_common(reasons)
+        return (f"{len(reasons)} sweeps look like long squares, not used: {why}",)
 
     def without(self, sweeps: Collection[Sweep]) -> Self:
-        """Return the analysis of the other sweeps; what was found in them is kept."""
+        """Return the analysis of all sweeps but these; nothing is analysed twice."""
         bad = {id(sweep) for sweep in sweeps}
         left = [each for each in self.sweeps if id(each.sweep) not in bad]
         recording = replace(self.recording, sweeps=tuple(each.sweep for each in left))
-        return replace(self, recording=recording, sweeps=_tell_zero_steps(left))
+        return replace(self, recording=recording, sweeps=_add_zero_steps(left))
 
 
 def analyse(recording: Recording) -> Analysis:
-    """Find the stimuli and spikes of a recording, for all that is measured on it.
-
-    A first step of 0 pA is known by the steps of other sweeps: of a protocol with two steps, the
-    first of which varies, one sweep may show the second alone.
-    """
-    stimuli = ((sweep, stimulus_of(sweep)) for sweep in recording.sweeps)
-    sweeps = (
-        AnalysedSweep(sweep=sweep, alone=stimulus, stimulus=stimulus) for sweep, stimulus in stimuli
-    )
-    return Analysis(recording=recording, sweeps=_tell_zero_steps(sweeps))
+    """Find the stimuli and spikes of a recording, for all that is measured on it."""
+    stimuli = [stimulus_of(sweep) for sweep in recording.sweeps]
+    sweeps = [
+        AnalysedSweep(sweep=sweep, own_stimulus=stimulus, stimulus=stimulus)
+        for sweep, stimulus in zip(recording.sweeps, stimuli, strict=True)
+    ]
+    return Analysis(recording=recording, sweeps=_add_zero_steps(sweeps))
 
 
-def _tell_zero_steps(sweeps: Iterable[AnalysedSweep]) -> tuple[AnalysedSweep, ...]:
-    """Return the sweeps with the stimuli that they have in this company."""
-    sweeps = tuple(sweeps)
-    pairs = [pair for each in sweeps if (pair := _first_and_next(each.alone)) is not None]
-    stimuli = (_with_zero_step(each.sweep, each.alone, pairs) for each in sweeps)
+def _add_zero_steps(sweeps: Sequence[AnalysedSweep]) -> tuple[AnalysedSweep, ...]:
+    """Return the sweeps with first steps of 0 pA where others of them show one."""
+    pairs = [pair for each in sweeps if (pair := _first_and_next(each.own_stimulus)) is not None]
+    stimuli = [_add_zero_step(each.sweep, each.own_stimulus, pairs) for each in sweeps]
+    # A sweep whose stimulus stays the same keeps the spikes that were found in it.
     return tuple(
         each if stimulus == each.stimulus else replace(each, stimulus=stimulus)
         for each, stimulus in zip(sweeps, stimuli, strict=True)
@@ -103,25 +93,30 @@ def _first_and_next(stimulus: Stimulus) -> tuple[Step, Step] | None:
     return (square, after[0]) if square is not None and after else None
 
 
-def _with_zero_step(
+def _add_zero_step(
     sweep: Sweep, stimulus: Stimulus, pairs: Sequence[tuple[Step, Step]]
 ) -> Stimulus:
-    alike = [first for first, following in pairs if _shows(stimulus, first, following)]
-    if len(alike) < LEAST:
+    """Return the stimulus with a first step of 0 pA if enough pairs of steps fit the sweep."""
+    first_steps = [first for first, following in pairs if _fits(stimulus, first, following)]
+    if len(first_steps) < LEAST_SWEEPS:
         return stimulus
-    onset, end = (round(seconds * sweep.rate_hz) for seconds in (alike[0].onset_s, alike[0].end_s))
-    holding_pa = stimulus.steps[0].holding_pa
     zero = Step(
-        onset=onset, end=end, amplitude_pa=0.0, holding_pa=holding_pa, rate_hz=sweep.rate_hz
+        onset=round(first_steps[0].onset_s * sweep.rate_hz),
+        end=round(first_steps[0].end_s * sweep.rate_hz),
+        amplitude_pa=0.0,
+        holding_pa=stimulus.steps[0].holding_pa,
+        rate_hz=sweep.rate_hz,
     )
     steps = tuple(sorted((*stimulus.steps, zero), key=lambda step: step.onset))
     return replace(stimulus, steps=steps, long_square=zero, unused="")
 
 
-def _shows(stimulus: Stimulus, first: Step, following: Step) -> bool:
+def _fits(stimulus: Stimulus, first: Step, following: Step) -> bool:
     """Tell whether a sweep has the second step of a pair, and nothing where the first one is."""
-    free = all(
-        step.end_s <= first.onset_s - APART_S / 2 or step.onset_s >= first.end_s
+    is_free = all(
+        step.end_s <= first.onset_s - GAP_S / 2 or step.onset_s >= first.end_s
         for step in stimulus.steps
     )
-    return free and any(abs(step.onset_s - following.onset_s) <= SAME_S for step in stimulus.steps)
+    return is_free and any(
+        abs(step.onset_s - following.onset_s) <= SAME_ONSET_S for step in stimulus.steps
+    )

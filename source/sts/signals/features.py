@@ -1,5 +1,12 @@
-"""All electrophysiology features of a cell, under their published names."""
+"""All electrophysiology features of a cell, under their published names.
 
+Passive properties are measured on silent long squares, the rhythm on the hero sweep, the shape of
+a spike on the first spike of the rheobase sweep, and of short squares and ramps on the mean of
+their first spikes.
+"""
+
+import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -7,24 +14,20 @@ from typing import Final
 import numpy as np
 
 from sts.base.errors import CellExcluded, one_of
-from sts.base.types import Floats
+from sts.base.types import Floats, Ints
+from sts.recordings.recording import Sweep
 from sts.signals.analysis import Analysis
-from sts.signals.candidates import filter_fits
-from sts.signals.first_spikes import (
-    SPIKE_FEATURES,
-    ramp_spikes,
-    read_first_spike,
-    short_square_spikes,
-)
-from sts.signals.long_squares import (
+from sts.signals.select import (
     LongSquare,
-    amplitudes_in_words,
-    hero_of,
-    long_squares_of,
-    rheobase_of,
-    squares_of_length,
+    find_hero,
+    find_long_squares,
+    find_rheobase,
+    keep_lengths,
+    list_amplitudes,
+    share_amplitudes,
 )
-from sts.signals.spikes import Spikes
+from sts.signals.spikes import Detection, Spikes, derivative, filter_fits, find_spikes
+from sts.signals.steps import Step
 from sts.signals.subthreshold import (
     BASELINE_S,
     baseline_mv,
@@ -45,6 +48,20 @@ CELL_FEATURES: Final = (
     "latency",
     "avg_isi",
 )
+SPIKE_FEATURES: Final = (
+    "upstroke_downstroke_ratio",
+    "peak_v",
+    "peak_t",
+    "trough_v",
+    "trough_t",
+    "fast_trough_v",
+    "fast_trough_t",
+    "slow_trough_v",
+    "slow_trough_t",
+    "threshold_v",
+    "threshold_i",
+    "threshold_t",
+)
 STIMULI: Final = ("long_square", "ramp", "short_square")
 FEATURES: Final = CELL_FEATURES + tuple(
     f"{name}_{stimulus}" for stimulus in STIMULI for name in SPIKE_FEATURES
@@ -53,20 +70,31 @@ FEATURES: Final = CELL_FEATURES + tuple(
 in pA, `ri` in MOhm, `tau` and `avg_isi` in ms, `latency` in s, `f_i_curve_slope` in spikes/s/pA."""
 TIMES: Final = tuple(name for name in FEATURES if "_t_" in name)
 
-# What times may count from. Where the published tables have the onset of every stimulus: spikes on
-# ramps of 25 pA/s lie at threshold_i / 25 after 0.4975 and 1.020 s (medians), nearly none on short
-# squares earlier than 0.500 and 1.022 s, so that one onset holds for all three stimuli.
+# Frames of time: the onset, or the begin of the sweep, which lies the given time before the onset.
+# In the published tables all stimuli have one onset: spikes on ramps of 25 pA/s lie at
+# threshold_i / 25 after 0.4975 and 1.020 s (medians), and nearly none on short squares earlier than
+# 0.500 and 1.022 s.
 ONSET: Final = "onset"
 PUBLISHED_ONSET_S: Final = {"PatchSeq": 0.50, "PatchClamp": 1.02}
 TIME_FRAMES: Final = {ONSET: 0.0} | PUBLISHED_ONSET_S
 # Passive properties are measured on steps between -100 and 0 pA, both left out. A measured -100 pA
 # may read like -99 pA.
 PASSIVE_PA: Final = (-99.0, 0.0)
+# The first part of a short square, in which the current charges the membrane, in places faster than
+# a spike rises. A spike must rise this many times as fast as the membrane charges, and its
+# threshold lie at this many times the dV/dt that is left at the end of the charging, and at this
+# share of the mean upstroke at least.
+CHARGE_S: Final = 1e-3
+RISE_OVER_CHARGING: Final = 1.1
+THRESHOLD_OVER_CHARGING: Final = 1.2
+LEAST_FRACTION: Final = 0.1
+# The filter spreads the edge of a pulse over this much before it.
+SPREAD_S: Final = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What was measured on one cell."""
+    """The features of one cell."""
 
     values: dict[str, float]
     """Every name of FEATURES; NaN is missing."""
@@ -84,18 +112,25 @@ def measure_features(
     lengths_s
         Take only long squares of these lengths; None takes all.
     """
-    squares = long_squares_of(analysis)
+    squares = find_long_squares(analysis)
     if lengths_s is not None:
-        squares = squares_of_length(squares, lengths_s)
-    rheobase = rheobase_of(squares)
+        squares = keep_lengths(squares, lengths_s)
+    rheobase = find_rheobase(squares)
     if rheobase is None:
-        amplitudes = amplitudes_in_words(squares)
+        amplitudes = list_amplitudes(squares)
         raise CellExcluded(f"no spike: no long square evokes one, amplitudes are {amplitudes}")
+    step = rheobase.step
+    first_spikes = {
+        "long_square": _read_first_spike(
+            rheobase.spikes, onset=step.onset, rate_hz=step.rate_hz, current_pa=step.amplitude_pa
+        ),
+        "short_square": _short_square_spikes(analysis),
+        "ramp": _ramp_spikes(analysis),
+    }
     values = dict.fromkeys(FEATURES, np.nan)
-    values |= _passive(squares) | _firing(squares, rheobase)
-    values |= _named(_rheobase_spike(rheobase), "long_square")
-    values |= _named(short_square_spikes(analysis.short_squares), "short_square")
-    values |= _named(ramp_spikes(analysis.ramps), "ramp")
+    values |= _measure_membrane(squares) | _measure_firing(squares, rheobase)
+    for stimulus, spike in first_spikes.items():
+        values |= {f"{name}_{stimulus}": value for name, value in spike.items()}
     # Commands read like 79.99999 pA.
     currents = {name: round(values[name], 3) for name in values if name.startswith("threshold_i_")}
     return Measured(values=values | currents, notes=_notes(squares, values))
@@ -107,7 +142,7 @@ def absolute_times(values: Mapping[str, float], frame: str) -> dict[str, float]:
     return {name: value + onset_s if name in TIMES else value for name, value in values.items()}
 
 
-def _passive(squares: Sequence[LongSquare]) -> dict[str, float]:
+def _measure_membrane(squares: Sequence[LongSquare]) -> dict[str, float]:
     silent = [each for each in squares if not len(each.spikes)]
     gentle = [each for each in silent if PASSIVE_PA[0] < each.rank[0] < PASSIVE_PA[1]]
     sag, level_mv = sag_and_level([each for each in silent if each.amplitude_pa < 0])
@@ -122,24 +157,19 @@ def _passive(squares: Sequence[LongSquare]) -> dict[str, float]:
     }
 
 
-def _firing(squares: Sequence[LongSquare], rheobase: LongSquare) -> dict[str, float]:
+def _measure_firing(squares: Sequence[LongSquare], rheobase: LongSquare) -> dict[str, float]:
     firing = [each for each in squares if each.fires]
-    hero = hero_of(firing, rheobase)
-    intervals = _intervals_ms(hero.spikes, hero.step.rate_hz)
+    hero = find_hero(firing, rheobase)
+    intervals_ms = np.diff(hero.spikes.threshold_index) * (1000 / hero.step.rate_hz)
     first = int(hero.spikes.threshold_index[0]) - hero.step.onset
     return {
         "f_i_curve_slope": slope(
             [each.amplitude_pa for each in firing], [_rate_per_s(each) for each in firing]
         ),
-        "adaptation": _adaptation(intervals),
+        "adaptation": _adaptation(intervals_ms),
         "latency": first / hero.step.rate_hz,
-        "avg_isi": float(intervals.mean()) if len(intervals) else np.nan,
+        "avg_isi": float(intervals_ms.mean()) if len(intervals_ms) else np.nan,
     }
-
-
-def _intervals_ms(spikes: Spikes, rate_hz: float) -> Floats:
-    """Return the intervals between successive thresholds."""
-    return np.diff(spikes.threshold_index) * (1000 / rate_hz)
 
 
 def _adaptation(intervals: Floats) -> float:
@@ -156,15 +186,125 @@ def _rate_per_s(square: LongSquare) -> float:
     return float(np.sum((begins >= step.onset) & (begins <= step.end)) / step.duration_s)
 
 
-def _rheobase_spike(rheobase: LongSquare) -> dict[str, float]:
-    step = rheobase.step
-    return read_first_spike(rheobase.spikes, onset=step.onset, rate_hz=step.rate_hz) | {
-        "threshold_i": step.amplitude_pa
+def _read_first_spike(
+    spikes: Spikes, *, onset: int, rate_hz: float, current_pa: float
+) -> dict[str, float]:
+    """Return the features of the first spike, times in s from the onset."""
+
+    def seconds(indices: Ints) -> float:
+        return (int(indices[0]) - onset) / rate_hz if indices[0] >= 0 else np.nan
+
+    return {
+        "upstroke_downstroke_ratio": float(spikes.upstroke_downstroke_ratio[0]),
+        "peak_v": float(spikes.peak_v[0]),
+        "peak_t": seconds(spikes.peak_index),
+        "trough_v": float(spikes.trough_v[0]),
+        "trough_t": seconds(spikes.trough_index),
+        "fast_trough_v": float(spikes.fast_trough_v[0]),
+        "fast_trough_t": seconds(spikes.fast_trough_index),
+        "slow_trough_v": float(spikes.slow_trough_v[0]),
+        "slow_trough_t": seconds(spikes.slow_trough_index),
+        "threshold_v": float(spikes.threshold_v[0]),
+        "threshold_i": current_pa,
+        "threshold_t": seconds(spikes.threshold_index),
     }
 
 
-def _named(values: Mapping[str, float], stimulus: str) -> dict[str, float]:
-    return {f"{name}_{stimulus}": value for name, value in values.items()}
+def _mean_features(sweeps: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean of every feature over the sweeps that have it; none from no sweeps."""
+    if not sweeps:
+        return {}
+    table = np.array([[sweep[name] for name in SPIKE_FEATURES] for sweep in sweeps])
+    with warnings.catch_warnings():
+        # A column without a value has a missing mean.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        means = np.nanmean(table, axis=0)
+    return dict(zip(SPIKE_FEATURES, means.tolist(), strict=True))
+
+
+def _ramp_spikes(analysis: Analysis) -> dict[str, float]:
+    """Return the mean features of the first spikes of ramps; empty where none fires."""
+    values = []
+    for each in analysis.sweeps:
+        sweep, ramp = each.sweep, each.stimulus.ramp
+        if ramp is None:
+            continue
+        spikes = find_spikes(
+            sweep.voltage_mv, sweep.rate_hz, start=ramp.onset, end=len(sweep.voltage_mv)
+        )
+        if len(spikes):
+            current_pa = ramp.current_at(float(spikes.threshold_index[0]))
+            values.append(
+                _read_first_spike(
+                    spikes, onset=ramp.onset, rate_hz=ramp.rate_hz, current_pa=current_pa
+                )
+            )
+    return _mean_features(values)
+
+
+def _short_square_spikes(analysis: Analysis) -> dict[str, float]:
+    """Return the mean features of the first spikes of short squares; empty where none fires.
+
+    The current is that of the amplitude at which most sweeps fire, of equals the lowest.
+    """
+    short_squares = [
+        (each.sweep, step)
+        for each in analysis.sweeps
+        if (step := each.stimulus.short_square) is not None
+    ]
+    if not short_squares:
+        return {}
+    detection = _short_square_detection(short_squares)
+    values = []
+    shared = share_amplitudes([step for _, step in short_squares])
+    for (sweep, step), shared_pa in zip(short_squares, shared, strict=True):
+        spikes = _find_evoked(sweep, step, detection)
+        if len(spikes):
+            values.append(
+                _read_first_spike(
+                    spikes, onset=step.onset, rate_hz=step.rate_hz, current_pa=shared_pa
+                )
+            )
+    if not values:
+        return {}
+    counts = Counter(round(each["threshold_i"]) for each in values)
+    usual = min(counts, key=lambda amplitude: (-counts[amplitude], amplitude))
+    currents = [each["threshold_i"] for each in values if round(each["threshold_i"]) == usual]
+    return _mean_features(values) | {"threshold_i": float(np.mean(currents))}
+
+
+def _short_square_detection(short_squares: Sequence[tuple[Sweep, Step]]) -> Detection:
+    """Return the criteria of a spike on top of the passive charging that all sweeps share."""
+    rises, ends = zip(*(_charging(sweep, step) for sweep, step in short_squares), strict=True)
+    min_rise = RISE_OVER_CHARGING * float(np.median(rises))
+    plain = Detection(min_rise=min_rise)
+    upstrokes = np.concatenate(
+        [_find_evoked(sweep, step, plain).upstroke for sweep, step in short_squares]
+    )
+    if not len(upstrokes):
+        return Detection(min_rise=min_rise, threshold_fraction=LEAST_FRACTION)
+    fraction = THRESHOLD_OVER_CHARGING * float(np.median(ends)) / float(upstrokes.mean())
+    return Detection(min_rise=min_rise, threshold_fraction=max(LEAST_FRACTION, fraction))
+
+
+def _charging(sweep: Sweep, step: Step) -> tuple[float, float]:
+    """Return the largest dV/dt in the first ms of a pulse, and dV/dt at its end."""
+    charge = round(CHARGE_S * step.rate_hz)
+    first = max(0, step.onset - 5 * charge)
+    dvdt = derivative(sweep.voltage_mv[first : step.end + 5 * charge], sweep.rate_hz)
+    onset = step.onset - first
+    return float(dvdt[onset : onset + charge].max()), float(dvdt[onset + charge])
+
+
+def _find_evoked(sweep: Sweep, step: Step, detection: Detection) -> Spikes:
+    """Return the spikes that a short square evokes, to the end of the sweep."""
+    return find_spikes(
+        sweep.voltage_mv,
+        sweep.rate_hz,
+        start=max(0, step.onset - round(SPREAD_S * step.rate_hz)),
+        end=len(sweep.voltage_mv),
+        detection=detection,
+    )
 
 
 def _notes(squares: Sequence[LongSquare], values: Mapping[str, float]) -> tuple[str, ...]:
@@ -180,10 +320,6 @@ def _notes(squares: Sequence[LongSquare], values: Mapping[str, float]) -> tuple[
     durations = sorted({f"{each.step.duration_s:.3g}" for each in squares}, key=float)
     if durations != ["1"]:
         notes.append(f"long squares last {', '.join(durations)} s")
-    return (*notes, *_missing(values))
-
-
-def _missing(values: Mapping[str, float]) -> list[str]:
     reasons = {
         "ri": "no ri and tau: no silent long square between -100 and 0 pA",
         "sag": "no sag: no silent hyperpolarising long square",
@@ -191,4 +327,4 @@ def _missing(values: Mapping[str, float]) -> list[str]:
         "threshold_v_short_square": "no short square with a spike",
         "threshold_v_ramp": "no ramp with a spike",
     }
-    return [reason for name, reason in reasons.items() if np.isnan(values[name])]
+    return (*notes, *(reason for name, reason in reasons.items() if np.isnan(values[name])))

@@ -1,4 +1,9 @@
-"""Band-limited resampling to 4 kHz, and the window of 1.2 s around a step."""
+"""The window of 1.2 s around a step, resampled to 4 kHz by a band-limited filter.
+
+The filter is a sinc with a Kaiser window. Its taps lie on a grid as fine as the ratio of the rates
+asks for, and are shifted by a fraction of a sample, so that every output lies exactly at its time.
+Beyond its ends a trace is continued by its first and last sample.
+"""
 
 import math
 from fractions import Fraction
@@ -14,73 +19,61 @@ from sts.recordings.recording import Sweep
 from sts.signals.select import SweepPair
 from sts.signals.steps import Step
 
+# Rate, length and number of samples of a window, and how much of it lies before the onset.
 RATE_HZ: Final = 4000.0
 WINDOW_S: Final = 1.2
 BEFORE_S: Final = 0.1
 SAMPLES: Final = 4800
-# Of the two sweeps of a cell.
+# Shape of the windows of the two sweeps of a cell.
 PAIR_SHAPE: Final = (2, SAMPLES)
 
-# The filter passes up to the first and stops from the second share of the output rate:
-# 1.5 kHz stands untouched and nothing folds, at 4 kHz.
+# Highest frequency that passes and lowest that is stopped, as shares of the output rate: at 4 kHz,
+# 1.5 kHz is kept and nothing folds.
 PASS, STOP = 0.375, 0.5
 STOP_DB: Final = 90.0
-# Odd ratios of rates are rounded to such a denominator: over the window that moves no sample by
-# more than a fifth of an input sample, and by nothing at the rates that amplifiers have.
-LARGEST_RATIO: Final = 4000
-
-
-def resample(trace: Floats, rate_hz: float, to_hz: float = RATE_HZ) -> Floats:
-    """Return a trace at another, not higher, rate; its first sample stays where it is."""
-    count = math.ceil(len(trace) * to_hz / rate_hz - 1e-9)
-    level = float(trace[0])
-    return sample_at(trace, rate_hz, first=0.0, count=count, level=level, to_hz=to_hz)
+# Largest denominator of the ratio of rates. Odd ratios are rounded to it: over the window that
+# moves a sample by at most a fifth of an input sample, and by nothing at the rates of amplifiers.
+LARGEST_DENOMINATOR: Final = 4000
 
 
 def sample_at(
-    trace: Floats,
-    rate_hz: float,
-    *,
-    first: float,
-    count: int,
-    level: float = 0.0,
-    to_hz: float = RATE_HZ,
+    trace: Floats, rate_hz: float, *, first: float, count: int, level: float = 0.0
 ) -> Floats:
-    """Return `count` band-limited samples of a trace that its edges continue.
+    """Return `count` band-limited samples of a trace, which is continued beyond its ends.
 
     Parameters
     ----------
     first
         Position of the first output in the trace, in input samples or fractions of them.
     level
-        What is taken off before the filter and put back after it: with the offset gone, neither
-        an edge nor the rounding of a tap can show it.
+        An offset that is subtracted before the filter and added after it, so that the rounding of
+        the taps does not change it.
     """
-    if rate_hz < to_hz * (1 - 1e-6):
+    if rate_hz < RATE_HZ * (1 - 1e-6):
         raise CellFailed(
-            f"sampled at {rate_hz / 1000:.6g} kHz: at least {to_hz / 1000:g} kHz is needed; "
+            f"sampled at {rate_hz / 1000:.6g} kHz: at least {RATE_HZ / 1000:g} kHz is needed; "
             "leave this recording out"
         )
-    ratio = Fraction(rate_hz / to_hz).limit_denominator(LARGEST_RATIO)
+    ratio = Fraction(rate_hz / RATE_HZ).limit_denominator(LARGEST_DENOMINATOR)
     down, up = ratio.numerator, ratio.denominator
     whole = math.floor(first + 1e-6)
     fraction = max(0.0, first - whole)
     if ratio == 1 and fraction < 1e-6:
-        return _continued(trace, whole, whole + count).astype(np.float64)
-    half = _half_taps(rate_hz, to_hz)
-    # Outputs that lack earlier samples are computed and thrown away: `lead` input periods of them.
+        return _continue(trace, whole, whole + count).astype(np.float64)
+    half = _half_taps(rate_hz)
+    # The first outputs lack earlier samples: `lead` input samples are added, and their outputs cut.
     lead = -(-2 * half // down) * down
     start = whole + half - lead
     needed = lead + math.ceil(count * ratio) + 2 * half + 2
-    piece = _continued(trace, start, start + needed).astype(np.float64) - level
-    taps = _taps(rate_hz, to_hz, up, half, round(fraction, 9))
+    piece = _continue(trace, start, start + needed).astype(np.float64) - level
+    taps = _taps(rate_hz, up, half, round(fraction, 9))
     filtered = signal.upfirdn(taps, piece, up=up, down=down)
     skipped = lead * up // down
     return np.asarray(filtered[skipped : skipped + count]) + level
 
 
 def cut_window(sweep: Sweep, step: Step) -> tuple[Floats, tuple[str, ...]]:
-    """Return 1.2 s of voltage at 4 kHz, the onset at 0.1 s, and what had to be made up.
+    """Return 1.2 s of voltage at 4 kHz, the onset at 0.1 s, and flags where it was continued.
 
     Sample k lies exactly at onset - 0.1 s + k / 4000 s.
     """
@@ -98,7 +91,7 @@ def cut_pair(pair: SweepPair) -> tuple[Floats, tuple[str, ...]]:
         *(cut_window(sweep, step) for sweep, step in zip(pair.sweeps, pair.steps, strict=True)),
         strict=True,
     )
-    # Both sweeps of a cell tend to lack the same: said once.
+    # A flag of both sweeps is given once.
     return np.stack(windows), tuple(dict.fromkeys(flag for each in flags for flag in each))
 
 
@@ -113,7 +106,7 @@ def _flags(sweep: Sweep, step: Step) -> tuple[str, ...]:
     return tuple(flags)
 
 
-def _continued(trace: Floats, start: int, stop: int) -> Floats:
+def _continue(trace: Floats, start: int, stop: int) -> Floats:
     """Return the samples from `start` to before `stop`, the edges repeated beyond the trace."""
     inside = trace[max(0, start) : max(0, stop)]
     if not len(inside):
@@ -123,17 +116,17 @@ def _continued(trace: Floats, start: int, stop: int) -> Floats:
     return np.pad(inside, (before, stop - start - before - len(inside)), mode="edge")
 
 
-def _half_taps(rate_hz: float, to_hz: float) -> int:
-    """Return how many input samples the filter reaches to either side (Kaiser, 1974)."""
-    width = 2 * np.pi * (STOP - PASS) * to_hz / rate_hz
+def _half_taps(rate_hz: float) -> int:
+    """Return the reach of the filter to either side, in input samples (Kaiser, 1974)."""
+    width = 2 * np.pi * (STOP - PASS) * RATE_HZ / rate_hz
     return math.ceil((STOP_DB - 7.95) / (2.285 * width) / 2) + 1
 
 
 @lru_cache(maxsize=32)
-def _taps(rate_hz: float, to_hz: float, up: int, half: int, fraction: float) -> Floats:
-    """Return the windowed sinc on a grid `up` times finer, moved by a fraction of a sample."""
+def _taps(rate_hz: float, up: int, half: int, fraction: float) -> Floats:
+    """Return the windowed sinc on a grid `up` times finer, shifted by a fraction of a sample."""
     position = np.arange(2 * half * up + 1) / up - half + fraction
-    cutoff = (PASS + STOP) * to_hz / rate_hz
+    cutoff = (PASS + STOP) * RATE_HZ / rate_hz
     beta = signal.kaiser_beta(STOP_DB)
     inside = np.maximum(1 - (position / half) ** 2, 0)
     taps: Floats = cutoff * np.sinc(cutoff * position) * np.i0(beta * np.sqrt(inside)) / np.i0(beta)

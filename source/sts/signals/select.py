@@ -1,28 +1,37 @@
-"""Which two sweeps of a cell enter the study: rheobase and 40 pA above, or why there are none."""
+"""The long squares of a cell, and the two sweeps of them that enter the study.
+
+Long squares are ordered by amplitude, then by sweep number; amplitudes that only noise tells apart
+count as equal. Rheobase is the lowest positive amplitude with a spike inside its step. The second
+sweep is the one nearest to 40 pA above rheobase, or on demand Allen's hero sweep. A cell that lacks
+one of them is excluded, with its amplitudes in words.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
-from sts.base.errors import CellExcluded, StsError
+import numpy as np
+
+from sts.base.errors import CellExcluded, CellFailed, StsError
 from sts.recordings.recording import Sweep
-from sts.signals.analysis import Analysis
-from sts.signals.long_squares import (
-    LongSquare,
-    amplitudes_in_words,
-    hero_of,
-    long_squares_of,
-    rheobase_of,
-    squares_of_length,
-)
+from sts.signals.analysis import AnalysedSweep, Analysis
+from sts.signals.spikes import Spikes
 from sts.signals.steps import SLACK_S, Step
 
-# Steps of this length fill the window; others are kept on demand only, and flagged.
-USUAL_STEP_S = (0.9, 1.1)
+# The voltage of no neuron leaves these bounds, and that of every neuron leaves the second.
+VOLTAGE_MV: Final = (-200.0, 150.0)
+LEAST_VOLTAGE_MV: Final = 1.0
+# The highest step of every protocol lies above the first, the lowest below the second.
+CURRENT_PA: Final = (2.0, 5000.0)
+# Allen's hero sweep lies between these distances above rheobase.
+HERO_PA: Final = (39.0, 61.0)
+# Steps of these lengths fill the window. Others are kept on demand only, and flagged.
+USUAL_STEP_S: Final = (0.9, 1.1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SelectSettings:
-    """The rules by which sweeps are picked."""
+    """The rules by which the two sweeps are picked."""
 
     step_tolerance_pa: float = 5.0
     """How far the second sweep may lie from rheobase + `second_pa`."""
@@ -43,6 +52,41 @@ class SelectSettings:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class LongSquare:
+    """A sweep with a long square and the spikes inside it."""
+
+    analysed: AnalysedSweep
+    step: Step
+    shared_pa: float
+    """The mean amplitude of all steps whose amplitudes only noise tells apart."""
+
+    @property
+    def sweep(self) -> Sweep:
+        """Return the sweep."""
+        return self.analysed.sweep
+
+    @property
+    def spikes(self) -> Spikes:
+        """Return the spikes inside the step."""
+        return self.analysed.spikes
+
+    @property
+    def amplitude_pa(self) -> float:
+        """Return the step's amplitude."""
+        return self.step.amplitude_pa
+
+    @property
+    def rank(self) -> tuple[float, int]:
+        """Return the order of the sweep: amplitude to the pA, then sweep number."""
+        return round(self.shared_pa), self.sweep.number
+
+    @property
+    def fires(self) -> bool:
+        """Tell whether a spike peaks inside the step: at its last sample it may still rise."""
+        return bool(np.any(self.spikes.peak_index < self.step.end - 1))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class SweepPair:
     """The two sweeps of a cell, the one at rheobase first."""
 
@@ -55,71 +99,185 @@ class SweepPair:
 def select_pair(analysis: Analysis, settings: SelectSettings | None = None) -> SweepPair:
     """Return the rheobase sweep and the second one; a cell without them is excluded in words."""
     settings = settings or SelectSettings()
-    lengths_s = (settings.min_step_s, settings.max_step_s)
-    long_squares = long_squares_of(analysis)
-    squares = squares_of_length(long_squares, lengths_s)
-    rheobase = rheobase_of(squares)
+    long_squares = find_long_squares(analysis)
+    squares = keep_lengths(long_squares, (settings.min_step_s, settings.max_step_s))
+    rheobase = find_rheobase(squares)
     if rheobase is None:
         raise CellExcluded(f"no spike: {_why_no_spike(squares)}")
-    second = _hero(squares, rheobase) if settings.hero else _second(squares, rheobase, settings)
+    # However wide the tolerance, the second sweep is another one, and stronger.
+    above = [each for each in squares if each.rank[0] > rheobase.rank[0]]
+    if not settings.hero:
+        second = _find_second(squares, above, rheobase, settings)
+    elif any(each.fires for each in above):
+        second = find_hero(above, rheobase)
+    else:
+        raise CellExcluded(
+            "no hero sweep: nothing fires above rheobase, amplitudes are "
+            f"{list_amplitudes(squares)}"
+        )
     steps = (rheobase.step, second.step)
     return SweepPair(
         sweeps=(rheobase.sweep, second.sweep),
         steps=steps,
-        flags=(*_flags(steps), *_others(long_squares, squares)),
+        flags=(*_flag_lengths(steps), *_flag_others(long_squares, squares)),
     )
+
+
+def find_long_squares(analysis: Analysis) -> tuple[LongSquare, ...]:
+    """Return the long squares of a recording; refuse none, and impossible units."""
+    if not analysis.sweeps:
+        raise CellExcluded("no current-clamp sweep: nothing to measure")
+    squares = [
+        LongSquare(analysed=each, step=step, shared_pa=step.amplitude_pa)
+        for each in analysis.sweeps
+        if (step := each.stimulus.long_square) is not None
+    ]
+    if not squares:
+        unused = "".join(f"; {words}" for words in analysis.unused)
+        raise CellExcluded(
+            f"no long square: no sweep holds a lone step of constant current of 0.4 to 2 s{unused}"
+        )
+    sizes_pa = np.abs([each.amplitude_pa for each in squares])
+    if sizes_pa.max() < CURRENT_PA[0] or sizes_pa.min() > CURRENT_PA[1]:
+        raise CellFailed(
+            f"long squares of {sizes_pa.min():.3g} to {sizes_pa.max():.3g} pA: no protocol has "
+            "these, so their unit is wrong (amperes or nanoamperes read as pA?); mend it in the "
+            "file"
+        )
+    for square in squares:
+        _check_voltage(square.sweep)
+    return _share_amplitudes(squares)
+
+
+def _check_voltage(sweep: Sweep) -> None:
+    low, high = float(sweep.voltage_mv.min()), float(sweep.voltage_mv.max())
+    if low < VOLTAGE_MV[0] or high > VOLTAGE_MV[1]:
+        raise CellFailed(
+            f"sweep {sweep.number} reaches from {low:.4g} to {high:.4g} mV, outside -200 to "
+            "150 mV: its unit is wrong or the amplifier was overloaded; leave the sweep out"
+        )
+    if max(abs(low), abs(high)) < LEAST_VOLTAGE_MV:
+        raise CellFailed(
+            f"sweep {sweep.number} stays within 1 mV of 0: "
+            "volts read as mV, or no cell; mend the unit in the file"
+        )
+
+
+def keep_lengths(
+    squares: Sequence[LongSquare], lengths_s: tuple[float, float]
+) -> tuple[LongSquare, ...]:
+    """Return the long squares whose steps last from the first to the second length."""
+    low, high = lengths_s
+    fitting = [each for each in squares if low - SLACK_S <= each.step.duration_s <= high + SLACK_S]
+    if fitting:
+        return _share_amplitudes(fitting)
+    durations = _list_durations([each.step for each in squares])
+    shorter, longer = float(durations[-1]) < low, float(durations[0]) > high
+    hint = "; open with --min-step" if shorter else "; open with --max-step" if longer else ""
+    raise CellExcluded(f"step lasts {', '.join(durations)} s: wanted {low:g} to {high:g} s{hint}")
+
+
+def _list_durations(steps: Sequence[Step]) -> list[str]:
+    """Return the distinct durations of steps in s, rising."""
+    return sorted({f"{step.duration_s:.3g}" for step in steps}, key=float)
+
+
+def _share_amplitudes(squares: Sequence[LongSquare]) -> tuple[LongSquare, ...]:
+    shared = share_amplitudes([each.step for each in squares])
+    return tuple(
+        replace(each, shared_pa=shared_pa) for each, shared_pa in zip(squares, shared, strict=True)
+    )
+
+
+def share_amplitudes(steps: Sequence[Step]) -> list[float]:
+    """Return the amplitude of each step; steps that only noise tells apart get their mean."""
+    order = sorted(range(len(steps)), key=lambda place: steps[place].amplitude_pa)
+    groups: list[list[int]] = []
+    for place in order:
+        step = steps[place]
+        first = steps[groups[-1][0]] if groups else step
+        error_pa = max(first.error_pa, step.error_pa)
+        if groups and step.amplitude_pa - first.amplitude_pa <= error_pa:
+            groups[-1].append(place)
+        else:
+            groups.append([place])
+    shared_pa = [0.0] * len(steps)
+    for group in groups:
+        mean_pa = float(np.mean([steps[place].amplitude_pa for place in group]))
+        for place in group:
+            shared_pa[place] = mean_pa
+    return shared_pa
+
+
+def find_rheobase(squares: Sequence[LongSquare]) -> LongSquare | None:
+    """Return the long square of the lowest positive amplitude that fires, if one does."""
+    firing = [each for each in squares if each.amplitude_pa > 0 and each.fires]
+    return min(firing, key=lambda each: each.rank, default=None)
+
+
+def find_hero(squares: Sequence[LongSquare], rheobase: LongSquare) -> LongSquare:
+    """Return Allen's hero sweep: the lowest firing one well above rheobase, else the closest."""
+    firing = sorted((each for each in squares if each.fires), key=lambda each: each.rank)
+    low, high = (rheobase.shared_pa + offset for offset in HERO_PA)
+    inside = [
+        each
+        for each in firing
+        if low - each.step.error_pa < each.shared_pa < high + each.step.error_pa
+    ]
+    if inside:
+        return inside[0]
+    return min(firing, key=lambda each: round(abs(each.shared_pa - low), 1))
+
+
+def list_amplitudes(squares: Sequence[LongSquare]) -> str:
+    """Return the distinct amplitudes in words, rising, to the pA."""
+    distinct = sorted({round(each.amplitude_pa) for each in squares})
+    return f"{', '.join(map(str, distinct))} pA"
 
 
 def _why_no_spike(squares: Sequence[LongSquare]) -> str:
     rising = [each for each in squares if each.amplitude_pa > 0]
     if not rising:
-        return f"no long square depolarises, amplitudes are {amplitudes_in_words(squares)}"
-    return f"no long square evokes one, amplitudes are {amplitudes_in_words(rising)}"
+        return f"no long square depolarises, amplitudes are {list_amplitudes(squares)}"
+    return f"no long square evokes one, amplitudes are {list_amplitudes(rising)}"
 
 
-def _second(
-    squares: Sequence[LongSquare], rheobase: LongSquare, settings: SelectSettings
+def _find_second(
+    squares: Sequence[LongSquare],
+    above: Sequence[LongSquare],
+    rheobase: LongSquare,
+    settings: SelectSettings,
 ) -> LongSquare:
-    """Return the sweep nearest to the wanted distance from rheobase; repeats: the first one."""
+    """Return the sweep nearest to the wanted distance from rheobase; of repeats the first one."""
     wanted_pa = rheobase.shared_pa + settings.second_pa
 
     def distance(square: LongSquare) -> float:
         # Amplitudes read like 249.99998 pA.
         return round(abs(square.shared_pa - wanted_pa), 1)
 
-    # However wide the tolerance, the second sweep is another one, and stronger.
-    above = [each for each in squares if each.rank[0] > rheobase.rank[0]]
     near = [each for each in above if distance(each) <= settings.step_tolerance_pa]
     if not near:
         rising = [each for each in squares if each.amplitude_pa > 0]
         raise CellExcluded(
             f"no sweep at rheobase + {settings.second_pa:g} pA: amplitudes are "
-            f"{amplitudes_in_words(rising)}; widen with --step-tolerance"
+            f"{list_amplitudes(rising)}; widen with --step-tolerance"
         )
     return min(near, key=lambda each: (distance(each), each.sweep.number))
 
 
-def _hero(squares: Sequence[LongSquare], rheobase: LongSquare) -> LongSquare:
-    above = [each for each in squares if each.rank[0] > rheobase.rank[0]]
-    if not any(each.fires for each in above):
-        raise CellExcluded(
-            "no hero sweep: nothing fires above rheobase, amplitudes are "
-            f"{amplitudes_in_words(squares)}"
-        )
-    return hero_of(above, rheobase)
-
-
-def _flags(steps: tuple[Step, Step]) -> tuple[str, ...]:
+def _flag_lengths(steps: Sequence[Step]) -> tuple[str, ...]:
     low, high = USUAL_STEP_S[0] - SLACK_S, USUAL_STEP_S[1] + SLACK_S
-    unusual = {f"{s.duration_s:.3g}" for s in steps if not low <= s.duration_s <= high}
-    return tuple(f"step lasts {duration} s" for duration in sorted(unusual, key=float))
+    unusual = [step for step in steps if not low <= step.duration_s <= high]
+    return tuple(f"step lasts {duration} s" for duration in _list_durations(unusual))
 
 
-def _others(long_squares: Sequence[LongSquare], fitting: Sequence[LongSquare]) -> tuple[str, ...]:
-    """Return how many long squares are of another length than the ones that were chosen from."""
+def _flag_others(
+    long_squares: Sequence[LongSquare], fitting: Sequence[LongSquare]
+) -> tuple[str, ...]:
+    """Return how many long squares have another length than those that were chosen from."""
     kept = {id(each.sweep) for each in fitting}
-    others = [each.step.duration_s for each in long_squares if id(each.sweep) not in kept]
+    others = [each.step for each in long_squares if id(each.sweep) not in kept]
     if not others:
         return ()
-    lengths = ", ".join(sorted({f"{seconds:.3g}" for seconds in others}, key=float))
+    lengths = ", ".join(_list_durations(others))
     return (f"{len(others)} long squares of another length, not used: {lengths} s",)

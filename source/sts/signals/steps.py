@@ -1,8 +1,15 @@
-"""Long squares, short squares and ramps, found in the injected current alone."""
+"""The stimulus of a sweep, found in its current alone: long square, short square or ramp.
+
+Steps are the constant stretches of the current away from the holding current, with which a sweep
+begins. A long square is a step of 0.4 to 2 s with no other step near it; before it a test pulse may
+lie nearer. A short square is a positive step of 1 to 10 ms with at most one other step before it. A
+ramp is a long rise: a line is fitted to its upper part and followed down to the holding current.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 import numpy as np
 
@@ -10,22 +17,23 @@ from sts.base.types import Floats
 from sts.recordings.recording import Sweep
 from sts.signals.levels import Levels, Stretch, find_levels
 
-LONG_S = (0.4, 2.0)
-SHORT_S = (1e-3, 10e-3)
-# Another step nearer than this still shows in the voltage.
-APART_S = 0.2
-# A test pulse before the step must leave the baseline alone.
-BASELINE_S = 0.1
-TEST_PULSE_S = 0.1
-RAMP_S = 0.3
-# What a sweep begins with tells the holding current of a ramp.
-HEAD_S = 10e-3
-# So long before a ramp its onset cannot be.
-BEFORE_S = 20e-3
-# A rise that leaves its line by more than this share of its height is no ramp.
-BENT = 0.02
+# Shortest and longest of the steps, shortest ramp.
+LONG_S: Final = (0.4, 2.0)
+SHORT_S: Final = (1e-3, 10e-3)
+RAMP_S: Final = 0.3
 # Room for the rounding of a duration to samples.
-SLACK_S = 1e-3
+SLACK_S: Final = 1e-3
+# Shortest gap between two steps: a step that is nearer still shows in the voltage.
+GAP_S: Final = 0.2
+# Longest test pulse, and shortest gap after it: that much of the baseline must be free.
+TEST_PULSE_S: Final = 0.1
+BASELINE_S: Final = 0.1
+# The begin of a sweep whose median is the holding current of a ramp.
+HEAD_S: Final = 10e-3
+# The current before a ramp is taken up to this long before its onset.
+BEFORE_S: Final = 20e-3
+# Largest deviation of a ramp from its line, as a share of its height.
+BENT: Final = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +45,11 @@ class Step:
     end: int
     """First sample after it."""
     amplitude_pa: float
-    """Relative to the holding current."""
+    """Above the holding current."""
     holding_pa: float
     rate_hz: float
     error_pa: float = 0.0
-    """What noise may have made of the amplitude of a measured current."""
+    """The error of the amplitude by noise, in a measured current."""
 
     @property
     def onset_s(self) -> float:
@@ -76,10 +84,10 @@ class Ramp:
 
 @dataclass(frozen=True, kw_only=True)
 class Stimulus:
-    """What one sweep injects, of the stimuli that features are measured on."""
+    """The stimulus of one sweep, as far as features are measured on it."""
 
     steps: tuple[Step, ...] = ()
-    """Every step after a test pulse that the file itself tells apart."""
+    """All steps, but for a test pulse that the file itself names."""
     long_square: Step | None = None
     short_square: Step | None = None
     ramp: Ramp | None = None
@@ -88,14 +96,9 @@ class Stimulus:
     unused: str = ""
     """Why a sweep that looks like a long square is none, "" where it does not look like one."""
 
-    @property
-    def is_measured(self) -> bool:
-        """Tell whether any feature is measured on it."""
-        return any((self.long_square, self.short_square, self.ramp))
-
 
 def stimulus_of(sweep: Sweep) -> Stimulus:
-    """Return what a sweep injects, judged by its current alone; reading may have found it."""
+    """Return the stimulus of a sweep; one that was found while it was read is not found again."""
     if isinstance(sweep.found, Stimulus):
         return sweep.found
     levels = find_levels(sweep.current_pa, sweep.rate_hz)
@@ -112,20 +115,21 @@ def stimulus_of(sweep: Sweep) -> Stimulus:
 
 
 def find_stimulus(current_pa: Floats, rate_hz: float) -> Stimulus | None:
-    """Return the stimulus of a sweep that is to be read, to be measured, counted or compared."""
+    """Return the stimulus in a current, None if nothing is measured on such a sweep.
+
+    A reader uses it to decide whether the voltage of a sweep is read.
+    """
     sweep = Sweep(voltage_mv=current_pa, current_pa=current_pa, rate_hz=rate_hz, name="", number=0)
     stimulus = stimulus_of(sweep)
-    # Before a step so late there is room for a long square of 0 pA, if other sweeps have one there.
-    late = any(step.onset_s >= LONG_S[0] + APART_S for step in stimulus.steps)
-    wanted = stimulus.is_measured or stimulus.cut_off or bool(stimulus.unused) or late
-    return stimulus if wanted else None
+    is_measured = any((stimulus.long_square, stimulus.short_square, stimulus.ramp))
+    # Before such a late step other sweeps may show a long square, which is 0 pA here.
+    is_late = any(step.onset_s >= LONG_S[0] + GAP_S for step in stimulus.steps)
+    is_wanted = is_measured or stimulus.cut_off or bool(stimulus.unused) or is_late
+    return stimulus if is_wanted else None
 
 
 def _find_steps(levels: Levels, rate_hz: float) -> tuple[Step, ...]:
-    """Return every stretch of constant current away from the holding current, in time order.
-
-    The holding current is what the sweep begins with.
-    """
+    """Return the constant stretches away from the holding current of the begin, in time order."""
     holding_pa = levels.stretches[0].level_pa
     return tuple(
         Step(
@@ -142,20 +146,24 @@ def _find_steps(levels: Levels, rate_hz: float) -> tuple[Step, ...]:
 
 
 def _long_square(steps: Sequence[Step]) -> Step | None:
-    for place, step in enumerate(steps):
-        if _lasts(step, LONG_S) and _stands_alone(steps, place):
-            return step
-    return None
+    return next(
+        (
+            step
+            for place, step in enumerate(steps)
+            if _lasts(step, LONG_S) and not _why_crowded(steps, place)
+        ),
+        None,
+    )
 
 
 def _short_square(steps: Sequence[Step]) -> Step | None:
-    # A third step makes it another protocol: a train of pulses, say.
+    # Three steps belong to another protocol, such as a train of pulses.
     if not 0 < len(steps) < 3:
         return None
     last = len(steps) - 1
-    short = steps[last].amplitude_pa > 0 and _lasts(steps[last], SHORT_S)
-    alone = _stands_alone(steps, last) and steps[0].duration_s < LONG_S[0]
-    return steps[last] if short and alone else None
+    is_short = steps[last].amplitude_pa > 0 and _lasts(steps[last], SHORT_S)
+    is_alone = not _why_crowded(steps, last) and steps[0].duration_s < LONG_S[0]
+    return steps[last] if is_short and is_alone else None
 
 
 def _lasts(step: Step, seconds: tuple[float, float]) -> bool:
@@ -164,25 +172,20 @@ def _lasts(step: Step, seconds: tuple[float, float]) -> bool:
     return seconds[0] - slack <= step.duration_s <= seconds[1] + slack
 
 
-def _stands_alone(steps: Sequence[Step], place: int) -> bool:
-    """Tell whether the neighbours leave a step room, a test pulse less than another step."""
-    return not _why_crowded(steps, place)
-
-
 def _why_crowded(steps: Sequence[Step], place: int) -> str:
-    """Return in words what is too near to a step, "" if nothing is."""
+    """Return in words what is too near to a step, "" if nothing is; a test pulse may be nearer."""
     step = steps[place]
-    if place + 1 < len(steps) and steps[place + 1].onset_s - step.end_s < APART_S:
-        return f"another step within {1000 * APART_S:.0f} ms"
+    if place + 1 < len(steps) and steps[place + 1].onset_s - step.end_s < GAP_S:
+        return f"another step within {1000 * GAP_S:.0f} ms"
     if place == 0:
         return ""
     before = steps[place - 1]
     is_test_pulse = place == 1 and before.duration_s <= TEST_PULSE_S + SLACK_S
-    if step.onset_s - before.end_s >= (BASELINE_S if is_test_pulse else APART_S):
+    if step.onset_s - before.end_s >= (BASELINE_S if is_test_pulse else GAP_S):
         return ""
     if is_test_pulse:
         return f"a test pulse within {1000 * BASELINE_S:.0f} ms before it"
-    return f"another step within {1000 * APART_S:.0f} ms"
+    return f"another step within {1000 * GAP_S:.0f} ms"
 
 
 def _why_unused(steps: Sequence[Step], levels: Levels, rate_hz: float) -> str:
@@ -212,20 +215,20 @@ def _ramp(sweep: Sweep, levels: Levels) -> Ramp | None:
     current_pa = sweep.current_pa
     if levels.blocks is not None:
         current_pa = levels.blocks.without_hum(current_pa, 0, len(current_pa))
-    fit = partial(_fitted_ramp, current_pa, sweep.rate_hz, rising[-1], noise_pa=levels.noise_pa)
-    # The sweep may begin within the stretch that rises: then only its head is holding current.
+    fit = partial(_fit_ramp, current_pa, sweep.rate_hz, rising[-1], noise_pa=levels.noise_pa)
+    # The rising stretch may be the first: then only the head of the sweep is at holding current.
     head = max(1, round(HEAD_S * sweep.rate_hz))
-    found = fit(float(np.median(current_pa[:head])))
-    if found is None:
+    ramp = fit(float(np.median(current_pa[:head])))
+    if ramp is None:
         return None
-    # What is known to lie before the rise tells it better than the head, through noise and drift.
-    before = current_pa[rising[-1].start : found.onset - round(BEFORE_S * sweep.rate_hz)]
+    # Against noise and drift, the current before the rise is a better holding current.
+    before = current_pa[rising[-1].start : ramp.onset - round(BEFORE_S * sweep.rate_hz)]
     if len(before) < BASELINE_S * sweep.rate_hz:
-        return found
-    return fit(float(np.median(before))) or found
+        return ramp
+    return fit(float(np.median(before))) or ramp
 
 
-def _fitted_ramp(
+def _fit_ramp(
     current_pa: Floats, rate_hz: float, rise: Stretch, holding_pa: float, *, noise_pa: float
 ) -> Ramp | None:
     """Fit a line to the upper part of a rise and follow it down to the holding current."""

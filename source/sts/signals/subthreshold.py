@@ -7,31 +7,35 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from sts.base.types import Floats
-from sts.signals.long_squares import LongSquare
+from sts.signals.select import LongSquare
 
+# The baseline is this much before the step.
 BASELINE_S: Final = 0.1
+# Sag is measured on the sweep whose peak is nearest to this.
 SAG_MV: Final = -100.0
+# Its peak is a mean over this time, its steady level one over this time at the end of the step.
 SAG_AVERAGE_S: Final = 0.005
 STEADY_S: Final = 0.03
-# The fit of the time constant begins at this share of the deflection,
+# The fit of the time constant begins at this share of the deflection.
 FIT_FROM: Final = 0.1
-# needs a deflection of so many deviations of the baseline,
+# The deflection must be this many standard deviations of the baseline.
 LEAST_SNR: Final = 20.0
-# must follow the trace this closely,
+# Largest root mean square by which the fit may miss the trace.
 LARGEST_MISFIT_MV: Final = 1.0
-# and loses nothing on means of samples: the mean of an exponential over bins is one, too.
+# About how many points are fitted. They are means over equal bins: the mean of an exponential over
+# bins is an exponential of the same time constant.
 FIT_POINTS: Final = 2000
 
 
 def baseline_mv(square: LongSquare, *, seconds: float = BASELINE_S) -> float:
     """Return the mean voltage before the step, over less where the sweep begins later."""
-    before = _before(square, seconds)
+    before = _voltage_before(square, seconds)
     return float(before.mean(dtype=np.float64)) if len(before) else np.nan
 
 
 def sag_and_level(squares: Sequence[LongSquare]) -> tuple[float, float]:
     """Return sag and peak voltage of the hyperpolarised sweep whose peak is nearest to -100 mV."""
-    levels = [float(_inside(each).min()) for each in squares]
+    levels = [float(_voltage_inside(each).min()) for each in squares]
     if not levels:
         return np.nan, np.nan
     nearest = int(np.argmin(np.abs(np.array(levels) - SAG_MV)))
@@ -39,7 +43,9 @@ def sag_and_level(squares: Sequence[LongSquare]) -> tuple[float, float]:
 
 
 def input_resistance_mohm(squares: Sequence[LongSquare]) -> float:
-    """Return the slope of largest deflection against current; one sweep takes its baseline along.
+    """Return the slope of the largest deflection against current.
+
+    With a single sweep, its baseline at 0 pA is the second point.
 
     Parameters
     ----------
@@ -47,7 +53,7 @@ def input_resistance_mohm(squares: Sequence[LongSquare]) -> float:
         Hyperpolarising steps without spikes.
     """
     current_pa = [each.amplitude_pa for each in squares]
-    voltage_mv = [float(_inside(each).min()) for each in squares]
+    voltage_mv = [float(_voltage_inside(each).min()) for each in squares]
     if len(squares) == 1:
         current_pa.append(0.0)
         voltage_mv.append(baseline_mv(squares[0]))
@@ -57,7 +63,7 @@ def input_resistance_mohm(squares: Sequence[LongSquare]) -> float:
 def slope(x: Sequence[float], y: Sequence[float]) -> float:
     """Return the least-squares slope of y over x, NaN where x does not vary."""
     from_mean = np.array(x) - np.mean(x) if len(x) else np.zeros(0)
-    # A tenth of a pA, or less, is the rounding of one amplitude.
+    # Amplitudes that differ by less than 0.1 pA are one amplitude, rounded.
     if not len(x) or np.abs(from_mean).max() < 0.1:
         return np.nan
     return float(from_mean @ np.array(y) / (from_mean @ from_mean))
@@ -68,7 +74,7 @@ def time_constant_ms(squares: Sequence[LongSquare]) -> float:
 
     Every fit ends at the sweep's own peak or, where that is earlier, at the median peak.
     """
-    peaks_s = [(int(_inside(each).argmin()) / each.step.rate_hz) for each in squares]
+    peaks_s = [(int(_voltage_inside(each).argmin()) / each.step.rate_hz) for each in squares]
     if not peaks_s:
         return np.nan
     latest_s = float(np.median(peaks_s))
@@ -80,20 +86,20 @@ def time_constant_ms(squares: Sequence[LongSquare]) -> float:
     return float(np.mean(fitted)) if fitted else np.nan
 
 
-def _before(square: LongSquare, seconds: float) -> Floats:
+def _voltage_before(square: LongSquare, seconds: float) -> Floats:
     onset = square.step.onset
     first = max(0, onset - round(seconds * square.step.rate_hz))
     return square.sweep.voltage_mv[first:onset]
 
 
-def _inside(square: LongSquare) -> Floats:
+def _voltage_inside(square: LongSquare) -> Floats:
     return square.sweep.voltage_mv[square.step.onset : square.step.end]
 
 
 def _sag(square: LongSquare) -> float:
-    """Return the share of the deflection that the cell takes back before the step ends."""
+    """Return the share of the deflection that is gone before the step ends."""
     voltage_mv, rate_hz = square.sweep.voltage_mv, square.step.rate_hz
-    peak = int(_inside(square).argmin()) + square.step.onset
+    peak = int(_voltage_inside(square).argmin()) + square.step.onset
     first = max(0, round(peak - SAG_AVERAGE_S / 2 * rate_hz))
     last = round(peak + SAG_AVERAGE_S / 2 * rate_hz)
     peak_mv = float(voltage_mv[first:last].mean(dtype=np.float64))
@@ -106,9 +112,9 @@ def _sag(square: LongSquare) -> float:
 
 def _time_constant_ms(square: LongSquare, until_s: float) -> float:
     """Fit one exponential from a tenth of the deflection to `until_s` after the onset."""
-    inside = _inside(square)
+    inside = _voltage_inside(square)
     last = round(until_s * square.step.rate_hz)
-    before = _before(square, BASELINE_S)
+    before = _voltage_before(square, BASELINE_S)
     if not len(before):
         return np.nan
     base_mv = float(before.mean(dtype=np.float64))
@@ -118,14 +124,14 @@ def _time_constant_ms(square: LongSquare, until_s: float) -> float:
     deflected = np.flatnonzero(inside[:last] <= base_mv + FIT_FROM * (peak_mv - base_mv))
     if not len(deflected) or last - deflected[0] < 10:
         return np.nan
-    return _fitted_ms(inside[deflected[0] : last], peak_mv, square.step.rate_hz)
+    return _fit_ms(inside[deflected[0] : last], peak_mv, square.step.rate_hz)
 
 
-def _fitted_ms(voltage_mv: Floats, final_mv: float, rate_hz: float) -> float:
+def _fit_ms(voltage_mv: Floats, final_mv: float, rate_hz: float) -> float:
     size = max(1, len(voltage_mv) // FIT_POINTS)
     whole = len(voltage_mv) // size * size
     points = voltage_mv[:whole].reshape(-1, size).mean(axis=1, dtype=np.float64)
-    # Where time begins moves the height of an exponential, not its constant.
+    # Time may begin anywhere: that changes the height of an exponential, not its time constant.
     time_s = np.arange(len(points)) * (size / rate_hz)
     # 50 per second: a time constant of 20 ms
     guess = (float(voltage_mv[0]) - final_mv, 50.0, final_mv)

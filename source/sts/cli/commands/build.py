@@ -178,7 +178,7 @@ def _source(args: argparse.Namespace) -> tuple[Path, Path]:
     from sts.base.errors import StsError
 
     if args.demo and args.folder is None:
-        from sts.recordings.simulated.roster import DEMO_SEED
+        from sts.recordings.simulated.cells import DEMO_SEED
         from sts.studies.data.simulate import SimulateJob, simulate
 
         folder = data_of(args) / "simulated" / "recordings"

@@ -1,34 +1,70 @@
-"""Simulated cells as recordings in memory, a few at a time, each a function of seed and index."""
+"""Simulated cells: class, data set and donor of each, and its recording, made in memory.
 
-from collections import deque
+A cell is a function of the seed and of its place in the roster alone, so that cells can be
+simulated in any order and by any number of processes.
+"""
+
+from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count
 from typing import Final
 
 import numpy as np
 
 from sts.base.errors import StsError, one_of
-from sts.base.parallel import worker_count
-from sts.base.types import Floats, Ints
+from sts.base.types import CLASSES, Floats, Ints
 from sts.recordings.recording import Recording, Sweep
 from sts.recordings.simulated.neuron import (
+    BENCHES,
     MV_PER_COUNT,
+    RATE_HZ,
     Recorded,
     Unfit,
-    neuron_of,
+    long_squares,
+    make_neuron,
+    pair_squares,
     record_long_squares,
     record_others,
     short_square_pa,
 )
 from sts.recordings.simulated.populations import load_populations
-from sts.recordings.simulated.protocol import BENCHES, RATE_HZ, long_squares, pair_squares
-from sts.recordings.simulated.roster import Entry, roster
 
+DATASETS: Final = ("PatchClamp", "PatchSeq")
+# Training cells of the published study, by data set and class.
+PUBLISHED: Final = {
+    ("PatchClamp", "Pvalb"): 185,
+    ("PatchClamp", "Excitatory"): 536,
+    ("PatchClamp", "Vip/Lamp5"): 242,
+    ("PatchClamp", "Sst"): 135,
+    ("PatchSeq", "Pvalb"): 667,
+    ("PatchSeq", "Excitatory"): 101,
+    ("PatchSeq", "Vip/Lamp5"): 1196,
+    ("PatchSeq", "Sst"): 1410,
+}
+SHARES: Final = ("equal", "published")
 PROTOCOLS: Final = ("full", "long", "pair")
-# Of a population, one draw in thirty is unfit.
+# The first cells of a class, in each data set; the rest follow the published shares.
+LEAST: Final = 3
+CELLS_PER_DONOR: Final = 3
+# Demos train on cells of this seed. No command has it as its default: the cells that `simulate`
+# makes without a given seed are others, on which the model of a demo can be tried.
+DEMO_SEED: Final = 1_000_003
+# How often a neuron is drawn at most: of a population, one draw in thirty is unfit.
 MOST_DRAWS: Final = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One cell of a roster, not simulated yet."""
+
+    index: int
+    member: int
+    """Which cell of its population it is, from 0."""
+    label: str
+    dataset: str
+    specimen_id: str
+    donor_id: str
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,47 +78,81 @@ class SimulatedCell:
     """How many neurons were drawn before that could not be taken through the protocol."""
 
 
-def simulate_cells(
-    n: int,
-    *,
-    seed: int,
-    protocol: str = "full",
-    shares: str = "equal",
-    chunk: int = 8,
-    workers: int | None = None,
-) -> Iterator[SimulatedCell]:
-    """Yield cells in the order of the roster; more cells leave the earlier ones as they are.
+def roster(cells: int, *, seed: int, shares: str = "equal") -> list[Entry]:
+    """Return the first cells of a roster; a longer one begins with the same cells.
+
+    Parameters
+    ----------
+    shares
+        Of the classes: "equal", or "published" as in the published training set.
+    """
+    one_of(shares, SHARES, "shares")
+    if seed < 0 or cells < 0:
+        raise StsError(f"cells and seed must be 0 or more: {cells}, {seed}")
+    entries = _entries(seed=seed, shares=shares)
+    return [next(entries) for _ in range(cells)]
+
+
+def _entries(*, seed: int, shares: str) -> Iterator[Entry]:
+    classes: Counter[str] = Counter()
+    members: Counter[tuple[str, str]] = Counter()
+    donors: Counter[str] = Counter()
+    for index in count():
+        label = _next_class(classes, shares)
+        dataset = _next_dataset(label, members)
+        donor = donors[dataset] // CELLS_PER_DONOR
+        yield Entry(
+            index=index,
+            member=members[dataset, label],
+            label=label,
+            dataset=dataset,
+            specimen_id=f"sim{seed}cell{index:05d}",
+            donor_id=f"sim{seed}{dataset.lower()}{donor:05d}",
+        )
+        classes[label] += 1
+        members[dataset, label] += 1
+        donors[dataset] += 1
+
+
+def _next_class(classes: Counter[str], shares: str) -> str:
+    """Return the class that lags furthest behind its share."""
+    sizes = {
+        label: sum(PUBLISHED[dataset, label] for dataset in DATASETS) if shares != "equal" else 1
+        for label in CLASSES
+    }
+    return min(CLASSES, key=lambda label: (classes[label] + 1) / sizes[label])
+
+
+def _next_dataset(label: str, members: Counter[tuple[str, str]]) -> str:
+    """Return the smaller data set of a class when it lags behind its share, else the larger."""
+    smaller, larger = sorted(DATASETS, key=lambda dataset: PUBLISHED[dataset, label])
+    share = PUBLISHED[smaller, label] / (PUBLISHED[smaller, label] + PUBLISHED[larger, label])
+    present = members[smaller, label]
+    total = present + members[larger, label] + 1
+    due = max(share * total, min(LEAST, total / 2))
+    return smaller if present + 1 <= due else larger
+
+
+def simulate_cell(entry: Entry, *, seed: int, protocol: str = "full") -> SimulatedCell:
+    """Simulate one cell of a roster; draw its neuron again until one is fit for the protocol.
 
     Parameters
     ----------
     protocol
         "full", "long" for the long squares alone, or "pair" for those of them that a pair of
         sweeps is picked from.
-    shares
-        Of the classes: "equal", or "published" as in the published training set.
-    chunk
-        How many cells are under way or wait at a time; it bounds the memory, no more.
-    workers
-        Threads; by default as many as this process may use.
     """
     one_of(protocol, PROTOCOLS, "protocol")
-    if seed < 0 or n < 0 or chunk < 1:
-        raise StsError(f"cells and seed must be 0 or more, chunk 1 or more: {n}, {seed}, {chunk}")
-    return _simulated(roster(n, seed=seed, shares=shares), seed, protocol, chunk, workers)
-
-
-def simulate_cell(entry: Entry, *, seed: int, protocol: str = "full") -> SimulatedCell:
-    """Simulate one cell of a roster, drawn again until it can be taken through the protocol."""
     populations = load_populations()
     squares = pair_squares if protocol == "pair" else long_squares
     for redraw in range(MOST_DRAWS):
         parameters = populations.draw(
             entry.dataset, entry.label, seed=seed, member=entry.member, redraw=redraw
         )
-        neuron = neuron_of(parameters, seed=(seed, entry.index), bench=BENCHES[entry.dataset])
+        neuron = make_neuron(parameters, seed=(seed, entry.index), bench=BENCHES[entry.dataset])
         try:
             rheobase_pa, recorded = record_long_squares(neuron, squares)
-            # Asked for under any protocol, so that all take the same neurons.
+            # Under any protocol, so that all protocols take the same neurons.
             short_pa = short_square_pa(neuron)
         except Unfit:
             continue
@@ -97,23 +167,17 @@ def simulate_cell(entry: Entry, *, seed: int, protocol: str = "full") -> Simulat
     raise RuntimeError(f"{MOST_DRAWS} unfit neurons for {entry}: the populations are not usable")
 
 
-def _simulated(
-    entries: list[Entry], seed: int, protocol: str, chunk: int, workers: int | None
+def simulate_cells(
+    cells: int, *, seed: int, protocol: str = "full", shares: str = "equal"
 ) -> Iterator[SimulatedCell]:
-    waiting: deque[Future[SimulatedCell]] = deque()
-    queue = iter(entries)
-    # The compiled loops let go of the interpreter, so threads share the work.
-    with ThreadPoolExecutor(worker_count(workers)) as threads:
-        while True:
-            for entry in islice(queue, chunk - len(waiting)):
-                waiting.append(threads.submit(simulate_cell, entry, seed=seed, protocol=protocol))
-            if not waiting:
-                return
-            yield waiting.popleft().result()
+    """Return an iterator over simulated cells in the order of the roster."""
+    entries = roster(cells, seed=seed, shares=shares)
+    one_of(protocol, PROTOCOLS, "protocol")
+    return (simulate_cell(entry, seed=seed, protocol=protocol) for entry in entries)
 
 
 def recording_of(entry: Entry, recorded: list[Recorded]) -> Recording:
-    """Return sweeps as a reader of the written file finds them."""
+    """Return the recording that a reader of the written file returns."""
     return Recording(
         specimen_id=entry.specimen_id,
         donor_id=entry.donor_id,
@@ -131,5 +195,5 @@ def recording_of(entry: Entry, recorded: list[Recorded]) -> Recording:
 
 
 def voltage_mv(counts: Ints) -> Floats:
-    """Return a voltage as a reader of the written file finds it."""
+    """Return the voltage that a reader of the written file returns."""
     return np.multiply(counts, MV_PER_COUNT, dtype=np.float64).astype(np.float32)

@@ -1,4 +1,8 @@
-"""One neuron at the bench: its rheobase is searched, then every sweep is recorded."""
+"""One neuron at the bench: what is injected, the search for its rheobase, and its sweeps.
+
+Every sweep begins with a test pulse. A long square, a short square or a ramp follows, named as
+MIES names them.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -6,42 +10,112 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from sts.base.types import Ints
-from sts.recordings.simulated.integrate import SPIKE_MV, first_spike, integrate
-from sts.recordings.simulated.membrane import Membrane, Parameters, membrane_of
-from sts.recordings.simulated.protocol import (
-    LARGEST_PA,
-    RATE_HZ,
-    SEARCH_PA,
-    SHORT_SQUARES,
-    Rig,
-    SimulatedStimulus,
-    long_square,
-    long_squares,
-    ramp,
-    short_square,
+from sts.base.types import Floats, Ints
+from sts.recordings.simulated.membrane import (
+    SPIKE_MV,
+    STEP_MS,
+    Membrane,
+    Parameters,
+    first_spike,
+    integrate,
+    membrane_of,
 )
 
-Recorded: TypeAlias = tuple[SimulatedStimulus, Ints]
-
+RATE_HZ: Final = 1000 / STEP_MS
+# One count of a stored current: 0.1 pA, a hair less, as the amplitudes of the archives read like
+# 249.99998 pA.
+A_PER_COUNT: Final = 1e-13 * (1 - 6e-8)
+PA_PER_COUNT: Final = A_PER_COUNT * 1e12
+# Largest current that 16 bits hold.
+LARGEST_PA: Final = 3200
+# One count of a stored voltage.
 V_PER_COUNT: Final = 6.25e-6
 MV_PER_COUNT: Final = V_PER_COUNT * 1e3
+
+# Begin and end of the test pulse, and its amplitude.
+PULSE_S: Final = (0.1, 0.12)
+PULSE_PA: Final = -20.0
+# Lengths of the stimuli.
+LONG_S: Final = 1.0
+SHORT_S: Final = 0.003
+RAMP_S: Final = 3.0
+# What follows a stimulus: enough for troughs, and for the 0.1 s after a long square that a
+# scalogram shows.
+AFTER_LONG_S: Final = 0.25
+AFTER_SHORT_S: Final = 0.5
+# Amplitudes of the long squares: below 0 pA, and above rheobase.
+SUBTHRESHOLD_PA: Final = tuple(range(-110, 0, 20))
+SUPRATHRESHOLD_PA: Final = (20, 40, 60)
+# The second sweep of a pair lies this far above rheobase.
+SECOND_PA: Final = 40
+SHORT_SQUARES: Final = 3
+
+# Rheobase is a multiple of this.
+SEARCH_PA: Final = 10
 # One cell in a thousand of the archives needs more.
 HIGHEST_RHEOBASE_PA: Final = 800
-# The search leaves out the quiet time before the onset, but for what the noise needs to settle.
+# The search integrates this much before the onset, for the noise to settle, and no more.
 LEAD_S: Final = 0.1
-# Between this and SPIKE_MV one definition sees a spike and another none; so with a spike that
-# begins in the last millisecond of a step and peaks after it.
+# A peak between this and SPIKE_MV is a spike by one definition and none by another. So is one of
+# the last samples of a step, whose peak may follow after the step.
 DOUBTFUL_MV: Final = -30.0
-LATE: Final = 50
-# A spike that a short square evokes peaks within so long after it.
+LATE_SAMPLES: Final = 50
+# A spike that a short square evokes peaks within this time after it.
 WAIT_S: Final = 0.01
-# Noise shifts rheobase by a step between search and recording in a few cells of a hundred.
-TRIALS: Final = 6
+# How often the long squares are recorded at most: in a few cells of a hundred noise moves rheobase
+# by a step between search and recording.
+MOST_RECORDINGS: Final = 6
 
 
 class Unfit(Exception):  # noqa: N818 - a verdict on a neuron, not an error of a program
     """Say why a neuron cannot be taken through the protocol."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rig:
+    """What differs between the two data sets: where stimuli begin, and the recording noise."""
+
+    onset_s: float
+    noise_mv: float
+
+
+BENCHES: Final = {
+    "PatchClamp": Rig(onset_s=1.02, noise_mv=0.033),
+    "PatchSeq": Rig(onset_s=0.6, noise_mv=0.045),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulatedStimulus:
+    """One sweep's stimulus, in samples and pA."""
+
+    name: str
+    onset: int
+    end: int
+    samples: int
+    amplitude_pa: float
+    slope_pa_per_s: float = 0.0
+    repeat: int = 0
+
+    def row(self) -> Floats:
+        """Return the stimulus as the integrator takes it."""
+        pulse = [round(second * RATE_HZ) for second in PULSE_S]
+        slope = self.slope_pa_per_s / RATE_HZ
+        return np.array([*pulse, PULSE_PA, self.onset, self.end, self.amplitude_pa, slope])
+
+    def current_pa(self) -> Floats:
+        """Return the command as a file holds it."""
+        begin, end = (round(second * RATE_HZ) for second in PULSE_S)
+        current_pa = np.zeros(self.samples)
+        current_pa[begin:end] = PULSE_PA
+        steps = np.arange(self.end - self.onset)
+        current_pa[self.onset : self.end] += (
+            self.amplitude_pa + self.slope_pa_per_s / RATE_HZ * steps
+        )
+        return (np.rint(current_pa / PA_PER_COUNT) * PA_PER_COUNT).astype(np.float32)
+
+
+Recorded: TypeAlias = tuple[SimulatedStimulus, Ints]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,20 +129,15 @@ class Neuron:
 
     def fires(self, stimulus: SimulatedStimulus) -> bool:
         """Tell whether a stimulus evokes a spike."""
-        membrane = self.membrane
-        begin = stimulus.onset - round(LEAD_S * RATE_HZ)
-        # A spike of the last moments of a long square need not peak inside it.
-        end = stimulus.end + (round(WAIT_S * RATE_HZ) if stimulus.is_short else 0)
+        is_short = stimulus.end - stimulus.onset == round(SHORT_S * RATE_HZ)
         spike = first_spike(
-            membrane.table,
-            membrane.constants,
-            membrane.rest,
-            membrane.step_ms,
+            self.membrane,
             stimulus.row()[None],
             self._key(stimulus),
             self.noise_pa,
-            begin,
-            end,
+            stimulus.onset - round(LEAD_S * RATE_HZ),
+            # A spike of the last moments of a long square need not peak inside it.
+            stimulus.end + (round(WAIT_S * RATE_HZ) if is_short else 0),
         )
         if 0 <= spike < stimulus.onset:
             raise Unfit("it fires without a current")
@@ -78,12 +147,8 @@ class Neuron:
         """Return the voltage of every sweep, in counts, beside its stimulus."""
         samples = max(each.samples for each in stimuli)
         counts = np.empty((len(stimuli), samples), dtype=np.int16)
-        membrane = self.membrane
         integrate(
-            membrane.table,
-            membrane.constants,
-            membrane.rest,
-            membrane.step_ms,
+            self.membrane,
             np.array([each.row() for each in stimuli]),
             np.array([self._key(each) for each in stimuli]),
             self.noise_pa,
@@ -100,22 +165,43 @@ class Neuron:
         return np.uint64(sequence.generate_state(1, np.uint64)[0])
 
 
-def neuron_of(parameters: Parameters, *, seed: tuple[int, ...], bench: Rig) -> Neuron:
-    """Return a neuron at the bench."""
+def make_neuron(parameters: Parameters, *, seed: tuple[int, ...], bench: Rig) -> Neuron:
+    """Return the neuron of some parameters at the bench."""
     return Neuron(
-        membrane=membrane_of(parameters),
-        noise_pa=parameters["noise_pa"],
-        seed=seed,
-        bench=bench,
+        membrane=membrane_of(parameters), noise_pa=parameters["noise_pa"], seed=seed, bench=bench
     )
+
+
+def long_squares(rheobase_pa: int, *, bench: Rig) -> list[SimulatedStimulus]:
+    """Return the steps below, at and above rheobase, in the order of recording."""
+    search = [each for each in (rheobase_pa - SEARCH_PA, rheobase_pa) if each > 0]
+    steps = {
+        "X1PS_SubThresh_DA_0": SUBTHRESHOLD_PA,
+        "X3LP_Rheo_DA_0": search,
+        "X4PS_SupraThresh_DA_0": [rheobase_pa + above for above in SUPRATHRESHOLD_PA],
+    }
+    return [
+        _long_square(amplitude_pa, bench=bench, name=name)
+        for name, amplitudes in steps.items()
+        for amplitude_pa in amplitudes
+    ]
+
+
+def pair_squares(rheobase_pa: int, *, bench: Rig) -> list[SimulatedStimulus]:
+    """Return the long squares that a pair of sweeps is picked from, and none besides."""
+    wanted = rheobase_pa - SEARCH_PA, rheobase_pa, rheobase_pa + SECOND_PA
+    squares = long_squares(rheobase_pa, bench=bench)
+    return [each for each in squares if each.amplitude_pa in wanted]
 
 
 def record_long_squares(
     neuron: Neuron, squares: Callable[..., list[SimulatedStimulus]] = long_squares
 ) -> tuple[int, list[Recorded]]:
     """Return rheobase, and the long squares around it: it is the lowest of them that fires."""
-    rheobase_pa = _lowest(neuron, long_square, step_pa=SEARCH_PA, highest_pa=HIGHEST_RHEOBASE_PA)
-    for _ in range(TRIALS):
+    rheobase_pa = _find_lowest(
+        neuron, _long_square, step_pa=SEARCH_PA, highest_pa=HIGHEST_RHEOBASE_PA
+    )
+    for _ in range(MOST_RECORDINGS):
         recorded = neuron.record(squares(rheobase_pa, bench=neuron.bench))
         lowest_pa = _lowest_recorded(recorded)
         if lowest_pa == rheobase_pa:
@@ -127,30 +213,69 @@ def record_long_squares(
 def short_square_pa(neuron: Neuron) -> int:
     """Return an amplitude at which short squares fire: a step above the lowest, for the noise."""
     step_pa = 2 * SEARCH_PA
-    return step_pa + _lowest(neuron, short_square, step_pa=step_pa, highest_pa=LARGEST_PA - step_pa)
+    return step_pa + _find_lowest(
+        neuron, _short_square, step_pa=step_pa, highest_pa=LARGEST_PA - step_pa
+    )
 
 
 def record_others(neuron: Neuron, *, rheobase_pa: int, short_pa: int) -> list[Recorded]:
-    """Return three short squares and a ramp."""
-    squares = [
-        replace(short_square(short_pa, bench=neuron.bench), repeat=repeat)
-        for repeat in range(SHORT_SQUARES)
-    ]
-    return neuron.record(squares) + neuron.record([ramp(rheobase_pa, bench=neuron.bench)])
+    """Return three short squares and a ramp of 3 s.
+
+    The slope of the ramp is the multiple of 25 pA/s that takes it to 1.5 times rheobase or more.
+    """
+    square = _short_square(short_pa, bench=neuron.bench)
+    squares = [replace(square, repeat=repeat) for repeat in range(SHORT_SQUARES)]
+    slope = 25 * np.ceil(1.5 * rheobase_pa / RAMP_S / 25)
+    ramp = _stimulus(
+        "X7Ramp_DA_0", 0.0, bench=neuron.bench, seconds=RAMP_S, after_s=AFTER_LONG_S, slope=slope
+    )
+    return neuron.record(squares) + neuron.record([ramp])
 
 
-def _lowest(
-    neuron: Neuron, make: Callable[..., SimulatedStimulus], *, step_pa: int, highest_pa: int
+def _long_square(
+    amplitude_pa: float, *, bench: Rig, name: str = "X2LP_Search_DA_0"
+) -> SimulatedStimulus:
+    return _stimulus(name, amplitude_pa, bench=bench, seconds=LONG_S, after_s=AFTER_LONG_S)
+
+
+def _short_square(amplitude_pa: float, *, bench: Rig) -> SimulatedStimulus:
+    return _stimulus(
+        "X6SP_Rheo_DA_0", amplitude_pa, bench=bench, seconds=SHORT_S, after_s=AFTER_SHORT_S
+    )
+
+
+def _stimulus(
+    name: str,
+    amplitude_pa: float,
+    *,
+    bench: Rig,
+    seconds: float,
+    after_s: float,
+    slope: float = 0.0,
+) -> SimulatedStimulus:
+    onset, length, after = (round(each * RATE_HZ) for each in (bench.onset_s, seconds, after_s))
+    return SimulatedStimulus(
+        name=name,
+        onset=onset,
+        end=onset + length,
+        samples=onset + length + after,
+        amplitude_pa=amplitude_pa,
+        slope_pa_per_s=float(slope),
+    )
+
+
+def _find_lowest(
+    neuron: Neuron, stimulus: Callable[..., SimulatedStimulus], *, step_pa: int, highest_pa: int
 ) -> int:
     """Return the lowest amplitude that fires, by doubling and then halving."""
     silent, firing = 0, 8
-    while not neuron.fires(make(firing * step_pa, bench=neuron.bench)):
+    while not neuron.fires(stimulus(firing * step_pa, bench=neuron.bench)):
         if firing * step_pa >= highest_pa:
             raise Unfit(f"it is silent at {highest_pa} pA")
         silent, firing = firing, min(2 * firing, highest_pa // step_pa)
     while firing - silent > 1:
         middle = (silent + firing) // 2
-        if neuron.fires(make(middle * step_pa, bench=neuron.bench)):
+        if neuron.fires(stimulus(middle * step_pa, bench=neuron.bench)):
             firing = middle
         else:
             silent = middle
@@ -159,12 +284,12 @@ def _lowest(
 
 def _lowest_recorded(recorded: Sequence[Recorded]) -> int:
     """Return the lowest amplitude whose step holds a spike; refuse spikes where none belong."""
-    level = SPIKE_MV / MV_PER_COUNT
+    spike = SPIKE_MV / MV_PER_COUNT
     amplitudes = []
     for stimulus, counts in recorded:
-        if counts[: stimulus.onset].max() > level:
+        if counts[: stimulus.onset].max() > spike:
             raise Unfit("it fires without a current")
-        if counts[stimulus.onset : stimulus.end - LATE].max() > level:
+        if counts[stimulus.onset : stimulus.end - LATE_SAMPLES].max() > spike:
             amplitudes.append(round(stimulus.amplitude_pa))
         elif counts[stimulus.onset : stimulus.end].max() > DOUBTFUL_MV / MV_PER_COUNT:
             raise Unfit("whether it fires is in doubt")

@@ -15,21 +15,20 @@ from pynwb.icephys import CurrentClampSeries, CurrentClampStimulusSeries, Intrac
 from sts.base.guard import new_hdf5
 from sts.base.types import Floats
 from sts.recordings.recording import Recording, Sweep
-from sts.recordings.simulated.cells import SimulatedCell
-from sts.recordings.simulated.neuron import MV_PER_COUNT, V_PER_COUNT
-from sts.recordings.simulated.protocol import A_PER_COUNT, PA_PER_COUNT
-from sts.recordings.simulated.roster import Entry
+from sts.recordings.simulated.cells import Entry, SimulatedCell
+from sts.recordings.simulated.neuron import A_PER_COUNT, MV_PER_COUNT, PA_PER_COUNT, V_PER_COUNT
 
 NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "spike-train-scalograms/simulated")
+# Recordings are dated to one of DAYS days from the earliest on.
 EARLIEST: Final = datetime.datetime(2017, 1, 2, 9, tzinfo=datetime.UTC)
 DAYS: Final = 1000
-# A sweep is followed by as much rest.
+# Pause between two sweeps.
 BETWEEN_S: Final = 1.0
 COMPRESSED: Final = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 
 
 def path_of(cell: Recording | Entry, folder: Path) -> Path:
-    """Return where a cell's file belongs, named as on DANDI."""
+    """Return the path of a cell's file in a folder, named as on DANDI."""
     donor, specimen = cell.donor_id, cell.specimen_id
     return folder / f"sub-{donor}" / f"sub-{donor}_ses-{specimen}_icephys.nwb"
 
@@ -50,7 +49,7 @@ def _file(cell: SimulatedCell) -> NWBFile:
     specimen = cell.recording.specimen_id
     digest = hashlib.sha256(specimen.encode()).digest()
     start = EARLIEST + datetime.timedelta(days=int.from_bytes(digest[:4], "big") % DAYS)
-    file = _made(
+    file = _create(
         NWBFile,
         specimen,
         "file",
@@ -78,7 +77,7 @@ def _file(cell: SimulatedCell) -> NWBFile:
 
 def _subject(cell: SimulatedCell) -> Subject:
     donor = hashlib.sha256(cell.recording.donor_id.encode()).digest()
-    return _made(
+    return _create(
         Subject,
         cell.recording.specimen_id,
         "subject",
@@ -92,11 +91,11 @@ def _subject(cell: SimulatedCell) -> Subject:
 
 
 def _electrode(file: NWBFile, specimen: str) -> IntracellularElectrode:
-    device = _made(
+    device = _create(
         Device, specimen, "device", name="Simulator", description="numerical integration at 50 kHz"
     )
     file.add_device(device)
-    electrode = _made(
+    electrode = _create(
         IntracellularElectrode,
         specimen,
         "electrode",
@@ -126,7 +125,7 @@ def _add_sweep(
         "stimulus_description": f"{sweep.name}_DA_0",
         "description": "simulated",
     }
-    response = _made(
+    response = _create(
         CurrentClampSeries,
         specimen,
         f"response {sweep.number}",
@@ -138,7 +137,7 @@ def _add_sweep(
         capacitance_compensation=0.0,
         **shared,
     )
-    stimulus = _made(
+    stimulus = _create(
         CurrentClampStimulusSeries,
         specimen,
         f"stimulus {sweep.number}",
@@ -156,8 +155,8 @@ def _counts(trace: Floats, per_count: float) -> H5DataIO:
     return H5DataIO(counts, **COMPRESSED)
 
 
-def _made(kind: Any, specimen: str, what: str, **fields: Any) -> Any:
-    """Make a pynwb object with an id of our own instead of a random one."""
+def _create(kind: Any, specimen: str, what: str, **fields: Any) -> Any:
+    """Create a pynwb object whose id follows from the specimen, where pynwb takes a random one."""
     one = kind.__new__(kind, object_id=str(uuid.uuid5(NAMESPACE, f"{specimen} {what}")))
     one.__init__(**fields)
     return one

@@ -16,7 +16,7 @@ from sts.base.types import Floats
 from sts.recordings.simulated.membrane import Parameters
 
 TABLE: Final = "populations.json"
-# Members that share a Latin hypercube.
+# Cells of a population that share a Latin hypercube.
 MEMBERS: Final = 8
 
 
@@ -40,20 +40,20 @@ class Population:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Populations:
-    """What the table beside this module holds."""
+    """All populations: the content of the table beside this module."""
 
     parameters: tuple[Parameter, ...]
     by_name: dict[tuple[str, str], Population]
     """By data set and class."""
 
     def within(self, transformed: Floats) -> Floats:
-        """Return transformed parameters (neurons, parameters) moved inside their bounds."""
+        """Return transformed parameters (neurons, parameters) clipped to their bounds."""
         low = [_transformed(each.low, each) for each in self.parameters]
         high = [_transformed(each.high, each) for each in self.parameters]
         return np.clip(transformed, low, high)
 
     def natural(self, transformed: Floats) -> list[Parameters]:
-        """Return the parameters behind transformed ones (neurons, parameters)."""
+        """Return the parameters whose transformed values are given (neurons, parameters)."""
         logarithmic = [each.logarithmic for each in self.parameters]
         values = np.where(logarithmic, np.exp(np.where(logarithmic, transformed, 0)), transformed)
         names = [each.name for each in self.parameters]
@@ -65,8 +65,8 @@ class Populations:
         """Return the parameters of one member of a population, the same for the same numbers.
 
         Eight members at a time are a Latin hypercube (McKay et al., 1979): every eighth of every
-        parameter's distribution has one of them, so that even a handful shows the population. One
-        that is drawn again is drawn by itself.
+        parameter's distribution holds one of them, so that a few cells already represent the
+        population. A member that is drawn again is drawn independently.
         """
         number = list(self.by_name).index((dataset, label))
         if redraw:
@@ -89,7 +89,7 @@ class Populations:
 
 @cache
 def load_populations() -> Populations:
-    """Read the table that calibration has left."""
+    """Read the table of populations."""
     return from_table(json.loads(_text()))
 
 
@@ -118,27 +118,6 @@ def from_table(table: Mapping[str, Any]) -> Populations:
     )
 
 
-def to_table(populations: Populations, meaning: Mapping[str, str]) -> dict[str, Any]:
-    """Return what `from_table` reads, figures rounded for reading."""
-    table: dict[str, Any] = {
-        "parameters": {
-            each.name: {
-                "meaning": meaning[each.name],
-                "scale": "log" if each.logarithmic else "linear",
-                "low": each.low,
-                "high": each.high,
-            }
-            for each in populations.parameters
-        },
-        "populations": {},
-    }
-    for (dataset, label), population in populations.by_name.items():
-        table["populations"].setdefault(dataset, {})[label] = _entry(
-            population, populations.parameters
-        )
-    return table
-
-
 def _population(entry: Mapping[str, Any], parameters: tuple[Parameter, ...]) -> Population:
     spread = np.array([entry["spread"][each.name] for each in parameters])
     correlation = np.eye(len(parameters))
@@ -152,23 +131,3 @@ def _population(entry: Mapping[str, Any], parameters: tuple[Parameter, ...]) -> 
 
 def _transformed(value: float, parameter: Parameter) -> float:
     return math.log(value) if parameter.logarithmic else value
-
-
-def _entry(population: Population, parameters: tuple[Parameter, ...]) -> dict[str, Any]:
-    spread = np.sqrt(np.diag(population.covariance))
-    correlation = population.covariance / np.outer(spread, spread)
-    return {
-        "median": {
-            each.name: float(f"{np.exp(value) if each.logarithmic else value:.4g}")
-            for each, value in zip(parameters, population.mean, strict=True)
-        },
-        "spread": {
-            each.name: round(float(value), 3)
-            for each, value in zip(parameters, spread, strict=True)
-        },
-        # The triangle below the diagonal.
-        "correlation": [
-            [round(float(value), 2) for value in correlation[row, :row]]
-            for row in range(len(parameters))
-        ],
-    }

@@ -13,10 +13,9 @@ from sts.base.parallel import map_unordered, worker_count
 from sts.base.progress import progress
 from sts.base.types import CLASSES
 from sts.datasets.build import LABELS_NAME
-from sts.recordings.simulated.cells import simulate_cell
+from sts.recordings.simulated.cells import DATASETS, Entry, roster, simulate_cell
 from sts.recordings.simulated.nwb import path_of, write_nwb
 from sts.recordings.simulated.populations import populations_digest
-from sts.recordings.simulated.roster import DATASETS, Entry, roster
 
 RECORD_NAME: Final = "simulation.json"
 
