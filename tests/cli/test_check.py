@@ -6,13 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sts.cli.data import main
 from sts.cli.run import Status
 from sts.datasets.table import read_features
 from sts.signals.features import TIMES
-from tests.datasets.ep_worlds import write_published
+from tests.datasets.ep_worlds import make_table, rows_of, write_published, write_renamed
+from tests.datasets.laboratory_worlds import write_laboratories
 from tests.datasets.plausible import plausible_table
 from tests.studies.cells import write_cell
 
@@ -81,6 +83,45 @@ def test_what_must_be_changed_is_told_by_the_status(
     assert "Traceback" not in told.err
     with out.open(encoding="utf-8", newline="") as file:
         assert next(csv.DictReader(file))["specimen_id"] == "1000"
+
+
+def test_the_medians_of_data_sets_stand_beside_those_of_a_table(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_laboratories(root / "data")
+    table = make_table(12)
+    theirs, columns = write_renamed(root, rows_of(table))
+    arguments = ["check", "--root", str(root), "--table", str(theirs)]
+    main([*arguments, "--columns", str(columns)])
+    told = capsys.readouterr().out
+    lines = [line.split() for line in told.splitlines()]
+    (header,) = (line for line in lines if line[:2] == ["feature", "unit"])
+    sets = ["PatchClamp", "PatchSeq", "ExcitatoryV1", "MotorCortex", "HumanInterneurons"]
+    assert header[2:] == [*sets, "theirs"]
+    # Published test cells are in none of them.
+    assert ["cells", "10", "9", "4", "5", "4", "12"] in lines
+    (tau,) = (line for line in lines if line[:2] == ["tau", "ms"])
+    # Made-up cells with tau 1, 2, 3 and so on, of which one data set gives seconds.
+    assert f"{np.median(table.columns()['tau']):.4g}" in tau
+    assert "2500" in tau[2:]
+    assert tau[tau.index("2500") + 1] == "!"
+    assert "\n! outside the plausible range" in told
+    assert main(arguments) == Status.USER
+    assert "say which are which with --columns" in capsys.readouterr().err
+    assert main([*arguments[:3], "--columns", str(columns)]) == Status.USER
+    assert "name it with --table" in capsys.readouterr().err
+
+
+def test_data_sets_of_other_laboratories_alone_are_enough_to_check(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_laboratories(root)
+    (root / "m1").rename(root / "data" / "m1")
+    (root / "excitatory").rename(root / "data" / "excitatory")
+    assert main(["check", "--root", str(root)]) == Status.DONE
+    told = capsys.readouterr()
+    assert "MotorCortex" in told.out
+    assert "no medians: ExcitatoryV1: ExcitatoryV1 may hold cells of the published" in told.err
 
 
 @pytest.mark.parametrize(("dataset", "onset_s"), [("PatchSeq", 0.50), ("PatchClamp", 1.02)])

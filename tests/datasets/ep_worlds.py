@@ -1,10 +1,12 @@
 """EarlierBuild-up cells whose features tell their class, as the files that hold such tables."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from sts.base.files import write_csv
 from sts.base.types import CLASSES, Floats
 from sts.datasets.ep_tables import EpTable
 from sts.datasets.table import FeatureRow, write_features
@@ -71,6 +73,25 @@ def write_own(data: Path, table: EpTable) -> Path:
     """Write a table as `data_pipeline.py features` does."""
     write_features(data / "features.csv", rows_of(table))
     return data / "features.csv"
+
+
+def write_renamed(folder: Path, rows: Sequence[FeatureRow]) -> tuple[Path, Path]:
+    """Write rows under other names and in other units, and a file that says what they are."""
+    names = ("specimen_id", "label", *FEATURES)
+    factors = {"tau": 1000, "vrest": 1000, "latency": 0.001}
+    columns = {f"their {name}": name for name in names}
+    lines = [
+        {"source": their, "feature": name, "factor": factors.get(name, "")}
+        for their, name in columns.items()
+    ]
+    write_csv(folder / "columns.csv", ("source", "feature", "factor"), lines)
+    cells = []
+    for row in rows:
+        values = {name: value / factors.get(name, 1) for name, value in row.values.items()}
+        cell = {"specimen_id": row.specimen_id, "label": row.label} | values
+        cells.append({their: cell[name] for their, name in columns.items()})
+    write_csv(folder / "theirs.csv", list(columns), cells)
+    return folder / "theirs.csv", folder / "columns.csv"
 
 
 def write_published(data: Path, table: EpTable, *, test_share: int = 5) -> None:

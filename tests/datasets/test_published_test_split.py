@@ -13,7 +13,6 @@ import pytest
 import sts
 from sts.augment.tasks import load_task
 from sts.base.errors import StsError
-from sts.base.files import write_csv
 from sts.base.types import CLASSES
 from sts.datasets.laboratories import LABORATORIES, read_laboratory
 from sts.datasets.published_split import TEST_IDS, held_out_specimens, leave_out_held
@@ -23,7 +22,7 @@ from sts.signals.features import FEATURES, PUBLISHED_ONSET_S, TIMES
 from sts.studies.classify.networks.cells import load_sweeps
 from sts.studies.classify.tables.cells import Source, load_table
 from sts.studies.classify.tables.settings import choose
-from tests.datasets.ep_worlds import make_table, write_own, write_published
+from tests.datasets.ep_worlds import make_table, write_own, write_published, write_renamed
 from tests.datasets.stores import make_store
 
 SOURCE = Path(sts.__file__).parent
@@ -59,25 +58,6 @@ def training_cells(data: Path) -> dict[str, set[str]]:
         "sweeps": set(sweeps.cells.specimen_id[sweeps.train_rows].tolist()),
         "augmentation": set(load_task("sts", data).neurons.specimen_id.tolist()),
     }
-
-
-def write_renamed(folder: Path, rows: list[FeatureRow]) -> None:
-    """Write a table whose columns have other names, and what they are."""
-    names = ("specimen_id", "label", *FEATURES)
-    columns = {f"their {name}": name for name in names}
-    write_csv(
-        folder / "columns.csv",
-        ("source", "feature"),
-        [{"source": their, "feature": name} for their, name in columns.items()],
-    )
-    cells = [
-        {"specimen_id": row.specimen_id, "label": row.label} | dict(row.values) for row in rows
-    ]
-    write_csv(
-        folder / "theirs.csv",
-        list(columns),
-        [{their: cell[name] for their, name in columns.items()} for cell in cells],
-    )
 
 
 def write_world(data: Path, ids: list[str], values: Callable[[int], dict[str, float]]) -> None:

@@ -15,7 +15,8 @@ from sts.cli.run import Status
 from sts.studies.classify.tables.model import reasons_of
 from sts.tabular.checkpoint import load_baseline
 from sts.tabular.explanations import compute_contributions
-from tests.datasets.ep_worlds import make_table, write_own
+from tests.datasets.ep_worlds import make_table, write_own, write_renamed
+from tests.datasets.ep_worlds import rows_of as rows_of_table
 from tests.studies.cells import write_cell
 from tests.studies.classify.tables.worlds import (
     make_workspace,
@@ -66,6 +67,29 @@ def test_predicting_a_table_names_class_reasons_and_strangers(
     assert reason.endswith(f": towards {rows[0]['prediction']}")
     assert [row["unlike_training"] for row in rows][-1] == "True"
     assert (run / "report.html").is_file()
+
+
+def test_a_table_with_other_columns_is_predicted_as_with_ours(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = make_table(12, seed=3)
+    theirs, columns = write_renamed(tmp_path, rows_of_table(table))
+    tables = {"ours": [str(write_own(tmp_path, table))]}
+    tables["theirs"] = [str(theirs), "--columns", str(columns)]
+    found = {}
+    for name, arguments in tables.items():
+        root = tmp_path / name
+        (root / "data").mkdir(parents=True)
+        (root / "models").symlink_to(trained / "models")
+        command = ["PREDICT", "--root", str(root), "--features", "shared", "--table", *arguments]
+        assert main([*command, "-q"]) == Status.DONE
+        with (run_of(root, "baseline-predict") / "predictions.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        found[name] = [float(row["probability_Sst"]) for row in rows]
+    # A value that was divided and multiplied again may differ in its last digit.
+    np.testing.assert_allclose(found["theirs"], found["ours"], rtol=0, atol=1e-9)
+    assert main([*command[:-4], "--cells-from", str(tmp_path), "--columns", str(columns)]) == 2
+    assert "--columns says what the columns of a table are" in capsys.readouterr().err
 
 
 def test_predicting_recordings_keeps_the_reason_of_a_bad_one(
