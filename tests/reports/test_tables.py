@@ -99,7 +99,7 @@ def test_a_verdict_names_the_better_run() -> None:
     (row,) = (row for row in table.rows if row[:2] == [SCORES["ece"], "pooled"])
     assert row[3:5] == [each.in_brief() for each in comparison.groups["pooled"].calibration]
     assert "[" not in row[5]
-    assert "ResNet18 less LightGBM" in table.caption
+    assert "ResNet18 minus LightGBM" in table.caption
     same = compare(run, run, rng=np.random.default_rng(1), resamples=50)
     assert difference_table(same, first="a", second="b").rows[0][-1] == "cannot tell"
 
