@@ -1,0 +1,48 @@
+"""Which features a recording lacks that was made with fewer stimuli."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from sts.base.types import Bools
+from sts.datasets.formulas import FORMULAS, ingredients_of
+
+RAMP, SHORT_SQUARE, SUBTHRESHOLD = "ramp", "short_square", "subthreshold"
+# Measured on steps below the threshold, which a protocol may leave out.
+PASSIVE: Final = frozenset({"ri", "sag", "tau", "vm_for_sag"})
+# What a protocol leaves out, and how it is called.
+PROTOCOLS: Final = {
+    "without ramp": (RAMP,),
+    "without short square": (SHORT_SQUARE,),
+    "without subthreshold steps": (SUBTHRESHOLD,),
+    "long square alone": (RAMP, SHORT_SQUARE),
+    "spiking long square alone": (RAMP, SHORT_SQUARE, SUBTHRESHOLD),
+}
+
+
+def needs_stimulus(name: str, stimulus: str) -> bool:
+    """Tell whether a feature, measured or derived, needs a stimulus."""
+    raw = ingredients_of(FORMULAS[name]) if name in FORMULAS else {name}
+    if stimulus == SUBTHRESHOLD:
+        return not PASSIVE.isdisjoint(raw)
+    return any(each.endswith(f"_{stimulus}") for each in raw)
+
+
+def protocol_mask(names: Sequence[str], protocol: str) -> Bools:
+    """Return which features a protocol of PROTOCOLS lacks, (features,)."""
+    left_out = PROTOCOLS[protocol]
+    return np.array([any(needs_stimulus(name, each) for each in left_out) for name in names])
+
+
+def protocol_masks(names: Sequence[str]) -> Bools:
+    """Return the masks of all protocols, (protocols, features)."""
+    return np.array([protocol_mask(names, protocol) for protocol in PROTOCOLS])
+
+
+def without_indicators(names: Sequence[str]) -> tuple[str, ...]:
+    """Return features without those that only say that another one is missing.
+
+    They say the same of a slow trough that was not there and of a stimulus that was not given.
+    """
+    return tuple(name for name in names if not name.startswith("missing_"))

@@ -1,0 +1,100 @@
+"""When a classifier had better say nothing: risk against coverage, thresholds, false alarms."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sts.base.types import Bools, Floats, Ints
+from sts.evaluation.type_tree import ROOT, TypeTree
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RiskCoverage:
+    """The share of wrong answers among those given, the most confident first."""
+
+    threshold: Floats
+    """(steps,), confidences, from the highest to the lowest."""
+    coverage: Floats
+    """(steps,), share of cells with an answer: those at least as confident."""
+    risk: Floats
+    """(steps,), share of wrong ones among these answers."""
+
+    @property
+    def area(self) -> float:
+        """Return the mean risk over all coverages (Geifman and El-Yaniv, 2017)."""
+        widths = np.diff(self.coverage, prepend=0.0)
+        return float((widths * self.risk).sum())
+
+
+def risk_coverage(confidence: Floats, right: Bools) -> RiskCoverage:
+    """Return the curve of cells whose answer is right or wrong; equals are answered together."""
+    if not len(confidence):
+        raise ValueError("a curve needs at least one cell")
+    order = np.argsort(-confidence, kind="stable")
+    ordered = confidence[order]
+    last = np.flatnonzero(np.diff(ordered, append=-np.inf))
+    answered = last + 1
+    wrong = np.cumsum(~right[order])[last]
+    return RiskCoverage(
+        threshold=ordered[last], coverage=answered / len(right), risk=wrong / answered
+    )
+
+
+def find_threshold(confidence: Floats, right: Bools, *, errors_dropped: float = 0.5) -> float:
+    """Return the confidence below which at least this share of the wrong answers lies.
+
+    Without a wrong answer nothing is to be dropped: the threshold is 0.
+    """
+    wrong = np.sort(confidence[~right])
+    count = int(np.ceil(round(errors_dropped * len(wrong), 9)))
+    # An answer as confident as the threshold is given.
+    return float(np.nextafter(wrong[count - 1], np.inf)) if count else 0.0
+
+
+def dropped_shares(confidence: Floats, right: Bools, threshold: float) -> tuple[float, float]:
+    """Return which share of wrong and of right answers a threshold drops."""
+    dropped = confidence < threshold
+    wrong, good = (float(dropped[side].mean()) if side.any() else 0.0 for side in (~right, right))
+    return wrong, good
+
+
+def deepest_answers(probabilities: Floats, tree: TypeTree, thresholds: Sequence[float]) -> Ints:
+    """Return the node at which each cell ends: as deep as the confidence allows.
+
+    From the root a cell goes on to the most probable child while this one is at least as probable
+    as the threshold of its depth (the climbing rule of Goren et al., 2024, read from above).
+
+    Parameters
+    ----------
+    probabilities
+        (cells, nodes)
+    thresholds
+        One for each depth, from that of the children of the root on.
+    """
+    answers = np.full(len(probabilities), ROOT)
+    for depth, threshold in enumerate(thresholds):
+        for node in np.unique(answers[tree.depths[answers] == depth]).tolist():
+            children = tree.children(node)
+            if not len(children):
+                continue
+            cells = np.flatnonzero(answers == node)
+            best = children[probabilities[np.ix_(cells, children)].argmax(axis=1)]
+            goes_on = probabilities[cells, best] >= threshold
+            answers[cells[goes_on]] = best[goes_on]
+    return answers
+
+
+def false_alarms(known: Floats, unlike: Floats, *, recall: float = 0.95) -> float:
+    """Return the share of known cells that are called unlike where so many unlike ones are.
+
+    Parameters
+    ----------
+    known, unlike
+        How unlike each cell looks: of cells like the training cells, and of others.
+    """
+    if not len(known) or not len(unlike):
+        raise ValueError("cells of both kinds are needed")
+    found = int(np.ceil(round(recall * len(unlike), 9)))
+    threshold = np.sort(unlike)[::-1][found - 1]
+    return float((known >= threshold).mean())

@@ -1,0 +1,152 @@
+"""Prediction sets: the types that a cell may be of, with a guarantee (conformal prediction).
+
+A set at a coverage of 90 % holds the true type of 90 of 100 new cells, whatever the classifier, if
+these come from where the calibration cells come from (Vovk et al., 2005). Here that is so for every
+class by itself (label-conditional, "Mondrian"), since a set that is right for Sst cells alone would
+still be right for most cells. A class is in the set unless a cell is less probable to be of it than
+nearly all calibration cells of that class are (Sadinle et al., 2019).
+
+On a tree of types sets are exact at one depth. Seen from above, as the ancestors of their members,
+they hold the true ancestor at least as often; the deepest node that holds the whole set is where a
+cell ends if one answer is wanted.
+"""
+
+# Ours, since MAPIE guarantees coverage over all classes together, crepes knows plain classes only,
+# and both keep the calibration inside an object that wraps the classifier and would be pickled.
+# What is needed is the rank of a number among others.
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from sts.base.types import Bools, Floats, Ints
+from sts.evaluation.bootstrap import Interval, proportion_of
+from sts.evaluation.type_tree import ROOT, TypeTree
+
+COVERAGE: Final = 0.9
+
+
+def class_p_values(
+    probabilities: Floats, calibration: Floats, truth: Ints, *, groups: Ints | None = None
+) -> Floats:
+    """Return for each cell and class how unusual the cell would be in it, (cells, classes).
+
+    It is the share of calibration cells of the class, the new cell among them, that are no more
+    probable to be of their class than the new one is.
+
+    Parameters
+    ----------
+    probabilities
+        (cells, classes)
+    calibration
+        (calibration cells, classes), of cells that the classifier was not fitted on.
+    truth
+        (calibration cells,), index of the true class.
+    groups
+        (classes,), the group of each class: classes of a group share their calibration cells, so
+        that the guarantee holds for the group; None: each class is a group of its own.
+    """
+    groups = np.arange(probabilities.shape[1]) if groups is None else groups
+    conformity = calibration[np.arange(len(truth)), truth]
+    found = np.ones(probabilities.shape)
+    for group in np.unique(groups):
+        own = np.sort(conformity[groups[truth] == group])
+        members = groups == group
+        lower = np.searchsorted(own, probabilities[:, members], side="right")
+        found[:, members] = (lower + 1) / (len(own) + 1)
+    return found
+
+
+def prediction_sets(p_values: Floats, coverage: float = COVERAGE) -> Bools:
+    """Return the classes that each cell may be of, (cells, classes).
+
+    A set may be empty: the cell is unusual in every class.
+    """
+    if not 0 < coverage < 1:
+        raise ValueError(f"coverage must lie between 0 and 1, not {coverage}")
+    # Rounded, since 1 - 0.9 is a little less than 0.1.
+    return np.asarray(p_values > round(1 - coverage, 9))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TreeSets:
+    """What makes prediction sets at one depth of a tree: calibration cells and their types."""
+
+    tree: TypeTree
+    depth: int
+    group_depth: int
+    """Types share their calibration cells with those of the same ancestor at this depth."""
+    calibration: Floats
+    """(calibration cells, nodes), probabilities of the nodes."""
+    truth: Ints
+    """(calibration cells,), node of each cell, at the depth or below."""
+
+    @property
+    def level(self) -> Ints:
+        """Return the nodes that sets consist of."""
+        return self.tree.level(self.depth)
+
+    def p_values(self, probabilities: Floats) -> Floats:
+        """Return the p-value of each node of `level`, (cells, nodes of the level).
+
+        Parameters
+        ----------
+        probabilities
+            (cells, nodes), of all nodes of the tree.
+        """
+        level = self.level
+        places = np.searchsorted(level, self.tree.lift(self.truth, self.depth))
+        groups = self.tree.lift(level, min(self.depth, self.group_depth))
+        return class_p_values(
+            probabilities[:, level], self.calibration[:, level], places, groups=groups
+        )
+
+
+def calibrate_sets(
+    probabilities: Floats, truth: Ints, tree: TypeTree, *, depth: int, group_depth: int = 3
+) -> TreeSets:
+    """Return what makes sets at a depth; cells whose type is known less finely are left out.
+
+    Parameters
+    ----------
+    probabilities
+        (cells, nodes), of cells that the classifier was not fitted on.
+    truth
+        (cells,), the finest node that each cell is known to be of.
+    """
+    known = tree.lift(truth, depth) >= 0
+    return TreeSets(
+        tree=tree,
+        depth=depth,
+        group_depth=group_depth,
+        calibration=probabilities[known],
+        truth=truth[known],
+    )
+
+
+def lift_sets(tree: TypeTree, sets: Bools, *, depth: int, to: int) -> Bools:
+    """Return sets as seen from above: the ancestors of their members, (cells, nodes of `to`)."""
+    lower, upper = tree.level(depth), tree.level(to)
+    return np.asarray(sets @ tree.contains[upper][:, lower].T)
+
+
+def common_nodes(tree: TypeTree, sets: Bools, *, depth: int) -> Ints:
+    """Return the deepest node that holds the whole set of each cell; the root for an empty set."""
+    inside = tree.contains[:, tree.level(depth)]
+    outside = sets.astype(np.int64) @ (~inside).T.astype(np.int64)
+    holds = (outside == 0) & sets.any(axis=1)[:, None]
+    holds[:, ROOT] = True
+    return np.asarray(np.where(holds, tree.depths, -1).argmax(axis=1))
+
+
+def coverage_of(sets: Bools, truth: Ints) -> Interval:
+    """Return how often the set holds the true class, with its Wilson interval.
+
+    Parameters
+    ----------
+    truth
+        (cells,), column of `sets`.
+    """
+    hits = int(sets[np.arange(len(truth)), truth].sum())
+    return proportion_of(hits, len(truth))

@@ -1,0 +1,162 @@
+"""One classifier for a tree of cell types, trained over several data sets.
+
+At every node that branches, a classifier tells its children apart; it is fitted on all cells whose
+label leads through the node and further, so that a cell known only as Excitatory trains the first
+branching and no other. The probability of a leaf is the product along its path, and the
+probability of a node is the sum of those of its children (the local classifier per parent node of
+Silla and Freitas, 2011).
+
+Three things tell data sets rather than neurons, and each has its remedy:
+
+* Classes are not equally frequent in all sets. Within each node cells are weighted so that child
+  is independent of data set and mask.
+* A set, or a protocol, lacks features. Every cell is seen again with features hidden at random:
+  those that another set lacks, and those of a missing stimulus. What is missing then says nothing.
+* Scales differ. See `sts.tabular.set_scales`.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final, Self
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import column_or_1d, validate_data
+
+from sts.base.types import Bools, Floats, Ints
+from sts.evaluation.transfer import independence_weights
+from sts.evaluation.type_tree import TypeTree
+from sts.tabular.estimators import ProbableClassifier, check_weights
+from sts.tabular.trees import BoostedTrees
+
+# A feature that fewer cells of a data set have is one that the set lacks.
+RARE: Final = 0.02
+# No cell counts more than this many times the mean: one cell must not speak for a data set.
+HEAVIEST: Final = 10.0
+
+
+class TypeTreeClassifier(ProbableClassifier):
+    """A tree of types as one classifier of scikit-learn; NaN is a missing value.
+
+    Parameters
+    ----------
+    estimator
+        Classifier of the children of each node; it takes NaN and weights of rows.
+    masks
+        (masks, features), true where a mask hides a feature: what a protocol without some stimulus
+        lacks.
+    copies
+        How many times each cell is seen again under a mask drawn at random.
+    even_sets
+        Weight cells so that child is independent of data set and mask.
+    """
+
+    def __init__(
+        self,
+        *,
+        estimator: Any = None,
+        masks: Any = None,
+        copies: int = 1,
+        even_sets: bool = True,
+        random_state: int = 0,
+    ) -> None:
+        self.estimator = estimator
+        self.masks = masks
+        self.copies = copies
+        self.even_sets = even_sets
+        self.random_state = random_state
+
+    @property
+    def takes_missing(self) -> bool:
+        """Tell whether rows may lack values."""
+        return True
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, dataset: Any = None) -> Self:
+        """Fit on cells X (cells, features) with labels y, coarse or fine.
+
+        Parameters
+        ----------
+        dataset
+            (cells,), the data set of each cell; None: all are of one.
+        """
+        X, y = validate_data(self, X, y, ensure_all_finite="allow-nan", dtype=np.float64)
+        check_classification_targets(y)
+        found = np.unique(y)
+        labels = [str(label) for label in y]
+        self.tree_ = TypeTree.from_labels(labels)
+        places = self.tree_.find_nodes(map(str, found))
+        is_leaf = np.isin(places, self.tree_.leaves)
+        # The labels as they came: those of plain classes may be numbers.
+        self.classes_, self.class_nodes_ = found[is_leaf], places[is_leaf]
+        if len(self.classes_) < 2:
+            raise ValueError(f"rows of one class, {self.classes_[0]!r}, cannot be told apart")
+        weights = check_weights(sample_weight, X)
+        weights = np.ones(len(X)) if weights is None else weights
+        sets = np.full(len(X), "") if dataset is None else column_or_1d(dataset).astype(str)
+        rows, seen, masks = self._see_again(X, sets)
+        # What a cell is seen by: its data set and the mask.
+        views = np.char.add(sets[rows], np.char.mod("|%d", masks))
+        nodes = self.tree_.find_nodes(labels)[rows]
+        self.estimators_ = {
+            parent: self._fit_node(parent, seen, nodes, weights[rows], views)
+            for parent in np.unique(self.tree_.parents[1:]).tolist()
+            if len(self.tree_.children(parent)) > 1
+        }
+        return self
+
+    def _see_again(self, X: Floats, sets: Any) -> tuple[Ints, Floats, Ints]:
+        """Return which cells are seen, how, and by which mask: as they are, then under masks."""
+        masks = find_masks(X, sets, self.masks)
+        rng = np.random.default_rng(self.random_state)
+        every = np.arange(len(X))
+        rows, drawn = [every], [np.zeros(len(X), dtype=np.int64)]
+        for _ in range(self.copies if len(masks) > 1 else 0):
+            rows.append(every)
+            # The first mask hides nothing: all cells have been seen so.
+            drawn.append(rng.integers(1, len(masks), size=len(X)))
+        which, by = np.concatenate(rows), np.concatenate(drawn)
+        return which, np.where(masks[by], np.nan, X[which]), by
+
+    def _fit_node(self, parent: int, X: Floats, nodes: Ints, weights: Floats, views: Any) -> Any:
+        """Fit the classifier of a node's children on the cells whose label leads to one of them."""
+        children = self.tree_.children(parent)
+        below = self.tree_.contains[children][:, nodes]
+        known = np.flatnonzero(below.any(axis=0))
+        child = children[below[:, known].argmax(axis=0)]
+        each = weights[known]
+        if self.even_sets:
+            each = each * np.minimum(independence_weights(child, views[known]), HEAVIEST)
+        estimator = BoostedTrees() if self.estimator is None else self.estimator
+        return clone(estimator).fit(X[known], child, sample_weight=each / each.mean())
+
+    def node_probabilities(self, X: Any) -> Floats:
+        """Return the probability of every node of `tree_`, (cells, nodes); the root has 1."""
+        X = self._checked(X)
+        found = np.ones((len(X), len(self.tree_)))
+        # Every parent stands before its children.
+        for parent in np.unique(self.tree_.parents[1:]).tolist():
+            children = self.tree_.children(parent)
+            found[:, children] = found[:, [parent]]
+            if parent in self.estimators_:
+                estimator = self.estimators_[parent]
+                places = np.searchsorted(estimator.classes_, children)
+                found[:, children] *= estimator.predict_proba(X)[:, places]
+        return found
+
+    def predict_proba(self, X: Any) -> Floats:
+        """Return the probability of each leaf, (cells, leaves), as `classes_` orders them."""
+        probabilities = self.node_probabilities(X)
+        return probabilities[:, self.class_nodes_]
+
+
+def find_masks(X: Floats, sets: Any, masks: Any) -> Bools:
+    """Return all masks, each once: nothing, those given, what each set lacks, and both together.
+
+    The first of them hides nothing.
+    """
+    given = np.zeros((0, X.shape[1]), bool) if masks is None else np.asarray(masks, dtype=bool)
+    lacking = [np.isfinite(X[sets == name]).mean(axis=0) < RARE for name in np.unique(sets)]
+    protocols = [np.zeros(X.shape[1], bool), *given]
+    both = [one | other for one in (np.zeros(X.shape[1], bool), *lacking) for other in protocols]
+    # A mask under which nothing is left teaches nothing.
+    return np.unique([mask for mask in both if not mask.all() or not mask.any()], axis=0)

@@ -1,0 +1,82 @@
+"""Saying nothing drops errors: curves, thresholds, depths and false alarms."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_curve
+
+from sts.evaluation.abstention import (
+    deepest_answers,
+    dropped_shares,
+    false_alarms,
+    find_threshold,
+    risk_coverage,
+)
+from sts.evaluation.type_tree import TypeTree
+
+TREE = TypeTree.from_labels(["Exc", "Inh > Sst > Sst a", "Inh > Sst > Sst b", "Inh > Vip"])
+RNG = np.random.default_rng(0)
+CONFIDENCE = RNG.random(500)
+RIGHT = RNG.random(500) < CONFIDENCE
+
+
+def test_the_curve_counts_errors_among_the_most_confident() -> None:
+    found = risk_coverage(
+        np.array([0.9, 0.5, 0.7, 0.7]), np.array([True, False, False, True])
+    )
+    assert found.threshold.tolist() == [0.9, 0.7, 0.5]
+    assert found.coverage.tolist() == [0.25, 0.75, 1.0]
+    assert np.allclose(found.risk, [0.0, 1 / 3, 0.5])
+    assert np.isclose(found.area, 0.25 * 0 + 0.5 / 3 + 0.25 * 0.5)
+
+
+def test_the_curve_ends_at_the_share_of_all_errors() -> None:
+    found = risk_coverage(CONFIDENCE, RIGHT)
+    assert found.coverage[-1] == 1.0
+    assert np.isclose(found.risk[-1], 1 - RIGHT.mean())
+    assert (np.diff(found.coverage) > 0).all()
+
+
+def test_a_confidence_that_knows_more_leaves_less_risk() -> None:
+    perfect = risk_coverage(RIGHT.astype(float), RIGHT).area
+    chance = risk_coverage(RNG.random(500), RIGHT).area
+    assert perfect < risk_coverage(CONFIDENCE, RIGHT).area < chance
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])
+def test_a_threshold_drops_the_share_of_errors_that_is_asked_for(share: float) -> None:
+    threshold = find_threshold(CONFIDENCE, RIGHT, errors_dropped=share)
+    wrong, right = dropped_shares(CONFIDENCE, RIGHT, threshold)
+    errors = int((~RIGHT).sum())
+    assert share <= wrong < share + 1 / errors + 1e-9
+    assert right <= wrong or share == 0
+
+
+def test_without_errors_nothing_is_dropped() -> None:
+    none = np.ones(3, dtype=bool)
+    assert find_threshold(CONFIDENCE[:3], none) == 0.0
+    assert dropped_shares(CONFIDENCE[:3], none, 0.0) == (0.0, 0.0)
+
+
+def test_a_cell_ends_where_its_confidence_does() -> None:
+    # Leaves: Exc, Sst a, Sst b, Vip.
+    leaves = np.array([[0.9, 0.1, 0, 0], [0, 0.9, 0.1, 0], [0, 0.5, 0.4, 0.1], [0.5, 0.3, 0.1, 0.1]])
+    probabilities = TREE.sum_up(leaves)
+    ends = [TREE.labels[node] for node in deepest_answers(probabilities, TREE, [0.8, 0.8, 0.8])]
+    assert ends == ["Exc", "Inh > Sst > Sst a", "Inh > Sst", ""]
+
+
+def test_higher_thresholds_never_lead_deeper() -> None:
+    probabilities = TREE.sum_up(RNG.dirichlet(np.ones(4), size=200))
+    deep = deepest_answers(probabilities, TREE, [0.3] * 3)
+    shallow = deepest_answers(probabilities, TREE, [0.6] * 3)
+    assert TREE.contains[shallow, deep].all()
+    assert (TREE.depths[shallow] < TREE.depths[deep]).any()
+
+
+def test_false_alarms_are_those_of_the_roc_curve() -> None:
+    known, unlike = RNG.normal(size=300), RNG.normal(1.5, size=200)
+    truth = np.repeat([0, 1], [300, 200])
+    rates = roc_curve(truth, np.concatenate([known, unlike]), drop_intermediate=False)
+    expected = rates[0][rates[1] >= 0.95].min()
+    assert np.isclose(false_alarms(known, unlike), expected)
+    assert false_alarms(known, known.max() + np.abs(unlike)) == 0.0

@@ -1,0 +1,141 @@
+"""Sets hold the true type as often as they promise, and agree on all levels of a tree."""
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from sts.base.types import Floats, Ints
+from sts.evaluation.prediction_sets import (
+    calibrate_sets,
+    class_p_values,
+    common_nodes,
+    coverage_of,
+    lift_sets,
+    prediction_sets,
+)
+from sts.evaluation.type_tree import ROOT, TypeTree
+
+TREE = TypeTree.from_labels(
+    [
+        "Excitatory",
+        "Inhibitory > Pvalb",
+        *(f"Inhibitory > Sst > Sst {name}" for name in "abc"),
+        *(f"Inhibitory > Vip > Vip {name}" for name in "de"),
+    ]
+)
+LEAVES = len(TREE.leaves)
+
+
+def draw(count: int, seed: int) -> tuple[Floats, Ints]:
+    """Return probabilities of the nodes of cells and the leaf of each; neither is quite right."""
+    rng = np.random.default_rng(seed)
+    leaf = rng.choice(LEAVES, size=count, p=[0.25, 0.2, 0.15, 0.1, 0.05, 0.15, 0.1])
+    logits = rng.normal(size=(count, LEAVES)) + 2.0 * np.eye(LEAVES)[leaf]
+    # Sst is known badly: a guarantee for all classes together would not hold for it.
+    logits[np.isin(leaf, (2, 3, 4))] *= 0.3
+    odds = np.exp(logits)
+    return TREE.sum_up(odds / odds.sum(axis=1, keepdims=True)), TREE.leaves[leaf]
+
+
+CALIBRATION, TRUTH = draw(3000, 0)
+CELLS, CELLS_TRUTH = draw(6000, 1)
+
+
+def test_p_values_are_shares_of_the_calibration_cells_of_the_class() -> None:
+    calibration = np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8]])
+    truth = np.array([0, 0, 1])
+    found = class_p_values(np.array([[0.8, 0.2], [0.1, 0.9]]), calibration, truth)
+    # Of class 0 one of two calibration cells is less probable than .8, none less than .1.
+    assert np.allclose(found, [[2 / 3, 1 / 2], [1 / 3, 2 / 2]])
+
+
+def test_a_class_without_calibration_cells_is_never_excluded() -> None:
+    found = class_p_values(np.array([[1.0, 0.0]]), np.array([[0.9, 0.1]]), np.array([0]))
+    assert found[0, 1] == 1.0
+
+
+@pytest.mark.parametrize("coverage", [0.8, 0.9, 0.95])
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_coverage_lies_in_the_binomial_interval_for_every_group(
+    depth: int, coverage: float
+) -> None:
+    made = calibrate_sets(CALIBRATION, TRUTH, TREE, depth=depth, group_depth=2)
+    sets = prediction_sets(made.p_values(CELLS), coverage)
+    truth = np.searchsorted(made.level, TREE.lift(CELLS_TRUTH, depth))
+    held = sets[np.arange(len(truth)), truth]
+    groups = TREE.lift(CELLS_TRUTH, min(depth, 2))
+    calibrated = TREE.lift(TRUTH, min(depth, 2))
+    for group in np.unique(groups):
+        own = held[groups == group]
+        # Calibration cells are a sample too: their number is what limits how exact this can be.
+        effective = 1 / (1 / len(own) + 1 / (calibrated == group).sum())
+        low, high = binom.ppf([0.001, 0.999], int(effective), coverage) / effective
+        assert low <= own.mean() <= high + 1 / (calibrated == group).sum()
+
+
+def test_coverage_is_exact_on_average_over_calibrations() -> None:
+    # With n calibration cells it is ceil((n + 1) c) / (n + 1) without ties: 10 / 11 here.
+    rng = np.random.default_rng(2)
+    held = []
+    for _ in range(4000):
+        numbers = rng.random((11, 1))
+        found = class_p_values(numbers[:1], numbers[1:], np.zeros(10, np.int64))
+        held.append(bool(prediction_sets(found, 0.9)[0, 0]))
+    low, high = binom.ppf([0.001, 0.999], len(held), 10 / 11)
+    assert low <= sum(held) <= high
+
+
+def test_a_higher_coverage_never_takes_a_type_out() -> None:
+    p_values = calibrate_sets(CALIBRATION, TRUTH, TREE, depth=3).p_values(CELLS)
+    sets = [prediction_sets(p_values, coverage) for coverage in (0.5, 0.8, 0.9, 0.99)]
+    sizes = [each.sum() for each in sets]
+    assert all((lower <= upper).all() for lower, upper in zip(sets, sets[1:], strict=False))
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1]
+
+
+def test_sets_on_the_tree_are_nested() -> None:
+    p_values = calibrate_sets(CALIBRATION, TRUTH, TREE, depth=3).p_values(CELLS)
+    before = None
+    for coverage in (0.5, 0.8, 0.9):
+        sets = prediction_sets(p_values, coverage)
+        above = lift_sets(TREE, sets, depth=3, to=2)
+        top = lift_sets(TREE, sets, depth=3, to=1)
+        assert np.array_equal(lift_sets(TREE, above, depth=2, to=1), top)
+        # From above the truth is held at least as often.
+        shares = [
+            coverage_of(each, np.searchsorted(TREE.level(depth), TREE.lift(CELLS_TRUTH, depth)))
+            for depth, each in ((3, sets), (2, above), (1, top))
+        ]
+        assert shares[0].value <= shares[1].value <= shares[2].value
+        ends = common_nodes(TREE, sets, depth=3)
+        if before is not None:
+            # Where more types are possible, a cell ends at the same node or at one above it.
+            there = before != ROOT
+            assert TREE.contains[ends[there], before[there]].all()
+        before = ends
+
+
+def test_a_cell_ends_at_the_deepest_node_that_holds_its_set() -> None:
+    level = [TREE.labels[node].split(" > ")[-1] for node in TREE.level(3)]
+    sets = np.array([[name in wanted for name in level] for wanted in (
+        {"Sst a"}, {"Sst a", "Sst c"}, {"Sst a", "Vip d"}, {"Sst a", "Excitatory"}, set()
+    )])  # fmt: skip
+    ends = [TREE.labels[node] for node in common_nodes(TREE, sets, depth=3)]
+    assert ends == ["Inhibitory > Sst > Sst a", "Inhibitory > Sst", "Inhibitory", "", ""]
+
+
+def test_cells_known_less_finely_calibrate_the_levels_above_alone() -> None:
+    truth = TRUTH.copy()
+    truth[::2] = TREE.lift(truth[::2], 2)
+    finest = calibrate_sets(CALIBRATION, truth, TREE, depth=3)
+    above = calibrate_sets(CALIBRATION, truth, TREE, depth=2)
+    assert len(finest.truth) < len(above.truth) == len(truth)
+    whole = calibrate_sets(CALIBRATION, TRUTH, TREE, depth=2)
+    assert np.array_equal(above.p_values(CELLS), whole.p_values(CELLS))
+
+
+@pytest.mark.parametrize("coverage", [0.0, 1.0, 90.0])
+def test_a_coverage_that_is_none_is_refused(coverage: float) -> None:
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        prediction_sets(np.ones((1, 2)), coverage)
