@@ -20,9 +20,7 @@ RIGHT = RNG.random(500) < CONFIDENCE
 
 
 def test_the_curve_counts_errors_among_the_most_confident() -> None:
-    found = risk_coverage(
-        np.array([0.9, 0.5, 0.7, 0.7]), np.array([True, False, False, True])
-    )
+    found = risk_coverage(np.array([0.9, 0.5, 0.7, 0.7]), np.array([True, False, False, True]))
     assert found.threshold.tolist() == [0.9, 0.7, 0.5]
     assert found.coverage.tolist() == [0.25, 0.75, 1.0]
     assert np.allclose(found.risk, [0.0, 1 / 3, 0.5])
@@ -59,7 +57,9 @@ def test_without_errors_nothing_is_dropped() -> None:
 
 def test_a_cell_ends_where_its_confidence_does() -> None:
     # Leaves: Exc, Sst a, Sst b, Vip.
-    leaves = np.array([[0.9, 0.1, 0, 0], [0, 0.9, 0.1, 0], [0, 0.5, 0.4, 0.1], [0.5, 0.3, 0.1, 0.1]])
+    leaves = np.array(
+        [[0.9, 0.1, 0, 0], [0, 0.9, 0.1, 0], [0, 0.5, 0.4, 0.1], [0.5, 0.3, 0.1, 0.1]]
+    )
     probabilities = TREE.sum_up(leaves)
     ends = [TREE.labels[node] for node in deepest_answers(probabilities, TREE, [0.8, 0.8, 0.8])]
     assert ends == ["Exc", "Inh > Sst > Sst a", "Inh > Sst", ""]

@@ -1,5 +1,7 @@
 """Sets hold the true type as often as they promise, and agree on all levels of a tree."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.stats import binom
@@ -89,7 +91,7 @@ def test_a_higher_coverage_never_takes_a_type_out() -> None:
     p_values = calibrate_sets(CALIBRATION, TRUTH, TREE, depth=3).p_values(CELLS)
     sets = [prediction_sets(p_values, coverage) for coverage in (0.5, 0.8, 0.9, 0.99)]
     sizes = [each.sum() for each in sets]
-    assert all((lower <= upper).all() for lower, upper in zip(sets, sets[1:], strict=False))
+    assert all((lower <= upper).all() for lower, upper in itertools.pairwise(sets))
     assert sizes == sorted(sizes)
     assert sizes[0] < sizes[-1]
 

@@ -36,7 +36,7 @@ def test_the_order_of_labels_does_not_matter() -> None:
 
 @pytest.mark.parametrize("paths", [((), ("a", "b")), ((), ("a",), ("a",)), (("a",),), ((),)])
 def test_what_is_no_tree_is_refused(paths: tuple[tuple[str, ...], ...]) -> None:
-    with pytest.raises(ValueError, match="node|root"):
+    with pytest.raises(ValueError, match=r"node|root"):
         TypeTree(paths=paths)
 
 

@@ -131,7 +131,7 @@ def test_masks_are_those_given_those_of_sets_and_both_together() -> None:
 def test_the_same_seed_gives_the_same_classifier() -> None:
     cells, truth, sets = with_lacking_set(5)
     one, same, other = (
-        TypeTreeClassifier(estimator=QUICK, random_state=seed)
+        TypeTreeClassifier(estimator=QUICK, masks=[[True, False]], random_state=seed)
         .fit(cells, truth, dataset=sets)
         .predict_proba(cells)
         for seed in (0, 0, 1)

@@ -135,7 +135,7 @@ def common_nodes(tree: TypeTree, sets: Bools, *, depth: int) -> Ints:
     """Return the deepest node that holds the whole set of each cell; the root for an empty set."""
     inside = tree.contains[:, tree.level(depth)]
     outside = sets.astype(np.int64) @ (~inside).T.astype(np.int64)
-    holds = (outside == 0) & sets.any(axis=1)[:, None]
+    holds = (outside == 0) & sets.any(axis=1, keepdims=True)
     holds[:, ROOT] = True
     return np.asarray(np.where(holds, tree.depths, -1).argmax(axis=1))
 

@@ -42,7 +42,9 @@ class TypeTree:
     @classmethod
     def from_labels(cls, labels: Iterable[str]) -> "TypeTree":
         """Return the smallest tree that holds these labels, its nodes in alphabetical order."""
-        nodes = {path[:depth] for path in map(split_label, labels) for depth in range(len(path) + 1)}
+        nodes = {
+            path[:depth] for path in map(split_label, labels) for depth in range(len(path) + 1)
+        }
         return cls(paths=tuple(sorted(nodes)))
 
     def __len__(self) -> int:

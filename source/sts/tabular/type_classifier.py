@@ -12,10 +12,10 @@ Three things tell data sets rather than neurons, and each has its remedy:
   is independent of data set and mask.
 * A set, or a protocol, lacks features. Every cell is seen again with features hidden at random:
   those that another set lacks, and those of a missing stimulus. What is missing then says nothing.
-* Scales differ. See `sts.tabular.set_scales`.
+* Scales differ. With `align`, each set is brought to the scale of one of them; a batch of cells of
+  a set that was not fitted too, without labels (`sts.tabular.set_shift`).
 """
 
-from collections.abc import Sequence
 from typing import Any, Final, Self
 
 import numpy as np
@@ -24,9 +24,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from sts.base.types import Bools, Floats, Ints
-from sts.evaluation.transfer import independence_weights
+from sts.evaluation.transfer import independence_weights, with_shares
 from sts.evaluation.type_tree import TypeTree
 from sts.tabular.estimators import ProbableClassifier, check_weights
+from sts.tabular.set_shift import SetShift
 from sts.tabular.trees import BoostedTrees
 
 # A feature that fewer cells of a data set have is one that the set lacks.
@@ -49,6 +50,12 @@ class TypeTreeClassifier(ProbableClassifier):
         How many times each cell is seen again under a mask drawn at random.
     even_sets
         Weight cells so that child is independent of data set and mask.
+    align
+        Bring the data sets to one scale.
+    align_depth
+        Depth of the nodes whose medians are compared for that.
+    reference
+        The data set whose scale is kept; None: that of most cells.
     """
 
     def __init__(
@@ -58,12 +65,18 @@ class TypeTreeClassifier(ProbableClassifier):
         masks: Any = None,
         copies: int = 1,
         even_sets: bool = True,
+        align: bool = False,
+        align_depth: int = 2,
+        reference: str | None = None,
         random_state: int = 0,
     ) -> None:
         self.estimator = estimator
         self.masks = masks
         self.copies = copies
         self.even_sets = even_sets
+        self.align = align
+        self.align_depth = align_depth
+        self.reference = reference
         self.random_state = random_state
 
     @property
@@ -93,10 +106,17 @@ class TypeTreeClassifier(ProbableClassifier):
         weights = check_weights(sample_weight, X)
         weights = np.ones(len(X)) if weights is None else weights
         sets = np.full(len(X), "") if dataset is None else column_or_1d(dataset).astype(str)
+        nodes = self.tree_.find_nodes(labels)
+        if self.align:
+            tops = self.tree_.lift(nodes, self.align_depth)
+            known = tops >= 0
+            self.shift_ = SetShift(reference=self.reference)
+            self.shift_.fit(X[known], tops[known], sets[known])
+            X = self.shift_.transform(X, sets)
         rows, seen, masks = self._see_again(X, sets)
         # What a cell is seen by: its data set and the mask.
         views = np.char.add(sets[rows], np.char.mod("|%d", masks))
-        nodes = self.tree_.find_nodes(labels)[rows]
+        nodes = nodes[rows]
         self.estimators_ = {
             parent: self._fit_node(parent, seen, nodes, weights[rows], views)
             for parent in np.unique(self.tree_.parents[1:]).tolist()
@@ -129,9 +149,25 @@ class TypeTreeClassifier(ProbableClassifier):
         estimator = BoostedTrees() if self.estimator is None else self.estimator
         return clone(estimator).fit(X[known], child, sample_weight=each / each.mean())
 
-    def node_probabilities(self, X: Any) -> Floats:
-        """Return the probability of every node of `tree_`, (cells, nodes); the root has 1."""
+    def node_probabilities(self, X: Any, dataset: Any = None) -> Floats:
+        """Return the probability of every node of `tree_`, (cells, nodes); the root has 1.
+
+        Parameters
+        ----------
+        dataset
+            (cells,), with `align`: cells of a set that was fitted are brought to the scale of the
+            reference by what is known of the set, those of another set as a batch without labels;
+            None: all are measured as the cells of the reference.
+        """
         X = self._checked(X)
+        if self.align and dataset is not None:
+            sets = np.asarray(dataset).astype(str)
+            X = self.shift_.transform(X, sets)
+            for name in sorted(set(sets.tolist()) - self.shift_.shifts_.keys()):
+                X[sets == name] = self.shift_.transform_batch(X[sets == name], self._even_shares)
+        return self._descend(X)
+
+    def _descend(self, X: Floats) -> Floats:
         found = np.ones((len(X), len(self.tree_)))
         # Every parent stands before its children.
         for parent in np.unique(self.tree_.parents[1:]).tolist():
@@ -142,6 +178,12 @@ class TypeTreeClassifier(ProbableClassifier):
                 places = np.searchsorted(estimator.classes_, children)
                 found[:, children] *= estimator.predict_proba(X)[:, places]
         return found
+
+    def _even_shares(self, X: Floats) -> Floats:
+        """Return the probabilities of the aligned nodes, were all equally frequent."""
+        probabilities = self._descend(X)[:, self.shift_.classes_]
+        shares = self.shift_.counts_ / self.shift_.counts_.sum()
+        return with_shares(probabilities, shares, np.full(len(shares), 1 / len(shares)))
 
     def predict_proba(self, X: Any) -> Floats:
         """Return the probability of each leaf, (cells, leaves), as `classes_` orders them."""

@@ -1,0 +1,93 @@
+"""The classifiers that tell the children of a node of the tree of types apart, and their pool."""
+
+from collections.abc import Sequence
+from typing import Any, Final, Self
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import QuantileTransformer
+from sklearn.utils.validation import validate_data
+
+from sts.base.types import Floats
+from sts.tabular.estimators import (
+    FLOOR,
+    QUANTILES,
+    Prepared,
+    ProbableClassifier,
+    check_weights,
+    encode_labels,
+)
+from sts.tabular.trees import BoostedTrees
+
+# Boosted trees are the best of the three where cells are many, the others where they are few; the
+# forest goes furthest in a laboratory that none of them has seen.
+FOREST_TREES: Final = 150
+
+
+class PooledClassifier(ProbableClassifier):
+    """The normalised geometric mean of what several classifiers say.
+
+    scikit-learn's VotingClassifier takes the arithmetic mean, in which none can exclude a class.
+    """
+
+    def __init__(self, *, members: Sequence[Any] = ()) -> None:
+        self.members = members
+
+    @property
+    def takes_missing(self) -> bool:
+        """Tell whether rows may lack values: members see to it."""
+        return True
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit every member on the same rows."""
+        X, y = validate_data(self, X, y, ensure_all_finite="allow-nan", dtype=np.float64)
+        self.classes_, labels = encode_labels(y, None)
+        weights = check_weights(sample_weight, X)
+        self.members_ = [clone(each).fit(X, labels, sample_weight=weights) for each in self.members]
+        return self
+
+    def predict_proba(self, X: Any) -> Floats:
+        """Return the probability of each class, (rows, classes)."""
+        X = self._checked(X)
+        logs = [np.log(np.maximum(each.predict_proba(X), FLOOR)) for each in self.members_]
+        powers = np.exp(np.mean(logs, axis=0))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+class WeightedDiscriminant(LinearDiscriminantAnalysis):
+    """scikit-learn's discriminant analysis, in which weights say how frequent classes are.
+
+    Means and covariance count every row alike.
+    """
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit on rows; without weights classes are as frequent as in them."""
+        if sample_weight is not None:
+            _, place = np.unique(y, return_inverse=True)
+            sums = np.bincount(place, weights=sample_weight)
+            self.priors = sums / sums.sum()
+        super().fit(X, y)
+        return self
+
+
+def make_type_members(seed: int = 0) -> PooledClassifier:
+    """Return boosted trees, a forest and discriminant analysis, pooled."""
+    filled = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
+    # Without subsampling nothing is left to chance.
+    ranks = QuantileTransformer(n_quantiles=QUANTILES, output_distribution="normal", subsample=None)
+    boosted = BoostedTrees(n_estimators=80, num_leaves=15, learning_rate=0.08, random_state=seed)
+    forest = ExtraTreesClassifier(
+        FOREST_TREES, max_features=0.3, min_samples_leaf=2, random_state=seed
+    )
+    linear = WeightedDiscriminant(solver="lsqr", shrinkage="auto")
+    return PooledClassifier(
+        members=(
+            boosted,
+            Prepared(clone(filled), forest),
+            Prepared(make_pipeline(filled, ranks), linear),
+        )
+    )
