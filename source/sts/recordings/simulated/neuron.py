@@ -106,13 +106,18 @@ class SimulatedStimulus:
     def current_pa(self) -> Floats:
         """Return the command as a file holds it."""
         begin, end = (round(second * RATE_HZ) for second in PULSE_S)
-        current_pa = np.zeros(self.samples)
-        current_pa[begin:end] = PULSE_PA
-        steps = np.arange(self.end - self.onset)
-        current_pa[self.onset : self.end] += (
+        current_pa = np.zeros(self.samples, dtype=np.float32)
+        current_pa[begin:end] = _round_to_counts(np.array(PULSE_PA))
+        # One value of a step is enough: thousands of cells have three of them each.
+        steps = np.arange(self.end - self.onset if self.slope_pa_per_s else 1)
+        current_pa[self.onset : self.end] = _round_to_counts(
             self.amplitude_pa + self.slope_pa_per_s / RATE_HZ * steps
         )
-        return (np.rint(current_pa / PA_PER_COUNT) * PA_PER_COUNT).astype(np.float32)
+        return current_pa
+
+
+def _round_to_counts(current_pa: Floats) -> Floats:
+    return np.rint(current_pa / PA_PER_COUNT) * PA_PER_COUNT
 
 
 Recorded: TypeAlias = tuple[SimulatedStimulus, Ints]
