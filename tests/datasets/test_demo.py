@@ -1,4 +1,4 @@
-"""The cells of the demos are the same for any number of workers, and new to nobody's model."""
+"""The cells of the demos: the same for any number of workers, others than `simulate` makes."""
 
 import weakref
 from pathlib import Path

@@ -98,7 +98,7 @@ def test_a_file_that_nobody_can_read_is_not_opened_by_the_parent(
     def refuse(*_: object) -> None:
         raise AssertionError("opened in the process of the command")
 
-    for name in ("sha256_of", "read_recording", "identity_of"):
+    for name in ("sha256_of", "read_recording", "read_identity"):
         monkeypatch.setattr(cell_files, name, refuse)
     monkeypatch.setattr(Path, "open", refuse)
     (path,) = job.folder.iterdir()

@@ -144,7 +144,7 @@ def _input(abf: Abf, unit_at: int) -> bytes:
     if abf.telegraph is not None:
         struct.pack_into("<hhf", data, 2, 1, 24, 1.0)
         struct.pack_into("<h", data, 18, abf.telegraph)
-    # 10 V of range over 32768 bits, so many volts a unit that a bit is PER_BIT units
+    # 10 V of range over 32768 bits, and the volts a unit for which a bit is PER_BIT units
     struct.pack_into("<f", data, 28, 1.0)
     struct.pack_into("<f", data, 40, 10.0 / 32768 / PER_BIT)
     struct.pack_into("<f", data, 48, 1.0)
@@ -163,7 +163,7 @@ def _output(abf: Abf, number: int, *, unit_at: int) -> bytes:
 
 
 def write_abf1(path: Path, abf: Abf) -> Path:
-    """Write an ABF 1 file; old ones have a short head that tells nothing of the protocol."""
+    """Write an ABF 1 file; old ones have a short head without the protocol."""
     blocks = 4 if abf.short_head else 12
     units, samples = list(abf.channels), abf.bits()
     head = bytearray(blocks * BLOCK)

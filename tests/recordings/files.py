@@ -21,7 +21,7 @@ def voltage_mv(number: int) -> Floats:
 
 
 def current_pa(number: int) -> Floats:
-    """Return a step of 0.1 s whose amplitude tells the sweep."""
+    """Return a step of 0.1 s with an amplitude of its own for each sweep."""
     current = np.zeros(SAMPLES)
     current[500:1500] = 10.0 * (number + 1)
     return current

@@ -240,7 +240,9 @@ def test_voltage_clamp_whose_command_was_recorded_first_stays_voltage_clamp(
     assert refused(tmp_path, version, abf).startswith("holds only voltage clamp sweeps")
 
 
-def test_an_amplifier_in_voltage_clamp_says_nothing_new(tmp_path: Path, version: str) -> None:
+def test_an_amplifier_that_reports_voltage_clamp_changes_nothing(
+    tmp_path: Path, version: str
+) -> None:
     abf = replace(ONE, channels={"pA": responses()}, output_unit="mV", telegraph=0)
     assert refused(tmp_path, version, abf).startswith("holds only voltage clamp sweeps")
 
@@ -372,7 +374,7 @@ def test_a_truncated_file_says_so(tmp_path: Path, version: str, part: float) -> 
         read_abf(path)
 
 
-def test_unwanted_sweeps_are_not_made(tmp_path: Path, version: str) -> None:
+def test_the_voltage_of_unwanted_sweeps_is_not_read(tmp_path: Path, version: str) -> None:
     path = written(tmp_path, version, ONE)
     recording = read_abf(path, lambda current, rate_hz: float(current.max()) > 10.0)
     assert ([sweep.number for sweep in recording.sweeps], recording.unread) == ([2], 2)

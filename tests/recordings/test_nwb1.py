@@ -45,7 +45,7 @@ def test_a_conversion_holds_from_pipeline_1_1_on(
     assert_all_true(write_allen(tmp_path / "cell.nwb", pipeline=pipeline, links=links))
 
 
-def test_a_sweep_tells_its_rate_its_name_and_its_amplitude(path: Path) -> None:
+def test_a_sweep_has_its_rate_its_name_and_its_amplitude(path: Path) -> None:
     sweep = read_nwb1(path).sweeps[1]
     assert (sweep.rate_hz, sweep.name, sweep.stated_pa) == (RATE_HZ, "Long Square", 20.0)
 

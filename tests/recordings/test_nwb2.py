@@ -39,7 +39,7 @@ def stimulus(file: h5py.File, number: int) -> h5py.Group:
 
 
 def amplitudes_pa(recording: Recording) -> dict[int, float]:
-    """Return what tells which stimulus a sweep was given."""
+    """Return the value by which a test knows the stimulus of a sweep."""
     return {sweep.number: round(float(np.ptp(sweep.current_pa)), 3) for sweep in recording.sweeps}
 
 
@@ -178,7 +178,7 @@ def test_a_sweep_number_may_be_a_data_set(path: Path) -> None:
     assert amplitudes_pa(read_nwb2(path)) == {1: 20.0, 2: 30.0, 7: 10.0}
 
 
-def test_the_electrode_tells_stimuli_of_one_sweep_number_apart(path: Path) -> None:
+def test_the_electrode_decides_between_stimuli_of_one_sweep_number(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         add_sweep(file, 1, channel=1)
         del file["acquisition/data_00001_AD1"]

@@ -254,13 +254,13 @@ def test_a_member_drawn_again_is_another() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "said"),
+    ("wish", "message"),
     [
         ({"protocol": "lnog"}, "did you mean 'long'"),
         ({"shares": "eqaul"}, "did you mean 'equal'"),
         ({"seed": -1}, "0 or more"),
     ],
 )
-def test_strange_wishes_are_refused_in_one_line(wish: dict[str, Any], said: str) -> None:
-    with pytest.raises(StsError, match=said):
+def test_impossible_arguments_are_refused_in_one_line(wish: dict[str, Any], message: str) -> None:
+    with pytest.raises(StsError, match=message):
         simulate_cells(1, **({"seed": 0} | wish))

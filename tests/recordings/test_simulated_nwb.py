@@ -79,7 +79,7 @@ def test_the_place_of_a_file_is_known_before_the_cell(cell: SimulatedCell) -> No
     assert path_of(roster(1, seed=3)[0], Path("x")) == path_of(cell.recording, Path("x"))
 
 
-def test_a_strict_judge_finds_nothing_of_weight(path: Path) -> None:
+def test_a_strict_checker_of_nwb_files_finds_no_fault(path: Path) -> None:
     from nwbinspector import Importance, inspect_nwbfile
 
     found = list(inspect_nwbfile(nwbfile_path=path))

@@ -54,22 +54,22 @@ def test_a_first_step_of_0_pa_is_kept_where_the_file_states_the_second_one() -> 
     assert [sweep.number for sweep in kept.recording.sweeps] == list(range(5))
 
 
-def test_one_sweep_tells_nothing_of_another() -> None:
+def test_one_other_sweep_is_too_few_for_a_first_step_of_0_pa() -> None:
     sweeps = [two_steps(0, 0), two_steps(20, 1)]
     square = analyse(recording_of(sweeps)).sweeps[0].stimulus.long_square
     assert square is not None
     assert square.onset_s == pytest.approx(1.3)
 
 
-def test_a_first_step_of_0_pa_is_forgotten_with_the_sweeps_that_told_it() -> None:
+def test_a_first_step_of_0_pa_is_removed_with_the_sweeps_that_show_it() -> None:
     sweeps = [two_steps(20 * n - 40, n) for n in range(5)]
     whole = analyse(recording_of(sweeps))
     left = whole.without([sweeps[0], sweeps[1], sweeps[3]])
     assert left.recording.sweeps == (sweeps[2], sweeps[4])
-    told, alone = whole.sweeps[2].stimulus.long_square, left.sweeps[0].stimulus.long_square
-    assert told is not None
+    added, alone = whole.sweeps[2].stimulus.long_square, left.sweeps[0].stimulus.long_square
+    assert added is not None
     assert alone is not None
-    assert (told.onset_s, alone.onset_s) == pytest.approx((0.3, 1.3))
+    assert (added.onset_s, alone.onset_s) == pytest.approx((0.3, 1.3))
     # What did not change is not found again.
     assert left.sweeps[1] is whole.sweeps[4]
 

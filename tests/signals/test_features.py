@@ -323,7 +323,7 @@ def test_a_charging_that_outruns_20_mv_per_ms_is_no_spike() -> None:
     assert "no short square with a spike" in found.notes
 
 
-def test_what_cannot_be_measured_is_missing_and_said() -> None:
+def test_what_cannot_be_measured_is_missing_with_a_note() -> None:
     silent = passive_sweep(10, number=1)
     found = measure_features(analyse(recording_of([firing_sweep(30, even(3), number=0), silent])))
     assert found.notes == (

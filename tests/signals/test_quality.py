@@ -1,4 +1,4 @@
-"""A spoilt sweep is left out for what is wrong with it, a sound one stays, and why is told."""
+"""A spoilt sweep is left out with the reason in words, and a sound one stays."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -169,7 +169,7 @@ def test_drift_shows_in_a_short_tail_too_if_the_baseline_is_on_the_way(per_s: fl
     )
 
 
-def test_spontaneous_firing_is_told_and_no_fault() -> None:
+def test_spontaneous_firing_is_flagged_and_no_fault() -> None:
     """A spike before the step moves the deviation of the baseline, and means nothing."""
     firing = long_square_sweep(60, (-0.3, -0.1, *SPIKES_S), number=2, rate_hz=RATE_HZ)
     result = keep_sound(analyse(with_third(lambda sweep: firing)), USUAL)
@@ -191,7 +191,7 @@ def test_the_deviation_of_the_baseline_leaves_the_test_pulse_out() -> None:
 
 @pytest.mark.parametrize(("noise_mv", "is_left_out"), [(0.06, False), (0.09, True)])
 def test_noise_is_measured_as_the_allen_institute_does(noise_mv: float, is_left_out: bool) -> None:
-    """Their bound is 0.07 mV rms within 1.5 ms; the median of 300 such tells it to 1 %."""
+    """Their bound is 0.07 mV rms within 1.5 ms; the median of 300 such values has an error of 1 %."""
     spoilt = with_third(voltage(noisy(np.sqrt(noise_mv**2 - NOISE_MV**2))))
     assert (len(keep_sound(analyse(spoilt), ALLEN).recording.sweeps) == 4) == is_left_out
 
@@ -202,12 +202,12 @@ def test_drift_is_measured_as_the_allen_institute_does(shift_mv: float, is_left_
     assert (len(keep_sound(analyse(moved), ALLEN).recording.sweeps) == 4) == is_left_out
 
 
-def test_what_is_beyond_the_bounds_of_allen_is_told() -> None:
+def test_what_is_beyond_the_bounds_of_allen_is_flagged() -> None:
     flags = keep_sound(analyse(with_third(voltage(noisy(0.2)))), USUAL).flags
     assert flags == ("noise up to 0.2 mV in 1 of 5 sweeps (Allen: 0.07 mV)",)
 
 
-def test_faults_of_one_kind_are_told_once() -> None:
+def test_faults_of_one_kind_are_listed_once() -> None:
     sweeps = list(recording().sweeps)
     for number in (0, 1):
         sweeps[number] = SPOILT["noise"][0](sweeps[number])
@@ -220,7 +220,7 @@ def test_faults_of_one_kind_are_told_once() -> None:
 
 
 def test_a_sweep_of_another_stimulus_is_not_judged() -> None:
-    """Nothing is measured on it, so nothing is said."""
+    """Nothing is measured on it, so it gets no flag."""
     other = sweep_of(np.full(40_000, -20.0), np.zeros(40_000), RATE_HZ, number=9)
     result = keep_sound(analyse(recording_of([*recording().sweeps, other])), USUAL)
     assert len(result.recording.sweeps) == 6

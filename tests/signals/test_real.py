@@ -116,12 +116,12 @@ def test_a_noisy_measured_stimulus_gives_steps_of_one_second(pyr2: Recording) ->
         assert step.onset_s == pytest.approx(0.0815, abs=5e-4)
         assert step.duration_s == pytest.approx(1, abs=5e-4)
         amplitudes_pa.append(step.amplitude_pa)
-    # The amplifier was told steps of 25 pA from a holding current of about -74 pA.
+    # The amplifier was set to steps of 25 pA from a holding current of about -74 pA.
     np.testing.assert_allclose(amplitudes_pa, 25 * np.arange(1, 14), atol=3)
     assert all(ramp(sweep) is None for sweep in pyr2.sweeps)
 
 
-def test_pyr2_is_measured_with_its_peculiarities_said(pyr2: Recording) -> None:
+def test_pyr2_is_measured_with_notes_on_its_peculiarities(pyr2: Recording) -> None:
     measured = measure_features(analyse(pyr2))
     assert "10 kHz filter skipped: the rate is 10 kHz" in measured.notes
     assert "baseline of 81.5 ms instead of 100 ms" in measured.notes
@@ -176,7 +176,7 @@ def test_every_step_of_the_rat_cells_is_found(data_dir: Path) -> None:
         assert step is not None
         # The amplifier needs two to four samples of 0.25 ms.
         assert (step.onset_s, step.end_s) == pytest.approx((begin_s, end_s), abs=1.1e-3)
-        # The current alternates by 100 pA from sample to sample: its median tells nothing.
+        # The current alternates by 100 pA from sample to sample: its median is no measure of it.
         inside = sweep.current_pa[step.onset + 40 : step.end - 40].mean()
         amplitude_pa = inside - sweep.current_pa[: step.onset - 40].mean()
         # A hundred spikes leak a few pA each into so plain a mean.

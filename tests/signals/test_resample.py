@@ -127,7 +127,7 @@ def test_real_samples_beyond_the_window_feed_the_filter() -> None:
     )
 
 
-def test_a_short_baseline_is_continued_and_said() -> None:
+def test_a_short_baseline_is_continued_and_flagged() -> None:
     voltage_mv = np.full(20_000, -60.0)
     voltage_mv[800:] = -40
     window, flags = window_of(voltage_mv, 10_000, 0.08)
@@ -136,14 +136,14 @@ def test_a_short_baseline_is_continued_and_said() -> None:
     np.testing.assert_allclose(window[:370], -60, atol=0.01)
 
 
-def test_a_sweep_that_ends_early_is_continued_and_said() -> None:
+def test_a_sweep_that_ends_early_is_continued_and_flagged() -> None:
     voltage_mv = np.full(31_000, -60.0)
     window, flags = window_of(voltage_mv, 20_000, 0.5)
     assert flags == ("sweep ends 1.05 s after the onset, continued to 1.1 s",)
     np.testing.assert_allclose(window, -60, atol=1e-4)
 
 
-def test_a_pair_is_stacked_and_its_flags_are_said_once() -> None:
+def test_a_pair_is_stacked_and_its_flags_are_given_once() -> None:
     step = Step(onset=800, end=10_800, amplitude_pa=50, holding_pa=0, rate_hz=10_000)
     sweeps = tuple(sweep_of(np.full(20_000, mv), np.zeros(20_000), 10_000) for mv in (-70.0, -60.0))
     windows, flags = cut_pair(SweepPair(sweeps=(sweeps[0], sweeps[1]), steps=(step, step)))

@@ -193,7 +193,7 @@ def test_a_wrong_unit_is_refused(factors: dict[str, float], reason: str) -> None
         select_pair(analyse(in_other_units(recording, **factors)))
 
 
-def test_settings_are_checked_where_they_are_made() -> None:
+def test_impossible_settings_are_refused() -> None:
     with pytest.raises(StsError, match="step tolerance -1 pA"):
         SelectSettings(step_tolerance_pa=-1)
     with pytest.raises(StsError, match=r"steps of 1\.2 to 1\.1 s"):

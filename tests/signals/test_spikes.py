@@ -35,7 +35,7 @@ def lines(knots: list[tuple[float, float]], rate_hz: float = PLAIN_HZ) -> Floats
 
 
 @pytest.mark.parametrize("rate_hz", [PLAIN_HZ, 50_000, 200_000])
-def test_every_point_of_a_made_up_spike_is_where_it_was_put(rate_hz: int) -> None:
+def test_every_point_of_a_constructed_spike_is_found_at_its_place(rate_hz: int) -> None:
     spikes = spikes_of(spike_train([0.3], rate_hz=rate_hz, duration_s=1.2), rate_hz)
     assert len(spikes) == 1
     # One sample, and 0.06 ms by which the 10 kHz filter rounds a corner.

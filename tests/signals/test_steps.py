@@ -191,7 +191,7 @@ def test_a_sweep_too_brief_to_judge_has_no_step() -> None:
         assert long_square(quiet(np.ones(samples))) is None
 
 
-def test_the_name_of_a_sweep_says_nothing() -> None:
+def test_the_name_of_a_sweep_does_not_matter() -> None:
     sweep = quiet(current_of([(0.6, 1.0, 50)]))
     assert long_square(replace(sweep, name="X7Ramp")) == long_square(sweep)
 

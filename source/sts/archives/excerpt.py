@@ -23,7 +23,7 @@ from sts.base.files import make_folder, sha256_of, sweep_temporaries
 from sts.base.guard import new_hdf5
 from sts.base.settings import from_dict
 from sts.recordings.nwb import RESPONSE, nwb_version
-from sts.recordings.series import Series, pair, read_links, series_in
+from sts.recordings.series import Series, pair_series, read_links, series_in
 
 MARK: Final = "excerpt_of"
 PLACES: Final = ("acquisition", "stimulus/presentation")
@@ -119,7 +119,7 @@ def _stimuli_of(chosen: list[Series], responses: list[Series], source: Any) -> d
     # files of the Allen Institute, only the needed ones are looked into.
     if not table and all(_agree(one, stimuli, likely[one.name]) for one in chosen):
         return likely
-    pairs = pair(responses, series_in(source, PLACES[1]), table)
+    pairs = pair_series(responses, series_in(source, PLACES[1]), table)
     return {one.name: pairs[one.name].name for one in chosen if one.name in pairs}
 
 
@@ -218,7 +218,7 @@ class _Copier:
 def _check_pairs(file: Any, wanted: Mapping[str, str]) -> None:
     """Refuse an excerpt in which responses have other stimuli than in the whole file."""
     responses = [one for one in series_in(file, PLACES[0]) if one.kind == RESPONSE]
-    found = pair(responses, series_in(file, PLACES[1]), read_links(file))
+    found = pair_series(responses, series_in(file, PLACES[1]), read_links(file))
     if {response: stimulus.name for response, stimulus in found.items()} != wanted:
         raise CellFailed(
             "tells which stimulus belongs to which sweep in a way that an excerpt cannot keep: "

@@ -14,8 +14,8 @@ from sts.base.errors import CellFailed, StsError
 from sts.base.files import read_csv, sha256_of, special_kind
 from sts.base.logs import printable
 from sts.recordings.gather import check_size
-from sts.recordings.readers import identity_of, read_recording
-from sts.recordings.recording import MAX_ID, FileIdentity, Recording, says_nothing
+from sts.recordings.readers import read_identity, read_recording
+from sts.recordings.recording import MAX_ID, FileIdentity, Recording, is_no_id
 from sts.signals.steps import find_stimulus
 
 COLUMNS: Final = ("file", "specimen_id")
@@ -142,7 +142,7 @@ def _on_one_line(text: str) -> str:
 
 def identity_of_cell(cell: CellFiles) -> FileIdentity | None:
     """Return who the files of a cell say it is, though it could not be measured."""
-    found = (identity_of(path) for path in cell.paths.values())
+    found = (read_identity(path) for path in cell.paths.values())
     return next((each for each in found if each is not None), None)
 
 
@@ -188,7 +188,7 @@ def _read_declared(table: Path, paths: Mapping[str, Path]) -> dict[str, CellFile
 
 
 def _checked_id(specimen: str, where: str) -> str:
-    if says_nothing(specimen) or not specimen.isprintable():
+    if is_no_id(specimen) or not specimen.isprintable():
         raise StsError(
             f"{where}: {printable(specimen[:60])!r} is no specimen_id; 1 to {MAX_ID} characters "
             "are wanted, none of them a control character"

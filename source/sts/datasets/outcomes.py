@@ -17,7 +17,7 @@ from sts.datasets.cell_files import (
     read_cell,
     stamp_cell,
 )
-from sts.recordings.gather import most_common
+from sts.recordings.gather import count_reasons
 from sts.recordings.nwb import OTHER_MODES
 from sts.recordings.recording import FileIdentity, Recording
 from sts.signals.analysis import Analysis, analyse
@@ -193,7 +193,7 @@ def _unread(recording: Recording) -> tuple[str, ...]:
         for reason in reasons
         if reason not in OTHER_MODES.values()
     ]
-    return (f"{len(odd)} sweeps not read: {most_common(odd)}",) if odd else ()
+    return (f"{len(odd)} sweeps not read: {count_reasons(odd)}",) if odd else ()
 
 
 def store_entry(analysis: Analysis, select: SelectSettings) -> tuple[Floats, Verdict]:

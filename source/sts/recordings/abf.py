@@ -39,7 +39,7 @@ from sts.recordings.gather import (
     make_sweep,
     usable_rate_hz,
 )
-from sts.recordings.recording import Recording, Sweep, Wanted, every_sweep, identify_file
+from sts.recordings.recording import Recording, Sweep, Wanted, identify_file, want_every_sweep
 
 # Errors of pyabf over a broken file, besides those of h5py.
 BROKEN: Final = (*guard.BROKEN, ArithmeticError, AssertionError, struct.error, NotImplementedError)
@@ -62,7 +62,7 @@ MOST_LEVELS: Final = 12
 Current = Callable[[int], tuple[Floats, float | None]]
 
 
-def read_abf(path: Path, wanted: Wanted = every_sweep) -> Recording:
+def read_abf(path: Path, wanted: Wanted = want_every_sweep) -> Recording:
     """Return the current-clamp sweeps of an ABF file; `CellFailed` says why there are none."""
     head = check_head(path)
     try:
@@ -158,7 +158,7 @@ def _read_sweep(
     abf: Any, voltage: int, current: Current, number: int, *, rate_hz: float, wanted: Wanted
 ) -> Sweep | None:
     current_pa, amplitude_pa = current(number)
-    if not (found := look_at_current(wanted, current_pa, rate_hz)):
+    if not (known := look_at_current(wanted, current_pa, rate_hz)):
         return None
     per_unit = _per_unit(abf, voltage, MILLIVOLTS, what="response")
     return make_sweep(
@@ -168,7 +168,7 @@ def _read_sweep(
         name=str(abf.protocol),
         number=number,
         stated_pa=amplitude_pa,
-        found=found,
+        known_stimulus=known,
     )
 
 

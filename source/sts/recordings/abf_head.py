@@ -24,7 +24,7 @@ SHORT_HEAD: Final = 2048
 LONG_HEAD: Final = 6144
 # Version 1.6, as float32 rounds it.
 LONG_SINCE: Final = 1.599
-# Places in that head.
+# Bytes of ABF 1 at which the holding levels, the levels of epochs and the user list begin.
 HOLDING_AT: Final = 1394
 LEVELS_AT: Final = 2348
 USER_LIST_AT: Final = 3360

@@ -146,10 +146,10 @@ def gather(
     Parameters
     ----------
     sources
-        Name of every sweep, and what reads it: it returns None where the sweep is not wanted for
-        its current, and may raise `Unusable`.
+        Name of every sweep and the function that reads it. The function returns None where the
+        sweep is not wanted, and may raise `Unusable`.
     identity
-        Of the cell of the file.
+        The cell and the donor.
     skipped
         Words for sweeps that are left out without being read.
     """
@@ -171,7 +171,7 @@ def gather(
             samples += len(sweep.voltage_mv)
             check_size(samples)
     if not sweeps and not unread:
-        raise CellFailed(f"holds no usable current clamp sweep: {most_common(reasons.values())}")
+        raise CellFailed(f"holds no usable current clamp sweep: {count_reasons(reasons.values())}")
     return Recording(
         **vars(identity),
         sweeps=tuple(sorted(sweeps, key=lambda sweep: sweep.number)),
@@ -189,7 +189,7 @@ def check_size(samples: int) -> None:
         )
 
 
-def most_common(reasons: Iterable[str]) -> str:
+def count_reasons(reasons: Iterable[str]) -> str:
     """Return the most common of some reasons and how often each was given."""
     counted = Counter(reasons).most_common(MOST_REASONS)
     return ", ".join(f"{reason} ({times} x)" for reason, times in counted)
@@ -198,7 +198,7 @@ def most_common(reasons: Iterable[str]) -> str:
 def look_at_current(wanted: Wanted, current_pa: Floats, rate_hz: float) -> object:
     """Return what `wanted` finds in a current; a false value where the sweep need not be read.
 
-    A current with NaN or infinity inside is read on: the reader refuses it with a reason.
+    A sweep with NaN or infinity inside its current is read: the reader refuses it with a reason.
     """
     finite = np.isfinite(current_pa)
     end = _last_good(finite)
@@ -214,7 +214,7 @@ def make_sweep(
     number: int,
     begin: int = 0,
     stated_pa: float | None = None,
-    found: object = None,
+    known_stimulus: object = None,
 ) -> Sweep:
     """Return a sweep of the recorded part of both traces, or say why they are none."""
     whole = len(current_pa)
@@ -229,5 +229,5 @@ def make_sweep(
         begin=begin,
         stated_pa=stated_pa,
         # A stimulus that was found in the whole current does not hold for a part of it.
-        found=found if len(current_pa) == whole and not begin else None,
+        known_stimulus=known_stimulus if len(current_pa) == whole and not begin else None,
     )

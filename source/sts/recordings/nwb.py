@@ -30,15 +30,15 @@ from sts.recordings.recording import (
     Recording,
     Sweep,
     Wanted,
-    every_sweep,
     identify_file,
-    says_nothing,
+    is_no_id,
+    want_every_sweep,
 )
 from sts.recordings.series import (
     Series,
     bias_pa,
-    pair,
-    rates_hz,
+    common_rate_hz,
+    pair_series,
     read_links,
     read_samples,
     series_in,
@@ -63,7 +63,7 @@ SWEEP: Final = re.compile(r"Sweep_(\d+)")
 CONVERTED_SINCE: Final = (1, 1)
 
 
-def read_nwb2(path: Path, wanted: Wanted = every_sweep) -> Recording:
+def read_nwb2(path: Path, wanted: Wanted = want_every_sweep) -> Recording:
     """Return the current-clamp sweeps of an NWB 2 file; `CellFailed` says why there are none."""
     with guard.open_hdf5(path) as file:
         version = nwb_version(file)
@@ -79,13 +79,13 @@ def read_nwb2(path: Path, wanted: Wanted = every_sweep) -> Recording:
         return _gather_pairs(
             partial(_read_nwb2_sweep, wanted=wanted),
             responses,
-            pair(responses, stimuli, read_links(file)),
+            pair_series(responses, stimuli, read_links(file)),
             others=others,
             identity=identity_in_nwb2(file, path),
         )
 
 
-def read_nwb1(path: Path, wanted: Wanted = every_sweep) -> Recording:
+def read_nwb1(path: Path, wanted: Wanted = want_every_sweep) -> Recording:
     """Return the current-clamp sweeps of an NWB 1 file; `CellFailed` says why there are none."""
     with guard.open_hdf5(path) as file:
         version = nwb_version(file)
@@ -98,7 +98,7 @@ def read_nwb1(path: Path, wanted: Wanted = every_sweep) -> Recording:
         return _gather_pairs(
             partial(_read_nwb1_sweep, converted=_is_converted(file), wanted=wanted),
             responses,
-            pair(responses, stimuli, {}),
+            pair_series(responses, stimuli, {}),
             others=others,
             identity=identity_in_nwb1(file, path),
         )
@@ -116,7 +116,7 @@ def identity_in_nwb2(file: Any, path: Path) -> FileIdentity:
         path,
         stated=_text_in(file, "general", "session_id"),
         named=_read_name(path, "ses"),
-        donor=_read_name(path, "sub") if says_nothing(subject) else subject,
+        donor=_read_name(path, "sub") if is_no_id(subject) else subject,
     )
 
 
@@ -187,9 +187,9 @@ def _read_nwb2_sweep(
 ) -> Sweep | None:
     if stimulus.kind != STIMULUS:
         raise Unusable(f"its stimulus is of type {stimulus.kind or 'none'}: {STIMULUS} is wanted")
-    rate_hz = rates_hz(response, stimulus)
+    rate_hz = common_rate_hz(response, stimulus)
     current_pa = read_samples(stimulus, PICOAMPERES, what="stimulus") + bias_pa(response)
-    if not (found := look_at_current(wanted, current_pa, rate_hz)):
+    if not (known := look_at_current(wanted, current_pa, rate_hz)):
         return None
     names = (guard.text(one.group, "stimulus_description") for one in (response, stimulus))
     return make_sweep(
@@ -198,7 +198,7 @@ def _read_nwb2_sweep(
         rate_hz=rate_hz,
         name=next(filter(None, (MIES_ENDING.sub("", name) for name in names)), ""),
         number=place if response.number is None else response.number,
-        found=found,
+        known_stimulus=known,
     )
 
 
@@ -267,11 +267,11 @@ def _words(dataset: Any) -> list[str]:
 def _read_nwb1_sweep(
     response: Series, stimulus: Series, place: int, *, converted: bool, wanted: Wanted
 ) -> Sweep | None:
-    rate_hz = rates_hz(response, stimulus)
+    rate_hz = common_rate_hz(response, stimulus)
     begin, end = _experiment(response)
     current_pa = read_samples(stimulus, PICOAMPERES, what="stimulus", converted=converted, end=end)
     current_pa += bias_pa(response)
-    if not (found := look_at_current(wanted, current_pa[begin:], rate_hz)):
+    if not (known := look_at_current(wanted, current_pa[begin:], rate_hz)):
         return None
     names = (guard.text(one.group, "aibs_stimulus_name") for one in (stimulus, response))
     return make_sweep(
@@ -280,7 +280,7 @@ def _read_nwb1_sweep(
         rate_hz=rate_hz,
         name=next(filter(None, names), ""),
         number=place if response.number is None else response.number,
-        found=found,
+        known_stimulus=known,
         begin=begin,
         stated_pa=_stated_pa(response, stimulus),
     )

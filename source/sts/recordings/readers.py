@@ -1,4 +1,4 @@
-"""Which files are recordings, and which reader a file gets: its content decides, not its name."""
+"""The recordings in a folder, and the reader of each, chosen by the content of the file."""
 
 import os
 from collections.abc import Callable
@@ -19,18 +19,18 @@ from sts.recordings.recording import (
     FileIdentity,
     Recording,
     Wanted,
-    every_sweep,
     identify_file,
+    want_every_sweep,
 )
 
 SUFFIXES: Final = (".nwb", ".abf")
-# By what `content_of` begins with.
+# By the begin of what `content_of` returns.
 READERS: Final[dict[str, Callable[[Path, Wanted], Recording]]] = {
     "NWB 2": read_nwb2,
     "NWB 1": read_nwb1,
     "ABF": read_abf,
 }
-# What files that are not HDF5 begin with, to call them by their names.
+# First bytes of files that are not HDF5, and the name of each kind in messages.
 BEGINNINGS: Final = {
     b"ABF ": "ABF 1",
     b"ABF2": "ABF 2",
@@ -49,19 +49,19 @@ def find_recordings(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.exists():
         raise StsError(f"no folder {folder}: give the folder that holds the recordings")
-    # What is neither file nor folder is spoken of where it would be read.
+    # What is neither file nor folder is refused by the reader.
     if not folder.is_dir():
         return [folder]
-    found = [
+    paths = [
         Path(parent, name)
         for parent, _, names in os.walk(folder, onerror=_refuse)
         for name in names
         if name.lower().endswith(SUFFIXES) and not name.startswith(".")
     ]
-    if not found:
+    if not paths:
         wanted = ", ".join(f"*{suffix}" for suffix in SUFFIXES)
         raise StsError(f"no recordings in {folder}: looked for {wanted} there and in its folders")
-    return sorted(found, key=lambda path: path.as_posix())
+    return sorted(paths, key=lambda path: path.as_posix())
 
 
 def _refuse(error: OSError) -> None:
@@ -70,15 +70,15 @@ def _refuse(error: OSError) -> None:
     ) from error
 
 
-def read_recording(path: str | Path, wanted: Wanted = every_sweep) -> Recording:
+def read_recording(path: str | Path, wanted: Wanted = want_every_sweep) -> Recording:
     """Return the recording in a file; `CellFailed` says in words why there is none.
 
     Parameters
     ----------
     path
-        Of any name: the content tells what it is.
+        Of any name: the reader is chosen by the content.
     wanted
-        Which sweeps are to be read, by their current; the responses of others stay unread.
+        Chooses the sweeps by their current; the voltage of the others is not read.
     """
     path = Path(path)
     content = content_of(path)
@@ -88,7 +88,7 @@ def read_recording(path: str | Path, wanted: Wanted = every_sweep) -> Recording:
     raise CellFailed(f"is {content}: what can be read is {', '.join(READERS)}")
 
 
-def identity_of(path: Path) -> FileIdentity | None:
+def read_identity(path: Path) -> FileIdentity | None:
     """Return whose recording a file holds, whether it can be measured or not; None if unknown."""
     try:
         content = content_of(path)

@@ -19,11 +19,11 @@ EMPTY_WORDS: Final = frozenset(
     )
 )
 # Takes a current in pA and its rate in Hz. If it returns something false, the response is not read;
-# else the sweep keeps the value as `found`.
+# else the sweep keeps the value as `known_stimulus`.
 Wanted = Callable[[Floats, float], object]
 
 
-def every_sweep(*_: Any) -> bool:
+def want_every_sweep(*_: Any) -> bool:
     """Want every sweep, whatever its current."""
     return True
 
@@ -45,8 +45,8 @@ class Sweep:
     """First sample of the experiment if the file names it: a test pulse lies before."""
     stated_pa: float | None = None
     """The amplitude that the file states beside the trace, if it does."""
-    found: object = None
-    """The value that `Wanted` returned for this current, which need not be computed again."""
+    known_stimulus: object = None
+    """What `Wanted` returned for this current: it is not computed again."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -86,16 +86,16 @@ def identify_file(path: Path, *, stated: str, named: str = "", donor: str = "") 
     donor
         The donor, "" if it is not known.
     """
-    specimen = next((each for each in (stated, named) if not says_nothing(each)), "")
+    specimen = next((each for each in (stated, named) if not is_no_id(each)), "")
     return FileIdentity(
         specimen_id=specimen or path.stem,
-        donor_id="" if says_nothing(donor) else donor,
+        donor_id="" if is_no_id(donor) else donor,
         claims_id=bool(specimen),
         ignored_id="" if specimen else stated[:MAX_ID],
     )
 
 
-def says_nothing(text: str) -> bool:
+def is_no_id(text: str) -> bool:
     """Tell whether an id is empty, a placeholder, or too long to be one."""
     letters = re.sub(r"[\W_]+", "", text.casefold())
     return not letters or letters in EMPTY_WORDS or len(text) > MAX_ID

@@ -73,7 +73,7 @@ def _references(file: Any, column: Any) -> list[Hashable]:
     return [file[one].id if one else None for one in column["timeseries"]]
 
 
-def pair(
+def pair_series(
     responses: list[Series], stimuli: list[Series], table: dict[Hashable, Hashable]
 ) -> dict[str, Series]:
     """Return the stimulus of each response, by the surest sign that the file gives.
@@ -128,7 +128,7 @@ def _agree(response: Series, stimulus: Series) -> bool:
     return None in (response.number, stimulus.number) or response.number == stimulus.number
 
 
-def rates_hz(response: Series, stimulus: Series) -> float:
+def common_rate_hz(response: Series, stimulus: Series) -> float:
     """Return the one sampling rate of a sweep."""
     rate_hz, other_hz = _rate_hz(response), _rate_hz(stimulus)
     if not math.isclose(rate_hz, other_hz, rel_tol=1e-6):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, Self
 
-from sts.recordings.gather import most_common
+from sts.recordings.gather import count_reasons
 from sts.recordings.recording import Recording, Sweep
 from sts.signals.spikes import Spikes, find_spikes
 from sts.signals.steps import GAP_S, Step, Stimulus, stimulus_of
@@ -54,7 +54,7 @@ class Analysis:
         reasons = [each.stimulus.unused for each in self.sweeps if each.stimulus.unused]
         if not reasons:
             return ()
-        why = most_common(reasons)
+        why = count_reasons(reasons)
         return (f"{len(reasons)} sweeps look like long squares, not used: {why}",)
 
     def without(self, sweeps: Collection[Sweep]) -> Self:

@@ -28,7 +28,7 @@ from sts.signals.blocks import (
 )
 from sts.signals.segments import BRIEF, find_segments, fit_levels, is_steady
 
-# A command has a handful of edges; more of them mean noise or a ramp.
+# Most edges of a clean command: more of them mean noise or a ramp.
 MAX_EDGES: Final = 100
 # Largest share of the span by which a constant command may vary: a rounding of float32, or a bit of
 # a converter that settles slowly.

@@ -99,8 +99,8 @@ class Stimulus:
 
 def stimulus_of(sweep: Sweep) -> Stimulus:
     """Return the stimulus of a sweep; one that was found while it was read is not found again."""
-    if isinstance(sweep.found, Stimulus):
-        return sweep.found
+    if isinstance(sweep.known_stimulus, Stimulus):
+        return sweep.known_stimulus
     levels = find_levels(sweep.current_pa, sweep.rate_hz)
     steps = tuple(step for step in _find_steps(levels, sweep.rate_hz) if step.end > sweep.begin)
     square = _long_square(steps)

@@ -117,7 +117,8 @@ class SimulatedStimulus:
 
 
 def _round_to_counts(current_pa: Floats) -> Floats:
-    return np.rint(current_pa / PA_PER_COUNT) * PA_PER_COUNT
+    counts: Floats = np.rint(current_pa / PA_PER_COUNT)
+    return counts * PA_PER_COUNT
 
 
 Recorded: TypeAlias = tuple[SimulatedStimulus, Ints]
