@@ -191,7 +191,7 @@ def test_the_deviation_of_the_baseline_leaves_the_test_pulse_out() -> None:
 
 @pytest.mark.parametrize(("noise_mv", "is_left_out"), [(0.06, False), (0.09, True)])
 def test_noise_is_measured_as_the_allen_institute_does(noise_mv: float, is_left_out: bool) -> None:
-    """Their bound is 0.07 mV rms within 1.5 ms; the median of 300 such values has an error of 1 %."""
+    """Their bound is 0.07 mV rms within 1.5 ms; the median of 300 values has an error of 1 %."""
     spoilt = with_third(voltage(noisy(np.sqrt(noise_mv**2 - NOISE_MV**2))))
     assert (len(keep_sound(analyse(spoilt), ALLEN).recording.sweeps) == 4) == is_left_out
 
