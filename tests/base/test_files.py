@@ -136,18 +136,18 @@ def test_sweeping_leaves_other_hidden_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
-def test_a_full_disk_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "a.txt"
-    with pytest.raises(StsError, match="the disk is full") as told, atomic_path(path) as temporary:
+    with pytest.raises(StsError, match="the disk is full") as error, atomic_path(path) as temporary:
         temporary.symlink_to("/dev/full")
         temporary.write_text("more than it holds")
-    assert str(path) in str(told.value)
-    assert "\n" not in str(told.value)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
     assert list(path.parent.iterdir()) == []
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES])
-def test_what_the_user_can_act_on_is_told(tmp_path: Path, number: int) -> None:
+def test_an_error_that_the_user_can_correct_is_reported(tmp_path: Path, number: int) -> None:
     path = tmp_path / "a.txt"
     with pytest.raises(StsError, match=r"cannot write .*a\.txt: "), atomic_path(path):
         raise OSError(number, os.strerror(number))
@@ -158,7 +158,7 @@ def test_an_error_about_another_file_is_not_blamed_on_this_one(tmp_path: Path) -
         raise PermissionError(errno.EACCES, "denied", str(tmp_path / "other.nwb"))
 
 
-def test_a_closed_folder_is_told(closed_folder: Path) -> None:
+def test_a_closed_folder_is_reported(closed_folder: Path) -> None:
     with unprivileged():
         with pytest.raises(StsError, match=r"cannot write .*a\.json: writing is not permitted"):
             write_json(closed_folder / "a.json", {})
@@ -166,7 +166,7 @@ def test_a_closed_folder_is_told(closed_folder: Path) -> None:
             make_folder(closed_folder / "new")
 
 
-def test_a_file_in_the_place_of_a_folder_is_told(tmp_path: Path) -> None:
+def test_a_file_in_the_place_of_a_folder_is_reported(tmp_path: Path) -> None:
     write_text(tmp_path / "a", "")
     with pytest.raises(StsError, match="a file stands where a folder is needed"):
         write_text(tmp_path / "a" / "b.txt", "")
@@ -220,13 +220,15 @@ def test_a_name_that_is_no_unicode_is_written_all_the_same(tmp_path: Path) -> No
     ("text", "message"),
     [('{"a": 1,\n', "line 2: not JSON"), ("[NaN]", "NaN is not"), ("\xff", "line 1: not UTF-8")],
 )
-def test_a_bad_json_file_is_told_with_its_place(tmp_path: Path, text: str, message: str) -> None:
+def test_a_bad_json_file_is_reported_with_its_place(
+    tmp_path: Path, text: str, message: str
+) -> None:
     (tmp_path / "a.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(StsError, match=message):
         read_json(tmp_path / "a.json")
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(StsError, match=r"cannot read .*a\.json: no such file"):
         read_json(tmp_path / "a.json")
     with pytest.raises(StsError, match=r"cannot read .*a\.csv: no such file"):
@@ -308,13 +310,15 @@ def test_a_file_without_header_takes_the_names_it_is_given(tmp_path: Path) -> No
         ("id,x,x\n1,2,3\n", r"a column of .*a\.csv appears twice"),
     ],
 )
-def test_a_bad_csv_is_told_with_file_and_line(tmp_path: Path, content: str, message: str) -> None:
+def test_a_bad_csv_is_reported_with_file_and_line(
+    tmp_path: Path, content: str, message: str
+) -> None:
     (tmp_path / "a.csv").write_text(content)
     with pytest.raises(StsError, match=message):
         read_csv(tmp_path / "a.csv", ["x"])
 
 
-def test_a_csv_in_another_encoding_is_told_with_its_line(tmp_path: Path) -> None:
+def test_a_csv_in_another_encoding_is_reported_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"x\n1\n\xe9\n")
     with pytest.raises(StsError, match=r"a\.csv, line 3: not UTF-8"):
         read_csv(tmp_path / "a.csv", ["x"])

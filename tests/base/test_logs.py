@@ -30,7 +30,7 @@ def logger() -> Iterator[None]:
         (2, "a\nb\nwarning: c\nerror: d\n"),
     ],
 )
-def test_stderr_tells_as_much_as_asked_for(
+def test_stderr_shows_as_much_as_asked_for(
     verbosity: int, expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     logs.set_up(verbosity)
@@ -38,9 +38,9 @@ def test_stderr_tells_as_much_as_asked_for(
     log.info("b")
     log.warning("c")
     log.error("d")
-    told = capsys.readouterr()
-    assert told.err == expected
-    assert told.out == ""
+    output = capsys.readouterr()
+    assert output.err == expected
+    assert output.out == ""
 
 
 def test_setting_up_twice_does_not_tell_twice(capsys: pytest.CaptureFixture[str]) -> None:
@@ -59,9 +59,9 @@ def test_setting_up_twice_does_not_tell_twice(capsys: pytest.CaptureFixture[str]
         ("12:30, mail@example.org", "12:30, mail@example.org"),
     ],
 )
-def test_passwords_of_addresses_are_not_told(text: str, expected: str | None) -> None:
-    told = logs.redact(text)
-    assert told == (expected or "--storage=postgresql+psycopg://ada:***@host/db")
+def test_passwords_of_addresses_are_hidden(text: str, expected: str | None) -> None:
+    output = logs.redact(text)
+    assert output == (expected or "--storage=postgresql+psycopg://ada:***@host/db")
 
 
 def test_neither_stderr_nor_the_file_shows_a_password(
@@ -96,7 +96,7 @@ def test_no_control_character_reaches_stderr_or_the_file(
         assert "\x1b" not in text
 
 
-def test_a_log_on_a_full_disk_tells_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_on_a_full_disk_raises_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     handler = logs.log_file(Path("/dev/full"))
     handler.handle(logging.makeLogRecord({"msg": "lost"}))
     with contextlib.suppress(OSError):

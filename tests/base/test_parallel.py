@@ -112,7 +112,7 @@ def test_an_exception_of_the_function_comes_through(workers: int) -> None:
         list(map_unordered(fail, range(10), workers=workers))
 
 
-def test_a_worker_that_dies_is_told_and_the_next_work_runs() -> None:
+def test_a_worker_that_dies_is_reported_and_the_next_work_runs() -> None:
     with pytest.raises(StsError, match=r"a worker process died \(SIGKILL\)"):
         list(map_unordered(die, range(10), workers=2))
     assert dict(map_unordered(square, range(3), workers=2)) == {0: 0, 1: 1, 2: 4}
@@ -179,9 +179,9 @@ def test_an_interrupt_ends_all_at_once(tmp_path: Path) -> None:
         # A terminal sends Ctrl-C to the whole group: the workers get it too.
         os.killpg(command.pid, signal.SIGINT)
         # The 60 s of sleep must not be waited for.
-        _, told = command.communicate(timeout=20)
+        _, output = command.communicate(timeout=20)
     assert command.returncode == -signal.SIGINT
-    assert told.count("Traceback") == told.count("KeyboardInterrupt") == 1
+    assert output.count("Traceback") == output.count("KeyboardInterrupt") == 1
     # loky's helper, which removes what a killed process leaves, goes last.
     assert ends(command.pid, within_s=10)
 
@@ -293,14 +293,14 @@ def test_a_cluster_gives_what_serial_work_gives() -> None:
 
 
 @pytest.mark.usefixtures("dask_draws")
-def test_a_scheduler_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scheduler_that_does_not_answer_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "ANSWER_S", 0.5)
     # Port 9 (discard) is closed on any machine of this century.
     with pytest.raises(StsError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         list(map_unordered(square, [1], cluster="tcp://127.0.0.1:9"))
 
 
-def test_an_encrypted_address_without_certificates_is_told() -> None:
+def test_an_encrypted_address_without_certificates_is_reported() -> None:
     with pytest.raises(StsError, match=r"needs certificates"):
         list(map_unordered(square, [1], cluster="tls://127.0.0.1:9"))
 

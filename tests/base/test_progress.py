@@ -145,7 +145,7 @@ def test_no_items_are_no_error() -> None:
     assert run(Terminal(), items=0).endswith("\n")
 
 
-def test_the_last_line_tells_that_it_stopped() -> None:
+def test_the_last_line_says_that_it_stopped() -> None:
     stream = io.StringIO()
     with pytest.raises(KeyError), progress(3, "cells", stream=stream, quiet=False) as bar:
         bar.advance()
@@ -170,6 +170,6 @@ def test_progress_is_as_quiet_as_the_log(
     logs.set_up(verbosity)
     with progress(1, "cells") as bar:
         bar.advance()
-    told = capsys.readouterr()
-    assert told.err.count("\n") == lines
-    assert told.out == ""
+    output = capsys.readouterr()
+    assert output.err.count("\n") == lines
+    assert output.out == ""

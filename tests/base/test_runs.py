@@ -245,7 +245,7 @@ def test_a_name_does_not_lead_out_of_the_output(workspace: Workspace) -> None:
         assert not run.final.parent.name.startswith(".")
 
 
-def test_an_output_that_cannot_be_written_is_told(workspace: Workspace) -> None:
+def test_an_output_that_cannot_be_written_is_reported(workspace: Workspace) -> None:
     write_text(workspace.output, "a file")
     with (
         pytest.raises(StsError, match="a file stands where a folder is needed"),

@@ -112,7 +112,7 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
         from_dict(Outer, {"name": "a", "mode": "pywd"})
 
 
-def test_a_missing_name_without_default_is_told() -> None:
+def test_a_missing_name_without_default_is_reported() -> None:
     with pytest.raises(StsError, match="run lacks 'name'"):
         from_dict(Outer, {}, "run")
 
@@ -138,7 +138,7 @@ def test_a_missing_name_without_default_is_told() -> None:
         ("limit", 1.5, r"settings\.limit must be text, not 1\.5"),
     ],
 )
-def test_a_value_of_the_wrong_kind_is_told(key: str, value: object, message: str) -> None:
+def test_a_value_of_the_wrong_kind_is_reported(key: str, value: object, message: str) -> None:
     with pytest.raises(StsError, match=message):
         from_dict(Outer, {"name": "a", key: value})
 
@@ -149,7 +149,7 @@ def test_a_whole_number_is_a_good_number() -> None:
     assert type(rate) is float
 
 
-def test_the_digest_tells_settings_apart_and_equal_ones_not() -> None:
+def test_the_digest_differs_where_settings_differ() -> None:
     assert digest(Outer(name="a", rate=2)) == digest(Outer(name="a", rate=2.0))
     assert digest(Outer(name="a")) != digest(Outer(name="a", inner=Inner(size=4)))
     assert len(digest(FULL)) == 8

@@ -52,7 +52,7 @@ def test_a_torn_last_line_is_cut_off_when_a_run_goes_on(tmp_path: Path) -> None:
     assert [(line["step"], line["loss"]) for line in lines(tmp_path)] == [(0, 1.0), (1, 0.5)]
 
 
-def test_an_unknown_mode_is_told(tmp_path: Path) -> None:
+def test_an_unknown_mode_is_reported(tmp_path: Path) -> None:
     with pytest.raises(StsError, match=r"unknown tracking mode 'ofline': did you mean 'offline'"):
         started(tmp_path, "ofline")  # type: ignore[arg-type]
 
@@ -157,14 +157,14 @@ def in_a_process(
 
 
 def test_off_does_not_import_wandb(tmp_path: Path) -> None:
-    told = in_a_process(tmp_path, "off")
-    assert (told.stdout, told.stderr, told.returncode) == ("False\n", "", 0)
+    output = in_a_process(tmp_path, "off")
+    assert (output.stdout, output.stderr, output.returncode) == ("False\n", "", 0)
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["metrics.jsonl"]
 
 
 def test_offline_works_without_key_home_and_network(tmp_path: Path) -> None:
-    told = in_a_process(tmp_path, "offline")
-    assert (told.stdout, told.stderr, told.returncode) == ("True\n", "", 0)
+    output = in_a_process(tmp_path, "offline")
+    assert (output.stdout, output.stderr, output.returncode) == ("True\n", "", 0)
     (stored,) = (tmp_path / "run").rglob("*.wandb")
     assert stored.stat().st_size > 0
     assert len(lines(tmp_path / "run")) == 1

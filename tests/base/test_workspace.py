@@ -54,7 +54,7 @@ def test_a_relative_root_stays_where_it_was(
     assert found.data == clone / "data"
 
 
-def test_a_root_that_is_no_folder_is_told(tmp_path: Path) -> None:
+def test_a_root_that_is_no_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(StsError, match="give --root a folder that exists"):
         find_workspace(tmp_path / "clome")
 

@@ -85,10 +85,10 @@ def test_what_would_be_ignored_is_refused_in_a_line(
     main: Main, words: str, line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*words.split(), "--root", str(tmp_path)]) == Status.USER
-    told = capsys.readouterr().err.splitlines()
-    assert len(told) == 1
-    assert told[0].startswith("error: ")
-    assert line in told[0]
+    output = capsys.readouterr().err.splitlines()
+    assert len(output) == 1
+    assert output[0].startswith("error: ")
+    assert line in output[0]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -96,9 +96,9 @@ def test_training_a_generator_without_data_says_what_comes_first(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert calcium.main(["train", "--root", str(tmp_path)]) == Status.USER
-    (told,) = capsys.readouterr().err.splitlines()
-    assert "make it up first with `calcium_gan.py dg`" in told
-    assert "--recording FILE" in told
+    (output,) = capsys.readouterr().err.splitlines()
+    assert "make it up first with `calcium_gan.py dg`" in output
+    assert "--recording FILE" in output
 
 
 def time_of_children() -> float:
@@ -219,13 +219,13 @@ def test_the_advice_of_show_can_be_followed(
 def test_nonsense_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_cell(tmp_path / "new", "501")
     words = ["show", str(path), "--root", str(tmp_path), "-q"]
-    for typed, told in {
+    for typed, output in {
         "--min-step 3": "give a least length",
         "--quality alen": "did you mean 'allen'",
     }.items():
         assert data.main([*words, *typed.split()]) == Status.USER
         (line,) = capsys.readouterr().err.splitlines()
-        assert told in line
+        assert output in line
     for typed in ("--min-step nan", "--step-tolerance nan"):
         with pytest.raises(SystemExit) as ended:
             data.main([*words, *typed.split()])

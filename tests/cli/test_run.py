@@ -1,4 +1,4 @@
-"""How a command ended is told by its exit status and one line."""
+"""The exit status and one line say how a command ended."""
 
 import os
 import subprocess
@@ -39,11 +39,11 @@ def test_a_defect_keeps_its_traceback_out_of_the_way(
     workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(lambda: fail_with(KeyError("oops"))) == Status.DEFECT
-    told = capsys.readouterr().err
-    assert "a defect of this program, KeyError: 'oops'" in told
-    assert "Traceback" not in told
+    output = capsys.readouterr().err
+    assert "a defect of this program, KeyError: 'oops'" in output
+    assert "Traceback" not in output
     kept = workspace / "output" / "errors.txt"
-    assert str(kept) in told
+    assert str(kept) in output
     assert "Traceback" in kept.read_text()
 
 
@@ -90,13 +90,13 @@ MANY = (
 )
 
 
-def test_a_reader_that_has_heard_enough_is_no_error() -> None:
+def test_a_reader_that_closes_the_pipe_is_no_error() -> None:
     ended = ended_like('"$PYTHON" -c "$PROGRAM" | head -1', MANY.format(status=0))
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.count("\n") == 1
 
 
-def test_how_the_work_ended_is_told_to_one_who_reads_a_line_of_it() -> None:
+def test_how_the_work_ended_is_reported_to_one_who_reads_a_line_of_it() -> None:
     body = """
     import time
     say("first"); sys.stdout.flush(); time.sleep(1)

@@ -113,7 +113,7 @@ def test_the_policy_comes_first_and_forbids_everything_but_what_is_inside(tmp_pa
     assert "script-src" not in rules
 
 
-def test_a_picture_is_inside_whole_and_told_to_those_who_do_not_see_it(picture: Picture) -> None:
+def test_a_picture_is_whole_inside_and_has_an_alternative_text(picture: Picture) -> None:
     (image,) = Page(as_html(picture)).every("img")
     kind, data = str(image["src"]).split(";base64,")
     assert kind == "data:image/svg+xml"
@@ -205,12 +205,12 @@ def test_on_a_telephone_captions_are_whole_and_wide_tables_show_that_they_move(
     write_page(tmp_path / "report.html", "t", subtitle="s", sections=[Section("s", [wide, narrow])])
     script = (
         "const page = document.querySelector('iframe').contentDocument;"
-        "const told = [...page.querySelectorAll('.wide')].map(box => ({"
+        "const boxes = [...page.querySelectorAll('.wide')].map(box => ({"
         "moves: box.scrollWidth > box.clientWidth,"
         "shadow: getComputedStyle(box).backgroundAttachment.includes('local'),"
         "caption: box.querySelector('caption span').getBoundingClientRect().right,"
         "edge: box.getBoundingClientRect().right}));"
-        "document.title = JSON.stringify({page: page.documentElement.scrollWidth, told});"
+        "document.title = JSON.stringify({page: page.documentElement.scrollWidth, boxes});"
     )
     (tmp_path / "frame.html").write_text(
         f"<iframe src='report.html' width=400 height=900 onload=\"{script}\"></iframe>"
@@ -229,8 +229,8 @@ def test_on_a_telephone_captions_are_whole_and_wide_tables_show_that_they_move(
     assert found, shown.stderr
     laid_out = json.loads(found[1])
     assert laid_out["page"] <= 400
-    assert [box["moves"] for box in laid_out["told"]] == [True, False]
-    for box in laid_out["told"]:
+    assert [box["moves"] for box in laid_out["boxes"]] == [True, False]
+    for box in laid_out["boxes"]:
         assert box["shadow"]
         assert box["caption"] <= box["edge"] + 0.5
 

@@ -45,7 +45,7 @@ def test_every_class_has_a_row_for_each_data_set(scores: dict[str, Scores]) -> N
     ]
 
 
-def test_the_headline_tells_value_and_interval(scores: dict[str, Scores]) -> None:
+def test_the_headline_has_value_and_interval(scores: dict[str, Scores]) -> None:
     name, value, remark = headline(scores["pooled"]).facts[0]
     interval = scores["pooled"].balanced_accuracy
     assert (name, value) == ("balanced accuracy", f"{interval.value:.3f}")
@@ -104,7 +104,7 @@ def test_a_verdict_names_the_better_run() -> None:
     assert difference_table(same, first="a", second="b").rows[0][-1] == "cannot tell"
 
 
-def test_settings_are_told_by_their_full_names_to_the_last_digit() -> None:
+def test_settings_have_their_full_names_to_the_last_digit() -> None:
     settings = {"batch": 32, "train": {"rate": 0.00123456789, "sizes": [1, 2]}, "storage": None}
     assert settings_table(settings).rows == [
         ["batch", "32"],

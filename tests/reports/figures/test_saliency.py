@@ -133,7 +133,9 @@ def test_the_scalogram_shows_through_where_nothing_is_decisive(drawn: list[Figur
 
 def test_the_sweeps_stand_above_in_the_colour_of_the_class(drawn: list[Figure]) -> None:
     cell = make_cell("Pvalb")
-    draw_saliency(Path("x"), cell, maps={"gradient": np.ones((2, 4, 4))}, said="taken for Sst")
+    draw_saliency(
+        Path("x"), cell, maps={"gradient": np.ones((2, 4, 4))}, prediction="taken for Sst"
+    )
     grid = panels(drawn[0], 2)
     assert [axes.get_title(loc="left") for axes in grid[0]] == [
         "rheobase sweep: 110 pA",
@@ -230,7 +232,9 @@ def test_no_text_of_a_cell_lies_on_another(
     picture = replace(make_cell("Excitatory"), dataset="PatchClamp")
     if not sweeps:
         picture = without_sweeps(replace(picture, scalograms=make_picture().scalograms))
-    draw_saliency(Path("x"), picture, maps=maps, said="taken for Vip/Lamp5 with probability 0.93")
+    draw_saliency(
+        Path("x"), picture, maps=maps, prediction="taken for Vip/Lamp5 with probability 0.93"
+    )
     assert_legible(drawn[0], monkeypatch)
 
 

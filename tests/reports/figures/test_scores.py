@@ -71,7 +71,7 @@ def test_bars_begin_at_0_and_end_at_the_score(drawn: list[Figure]) -> None:
         assert [bar.get_width() for bar in axes.patches] == [0.9, 0.8]
 
 
-def test_each_interval_lies_on_its_bar_and_is_told(drawn: list[Figure]) -> None:
+def test_each_interval_lies_on_its_bar_and_is_reported(drawn: list[Figure]) -> None:
     model = make_model("a")
     draw_models([model], chance=None)
     axes = drawn[0].axes[0]

@@ -52,7 +52,7 @@ class ClassSaliency:
 
 
 def draw_saliency(
-    stem: Path, cell: CellPicture, *, maps: Mapping[str, Floats], said: str = ""
+    stem: Path, cell: CellPicture, *, maps: Mapping[str, Floats], prediction: str = ""
 ) -> list[Path]:
     """Draw the sweeps of a cell over the saliency by each method; return PNG and SVG.
 
@@ -63,7 +63,7 @@ def draw_saliency(
     maps
         Saliency by the name of the method, (2, frequencies, times) on the axes of the scalograms,
         at any resolution. Negative values count against the class.
-    said
+    prediction
         The prediction of the network, for the title.
     """
     with look():
@@ -82,7 +82,7 @@ def draw_saliency(
             _draw_method(figure, row, cell, saliency)
             row[0].set_title(method, loc="left")
             row[0].set_ylabel("frequency (Hz)")
-        title = "  ·  ".join(part for part in (cell.title, said) if part)
+        title = "  ·  ".join(part for part in (cell.title, prediction) if part)
         figure.suptitle(title, fontsize=11, fontweight="bold", color=cell.colour)
         return save(figure, stem)
 

@@ -95,12 +95,12 @@ def picture_of(cell: SweepStore) -> CellPicture:
     )
 
 
-def draw_cell(stem: Path, picture: CellPicture, *, said: str = "") -> list[Path]:
+def draw_cell(stem: Path, picture: CellPicture, *, prediction: str = "") -> list[Path]:
     """Draw both sweeps of a cell over their scalograms; return PNG and SVG.
 
     Parameters
     ----------
-    said
+    prediction
         The prediction of a network, for the title.
     """
     with look():
@@ -118,7 +118,7 @@ def draw_cell(stem: Path, picture: CellPicture, *, said: str = "") -> list[Path]
             column[2].set_xlabel("time from stimulus onset (ms)")
         _name_rows(grid[:, 0], ["membrane\npotential (mV)", "current\n(pA)", "frequency (Hz)"])
         _add_bar(figure, image, grid[2, :])
-        title = "  ·  ".join(part for part in (picture.title, said) if part)
+        title = "  ·  ".join(part for part in (picture.title, prediction) if part)
         figure.suptitle(title, fontsize=11, fontweight="bold", color=picture.colour)
         return save(figure, stem)
 

@@ -165,7 +165,7 @@ def _draw_cells(run: Run, opened: Opened, maps: Mapping[str, Floats], rows: Ints
             run.figures / f"saliency-{at}",
             picture,
             maps={name: found[at] for name, found in maps.items()},
-            said=called,
+            prediction=called,
         )
         drawn.append(Picture(files=files, caption=f"{picture.title}: {called}."))
     return drawn

@@ -70,7 +70,7 @@ class NetworkModel(FittedModel):
         for row, each in enumerate(answered[:DRAWN]):
             said = f"called {each.prediction}, {each.probability:.0%}"
             picture = picture_of(self.store.rows(np.array([row])))
-            files = draw_cell(run.figures / f"cell-{row:04d}", picture, said=said)
+            files = draw_cell(run.figures / f"cell-{row:04d}", picture, prediction=said)
             pictures[f"{each.specimen_id}: {said}, in {each.file}"] = files
         return pictures
 
