@@ -306,12 +306,14 @@ def test_every_example_runs_beside_the_demo(
     block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sts.datasets.store import write_store
+    from tests.datasets.laboratory_worlds import write_laboratories
     from tests.datasets.stores import make_store
 
     # What `build --demo` leaves, as far as examples read it.
     store = tmp_path / "output" / "demo" / "data" / "simulated" / "sweeps.h5"
     store.parent.mkdir(parents=True)
     write_store(store, make_store(3))
+    write_laboratories(tmp_path / "data")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     exec(compile(block, "example", "exec"), names)
