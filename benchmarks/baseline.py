@@ -34,7 +34,7 @@ from sts.search.trials import SearchResult
 from sts.studies.classify.tables.cells import Source
 from sts.studies.classify.tables.settings import make_table_job
 from sts.studies.classify.tables.training import TableExperiment, prepare_table
-from sts.studies.classify.training import look_for_settings
+from sts.studies.classify.training import search_settings
 
 RESULTS: Final = Path(__file__).resolve().parent / "results" / "baseline.json"
 FOLDS: Final = 3
@@ -85,7 +85,7 @@ class Row:
 def search_with_ours(experiment: TableExperiment) -> SearchResult:
     """Search in a temporary workspace."""
     with tempfile.TemporaryDirectory() as folder:
-        return look_for_settings(Workspace(Path(folder)), experiment)
+        return search_settings(Workspace(Path(folder)), experiment)
 
 
 def time_ours(experiment: TableExperiment) -> tuple[Row, SearchResult]:

@@ -29,7 +29,7 @@ from sts.augment.tasks import load_task
 from sts.base.errors import one_of
 from sts.base.files import read_json, write_json
 from sts.base.types import Floats, Ints
-from sts.evaluation.metrics import scores_of
+from sts.evaluation.predictions import scores_of
 from sts.tabular.classifiers import BenchmarkClassifier, predict_probabilities
 
 # Synthetic rows for each real one.

@@ -36,7 +36,7 @@ READERS = {
     "studies/classify/tables/cells.py": "trains: load_table",
     "datasets/products.py": "builds",
     "datasets/inventory.py": "checks",
-    "studies/classify/new_cells.py": "predicts",
+    "studies/classify/stored.py": "predicts",
     "studies/data/show.py": "draws",
     "studies/classify/networks/cells.py": "trains: load_sweeps",
 }
@@ -140,8 +140,8 @@ def test_no_other_module_reads_cells() -> None:
 def test_new_cells_are_read_to_predict_alone() -> None:
     names = {"find_new_sweeps", "find_new_features"}
     assert users_of(names) == {
-        "studies/classify/tables/looking.py",
-        "studies/classify/networks/looking.py",
+        "studies/classify/tables/stored.py",
+        "studies/classify/networks/stored.py",
     }
 
 

@@ -14,7 +14,6 @@ from sts.evaluation.calibration import (
     calibrate,
     calibrate_each,
     calibration_error,
-    ece,
     fit_temperature,
     reliability,
 )
@@ -67,8 +66,8 @@ def test_a_temperature_leaves_the_prediction_alone(temperature: float) -> None:
 def test_the_temperature_lowers_the_calibration_error_of_the_overconfident() -> None:
     logits, truth = calibrated_world(3000)
     boasting = logits * 3
-    before = ece(apply_temperature(boasting, 1.0), truth)
-    after = ece(apply_temperature(boasting, fit_temperature(boasting, truth)), truth)
+    before = reliability(apply_temperature(boasting, 1.0), truth).ece
+    after = reliability(apply_temperature(boasting, fit_temperature(boasting, truth)), truth).ece
     assert after < 0.25 * before
 
 
@@ -124,7 +123,8 @@ def test_few_cells_that_are_all_right_are_left_as_they_are() -> None:
 def test_each_cell_is_calibrated_by_the_others() -> None:
     logits, truth = calibrated_world(400, seed=6)
     told = calibrate_each(logits * 4, truth)
-    assert ece(told, truth) < 0.5 * ece(apply_temperature(logits * 4, 1.0), truth)
+    before = reliability(apply_temperature(logits * 4, 1.0), truth).ece
+    assert reliability(told, truth).ece < 0.5 * before
     # What a cell is does not count for its own temperature.
     other = truth.copy()
     other[::10] = (other[::10] + 1) % 4
@@ -164,7 +164,7 @@ def test_the_calibration_error_equals_its_definition() -> None:
             gap = abs(confidence[inside].mean() - right[inside].mean())
             wanted += inside.mean() * gap
     # sums of 500 rounded numbers
-    assert ece(probabilities, truth) == pytest.approx(wanted, abs=1e-12)
+    assert reliability(probabilities, truth).ece == pytest.approx(wanted, abs=1e-12)
 
 
 def test_bins_hold_what_falls_into_them() -> None:
@@ -186,7 +186,7 @@ def test_full_certainty_lies_in_the_last_bin() -> None:
 
 
 def test_no_cells_have_no_calibration_error() -> None:
-    assert np.isnan(ece(np.empty((0, 4)), np.empty(0, int)))
+    assert np.isnan(reliability(np.empty((0, 4)), np.empty(0, int)).ece)
 
 
 def test_perfect_calibration_is_that_of_labels_drawn_one_by_one() -> None:
@@ -196,7 +196,7 @@ def test_perfect_calibration_is_that_of_labels_drawn_one_by_one() -> None:
     )
     rng = np.random.default_rng(2)
     errors = [
-        ece(probabilities, np.array([rng.choice(4, p=each) for each in probabilities]))
+        reliability(probabilities, np.array([rng.choice(4, p=each) for each in probabilities])).ece
         for _ in range(400)
     ]
     # the mean of 400 draws is uncertain by 1.3 % of it, their 95 % point by 2 %; 4 of these
@@ -212,7 +212,7 @@ def test_the_error_itself_is_the_ece_and_cells_without_a_class_do_not_count() ->
         predictions.probabilities[20:], truth[20:], rng=np.random.default_rng(0)
     )
     assert found == known
-    assert found.value == ece(predictions.probabilities, truth)
+    assert found.value == reliability(predictions.probabilities, truth).ece
 
 
 def test_a_calibrated_classifier_stays_below_its_95_percent_point_19_times_in_20() -> None:

@@ -7,11 +7,9 @@ import pytest
 
 from sts.base.errors import StsError
 from sts.base.files import write_json
-from sts.evaluation.bootstrap import Interval
 from sts.evaluation.compare import Comparison, Difference, compare
-from sts.evaluation.metrics import SCORES
-from sts.evaluation.predictions import Predictions
-from sts.evaluation.scores import POOLED, score
+from sts.evaluation.predictions import SCORES, Predictions
+from sts.evaluation.scores import POOLED, Interval, score
 from tests.evaluation.worlds import make_predictions, perfect
 
 
@@ -128,7 +126,7 @@ def test_what_only_one_run_knows_serves_both() -> None:
         ({"truth": np.array([1, 1, 2])}, "class of 1 cells, the first is specimen b"),
         ({"dataset": np.array(["x", "x", "y"])}, "data set of 1 cells, the first is specimen c"),
         ({"specimen_id": np.array(["d", "e", "f"])}, "no cell of known class in common"),
-        ({"classes": ("p", "q", "r", "s")}, "do not tell the same classes apart"),
+        ({"classes": ("p", "q", "r", "s")}, "do not have the same classes"),
     ],
 )
 def test_runs_that_cannot_be_compared_are_refused(changed: dict[str, object], words: str) -> None:

@@ -12,11 +12,18 @@ from sklearn import metrics
 from sts.base.errors import StsError
 from sts.base.files import write_json
 from sts.base.types import CLASSES
-from sts.evaluation.bootstrap import Interval, interval_of, proportion_of
-from sts.evaluation.calibration import CalibrationError, ece
-from sts.evaluation.metrics import RESAMPLED, scores_of
-from sts.evaluation.predictions import Predictions
-from sts.evaluation.scores import POOLED, Scores, by_dataset, groups_of, score
+from sts.evaluation.calibration import CalibrationError, reliability
+from sts.evaluation.predictions import RESAMPLED, Predictions, scores_of
+from sts.evaluation.scores import (
+    POOLED,
+    Interval,
+    Scores,
+    by_dataset,
+    groups_of,
+    interval_of,
+    proportion_of,
+    score,
+)
 from tests.evaluation.worlds import make_predictions, perfect
 
 
@@ -174,7 +181,7 @@ def test_2000_resamples_of_1118_cells_take_under_2_s() -> None:
 
 def test_blocks_of_resamples_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = scored(make_predictions(), resamples=50)
-    monkeypatch.setattr("sts.evaluation.bootstrap.BLOCK", 7 * 300)
+    monkeypatch.setattr("sts.evaluation.scores.BLOCK", 7 * 300)
     # products of blocks of other shapes round differently
     for one, other in zip(
         intervals_of(whole), intervals_of(scored(make_predictions(), resamples=50)), strict=True
@@ -263,7 +270,7 @@ def test_the_calibration_error_stands_beside_that_of_perfect_calibration() -> No
     predictions = make_predictions(200)
     error = scored(predictions).ece
     assert error.value == pytest.approx(
-        ece(predictions.probabilities, predictions.truth), abs=1e-12
+        reliability(predictions.probabilities, predictions.truth).ece, abs=1e-12
     )
     assert 0.0 < error.perfect_mean < error.perfect_high
 

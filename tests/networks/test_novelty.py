@@ -5,7 +5,7 @@ import pytest
 
 from sts.base.errors import StsError
 from sts.base.types import Floats
-from sts.evaluation.neighbours import nearest_distances, upper_bound
+from sts.evaluation.neighbours import mean_distance, upper_bound
 from sts.networks.novelty import NetworkNovelty, measure_network_novelty
 
 
@@ -85,9 +85,9 @@ def test_a_stored_rule_without_its_arrays_is_refused(novelty: NetworkNovelty) ->
         NetworkNovelty.of(novelty.rule, {})
 
 
-def test_nearest_distances_rise() -> None:
-    found = nearest_distances(np.array([[0.0], [1.0], [5.0]]), np.array([[0.0]]), 3)
-    assert found.tolist() == [[0, 1, 5]]
+def test_a_distance_is_the_mean_to_the_nearest_cells() -> None:
+    found = mean_distance(np.array([[0.0], [1.0], [5.0]]), np.array([[0.0]]), 2)
+    assert found.tolist() == [0.5]
 
 
 def test_a_new_value_exceeds_the_bound_as_seldom_as_was_asked() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sts.evaluation.compare import compare
-from sts.evaluation.metrics import SCORES
+from sts.evaluation.predictions import SCORES
 from sts.evaluation.scores import Scores, by_dataset
 from sts.reports.tables import (
     cells_compared,

@@ -7,7 +7,7 @@ import numpy as np
 import optuna
 import pytest
 
-from sts.search.sampler import ENOUGH, HopelessPruner
+from sts.search.optuna_trials import ENOUGH, HopelessPruner
 
 
 def worlds(noise: float, *, trials: int = 30, count: int = 50) -> list[np.ndarray]:

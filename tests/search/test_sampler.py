@@ -7,9 +7,14 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from sts.search.records import chains_of
-from sts.search.sampler import STARTUP, NumberedSampler, distributions_of, suggest_settings
-from sts.search.space import Choice, Float, Int, Space
+from sts.search.optuna_trials import (
+    STARTUP,
+    NumberedSampler,
+    chains_of,
+    distributions_of,
+    suggest_settings,
+)
+from sts.search.trials import Choice, Float, Int, Space
 from tests.search.worlds import SPACE
 
 LINE: Space = {"x": Float(0.0, 1.0)}

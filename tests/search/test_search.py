@@ -13,8 +13,7 @@ import pytest
 
 from sts.base.errors import StsError
 from sts.search import storage
-from sts.search.space import Float, Int, Space
-from sts.search.trials import FoldScore, SearchSettings
+from sts.search.trials import Float, FoldScore, Int, SearchSettings, Space
 from tests.search.worlds import SPACE, find, quality, refuse
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sts.search.space import Choice, Float, Int, check_space, describe_space
+from sts.search.trials import Choice, Float, Int, check_space, describe_space
 
 
 @pytest.mark.parametrize(

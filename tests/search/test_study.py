@@ -10,7 +10,7 @@ import pytest
 from optuna.trial import TrialState
 
 from sts.search import storage
-from sts.search.records import WORKER
+from sts.search.optuna_trials import WORKER
 from sts.search.trials import FoldScore
 from tests.search.worlds import NAME, find, quality
 

@@ -9,8 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from sts.search.search import search
-from sts.search.space import Choice, Float, Int, Space
-from sts.search.trials import FoldScore, SearchResult, SearchSettings, TrialRecord
+from sts.search.trials import (
+    Choice,
+    Float,
+    FoldScore,
+    Int,
+    SearchResult,
+    SearchSettings,
+    Space,
+    TrialRecord,
+)
 from tests.conftest import REPOSITORY
 
 SPACE: Space = {
@@ -35,7 +43,7 @@ def find(
     score: Callable[[dict[str, Any], int], FoldScore] = quality,
     *,
     on_trial: Callable[[TrialRecord], None] | None = None,
-    about: Mapping[str, Any] | None = None,
+    depends_on: Mapping[str, Any] | None = None,
     space: Space = SPACE,
     **settings: Any,
 ) -> SearchResult:
@@ -45,7 +53,7 @@ def find(
         SearchSettings(**settings),
         storage=storage,
         name=NAME,
-        about=about,
+        depends_on=depends_on,
         on_trial=on_trial,
     )
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sts.augment.tasks import load_task
-from sts.evaluation.bootstrap import Interval
+from sts.evaluation.scores import Interval
 from sts.reports.page import Block
 from sts.studies.augment.differences import differences_of, score_levels
 from sts.studies.augment.results import Results, fidelity_summary

@@ -18,7 +18,7 @@ from sts.datasets.table import read_features
 from sts.evaluation.predictions import Predictions
 from sts.networks.settings import TrainSettings
 from sts.reports.predictions import read_predictions, write_predictions
-from sts.studies.classify.networks.settings import read_network_settings
+from sts.studies.classify.networks.training import read_network_settings
 from sts.studies.classify.tables.settings import read_table_settings
 from sts.tabular.checkpoint import load_baseline, save_baseline
 from sts.tabular.models import find_kind

@@ -9,7 +9,7 @@ from sklearn.base import clone
 
 from sts.base.errors import StsError
 from sts.base.types import Floats, Ints
-from sts.evaluation.metrics import scores_of
+from sts.evaluation.predictions import scores_of
 from sts.tabular import classifiers
 from sts.tabular.classifiers import (
     CLASSIFIERS,

@@ -8,7 +8,7 @@ import pytest
 from sts.base.errors import StsError
 from sts.base.types import CLASSES, Floats, Ints
 from sts.datasets.feature_sets import KNOWN, with_features
-from sts.search.space import Choice, Float
+from sts.search.trials import Choice, Float
 from sts.tabular.estimators import predict_logits
 from sts.tabular.models import MEMBERS, MODELS, PUBLISHED_SETTINGS, PUBLISHED_SPACE, find_kind
 from sts.tabular.trees import NAMES, TreeSettings

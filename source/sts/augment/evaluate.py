@@ -16,7 +16,7 @@ from sts.augment.grid import BASELINE, BORROW, Item, ScoreKey, rng_of, seed_of
 from sts.augment.neurons import Neurons
 from sts.augment.views import RowView, ViewedRows, borrowed, make_view
 from sts.base.types import Floats, Ints
-from sts.evaluation.metrics import scores_of
+from sts.evaluation.predictions import scores_of
 from sts.tabular.classifiers import (
     CLASSIFIERS,
     VOTE,

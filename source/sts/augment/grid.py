@@ -13,7 +13,7 @@ from sts.augment.division import Division
 from sts.augment.neurons import Neurons
 from sts.augment.views import Preparing
 from sts.base.files import read_csv, write_csv
-from sts.evaluation.metrics import PLAIN_SCORES, RECALL
+from sts.evaluation.predictions import PLAIN_SCORES, RECALL
 from sts.tabular.classifiers import CLASSIFIERS, VOTE
 
 KEYS: Final = ("method", "repeat", "fold", "added", "part", "classifier")

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from sts.base.types import Floats
-from sts.evaluation.bootstrap import Interval, interval_of
+from sts.evaluation.scores import Interval, interval_of
 
 # A neuron is read from what the others do up to so many frames before and after.
 REACH: Final = 3

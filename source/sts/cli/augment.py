@@ -2,14 +2,13 @@
 
 import argparse
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sts import __version__
 from sts.base.logs import program
 from sts.cli import flags
-from sts.cli.run import Status, complain, parse_arguments, run, say, say_table
+from sts.cli.run import Status, complain, parse_arguments, run_command, say, say_table
 
 if TYPE_CHECKING:
     from sts.base.workspace import Workspace
@@ -38,13 +37,10 @@ REDUCERS = ("none", "pca", "ica", "svd", "isomap", "lle", "nca")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run augment_benchmark.py with these arguments and return its exit status."""
     args = parse_arguments(make_augment_parser(), argv)
-    return run(partial(_start, args), root=args.root, demo=args.demo)
+    return run_command(args, _start)
 
 
 def _start(args: argparse.Namespace) -> int:
-    from sts.base.logs import set_up
-
-    set_up(args.verbose - args.quiet)
     flags.check_again(args)
     return _plan(args) if args.dry_run else _benchmark(args)
 

@@ -1,29 +1,36 @@
 """The arguments of baseline_pipeline.py and what it prints."""
 
 import argparse
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sts import __version__
+from sts.base.errors import StsError
 from sts.base.logs import program
 from sts.cli import flags
-from sts.cli.called import add_new_cells, add_workers, new_cells_of, say_called
+from sts.cli.classify import (
+    HELD_OUT,
+    add_new_cells,
+    add_workers,
+    new_cells_of,
+    run_mode,
+    say_predicted,
+    say_scores,
+    say_tested,
+    say_trained,
+)
 from sts.cli.flags import SELECTION, add_selection
-from sts.cli.run import Status, parse_arguments, run
-from sts.cli.scores import say_tested, say_trained
-from sts.cli.transfer import add_transfer, check_transfer, network_of, say_fusion, say_transfer
+from sts.cli.run import Status, say, say_table
 
 if TYPE_CHECKING:
+    from sts.base.workspace import Workspace
+    from sts.studies.classify.fusion import RunPredictions
     from sts.studies.classify.tables.cells import Source
     from sts.studies.classify.tables.settings import TableJob
 
 MODELS = ("lightgbm", "extra-trees", "hist-boosting", "svm", "logistic", "stack")
-
-
-# The modes that look at an option; one that is not named belongs to all.
+# The modes that use an option; an option without an entry belongs to all.
 TAKEN_BY = {
     "data": ("TRAIN", "TEST"),
     "labels": ("TRAIN", "TEST"),
@@ -47,18 +54,7 @@ TAKEN_BY |= dict.fromkeys(SELECTION, ("PREDICT",))
 def main(argv: Sequence[str] | None = None) -> int:
     """Run baseline_pipeline.py with these arguments and return its exit status."""
     parser = make_baseline_parser()
-    args = parse_arguments(parser, argv)
-    given = flags.given_options(parser, sys.argv[1:] if argv is None else argv)
-    return run(partial(_start, args, given), root=args.root, demo=args.demo)
-
-
-def _start(args: argparse.Namespace, given: Mapping[str, str]) -> int:
-    from sts.base.logs import set_up
-
-    set_up(args.verbose - args.quiet)
-    check_transfer(args)
-    flags.check_mode(given, args.mode, TAKEN_BY)
-    return MODES[args.mode](args)
+    return run_mode(parser, argv, MODES, taken_by=TAKEN_BY, check=_check_transfer)
 
 
 def make_baseline_parser() -> argparse.ArgumentParser:
@@ -83,7 +79,7 @@ def make_baseline_parser() -> argparse.ArgumentParser:
     flags.add_name(parser)
     _add_model(parser)
     _add_training(parser)
-    add_transfer(parser)
+    _add_transfer(parser)
     _add_cells(parser)
     return parser
 
@@ -169,6 +165,39 @@ def _add_cells(parser: argparse.ArgumentParser) -> None:
     add_selection(parser)
 
 
+def _add_transfer(parser: argparse.ArgumentParser) -> None:
+    """Add the questions that TRAIN answers besides training."""
+    group = parser.add_argument_group("TRAIN, with another question")
+    group.add_argument(
+        "--transfer",
+        action="store_true",
+        help="train on each data set and test on the other: does it know neurons, or data sets? "
+        "(the holdout stays closed, no model is kept)",
+    )
+    group.add_argument(
+        "--with-networks",
+        type=Path,
+        metavar="RUN",
+        help="join the table with a network, by the folder of its TRAIN run: what do both know "
+        "that each alone does not?",
+    )
+
+
+def _check_transfer(args: argparse.Namespace) -> None:
+    """Refuse flags that ask for two things at once."""
+    if (args.transfer or args.with_networks) and args.mode != "TRAIN":
+        raise StsError("--transfer and --with-networks go with TRAIN: leave out the mode")
+    if not args.transfer:
+        return
+    given = {
+        "--times": args.times,
+        "--published": args.published,
+        "--with-networks": args.with_networks,
+    }
+    if unwanted := [name for name, value in given.items() if value]:
+        raise StsError(f"--transfer looks at all times and features: leave out {unwanted[0]}")
+
+
 def _source(args: argparse.Namespace) -> "Source":
     from sts.datasets.demo import TABLE_FOLDER
     from sts.studies.classify.tables.cells import Source
@@ -205,8 +234,13 @@ def _train(args: argparse.Namespace) -> int:
         ensure_table(source.data)
     workspace = flags.workspace_of(args)
     if args.transfer:
-        return say_transfer(args, workspace, source, job)
-    network = network_of(args)
+        return _transfer(args, workspace, source, job)
+    network = None
+    if args.with_networks is not None:
+        from sts.studies.classify.fusion import read_run_predictions
+
+        # Before anything is trained: the folder may be the wrong one.
+        network = read_run_predictions(args.with_networks)
     from sts.studies.classify.tables.training import prepare_table
     from sts.studies.classify.training import train
 
@@ -219,12 +253,55 @@ def _train(args: argparse.Namespace) -> int:
     )
     say_trained(trained)
     if network is not None:
-        say_fusion(args, workspace, run=trained.folder, network=network)
+        _fuse(args, workspace, run=trained.folder, network=network)
     return Status.DONE
 
 
+def _transfer(
+    args: argparse.Namespace, workspace: "Workspace", source: "Source", job: "TableJob"
+) -> int:
+    """Run --transfer and print its table."""
+    from sts.studies.classify.transfer.measure import transfer
+    from sts.studies.classify.transfer.pages import transfer_table
+    from sts.studies.classify.transfer.results import SETS, TransferJob, describe_results
+
+    transfer_job = TransferJob(
+        features=(args.features,) if args.features else SETS,
+        model=job.model,
+        settings=job.settings,
+        skip_missing=job.chosen.skip_missing,
+        group_by=job.group_by,
+        seed=job.seed,
+    )
+    found = transfer(workspace, transfer_job, source=source, workers=args.workers)
+    table = transfer_table(found.results)
+    say_table(
+        table.columns, [["" if value is None else value for value in row] for row in table.rows]
+    )
+    say()
+    say(describe_results(found.results))
+    say(f"report  {found.folder / 'report.html'}")
+    return Status.DONE
+
+
+def _fuse(
+    args: argparse.Namespace, workspace: "Workspace", *, run: Path, network: "RunPredictions"
+) -> None:
+    """Join the trained table with the network and print what that gains."""
+    from sts.studies.classify.fusion import FusionJob, fuse, read_run_predictions
+
+    job = FusionJob(table=str(run), network=str(args.with_networks), seed=args.seed)
+    fused = fuse(workspace, job, table=read_run_predictions(run), network=network)
+    say()
+    say_scores(HELD_OUT, {name: each["pooled"] for name, each in fused.scores.items()})
+    for name, comparison in fused.gains.items():
+        gain = comparison.groups["pooled"].differences["weighted_f1"].difference
+        say(f"gain in weighted F1 over the {name} alone: {gain.in_words()}")
+    say(f"report  {fused.folder / 'report.html'}")
+
+
 def _test(args: argparse.Namespace) -> int:
-    from sts.studies.classify.tables.looking import TestJob, test_table
+    from sts.studies.classify.tables.stored import TestJob, test_table
 
     wanted, source = _job(args), _source(args)
     job = TestJob(
@@ -234,13 +311,12 @@ def _test(args: argparse.Namespace) -> int:
         seed=args.seed,
         name=args.name,
     )
-    tested = test_table(flags.workspace_of(args), job, source=source)
-    say_tested(tested)
+    say_tested(test_table(flags.workspace_of(args), job, source=source))
     return Status.DONE
 
 
 def _predict(args: argparse.Namespace) -> int:
-    from sts.studies.classify.tables.looking import TablePredictJob, predict_by_table
+    from sts.studies.classify.tables.stored import TablePredictJob, predict_by_table
 
     flags.refuse_columns(args)
     source = new_cells_of(
@@ -248,7 +324,7 @@ def _predict(args: argparse.Namespace) -> int:
     )
     wanted = _job(args)
     job = TablePredictJob(model=wanted.model, variant=wanted.variant, source=source, name=args.name)
-    return say_called(predict_by_table(flags.workspace_of(args), job, workers=args.workers))
+    return say_predicted(predict_by_table(flags.workspace_of(args), job, workers=args.workers))
 
 
 MODES: dict[str, Callable[[argparse.Namespace], int]] = {

@@ -5,7 +5,6 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from sts.base.logs import program
 from sts.cli import flags
 from sts.cli.calcium_flags import add_deconvolve, add_dg, add_evaluate, add_generate, add_train
 from sts.cli.flags import data_of
-from sts.cli.run import Status, parse_arguments, run, say, say_table
+from sts.cli.run import Status, parse_arguments, run_command, say, say_table
 
 logger = logging.getLogger("sts")
 
@@ -33,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.command is not _demo and words[0].startswith("-"):
         # The command has the same flags: its defaults would silently take their place.
         parser.error(f"{words[0]} stands before the command: flags go behind it")
-    return run(partial(_start, args), root=args.root, demo=args.demo)
+    return run_command(args, _start)
 
 
 def _hint(word: str) -> str:
@@ -49,9 +48,6 @@ def _hint(word: str) -> str:
 
 
 def _start(args: argparse.Namespace) -> int:
-    from sts.base.logs import set_up
-
-    set_up(args.verbose - args.quiet)
     # pynwb warns of names at length, which does not help a user.
     logging.getLogger("hdmf").setLevel(logging.ERROR)
     command: Callable[[argparse.Namespace], int] = args.command

@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from sts import __version__
 from sts.base.logs import program
@@ -11,7 +10,7 @@ from sts.cli.commands.build import add_build, add_features, add_simulate
 from sts.cli.commands.fetch import add_fetch
 from sts.cli.commands.look import add_check, add_compare, add_show
 from sts.cli.commands.machine import add_doctor, add_import
-from sts.cli.run import parse_arguments, run
+from sts.cli.run import parse_arguments, run_command
 
 COMMANDS = (
     add_fetch,
@@ -29,13 +28,10 @@ COMMANDS = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run data_pipeline.py with these arguments and return its exit status."""
     args = parse_arguments(make_data_parser(), argv)
-    return run(partial(_start, args), root=args.root, demo=args.demo)
+    return run_command(args, _start)
 
 
 def _start(args: argparse.Namespace) -> int:
-    from sts.base.logs import set_up
-
-    set_up(args.verbose - args.quiet)
     flags.check_again(args)
     command: Callable[[argparse.Namespace], int] = args.command
     return command(args)

@@ -11,7 +11,7 @@ from enum import IntEnum
 from pathlib import Path
 
 from sts.base.errors import StsError
-from sts.base.logs import as_encoded, as_typed, discard_output, printable, write_stderr
+from sts.base.logs import as_encoded, as_typed, discard_output, printable, set_up, write_stderr
 
 
 class Status(IntEnum):
@@ -101,6 +101,16 @@ def parse_arguments(
         if run(show) != Status.DONE:
             raise SystemExit(Status.USER) from None
         raise ending from None
+
+
+def run_command(args: argparse.Namespace, command: Callable[[argparse.Namespace], int]) -> int:
+    """Set up the log and run a command with the arguments that every script has."""
+
+    def start() -> int:
+        set_up(args.verbose - args.quiet)
+        return command(args)
+
+    return run(start, root=args.root, demo=args.demo)
 
 
 def run(command: Callable[[], int], *, root: Path | None = None, demo: bool = False) -> int:

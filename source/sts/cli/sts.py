@@ -1,28 +1,33 @@
 """The arguments of sts_pipeline.py and what it prints."""
 
 import argparse
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sts import __version__
 from sts.base.logs import program
 from sts.cli import flags
-from sts.cli.called import add_new_cells, add_workers, new_cells_of, say_called
+from sts.cli.classify import (
+    add_new_cells,
+    add_workers,
+    new_cells_of,
+    run_mode,
+    say_predicted,
+    say_tested,
+    say_trained,
+)
 from sts.cli.flags import SELECTION, add_selection
-from sts.cli.run import Status, complain, parse_arguments, run, say, say_table
-from sts.cli.scores import say_tested, say_trained
+from sts.cli.run import Status, complain, say, say_table
 
 if TYPE_CHECKING:
     from sts.networks.backbones import Architecture
-    from sts.studies.classify.networks.looking import LookJob
+    from sts.studies.classify.networks.stored import StoredNetworkJob
     from sts.studies.classify.pages import LeftOut
 
 MODELS = {1: "ResNet18", 2: "InceptionV3", 3: "DenseNet121", 4: "MobileNetV2"}
 FREEZE = ("FULL", "NONE")
-# The modes that look at an option; one that is not named belongs to all.
+# The modes that use an option; an option without an entry belongs to all.
 TAKEN_BY = {
     "data": ("TRAIN", "TEST", "EXPLAIN"),
     "weights": ("TRAIN",),
@@ -51,18 +56,7 @@ LINES = 10
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run sts_pipeline.py with these arguments and return its exit status."""
-    parser = make_sts_parser()
-    args = parse_arguments(parser, argv)
-    given = flags.given_options(parser, sys.argv[1:] if argv is None else argv)
-    return run(partial(_start, args, given), root=args.root, demo=args.demo)
-
-
-def _start(args: argparse.Namespace, given: Mapping[str, str]) -> int:
-    from sts.base.logs import set_up
-
-    set_up(args.verbose - args.quiet)
-    flags.check_mode(given, args.mode, TAKEN_BY)
-    return MODES[args.mode](args)
+    return run_mode(make_sts_parser(), argv, MODES, taken_by=TAKEN_BY)
 
 
 def make_sts_parser() -> argparse.ArgumentParser:
@@ -101,12 +95,12 @@ def make_sts_parser() -> argparse.ArgumentParser:
     flags.add_seed(parser)
     flags.add_name(parser)
     _add_training(parser)
-    _add_looking(parser)
+    _add_cells(parser)
     return parser
 
 
 def _add_training(parser: argparse.ArgumentParser) -> None:
-    """Add what TRAIN takes."""
+    """Add the options of TRAIN."""
     group = parser.add_argument_group("TRAIN")
     group.add_argument(
         "--weights",
@@ -162,8 +156,8 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     flags.add_wandb(group)
 
 
-def _add_looking(parser: argparse.ArgumentParser) -> None:
-    """Add what says which cells are looked at."""
+def _add_cells(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose cells."""
     group = parser.add_argument_group("TEST, EXPLAIN and PREDICT")
     group.add_argument(
         "--scalograms",
@@ -190,11 +184,12 @@ def _add_looking(parser: argparse.ArgumentParser) -> None:
 
 
 def _data(args: argparse.Namespace) -> Path:
+    workspace = flags.workspace_of(args)
+    if args.data is not None or not args.demo:
+        return Path(args.data or workspace.data)
     from sts.datasets.demo import STORE_FOLDER
 
-    workspace = flags.workspace_of(args)
-    data: Path = args.data or (workspace.data / STORE_FOLDER if args.demo else workspace.data)
-    return data
+    return workspace.data / STORE_FOLDER
 
 
 def _architecture(args: argparse.Namespace) -> "Architecture":
@@ -205,55 +200,49 @@ def _architecture(args: argparse.Namespace) -> "Architecture":
 
 
 def _train(args: argparse.Namespace) -> int:
-    from sts.datasets.demo import ensure_store
-    from sts.studies.classify.networks.settings import demo_job, make_network_job
-    from sts.studies.classify.networks.training import join_search, train_scalogram_network
+    from sts.studies.classify.networks.training import (
+        demo_job,
+        join_search,
+        make_network_job,
+        train_scalogram_network,
+    )
 
-    data = _data(args)
-    architecture = _architecture(args)
-    given = {
-        "trials": args.trials,
-        "folds": args.folds,
-        "epochs": args.epochs,
-        "image_size": args.image_size,
-        "class_weights": args.class_weights or None,
-        "compile": args.compile or None,
-    }
+    workspace, data, architecture = flags.workspace_of(args), _data(args), _architecture(args)
     job = (demo_job if args.demo else make_network_job)(
-        architecture, group_by=args.group_by, seed=args.seed, file=args.settings, **given
+        architecture,
+        group_by=args.group_by,
+        seed=args.seed,
+        file=args.settings,
+        trials=args.trials,
+        folds=args.folds,
+        epochs=args.epochs,
+        image_size=args.image_size,
+        class_weights=args.class_weights or None,
+        compile=args.compile or None,
     )
     if args.demo:
+        from sts.datasets.demo import ensure_store
+
         ensure_store(data)
         if architecture.weights == "none":
             complain("random weights: nothing was downloaded, and simulated cells need no more")
+    shared = {
+        "data": data,
+        "device": args.device,
+        "storage": args.storage,
+        "workers": max(1, args.workers),
+    }
     if args.join:
-        join_search(
-            flags.workspace_of(args),
-            job,
-            data=data,
-            device=args.device,
-            storage=args.storage,
-            workers=max(1, args.workers),
-        )
+        join_search(workspace, job, **shared)
         return Status.DONE
-    trained = train_scalogram_network(
-        flags.workspace_of(args),
-        job,
-        data=data,
-        device=args.device,
-        storage=args.storage,
-        wandb=args.wandb,
-        name=args.name,
-        workers=max(1, args.workers),
-    )
-    say_trained(trained)
+    say_trained(train_scalogram_network(workspace, job, wandb=args.wandb, name=args.name, **shared))
     return _explain(args) if args.demo else Status.DONE
 
 
 def _test(args: argparse.Namespace) -> int:
-    from sts.studies.classify.networks.looking import test_network
+    from sts.studies.classify.networks.stored import test_network
 
-    tested = test_network(flags.workspace_of(args), _look_job(args), device=args.device)
+    tested = test_network(flags.workspace_of(args), _stored_job(args), device=args.device)
     say_tested(tested)
     return _say_left_out(tested.left_out)
 
@@ -261,16 +250,16 @@ def _test(args: argparse.Namespace) -> int:
 def _explain(args: argparse.Namespace) -> int:
     from sts.studies.classify.networks.explain import explain_network
 
-    explained = explain_network(flags.workspace_of(args), _look_job(args), device=args.device)
+    explained = explain_network(flags.workspace_of(args), _stored_job(args), device=args.device)
     say_table(explained.attention.columns, explained.attention.rows)
     say(f"report  {explained.folder / 'report.html'}")
     return _say_left_out(explained.left_out)
 
 
-def _look_job(args: argparse.Namespace) -> "LookJob":
-    from sts.studies.classify.networks.looking import LookJob
+def _stored_job(args: argparse.Namespace) -> "StoredNetworkJob":
+    from sts.studies.classify.networks.stored import StoredNetworkJob
 
-    return LookJob(
+    return StoredNetworkJob(
         architecture=_architecture(args),
         data=str(_data(args)),
         cells=tuple(args.cells),
@@ -289,12 +278,14 @@ def _say_left_out(left_out: "Sequence[LeftOut]") -> int:
 
 
 def _predict(args: argparse.Namespace) -> int:
-    from sts.studies.classify.networks.looking import NetworkPredictJob, predict_by_network
+    from sts.studies.classify.networks.stored import NetworkPredictJob, predict_by_network
 
     source = new_cells_of(args, features=False)
     job = NetworkPredictJob(architecture=_architecture(args), source=source, name=args.name)
     workspace = flags.workspace_of(args)
-    return say_called(predict_by_network(workspace, job, device=args.device, workers=args.workers))
+    return say_predicted(
+        predict_by_network(workspace, job, device=args.device, workers=args.workers)
+    )
 
 
 MODES: dict[str, Callable[[argparse.Namespace], int]] = {

@@ -1,4 +1,4 @@
-"""Whether probabilities can be believed, and the temperature that makes them so."""
+"""Calibration: whether probabilities are right, and the temperature that corrects them."""
 
 import math
 from dataclasses import dataclass
@@ -12,49 +12,50 @@ from sts.base.errors import StsError
 from sts.base.settings import Bounds
 from sts.base.types import Floats, Ints
 
+# Bins of confidence.
 BINS: Final = 15
-# Beyond these a temperature says that something else is wrong.
+# Limits of a fitted temperature; beyond them something else is wrong.
 TEMPERATURES: Final = (0.05, 20.0)
-# Of a stored model: no fit leaves a temperature that lies outside.
+# A temperature of a stored model.
 Temperature = Annotated[float, Bounds(0.01, 100.0)]
-# For probabilities that were rounded to 0; the log loss takes them for no less either.
+# Smallest logarithm of a probability, for those that were rounded to 0.
 LEAST_LOG: Final = float(np.log(np.finfo(np.float64).eps))
-# How often labels are drawn to see the error of perfect calibration.
+# Draws of labels for the error of perfect calibration.
 DRAWS: Final = 1000
 # Numbers in one block of draws: 16 MB.
 BLOCK: Final = 2**21
-# A temperature is judged on each tenth of the cells after it was fitted on the others.
+# Parts of the cells; a temperature is judged on each part after a fit on the other parts.
 JUDGED_PARTS: Final = 10
 KEPT_ASIDE: Final = "training cells that were kept aside"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Reliability:
-    """How often the predicted class is right, by how probable it was said to be; (bins,) each."""
+    """How often the predicted class is right, by its probability; (bins,) each."""
 
     confidence: Floats
     """Mean probability of the predicted class in the bin, NaN if no cell is in it."""
     accuracy: Floats
-    """Share of these cells that are of the predicted class."""
+    """Share of these cells whose predicted class is right."""
     cells: Ints
     ece: float
     """Expected calibration error: the mean gap between both, weighted by cells."""
-    said: Floats
-    """Of each cell, how probable its predicted class was said to be; (cells,)."""
+    confidences: Floats
+    """The probability of the predicted class of each cell, (cells,)."""
 
     def error(self, rng: np.random.Generator) -> "CalibrationError":
         """Return the calibration error beside that of perfect calibration."""
-        return _beside_perfect(self.ece, self.said, rng, draws=DRAWS, bins=len(self.cells))
+        return _beside_perfect(self.ece, self.confidences, rng, draws=DRAWS, bins=len(self.cells))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Calibration:
-    """A temperature, and what it does on cells that the classifier was not fitted on."""
+    """A temperature, and its effect on cells that the classifier was not fitted on."""
 
     fitted: float
     """The temperature at which these cells are most likely."""
     log_losses: tuple[float, float]
-    """Of these cells as they came, and each at the temperature of the other cells."""
+    """Of these cells without a temperature, and each at the temperature of the other cells."""
     before: Reliability
     after: Reliability
     """Each cell at the temperature of the other cells."""
@@ -65,14 +66,14 @@ class Calibration:
     def is_applied(self) -> bool:
         """Tell whether these cells are more likely at the temperature of the others.
 
-        The calibration error of so few cells is mostly chance: it is said, but does not decide.
+        The calibration error of so few cells is mostly chance: it is reported, but does not decide.
         """
         as_trained, calibrated = self.log_losses
         return calibrated < as_trained
 
     @property
     def temperature(self) -> float:
-        """Return what logits are to be divided by; 1 where the fitted one makes them worse."""
+        """Return the temperature to apply; 1 where the fitted one makes probabilities worse."""
         return self.fitted if self.is_applied else 1.0
 
     @property
@@ -83,12 +84,12 @@ class Calibration:
     def in_words(self) -> str:
         """Return what was done and why."""
         fitted = f"{self.fitted:.2f}, fitted on {self.cells} {self.where}"
-        verb, did = "goes", f"The temperature is {fitted}."
+        verb, result = "goes", f"The temperature is {fitted}."
         if not self.is_applied:
             verb = "would go"
-            did = f"No temperature is applied: {fitted}, makes others of them less likely."
+            result = f"No temperature is applied: {fitted}, makes others of them less likely."
         return (
-            f"{did} Each at the temperature of the others, their log loss {verb} from "
+            f"{result} Each at the temperature of the others, their log loss {verb} from "
             f"{self.log_losses[0]:.3f} to {self.log_losses[1]:.3f} and their calibration error "
             f"from {self.before.ece:.3f} to {self.after.ece:.3f}."
         )
@@ -115,20 +116,20 @@ def fit_temperature(logits: Floats, truth: Ints) -> float:
         (n,), cells of class -1 are left out.
     """
     logits, truth = logits[truth >= 0], truth[truth >= 0]
-    # Without an error the likelihood grows for ever as the temperature falls: nothing is learnt.
+    # Without an error the likelihood grows without limit as the temperature falls.
     if (logits.argmax(axis=1) == truth).all():
         return 1.0
     floored = np.maximum(log_softmax(logits.astype(np.float64), axis=1), LEAST_LOG)
     each = np.arange(len(truth))
 
-    def surprise(log_temperature: float) -> float:
+    def log_loss(log_temperature: float) -> float:
         scaled = log_softmax(floored / np.exp(log_temperature), axis=1)
         return float(-scaled[each, truth].mean())
 
     coldest, hottest = TEMPERATURES
-    # Convex in the inverse of the temperature, so that the one minimum is found.
+    # Convex in the inverse of the temperature: there is one minimum.
     found = minimize_scalar(
-        surprise,
+        log_loss,
         bounds=(np.log(coldest), np.log(hottest)),
         method="bounded",
         options={"xatol": 1e-6},
@@ -146,7 +147,7 @@ def calibrate(logits: Floats, truth: Ints, *, where: str = KEPT_ASIDE) -> Calibr
     truth
         (n,), cells of class -1 are left out.
     where
-        Which cells these are, to be said.
+        Which cells these are, for texts.
     """
     logits, truth = logits[truth >= 0], truth[truth >= 0]
     as_trained, calibrated = (
@@ -164,7 +165,7 @@ def calibrate(logits: Floats, truth: Ints, *, where: str = KEPT_ASIDE) -> Calibr
 def calibrate_each(logits: Floats, truth: Ints) -> Floats:
     """Return probabilities of cells, each at a temperature fitted on the others.
 
-    They stay as they came where that makes them worse.
+    Where the temperatures make the cells less likely, none is applied.
     """
     temperatures = _temperatures_of_others(logits, truth)
     applied = calibrate(logits, truth).is_applied
@@ -172,7 +173,7 @@ def calibrate_each(logits: Floats, truth: Ints) -> Floats:
 
 
 def _temperatures_of_others(logits: Floats, truth: Ints) -> Floats:
-    """Return a temperature a cell (n, 1), fitted on the cells of other parts."""
+    """Return the temperature of each cell (n, 1), fitted on the cells of other parts."""
     parts = np.arange(len(truth)) % JUDGED_PARTS
     temperatures = np.ones((len(truth), 1))
     for part in np.unique(parts) if len(truth) > 1 else ():
@@ -202,7 +203,7 @@ def bins_of(confidence: Floats, bins: int) -> Ints:
 
 
 def reliability(probabilities: Floats, truth: Ints, *, bins: int = BINS) -> Reliability:
-    """Return the reliability diagram of cells of known class; others are left out."""
+    """Return the reliability diagram of cells of known class (error: Naeini et al., 2015)."""
     probabilities, truth = probabilities[truth >= 0], truth[truth >= 0]
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == truth
@@ -216,21 +217,16 @@ def reliability(probabilities: Floats, truth: Ints, *, bins: int = BINS) -> Reli
         accuracy=means[1],
         cells=cells,
         ece=float(np.abs(claimed - met).sum() / len(truth)) if len(truth) else float("nan"),
-        said=confidence,
+        confidences=confidence,
     )
-
-
-def ece(probabilities: Floats, truth: Ints, *, bins: int = BINS) -> float:
-    """Return the expected calibration error (Naeini et al., 2015)."""
-    return reliability(probabilities, truth, bins=bins).ece
 
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationError:
     """The calibration error, and what it would be if the probabilities were true.
 
-    The error is a mean of absolute values: it is above 0 even then, the more the fewer cells there
-    are. Resampling would only add to it, so there is no percentile interval.
+    The error is a mean of absolute values: even then it is above 0, and the larger the fewer cells
+    there are. Resampling would only increase it, so there is no percentile interval.
     """
 
     value: float
@@ -274,7 +270,7 @@ def calibration_error(
     computed with the same bins.
     """
     diagram = reliability(probabilities, truth, bins=bins)
-    return _beside_perfect(diagram.ece, diagram.said, rng, draws=draws, bins=bins)
+    return _beside_perfect(diagram.ece, diagram.confidences, rng, draws=draws, bins=bins)
 
 
 def _beside_perfect(
@@ -293,7 +289,7 @@ def _beside_perfect(
 def _perfect_errors(
     confidence: Floats, rng: np.random.Generator, *, draws: int, bins: int
 ) -> Floats:
-    """Return the error of each draw, (draws,): a cell is right as often as it is said to be."""
+    """Return the error of each draw, (draws,), in which a cell is right with its probability."""
     n = len(confidence)
     in_bin = np.eye(bins)[bins_of(confidence, bins)]
     rows = max(1, BLOCK // n)

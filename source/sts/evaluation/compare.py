@@ -14,40 +14,49 @@ from scipy import stats
 
 from sts.base.errors import StsError
 from sts.base.types import Floats
-from sts.evaluation.bootstrap import RESAMPLES, Interval, interval_of, resampled_sums
 from sts.evaluation.calibration import CalibrationError, calibration_error
-from sts.evaluation.metrics import (
+from sts.evaluation.predictions import (
     LOWER_IS_BETTER,
     RESAMPLED,
     SCORES,
+    UNKNOWN,
+    Predictions,
+    Texts,
     contributions,
     metrics_of,
     supports_of,
 )
-from sts.evaluation.predictions import UNKNOWN, Predictions, Texts
-from sts.evaluation.scores import drawn_alike, groups_of, notes_on
+from sts.evaluation.scores import (
+    RESAMPLES,
+    Interval,
+    drawn_alike,
+    groups_of,
+    interval_of,
+    notes_on,
+    resampled_sums,
+)
 
 CANNOT_TELL: Final = "cannot tell"
-# Of a score that has no interval.
+# Verdict on a score without an interval.
 NO_VERDICT: Final = "no verdict"
 LEVEL: Final = 0.95
-# Differences, or their spread over folds, that are smaller than this are none.
+# Differences, or their spread over folds, that are smaller count as 0.
 ROUNDING: Final = 1e-12
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A score of two classifiers and how much the second one's is above the first one's."""
+    """A score of two classifiers, and the score of the second less that of the first."""
 
     score: str
     first: float
     second: float
     difference: Interval
-    """Without an interval where none is honest, as of the calibration error."""
+    """Without an interval for the calibration error, which has none."""
 
     @property
     def verdict(self) -> str:
-        """Say who is better: "second", "first", or "cannot tell" if the interval holds 0."""
+        """Return which is better: "second", "first", or "cannot tell" if the interval holds 0."""
         if self.score not in RESAMPLED:
             return NO_VERDICT
         if not self.difference.excludes(0.0):
@@ -65,7 +74,7 @@ class Group:
     """Cells of each class."""
     differences: dict[str, Difference]
     calibration: tuple[CalibrationError, CalibrationError]
-    """Of the first and of the second, beside what perfect calibration would show."""
+    """Of the first and of the second classifier."""
     notes: tuple[str, ...]
 
 
@@ -75,12 +84,12 @@ class Comparison:
 
     cells: int
     fingerprint: str
-    """Of who the cells are: equal for comparisons on the same cells."""
+    """Digest of the ids of the cells: equal for comparisons on the same cells."""
     only_first: tuple[str, ...]
-    """Specimen ids that the second one lacks."""
+    """Specimen ids that only the first one has predicted."""
     only_second: tuple[str, ...]
     groups: dict[str, Group]
-    """Pooled, and each data set."""
+    """By data set, and pooled."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `report.json` holds."""
@@ -98,15 +107,15 @@ def compare(
     rng: np.random.Generator,
     resamples: int = RESAMPLES,
 ) -> Comparison:
-    """Return the scores of the second less those of the first, on the cells both hold."""
+    """Return the scores of the second less those of the first, on the cells of both."""
     if first.classes != second.classes:
         raise StsError(
-            "the runs do not tell the same classes apart: "
+            "the runs do not have the same classes: "
             f"{', '.join(first.classes)} and {', '.join(second.classes)}"
         )
     first, second = (each.rows(np.argsort(each.specimen_id)) for each in (first, second))
     _, here, there = np.intersect1d(first.specimen_id, second.specimen_id, return_indices=True)
-    one, other = _agreed(first.rows(here), second.rows(there))
+    one, other = _merge_labels(first.rows(here), second.rows(there))
     ids = other.specimen_id
     groups = {
         name: _group(cells, other.rows(np.isin(ids, cells.specimen_id)), generator, resamples)
@@ -125,12 +134,12 @@ def _without(predictions: Predictions, rows: Any) -> tuple[str, ...]:
     return tuple(np.delete(predictions.specimen_id, rows).tolist())
 
 
-def _agreed(first: Predictions, second: Predictions) -> tuple[Predictions, Predictions]:
-    """Return both with the same classes and data sets, on cells of known class."""
+def _merge_labels(first: Predictions, second: Predictions) -> tuple[Predictions, Predictions]:
+    """Return both with the same classes, data sets and donors, on cells of known class."""
     ids = first.specimen_id
-    truth = _one_of_both(first.truth, second.truth, UNKNOWN, ids=ids, what="class")
-    dataset = _one_of_both(first.dataset, second.dataset, "", ids=ids, what="data set")
-    donors = _one_of_both(first.donors, second.donors, "", ids=ids, what="donor")
+    truth = _merge(first.truth, second.truth, UNKNOWN, ids=ids, what="class")
+    dataset = _merge(first.dataset, second.dataset, "", ids=ids, what="data set")
+    donors = _merge(first.donors, second.donors, "", ids=ids, what="donor")
     if not (truth != UNKNOWN).any():
         raise StsError("the runs have no cell of known class in common: nothing to compare")
     one, other = (
@@ -147,13 +156,13 @@ def _agreed(first: Predictions, second: Predictions) -> tuple[Predictions, Predi
     return one.scorable(), other.scorable()
 
 
-def _one_of_both(one: Any, other: Any, missing: object, *, ids: Texts, what: str) -> Any:
-    """Return what either run knows of each cell; what they know must not differ."""
-    apart = (one != other) & (one != missing) & (other != missing)
-    if apart.any():
-        at = int(np.argmax(apart))
+def _merge(one: Any, other: Any, missing: object, *, ids: Texts, what: str) -> Any:
+    """Return the known value of each cell; two known values must not differ."""
+    differs = (one != other) & (one != missing) & (other != missing)
+    if differs.any():
+        at = int(np.argmax(differs))
         raise StsError(
-            f"the runs disagree on the {what} of {int(apart.sum())} cells, the first is specimen "
+            f"the runs disagree on the {what} of {int(differs.sum())} cells, the first is specimen "
             f"{ids[at]}: compare runs on the same labels"
         )
     return np.where(one == missing, other, one)
@@ -180,7 +189,7 @@ def _group(
             else Interval(value, math.nan, math.nan)
         )
         differences[name] = Difference(name, float(one[name]), float(other[name]), gap)
-    # The same draws for both: equal probabilities have equal chances.
+    # The same draws for both, so that equal probabilities have equal errors.
     seed = int(rng.integers(2**63))
     calibration = [
         calibration_error(each.probabilities, each.truth, rng=np.random.default_rng(seed))
@@ -198,25 +207,25 @@ def _group(
 
 @dataclass(frozen=True)
 class Judged:
-    """A mean difference with its interval, and what that says."""
+    """A mean difference with its interval, and the verdict."""
 
     difference: Interval
     verdict: str
     p: float
-    """How often chance alone gives so large a difference; NaN without a verdict."""
+    """The probability of such a difference by chance alone; NaN without a verdict."""
 
 
 def corrected_interval(values: Floats, *, test_to_train: float) -> Interval:
     """Return the mean over folds with its 95 % interval.
 
-    The variance of the mean is (1 / folds + test / train) times that of the folds: training rows
-    are shared, so that plain `1 / folds` would be too small. With `test_to_train` 0 it is that.
-    Folds that are all alike say nothing of how much others would differ: they have no interval.
+    The variance of the mean is (1 / folds + test / train) times that of the folds: they share
+    training rows, so that `1 / folds` alone, as with `test_to_train` 0, would be too small. Equal
+    values of all folds do not show how much others would differ, and have no interval.
 
     Parameters
     ----------
     values
-        (folds,), those of all repeats.
+        (folds,), of all repeats.
     test_to_train
         Scored rows for each training row in one fold.
     """
@@ -238,8 +247,9 @@ def judge(
 ) -> Judged:
     """Return a paired difference and whether it helps, hurts or cannot be told.
 
-    There is no verdict where nothing says how much another division would change: of one division,
-    of folds that all differ by the same, and, with `over_divisions` False, of seeds alone.
+    There is no verdict where the values do not show how much another division would change: with
+    one division, with equal values of all folds, and, with `over_divisions` False, if only seeds
+    differ.
     """
     known = values[np.isfinite(values)]
     interval = corrected_interval(values, test_to_train=test_to_train)
@@ -251,7 +261,7 @@ def judge(
 
 
 def verdict_of(difference: float, p: float, score: str) -> str:
-    """Return what a difference says of a score, such as "helps"."""
+    """Return the verdict on a difference of a score, such as "helps"."""
     if math.isnan(p):
         return NO_VERDICT
     if p >= 1 - LEVEL or abs(difference) < ROUNDING:

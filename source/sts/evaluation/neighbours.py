@@ -1,26 +1,41 @@
-"""Distances of cells to their nearest training cells, in leading principal components."""
+"""Novelty: distances of cells to their nearest training cells, in leading principal components."""
 
 import math
-from collections.abc import Mapping
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Final
 
 import numpy as np
 from scipy.spatial import cKDTree
 
 from sts.base.errors import StsError
-from sts.base.settings import Bounds
+from sts.base.settings import Bounds, check_fields
 from sts.base.types import Floats, Ints
 
-# Past these few, what tells training cells apart is noise, and a stored model would grow.
-COMPONENTS = 32
+# Leading components that are kept: further ones are mostly noise, and a stored model would grow.
+COMPONENTS: Final = 32
 
 Neighbours = Annotated[int, Bounds(1, 1000)]
 Percentile = Annotated[float, Bounds(0, 100, open_low=True)]
 Distance = Annotated[float, Bounds(0, 1e30)]
 
 
+@dataclass(frozen=True, kw_only=True)
+class NoveltyRule:
+    """The distance from which on a cell is novel."""
+
+    neighbours: Neighbours = 5
+    percentile: Percentile = 99.0
+    threshold: Distance = 0.0
+    """Distance at the percentile, of cells that were kept aside to those that were fitted."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that no measurement gives."""
+        check_fields(self)
+
+
 def refuse_few(cells: int, neighbours: int) -> None:
-    """Refuse fewer cells than have so many neighbours each."""
+    """Refuse too few cells for each to have this number of neighbours."""
     if cells <= neighbours:
         raise StsError(f"novelty needs more than {neighbours} training cells, {cells} came")
 
@@ -31,55 +46,56 @@ def leading_components(standard: Floats) -> Floats:
     return np.asarray(axes[:COMPONENTS].copy())
 
 
-def turned(standard: Floats, components: Floats) -> Floats:
+def project(standard: Floats, components: Floats) -> Floats:
     """Return coordinates (cells, components + 1), the last the length of what is left out."""
     inside = standard @ components.T
     left = standard - inside @ components
     return np.column_stack([inside, np.linalg.norm(left, axis=1)])
 
 
-def nearest_distances(cells: Floats, points: Floats, count: int) -> Floats:
-    """Return the distances (points, count) to the nearest cells, in rising order."""
-    found, _ = cKDTree(cells).query(points, k=count)
-    return np.asarray(found).reshape(len(points), count)
-
-
 def mean_distance(cells: Floats, points: Floats, count: int) -> Floats:
     """Return the mean distance of each point to its `count` nearest cells."""
-    return np.asarray(nearest_distances(cells, points, count).mean(axis=1))
+    found, _ = cKDTree(cells).query(points, k=count)
+    return np.asarray(np.reshape(found, (len(points), count)).mean(axis=1))
 
 
 def upper_bound(values: Floats | Ints, percentile: float) -> float:
-    """Return what a new value exceeds with a probability of 100 - `percentile` per cent at most.
+    """Return a bound that a new value exceeds with a probability of 100 - `percentile` % at most.
 
     Of n values that is the k-th smallest, k = ceil((n + 1) percentile / 100), as in conformal
-    prediction (Vovk et al., 2005). Of too few for it the largest is returned, which a new one
-    exceeds with a probability of 1 / (n + 1).
+    prediction (Vovk et al., 2005). Where n is too small for this the largest is returned, which a
+    new value exceeds with a probability of 1 / (n + 1).
     """
     # Rounded, since (99 + 1) * 0.99 is a little more than 99.
     rank = math.ceil(round((len(values) + 1) * percentile / 100, 9))
     return float(np.sort(values)[min(rank, len(values)) - 1])
 
 
-def check_coordinates(arrays: Mapping[str, Floats], *, spread: str, neighbours: int) -> None:
-    """Refuse stored arrays that are no coordinates of training cells.
+def read_coordinates(
+    arrays: Mapping[str, Floats], names: Sequence[str], *, spread: str, neighbours: int
+) -> dict[str, Floats]:
+    """Return stored arrays in float64; refuse arrays that are no coordinates of training cells.
 
     Parameters
     ----------
-    arrays
+    names
         `components` (components, features), `cells` (training cells, components + 1), and others,
         all of shape (features,).
     spread
-        Which of these is divided by.
+        The array that is divided by.
     """
-    components, cells = arrays["components"], arrays["cells"]
-    others = {each.shape for name, each in arrays.items() if name not in ("components", "cells")}
+    if missing := [name for name in names if name not in arrays]:
+        raise StsError(f"the model lacks novelty's {', '.join(missing)}: train it again")
+    own: dict[str, Floats] = {name: np.asarray(arrays[name], dtype=np.float64) for name in names}
+    components, cells = own["components"], own["cells"]
+    others = {each.shape for name, each in own.items() if name not in ("components", "cells")}
     count = len(components) if components.ndim == 2 else -1
     fits = others == {components.shape[1:]} and cells.shape[1:] == (count + 1,)
-    if not fits or not (arrays[spread] > 0).all():
+    if not fits or not (own[spread] > 0).all():
         raise StsError("the arrays of the model's novelty do not fit together: train it again")
     if len(cells) < neighbours:
         raise StsError(
             f"the model's novelty takes {neighbours} neighbours of {len(cells)} cells: train it "
             "again"
         )
+    return own

@@ -1,6 +1,7 @@
-"""What a classifier says of each cell, beside what the cell is known to be."""
+"""Predictions of cells beside their true classes, and all scores as functions of sums."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,11 +10,12 @@ from numpy.typing import NDArray
 
 from sts.base.errors import StsError
 from sts.base.types import CLASSES, Bools, Floats, Ints
+from sts.evaluation.calibration import BINS, bins_of
 
 Texts = NDArray[np.str_]
 
 UNKNOWN: Final = -1
-# A softmax in float32 misses 1 by 1e-6; what misses it by more was never normalised.
+# Largest difference of a sum of probabilities from 1; a softmax in float32 differs by 1e-6.
 SUM_TOLERANCE: Final = 1e-4
 
 
@@ -23,14 +25,14 @@ class Predictions:
 
     specimen_id: Texts
     dataset: Texts
-    """Where a cell comes from, "" if that is not known."""
+    """The data set of each cell, "" if it is not known."""
     truth: Ints
     """Index into `classes`, -1 if it is not known."""
     probabilities: Floats
     """(n, classes), float64."""
     classes: tuple[str, ...] = CLASSES
     donor_id: Texts | None = None
-    """The animal or person a cell is from, "" if that is not known; None: of no cell."""
+    """The animal or person of each cell, "" if it is not known; None if no donor is known."""
 
     def __post_init__(self) -> None:
         n, count = len(self.specimen_id), len(self.classes)
@@ -93,11 +95,121 @@ class Predictions:
         return none if self.donor_id is None else self.donor_id
 
     def fingerprint(self) -> str:
-        """Return a digest of who the cells are, whatever their order."""
+        """Return a digest of the ids of the cells, in any order."""
         ids = "\n".join(sorted(self.specimen_id.tolist()))
         return hashlib.sha256(ids.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     def scorable(self) -> "Predictions":
-        """Return the cells of known class, ordered by id: the order they came in must not count."""
+        """Return the cells of known class, ordered by id, so that their order changes no score."""
         order = np.argsort(self.specimen_id)
         return self.rows(order[self.labelled[order]])
+
+
+# The name of a score in code and files, and in text.
+SCORES: Final = {
+    "balanced_accuracy": "balanced accuracy",
+    "weighted_f1": "weighted F1",
+    "macro_f1": "macro F1",
+    "accuracy": "accuracy",
+    "log_loss": "log loss",
+    "brier": "Brier score",
+    "ece": "calibration error (ECE)",
+}
+# Scores with an interval by bootstrap; the calibration error has none.
+RESAMPLED: Final = tuple(name for name in SCORES if name != "ece")
+CLASS_SCORES: Final = ("precision", "recall", "f1")
+LOWER_IS_BETTER: Final = frozenset({"log_loss", "brier", "ece"})
+# Scores of a benchmark.
+PLAIN_SCORES: Final = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
+# Prefix of a class name in the column of its recall.
+RECALL: Final = "recall_"
+
+
+def contributions(predictions: Predictions) -> Floats:
+    """Return the terms that each cell adds to the sums of `metrics_of`, (cells, terms).
+
+    The terms are the entries of the confusion matrix, log loss, Brier score and, for each bin of
+    confidence, confidence less correctness.
+    """
+    return _terms(predictions.truth, predictions.probabilities)
+
+
+def _terms(truth: Ints, probabilities: Floats) -> Floats:
+    predicted = probabilities.argmax(axis=1)
+    n, count = probabilities.shape
+    each = np.arange(n)
+    confused = np.zeros((n, count * count))
+    confused[each, truth * count + predicted] = 1.0
+    # Floored as in scikit-learn: a class with probability 0 costs much, but not infinity.
+    log_loss = -np.log(np.maximum(probabilities[each, truth], np.finfo(np.float64).eps))
+    brier = ((probabilities - np.eye(count)[truth]) ** 2).sum(axis=1)
+    confidence = probabilities.max(axis=1)
+    gaps = np.zeros((n, BINS))
+    gaps[each, bins_of(confidence, BINS)] = confidence - (predicted == truth)
+    return np.column_stack([confused, log_loss, brier, gaps])
+
+
+def confusion_of(sums: Floats, classes: int) -> Floats:
+    """Return the confusion matrices in sums of contributions, (..., true class, predicted)."""
+    return sums[..., : classes**2].reshape(*sums.shape[:-1], classes, classes)
+
+
+def metrics_of(sums: Floats, classes: int) -> dict[str, Floats]:
+    """Return every score of `SCORES`, (...), and of `CLASS_SCORES`, (..., classes).
+
+    Averages are over the classes that have cells; the scores of the others are NaN. A class that is
+    never predicted has precision 0.
+
+    Parameters
+    ----------
+    sums
+        (..., terms), contributions summed over cells, with any weights.
+    """
+    confusion = confusion_of(sums, classes)
+    support, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
+    hits = np.diagonal(confusion, axis1=-2, axis2=-1)
+    cells = support.sum(axis=-1)
+    present = support > 0
+    recall = _ratio(hits, support)
+    f1 = _ratio(2 * hits, support + predicted)
+    log_loss, brier = (sums[..., classes**2 + term] / cells for term in range(2))
+    return {
+        "balanced_accuracy": recall.sum(axis=-1) / present.sum(axis=-1),
+        "weighted_f1": (f1 * support).sum(axis=-1) / cells,
+        "macro_f1": (f1 * present).sum(axis=-1) / present.sum(axis=-1),
+        "accuracy": hits.sum(axis=-1) / cells,
+        "log_loss": log_loss,
+        "brier": brier,
+        "ece": np.abs(sums[..., -BINS:]).sum(axis=-1) / cells,
+        "precision": np.where(present, _ratio(hits, predicted), np.nan),
+        "recall": np.where(present, recall, np.nan),
+        "f1": np.where(present, f1, np.nan),
+    }
+
+
+def _ratio(above: Floats, below: Floats) -> Floats:
+    """Return the quotient, 0 where there is nothing to divide by."""
+    return np.divide(above, below, out=np.zeros_like(below), where=below > 0)
+
+
+def scores_of(probabilities: Floats, truth: Ints, classes: Sequence[str]) -> dict[str, float]:
+    """Return the scores of a benchmark and the recall of every class, NaN for one without a cell.
+
+    Parameters
+    ----------
+    probabilities
+        (cells, classes)
+    truth
+        (cells,), index into `classes`.
+    """
+    values = metrics_of(_terms(truth, probabilities).sum(axis=0), len(classes))
+    recalls = zip(classes, values["recall"].tolist(), strict=True)
+    return {
+        **{name: float(values[name]) for name in PLAIN_SCORES},
+        **{RECALL + name: recall for name, recall in recalls},
+    }
+
+
+def supports_of(predictions: Predictions) -> Ints:
+    """Return how many cells are of each class."""
+    return np.bincount(predictions.truth, minlength=len(predictions.classes))

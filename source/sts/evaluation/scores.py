@@ -1,41 +1,171 @@
 """The scores of a classifier with their intervals, pooled and for each data set of origin."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from sts.base.errors import StsError
 from sts.base.types import Floats, Ints
-from sts.evaluation.bootstrap import (
-    FEW,
-    RESAMPLES,
-    Interval,
-    interval_of,
-    proportion_interval,
-    resampled_sums,
-)
 from sts.evaluation.calibration import CalibrationError, calibration_error
-from sts.evaluation.metrics import (
+from sts.evaluation.predictions import (
     RESAMPLED,
+    Predictions,
     confusion_of,
     contributions,
     metrics_of,
     supports_of,
 )
-from sts.evaluation.predictions import Predictions
+
+RESAMPLES: Final = 2000
+# Limits of a 95 % interval.
+QUANTILES: Final = (0.025, 0.975)
+# Numbers in one block of resamples: 16 MB.
+BLOCK: Final = 2**21
+# Cells below which a bootstrap interval of a proportion is too narrow: Wilson's is used.
+FEW: Final = 30
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value and the 95 % interval around it; NaN where there is nothing to measure."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def from_dict(cls, mapping: Mapping[str, float | None]) -> "Interval":
+        """Return the interval in a report, in which null stands for NaN."""
+        kept = {name: mapping.get(name) for name in ("value", "low", "high")}
+        return cls(**{name: math.nan if v is None else float(v) for name, v in kept.items()})
+
+    def excludes(self, number: float) -> bool:
+        """Tell whether a number lies outside."""
+        return number < self.low or number > self.high
+
+    def in_words(self, digits: int = 3) -> str:
+        """Return "0.912 [0.893, 0.930]"."""
+        if math.isnan(self.value):
+            return "–"
+        if math.isnan(self.low):
+            return f"{self.value:.{digits}f}"
+        return f"{self.value:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+
+
+def resampled_sums(
+    contributions: Floats,
+    strata: Ints,
+    rng: np.random.Generator,
+    *,
+    resamples: int,
+    donors: NDArray[np.str_] | None = None,
+) -> Floats:
+    """Return sums over cells drawn with replacement within their strata, (resamples, terms).
+
+    Parameters
+    ----------
+    contributions
+        (cells, terms), the terms that a cell adds each time that it is drawn.
+    strata
+        (cells,), the stratum of each cell, whose number of cells is the same in every resample.
+    donors
+        (cells,), the animal of each cell: its cells are drawn together. A cell of donor "" is drawn
+        alone.
+    """
+    if donors is not None:
+        contributions, strata = _by_donor(contributions, strata, donors)
+    blocks = _multiplicities(strata, rng, resamples=resamples)
+    return np.concatenate([times @ contributions for times in blocks])
+
+
+def _by_donor(contributions: Floats, strata: Ints, donors: NDArray[np.str_]) -> tuple[Floats, Ints]:
+    """Return the summed terms of each donor's cells, and the stratum of most of them."""
+    alone = [f"cell {row}" for row in range(len(donors))]
+    _, first, place = np.unique(
+        np.where(donors == "", alone, "donor " + donors.astype(object)).astype(str),
+        return_index=True,
+        return_inverse=True,
+    )
+    # Ordered by first cell, so that donors with one cell each are drawn exactly as cells are.
+    place = np.argsort(np.argsort(first))[place]
+    sums = np.zeros((len(first), contributions.shape[1]))
+    np.add.at(sums, place, contributions)
+    counts = np.zeros((len(first), int(strata.max()) + 1))
+    np.add.at(counts, (place, strata), 1.0)
+    return sums, counts.argmax(axis=1)
+
+
+def _multiplicities(strata: Ints, rng: np.random.Generator, *, resamples: int) -> Iterator[Floats]:
+    """Yield blocks of resamples as (rows, cells): how often each cell is drawn."""
+    n = len(strata)
+    order = np.argsort(strata, kind="stable")
+    sorted_strata = strata[order]
+    first = np.searchsorted(sorted_strata, sorted_strata, side="left")
+    behind = np.searchsorted(sorted_strata, sorted_strata, side="right")
+    most = max(1, BLOCK // n)
+    for begin in range(0, resamples, most):
+        rows = min(most, resamples - begin)
+        drawn = order[rng.integers(first, behind, size=(rows, n))]
+        places = drawn + n * np.arange(rows)[:, None]
+        yield np.bincount(places.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
+
+
+def interval_of(value: float, resampled: Floats) -> Interval:
+    """Return a value with the interval of its resamples (resamples,).
+
+    The interval is extended to the value where that lies outside the percentiles, as resampling
+    adds noise. NaN, of resamples without a cell to measure, is left out.
+    """
+    drawn = resampled[~np.isnan(resampled)]
+    if not len(drawn):
+        return Interval(float(value), math.nan, math.nan)
+    low, high = np.quantile(drawn, QUANTILES)
+    return Interval(float(value), float(np.minimum(low, value)), float(np.maximum(high, value)))
+
+
+def proportion_of(hits: int, cells: int) -> Interval:
+    """Return a proportion with its interval by Wilson (1927); of no cell it is 0, from 0 to 1."""
+    if not cells:
+        return Interval(0.0, 0.0, 1.0)
+    found = binomtest(hits, cells).proportion_ci(method="wilson")
+    return Interval(hits / cells, float(found.low), float(found.high))
+
+
+def proportion_interval(hits: int, cells: int, resampled: Floats, *, grouped: bool) -> Interval:
+    """Return a proportion with its interval, by Wilson for few cells or for 0 and 100 %.
+
+    Parameters
+    ----------
+    grouped
+        Whether donors were drawn. Wilson assumes independent cells; therefore the interval then
+        also covers that of the resamples.
+    """
+    wilson = proportion_of(hits, cells)
+    if cells >= FEW and 0 < hits < cells:
+        return interval_of(hits / cells, resampled)
+    if not grouped:
+        return wilson
+    drawn = interval_of(wilson.value, resampled)
+    return Interval(
+        wilson.value, float(np.fmin(wilson.low, drawn.low)), float(np.fmax(wilson.high, drawn.high))
+    )
+
 
 POOLED: Final = "pooled"
-# What cells are called whose data set is not known, where that of others is.
+# Name of the cells without a data set, where others have one.
 ELSEWHERE: Final = "not known"
-# Of fewer donors a resample shows too little of how much they differ.
+# Donors below which intervals are too narrow.
 FEW_DONORS: Final = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassScores:
-    """How well one class is told from the others."""
+    """The scores of one class against the others."""
 
     support: int
     precision: Interval
@@ -49,7 +179,7 @@ class Scores:
 
     cells: int
     fingerprint: str
-    """Of who the cells are: equal for scores of the same cells."""
+    """Digest of the ids of the cells: equal for scores of the same cells."""
     balanced_accuracy: Interval
     weighted_f1: Interval
     macro_f1: Interval
@@ -62,7 +192,7 @@ class Scores:
     confusion: Ints
     """(true class, predicted class), cells."""
     notes: tuple[str, ...]
-    """What keeps a figure from being taken at its face value."""
+    """What a reader must know to interpret the scores."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -134,7 +264,7 @@ def _left_out(predictions: Predictions) -> list[str]:
 
 
 def notes_on(predictions: Predictions) -> list[str]:
-    """Say what to keep in mind about scores of these cells."""
+    """Return what a reader must know to interpret scores of these cells."""
     supports = dict(zip(predictions.classes, supports_of(predictions).tolist(), strict=True))
     predicted = set(predictions.prediction.tolist())
     absent = [name for name, cells in supports.items() if not cells]
@@ -158,7 +288,7 @@ def notes_on(predictions: Predictions) -> list[str]:
 
 
 def _on_donors(predictions: Predictions) -> list[str]:
-    """Say whether intervals draw donors, and of which classes these are few."""
+    """Return notes on donors: whether intervals draw them, and which classes have few."""
     donors = predictions.donors
     known = donors != ""
     if not known.any():
@@ -191,8 +321,8 @@ def drawn_alike(
 ) -> Iterator[tuple[str, Predictions, np.random.Generator]]:
     """Yield each group with a generator in the same state.
 
-    The intervals of a group then do not depend on which others there are, and those of the only
-    data set are the pooled ones.
+    The intervals of a group then do not depend on the other groups, and those of the only data set
+    equal the pooled ones.
     """
     seed = int(rng.integers(2**63))
     for name, cells in groups.items():
@@ -204,9 +334,11 @@ def groups_of(predictions: Predictions) -> dict[str, Predictions]:
     groups = {POOLED: predictions}
     for name in np.unique(predictions.dataset).tolist():
         if name == POOLED:
-            raise StsError(f"a data set is called {POOLED!r}, as are all together: rename it")
+            raise StsError(
+                f"a data set has the name {POOLED!r}, which means all together: rename it"
+            )
         cells = predictions.rows(predictions.dataset == name)
         if cells.labelled.any():
             groups[name or ELSEWHERE] = cells
-    # Where no data set is known, there is nothing beside the pooled figure.
+    # If no data set is known, there is only the pooled group.
     return {POOLED: predictions} if set(groups) == {POOLED, ELSEWHERE} else groups

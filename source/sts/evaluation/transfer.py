@@ -1,4 +1,4 @@
-"""Whether a classifier knows classes or data sets: weights, shares of classes, and their scores."""
+"""Scores between data sets: weights, shares of classes, and how well data sets are recognised."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -7,14 +7,13 @@ import numpy as np
 from scipy.stats import rankdata
 
 from sts.base.types import Bools, Floats, Ints
-from sts.evaluation.bootstrap import RESAMPLES, Interval, interval_of, resampled_sums
-from sts.evaluation.metrics import contributions, metrics_of
-from sts.evaluation.predictions import Predictions, Texts
+from sts.evaluation.predictions import Predictions, Texts, contributions, metrics_of
+from sts.evaluation.scores import RESAMPLES, Interval, interval_of, resampled_sums
 
-# Shares are found when none of them moves by more.
+# Change of shares at which their estimate ends, and the largest number of rounds.
 SETTLED: Final = 1e-6
 ROUNDS: Final = 500
-# A class that the cells seem to lack keeps this share: it must not become impossible.
+# Smallest share of a class: a class that the cells seem to lack stays possible.
 LEAST_SHARE: Final = 1e-6
 
 
@@ -24,7 +23,7 @@ class TransferScores:
 
     cells: int
     effective_cells: float
-    """As many cells of equal weight would tell as much (Kish, 1965)."""
+    """The number of cells of equal weight with the same information (Kish, 1965)."""
     weighted_f1: Interval
     balanced_accuracy: Interval
 
@@ -40,12 +39,12 @@ def transfer_scores(
     weights: Floats | None = None,
     resamples: int = RESAMPLES,
 ) -> TransferScores:
-    """Return the scores of cells of known class; the order they come in changes nothing.
+    """Return the scores of cells of known class, whose order changes nothing.
 
     Parameters
     ----------
     weights
-        (cells,), one for each cell of `predictions`; by default all weigh the same.
+        (cells,), one for each cell of `predictions`; equal by default.
     """
     given = np.ones(len(predictions)) if weights is None else weights
     known = np.flatnonzero(predictions.labelled)
@@ -54,7 +53,7 @@ def transfer_scores(
     terms = contributions(cells) * each[:, None]
     count = len(cells.classes)
     values = metrics_of(terms.sum(axis=0), count)
-    # Within class and data set, so that every resample has the weights that it needs.
+    # Within class and data set, so that the weights fit every resample.
     strata = _strata(cells.truth, cells.dataset)
     sums = resampled_sums(terms, strata, rng, resamples=resamples, donors=cells.donors)
     drawn = metrics_of(sums, count)
@@ -72,10 +71,10 @@ def _strata(truth: Ints, dataset: Texts) -> Ints:
 
 
 def independence_weights(truth: Ints, dataset: Texts) -> Floats:
-    """Return weights under which class and data set are independent, each as frequent as before.
+    """Return weights that make class and data set independent, each as frequent as before.
 
     The weight of a cell is the share of its class times that of its data set, over that of both
-    together. A class that a data set lacks cannot be weighed up: there they stay dependent.
+    together. If a data set lacks a class, they stay dependent.
     """
     _, classes = np.unique(truth, return_inverse=True)
     _, places = np.unique(dataset, return_inverse=True)
@@ -87,7 +86,7 @@ def independence_weights(truth: Ints, dataset: Texts) -> Floats:
 
 
 def effective_size(weights: Floats) -> float:
-    """Return how many cells of equal weight tell as much (Kish, 1965)."""
+    """Return the number of cells of equal weight with the same information (Kish, 1965)."""
     return float(weights.sum() ** 2 / (weights**2).sum())
 
 
@@ -99,10 +98,10 @@ def auc(
     donors: Texts | None = None,
     resamples: int = RESAMPLES,
 ) -> Interval:
-    """Return the area under the ROC curve by which two data sets are told apart.
+    """Return the area under the ROC curve of scores that predict one of two data sets.
 
-    The interval resamples the cells of each data set, of each of which the share of the others that
-    it beats is known (placements; DeLong et al., 1988).
+    The interval resamples the placements of the cells of each data set: the share of the other data
+    set's cells with a lower score (DeLong et al., 1988).
     """
     counts = {side: int((is_other == side).sum()) for side in (True, False)}
     if not all(counts.values()):
@@ -112,20 +111,20 @@ def auc(
     for side, others in ((True, counts[False]), (False, counts[True])):
         own = is_other == side
         beaten[own] = (everyone[own] - rankdata(scores[own])) / others
-    # A cell of the first data set counts by how many of the others beat it.
+    # A cell of the first data set counts by the share of the others with a higher score.
     placements = np.where(is_other, beaten, 1.0 - beaten)
     shares = placements / np.where(is_other, counts[True], counts[False])
     value = float(shares[is_other].sum())
     drawn = resampled_sums(
         shares[:, None], is_other.astype(int), rng, resamples=resamples, donors=donors
     )[:, 0]
-    # Each data set gives the value as a mean of its own placements, and each varies by chance: the
-    # chance of both adds up, the value counts once.
+    # The sum over both data sets holds the value twice, once from the placements of each: their
+    # deviations add up, and one value is taken off.
     return interval_of(value, np.clip(drawn - value, 0.0, 1.0))
 
 
 def with_shares(probabilities: Floats, shares: Floats, wanted: Floats) -> Floats:
-    """Return the probabilities that hold where classes are as frequent as `wanted`.
+    """Return the probabilities for cells whose classes are as frequent as `wanted`.
 
     Parameters
     ----------
@@ -134,7 +133,7 @@ def with_shares(probabilities: Floats, shares: Floats, wanted: Floats) -> Floats
     """
     odds = probabilities * (wanted / np.where(shares > 0, shares, np.inf))
     total = odds.sum(axis=1, keepdims=True)
-    # Where only classes that are not wanted were possible, nothing is known any more.
+    # If only classes that are not wanted were possible, their shares are all that is known.
     changed: Floats = np.where(total > 0, odds / np.where(total > 0, total, 1.0), wanted)
     return changed
 

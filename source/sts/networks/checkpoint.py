@@ -19,9 +19,10 @@ from sts.base.model_files import (
 from sts.base.settings import Bounds, Part, check_fields, shorten
 from sts.base.types import CLASSES
 from sts.evaluation.calibration import Temperature
+from sts.evaluation.neighbours import NoveltyRule
 from sts.learning.checkpoint import arrays_of, load_arrays
 from sts.networks.backbones import BACKBONES, Architecture, head_of, make_network, placed
-from sts.networks.novelty import NetworkNovelty, NetworkNoveltyRule
+from sts.networks.novelty import NetworkNovelty
 from sts.networks.settings import TrainSettings
 from sts.scalograms.image import ImageSettings
 
@@ -51,7 +52,7 @@ class ModelCard:
     scores: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     """What it was trained on: numbers of cells, digest of the store."""
-    novelty: NetworkNoveltyRule | None = None
+    novelty: NoveltyRule | None = None
     versions: dict[str, str] = field(default_factory=dict)
     sha256: str = ""
     """Of model.safetensors."""

@@ -13,18 +13,14 @@ from typing import Final
 
 import numpy as np
 
-from sts.base.errors import StsError
-from sts.base.settings import check_fields
 from sts.base.types import Bools, Floats
 from sts.evaluation.neighbours import (
-    Distance,
-    Neighbours,
-    Percentile,
-    check_coordinates,
+    NoveltyRule,
     leading_components,
     mean_distance,
+    project,
+    read_coordinates,
     refuse_few,
-    turned,
     upper_bound,
 )
 
@@ -33,25 +29,11 @@ from sts.evaluation.neighbours import (
 DEAD: Final = 1e-6
 
 
-@dataclass(frozen=True, kw_only=True)
-class NetworkNoveltyRule:
-    """How far is too far."""
-
-    neighbours: Neighbours = 5
-    percentile: Percentile = 99.0
-    threshold: Distance = 0.0
-    """Distance at the percentile, of cells that were kept aside to those that were fitted."""
-
-    def __post_init__(self) -> None:
-        """Refuse what no measurement leaves behind."""
-        check_fields(self)
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class NetworkNovelty:
     """The training cells of a network, as its head sees them."""
 
-    rule: NetworkNoveltyRule
+    rule: NoveltyRule
     mean: Floats
     """(features,)."""
     deviation: Floats
@@ -62,7 +44,7 @@ class NetworkNovelty:
 
     def distances(self, features: Floats) -> Floats:
         """Return the distance of cells whose features (cells, features) the head was given."""
-        points = turned((features - self.mean) / self.deviation, self.components)
+        points = project((features - self.mean) / self.deviation, self.components)
         return mean_distance(self.cells, points, self.rule.neighbours)
 
     def is_novel(self, features: Floats) -> Bools:
@@ -74,13 +56,10 @@ class NetworkNovelty:
         return {name: getattr(self, name).astype(np.float32) for name in ARRAYS}
 
     @classmethod
-    def of(cls, rule: NetworkNoveltyRule, arrays: Mapping[str, Floats]) -> "NetworkNovelty":
+    def of(cls, rule: NoveltyRule, arrays: Mapping[str, Floats]) -> "NetworkNovelty":
         """Return what `arrays` was stored from."""
-        if missing := [name for name in ARRAYS if name not in arrays]:
-            raise StsError(f"the model lacks novelty's {', '.join(missing)}: train it again")
-        own = {name: np.asarray(arrays[name], dtype=np.float64) for name in ARRAYS}
-        check_coordinates(own, spread="deviation", neighbours=rule.neighbours)
-        return cls(rule=rule, **own)
+        spread, count = "deviation", rule.neighbours
+        return cls(rule=rule, **read_coordinates(arrays, ARRAYS, spread=spread, neighbours=count))
 
 
 ARRAYS: Final = ("mean", "deviation", "components", "cells")
@@ -105,9 +84,9 @@ def measure_network_novelty(
     mean, deviation = _single(features.mean(axis=0)), _single(_deviation(features))
     standard = (features - mean) / deviation
     components = _single(leading_components(standard))
-    cells = _single(turned(standard, components))
+    cells = _single(project(standard, components))
     novelty = NetworkNovelty(
-        rule=NetworkNoveltyRule(neighbours=neighbours, percentile=percentile),
+        rule=NoveltyRule(neighbours=neighbours, percentile=percentile),
         mean=mean,
         deviation=deviation,
         components=components,

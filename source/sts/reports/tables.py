@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from sts.evaluation.bootstrap import FEW
 from sts.evaluation.compare import Comparison, Group
-from sts.evaluation.metrics import RESAMPLED, SCORES
-from sts.evaluation.scores import Scores
+from sts.evaluation.predictions import RESAMPLED, SCORES
+from sts.evaluation.scores import FEW, Scores
 from sts.reports.page import Facts, Table
 
 BRACKETS: Final = "In brackets: 95 % intervals, bootstrap within each class."

@@ -16,15 +16,14 @@ from optuna.visualization import matplotlib as drawings
 from sts.base.errors import StsError
 from sts.base.files import read_json
 from sts.base.runs import Run
-from sts.evaluation.bootstrap import Interval
 from sts.evaluation.calibration import Calibration
-from sts.evaluation.scores import POOLED, Scores
+from sts.evaluation.scores import POOLED, Interval, Scores
 from sts.reports.figures.scores import SHOWN, ModelScores, draw_bars
 from sts.reports.figures.style import save_foreign
 from sts.reports.figures.training import draw_reliability
 from sts.reports.page import Block, Picture, Section, Table
 from sts.reports.tables import score_table
-from sts.search.sampler import distributions_of
+from sts.search.optuna_trials import distributions_of
 from sts.search.trials import SearchResult, TrialRecord
 
 logger = logging.getLogger("sts")

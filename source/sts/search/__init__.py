@@ -1,8 +1,7 @@
 """Try settings on folds, for any score(settings, fold): a layer on Optuna that knows no model.
 
 >>> from sts.search.search import search
->>> from sts.search.space import Float
->>> from sts.search.trials import FoldScore, SearchSettings
+>>> from sts.search.trials import Float, FoldScore, SearchSettings
 >>> found = search(
 ...     lambda settings, fold: FoldScore(-abs(settings["x"] - 2)),
 ...     {"x": Float(0, 4)},

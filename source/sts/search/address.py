@@ -1,4 +1,4 @@
-"""Where a search is stored, read from what the user wrote; passwords stay out of sight."""
+"""The address of a search storage, read from what the user wrote; passwords are never shown."""
 
 import re
 from dataclasses import dataclass, field
@@ -11,25 +11,25 @@ from sts.base.errors import StsError, one_of
 WANTED: Final = (
     "a path, sqlite:///PATH, postgresql://USER@HOST/DATABASE or mysql://USER@HOST/DATABASE"
 )
-# A letter alone is a drive of Windows.
+# Two letters or more: a single one is a drive of Windows.
 SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
-# Half an address would become the name of a file, with the password in it.
+# Incomplete addresses: as a path, the password would become part of a file name.
 NO_PATH: Final = re.compile(r"^:?//|password\s*=")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServerKind:
-    """A kind of database server: the driver that talks to it and what the driver understands."""
+    """A kind of database server, and the driver for it."""
 
     name: str
     dialect: str
-    """As SQLAlchemy calls it, with the driver behind the plus sign."""
+    """The name in SQLAlchemy, with the driver behind the plus sign."""
     extra: str
-    """The optional dependency of this package that brings the driver."""
+    """The optional dependency of this package that installs the driver."""
     database: str
-    """The keyword under which the driver takes the name of the database."""
+    """The driver's keyword for the name of the database."""
     options: tuple[str, ...]
-    """Those that an address may give behind a question mark."""
+    """The options that an address may give behind a question mark."""
 
 
 POSTGRESQL: Final = ServerKind(
@@ -57,7 +57,7 @@ SERVERS: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class ServerAddress:
-    """A database on a server; the password is neither in its repr nor in what it shows."""
+    """A database on a server; neither `shown` nor the repr holds the password."""
 
     kind: ServerKind
     shown: str
@@ -69,7 +69,7 @@ class ServerAddress:
     options: tuple[tuple[str, str], ...] = field(repr=False)
 
     def parameters(self) -> dict[str, Any]:
-        """Return the keywords of a connection; what is not given is the driver's to find."""
+        """Return the keywords of a connection; the driver finds those that are not given."""
         given = {
             "user": self.user,
             "host": self.host,
@@ -81,14 +81,14 @@ class ServerAddress:
         return {name: value for name, value in given.items() if value}
 
     def without_password(self, text: str) -> str:
-        """Return `text` with the password replaced, however it may be written."""
+        """Return `text` without the password, also where it is quoted."""
         for written in (self.password, quote(self.password, safe=""), quote_plus(self.password)):
             text = text.replace(written, "***") if written else text
         return text
 
 
 def read_address(storage: str | Path | None) -> Path | ServerAddress | None:
-    """Return what `storage` names: an SQLite file, a database on a server, or None for memory."""
+    """Return the storage that a text names: an SQLite file, a server, or None for memory."""
     if storage is None or isinstance(storage, Path):
         return storage
     if not (scheme := SCHEME.match(storage)):
@@ -116,7 +116,7 @@ def _read_server(storage: str, kind: ServerKind) -> ServerAddress:
     try:
         address = _address_of(urlsplit(storage), kind)
     except ValueError:
-        # The reason would quote the text, and a password with it.
+        # The message of the error would quote the text, perhaps with a password.
         address = None
     if address is None:
         scheme = kind.dialect.partition("+")[0]
@@ -129,7 +129,7 @@ def _read_server(storage: str, kind: ServerKind) -> ServerAddress:
 
 
 def _address_of(parts: SplitResult, kind: ServerKind) -> ServerAddress | None:
-    """Return the address, None where a part of the password may have ended up elsewhere."""
+    """Return the address, None where a part of the password may stand in another place."""
     rest = parts.path + parts.query + parts.fragment
     if not parts.netloc + parts.path.strip("/") or parts.netloc.count("@") > 1 or "@" in rest:
         return None

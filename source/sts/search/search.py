@@ -19,29 +19,41 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sts.base.errors import StsError
 from sts.base.progress import Progress, progress
-from sts.search.records import (
+from sts.search.optuna_trials import (
     ATTEMPTS,
     WORKER,
     Chain,
+    HopelessPruner,
+    NumberedSampler,
     chains_of,
     count_deaths,
     count_folds,
     number_of,
     read_folds,
     record_of,
+    suggest_settings,
     write_fold,
 )
-from sts.search.sampler import HopelessPruner, NumberedSampler, suggest_settings
-from sts.search.space import Space, check_space, describe_space
 from sts.search.storage import SearchStorage, open_storage, whereabouts
-from sts.search.trials import FoldScore, SearchResult, SearchSettings, TrialRecord, result_of
+from sts.search.trials import (
+    FoldScore,
+    SearchResult,
+    SearchSettings,
+    Space,
+    TrialRecord,
+    check_space,
+    describe_space,
+    result_of,
+)
 
 logger = logging.getLogger("sts")
 
 Score = Callable[[dict[str, Any], int], FoldScore]
 """score(settings, fold); a value that is not finite, or a FloatingPointError, counts as worst."""
 
+# Seconds between two looks at the trials of other workers.
 POLL_S: Final = 0.5
+# Attribute of a study with everything that its scores depend on.
 TERMS: Final = "terms"
 
 
@@ -52,20 +64,20 @@ def search(
     *,
     storage: str | Path | None,
     name: str,
-    about: Mapping[str, Any] | None = None,
+    depends_on: Mapping[str, Any] | None = None,
     on_trial: Callable[[TrialRecord], None] | None = None,
 ) -> SearchResult:
     """Try settings until `settings.trials` trials are done and return them all.
 
-    Any number of processes may call this with the same arguments, at the same moment or later: they
-    share the trials, take over those of workers that died with the folds that were finished, and
-    all return the same result. The study is an ordinary one of Optuna's, which its own tools read.
+    Any number of processes may call this with the same arguments, at the same time or later: they
+    share the trials, continue those of workers that died after the last finished fold, and all
+    return the same result. The study is an ordinary study of Optuna, which Optuna's tools can read.
 
-    A lone worker that was killed and begun again gets the same trials, bit for bit, as one that was
-    not, if `score` depends on its arguments alone, Optuna is the same release, and no fold ended
-    the worker three times. On a server it waits for the heartbeat of its predecessor to be missed
-    first, and takes new trials meanwhile, so that later ones may differ; with several workers they
-    differ always, since what each proposes depends on which trials the others have finished.
+    A lone worker that was killed and started again gets the same trials, bit for bit, as one that
+    was not, if `score` depends on its arguments alone, Optuna is the same release, and no fold
+    ended the worker three times. On a server it has to wait until the heartbeat of its predecessor
+    is missed, and takes new trials meanwhile, so that later ones may differ. With several workers
+    they always differ, since a proposal depends on the trials that the others have finished.
 
     Parameters
     ----------
@@ -76,21 +88,21 @@ def search(
         for those of several, None for a search that leaves nothing behind.
     name
         The study within the storage.
-    about
-        What else the scores depend on, as JSON (data, model); a study is not continued under other
-        terms. The number of trials may change.
+    depends_on
+        Everything else that scores depend on, as JSON (data, model). A study is not continued if it
+        differs, or folds, seed, pruning or space do; the number of trials may change.
     on_trial
-        Told of each trial that this worker finished.
+        Called with each trial that this worker finished.
     """
     check_space(space)
-    # Optuna tells about every study and trial; what is worth telling is told here.
+    # Optuna's own lines on every study and trial are left out.
     logging.getLogger("optuna").setLevel(logging.ERROR)
     terms = {
         "folds": settings.folds,
         "seed": settings.seed,
         "prune": settings.prune,
         "space": describe_space(space),
-        "about": dict(about or {}),
+        "about": dict(depends_on or {}),
     }
     with open_storage(storage, _repeat) as opened:
         study = _open_study(opened, name, terms, settings)
@@ -109,7 +121,7 @@ def _open_study(
     terms: Mapping[str, Any],
     settings: SearchSettings,
 ) -> optuna.Study:
-    """Begin a study, or go on with one that was begun under the same terms."""
+    """Begin a study, or continue one that was begun under the same terms."""
     given = json.loads(json.dumps(terms, sort_keys=True, allow_nan=False))
     with opened.alone():
         study = optuna.create_study(
@@ -125,7 +137,7 @@ def _open_study(
         elif stored != given:
             raise StsError(
                 f"the study {name!r} in {opened.shown} was begun under other terms "
-                f"({', '.join(_changes(stored, given))}): go on with the same, or name another "
+                f"({', '.join(_changes(stored, given))}): use the same, or name another "
                 "storage"
             )
     return study
@@ -148,15 +160,15 @@ class _Worker:
         study.sampler = self._sampler
 
     def work(self, bar: Progress, on_trial: Callable[[TrialRecord], None] | None) -> None:
-        """Work on trials until there is none left to wait for."""
-        told, waiting = 0, False
+        """Work on trials until all of them are finished."""
+        shown, waiting = 0, False
         while True:
             with contextlib.ExitStack() as alone:
                 alone.enter_context(self._storage.alone())
-                chains = self._pass_on()
+                chains = self._restart_abandoned()
                 finished = sum(_is_over(chain) for chain in chains)
-                bar.advance(finished - told, note=_best_so_far(chains))
-                told = finished
+                bar.advance(finished - shown, note=_best_so_far(chains))
+                shown = finished
                 free = any(chain[-1].state == TrialState.WAITING for chain in chains)
                 takes = free or len(chains) < self._settings.trials
                 number = self._take(chains, alone) if takes else None
@@ -171,8 +183,8 @@ class _Worker:
             waiting = True
             time.sleep(POLL_S)
 
-    def _pass_on(self) -> list[Chain]:
-        """Let the trials of workers that are gone be begun again; return all there are."""
+    def _restart_abandoned(self) -> list[Chain]:
+        """Repeat the trials of workers that have ended; return all trials."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             optuna.storages.fail_stale_trials(self._study)
@@ -181,7 +193,7 @@ class _Worker:
         for chain in chains:
             trial = chain[-1]
             if trial.state == TrialState.RUNNING and self._is_left(trial):
-                # Its worker may be closing it at this moment.
+                # Its worker may close it at the same time.
                 with contextlib.suppress(ValueError, UpdateFinishedTrialError):
                     self._study.tell(trial.number, state=TrialState.FAIL)
             elif trial.state != TrialState.FAIL or count_deaths(chain) >= ATTEMPTS:
@@ -194,12 +206,12 @@ class _Worker:
         return chains_of(self._study.get_trials(deepcopy=False))
 
     def _is_left(self, trial: FrozenTrial) -> bool:
-        # Whoever takes a trial writes down its name before another worker may look.
+        # A worker writes its name into a trial before another worker can see the trial.
         worker = trial.user_attrs.get(WORKER)
         return not worker or self._storage.is_gone(worker)
 
     def _take(self, chains: Sequence[Chain], alone: contextlib.ExitStack) -> int | None:
-        """Work on one trial and return its number in the storage; None if it was taken away."""
+        """Work on one trial and return its number in the storage, None if another took it."""
         numbers: list[int] = []
         failures: list[BaseException] = []
 
@@ -211,7 +223,7 @@ class _Worker:
                 raise
             except BaseException as error:
                 failures.append(error)
-                # Without it the trial would be begun again too, but as one that ended its worker.
+                # Given back: the trial is repeated, and not counted as one that ended its worker.
                 with contextlib.suppress(Exception):
                     trial.set_user_attr(WORKER, "")
                 raise
@@ -220,7 +232,7 @@ class _Worker:
         try:
             self._study.optimize(objective, n_trials=1)
         except (ValueError, UpdateFinishedTrialError):
-            # What Optuna says of a trial that somebody else has closed meanwhile.
+            # Raised by Optuna if another worker has closed the trial meanwhile.
             if failures:
                 raise failures[0] from None
             if not numbers:
@@ -230,12 +242,12 @@ class _Worker:
         return numbers[-1]
 
     def _run(self, trial: optuna.Trial, alone: contextlib.ExitStack) -> float:
-        """Let others look once the trial is taken; score the folds that it lacks."""
+        """Let other workers in once the trial is taken; score its missing folds."""
         trial.set_user_attr(WORKER, self._storage.worker)
         settings = suggest_settings(trial, self._space)
         alone.close()
         values = [fold.value for fold in read_folds(trial.user_attrs)]
-        # The worker before may have died between storing a fold and reporting it.
+        # The previous worker may have died between storing a fold and reporting it.
         reported = self._count_reported(trial) if values else 0
         while not values or math.isfinite(values[-1]):
             if len(values) > reported:
@@ -268,7 +280,7 @@ class _Worker:
 
 
 def _repeat(study: optuna.Study, trial: FrozenTrial) -> None:
-    """Let a trial that was closed as failed be begun again, with the folds that it has."""
+    """Add a repetition of a trial that was closed as failed, with its finished folds."""
     chain = next(
         chain
         for chain in chains_of(study.get_trials(deepcopy=False))
@@ -283,7 +295,7 @@ def _repeat(study: optuna.Study, trial: FrozenTrial) -> None:
         return
     if worker:
         logger.warning(
-            "search: trial %d was left by %s after %d folds: going on with it",
+            "search: trial %d was left by %s after %d folds: it is continued",
             *(chain[0].number, whereabouts(worker), folds),
         )
     with warnings.catch_warnings():
@@ -293,7 +305,7 @@ def _repeat(study: optuna.Study, trial: FrozenTrial) -> None:
 
 
 def _without_worker(trial: FrozenTrial) -> FrozenTrial:
-    # A copy of everything: Optuna's callback adds to what it is given.
+    # A deep copy: Optuna's callback changes its argument.
     copied = copy.deepcopy(trial)
     copied.user_attrs = {n: value for n, value in copied.user_attrs.items() if n != WORKER}
     return copied
@@ -316,7 +328,7 @@ def _best_so_far(chains: list[Chain]) -> str:
 
 
 def _changes(stored: Any, given: Any, name: str = "") -> list[str]:
-    """Return what differs between two nested mappings, by dotted names."""
+    """Return the differences of two nested mappings, by dotted names."""
     if isinstance(stored, dict) and isinstance(given, dict):
         names = sorted(stored.keys() | given.keys())
         below = ((stored.get(key), given.get(key), f"{name}.{key}".strip(".")) for key in names)

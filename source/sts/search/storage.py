@@ -1,9 +1,9 @@
-"""Where the trials of a search are kept: Optuna's own storages, opened and shared without harm.
+"""The storage of the trials of a search: Optuna's own storages, shared safely by workers.
 
 In memory for one process; in an SQLite file for the processes of one host; in PostgreSQL or MySQL
-for those of several. Optuna's storage alone would let three of four workers crash that start at
-once on a new SQLite file, and let two workers take one trial; so one worker at a time opens a
-storage and takes a trial.
+for those of several hosts. With Optuna's storage alone, three of four workers crash if they start
+together on a new SQLite file, and two workers may take the same trial. Therefore only one worker at
+a time opens a storage or takes a trial.
 """
 
 import contextlib
@@ -31,58 +31,74 @@ from sts.base.files import make_folder
 from sts.search.address import MYSQL, ServerAddress, read_address
 
 OnStale = Callable[[optuna.Study, FrozenTrial], None]
-"""What to do with a trial whose heart has stopped."""
+"""Called with a trial whose heartbeat has stopped."""
 
-# Long enough that work which lets no other thread run (a large read) is not taken for death.
+# Heartbeats: long enough that a worker that is busy in one thread (a large read) is not taken for
+# a dead one.
 HEARTBEAT_S: Final = 60
 GRACE_S: Final = 180
+# Longest wait for another worker, and for a server.
 WAIT_S: Final = 60
 CONNECT_S: Final = 10
-# Longer than a server takes to find out that a host has died which held its lock.
+# Longest wait for the lock of a server: longer than it takes to notice that a host has died.
 TURN_S: Final = 180
+# Name of the lock that one worker at a time holds.
 OPENING: Final = "opening"
+# Silence after which a driver asks the server: after 60 s, then every 10 s, six times.
+KEEPALIVE: Final = {"keepalives_idle": 60, "keepalives_interval": 10, "keepalives_count": 6}
+# Name of the lock that the workers of a database wait for; other programs hardly use the same.
+LOCK: Final = "spike-train-scalograms search"
+# What a user can do, by a part of SQLite's message.
+ADVICE: Final = {
+    "not a database": "the file is no SQLite database, or damaged; move it or name another one",
+    "malformed": "the file is damaged; move it and search again",
+    "unable to open": "name a file in a folder that you may write to",
+    "readonly": "name a file that you may write to",
+    "full": "free some space and run it again",
+    "locked": "end the process that holds it, or use postgresql:// for several hosts",
+}
 
 
 class SearchStorage:
-    """What one worker sees of a storage; this one is in memory, where there is no other worker."""
+    """The storage of one worker; this one is in memory, without other workers."""
 
     shown: str = "memory"
-    """Where it is, in words that hold no password."""
+    """The place as text, without a password."""
 
     def __init__(self) -> None:
-        self.worker = new_worker()
+        job = os.environ.get("SLURM_JOB_ID", "none")
+        host = f"host {socket.gethostname()} pid {os.getpid()} job {job}"
+        # The name of the worker: 14 hexadecimal digits of its own, and where it runs.
+        self.worker = f"{secrets.token_hex(7)} {host}"
         self.optuna: BaseStorage = InMemoryStorage()
 
     def alone(self) -> contextlib.AbstractContextManager[Any]:
-        """Return a context that one worker at a time is in."""
+        """Return a context that only one worker at a time can enter."""
         return contextlib.nullcontext()
 
     def is_gone(self, worker: str) -> bool:
-        """Tell whether it is certain that another worker has ended."""
+        """Tell whether another worker has certainly ended."""
         return True
 
     def close(self) -> None:
-        """End the worker."""
+        """Close all connections."""
+        if isinstance(self.optuna, RDBStorage):
+            self.optuna.remove_session()
+            self.optuna.engine.dispose()
 
     def explain(self, reason: str, kind: str) -> StsError | None:
-        """Return what the user can do about a failure; None if it is a fault of ours."""
+        """Return an error with advice for the user; None if the failure is a defect of ours."""
         return None
 
 
-def new_worker() -> str:
-    """Return a name nobody else has, followed by where the worker is found: host, process, job."""
-    job = os.environ.get("SLURM_JOB_ID", "none")
-    return f"{secrets.token_hex(7)} host {socket.gethostname()} pid {os.getpid()} job {job}"
-
-
 def whereabouts(worker: str) -> str:
-    """Return where a worker is found, for people."""
+    """Return where a worker runs: host, process and job."""
     return worker.partition(" ")[2]
 
 
 @contextlib.contextmanager
 def open_storage(storage: str | Path | None, on_stale: OnStale) -> Iterator[SearchStorage]:
-    """Open what `storage` names; what a database says turns into what the user can do."""
+    """Open a storage; errors of the database become advice for the user."""
     address = read_address(storage)
     if address is None:
         yield SearchStorage()
@@ -96,15 +112,15 @@ def open_storage(storage: str | Path | None, on_stale: OnStale) -> Iterator[Sear
             yield opened
     except (SQLAlchemyError, StorageInternalError) as error:
         cause = _driver_error(error)
-        told = (str(cause).strip() or type(cause).__name__).splitlines()[0]
-        explained = opened.explain(told, type(cause).__name__)
+        reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
+        explained = opened.explain(reason, type(cause).__name__)
         if explained is None:
             raise
         raise explained from None
 
 
 def _driver_error(error: BaseException) -> BaseException:
-    """Return what the driver said, which SQLAlchemy and Optuna have wrapped."""
+    """Return the error of the driver, which SQLAlchemy and Optuna have wrapped."""
     if isinstance(error, StorageInternalError) and error.__cause__ is not None:
         error = error.__cause__
     found = getattr(error, "orig", None)
@@ -127,10 +143,11 @@ def _relational(url: str, engine: dict[str, Any], on_stale: OnStale) -> RDBStora
 class SqliteStorage(SearchStorage):
     """An SQLite file and, beside it, a folder of locks.
 
-    The file keeps a write-ahead log: a commit then waits for no disk, a killed process loses
-    nothing, and a power cut at most the last folds. Such a log needs memory that all workers share,
-    hence one host and no network file system. Who lives is known at once, by locks that the kernel
-    takes from the dead, however they died; the heartbeat is for file systems without locks.
+    The file has a write-ahead log: a commit does not wait for the disk, a killed process loses
+    nothing, and a power cut loses at most the last folds. Such a log needs memory that all workers
+    share, hence one host and no network file system. Each worker holds a lock, which the kernel
+    releases however the worker ends, so that dead workers are known at once. The heartbeat is for
+    file systems without locks.
     """
 
     def __init__(self, path: Path) -> None:
@@ -144,34 +161,37 @@ class SqliteStorage(SearchStorage):
         self._opening = filelock.FileLock(self._locks / OPENING)
 
     def open(self, on_stale: OnStale) -> None:
-        """Open the file, made if it is not there, and let others see that this worker lives."""
+        """Open the file, or create it, and take the lock that shows that this worker lives."""
         try:
             make_folder(self._locks)
             with self.alone():
-                self._remove_locks_of_the_dead()
-                # Absolute: a bare ":memory:" would be no file.
+                for lock in self._locks.iterdir():
+                    if lock.name != OPENING and _is_free(lock):
+                        lock.unlink(missing_ok=True)
+                # Absolute: ":memory:" alone would not be a file.
                 path = str(self._path.absolute())
                 engine = {"creator": lambda: _connect(path), "poolclass": QueuePool}
                 self.optuna = storage = _relational("sqlite://", engine, on_stale)
                 self._presence.acquire()
         except OSError as error:
-            told = (error.strerror or str(error)).lower()
+            reason = (error.strerror or str(error)).lower()
             raise StsError(
-                f"cannot use the search storage {self.shown} ({told}): choose another place"
+                f"cannot use the search storage {self.shown} ({reason}): choose another place"
             ) from error
-        # At once, not at the first change: what was read must not be out of date by then.
+        # From the first read on: its result must not be out of date at the first change.
         sqlalchemy.event.listen(
             storage.engine, "begin", lambda each: each.exec_driver_sql("BEGIN IMMEDIATE")
         )
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Give a context that one worker at a time is in."""
+        """Give a context that only one worker at a time can enter."""
         try:
             self._opening.acquire(timeout=WAIT_S)
         except filelock.Timeout:
             raise StsError(
-                f"{self._opening.lock_file} has been locked for {WAIT_S} s: end who holds it"
+                f"{self._opening.lock_file} has been locked for {WAIT_S} s: end the process that "
+                "holds it"
             ) from None
         try:
             yield
@@ -179,48 +199,31 @@ class SqliteStorage(SearchStorage):
             self._opening.release()
 
     def is_gone(self, worker: str) -> bool:
-        """Tell whether no worker of this name has the file open."""
+        """Tell whether no worker with this name has the file open."""
         return worker != self.worker and _is_free(self._locks / worker_key(worker))
 
-    def _remove_locks_of_the_dead(self) -> None:
-        for path in self._locks.iterdir():
-            if path.name != OPENING and _is_free(path):
-                path.unlink(missing_ok=True)
-
     def close(self) -> None:
-        """Close the file and give up the lock."""
-        if isinstance(self.optuna, RDBStorage):
-            self.optuna.remove_session()
-            self.optuna.engine.dispose()
+        """Close the file and release the lock."""
+        super().close()
         if self._presence.is_locked:
             Path(self._presence.lock_file).unlink(missing_ok=True)
             self._presence.release()
 
     def explain(self, reason: str, kind: str) -> StsError | None:
-        """Return what the user can do about a failure; None if it is a fault of ours."""
+        """Return an error with advice for the user; None if the failure is a defect of ours."""
         if kind in ("ProgrammingError", "IntegrityError"):
             return None
         advice = next((text for part, text in ADVICE.items() if part in reason), "choose another")
         return StsError(f"cannot use the search storage {self.shown} ({reason}): {advice}")
 
 
-ADVICE: Final = {
-    "not a database": "the file is no SQLite database, or damaged; move it or name another one",
-    "malformed": "the file is damaged; move it and search again",
-    "unable to open": "name a file in a folder that you may write to",
-    "readonly": "name a file that you may write to",
-    "full": "free some space and run it again",
-    "locked": "end the process that holds it, or use postgresql:// for several hosts",
-}
-
-
 def worker_key(worker: str) -> str:
-    """Return the 14 hexadecimal digits that no two workers share."""
+    """Return the digits of a worker's name, which no other worker has."""
     return worker.partition(" ")[0]
 
 
 def _is_free(path: Path) -> bool:
-    """Tell whether nobody holds a lock."""
+    """Tell whether no process holds a lock."""
     if not path.exists():
         return True
     try:
@@ -244,7 +247,7 @@ def _connect(path: str) -> sqlite3.Connection:
 
 
 class ServerStorage(SearchStorage):
-    """A database on a server; who lives is known by Optuna's heartbeat."""
+    """A database on a server; dead workers are known by Optuna's heartbeat."""
 
     def __init__(self, address: ServerAddress) -> None:
         super().__init__()
@@ -256,8 +259,8 @@ class ServerStorage(SearchStorage):
         self._turns: sqlalchemy.Engine | None = None
 
     def open(self, on_stale: OnStale) -> None:
-        """Connect, and make the tables if they are not there."""
-        # The address that others may show holds nothing; the driver gets the password by itself.
+        """Connect, and create the tables if they are missing."""
+        # The URL, which errors may show, is empty; the driver gets the password in its keywords.
         url, keywords = f"{self._address.kind.dialect}://", {"connect_args": self._keywords}
         try:
             self._turns = sqlalchemy.create_engine(url, poolclass=NullPool, **keywords)
@@ -273,9 +276,9 @@ class ServerStorage(SearchStorage):
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Give a context that one worker of this database at a time is in.
+        """Give a context that only one worker of this database at a time can enter.
 
-        The server ends it when the connection ends, also that of a worker that died.
+        The server releases its lock when the connection ends, also that of a dead worker.
         """
         if self._turns is None:
             raise ValueError("open the storage first")
@@ -295,25 +298,13 @@ class ServerStorage(SearchStorage):
             yield
 
     def is_gone(self, worker: str) -> bool:
-        """Tell that nothing is certain before the heartbeat has stopped for long enough."""
+        """Return False: only a heartbeat that is missed for long enough is certain."""
         return False
 
-    def close(self) -> None:
-        """Close all connections."""
-        if isinstance(self.optuna, RDBStorage):
-            self.optuna.remove_session()
-            self.optuna.engine.dispose()
-
     def explain(self, reason: str, kind: str) -> StsError | None:
-        """Return what the user can do about a failure."""
+        """Return an error with advice for the user."""
         return StsError(
             f"cannot use the search storage {self.shown} "
             f"({self._address.without_password(reason)}): start the server, correct the address, "
             "or leave it out to search on this machine"
         )
-
-
-# The driver asks after 60 s of silence, then every 10 s, six times.
-KEEPALIVE: Final = {"keepalives_idle": 60, "keepalives_interval": 10, "keepalives_count": 6}
-# What the workers of a database wait for; other programs are unlikely to lock the same.
-LOCK: Final = "spike-train-scalograms search"

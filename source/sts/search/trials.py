@@ -1,4 +1,4 @@
-"""What a search is told and what it finds: its settings, the scores of folds, the trials."""
+"""A search in plain values: its space, its settings, its trials and its result."""
 
 import math
 from collections.abc import Mapping
@@ -7,15 +7,90 @@ from statistics import fmean
 from typing import Any, Final, Literal
 
 from sts.base.errors import StsError
-from sts.search.space import Space
+from sts.base.settings import to_dict
+
+Value = float | int | str | bool | None
+
+
+@dataclass(frozen=True)
+class Float:
+    """A number from `low` to `high`, both included; `log` spreads its logarithm evenly."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        _check_range(self.low, self.high, lowest_log=0.0 if self.log else -math.inf)
+
+
+@dataclass(frozen=True)
+class Int:
+    """A whole number from `low` to `high`, both included; `log` spreads its logarithm evenly."""
+
+    low: int
+    high: int
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        if int(self.low) != self.low or int(self.high) != self.high:
+            raise ValueError(f"an Int needs whole numbers, not {self.low} and {self.high}")
+        _check_range(self.low, self.high, lowest_log=0.0 if self.log else -math.inf)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some plain values, without an order."""
+
+    values: tuple[Value, ...]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.values, tuple) or not self.values:
+            raise ValueError(f"a Choice needs a tuple of values, not {self.values!r}")
+        # JSON keeps only these; 1, 1.0 and True are one value to the sampler.
+        if not all(isinstance(value, Value) for value in self.values):
+            raise ValueError(f"a Choice is among numbers, texts, bools and None: {self.values!r}")
+        if len(set(self.values)) < len(self.values):
+            raise ValueError(f"a value of a Choice appears twice: {self.values!r}")
+
+
+Parameter = Float | Int | Choice
+Space = Mapping[str, Parameter]
+
+
+def _check_range(low: float, high: float, *, lowest_log: float) -> None:
+    if not lowest_log < low <= high < math.inf:
+        raise ValueError(f"a range goes from low to high (log: above 0), not {low} to {high}")
+
+
+def check_space(space: Space) -> None:
+    """Refuse an empty space and what is not a parameter."""
+    if not space:
+        raise ValueError("a space needs at least one setting")
+    for name, parameter in space.items():
+        if not isinstance(name, str) or not isinstance(parameter, Parameter):
+            raise ValueError(f"not a Float, Int or Choice under a name: {name!r}: {parameter!r}")
+
+
+def describe_space(space: Space) -> dict[str, Any]:
+    """Return the space as plain values that differ where spaces differ."""
+    return {
+        name: {"kind": type(parameter).__name__, **to_dict(parameter)}
+        for name, parameter in space.items()
+    }
+
 
 State = Literal["running", "complete", "pruned", "diverged", "abandoned"]
 """`diverged`: a fold gave no finite score; `abandoned`: one fold ended its worker each time."""
 
 
+# Lowest values of the fields of SearchSettings.
+LOWEST: Final = {"trials": 1, "folds": 1, "seed": 0}
+
+
 @dataclass(frozen=True, kw_only=True)
 class SearchSettings:
-    """How long and how a search goes on."""
+    """The number of trials and folds of a search, its seed, and whether it prunes."""
 
     trials: int = 50
     folds: int = 3
@@ -28,9 +103,6 @@ class SearchSettings:
                 raise StsError(f"{name} of a search must be {lowest} or more, not {given}")
 
 
-LOWEST: Final = {"trials": 1, "folds": 1, "seed": 0}
-
-
 @dataclass(frozen=True)
 class FoldScore:
     """The score of one fold, higher being better, and what else is worth keeping as JSON."""
@@ -41,19 +113,19 @@ class FoldScore:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:
-    """One trial; two are equal when they tried and found the same, whoever did it when."""
+    """One trial; two are equal if their settings and scores are, whichever worker made them."""
 
     number: int
     settings: Mapping[str, Any]
     state: State
     folds: tuple[FoldScore, ...]
-    """The folds that ended, the first ones."""
+    """The finished folds, which are the first ones."""
     duration_s: float = field(compare=False)
     """The sum over these folds."""
     worker: str | None = field(compare=False)
-    """Who works on it, or did last."""
+    """The worker of the trial, or its last one."""
     attempts: int = field(compare=False)
-    """How often somebody began the fold that is under way."""
+    """How often the next fold was begun."""
 
     @property
     def values(self) -> tuple[float, ...]:
@@ -68,7 +140,7 @@ class TrialRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchResult:
-    """All trials of a study; the best is the first of the highest."""
+    """All trials of a search; of trials with the same best score the first is the best."""
 
     trials: tuple[TrialRecord, ...]
     space: Space = field(default_factory=dict, repr=False)
@@ -90,7 +162,7 @@ class SearchResult:
 
 
 def result_of(trials: tuple[TrialRecord, ...], space: Space) -> SearchResult:
-    """Return the result of a search that is over, or say that no settings were good for a score."""
+    """Return the result of a finished search; raise StsError if no trial has a score."""
     if all(trial.value is None for trial in trials):
         states = [trial.state for trial in trials]
         counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))

@@ -1,7 +1,7 @@
 """Other processes of this host that take part in a search.
 
-Each is a Python of its own (a GPU cannot be used in a process that was forked), joins the study by
-itself, and needs to be told nothing afterwards. Whoever dies leaves its trial to the others.
+Each process is a new Python, since a GPU cannot be used in a forked process, and joins the study by
+itself. If one dies, the others continue its trial.
 """
 
 import contextlib
@@ -21,10 +21,11 @@ from sts.base.logs import set_up
 
 logger = logging.getLogger("sts")
 
-# How long a worker that is to end may take, to give its trial back and to leave its GPU.
+# Seconds that a terminated worker has to give its trial back and to release its GPU.
 END_S: Final = 20.0
-# Once all trials are done a worker finds out at once, but for one that still loads its cells.
+# Seconds that a worker has to end after the last trial; one that still loads its cells is ended.
 LAST_S: Final = 2.0
+# Exit status of an interrupted worker.
 INTERRUPTED: Final = 130
 
 
@@ -34,12 +35,12 @@ def workers_beside(
 ) -> Iterator[None]:
     """Run `work(**each)` in a process for each of the arguments while the block runs.
 
-    At the end of the block they are waited for; if it ends by an error they are ended.
+    At its end the block waits for the processes; after an error it terminates them.
 
     Parameters
     ----------
     work
-        A function of a module, which the processes import; what it gets is pickled.
+        A function of a module, which the processes import; its arguments are pickled.
     """
     context = multiprocessing.get_context("spawn")
     processes: list[BaseProcess] = [
@@ -47,7 +48,7 @@ def workers_beside(
         for number, each in enumerate(arguments, start=2)
     ]
     try:
-        with _deaf_to_interrupts():
+        with _ignored_interrupts():
             for process in processes:
                 process.start()
         yield
@@ -64,8 +65,8 @@ def workers_beside(
 
 
 @contextlib.contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Let processes that are started here not hear Ctrl-C; this one ends them in good order."""
+def _ignored_interrupts() -> Iterator[None]:
+    """Start processes that ignore Ctrl-C: this process ends them in an orderly way."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -77,7 +78,7 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
 
 def _end(processes: Sequence[BaseProcess]) -> None:
-    """End the processes that still run, first by a signal that lets them give their trial back."""
+    """End the running processes, first by a signal after which they give their trials back."""
     started = [process for process in processes if process.pid is not None]
     for process in started:
         process.terminate()
@@ -90,7 +91,7 @@ def _end(processes: Sequence[BaseProcess]) -> None:
 
 
 def _run(work: Callable[..., None], arguments: Mapping[str, Any]) -> None:
-    """Do the work in a process of its own; end when the one that started it does."""
+    """Do the work in this process, and end when the process that started it ends."""
     set_up(-1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _interrupt)

@@ -28,7 +28,7 @@ from sts.datasets.formulas import FORMULAS
 from sts.evaluation.calibration import Temperature, apply_temperature
 from sts.tabular.estimators import Classifier, predict_logits
 from sts.tabular.models import find_kind
-from sts.tabular.novelty import ARRAYS, Novelty, NoveltyRule
+from sts.tabular.novelty import ARRAYS, Novelty, TableNoveltyRule
 from sts.tabular.tree_text import MAX_TEXT_BYTES, NotTrees
 from sts.tabular.trees import BoostedTrees, load_trees
 
@@ -69,7 +69,7 @@ class BaselineCard:
     scores: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     """What it was trained on: numbers of cells, digest of the training cells."""
-    novelty: NoveltyRule = field(default_factory=NoveltyRule)
+    novelty: TableNoveltyRule = field(default_factory=TableNoveltyRule)
     probe: tuple[tuple[float, ...], ...] = ()
     """Probabilities of its first training cells."""
     versions: dict[str, str] = field(default_factory=dict)

@@ -19,7 +19,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.tree import DecisionTreeClassifier
 
 from sts.base.types import CLASSES, Bools, Floats, Ints
-from sts.evaluation.bootstrap import Interval, interval_of
+from sts.evaluation.scores import Interval, interval_of
 from sts.tabular.estimators import Classifier, Prepared, predict_logits
 from sts.tabular.trees import BoostedTrees
 

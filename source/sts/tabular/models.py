@@ -18,7 +18,7 @@ from sklearn.svm import SVC
 from sts.base.errors import one_of
 from sts.base.settings import Bounds, Count, NotNegative, Share, check_fields, from_dict
 from sts.base.types import CLASSES, Floats, Ints
-from sts.search.space import Choice, Float, Int, Parameter
+from sts.search.trials import Choice, Float, Int, Parameter
 from sts.tabular.estimators import QUANTILES, Classifier, HistogramBoosting, Prepared, Stack
 from sts.tabular.trees import BoostedTrees, TreeSettings
 

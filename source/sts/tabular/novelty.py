@@ -14,18 +14,15 @@ from typing import Final
 
 import numpy as np
 
-from sts.base.errors import StsError
-from sts.base.settings import check_fields
 from sts.base.types import Floats, Ints
 from sts.evaluation.neighbours import (
     Distance,
-    Neighbours,
-    Percentile,
-    check_coordinates,
+    NoveltyRule,
     leading_components,
     mean_distance,
+    project,
+    read_coordinates,
     refuse_few,
-    turned,
     upper_bound,
 )
 
@@ -37,26 +34,18 @@ ARRAYS: Final = ("centre", "spread", "components", "cells", "expected")
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoveltyRule:
-    """How far is too far."""
+class TableNoveltyRule(NoveltyRule):
+    """The distance, and the number of missing features, from which on a cell is novel."""
 
-    neighbours: Neighbours = 5
-    percentile: Percentile = 99.0
-    threshold: Distance = 0.0
-    """Distance at the percentile, of cells that were kept aside to those that were fitted."""
     most_lacking: Distance = 0.0
     """How many expected features the cell at the percentile lacks."""
-
-    def __post_init__(self) -> None:
-        """Refuse what no measurement leaves behind."""
-        check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Novelty:
     """The training cells of a classifier, in the coordinates in which distances are taken."""
 
-    rule: NoveltyRule
+    rule: TableNoveltyRule
     centre: Floats
     """(features,), medians."""
     spread: Floats
@@ -73,7 +62,7 @@ class Novelty:
 
     def distances(self, X: Floats) -> Floats:
         """Return the distance of cells (cells, features)."""
-        points = turned(_scaled(X, self.centre, self.spread), self.components)
+        points = project(_scaled(X, self.centre, self.spread), self.components)
         return mean_distance(self.cells, points, self.rule.neighbours)
 
     def arrays(self) -> dict[str, Floats]:
@@ -81,13 +70,10 @@ class Novelty:
         return {name: getattr(self, name) for name in ARRAYS}
 
     @classmethod
-    def of(cls, rule: NoveltyRule, arrays: Mapping[str, Floats]) -> "Novelty":
+    def of(cls, rule: TableNoveltyRule, arrays: Mapping[str, Floats]) -> "Novelty":
         """Return what `arrays` was stored from."""
-        if missing := [name for name in ARRAYS if name not in arrays]:
-            raise StsError(f"the model lacks novelty's {', '.join(missing)}: train it again")
-        own = {name: np.asarray(arrays[name], dtype=np.float64) for name in ARRAYS}
-        check_coordinates(own, spread="spread", neighbours=rule.neighbours)
-        return cls(rule=rule, **own)
+        spread, count = "spread", rule.neighbours
+        return cls(rule=rule, **read_coordinates(arrays, ARRAYS, spread=spread, neighbours=count))
 
 
 def measure_novelty(
@@ -105,10 +91,10 @@ def measure_novelty(
     centre, spread = _scales(X)
     scaled = _scaled(X, centre, spread)
     components = leading_components(scaled)
-    cells = turned(scaled, components)
+    cells = project(scaled, components)
     expected = 1.0 - np.isnan(X).mean(axis=0) >= NEARLY_ALL
     novelty = Novelty(
-        rule=NoveltyRule(neighbours=neighbours, percentile=percentile),
+        rule=TableNoveltyRule(neighbours=neighbours, percentile=percentile),
         expected=expected.astype(np.float64),
         centre=centre,
         spread=spread,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from sts.evaluation.bootstrap import Interval
+from sts.evaluation.scores import Interval
 from sts.reports.figures import augment_fidelity, augment_map, augment_scores
 from sts.reports.figures.augment_fidelity import HeatMap, draw_densities, draw_heat_maps
 from sts.reports.figures.augment_map import MethodPlace, draw_class_gains, draw_map

@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from sts.base.types import CLASSES
-from sts.evaluation.bootstrap import Interval
+from sts.evaluation.scores import Interval
 from sts.reports.figures import explanations
 from sts.reports.figures.explanations import (
     MISSING,

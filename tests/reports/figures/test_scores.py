@@ -10,9 +10,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from sts.base.types import CLASSES
-from sts.evaluation.bootstrap import Interval
 from sts.evaluation.predictions import Predictions
-from sts.evaluation.scores import Scores, by_dataset, score
+from sts.evaluation.scores import Interval, Scores, by_dataset, score
 from sts.reports.figures import scores
 from sts.reports.figures.scores import (
     SERIES_COLOURS,

@@ -19,15 +19,15 @@ from sts.datasets.store import write_store
 from sts.evaluation.predictions import Predictions
 from sts.reports.predictions import read_predictions, write_predictions
 from sts.studies.classify.fusion import (
-    PARTS,
+    FOLDS,
     Fused,
     FusionJob,
     RunPredictions,
+    find_common_cells,
     fit_stack,
     fuse,
-    in_common,
     read_run_predictions,
-    words_of,
+    stack_inputs,
 )
 from tests.datasets.ep_worlds import make_table, write_own
 from tests.evaluation.worlds import make_predictions, softmax
@@ -124,11 +124,11 @@ def test_what_it_says_is_calibrated(workspace: Workspace) -> None:
 def test_out_of_fold_it_is_worth_what_it_is_worth_on_new_cells() -> None:
     table, network = (sides(make_predictions(600, noise=noise)) for noise in (1, 2))
     one, other = (fit_stack(table.train, network.train, seed=0) for _ in range(2))
-    words = words_of(table.test, network.test)
-    assert (one.probabilities(words) == other.probabilities(words)).all()
+    inputs = stack_inputs(table.test, network.test)
+    assert (one.probabilities(inputs) == other.probabilities(inputs)).all()
     # Out of fold it is worth what it is worth on cells it has not seen.
     own = np.mean(one.out_of_fold.argmax(axis=1) == table.train.truth)
-    new = np.mean(one.probabilities(words).argmax(axis=1) == table.test.truth)
+    new = np.mean(one.probabilities(inputs).argmax(axis=1) == table.test.truth)
     # 300 cells each: three deviations of a share of .85
     assert own == pytest.approx(new, abs=0.09)
 
@@ -161,22 +161,22 @@ def test_another_opinion_of_the_classes_is_refused() -> None:
     truth = first.truth.copy()
     truth[3] = (truth[3] + 1) % 4
     with pytest.raises(StsError, match=f"disagree on the class of 1 cells.*{first.specimen_id[3]}"):
-        in_common(first, replace(first, truth=truth), "held out")
+        find_common_cells(first, replace(first, truth=truth), "held out")
 
 
 def test_too_few_cells_of_a_class_are_refused() -> None:
     first = make_predictions(200)
-    few = np.flatnonzero(first.truth == 1)[: PARTS - 1]
+    few = np.flatnonzero(first.truth == 1)[: FOLDS - 1]
     some = first.rows(np.sort(np.concatenate([np.flatnonzero(first.truth != 1), few])))
     with pytest.raises(StsError, match="4 cells of class Excitatory in common out of fold"):
-        in_common(first, some, "out of fold")
+        find_common_cells(first, some, "out of fold")
 
 
 def test_cells_of_other_ids_have_nothing_in_common() -> None:
     first = make_predictions(50)
     other = replace(first, specimen_id=np.char.add(first.specimen_id, "x"))
     with pytest.raises(StsError, match="no cell of known class in common held out"):
-        in_common(first, other, "held out")
+        find_common_cells(first, other, "held out")
 
 
 def test_a_run_without_what_its_folds_said_is_refused_before_training(

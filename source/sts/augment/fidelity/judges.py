@@ -8,7 +8,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.metrics import roc_auc_score
 
 from sts.base.types import Floats, Ints
-from sts.evaluation.metrics import scores_of
+from sts.evaluation.predictions import scores_of
 
 TREES: Final = 100
 FOLDS: Final = 3

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from sts.base.types import Floats
-from sts.evaluation.bootstrap import Interval
+from sts.evaluation.scores import Interval
 from sts.reports.figures.style import DIVERGING, DPI, FAINT, INK, look, new_figure, save
 
 # Nearest training cell of made rows over that of held-out cells: a copy 0, as far as a new cell 1.

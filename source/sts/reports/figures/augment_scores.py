@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from sts.evaluation.bootstrap import Interval
+from sts.evaluation.scores import Interval
 from sts.reports.figures.style import FAINT, INK, look, new_figure, save
 
 # Okabe and Ito's colours, then what is left to tell many lines apart.

@@ -13,7 +13,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 
 from sts.base.types import Floats
-from sts.evaluation.bootstrap import Interval
+from sts.evaluation.scores import Interval
 from sts.reports.figures.style import CLASS_COLOURS, FAINT, INK, look, new_figure, save
 from sts.tabular.explanations import LOGIT, import_shap
 

@@ -11,9 +11,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from sts.evaluation.bootstrap import Interval
-from sts.evaluation.metrics import SCORES
-from sts.evaluation.scores import Scores
+from sts.evaluation.predictions import SCORES
+from sts.evaluation.scores import Interval, Scores
 from sts.reports.figures.style import CLASS_COLOURS, FAINT, INK, SHADE, look, new_figure, save
 
 # Scores that are compared between models.

@@ -9,9 +9,9 @@ import numpy as np
 
 from sts.augment.grid import BASELINE
 from sts.base.types import Floats
-from sts.evaluation.bootstrap import Interval
 from sts.evaluation.compare import correct_by_holm, corrected_interval, judge, verdict_of
-from sts.evaluation.metrics import LOWER_IS_BETTER, PLAIN_SCORES, RECALL
+from sts.evaluation.predictions import LOWER_IS_BETTER, PLAIN_SCORES, RECALL
+from sts.evaluation.scores import Interval
 
 COLUMNS: Final = (
     "method",

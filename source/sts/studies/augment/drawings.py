@@ -8,8 +8,8 @@ from sts.augment.contract import GENERATORS
 from sts.augment.curation import with_unit
 from sts.augment.grid import BASELINE
 from sts.base.runs import Run
-from sts.evaluation.bootstrap import Interval
-from sts.evaluation.metrics import RECALL
+from sts.evaluation.predictions import RECALL
+from sts.evaluation.scores import Interval
 from sts.reports.figures.augment_fidelity import HeatMap, draw_densities, draw_heat_maps
 from sts.reports.figures.augment_map import MethodPlace, draw_class_gains, draw_map
 from sts.reports.figures.augment_scores import SHOWN, Line, Panel, draw_landscape, draw_levels

@@ -12,7 +12,7 @@ from sts.base.files import write_csv
 from sts.base.runs import Run
 from sts.base.settings import to_dict
 from sts.evaluation.compare import CANNOT_TELL, NO_VERDICT
-from sts.evaluation.metrics import PLAIN_SCORES, SCORES
+from sts.evaluation.predictions import PLAIN_SCORES, SCORES
 from sts.reports.page import Block, Facts, Picture, Section, Table, write_page
 from sts.reports.tables import settings_table
 from sts.studies.augment import drawings

@@ -15,8 +15,8 @@ from sts.augment.neurons import Neurons
 from sts.augment.tasks import Task
 from sts.base.files import write_csv
 from sts.base.types import Floats, Ints
-from sts.evaluation.bootstrap import Interval
-from sts.evaluation.metrics import PLAIN_SCORES
+from sts.evaluation.predictions import PLAIN_SCORES
+from sts.evaluation.scores import Interval
 from sts.studies.augment.differences import Gain, score_levels
 from sts.studies.augment.settings import Job
 from sts.tabular.classifiers import VOTE

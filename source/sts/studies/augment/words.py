@@ -8,8 +8,8 @@ import numpy as np
 
 from sts.augment.fidelity.copying import copying_in_words
 from sts.augment.grid import BASELINE, BORROW
-from sts.evaluation.bootstrap import Interval
 from sts.evaluation.compare import CANNOT_TELL, NO_VERDICT
+from sts.evaluation.scores import Interval
 from sts.reports.page import Block, Table
 from sts.studies.augment.differences import Gain
 from sts.studies.augment.results import Results, name_of

@@ -1,4 +1,4 @@
-"""The labelled cells of a study: divided into sides and folds, the holdout behind one door."""
+"""The labelled cells of a study, divided into training cells, holdout and folds."""
 
 import logging
 from abc import ABC, abstractmethod
@@ -13,6 +13,7 @@ from sts.base.types import Floats, Ints
 from sts.datasets.identity import Cells, Identified, Rows, identify_cells
 from sts.datasets.splits import Split, folds_of, keep_aside
 from sts.evaluation.predictions import Predictions
+from sts.evaluation.scores import Scores, by_dataset
 
 logger = logging.getLogger("sts")
 
@@ -21,7 +22,7 @@ C = TypeVar("C", bound=Rows)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fold:
-    """Rows of a cohort that are fitted, that tell when to stop, and that are scored."""
+    """Rows of a cohort: those that are fitted, that decide when to stop, and that are scored."""
 
     fit: Ints
     validation: Ints
@@ -30,8 +31,16 @@ class Fold:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Evaluated:
+    """Predictions of cells and their scores, pooled and by data set."""
+
+    predictions: Predictions
+    scores: dict[str, Scores]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Cohort(ABC, Generic[C]):
-    """Labelled cells, ordered by specimen id, and on which side each stands."""
+    """Labelled cells, ordered by specimen id, and their sides of the split."""
 
     cells: C
     truth: Ints
@@ -39,12 +48,12 @@ class Cohort(ABC, Generic[C]):
     split: Split
     train_rows: Ints
     _test_rows: Ints
-    # Of the cells that a fold fits on, one in so many tells when to stop; 0: none.
+    # Parts of a fold's cells of which one decides when to stop; 0: all cells are fitted.
     validation_parts: ClassVar[int] = 0
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """Return a digest of the training cells: who they are, their classes and their data."""
+        """Return a digest of the training cells: their ids, their classes and their data."""
 
     def is_trained_on(self, fingerprint: str) -> bool:
         """Tell whether a model with this fingerprint was trained on these training cells."""
@@ -96,7 +105,7 @@ class Cohort(ABC, Generic[C]):
         return self.train_rows[fitted], self.train_rows[kept]
 
     def predictions(self, rows: Ints, probabilities: Floats) -> Predictions:
-        """Return what a model says of these rows, beside the truth."""
+        """Return the probabilities of these rows beside the truth."""
         return Predictions(
             specimen_id=self.cells.specimen_id[rows],
             dataset=self.cells.dataset[rows],
@@ -104,6 +113,11 @@ class Cohort(ABC, Generic[C]):
             probabilities=probabilities,
             donor_id=self.cells.donor_id[rows],
         )
+
+    def evaluate(self, rows: Ints, probabilities: Floats, *, rng: np.random.Generator) -> Evaluated:
+        """Return the predictions of these rows and their scores."""
+        predictions = self.predictions(rows, probabilities)
+        return Evaluated(predictions=predictions, scores=by_dataset(predictions, rng=rng))
 
 
 def find_sides(cells: Identified, split: Split) -> tuple[Ints, Ints]:

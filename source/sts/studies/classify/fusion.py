@@ -1,6 +1,6 @@
 """--with-networks: what a network adds to the table, by a stack of both (Wolpert, 1992)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,24 +23,24 @@ from sts.studies.classify.pages import PREDICTIONS
 from sts.studies.classify.training import OUT_OF_FOLD
 
 STUDY: Final = "fusion"
-# Cells on which the stack itself is tried, each by a stack that was not fitted on it.
-PARTS: Final = 5
-# How freely both are weighed; what makes these cells most likely is taken.
+# Folds of the cells that the stack is fitted on; each cell is predicted by a stack without it.
+FOLDS: Final = 5
+# Strengths of the regression that are tried; that with the lowest log loss is taken.
 STRENGTHS: Final = (0.003, 0.03, 0.3, 3.0)
-# The smallest probability whose logarithm is taken: being wrong once must not outweigh all else.
+# Smallest probability whose logarithm is taken: one wrong cell must not outweigh all others.
 FLOOR: Final = 1e-4
-# What is compared: each alone, and the stack.
+# Names of the three classifiers that are compared.
 TABLE, NETWORK, STACK = "table", "network", "both"
-SAID: Final = (
+METHOD: Final = (
     "Logistic regression on the log probabilities of both, fitted on training cells that each had "
     "left out, calibrated with one temperature ({temperature:.2f}). The held-out cells are those "
-    "that neither was trained on and both know."
+    "that neither was trained on and both have predicted."
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class FusionJob:
-    """Which trainings are joined, by the folders of their runs."""
+    """The trainings that are joined, by the folders of their runs."""
 
     table: str
     network: str
@@ -49,7 +49,7 @@ class FusionJob:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RunPredictions:
-    """What a training says of its own cells out of fold, and of those it held out."""
+    """The predictions of a training: of its own cells out of fold, and of its holdout."""
 
     train: Predictions
     test: Predictions
@@ -57,7 +57,7 @@ class RunPredictions:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FittedStack:
-    """Logistic regression on what both say, with its temperature."""
+    """Logistic regression on the probabilities of both, with its temperature."""
 
     top: Any
     strength: float
@@ -65,46 +65,56 @@ class FittedStack:
     out_of_fold: Floats
     """Calibrated probabilities of the cells it was fitted on, each by a stack that left it out."""
 
-    def probabilities(self, words: Floats) -> Floats:
-        """Return the probabilities of cells of which both say these words."""
-        return apply_temperature(self.top.decision_function(words), self.temperature)
+    def probabilities(self, inputs: Floats) -> Floats:
+        """Return the probabilities of cells with these inputs."""
+        return apply_temperature(self.top.decision_function(inputs), self.temperature)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FusionScores:
-    """Each alone and both together on the same cells."""
+    """The scores of table, network and stack on the same cells."""
 
-    probabilities: Floats
-    """Of both together."""
+    stacked: Predictions
     scores: dict[str, dict[str, Scores]]
-    """By side and by data set."""
+    """By classifier and by data set."""
     gains: dict[str, Comparison]
-    """Of both together over each alone."""
+    """Of the stack over the table and over the network."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `report.json` holds."""
         return {
             "scores": {
-                side: {name: each.to_dict() for name, each in groups.items()}
-                for side, groups in self.scores.items()
+                name: {group: each.to_dict() for group, each in groups.items()}
+                for name, groups in self.scores.items()
             },
-            "gains": {side: each.to_dict() for side, each in self.gains.items()},
+            "gains": {name: each.to_dict() for name, each in self.gains.items()},
         }
+
+    def blocks(self) -> list[Block]:
+        """Return what the report shows."""
+        return [
+            score_table({name: each[POOLED] for name, each in self.scores.items()}),
+            *(
+                difference_table(each, first=name, second=STACK)
+                for name, each in self.gains.items()
+            ),
+            *notes_on_scores(self.scores[STACK]),
+        ]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fused:
-    """What the stack is worth on held-out cells that both know."""
+    """The scores of the stack on held-out cells that both have predicted."""
 
     folder: Path
     scores: dict[str, dict[str, Scores]]
-    """By side and by data set."""
+    """By classifier and by data set."""
     gains: dict[str, Comparison]
-    """Of the stack over each alone."""
+    """Of the stack over the table and over the network."""
 
 
 def read_run_predictions(run: Path) -> RunPredictions:
-    """Return what a training has left of its own cells and of its holdout."""
+    """Return the predictions that a training has left in its run folder."""
     for name in (OUT_OF_FOLD, PREDICTIONS):
         if not (run / name).is_file():
             raise StsError(
@@ -118,22 +128,29 @@ def read_run_predictions(run: Path) -> RunPredictions:
 def fuse(
     workspace: Workspace, job: FusionJob, *, table: RunPredictions, network: RunPredictions
 ) -> Fused:
-    """Join table and network by a stack fitted out of fold, and score it on cells held by both."""
+    """Join table and network by a stack fitted out of fold, scored on cells that both hold out."""
     refuse_leaks(table, network)
-    train = in_common(table.train, network.train, "out of fold")
-    test = in_common(table.test, network.test, "held out")
+    train = find_common_cells(table.train, network.train, "out of fold")
+    test = find_common_cells(table.test, network.test, "held out")
     stack = fit_stack(*train, seed=job.seed)
-    held_out = _compared(test, stack.probabilities(words_of(*test)), seed=job.seed)
-    own = _compared(train, stack.out_of_fold, seed=job.seed)
-    what = f"{Path(job.table).parent.name}-and-{Path(job.network).parent.name}"
-    with start_run(workspace, study=STUDY, what=what, settings=job) as run:
-        write_predictions(run.path / PREDICTIONS, _like(test[0], held_out.probabilities))
-        write_predictions(run.path / OUT_OF_FOLD, _like(train[0], stack.out_of_fold))
+    held_out = _score(test, stack.probabilities(stack_inputs(*test)), seed=job.seed)
+    own = _score(train, stack.out_of_fold, seed=job.seed)
+    name = f"{Path(job.table).parent.name}-and-{Path(job.network).parent.name}"
+    with start_run(workspace, study=STUDY, what=name, settings=job) as run:
+        write_predictions(run.path / PREDICTIONS, held_out.stacked)
+        write_predictions(run.path / OUT_OF_FOLD, own.stacked)
+        top: list[Block] = [
+            headline(held_out.scores[STACK][POOLED]),
+            METHOD.format(temperature=stack.temperature),
+        ]
         write_page(
             run.path / "report.html",
             "Table and network together",
-            subtitle=what,
-            sections=sections_of(held_out, own, temperature=stack.temperature),
+            subtitle=name,
+            sections=[
+                Section("Held-out cells", [*top, *held_out.blocks()]),
+                Section("Training cells, each left out once", own.blocks()),
+            ],
         )
         weights = {"strength": stack.strength, "temperature": stack.temperature}
         run.report(
@@ -146,16 +163,17 @@ def fuse(
     return Fused(folder=run.final, scores=held_out.scores, gains=held_out.gains)
 
 
-def _compared(
+def _score(
     cells: tuple[Predictions, Predictions], probabilities: Floats, *, seed: int
 ) -> FusionScores:
-    """Return the scores of each alone and of both together, and what is gained."""
+    """Return the scores of table, network and stack, and the gains of the stack."""
     rng = np.random.default_rng(seed)
-    said = {TABLE: cells[0], NETWORK: cells[1], STACK: _like(cells[0], probabilities)}
+    stacked = replace(cells[0], probabilities=probabilities)
+    each = {TABLE: cells[0], NETWORK: cells[1], STACK: stacked}
     return FusionScores(
-        probabilities=probabilities,
-        scores={name: by_dataset(each, rng=rng) for name, each in said.items()},
-        gains={name: compare(said[name], said[STACK], rng=rng) for name in (TABLE, NETWORK)},
+        stacked=stacked,
+        scores={name: by_dataset(predictions, rng=rng) for name, predictions in each.items()},
+        gains={name: compare(each[name], stacked, rng=rng) for name in (TABLE, NETWORK)},
     )
 
 
@@ -170,107 +188,66 @@ def refuse_leaks(table: RunPredictions, network: RunPredictions) -> None:
             )
 
 
-def in_common(
+def find_common_cells(
     first: Predictions, second: Predictions, where: str
 ) -> tuple[Predictions, Predictions]:
-    """Return what both say of the cells of known class that both know, in the same order."""
+    """Return the predictions of the cells of known class that are in both, in the same order."""
     if first.classes != CLASSES or second.classes != CLASSES:
-        raise StsError(f"table and network must tell {', '.join(CLASSES)} apart, in this order")
+        raise StsError(
+            f"table and network must have the classes {', '.join(CLASSES)}, in this order"
+        )
     ids, here, there = np.intersect1d(first.specimen_id, second.specimen_id, return_indices=True)
     one, other = first.rows(here), second.rows(there)
-    apart = (one.truth != other.truth) & one.labelled & other.labelled
-    if apart.any():
+    differs = (one.truth != other.truth) & one.labelled & other.labelled
+    if differs.any():
         raise StsError(
-            f"table and network disagree on the class of {int(apart.sum())} cells, such as "
-            f"{ids[int(np.argmax(apart))]}: train both on the same labels"
+            f"table and network disagree on the class of {int(differs.sum())} cells, such as "
+            f"{ids[int(np.argmax(differs))]}: train both on the same labels"
         )
     known = (one.truth != UNKNOWN) & (other.truth != UNKNOWN)
     counts = np.bincount(one.truth[known], minlength=len(CLASSES))
-    if where == "out of fold" and (counts < PARTS).any():
+    if where == "out of fold" and (counts < FOLDS).any():
         short = int(np.argmin(counts))
         raise StsError(
             f"table and network have {counts[short]} cells of class {CLASSES[short]} in common "
-            f"{where}: at least {PARTS} are needed"
+            f"{where}: at least {FOLDS} are needed"
         )
     if not known.any():
         raise StsError(f"table and network have no cell of known class in common {where}")
     return one.rows(known), other.rows(known)
 
 
-def words_of(first: Predictions, second: Predictions) -> Floats:
-    """Return what a stack is shown: the log probabilities of both, (cells, 2 classes)."""
+def stack_inputs(first: Predictions, second: Predictions) -> Floats:
+    """Return the inputs of the stack: the log probabilities of both, (cells, 2 classes)."""
     both = np.column_stack([first.probabilities, second.probabilities])
-    words: Floats = np.log(np.maximum(both, FLOOR))
-    return words
+    inputs: Floats = np.log(np.maximum(both, FLOOR))
+    return inputs
 
 
 def fit_stack(first: Predictions, second: Predictions, *, seed: int) -> FittedStack:
     """Fit the stack on out-of-fold predictions of the same cells."""
-    words, truth = words_of(first, second), first.truth
-    parts = list(StratifiedKFold(PARTS, shuffle=True, random_state=seed).split(words, truth))
+    inputs, truth = stack_inputs(first, second), first.truth
+    folds = list(StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(inputs, truth))
     left_out = {}
     for strength in STRENGTHS:
         logits = np.zeros((len(truth), len(CLASSES)))
-        for fitted, said in parts:
-            top = _regression(strength).fit(words[fitted], truth[fitted])
-            logits[said] = top.decision_function(words[said])
+        for fitted, scored in folds:
+            top = _make_regression(strength).fit(inputs[fitted], truth[fitted])
+            logits[scored] = top.decision_function(inputs[scored])
         left_out[strength] = logits, calibrate(logits, truth).temperature
 
-    def surprise(strength: float) -> float:
+    def log_loss(strength: float) -> float:
         probabilities = apply_temperature(*left_out[strength])
         return float(-np.log(probabilities[np.arange(len(truth)), truth] + FLOOR).mean())
 
-    best = min(STRENGTHS, key=surprise)
+    best = min(STRENGTHS, key=log_loss)
     return FittedStack(
-        top=_regression(best).fit(words, truth),
+        top=_make_regression(best).fit(inputs, truth),
         strength=best,
         temperature=left_out[best][1],
         out_of_fold=apply_temperature(*left_out[best]),
     )
 
 
-def _regression(strength: float) -> LogisticRegression:
+def _make_regression(strength: float) -> LogisticRegression:
     return LogisticRegression(C=strength, max_iter=2000)
-
-
-def _like(cells: Predictions, probabilities: Floats) -> Predictions:
-    return Predictions(
-        specimen_id=cells.specimen_id,
-        dataset=cells.dataset,
-        truth=cells.truth,
-        probabilities=probabilities,
-        donor_id=cells.donor_id,
-    )
-
-
-def sections_of(held_out: FusionScores, own: FusionScores, *, temperature: float) -> list[Section]:
-    """Return the report: held-out cells first, then those that the stack was fitted on.
-
-    Parameters
-    ----------
-    own
-        Each predicted by a stack that left it out.
-    """
-    return [
-        Section(
-            "Held-out cells",
-            [
-                headline(held_out.scores[STACK][POOLED]),
-                SAID.format(temperature=temperature),
-                *_compared_blocks(held_out),
-            ],
-        ),
-        Section("Training cells, each left out once", _compared_blocks(own)),
-    ]
-
-
-def _compared_blocks(compared: FusionScores) -> list[Block]:
-    scores = compared.scores
-    return [
-        score_table({name: each[POOLED] for name, each in scores.items()}),
-        *(
-            difference_table(each, first=name, second=STACK)
-            for name, each in compared.gains.items()
-        ),
-        *notes_on_scores(scores[STACK]),
-    ]

@@ -1,22 +1,85 @@
-"""The protocol of a model: what TRAIN, TEST and PREDICT need of a network or a model of tables."""
+"""The protocol of a kind of model: the job of its training, and the fitted model."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from sts.base.errors import StsError
+from sts.base.files import read_json
 from sts.base.runs import Run
+from sts.base.settings import digest
 from sts.base.types import Floats, Ints
+from sts.datasets.splits import DONOR
 from sts.evaluation.calibration import apply_temperature
-from sts.reports.called import Answers, Called
 from sts.reports.page import Section
+from sts.search.trials import Parameter, SearchSettings
 from sts.studies.classify.pages import Description
+
+if TYPE_CHECKING:
+    from sts.reports.new_cells import Answers, PredictedCell
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainJob(ABC):
+    """All settings of a training; besides them only the cells decide the model."""
+
+    group_by: str = DONOR
+    """What stands in one fold only, and on one side of a split that is made."""
+    search: SearchSettings = field(default_factory=SearchSettings)
+    seed: int = 0
+
+    @property
+    @abstractmethod
+    def run_name(self) -> str:
+        """Return the name of the model in the names of runs."""
+
+    @property
+    @abstractmethod
+    def is_fixed(self) -> bool:
+        """Tell whether the settings are given, so that nothing is searched."""
+
+    @property
+    @abstractmethod
+    def space(self) -> Mapping[str, Parameter]:
+        """Return the space of the search; one point where the settings are given."""
+
+    @abstractmethod
+    def make_settings(self, values: Mapping[str, Any]) -> Any:
+        """Return the settings of the model with these values of the searched ones."""
+
+    @abstractmethod
+    def folder(self, models: Path, name: str | None) -> Path:
+        """Return the folder of the model, under its own name or another."""
+
+    @property
+    def search_plan(self) -> SearchSettings:
+        """Return how to search: one trial where the settings are given."""
+        one = SearchSettings(trials=1, folds=self.search.folds, seed=self.seed, prune=False)
+        return one if self.is_fixed else self.search
+
+    @property
+    def search_name(self) -> str:
+        """Return the name of the search, which does not depend on the number of trials.
+
+        A search with more trials thus continues one with fewer.
+        """
+        any_length = replace(self, search=replace(self.search, trials=1))
+        return f"{self.run_name}-{digest(any_length)}"
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Return the settings in a JSON file, which the kind of model has to check."""
+    given = read_json(path)
+    if not isinstance(given, dict):
+        raise StsError(f"{path} does not hold settings: an object such as {{...}} is wanted")
+    return given
 
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """Why a model says what it says: what there is to show, and what report.json keeps."""
+    """Why a model predicts what it predicts: sections of the report, and entries of report.json."""
 
     sections: list[Section] = field(default_factory=list)
     report: dict[str, Any] = field(default_factory=dict)
@@ -24,28 +87,28 @@ class Explanation:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FittedModel(ABC):
-    """A fitted model and the cells that it looks at, a row each."""
+    """A fitted model and the cells that it predicts, a row each."""
 
     model: Any
     """As it is stored, with its card."""
 
     @property
     def card(self) -> Any:
-        """Return what is known of the model: its name, temperature, data, scores and digests."""
+        """Return the card of the model: its name, temperature, data, scores and digests."""
         return self.model.card
 
     @property
     @abstractmethod
-    def what(self) -> str:
-        """Return what names of runs call this model."""
+    def run_name(self) -> str:
+        """Return the name of the model in the names of runs."""
 
     @abstractmethod
     def logits(self, rows: Ints) -> Floats:
         """Return logits (len(rows), classes), in the order of `rows`."""
 
     @abstractmethod
-    def answer(self) -> Answers:
-        """Return what PREDICT says of all cells."""
+    def answer(self) -> "Answers":
+        """Return the answers of PREDICT for all cells."""
 
     @abstractmethod
     def describe(self) -> Description:
@@ -67,6 +130,6 @@ class FittedModel(ABC):
         """Explain the model on these rows for the report of a training; nothing by default."""
         return Explanation()
 
-    def draw(self, run: Run, called: Sequence[Called]) -> dict[str, list[Path]]:
-        """Draw cells that were called; return the files by what they show, none by default."""
+    def draw(self, run: Run, cells: "Sequence[PredictedCell]") -> dict[str, list[Path]]:
+        """Draw predicted cells; return the files of each picture by caption, none by default."""
         return {}

@@ -1,4 +1,4 @@
-"""What TRAIN and TEST leave to look at: figures, predictions and report.html."""
+"""The reports of TRAIN and TEST: figures, predictions and report.html."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -8,7 +8,6 @@ from typing import Final
 from sts.base.files import write_csv
 from sts.base.runs import Run
 from sts.evaluation.calibration import Calibration
-from sts.evaluation.predictions import Predictions
 from sts.evaluation.scores import POOLED, Scores
 from sts.reports.figures.scores import draw_confusion
 from sts.reports.page import Block, Picture, Section, Table, write_page
@@ -21,14 +20,15 @@ from sts.reports.trained import (
     search_blocks,
 )
 from sts.search.trials import SearchResult
+from sts.studies.classify.cohort import Evaluated
 
 PREDICTIONS: Final = "predictions.csv"
 CAVEAT: Final = (
-    "The pooled figure never stands alone: class and data set of origin hang together in these "
-    "cells, so a {kind} may gain by telling where a cell was recorded. Compare the columns."
+    "Do not read the pooled figure alone: class and data set of origin are related in these cells, "
+    "so a {kind} may gain by recognising where a cell was recorded. Compare the columns."
 )
 LEFT_OUT: Final = "left-out.csv"
-# Cells left out that a report names.
+# Cells left out that a report lists.
 SHOWN: Final = 20
 
 
@@ -42,17 +42,9 @@ class Description:
     settings: Table
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Evaluated:
-    """A model's predictions of held-out cells and their scores, pooled and by data set."""
-
-    predictions: Predictions
-    scores: dict[str, Scores]
-
-
 @dataclass(frozen=True, kw_only=True)
 class LeftOut:
-    """A cell that belongs to a study and cannot be looked at."""
+    """A cell of a study that cannot be used, and why."""
 
     specimen_id: str
     label: str
@@ -62,34 +54,34 @@ class LeftOut:
 
 def write_test_report(
     run: Run,
-    about: Description,
+    model: Description,
     evaluated: Evaluated,
     *,
     more: Sequence[Section] = (),
     last: Sequence[Section] = (),
 ) -> None:
-    """Write everything about an evaluation on held-out cells.
+    """Write the page of an evaluation on held-out cells, and the predictions.
 
     Parameters
     ----------
     more, last
-        What comes before the settings of the model, and after them.
+        Sections before the settings of the model, and after them.
     """
     write_predictions(run.path / PREDICTIONS, evaluated.predictions)
     matrix = draw_confusion(run.figures / "confusion", evaluated.scores)
     blocks: list[Block] = [
         headline(evaluated.scores[POOLED]),
-        *about.caveats,
+        *model.caveats,
         score_table(evaluated.scores),
         Picture(files=matrix, caption="Held-out cells: true class in rows, predicted in columns."),
         class_table(evaluated.scores),
         *notes_on_scores(evaluated.scores),
     ]
-    settings = Section("Settings", [about.settings])
+    settings = Section("Settings", [model.settings])
     write_page(
         run.path / "report.html",
-        about.title,
-        subtitle=about.subtitle,
+        model.title,
+        subtitle=model.subtitle,
         sections=[Section("Holdout", blocks), *more, settings, *last],
     )
 
@@ -103,7 +95,7 @@ def training_sections(
     models: Path,
     curves: Sequence[Block] = (),
 ) -> list[Section]:
-    """Draw the calibration and the comparison of models, and say what is to be seen."""
+    """Return the sections of a training: folds and search, calibration, and all models."""
     blocks = [*curves, *search_blocks(run.figures, searched)]
     return [
         out_of_fold_section(out_of_fold, len(searched.trials), blocks),
@@ -113,7 +105,7 @@ def training_sections(
 
 
 def list_left_out(run: Run, left_out: Sequence[LeftOut]) -> list[Section]:
-    """Write down the cells that could not be looked at, and return what a report says of them."""
+    """Write the list of the cells that could not be used; return its section of a report."""
     if not left_out:
         return []
     lines = [asdict(cell) for cell in left_out]

@@ -26,20 +26,19 @@ from sts.reports.trained import BEST_TRIAL, log_calibration, scores_for_card
 from sts.search.address import read_address
 from sts.search.search import search
 from sts.search.trials import FoldScore, SearchResult, TrialRecord
-from sts.studies.classify.cohort import Cohort, Fold
-from sts.studies.classify.models import FittedModel
-from sts.studies.classify.pages import Evaluated, training_sections, write_test_report
-from sts.studies.classify.settings import TrainJob
+from sts.studies.classify.cohort import Cohort, Evaluated, Fold
+from sts.studies.classify.models import FittedModel, TrainJob
+from sts.studies.classify.pages import training_sections, write_test_report
 
 logger = logging.getLogger("sts")
 
-# A fit that was killed goes on from here; it is kept until the run is complete.
+# The state of the refit, from which a killed run continues; it is kept until the run is complete.
 REFIT: Final = "refit.safetensors"
-# What the folds say of the training cells, for others to join.
+# Predictions of the training cells by the folds, which other runs can join.
 OUT_OF_FOLD: Final = "out_of_fold.csv"
-# Logits as they are kept with a fold: enough digits to calibrate by.
+# Decimals of the logits that are kept with a fold: enough to calibrate by.
 DIGITS: Final = 5
-# What a report keeps of a fold besides its score: same settings, same seed, same text.
+# Entries of a fold that a report keeps besides its score: same settings, same seed, same text.
 KEPT: Final = ("best_epoch",)
 
 Score = Callable[[dict[str, Any], int], FoldScore]
@@ -53,44 +52,44 @@ class Experiment(ABC):
     cohort: Cohort[Any]
     folds: list[Fold]
     fit_rows: Ints
-    """What the final model is fitted on."""
+    """Training cells that the final model is fitted on."""
     kept_rows: Ints
-    """Training cells that it is calibrated on, and that say how far is too far."""
+    """Training cells for the calibration and the novelty threshold of the final model."""
 
     study: ClassVar[str]
 
     @property
     @abstractmethod
-    def about(self) -> dict[str, Any]:
-        """Return what scores depend on besides what is searched."""
+    def depends_on(self) -> dict[str, Any]:
+        """Return everything that scores depend on besides the searched settings."""
 
     @abstractmethod
-    def score(self, found: dict[str, Any], number: int) -> FoldScore:
-        """Fit on one fold and return its balanced accuracy."""
+    def score(self, values: dict[str, Any], number: int) -> FoldScore:
+        """Fit on one fold with these values of searched settings; return its balanced accuracy."""
 
     @abstractmethod
     def refit(
-        self, found: dict[str, Any], run: Run, tracker: Tracker
+        self, values: dict[str, Any], run: Run, tracker: Tracker
     ) -> tuple[FittedModel, Floats]:
         """Return the final model, without temperature and scores, and its logits of `kept_rows`."""
 
     @abstractmethod
     def predict_out_of_fold(self, searched: SearchResult) -> Predictions:
-        """Return what each fold's model says of the cells it scored, calibrated in each fold."""
+        """Return the predictions of each fold's scored cells, calibrated in each fold."""
 
     @property
     def search_name(self) -> str:
-        """Return what the search is called where trials are kept."""
+        """Return the name of the search where trials are kept."""
         return self.job.search_name
 
     @property
     def out_of_fold_rng(self) -> np.random.Generator | None:
-        """Return what intervals out of fold are drawn by; None: what those of the holdout are."""
+        """Return the generator of intervals out of fold; None: that of the holdout goes on."""
         return None
 
     @contextlib.contextmanager
     def scoring(self) -> Iterator[Score]:
-        """Give the function that the search scores folds by."""
+        """Give the function by which the search scores folds."""
         yield self.score
 
     def track_trial(self, tracker: Tracker, trial: TrialRecord) -> None:
@@ -106,13 +105,13 @@ class Experiment(ABC):
         return []
 
     def how_to_repeat(self, card: Any) -> list[Section]:
-        """Return what a page says of how to get the same again."""
+        """Return the section of a page on how to get the same again."""
         return []
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trained:
-    """What TRAIN found."""
+    """The results of TRAIN."""
 
     model: Path
     """The folder of the model."""
@@ -126,24 +125,16 @@ class Trained:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Validated:
-    """What the folds of the best trial say, and what cells that the final model has not seen do."""
-
-    searched: SearchResult
-    out_of_fold: Predictions
-    calibration: Calibration
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ScoredModel:
-    """The final model as it is stored, and what it and the folds are worth."""
+class Assessed:
+    """A final model with everything that its report shows."""
 
     model: FittedModel
+    searched: SearchResult
+    calibration: Calibration
     rows: Ints
     """Of the holdout."""
-    evaluated: Evaluated
-    """On these."""
-    out_of_fold: dict[str, Scores]
+    holdout: Evaluated
+    out_of_fold: Evaluated
 
 
 def train(
@@ -155,33 +146,43 @@ def train(
     name: str | None = None,
     beside: AbstractContextManager[None] | None = None,
 ) -> Trained:
-    """Train a model on the cells of an experiment; interrupted, the same call goes on.
+    """Train a model on the cells of an experiment; after an interruption the same call continues.
 
     Parameters
     ----------
     name
-        Of the model, in place of the one that its folder has by default.
+        Of the model, in place of its usual folder.
     beside
-        What runs while settings are searched, such as other workers.
+        Entered while settings are searched, such as other workers.
     """
-    # Before the run writes down how it was called: an address is refused while it is in no file.
+    # Checked before the run writes its settings: a wrong address may hold a password.
     read_address(storage)
     job, study = experiment.job, experiment.study
-    with start_run(workspace, study=study, what=job.what, settings=job, resume=True) as run:
-        tracker = track(wandb, folder=run.path, project=study, name=job.what, settings=job)
+    with start_run(workspace, study=study, what=job.run_name, settings=job, resume=True) as run:
+        tracker = track(wandb, folder=run.path, project=study, name=job.run_name, settings=job)
         with beside or contextlib.nullcontext():
-            searched = look_for_settings(workspace, experiment, storage=storage, tracker=tracker)
+            searched = search_settings(workspace, experiment, storage=storage, tracker=tracker)
         aside = len(experiment.cohort.train_rows) - len(experiment.fit_rows)
         counts = len(experiment.fit_rows), aside
         logger.info("refit on %d training cells, %d are kept aside", *counts)
         model, kept = experiment.refit(searched.best, run, tracker)
-        validated = validate(experiment, searched, kept)
-        trained = finish(workspace, experiment, run, model, validated, name=name)
-        tracker.finish({"balanced_accuracy": trained.scores[POOLED].balanced_accuracy.value})
-    return replace(trained, folder=run.final)
+        assessed = assess(experiment, run, model, kept, searched)
+        folder = job.folder(workspace.models, name)
+        assessed = replace(assessed, model=assessed.model.save(folder))
+        write_train_report(workspace, experiment, run, assessed)
+        (run.path / REFIT).unlink(missing_ok=True)
+        scores = assessed.holdout.scores
+        tracker.finish({"balanced_accuracy": scores[POOLED].balanced_accuracy.value})
+    return Trained(
+        model=folder,
+        folder=run.final,
+        scores=scores,
+        out_of_fold=assessed.out_of_fold.scores,
+        trials=len(searched.trials),
+    )
 
 
-def look_for_settings(
+def search_settings(
     workspace: Workspace,
     experiment: Experiment,
     *,
@@ -201,99 +202,75 @@ def look_for_settings(
         return search(
             score,
             experiment.job.space,
-            experiment.job.trials,
+            experiment.job.search_plan,
             storage=place,
             name=experiment.search_name,
-            about=experiment.about,
+            depends_on=experiment.depends_on,
             on_trial=track_trial,
         )
 
 
-def validate(experiment: Experiment, searched: SearchResult, kept: Floats) -> Validated:
-    """Return what the folds say of the training cells, and calibrate the final model."""
+def assess(
+    experiment: Experiment, run: Run, model: FittedModel, kept: Floats, searched: SearchResult
+) -> Assessed:
+    """Calibrate the model by its logits of kept cells, open the holdout, and score it there."""
+    job, cohort = experiment.job, experiment.cohort
     calibration = experiment.calibrate(kept, searched)
     log_calibration(calibration)
-    return Validated(
-        searched=searched,
-        out_of_fold=experiment.predict_out_of_fold(searched),
-        calibration=calibration,
-    )
-
-
-def evaluate_holdout(
-    model: FittedModel, cohort: Cohort[Any], rows: Ints, *, rng: np.random.Generator
-) -> Evaluated:
-    """Return what a model says of held-out cells, and its scores."""
-    predictions = cohort.predictions(rows, model.probabilities(rows))
-    return Evaluated(predictions=predictions, scores=by_dataset(predictions, rng=rng))
-
-
-def finish(
-    workspace: Workspace,
-    experiment: Experiment,
-    run: Run,
-    model: FittedModel,
-    validated: Validated,
-    *,
-    name: str | None = None,
-) -> Trained:
-    """Open the holdout, write the model and the report."""
-    job, cohort, searched = experiment.job, experiment.cohort, validated.searched
+    model = model.with_card(temperature=calibration.temperature)
+    out_of_fold = experiment.predict_out_of_fold(searched)
     rng = np.random.default_rng(job.seed)
-    rows = cohort.open_holdout(f"TRAIN of {job.what}, {run.final.name}")
-    model = model.with_card(temperature=validated.calibration.temperature)
-    evaluated = evaluate_holdout(model, cohort, rows, rng=rng)
-    out_of_fold = by_dataset(validated.out_of_fold, rng=experiment.out_of_fold_rng or rng)
-    trials = len(searched.trials)
-    scores = scores_for_card(out_of_fold, evaluated.scores, trials=trials)
-    folder = job.folder(workspace.models, name)
-    model = model.with_card(scores=scores, data=_data(experiment, rows)).save(folder)
-    scored = ScoredModel(model=model, rows=rows, evaluated=evaluated, out_of_fold=out_of_fold)
-    _write_report(workspace, experiment, run, validated, scored)
-    (run.path / REFIT).unlink(missing_ok=True)
-    return Trained(
-        model=folder,
-        folder=run.path,
-        scores=evaluated.scores,
-        out_of_fold=out_of_fold,
-        trials=trials,
+    rows = cohort.open_holdout(f"TRAIN of {job.run_name}, {run.final.name}")
+    holdout = cohort.evaluate(rows, model.probabilities(rows), rng=rng)
+    by_fold = by_dataset(out_of_fold, rng=experiment.out_of_fold_rng or rng)
+    data = {
+        "training_cells": len(cohort.train_rows),
+        "kept_aside": len(cohort.train_rows) - len(experiment.fit_rows),
+        "holdout_cells": len(rows),
+        "training_fingerprint": cohort.fingerprint(),
+        "split": cohort.split.origin,
+    }
+    scores = scores_for_card(by_fold, holdout.scores, trials=len(searched.trials))
+    return Assessed(
+        model=model.with_card(scores=scores, data=data),
+        searched=searched,
+        calibration=calibration,
+        rows=rows,
+        holdout=holdout,
+        out_of_fold=Evaluated(predictions=out_of_fold, scores=by_fold),
     )
 
 
-def _write_report(
-    workspace: Workspace,
-    experiment: Experiment,
-    run: Run,
-    validated: Validated,
-    scored: ScoredModel,
+def write_train_report(
+    workspace: Workspace, experiment: Experiment, run: Run, assessed: Assessed
 ) -> None:
-    """Write what there is to look at, the predictions, and report.json."""
-    model, rows, searched = scored.model, scored.rows, validated.searched
+    """Write the page of a training, the predictions, and report.json."""
+    model, rows, searched = assessed.model, assessed.rows, assessed.searched
     explained = model.explain(run, rows, experiment.cohort.truth[rows], seed=experiment.job.seed)
     more = training_sections(
         run,
         searched,
-        out_of_fold=scored.out_of_fold,
-        calibration=validated.calibration,
+        out_of_fold=assessed.out_of_fold.scores,
+        calibration=assessed.calibration,
         models=workspace.models,
         curves=experiment.draw_curves(run, searched),
     )
     write_test_report(
         run,
         model.describe(),
-        scored.evaluated,
+        assessed.holdout,
         more=[*more, *explained.sections],
         last=experiment.how_to_repeat(model.card),
     )
-    write_predictions(run.path / OUT_OF_FOLD, validated.out_of_fold)
+    write_predictions(run.path / OUT_OF_FOLD, assessed.out_of_fold.predictions)
     run.report(
         {
             "model": to_dict(model.card),
-            "calibration": validated.calibration.to_dict(),
-            "holdout": _to_dicts(scored.evaluated.scores),
-            BEST_TRIAL: _to_dicts(scored.out_of_fold),
+            "calibration": assessed.calibration.to_dict(),
+            "holdout": _to_dicts(assessed.holdout.scores),
+            BEST_TRIAL: _to_dicts(assessed.out_of_fold.scores),
             **explained.report,
-            "search": [to_dict(trial) for trial in _without_logits(searched.trials)],
+            "search": [to_dict(trial) for trial in _shorten(searched.trials)],
         }
     )
 
@@ -302,20 +279,8 @@ def _to_dicts(scores: Mapping[str, Scores]) -> dict[str, Any]:
     return {name: each.to_dict() for name, each in scores.items()}
 
 
-def _data(experiment: Experiment, held_out: Ints) -> dict[str, Any]:
-    """Return what a card says of the cells."""
-    cohort = experiment.cohort
-    return {
-        "training_cells": len(cohort.train_rows),
-        "kept_aside": len(cohort.train_rows) - len(experiment.fit_rows),
-        "holdout_cells": len(held_out),
-        "training_fingerprint": cohort.fingerprint(),
-        "split": cohort.split.origin,
-    }
-
-
-def _without_logits(trials: Sequence[TrialRecord]) -> Iterator[TrialRecord]:
-    """Yield the trials as a report holds them."""
+def _shorten(trials: Sequence[TrialRecord]) -> Iterator[TrialRecord]:
+    """Yield the trials as a report holds them, without logits, times and workers."""
     for trial in trials:
         folds = tuple(
             FoldScore(fold.value, {name: fold.extras[name] for name in KEPT if name in fold.extras})

@@ -22,7 +22,7 @@ from sts.networks.checkpoint import load_model, model_folder, save_model
 from sts.networks.published import import_published
 from sts.scalograms.transform import scalograms_of
 from sts.studies.classify.networks.cells import ORIGINS, NetworkCohort, load_sweeps
-from sts.studies.classify.networks.looking import check_same_split
+from sts.studies.classify.networks.stored import check_same_split
 from tests.networks.test_published import dump, published
 from tests.networks.worlds import make_world
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from sts.search.trials import FoldScore, SearchResult, TrialRecord
 from sts.signals.features import FEATURES
 from sts.studies.classify.tables.cells import Source
 from sts.studies.classify.tables.settings import make_table_job
-from sts.studies.classify.tables.training import prepare_table
+from sts.studies.classify.tables.training import ParallelFolds, prepare_table
 from sts.tabular.checkpoint import load_baseline
 from sts.tabular.estimators import predict_logits
 from tests.studies.classify.tables.worlds import (
@@ -283,3 +284,34 @@ def test_given_settings_are_not_searched(tmp_path: Path) -> None:
     assert len(report["search"]) == 1
     page = (run_of(root) / "report.html").read_text()
     assert "--settings" in page
+
+
+def test_folds_in_parallel_score_as_one_after_another() -> None:
+    begun: list[tuple[int, int]] = []
+
+    def score(settings: dict[str, Any], fold: int) -> FoldScore:
+        begun.append((settings["a"], fold))
+        return FoldScore(settings["a"] + fold / 10)
+
+    with ParallelFolds(score, 3, workers=2) as score_fold:
+        # The second trial is left after its first fold, the third begins in the middle.
+        wanted = [(1, 0), (1, 1), (1, 2), (2, 0), (3, 1), (3, 2), (1, 0)]
+        found = [score_fold({"a": a}, fold).value for a, fold in wanted]
+    assert found == [a + fold / 10 for a, fold in wanted]
+    assert (3, 0) not in begun
+    begun.clear()
+    with ParallelFolds(score, 3, workers=1) as score_fold:
+        score_fold({"a": 1}, 0)
+    assert begun == [(1, 0)]
+
+
+def test_a_fold_that_fails_in_parallel_fails_when_it_is_wanted() -> None:
+    def score(settings: dict[str, Any], fold: int) -> FoldScore:
+        if fold == 1:
+            raise FloatingPointError("diverged")
+        return FoldScore(1.0)
+
+    with ParallelFolds(score, 2, workers=2) as score_fold:
+        assert score_fold({}, 0).value == 1.0
+        with pytest.raises(FloatingPointError):
+            score_fold({}, 1)

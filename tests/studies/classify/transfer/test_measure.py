@@ -13,10 +13,9 @@ import pytest
 from sts.cli.baseline import main
 from sts.cli.run import Status
 from sts.datasets.ep_tables import EpTable
-from sts.studies.classify.transfer import crossing
-from sts.studies.classify.transfer.crossing import ABSOLUTE, ONSET
-from sts.studies.classify.transfer.findings import TransferJob
-from sts.studies.classify.transfer.measure import measure, views_of
+from sts.studies.classify.transfer import measure as measuring
+from sts.studies.classify.transfer.measure import make_views, measure
+from sts.studies.classify.transfer.results import ABSOLUTE, ONSET, TransferJob
 from tests.datasets.ep_worlds import write_own, write_published
 from tests.studies.classify.transfer.worlds import CELLS, noisy_table
 
@@ -169,9 +168,9 @@ def test_what_was_done_first_does_not_show(monkeypatch: pytest.MonkeyPatch) -> N
 
     table = noisy_table()
     job = TransferJob(features=("shared",), settings={"n_estimators": 4})
-    views = views_of(table, job)
+    views = make_views(table, job)
     found = [measure(views, job, disputed=None, workers=1)]
-    monkeypatch.setattr(crossing, "map_unordered", backwards)
+    monkeypatch.setattr(measuring, "map_unordered", backwards)
     found.append(measure(views, job, disputed=None, workers=1))
     assert list(found[0].scores.items()) == list(found[1].scores.items())
     assert list(found[0].origin.items()) == list(found[1].origin.items())

@@ -1,4 +1,4 @@
-"""Scales, shares, shifts, worlds and recipes of transfer, each on cells whose truth is known."""
+"""Scales, shares, simulated data sets and recipes, each on cells whose truth is known."""
 
 from dataclasses import replace
 
@@ -8,17 +8,14 @@ import pytest
 from sts.base.types import Floats, Ints
 from sts.datasets.ep_tables import EpTable
 from sts.signals.features import FEATURES, TIMES
-from sts.studies.classify.transfer.alignment import (
-    aligned,
-    distance,
-    even_weights,
-    even_weights_of,
-    importance,
-    steady,
-    tell_apart,
+from sts.studies.classify.transfer.carry_over import (
+    carry_over_both_ways,
+    list_steps,
+    measure_gaps,
+    move_features,
+    simulate_data_set,
 )
-from sts.studies.classify.transfer.attempts import attempt_both_ways, steps_to
-from sts.studies.classify.transfer.crossing import ABSOLUTE, ONSET, FeatureView
+from sts.studies.classify.transfer.measure import FeatureView
 from sts.studies.classify.transfer.recipes import (
     ALL,
     FITS,
@@ -26,12 +23,18 @@ from sts.studies.classify.transfer.recipes import (
     RECIPES,
     SCALES,
     SHARES,
+    LabelledCells,
     Recipe,
-    Training,
-    attempts,
-    carry_over,
+    align_features,
+    apply_recipes,
+    even_weights,
+    find_stable_features,
+    ks_distance,
+    predict_all_ways,
+    predict_dataset,
+    weigh_by_likeness,
 )
-from sts.studies.classify.transfer.worlds import draw_world, gaps_between, moved
+from sts.studies.classify.transfer.results import ABSOLUTE, ONSET
 from tests.datasets.ep_worlds import make_table
 from tests.studies.classify.transfer.worlds import CELLS, generator, noisy_table
 
@@ -46,7 +49,7 @@ def test_cells_that_are_distributed_alike_stay_where_they_are() -> None:
     ones = np.ones(4000)
     # Quantiles of 4000 cells are known to .02 in the middle, to .04 near the ends.
     np.testing.assert_allclose(
-        aligned(X, like, weights=ones, like_weights=ones), X, atol=0.15, rtol=0.05
+        align_features(X, like, weights=ones, like_weights=ones), X, atol=0.15, rtol=0.05
     )
 
 
@@ -55,7 +58,7 @@ def test_a_scale_that_was_bent_is_unbent() -> None:
     bent = np.exp(0.5 * X) + 3
     ones = np.ones(len(X))
     inside = np.abs(X) < 1.9
-    found = aligned(bent, X, weights=ones, like_weights=ones)
+    found = align_features(bent, X, weights=ones, like_weights=ones)
     # Between 25 levels the map is a straight line.
     np.testing.assert_allclose(found[inside], X[inside], atol=0.02)
 
@@ -64,7 +67,7 @@ def test_the_order_of_values_stays_and_what_is_missing_stays_missing() -> None:
     rng = generator()
     X, like = rng.normal(size=(200, 1)), rng.exponential(size=(300, 1))
     X[::7] = np.nan
-    found = aligned(X, like, weights=np.ones(200), like_weights=np.ones(300))
+    found = align_features(X, like, weights=np.ones(200), like_weights=np.ones(300))
     assert (np.isnan(found) == np.isnan(X)).all()
     there = np.isfinite(X[:, 0])
     assert (np.argsort(found[there, 0]) == np.argsort(X[there, 0])).all()
@@ -73,7 +76,7 @@ def test_the_order_of_values_stays_and_what_is_missing_stays_missing() -> None:
 def test_what_has_few_values_has_no_scale() -> None:
     X = np.tile([[0.0], [1.0]], (50, 1))
     like = np.ones((80, 1))
-    found = aligned(X, like, weights=np.ones(100), like_weights=np.ones(80))
+    found = align_features(X, like, weights=np.ones(100), like_weights=np.ones(80))
     assert (found == X).all()
 
 
@@ -87,23 +90,23 @@ def shifted_classes(shares: Floats, *, by: float) -> tuple[Floats, Ints]:
 def test_weights_keep_other_shares_of_classes_from_passing_for_another_scale() -> None:
     like, y = shifted_classes(np.array([0.7, 0.1, 0.1, 0.1]), by=0.0)
     X, truth = shifted_classes(np.array([0.1, 0.1, 0.1, 0.7]), by=5.0)
-    of_classes = even_weights(y, 4)
-    found = aligned(X, like, weights=even_weights(truth, 4), like_weights=of_classes)
+    of_classes = even_weights(np.eye(4)[y])
+    found = align_features(X, like, weights=even_weights(np.eye(4)[truth]), like_weights=of_classes)
     # The quantiles of 400 cells of a class are known to .1.
     assert np.median(found - (X - 5.0)) == pytest.approx(0.0, abs=0.2)
-    naive = aligned(X, like, weights=np.ones(4000), like_weights=np.ones(4000))
+    naive = align_features(X, like, weights=np.ones(4000), like_weights=np.ones(4000))
     assert abs(np.median(naive - (X - 5.0))) > 2.0
 
 
-def test_weights_of_cells_that_are_sure_are_those_of_their_labels() -> None:
+def test_under_even_weights_every_known_class_weighs_the_same() -> None:
     y = generator().integers(4, size=300)
-    found = even_weights_of(np.eye(4)[y])
-    np.testing.assert_allclose(found, even_weights(y, 4), rtol=1e-12)
+    found = even_weights(np.eye(4)[y])
+    np.testing.assert_allclose(np.bincount(y, weights=found), np.ones(4), rtol=1e-12)
 
 
 def test_a_class_that_hardly_a_cell_seems_to_be_of_does_not_weigh_as_the_others() -> None:
     said = np.tile([0.999, 0.001, 0.0, 0.0], (100, 1))
-    assert even_weights_of(said).sum() == pytest.approx(1.1, abs=1e-9)
+    assert even_weights(said).sum() == pytest.approx(1.1, abs=1e-9)
 
 
 # How data sets differ.
@@ -111,9 +114,9 @@ def test_a_class_that_hardly_a_cell_seems_to_be_of_does_not_weigh_as_the_others(
 
 def test_the_distance_is_the_largest_gap_of_distributions() -> None:
     ones = np.ones(2)
-    assert distance(np.array([0.0, 1.0]), np.array([2.0, 3.0]), ones, ones) == pytest.approx(1.0)
-    assert distance(np.array([0.0, 1.0]), np.array([1.0, 0.0]), ones, ones) == pytest.approx(0.0)
-    half = distance(np.array([0.0, 1.0]), np.array([0.0, np.nan]), ones, ones)
+    assert ks_distance(np.array([0.0, 1.0]), np.array([2.0, 3.0]), ones, ones) == pytest.approx(1.0)
+    assert ks_distance(np.array([0.0, 1.0]), np.array([1.0, 0.0]), ones, ones) == pytest.approx(0.0)
+    half = ks_distance(np.array([0.0, 1.0]), np.array([0.0, np.nan]), ones, ones)
     assert half == pytest.approx(0.5)
 
 
@@ -121,7 +124,7 @@ def test_the_steady_features_are_those_that_do_not_move() -> None:
     rng = generator()
     X, others = rng.normal(size=(2, 300, 6))
     others[:, [1, 4]] += 2
-    found = steady(X, others, weights=np.ones(300), other_weights=np.ones(300))
+    found = find_stable_features(X, others, weights=np.ones(300), other_weights=np.ones(300))
     assert found.tolist() == [True, False, True, True, False, True]
 
 
@@ -129,9 +132,9 @@ def test_data_sets_are_told_apart_only_where_they_differ() -> None:
     rng = generator()
     X = rng.normal(size=(300, 4))
     is_other = np.repeat([False, True], 150)
-    alike = tell_apart(X, is_other, seed=0)
+    alike = predict_dataset(X, is_other, seed=0)
     X[is_other, 2] += 3
-    apart = tell_apart(X, is_other, seed=0)
+    apart = predict_dataset(X, is_other, seed=0)
     # Right for all but the few that lie between.
     assert np.mean((apart > 0) == is_other) > 0.85
     assert np.mean((alike > 0) == is_other) < 0.65
@@ -141,46 +144,46 @@ def test_cells_that_look_like_the_others_weigh_more() -> None:
     rng = generator()
     X, others = rng.normal(size=(300, 2)), rng.normal(size=(300, 2))
     others[:, 0] += 1.5
-    weights = importance(X, others, seed=0)
+    weights = weigh_by_likeness(X, others, seed=0)
     assert weights.mean() == pytest.approx(1.0)
     assert weights[X[:, 0] > 1].mean() > 3 * weights[X[:, 0] < 0].mean()
 
 
-# The worlds on which a recipe is chosen.
+# The simulated data sets on which a recipe is chosen.
 
 
-def test_a_world_moves_features_by_gaps_that_were_seen_and_by_no_others() -> None:
+def test_features_move_by_gaps_that_were_measured_and_by_no_others() -> None:
     rng = generator()
     here = rng.normal(size=(500, 8))
     there = here.copy()
     there[:, 3] += 2 * np.subtract(*np.quantile(here[:, 3], (0.75, 0.25)))
-    gaps = gaps_between(here, there)
+    gaps = measure_gaps(here, there)
     assert gaps.shift == pytest.approx([0, 0, 0, 2, 0, 0, 0, 0], abs=1e-9)
-    found = moved(here, gaps, rng=rng)
+    found = move_features(here, gaps, rng=rng)
     steps = np.median(found - here, axis=0) / gaps.spread
     assert set(np.round(steps, 6).tolist()) <= {0.0, 2.0, -2.0}
 
 
-def test_between_a_data_set_and_itself_a_world_moves_nothing() -> None:
+def test_between_a_data_set_and_itself_nothing_moves() -> None:
     X = make_table(80).X
     # To the last digits: the median is taken off and put back.
-    np.testing.assert_allclose(moved(X, gaps_between(X, X), rng=generator()), X, rtol=1e-9)
+    np.testing.assert_allclose(move_features(X, measure_gaps(X, X), rng=generator()), X, rtol=1e-9)
 
 
 def test_values_go_missing_as_often_as_in_the_other_data_set() -> None:
     rng = generator()
     here, there = rng.normal(size=(2, 4000, 2))
     here[:1000, 0] = there[:3000, 0] = np.nan
-    found = moved(here, gaps_between(here, there), rng=rng)
+    found = move_features(here, measure_gaps(here, there), rng=rng)
     # 4000 cells: two deviations are .014.
     assert np.isnan(found).mean(axis=0) == pytest.approx([0.75, 0.0], abs=0.02)
 
 
-def test_a_world_has_every_class_and_none_as_frequent_as_before() -> None:
+def test_simulated_cells_are_of_every_class_with_other_shares() -> None:
     table = make_table(400)
-    gaps = gaps_between(table.X, table.X)
+    gaps = measure_gaps(table.X, table.X)
     shares = [
-        np.bincount(draw_world(table.X, table.truth, gaps, rng=rng).y, minlength=4) / 400
+        np.bincount(simulate_data_set(table.X, table.truth, gaps, rng=rng)[1], minlength=4) / 400
         for rng in map(np.random.default_rng, range(5))
     ]
     assert np.min(shares) > 0
@@ -190,15 +193,15 @@ def test_a_world_has_every_class_and_none_as_frequent_as_before() -> None:
 # The recipes.
 
 
-def training_of(table: EpTable, name: str = "PatchSeq") -> Training:
+def training_of(table: EpTable, name: str = "PatchSeq") -> LabelledCells:
     own = table.rows(table.dataset == name)
-    return Training(X=own.X, y=own.truth, names=table.names, seed=0)
+    return LabelledCells(X=own.X, y=own.truth, names=table.names, seed=0)
 
 
-def test_every_recipe_says_probabilities_of_every_cell() -> None:
+def test_every_recipe_predicts_every_cell() -> None:
     table = make_table(CELLS)
     others = table.rows(table.dataset == "PatchClamp").X
-    found = dict(attempts(training_of(table), others, fitted={}))
+    found = dict(apply_recipes(training_of(table), others, fitted={}))
     assert tuple(found) == RECIPES
     assert len(RECIPES) == len(FITS) * len(SCALES) * len(SHARES)
     for said in found.values():
@@ -206,12 +209,12 @@ def test_every_recipe_says_probabilities_of_every_cell() -> None:
         np.testing.assert_allclose(said.sum(axis=1), 1.0, atol=1e-9)
 
 
-def test_the_plain_recipe_is_what_the_models_say() -> None:
+def test_the_plain_recipe_predicts_as_the_models() -> None:
     table = make_table(CELLS)
     training = training_of(table)
     others = table.rows(table.dataset == "PatchClamp").X
-    pair = training.fitted()
-    found = carry_over(pair, others)
+    pair = training.fit()
+    found = predict_all_ways(pair, others)
     np.testing.assert_allclose(
         found[PLAIN.scale, PLAIN.shares], pair.probabilities(others), atol=1e-12
     )
@@ -222,17 +225,17 @@ def test_even_shares_undo_what_rare_classes_lose() -> None:
     rare = (table.truth != 1) | (np.arange(320) % 20 == 1)
     training = training_of(table.rows(rare & (table.dataset == "PatchSeq")))
     others = table.rows(table.dataset == "PatchClamp")
-    found = carry_over(training.fitted(), others.X)
+    found = predict_all_ways(training.fit(), others.X)
     kept, even = (found["as measured", each].argmax(axis=1) for each in ("kept", "even"))
     assert np.mean(even[others.truth == 1] == 1) > np.mean(kept[others.truth == 1] == 1)
 
 
 def test_the_steps_change_one_choice_at_a_time() -> None:
     whole = Recipe(fit=ALL, scale="ranks", shares="even")
-    steps = steps_to(whole)
+    steps = list_steps(whole)
     assert list(steps) == ["plain", "only scale", "only shares", "chosen"]
     assert steps["only scale"] == replace(PLAIN, scale="ranks")
-    assert steps_to(PLAIN) == {"plain": PLAIN, "chosen": PLAIN}
+    assert list_steps(PLAIN) == {"plain": PLAIN, "chosen": PLAIN}
 
 
 def test_no_class_of_the_other_data_set_is_looked_at() -> None:
@@ -241,7 +244,7 @@ def test_no_class_of_the_other_data_set_is_looked_at() -> None:
     others = np.flatnonzero(table.dataset == "PatchClamp")
     shuffled[others] = shuffled[generator().permutation(others)]
     known, found = (
-        {each.trained_on: each for each in attempt_both_ways(cells, seed=0, workers=1)}
+        {each.trained_on: each for each in carry_over_both_ways(cells, seed=0, workers=1)}
         for cells in (table, replace(table, label=shuffled))
     )
     there = found["PatchSeq"]
@@ -258,8 +261,8 @@ def test_no_class_of_the_other_data_set_is_looked_at() -> None:
 
 def test_moving_times_puts_them_where_the_other_data_set_has_them() -> None:
     table = make_table(16)
-    assert FeatureView(features="shared", times=ONSET, table=table).moved() is None
-    found = FeatureView(features="shared", times=ABSOLUTE, table=table).moved()
+    assert FeatureView(features="shared", times=ONSET, table=table).move_times() is None
+    found = FeatureView(features="shared", times=ABSOLUTE, table=table).move_times()
     assert found is not None
     timed = np.array([name in TIMES for name in FEATURES])
     gaps = found.X - table.X
@@ -268,6 +271,3 @@ def test_moving_times_puts_them_where_the_other_data_set_has_them() -> None:
         known = gaps[table.dataset == name][:, timed]
         # times of 10 s to the last digit
         assert known[np.isfinite(known)] == pytest.approx(step_s, abs=1e-12)
-
-
-# The command.

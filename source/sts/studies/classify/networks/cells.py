@@ -17,20 +17,20 @@ from sts.datasets.identity import (
     require_stores,
     with_donors,
 )
-from sts.datasets.published_split import leave_out_held
-from sts.datasets.splits import split_of
+from sts.datasets.labels import labels_of
+from sts.datasets.published_split import PUBLISHED, leave_out_held, read_split_file
+from sts.datasets.splits import find_split, split_of
 from sts.datasets.store import SweepStore, load_store, merge_stores
 from sts.learning.device import choose_device
 from sts.scalograms.bank import ImageBank
 from sts.scalograms.image import ImageSettings
 from sts.scalograms.published import has_published
 from sts.studies.classify.cohort import Cohort, find_sides
-from sts.studies.classify.networks.published import published_cells
 
 logger = logging.getLogger("sts")
 
-# Where scalograms come from: computed from a sweep store, read from published files, or from a
-# store if there is one.
+# Where scalograms come from: a sweep store they are computed from, published files, or, for "auto",
+# a store if there is one.
 ORIGINS: Final = ("auto", "computed", "published")
 
 
@@ -47,7 +47,7 @@ class NetworkCohort(Cohort[SweepStore | Cells]):
         return not isinstance(self.cells, SweepStore)
 
     def fingerprint(self) -> str:
-        """Return a digest of who the training cells are and of their classes, and one of sweeps."""
+        """Return a digest of the training cells' ids and classes, and one of their sweeps."""
         training = identify_cells(self.cells, self.train_rows)
         who = hashlib.sha256("\n".join([*training.specimen_id, *training.label]).encode())
         if not isinstance(self.cells, SweepStore):
@@ -77,13 +77,13 @@ class NetworkCohort(Cohort[SweepStore | Cells]):
 def load_sweeps(
     data: Path, *, group_by: str | None = None, seed: int, scalograms: str = "computed"
 ) -> NetworkCohort:
-    """Return the labelled cells in `data`, divided as kept there.
+    """Return the labelled cells in `data`, divided by the split that is kept there.
 
-    Of the published test split there are those cells alone that the published split in `data` holds
+    Cells of the published test split are left out, unless the published split in `data` holds them
     out. `scalograms` is one of ORIGINS.
     """
-    published = _origin(data, scalograms) == "published"
-    cells = with_donors(published_cells(data) if published else _labelled(data), data)
+    published = _choose_origin(data, scalograms) == "published"
+    cells = with_donors(_load_published(data) if published else _load_labelled(data), data)
     cells = leave_out_held(cells, data, where=str(data), has_holdout=True)
     split = split_of(cells, data, group_by=group_by, seed=seed)
     train, test = find_sides(cells, split)
@@ -93,7 +93,7 @@ def load_sweeps(
     return NetworkCohort(cells=cells, truth=truth, split=split, train_rows=train, _test_rows=test)
 
 
-def _origin(data: Path, scalograms: str) -> str:
+def _choose_origin(data: Path, scalograms: str) -> str:
     """Return where scalograms come from, and leave a line in the log."""
     one_of(scalograms, ORIGINS, "origin of scalograms")
     stored, published = bool(find_stores(data)), has_published(data)
@@ -102,14 +102,45 @@ def _origin(data: Path, scalograms: str) -> str:
     if scalograms == "published":
         logger.info("scalograms are the published ones in %s", data)
     elif published:
-        logger.info("scalograms are computed from sweeps; the published ones are not looked at")
+        logger.info("scalograms are computed from sweeps; the published ones are not used")
     return scalograms
 
 
-def _labelled(data: Path) -> SweepStore:
+def _load_labelled(data: Path) -> SweepStore:
     """Return the labelled cells of all sweep stores, by specimen id."""
     store = merge_stores([load_store(path) for path in require_stores(data)])
     labelled = store.rows(np.isin(store.label, CLASSES))
     if not len(labelled):
         raise StsError(f"no cell in {data} has a label: build with --labels")
     return labelled.rows(np.argsort(labelled.specimen_id))
+
+
+def _load_published(data: Path) -> Cells:
+    """Return the labelled cells of the split in `data`, also those without a scalogram file."""
+    if not has_published(data):
+        raise StsError(
+            f"no published scalograms in {data}: a folder such as PatchClampGouwensCWT with files "
+            "cell_<specimen_id>.npy is wanted"
+        )
+    found, split = labels_of(data), find_split(data)
+    if split is None:
+        raise StsError(
+            f"no split in {data}: {' and '.join(PUBLISHED.values())} say which published cells are "
+            "held out; fetch them with `data_pipeline.py fetch sts-tables`"
+        )
+    datasets = {
+        specimen: dataset
+        for path in (data / name for name in PUBLISHED.values())
+        if path.is_file()
+        for specimen, dataset in read_split_file(path).items()
+    }
+    listed = split.train | split.test
+    divided = [found.labels[specimen] for specimen in sorted(found.labels.keys() & listed)]
+    if not divided:
+        raise StsError(f"no cell of {split.origin} has a label in {found.path}")
+    return Cells(
+        specimen_id=np.array([cell.specimen_id for cell in divided]),
+        donor_id=np.array([cell.donor_id for cell in divided]),
+        label=np.array([cell.label for cell in divided]),
+        dataset=np.array([datasets.get(cell.specimen_id, cell.dataset) for cell in divided]),
+    )

@@ -1,6 +1,6 @@
 """EXPLAIN: what a network looks at, in pictures and numbers, and whether it had to learn that."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -21,18 +21,16 @@ from sts.networks.saliency import (
 )
 from sts.reports.figures.saliency import ClassSaliency, draw_class_saliency, draw_saliency
 from sts.reports.figures.scalogram import CellPicture, picture_of
-from sts.reports.page import Block, Picture, Section, Table, write_page
+from sts.reports.page import Picture, Section, Table, write_page
+from sts.scalograms.published import read_published
 from sts.scalograms.wavelet import FREQS_HZ
-from sts.signals.resample import BEFORE_S, WINDOW_S
-from sts.studies.classify.networks.cells import NetworkCohort
-from sts.studies.classify.networks.looking import LookJob, Opened, open_study
-from sts.studies.classify.networks.published import picture_of_published
+from sts.signals.resample import BEFORE_S, RATE_HZ, SAMPLES, WINDOW_S
+from sts.studies.classify.networks.stored import OpenedStudy, StoredNetworkJob, open_study
 from sts.studies.classify.pages import LeftOut, list_left_out
 
-# Of these the class averages are made: integrated gradients cost dozens of passes a cell.
+# Cells of a class that are averaged: integrated gradients cost dozens of passes a cell.
 CELLS_A_CLASS: Final = 10
-AVERAGED: Final = "integrated gradients"
-# Averages over cells need fewer steps than a picture of one cell.
+# Steps of integrated gradients: averages over cells need fewer than a picture of one cell.
 STEPS: Final = 8
 WINDOW_MS: Final = (-BEFORE_S * 1e3, (WINDOW_S - BEFORE_S) * 1e3)
 SANITY: Final = (
@@ -44,45 +42,57 @@ SANITY: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class Explained:
-    """What EXPLAIN found."""
+    """The results of EXPLAIN."""
 
     folder: Path
     attention: Table
-    """Where the attention lies, per class."""
+    """Where the attention lies, by class."""
     random: dict[str, float]
     """Rank correlation with the maps of random weights, by method."""
     left_out: tuple[LeftOut, ...]
 
 
-def explain_network(workspace: Workspace, job: LookJob, *, device: str = "auto") -> Explained:
-    """Draw saliency of some cells and of the classes, and say where the attention lies."""
+def explain_network(
+    workspace: Workspace, job: StoredNetworkJob, *, device: str = "auto"
+) -> Explained:
+    """Draw saliency of some cells and of the classes, and measure where the attention lies."""
     opened = open_study(workspace, job, device=device)
-    model, cohort, what = opened.model, opened.cohort, opened.model.what
-    with start_run(workspace, study="sts-explain", what=what, settings=job) as run:
-        held_out = cohort.open_holdout(f"EXPLAIN of {what}, {run.final.name}")
-        drawn = _drawn(opened, held_out, job)
-        own_maps = maps_of(opened, drawn)
+    model, cohort, name = opened.model, opened.cohort, opened.model.run_name
+    with start_run(workspace, study="sts-explain", what=name, settings=job) as run:
+        held_out = cohort.open_holdout(f"EXPLAIN of {name}, {run.final.name}")
+        rng = np.random.default_rng(job.seed)
+        drawn = (
+            cohort.rows_of(job.cells) if job.cells else _choose_one_a_class(opened, held_out, rng)
+        )
+        own_maps = {
+            method: measure(model.model.network, model.bank, drawn, cohort.truth[drawn])
+            for method, measure in METHODS.items()
+        }
         pictures = _draw_cells(run, opened, own_maps, drawn)
-        many = np.concatenate(list(_some_a_class(cohort, held_out, job.seed)))
+        many = _choose_many_a_class(cohort.truth, held_out, np.random.default_rng(job.seed))
         maps = integrated_gradients(
             model.model.network, model.bank, many, cohort.truth[many], steps=STEPS
         )
         averages = _draw_classes(run, maps, cohort.truth[many])
-        found = attention_by_class(maps, cohort.truth[many], CLASSES)
+        attention = attention_by_class(maps, cohort.truth[many], CLASSES)
         plain = replace(model.card.architecture, weights="none")
         random = random_correlation(plain, model.bank, drawn, cohort.truth[drawn], own_maps)
-        table = attention_table(found)
-        sections = _sections(pictures, averages, table, random)
+        table = attention_table(attention)
         write_page(
             run.path / "report.html",
-            f"What {what} looks at",
+            f"What {name} looks at",
             subtitle=f"{len(drawn)} cells drawn, {len(many)} held-out cells averaged",
-            sections=[*sections, *list_left_out(run, opened.left_out)],
+            sections=[
+                Section("Where the attention lies", [averages, table]),
+                Section("Cells", pictures),
+                Section("Is it learnt?", [SANITY, _likeness_table(random)]),
+                *list_left_out(run, opened.left_out),
+            ],
         )
         run.report(
             {
-                "model": {"name": what, "sha256": model.card.sha256},
-                "attention": {name: asdict(each) for name, each in found.items()},
+                "model": {"name": name, "sha256": model.card.sha256},
+                "attention": {label: asdict(each) for label, each in attention.items()},
                 "likeness_to_random_weights": random,
                 "cells": cohort.cells.specimen_id[drawn].tolist(),
                 "left_out": len(opened.left_out),
@@ -91,12 +101,12 @@ def explain_network(workspace: Workspace, job: LookJob, *, device: str = "auto")
     return Explained(folder=run.final, attention=table, random=random, left_out=opened.left_out)
 
 
-def attention_table(found: Mapping[str, Attention]) -> Table:
+def attention_table(attention: Mapping[str, Attention]) -> Table:
     """Return the shares of attention by time and by frequency, a row a class."""
-    first = next(iter(found.values()))
+    first = next(iter(attention.values()))
     rows: list[list[object]] = [
         [name, each.cells, *(f"{v:.2f}" for v in (*each.times.values(), *each.bands.values()))]
-        for name, each in found.items()
+        for name, each in attention.items()
     ]
     even = (*first.even_times.values(), *first.even_bands.values())
     rows.append(["an even map", "", *(f"{value:.2f}" for value in even)])
@@ -107,67 +117,70 @@ def attention_table(found: Mapping[str, Attention]) -> Table:
     )
 
 
-def _drawn(opened: Opened, held_out: Ints, job: LookJob) -> Ints:
-    """Return the rows of the cells that are drawn."""
-    if job.cells:
-        return opened.cohort.rows_of(job.cells)
-    return _one_right_a_class(held_out, _predictions_of(opened, held_out), job.seed)
+def _likeness_table(random: Mapping[str, float]) -> Table:
+    return Table(
+        columns=["method", "rank correlation"],
+        rows=[[name, f"{value:.2f}"] for name, value in random.items()],
+    )
 
 
-def _predictions_of(opened: Opened, rows: Ints) -> Predictions:
+def _predict(opened: OpenedStudy, rows: Ints) -> Predictions:
     return opened.cohort.predictions(rows, opened.model.probabilities(rows))
 
 
-def _one_right_a_class(rows: Ints, said: Predictions, seed: int) -> Ints:
-    """Return a held-out cell of each class, one that was called right where there is one."""
-    rng = np.random.default_rng(seed)
+def _choose_one_a_class(opened: OpenedStudy, rows: Ints, rng: np.random.Generator) -> Ints:
+    """Return a held-out cell of each class, one that is predicted correctly if there is one."""
+    predictions = _predict(opened, rows)
     chosen = []
     for label in range(len(CLASSES)):
-        of_class = np.flatnonzero(said.truth == label)
-        right = of_class[said.prediction[of_class] == label]
+        of_class = np.flatnonzero(predictions.truth == label)
+        right = of_class[predictions.prediction[of_class] == label]
         candidates = right if len(right) else of_class
         if len(candidates):
             chosen.append(int(rows[rng.choice(candidates)]))
     return np.array(chosen)
 
 
-def _some_a_class(cohort: NetworkCohort, rows: Ints, seed: int) -> Iterator[Ints]:
-    rng = np.random.default_rng(seed)
-    for label in range(len(CLASSES)):
-        of_class = rows[cohort.truth[rows] == label]
-        yield np.sort(rng.permutation(of_class)[:CELLS_A_CLASS])
+def _choose_many_a_class(truth: Ints, rows: Ints, rng: np.random.Generator) -> Ints:
+    """Return a few held-out cells of each class, class by class."""
+    classes = (rows[truth[rows] == label] for label in range(len(CLASSES)))
+    return np.concatenate([np.sort(rng.permutation(each)[:CELLS_A_CLASS]) for each in classes])
 
 
-def maps_of(opened: Opened, rows: Ints) -> dict[str, Floats]:
-    """Return the saliency of each cell's own class by every method, (cells, 2, H, W)."""
-    model, targets = opened.model, opened.cohort.truth[rows]
-    return {
-        name: make(model.model.network, model.bank, rows, targets) for name, make in METHODS.items()
-    }
-
-
-def _picture(opened: Opened, row: int) -> CellPicture:
+def _picture(opened: OpenedStudy, row: int) -> CellPicture:
     """Return what is drawn of a cell beside its maps: its sweeps, where they are known."""
     cells = opened.cohort.cells
     if isinstance(cells, SweepStore):
         return picture_of(cells.rows(np.array([row])))
-    return picture_of_published(cells, row, opened.paths[row])
+    return CellPicture(
+        specimen_id=str(cells.specimen_id[row]),
+        label=str(cells.label[row]),
+        dataset=str(cells.dataset[row]),
+        traces=np.empty((0, SAMPLES)),
+        scalograms=read_published(opened.paths[row]),
+        freqs_hz=FREQS_HZ,
+        amplitudes_pa=(np.nan, np.nan),
+        rate_hz=RATE_HZ,
+        onset_s=BEFORE_S,
+    )
 
 
-def _draw_cells(run: Run, opened: Opened, maps: Mapping[str, Floats], rows: Ints) -> list[Picture]:
+def _draw_cells(
+    run: Run, opened: OpenedStudy, maps: Mapping[str, Floats], rows: Ints
+) -> list[Picture]:
     drawn = []
-    said = _predictions_of(opened, rows)
+    predictions = _predict(opened, rows)
     for at, row in enumerate(rows.tolist()):
         picture = _picture(opened, row)
-        likely = said.probabilities[at]
-        called = f"called {CLASSES[int(likely.argmax())]}, {likely.max():.0%}"
+        likely = predictions.probabilities[at]
+        prediction = f"predicted {CLASSES[int(likely.argmax())]}, {likely.max():.0%}"
         files = draw_saliency(
             run.figures / f"saliency-{at}",
             picture,
             maps={name: found[at] for name, found in maps.items()},
-            prediction=called,
+            prediction=prediction,
         )
-        drawn.append(Picture(files=files, caption=f"{picture.title}: {called}."))
+        drawn.append(Picture(files=files, caption=f"{picture.title}: {prediction}."))
     return drawn
 
 
@@ -179,19 +192,5 @@ def _draw_classes(run: Run, maps: Floats, classes: Ints) -> Picture:
     files = draw_class_saliency(
         run.figures / "class-saliency", averages, freqs_hz=FREQS_HZ, window_ms=WINDOW_MS
     )
-    return Picture(files=files, caption=f"Class averages of {AVERAGED}, from the stimulus onset.")
-
-
-def _sections(
-    cells: list[Picture], classes: Picture, table: Table, random: Mapping[str, float]
-) -> list[Section]:
-    likeness = Table(
-        columns=["method", "rank correlation"],
-        rows=[[name, f"{value:.2f}"] for name, value in random.items()],
-    )
-    blocks: list[Block] = [classes, table]
-    return [
-        Section("Where the attention lies", blocks),
-        Section("Cells", cells),
-        Section("Is it learnt?", [SANITY, likeness]),
-    ]
+    caption = "Class averages of integrated gradients, from the stimulus onset."
+    return Picture(files=files, caption=caption)

@@ -1,8 +1,9 @@
-"""TRAIN of a network: its folds, its refit, and the processes that search beside each other."""
+"""TRAIN of a network: its settings, folds and refit, and processes that search together."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -10,42 +11,154 @@ import numpy as np
 from sklearn.metrics import balanced_accuracy_score
 
 from sts.base.runs import Run
-from sts.base.settings import to_dict
+from sts.base.settings import from_dict, to_dict
 from sts.base.tracking import Mode, Tracker
 from sts.base.types import Floats
 from sts.base.workspace import Workspace
 from sts.evaluation.calibration import apply_temperature, calibrate
 from sts.evaluation.predictions import Predictions
 from sts.learning.device import share_cores, share_devices
-from sts.networks.checkpoint import Model, ModelCard
+from sts.networks.backbones import Architecture
+from sts.networks.checkpoint import Model, ModelCard, model_folder
 from sts.networks.novelty import measure_network_novelty
 from sts.networks.predict import run_network
+from sts.networks.settings import SPACE, TrainSettings
 from sts.networks.train import fit
 from sts.reports.figures.training import FoldCurves, draw_curves
 from sts.reports.page import Block, Picture
 from sts.scalograms.bank import ImageBank
 from sts.search.address import read_address
-from sts.search.trials import FoldScore, SearchResult
+from sts.search.trials import Choice, Float, FoldScore, Int, Parameter, SearchResult, SearchSettings
 from sts.search.workers import workers_beside
+from sts.studies.classify.models import TrainJob, read_settings
 from sts.studies.classify.networks.cells import NetworkCohort, load_sweeps
 from sts.studies.classify.networks.model import NetworkModel
-from sts.studies.classify.networks.settings import NetworkJob
 from sts.studies.classify.training import (
     DIGITS,
     REFIT,
     Experiment,
     Trained,
-    look_for_settings,
+    search_settings,
     train,
 )
 
-# What is tracked of every epoch.
+KINDS: Final[dict[str, Callable[..., Parameter]]] = {
+    "choice": Choice,
+    "log_float": partial(Float, log=True),
+    "int": Int,
+}
+# Settings of the demo, by the number of the network.
+# As many pixels as 111 x 111, wide enough to separate spikes; InceptionV3 needs taller images.
+DEMO_SIZE: Final = {1: (32, 384), 2: (80, 240), 3: (32, 384), 4: (32, 384)}
+# Random weights need a rate that rises and falls; the small network needs more epochs.
+DEMO_EPOCHS: Final = {1: 4, 2: 4, 3: 4, 4: 8}
+DEMO_RATE: Final = {1: 1e-3, 2: 1e-3, 3: 1e-3, 4: 3e-3}
+# Values of an epoch that are tracked.
 TRACKED: Final = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkJob(TrainJob):
+    """All settings of the training of a network; besides them only the cells decide it."""
+
+    architecture: Architecture
+    image_size: tuple[int, int] | None = None
+    """Height and width of the images; None: the network's own."""
+    base: TrainSettings = field(default_factory=TrainSettings)
+    """The settings that the search does not vary, and where it begins."""
+    varied: tuple[str, ...] = tuple(SPACE)
+    """The settings that the search varies; empty where all are given."""
+
+    @property
+    def run_name(self) -> str:
+        """Return the name of the network in the names of runs."""
+        return f"{self.architecture.backbone.name}-{self.architecture.freeze}"
+
+    @property
+    def is_fixed(self) -> bool:
+        """Tell whether the settings are given, so that nothing is searched."""
+        return not self.varied
+
+    @property
+    def space(self) -> dict[str, Parameter]:
+        """Return the space of the search; one point where the settings are given."""
+        space: dict[str, Parameter] = {}
+        for name, (kind, *rest) in SPACE.items():
+            fixed = Choice((getattr(self.base, name),))
+            space[name] = KINDS[kind](*rest) if name in self.varied else fixed
+        return space
+
+    def make_settings(self, values: Mapping[str, Any]) -> TrainSettings:
+        """Return the settings of a training with these values of the searched ones."""
+        return from_dict(TrainSettings, {**to_dict(self.base), **values})
+
+    def folder(self, models: Path, name: str | None) -> Path:
+        """Return the folder of the model, under its own name or its freeze level."""
+        return model_folder(models, self.architecture, name)
+
+
+def make_network_job(
+    architecture: Architecture,
+    *,
+    group_by: str,
+    seed: int,
+    file: Path | None = None,
+    trials: int | None = None,
+    folds: int | None = None,
+    image_size: tuple[int, int] | None = None,
+    base: TrainSettings | None = None,
+    varied: tuple[str, ...] = tuple(SPACE),
+    **changed: Any,
+) -> NetworkJob:
+    """Return the job of a command line; None leaves the default.
+
+    Parameters
+    ----------
+    file
+        JSON with training settings; with it nothing is searched.
+    changed
+        Fields of TrainSettings.
+    """
+    given = {name: value for name, value in changed.items() if value is not None}
+    base = from_dict(TrainSettings, {**to_dict(base or TrainSettings()), **given})
+    return NetworkJob(
+        architecture=architecture,
+        image_size=image_size,
+        group_by=group_by,
+        search=SearchSettings(trials=trials or 50, folds=folds or 3, seed=seed),
+        base=base if file is None else read_network_settings(file, base),
+        varied=varied if file is None else (),
+        seed=seed,
+    )
+
+
+def demo_job(architecture: Architecture, **given: Any) -> NetworkJob:
+    """Return a short search on small images; values from the command line replace its own."""
+    number = architecture.number
+    short: dict[str, Any] = {
+        "image_size": DEMO_SIZE[number],
+        "trials": 2,
+        "folds": 2,
+        "epochs": DEMO_EPOCHS[number],
+    }
+    wanted = short | {name: value for name, value in given.items() if value is not None}
+    base = TrainSettings(
+        schedule="one_cycle",
+        learning_rate=DEMO_RATE[number],
+        patience=DEMO_EPOCHS[number],
+        batch=32,
+    )
+    return make_network_job(architecture, base=base, varied=("dropout",), **wanted)
+
+
+def read_network_settings(path: Path, base: TrainSettings) -> TrainSettings:
+    """Return the training settings in a JSON file; those that it does not name are as in `base`."""
+    return from_dict(TrainSettings, {**to_dict(base), **read_settings(path)}, where=str(path))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class NetworkExperiment(Experiment):
-    """A network and the images of its cells; it is stopped by those that are kept aside."""
+    """A network and the images of its cells; the cells that are kept aside stop its refit."""
 
     job: NetworkJob
     cohort: NetworkCohort
@@ -54,8 +167,8 @@ class NetworkExperiment(Experiment):
     study: ClassVar[str] = "sts"
 
     @property
-    def about(self) -> dict[str, Any]:
-        """Return what scores depend on besides what is searched."""
+    def depends_on(self) -> dict[str, Any]:
+        """Return everything that scores depend on besides the searched settings."""
         return {
             "architecture": to_dict(self.job.architecture),
             "images": to_dict(self.bank.settings),
@@ -64,8 +177,8 @@ class NetworkExperiment(Experiment):
             "cells": self.cohort.fingerprint(),
         }
 
-    def score(self, found: dict[str, Any], number: int) -> FoldScore:
-        """Train on one fold and return its balanced accuracy."""
+    def score(self, values: dict[str, Any], number: int) -> FoldScore:
+        """Train on one fold with these values of searched settings; return its score."""
         fold = self.folds[number]
         fitted = fit(
             self.job.architecture,
@@ -73,28 +186,28 @@ class NetworkExperiment(Experiment):
             self.cohort.truth,
             train_rows=fold.fit,
             validation_rows=fold.validation,
-            settings=replace(self.job.configured(found), seed=self.job.seed + number),
+            settings=replace(self.job.make_settings(values), seed=self.job.seed + number),
         )
         images = self.bank.like(fitted.images)
-        found_logits = run_network(fitted.network, images, fold.scored).logits
+        logits = run_network(fitted.network, images, fold.scored).logits
         unseen = run_network(fitted.network, images, fold.validation).logits
         calibration = calibrate(unseen, self.cohort.truth[fold.validation])
         truth = self.cohort.truth[fold.scored]
         return FoldScore(
-            float(balanced_accuracy_score(truth, found_logits.argmax(axis=1))),
+            float(balanced_accuracy_score(truth, logits.argmax(axis=1))),
             {
                 "best_epoch": fitted.best_epoch,
                 "curves": [to_dict(epoch) for epoch in fitted.curves],
                 "rows": fold.scored.tolist(),
-                "logits": np.round(found_logits, DIGITS).tolist(),
+                "logits": np.round(logits, DIGITS).tolist(),
                 "temperature": calibration.temperature,
             },
         )
 
     def refit(
-        self, found: dict[str, Any], run: Run, tracker: Tracker
+        self, values: dict[str, Any], run: Run, tracker: Tracker
     ) -> tuple[NetworkModel, Floats]:
-        """Train on the training cells but for a part that tells when to stop, as in the folds."""
+        """Train on the training cells; the kept ones decide when to stop, as in the folds."""
         job = self.job
         fitted = fit(
             job.architecture,
@@ -102,7 +215,7 @@ class NetworkExperiment(Experiment):
             self.cohort.truth,
             train_rows=self.fit_rows,
             validation_rows=self.kept_rows,
-            settings=replace(job.configured(found), seed=job.seed),
+            settings=replace(job.make_settings(values), seed=job.seed),
             on_epoch=lambda epoch: tracker.log(
                 {name: value for name, value in to_dict(epoch).items() if name in TRACKED},
                 step=epoch.number,
@@ -119,15 +232,15 @@ class NetworkExperiment(Experiment):
         )
         plain = Model(network=fitted.network, card=card)
         model = NetworkModel(model=plain, bank=self.bank.like(fitted.images))
-        kept = model.look(self.kept_rows)
-        # How far the cells that were kept aside lie from those that were fitted.
-        novelty = measure_network_novelty(model.look(self.fit_rows).features, kept.features)
+        kept = model.outputs(self.kept_rows)
+        novelty = measure_network_novelty(model.outputs(self.fit_rows).features, kept.features)
         return replace(model, model=replace(plain, novelty=novelty)), kept.logits
 
     def predict_out_of_fold(self, searched: SearchResult) -> Predictions:
-        """Return what each fold's network says of the cells it scored, at its own temperature.
+        """Return the predictions of each fold's scored cells, at the temperature of the fold.
 
-        That comes from cells which the network had not seen either: those that told when to stop.
+        That temperature comes from cells that the network has not seen either: the validation
+        cells of the fold.
         """
         folds = [fold.extras for fold in searched.best_trial.folds]
         found = [apply_temperature(np.array(fold["logits"]), fold["temperature"]) for fold in folds]
@@ -136,24 +249,19 @@ class NetworkExperiment(Experiment):
 
     def draw_curves(self, run: Run, searched: SearchResult) -> list[Block]:
         """Draw losses and accuracies by epoch, fold by fold."""
-        folds = [_fold_curves(fold.extras) for fold in searched.best_trial.folds]
+        folds = [
+            FoldCurves(
+                **{name: [epoch[name] for epoch in fold.extras["curves"]] for name in TRACKED},
+                best_epoch=fold.extras["best_epoch"],
+            )
+            for fold in searched.best_trial.folds
+        ]
         curves = draw_curves(run.figures / "curves", folds)
         return [Picture(files=curves, caption="Every fold, with mean and spread.")]
 
 
-def _fold_curves(extras: Mapping[str, Any]) -> FoldCurves:
-    epochs = extras["curves"]
-    return FoldCurves(
-        train_loss=[epoch["train_loss"] for epoch in epochs],
-        train_accuracy=[epoch["train_accuracy"] for epoch in epochs],
-        validation_loss=[epoch["validation_loss"] for epoch in epochs],
-        validation_accuracy=[epoch["validation_accuracy"] for epoch in epochs],
-        best_epoch=extras["best_epoch"],
-    )
-
-
 def prepare_network(job: NetworkJob, *, data: Path, device: str = "auto") -> NetworkExperiment:
-    """Load the cells and divide them; images are made when they are first asked for."""
+    """Load the cells and divide them; images are computed when they are first used."""
     cohort = load_sweeps(data, group_by=job.group_by, seed=job.seed)
     images = job.architecture.images(job.image_size)
     fit_rows, kept_rows = cohort.keep_aside(group_by=job.group_by, seed=job.seed)
@@ -161,7 +269,7 @@ def prepare_network(job: NetworkJob, *, data: Path, device: str = "auto") -> Net
         job=job,
         cohort=cohort,
         bank=cohort.bank(images, device),
-        folds=cohort.folds(job.trials.folds, group_by=job.group_by, seed=job.seed),
+        folds=cohort.folds(job.search_plan.folds, group_by=job.group_by, seed=job.seed),
         fit_rows=fit_rows,
         kept_rows=kept_rows,
     )
@@ -178,17 +286,17 @@ def train_scalogram_network(
     name: str | None = None,
     workers: int = 1,
 ) -> Trained:
-    """Train a network from the cells in `data`; interrupted, the same call goes on.
+    """Train a network on the cells in `data`; after an interruption the same call continues.
 
     Parameters
     ----------
     workers
         Processes of this host that search together, each on a GPU of its own or all on the CPU;
-        what follows the search is done by this one alone.
+        this one alone does what follows the search.
     """
     devices = share_devices(device, workers)
     experiment = prepare_network(job, data=data, device=devices[0])
-    beside = _others(workspace, job, devices, data=data, storage=storage)
+    beside = _search_beside(workspace, job, devices, data=data, storage=storage)
     return train(workspace, experiment, storage=storage, wandb=wandb, name=name, beside=beside)
 
 
@@ -205,12 +313,12 @@ def join_search(
     read_address(storage)
     devices = share_devices(device, workers)
     experiment = prepare_network(job, data=data, device=devices[0])
-    with _others(workspace, job, devices, data=data, storage=storage):
-        look_for_settings(workspace, experiment, storage=storage)
+    with _search_beside(workspace, job, devices, data=data, storage=storage):
+        search_settings(workspace, experiment, storage=storage)
 
 
 @contextlib.contextmanager
-def _others(
+def _search_beside(
     workspace: Workspace,
     job: NetworkJob,
     devices: Sequence[str],
@@ -218,20 +326,15 @@ def _others(
     data: Path,
     storage: str | None,
 ) -> Iterator[None]:
-    """Let a process for each device but the first search beside this one."""
-    shared = {
-        "workspace": workspace,
-        "job": job,
-        "data": data,
-        "storage": storage,
-        "workers": len(devices),
-    }
-    others = [{**shared, "device": device} for device in devices[1:]]
-    with workers_beside(_help, others), share_cores(len(devices), devices[0]):
+    """Let a process for each device but the first take part in the search of this one."""
+    count = len(devices)
+    shared = {"workspace": workspace, "job": job, "data": data, "storage": storage}
+    arguments = [{**shared, "workers": count, "device": device} for device in devices[1:]]
+    with workers_beside(_search_in_process, arguments), share_cores(count, devices[0]):
         yield
 
 
-def _help(
+def _search_in_process(
     workspace: Workspace,
     job: NetworkJob,
     *,
@@ -243,4 +346,4 @@ def _help(
     """Search in a process of its own, one of several on this host."""
     experiment = prepare_network(job, data=data, device=device)
     with share_cores(workers, device):
-        look_for_settings(workspace, experiment, storage=storage)
+        search_settings(workspace, experiment, storage=storage)

@@ -33,9 +33,9 @@ class Source:
     """Where cells come from."""
 
     data: Path
-    """Where splits are kept, also that of a table that lies elsewhere."""
+    """The folder with tables and splits, also with the split of a table that lies elsewhere."""
     table: Path | None = None
-    """A table of one's own, instead of those in `data`; nothing beside it is read."""
+    """The user's own table, instead of those in `data`; nothing beside it is read."""
     columns: Path | None = None
     """A file that says which of its columns are which features."""
     labels: Path | None = None
@@ -43,12 +43,12 @@ class Source:
 
     @property
     def table_name(self) -> str:
-        """Return what the split of a table of one's own is called, "" without one."""
+        """Return the name of the split of the user's own table, "" without one."""
         return "" if self.table is None else self.table.stem
 
     @property
     def title(self) -> str:
-        """Return what holds the cells."""
+        """Return the place of the cells, for messages."""
         return str(self.data if self.table is None else self.table)
 
 
@@ -57,7 +57,7 @@ class TableCohort(Cohort[EpTable]):
     """Cells with the chosen features."""
 
     def fingerprint(self) -> str:
-        """Return a digest of the training cells: who they are, their classes and features."""
+        """Return a digest of the training cells: their ids, classes and features."""
         training = self.cells.rows(self.train_rows)
         texts = [*training.names, *training.specimen_id, *training.label, *training.dataset]
         digest = hashlib.sha256("\n".join(texts).encode())
@@ -68,9 +68,9 @@ class TableCohort(Cohort[EpTable]):
 def load_table(
     source: Source, chosen: Chosen, *, group_by: str | None = None, seed: int = 0
 ) -> TableCohort:
-    """Return the labelled cells of a source with the chosen features, divided as kept in its data.
+    """Return the labelled cells of a source, with the chosen features and the split of its data.
 
-    Of the published test split there are those cells alone that the published split in `data` holds
+    Cells of the published test split are left out, unless the published split in `data` holds them
     out.
     """
     table = with_donors(labelled_table(source, raw_features(chosen.names)), source.data)
@@ -80,7 +80,7 @@ def load_table(
     table = leave_out_held(table, source.data, where=source.title, has_holdout=not is_own)
     split = split_of(table, source.data, table=source.table_name, group_by=group_by, seed=seed)
     train, test = find_sides(table, split)
-    whole = _present(with_features(table, chosen.names, times=chosen.times), train, chosen)
+    whole = _drop_missing(with_features(table, chosen.names, times=chosen.times), train, chosen)
     counts = len(train), len(test), split.origin
     logger.info("%d features; %d cells to train on, %d held out (%s)", len(whole.names), *counts)
     return TableCohort(
@@ -89,7 +89,7 @@ def load_table(
 
 
 def _check_split(place: Path, table: EpTable) -> None:
-    """Refuse a published split of cells that are not there: its figures would not compare."""
+    """Refuse a published split if some of its cells are missing: figures would not compare."""
     ids = set(table.specimen_id.tolist())
     for name in PUBLISHED.values():
         path = place / name
@@ -102,7 +102,7 @@ def _check_split(place: Path, table: EpTable) -> None:
 
 
 def labelled_table(source: Source, needed: tuple[str, ...]) -> EpTable:
-    """Return the cells of a source whose class is known, with the features that are needed."""
+    """Return the cells of a source with a known class, and the features that are needed."""
     paths = [source.table] if source.table is not None else find_ep_tables(source.data)
     columns = None if source.columns is None else read_column_map(source.columns)
     table = load_ep_tables(paths, needed=needed, columns=columns)
@@ -123,13 +123,13 @@ def labelled_table(source: Source, needed: tuple[str, ...]) -> EpTable:
     return table.rows(known)
 
 
-def _present(table: EpTable, train: Ints, chosen: Chosen) -> EpTable:
-    """Return the table without features that no training cell has, if that is asked for."""
-    there: Bools = np.asarray(np.isfinite(table.X[train]).any(axis=0))
-    gone = [name for name, known in zip(table.names, there.tolist(), strict=True) if not known]
+def _drop_missing(table: EpTable, train: Ints, chosen: Chosen) -> EpTable:
+    """Return the table without features that no training cell has, or refuse them."""
+    present: Bools = np.asarray(np.isfinite(table.X[train]).any(axis=0))
+    gone = [name for name, known in zip(table.names, present.tolist(), strict=True) if not known]
     if not gone:
         return table
-    if not chosen.skip_missing or not there.any():
+    if not chosen.skip_missing or not present.any():
         more = f" and {len(gone) - 1} others" if len(gone) > 1 else ""
         raise StsError(
             f"none of the {len(train)} training cells has a value of {gone[0]}{more}: leave out "
@@ -137,4 +137,4 @@ def _present(table: EpTable, train: Ints, chosen: Chosen) -> EpTable:
         )
     logger.warning("%d features that no training cell has are left out: %s", len(gone), gone[0])
     kept = tuple(name for name in table.names if name not in gone)
-    return replace(table, X=np.ascontiguousarray(table.X[:, there]), names=kept)
+    return replace(table, X=np.ascontiguousarray(table.X[:, present]), names=kept)

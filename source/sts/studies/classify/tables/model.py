@@ -1,44 +1,78 @@
-"""A model of tables as one of the models of the study: its cells, its answers, its page."""
+"""A model of tables as one of the models of the study, and why it predicts what it predicts.
 
-from dataclasses import dataclass, replace
+Models of trees are explained by SHAP values (Lundberg et al., 2020), others by shuffled features.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Final, Self
 
 import numpy as np
+from scipy.stats import rankdata
 
+from sts.base.files import write_csv
 from sts.base.runs import Run
 from sts.base.settings import to_dict
 from sts.base.types import CLASSES, Floats, Ints
 from sts.datasets.ep_tables import EpTable
+from sts.datasets.formulas import FORMULAS
 from sts.datasets.units import value_in_words
-from sts.reports.called import REASONS, Answers, Reason
+from sts.reports.figures.explanations import ClassContributions, draw_all, draw_importance, draw_top
+from sts.reports.new_cells import REASONS, Answers, Reason
+from sts.reports.page import Picture, Section, Table
 from sts.reports.tables import settings_table
 from sts.studies.classify.models import Explanation, FittedModel
 from sts.studies.classify.pages import CAVEAT, Description
-from sts.studies.classify.tables.explain import explain_table
 from sts.tabular.checkpoint import Baseline, save_baseline
-from sts.tabular.estimators import predict_logits
-from sts.tabular.explanations import compute_contributions, has_quick_contributions, rank_features
+from sts.tabular.estimators import Classifier, predict_logits
+from sts.tabular.explanations import (
+    Contributions,
+    compute_contributions,
+    has_contributions,
+    has_quick_contributions,
+    permutation_importance,
+    rank_features,
+)
 
+# Features of a class in the figure, as in the published one.
+TOP: Final = 5
+# Cells, a point each, in the plot of all features: more of them show nothing more.
+DRAWN: Final = 400
+# Cells that are explained of a model whose SHAP values are slow.
+FEW: Final = 100
+# Features in the table of the report.
+LISTED: Final = 20
+BY_SHAP: Final = (
+    "SHAP values (Lundberg et al., 2020) say what each feature adds to the score of a class in "
+    "{cells} held-out cells, in units of the {unit}. They are exact, and in every cell they add up "
+    "to the score, which is checked. What adds to a score need not be what makes the class: "
+    "features that depend on the data set add too."
+)
+BY_SHUFFLING: Final = (
+    "Exact SHAP values exist for models of trees alone. For this one the table says what balanced "
+    "accuracy on held-out cells loses when the values of one feature are shuffled among cells; "
+    "features that say the same as others lose little, however much they are used."
+)
 ABSOLUTE: Final = (
     "The times are absolute sweep times, as published: the stimulus begins at 1.02 s in PatchClamp "
-    "and at 0.50 s in PatchSeq, so that they tell the data set. Use such a model to reproduce, not "
-    "to classify."
+    "and at 0.50 s in PatchSeq, so that they reveal the data set. Use such a model to reproduce, "
+    "not to classify."
 )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TableModel(FittedModel):
-    """A model of tables and the cells that it looks at."""
+    """A model of tables and the cells that it predicts."""
 
     model: Baseline
     cells: EpTable
     """With the features of the model."""
 
     @property
-    def what(self) -> str:
-        """Return what names of runs call this model."""
+    def run_name(self) -> str:
+        """Return the name of the model in the names of runs."""
         return f"{self.model.card.name}-{self.model.card.features}"
 
     def logits(self, rows: Ints) -> Floats:
@@ -46,7 +80,7 @@ class TableModel(FittedModel):
         return predict_logits(self.model.classifier, self.cells.X[rows])
 
     def answer(self) -> Answers:
-        """Return what PREDICT says of all cells."""
+        """Return the answers of PREDICT for all cells."""
         X, novelty = self.cells.X, self.model.novelty
         probabilities = self.model.probabilities(X)
         return Answers(
@@ -60,7 +94,10 @@ class TableModel(FittedModel):
 
     def explain(self, run: Run, rows: Ints, truth: Ints, *, seed: int) -> Explanation:
         """Explain the model on these cells; leave figures and tables in the run."""
-        return explain_table(run, self.model, self.cells.rows(rows), truth, seed=seed)
+        cells = self.cells.rows(rows)
+        if has_contributions(self.model.classifier):
+            return _explain_by_shap(run, self.model.classifier, cells)
+        return _explain_by_shuffling(run, self.model, cells, truth, seed=seed)
 
     def describe(self) -> Description:
         """Return what a page says of the model."""
@@ -83,7 +120,7 @@ class TableModel(FittedModel):
 
 
 def reasons_of(model: Baseline, X: Floats, labels: Ints) -> list[tuple[Reason, ...]]:
-    """Return for each cell what speaks for its class, against the cells of training."""
+    """Return for each cell the features that speak for its class, against the training cells."""
     if not has_quick_contributions(model.classifier):
         return [() for _ in labels]
     found = compute_contributions(model.classifier, X, model.card.names)
@@ -99,7 +136,7 @@ def reasons_of(model: Baseline, X: Floats, labels: Ints) -> list[tuple[Reason, .
 
 
 def _reason(model: Baseline, at: int, value: float, contribution: float, label: int) -> Reason:
-    """Return what one feature says of a cell, and where its value stands among training cells."""
+    """Return one feature of a cell as a reason, with the rank of its value among training cells."""
     name, trained = model.card.names[at], model.X[:, at]
     known = trained[np.isfinite(trained)]
     count = max(len(known), 1)
@@ -112,4 +149,129 @@ def _reason(model: Baseline, at: int, value: float, contribution: float, label: 
         missing=1.0 - len(known) / max(len(trained), 1),
         contribution=contribution,
         label=CLASSES[label],
+    )
+
+
+def _explain_by_shap(run: Run, trees: Classifier, cells: EpTable) -> Explanation:
+    if not has_quick_contributions(trees):
+        cells = cells.rows(np.arange(len(cells))[:: -(-len(cells) // FEW)])
+    found = compute_contributions(trees, cells.X, cells.names)
+    write_contributions(run, found, cells)
+    # Where each value stands among those of its feature, 0 to 1; NaN where missing.
+    known = np.isfinite(cells.X).sum(axis=0)
+    ranks = (rankdata(cells.X, axis=0, nan_policy="omit") - 1) / np.maximum(known - 1, 1)
+    sizes = found.importance()
+    overall = np.argsort(-sizes.sum(axis=1), kind="stable")
+    some = np.arange(len(cells))[:: -(-len(cells) // DRAWN)]
+    labels = range(len(CLASSES))
+    strongest_of = [np.argsort(-sizes[:, label], kind="stable")[:TOP] for label in labels]
+    top = draw_top(
+        run.figures / "shap-top",
+        [_of_class(found, ranks, label, strongest_of[label]) for label in labels],
+    )
+    every = draw_all(
+        run.figures / "shap-all",
+        [_of_class(found.rows(some), ranks[some], label, overall) for label in labels],
+    )
+    table = Table(
+        columns=["feature", *CLASSES],
+        rows=[[found.names[at], *(f"{s:.3f}" for s in sizes[at])] for at in overall[:LISTED]],
+        caption=f"Mean size of the SHAP values; the {min(LISTED, len(sizes))} strongest features.",
+    )
+    section = Section(
+        "Why",
+        [
+            BY_SHAP.format(unit=found.unit, cells=len(cells)),
+            Picture(files=top, caption=f"The {TOP} features that matter most for each class."),
+            table,
+            Picture(files=every, caption=f"All features, the strongest first; {len(some)} cells."),
+        ],
+    )
+    importance = {
+        name: dict(zip(CLASSES, sizes[at].tolist(), strict=True))
+        for at, name in enumerate(found.names)
+    }
+    return Explanation(
+        sections=[section, formula_section(found.names)], report={"importance": importance}
+    )
+
+
+def _of_class(
+    found: Contributions, ranks: Floats, label: int, features: Ints
+) -> ClassContributions:
+    return ClassContributions(
+        label=CLASSES[label],
+        names=[_shorten_name(found.names[at], found.names) for at in features],
+        contributions=found.values[:, features, label],
+        ranks=ranks[:, features],
+        unit=found.unit,
+    )
+
+
+def _shorten_name(name: str, among: Sequence[str]) -> str:
+    """Return the name of a feature as in the published figure, where that is unambiguous."""
+    if any(other.endswith(("_ramp", "_short_square")) for other in among):
+        return name
+    return name.removesuffix("_long_square").replace(
+        "upstroke_downstroke_ratio", "upstroke/downstroke"
+    )
+
+
+def write_contributions(run: Run, found: Contributions, cells: EpTable) -> None:
+    """Write every SHAP value, a line a cell and class, and the mean sizes of each feature."""
+
+    def lines() -> Iterator[dict[str, object]]:
+        for cell, specimen in enumerate(cells.specimen_id.tolist()):
+            for index, label in enumerate(CLASSES):
+                values = np.round(found.values[cell, :, index], 6).tolist()
+                base = round(float(found.base[index]), 6)
+                line = {"specimen_id": specimen, "class": label, "base": base}
+                yield line | dict(zip(found.names, values, strict=True))
+
+    columns = ["specimen_id", "class", "base", *found.names]
+    write_csv(run.path / "contributions.csv", columns, lines())
+    sizes = found.importance()
+    write_csv(
+        run.path / "importance.csv",
+        ["feature", "formula", *CLASSES],
+        (
+            {"feature": name, "formula": FORMULAS.get(name)}
+            | dict(zip(CLASSES, sizes[at].tolist(), strict=True))
+            for at, name in enumerate(found.names)
+        ),
+    )
+
+
+def formula_section(names: Sequence[str]) -> Section:
+    """Return the section with the formulas of the derived features among these."""
+    derived = [name for name in names if name in FORMULAS]
+    if not derived:
+        return Section("Features", [f"As published: {', '.join(names)}."])
+    measured = [name for name in names if name not in FORMULAS]
+    table = Table(columns=["feature", "formula"], rows=[[name, FORMULAS[name]] for name in derived])
+    return Section("Features", [f"Measured: {', '.join(measured)}. Derived:", table])
+
+
+def _explain_by_shuffling(
+    run: Run, model: Baseline, cells: EpTable, truth: Ints, *, seed: int
+) -> Explanation:
+    rng = np.random.default_rng(seed)
+    found = permutation_importance(model.classifier, cells.X, truth, cells.names, rng=rng)
+    rows = list(zip(found.names, found.losses, strict=True))
+    write_csv(
+        run.path / "importance.csv",
+        ["feature", "loss", "low", "high"],
+        ({"feature": n, "loss": i.value, "low": i.low, "high": i.high} for n, i in rows),
+    )
+    picture = draw_importance(
+        run.figures / "importance",
+        found.names[:LISTED],
+        found.losses[:LISTED],
+        what="balanced accuracy lost when shuffled",
+    )
+    caption = f"The {min(LISTED, len(rows))} largest losses, {found.cells} held-out cells."
+    section = Section("Why", [BY_SHUFFLING, Picture(files=picture, caption=caption)])
+    return Explanation(
+        sections=[section, formula_section(cells.names)],
+        report={"importance": {name: asdict(loss) for name, loss in rows}},
     )

@@ -1,4 +1,4 @@
-"""What a run of baseline_pipeline.py is asked to do."""
+"""The settings of a training of a model of tables."""
 
 import re
 from collections.abc import Mapping
@@ -10,25 +10,24 @@ from sts.base.errors import StsError
 from sts.base.settings import to_dict
 from sts.datasets.feature_sets import FEATURE_SETS, feature_names
 from sts.datasets.splits import DONOR
-from sts.search.space import Choice, Parameter
-from sts.search.trials import SearchSettings
-from sts.studies.classify.settings import TrainJob, read_settings
+from sts.search.trials import Choice, Parameter, SearchSettings
+from sts.studies.classify.models import TrainJob, read_settings
 from sts.tabular.checkpoint import baseline_folder
 from sts.tabular.models import PUBLISHED_SETTINGS, PUBLISHED_SPACE, Kind, find_kind
 
 DEFAULT_FEATURES: Final = "engineered"
-# What the published study used.
+# The features of the published study.
 PUBLISHED_FEATURES: Final = "paper"
 PUBLISHED_NAME: Final = "published"
-# Folds are what cells are predicted by that were not fitted.
+# Fewest folds: each cell is predicted by a model that was not fitted on it.
 FEWEST_FOLDS: Final = 2
-# Settings that the demo tries.
+# Trials of the demo.
 DEMO_TRIALS: Final = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """Which features a model is given."""
+    """The features that a model takes."""
 
     title: str
     names: tuple[str, ...]
@@ -44,16 +43,16 @@ class Chosen:
 
 @dataclass(frozen=True, kw_only=True)
 class TableJob(TrainJob):
-    """All that decides which model of tables TRAIN arrives at, besides the cells."""
+    """All settings of the training of a model of tables; besides them only the cells decide it."""
 
     model: str = "lightgbm"
     chosen: Chosen
     published: bool = False
-    """Search the published space, with what the published code left as it was."""
+    """Search the published space, with the published settings of everything else."""
     settings: dict[str, Any] = field(default_factory=dict)
-    """Of the model; what the search varies is searched all the same."""
+    """Of the model; the search replaces those that it varies."""
     fixed: bool = False
-    """Take the settings as they are and search nothing."""
+    """Take the settings as they are, without a search."""
 
     @property
     def kind(self) -> Kind:
@@ -62,24 +61,24 @@ class TableJob(TrainJob):
 
     @property
     def variant(self) -> str:
-        """Return what tells this model from others of its kind in names of folders."""
+        """Return the part of folder names that distinguishes models of one kind."""
         if not self.published:
             return self.chosen.variant
         absolute = self.chosen.times == "absolute"
         return PUBLISHED_NAME if absolute else f"{PUBLISHED_NAME}-{self.chosen.times}"
 
     @property
-    def what(self) -> str:
-        """Return what names of runs call this model."""
+    def run_name(self) -> str:
+        """Return the name of the model in the names of runs."""
         return f"{self.kind.title}-{self.variant}"
 
     @property
     def space(self) -> Mapping[str, Parameter]:
-        """Return the space to search; of given settings, the one point that they are."""
+        """Return the space of the search; one point where the settings are given."""
         space = PUBLISHED_SPACE if self.published else self.kind.space
         if not self.fixed:
             return space
-        given = to_dict(self.configured({}))
+        given = to_dict(self.make_settings({}))
         return {name: Choice((given[name],)) for name in space}
 
     @property
@@ -87,19 +86,19 @@ class TableJob(TrainJob):
         """Tell whether the settings are given, so that nothing is searched."""
         return self.fixed
 
-    def configured(self, found: Mapping[str, Any]) -> Any:
-        """Return settings of the model with these values of what is varied."""
-        return self.kind.make_settings({**self.settings, **found})
+    def make_settings(self, values: Mapping[str, Any]) -> Any:
+        """Return the settings of the model with these values of the searched ones."""
+        return self.kind.make_settings({**self.settings, **values})
 
     def folder(self, models: Path, name: str | None) -> Path:
-        """Return where the model is kept, under its own name or its set of features."""
+        """Return the folder of the model, under its own name or its set of features."""
         return baseline_folder(models, self.model, self.variant, name)
 
 
 def choose(features: str, *, times: str = "onset", skip_missing: bool = False) -> Chosen:
     """Return the features of a set, or those that a file lists."""
     names = feature_names(features)
-    # A list in a file may be called like a set.
+    # Marked as a list: its file may have the name of a set.
     title = features if features in FEATURE_SETS else f"list-{Path(features).stem}"
     return Chosen(
         title=re.sub(r"[^\w.+-]", "_", title), names=names, times=times, skip_missing=skip_missing
@@ -119,12 +118,12 @@ def make_table_job(
     seed: int = 0,
     file: Path | None = None,
 ) -> TableJob:
-    """Return what a command line asks for; None leaves the default.
+    """Return the job of a command line; None leaves the default.
 
     Parameters
     ----------
     file
-        JSON with settings of the model; given, nothing is searched.
+        JSON with settings of the model; with it nothing is searched.
     group_by
         "donor" by default, and as published "specimen".
     """

@@ -38,49 +38,49 @@ class TableExperiment(Experiment):
     job: TableJob
     cohort: TableCohort
     compared_rows: Ints
-    """Training cells that new ones are compared with; those that are fitted, unless published."""
+    """Training cells that new cells are compared with, without those kept aside."""
     workers: int
 
     study: ClassVar[str] = "baseline"
 
     @property
-    def about(self) -> dict[str, Any]:
-        """Return what scores depend on besides what is searched."""
+    def depends_on(self) -> dict[str, Any]:
+        """Return everything that scores depend on besides the searched settings."""
         cells = self.cohort.fingerprint()
         return {"model": self.job.model, "settings": self.job.settings, "cells": cells}
 
     @property
     def search_name(self) -> str:
-        """Return what the search is called; other cells begin one of their own."""
+        """Return the name of the search; other cells begin a search of their own."""
         return f"{self.job.search_name}-{self.cohort.fingerprint()[:8]}"
 
     @property
     def out_of_fold_rng(self) -> np.random.Generator:
-        """Return what intervals out of fold are drawn by."""
+        """Return the generator of intervals out of fold."""
         return np.random.default_rng(self.job.seed)
 
     @contextlib.contextmanager
     def scoring(self) -> Iterator[Score]:
-        """Give the function that scores folds, those of a trial side by side."""
-        with Ahead(self.score, self.job.trials.folds, workers=self.workers) as score:
+        """Give the function that scores folds, those of a trial in parallel."""
+        with ParallelFolds(self.score, self.job.search_plan.folds, workers=self.workers) as score:
             yield score
 
-    def score(self, found: dict[str, Any], number: int) -> FoldScore:
-        """Fit on one fold and return its balanced accuracy."""
+    def score(self, values: dict[str, Any], number: int) -> FoldScore:
+        """Fit on one fold with these values of searched settings; return its score."""
         fold = self.folds[number]
-        classifier = self.fit(found, fold.fit)
+        classifier = self.fit(values, fold.fit)
         logits = np.round(predict_logits(classifier, self.cohort.cells.X[fold.scored]), DIGITS)
         truth = self.cohort.truth[fold.scored]
         value = float(balanced_accuracy_score(truth, logits.argmax(axis=1)))
         return FoldScore(value, {"logits": logits.tolist()})
 
-    def fit(self, found: dict[str, Any], rows: Ints) -> Classifier:
-        """Fit on these rows with these settings."""
+    def fit(self, values: dict[str, Any], rows: Ints) -> Classifier:
+        """Fit on these rows with these values of searched settings."""
         table, job = self.cohort.cells, self.job
         return job.kind.fit(
             table.X[rows],
             self.cohort.truth[rows],
-            job.configured(found),
+            job.make_settings(values),
             seed=job.seed,
             names=table.names,
         )
@@ -90,7 +90,9 @@ class TableExperiment(Experiment):
         if trial.value is not None:
             tracker.log({"mean_balanced_accuracy": trial.value}, step=trial.number)
 
-    def refit(self, found: dict[str, Any], run: Run, tracker: Tracker) -> tuple[TableModel, Floats]:
+    def refit(
+        self, values: dict[str, Any], run: Run, tracker: Tracker
+    ) -> tuple[TableModel, Floats]:
         """Return the final model, without temperature and scores, and its logits of `kept_rows`."""
         job, table = self.job, self.cohort.cells
         card = BaselineCard(
@@ -99,11 +101,11 @@ class TableExperiment(Experiment):
             features=job.variant,
             names=table.names,
             times=job.chosen.times,
-            settings=to_dict(job.configured(found)),
+            settings=to_dict(job.make_settings(values)),
             seed=job.seed,
         )
         model = Baseline(
-            classifier=self.fit(found, self.fit_rows),
+            classifier=self.fit(values, self.fit_rows),
             card=card,
             novelty=measure_novelty(table.X[self.compared_rows], table.X[self.kept_rows]),
             X=table.X[self.fit_rows],
@@ -113,9 +115,9 @@ class TableExperiment(Experiment):
         return fitted, fitted.logits(self.kept_rows)
 
     def predict_out_of_fold(self, searched: SearchResult) -> Predictions:
-        """Return what the folds say of the training cells, calibrated fold by fold.
+        """Return the predictions of the training cells by the folds, calibrated fold by fold.
 
-        Each cell is at a temperature that its fold's model got on other cells that it had not seen.
+        The temperature of a cell is fitted on other cells that the model of its fold has not seen.
         """
         rows = [fold.scored for fold in self.folds]
         calibrated = [
@@ -127,7 +129,7 @@ class TableExperiment(Experiment):
     def calibrate(self, kept: Floats, searched: SearchResult) -> Calibration:
         """Calibrate on cells that the final model has not seen.
 
-        The published protocol leaves it none: there it is the cells that the models of the folds,
+        The published protocol leaves no such cells. It takes those that the models of the folds,
         which have the same settings, have not seen.
         """
         if not self.job.published:
@@ -137,7 +139,7 @@ class TableExperiment(Experiment):
         return calibrate(np.concatenate(logits), self.cohort.truth[rows], where=BY_FOLDS)
 
     def how_to_repeat(self, card: BaselineCard) -> list[Section]:
-        """Return what a page says of how to get the same again."""
+        """Return the section of a page on how to get the same again."""
         job = self.job
         command = ["python source/baseline_pipeline.py TRAIN", f"--model {job.model}"]
         if job.published:
@@ -150,11 +152,11 @@ class TableExperiment(Experiment):
         else:
             command.append(f"--trials {job.search.trials} --folds {job.search.folds}")
         versions = ", ".join(f"{name} {number}" for name, number in card.versions.items())
-        said = (
+        text = (
             f"With the same cells (training cells {card.data['training_fingerprint']}), seed and "
             f"releases ({versions}) this gives the same report. The settings that were found:"
         )
-        blocks: list[Block] = [Code(" ".join(command)), said, Code(json.dumps(card.settings))]
+        blocks: list[Block] = [Code(" ".join(command)), text, Code(json.dumps(card.settings))]
         return [Section("How to repeat it", blocks)]
 
 
@@ -165,7 +167,7 @@ def prepare_table(job: TableJob, *, source: Source, workers: int | None = None) 
     return TableExperiment(
         job=job,
         cohort=cohort,
-        folds=cohort.folds(job.trials.folds, group_by=job.group_by, seed=job.seed),
+        folds=cohort.folds(job.search_plan.folds, group_by=job.group_by, seed=job.seed),
         fit_rows=cohort.train_rows if job.published else compared,
         compared_rows=compared,
         kept_rows=kept,
@@ -173,22 +175,22 @@ def prepare_table(job: TableJob, *, source: Source, workers: int | None = None) 
     )
 
 
-class Ahead:
-    """Score the folds that will be asked for next while one is waited for.
+class ParallelFolds:
+    """Score the later folds of a trial in threads while the search waits for the first.
 
-    What comes back depends on settings and fold alone, so that a search finds the same with any
-    number of threads; the folds of a trial that is pruned are dropped unless they have begun.
-    LightGBM lets go of the interpreter while it works.
+    A score depends on settings and fold alone, so that a search finds the same with any number of
+    threads. If a trial is pruned, its folds that have not begun are dropped. LightGBM releases the
+    interpreter while it works, so that threads are enough.
     """
 
     def __init__(self, score: Score, folds: int, *, workers: int) -> None:
         self._score, self._folds = score, folds
-        # Three folds that share two cores end sooner than two, and then one alone.
+        # A thread for each fold: three folds on two cores are faster together than two and one.
         self._pool = ThreadPoolExecutor(max(workers, folds)) if workers > 1 else None
         self._settings: dict[str, Any] = {}
         self._begun: dict[int, Future[FoldScore]] = {}
 
-    def __enter__(self) -> "Ahead":
+    def __enter__(self) -> "ParallelFolds":
         return self
 
     def __exit__(
@@ -197,7 +199,7 @@ class Ahead:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Drop what has not begun and wait for what has."""
+        """Drop the folds that have not begun and wait for the others."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 

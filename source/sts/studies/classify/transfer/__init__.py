@@ -1,1 +1,1 @@
-"""What --transfer is made of: fits between data sets, ways to carry over, and how it is told."""
+"""--transfer: fits between data sets, and classifiers carried over from one to the other."""

@@ -1,7 +1,7 @@
-"""What --transfer leaves to look at: one table, one figure, one paragraph, and the attempt."""
+"""The report of --transfer: one table, one figure, one paragraph, and what was carried over."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -9,39 +9,45 @@ import numpy as np
 
 from sts.base.files import write_csv
 from sts.base.runs import Run
-from sts.evaluation.bootstrap import Interval
 from sts.evaluation.predictions import Predictions
+from sts.evaluation.scores import Interval
 from sts.evaluation.transfer import TransferScores
 from sts.reports.figures.scores import ScorePanel, draw_transfer
 from sts.reports.page import Code, Picture, Section, Table, write_page
 from sts.reports.predictions import write_predictions
-from sts.studies.classify.transfer.attempts import Attempt, steps_to
-from sts.studies.classify.transfer.crossing import ABSOLUTE, ACROSS, EVEN, MOVED, POOLED, WITHIN
-from sts.studies.classify.transfer.findings import (
-    BOTH,
-    UNDISPUTED,
-    WEIGHED,
-    Findings,
-    Key,
-    TransferJob,
-)
+from sts.studies.classify.transfer.carry_over import CarryOver, list_steps
 from sts.studies.classify.transfer.recipes import RECIPES
-from sts.studies.classify.transfer.words import USES_TESTED_CELLS, paragraph
+from sts.studies.classify.transfer.results import (
+    ABSOLUTE,
+    ACROSS,
+    BOTH,
+    EVEN,
+    MOVED,
+    POOLED,
+    UNDISPUTED,
+    USES_TESTED_CELLS,
+    WEIGHED,
+    WITHIN,
+    TransferJob,
+    TransferKey,
+    TransferResults,
+    describe_results,
+)
 
 SCORES: Final = {"weighted_f1": "weighted F1", "balanced_accuracy": "balanced accuracy"}
 RECIPE_COLUMNS: Final = ("trained_on", "tested_on", "fit", "scale", "shares", "in_worlds", *SCORES)
 CARRIED: Final = "carried over"
-# Beside it: the same classifiers, to which the other data set is not shown.
+# The same classifiers, fitted without the cells of the other data set.
 NOT_CARRIED: Final = "same kind, plain"
-NO_WITNESSES: Final = (
-    "No e-types and no metadata of the Allen Institute are here that could contradict a label: "
+NO_METADATA: Final = (
+    "There are no e-types and no metadata of the Allen Institute that could contradict a label: "
     "fetch them with `data_pipeline.py fetch etypes` to see the scores without such cells."
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransferRow:
-    """A line of the table: what was trained on what is tested on what."""
+    """A line of the table: which training cells, which test cells, and where the scores are."""
 
     trained_on: str
     tested_on: str
@@ -49,149 +55,145 @@ class TransferRow:
     key: str
 
 
-def list_rows(found: Findings) -> list[TransferRow]:
+def list_rows(results: TransferResults) -> list[TransferRow]:
     """Return the lines of the table in their order."""
-    rows = [_row(BOTH, name, POOLED, name) for name in (BOTH, *found.datasets)]
+    first, second = results.datasets
+    other = {first: second, second: first}
+
+    def row(trained_on: str, tested_on: str, training: str, key: str) -> TransferRow:
+        return TransferRow(trained_on=trained_on, tested_on=tested_on, training=training, key=key)
+
+    rows = [row(BOTH, name, POOLED, name) for name in (BOTH, first, second)]
     rows += [
-        _row(BOTH, "both, weighed until class and data set are independent", POOLED, WEIGHED),
-        _row("both, weighed so too", "the same", EVEN, WEIGHED),
+        row(BOTH, "both, weighed until class and data set are independent", POOLED, WEIGHED),
+        row("both, weighed so too", "the same", EVEN, WEIGHED),
     ]
-    rows += [_row(BOTH, f"{name}, times moved", MOVED, name) for name in found.datasets]
-    rows += [_row(name, name, WITHIN, name) for name in found.datasets]
-    rows += [_row(_other(found, name), name, ACROSS, name) for name in found.datasets[::-1]]
-    for name in (name for name in found.datasets if found.disputed[name]):
-        shown = f"{name} without {found.disputed[name]} disputed labels"
-        rows += [_row(BOTH, shown, POOLED, name + UNDISPUTED)]
-        rows += [_row(_other(found, name), shown, ACROSS, name + UNDISPUTED)]
+    rows += [row(BOTH, f"{name}, times moved", MOVED, name) for name in other]
+    rows += [row(name, name, WITHIN, name) for name in other]
+    rows += [row(other[name], name, ACROSS, name) for name in (second, first)]
+    for name in (name for name in other if results.disputed[name]):
+        shown = f"{name} without {results.disputed[name]} disputed labels"
+        rows += [row(BOTH, shown, POOLED, name + UNDISPUTED)]
+        rows += [row(other[name], shown, ACROSS, name + UNDISPUTED)]
     return rows
 
 
-def _row(trained_on: str, tested_on: str, training: str, key: str) -> TransferRow:
-    return TransferRow(trained_on=trained_on, tested_on=tested_on, training=training, key=key)
-
-
-def _other(found: Findings, name: str) -> str:
-    return next(each for each in found.datasets if each != name)
-
-
-def series_of(found: Findings) -> dict[str, tuple[str, str]]:
-    """Return the views by how they are called."""
+def name_views(results: TransferResults) -> dict[str, tuple[str, str]]:
+    """Return the views by their titles."""
     return {
         f"{features}, absolute times" if times == ABSOLUTE else features: (features, times)
-        for features, times in found.views
+        for features, times in results.views
     }
 
 
-def find_scores(found: Findings, row: TransferRow) -> dict[str, TransferScores]:
-    """Return the scores in a line of the table, by series."""
+def find_scores(results: TransferResults, row: TransferRow) -> dict[str, TransferScores]:
+    """Return the scores in a line of the table, by column."""
     keys = {
-        name: Key(features=features, times=times, training=row.training, tested_on=row.key)
-        for name, (features, times) in series_of(found).items()
+        name: TransferKey(features=features, times=times, training=row.training, tested_on=row.key)
+        for name, (features, times) in name_views(results).items()
     }
-    scores = {name: found.scores[key] for name, key in keys.items() if key in found.scores}
-    for attempt, plain, carried in zip(found.attempts, found.plain, found.carried, strict=True):
-        if row.training == ACROSS and row.key == attempt.tested_on:
-            scores |= {NOT_CARRIED: plain, CARRIED: carried}
+    scores = {name: results.scores[key] for name, key in keys.items() if key in results.scores}
+    for carried, plain, chosen in zip(
+        results.carried, results.plain_scores, results.carried_scores, strict=True
+    ):
+        if row.training == ACROSS and row.key == carried.tested_on:
+            scores |= {NOT_CARRIED: plain, CARRIED: chosen}
     return scores
 
 
-def transfer_table(found: Findings) -> Table:
-    """Return the one table: both scores of every line, a column for every series."""
-    series = [*series_of(found), *([NOT_CARRIED, CARRIED] if found.attempts else [])]
+def transfer_table(results: TransferResults) -> Table:
+    """Return the table: both scores of every line, a column for every view."""
+    columns = [*name_views(results), *([NOT_CARRIED, CARRIED] if results.carried else [])]
     lines: list[list[object]] = []
-    for row in list_rows(found):
-        scores = find_scores(found, row)
+    for row in list_rows(results):
+        scores = find_scores(results, row)
         if not scores:
             continue
         cells = round(next(iter(scores.values())).effective_cells)
         for name, title in SCORES.items():
             texts = [
-                getattr(scores[one], name).in_words() if one in scores else "–" for one in series
+                getattr(scores[one], name).in_words() if one in scores else "–" for one in columns
             ]
             lines.append([row.trained_on, row.tested_on, cells, title, *texts])
-    told = {name: found.origin[key].in_words() for name, key in series_of(found).items()}
+    areas = {name: results.origin[key].in_words() for name, key in name_views(results).items()}
     lines.append(
-        ["both", "which data set is it?", None, "AUC", *(told.get(one, "–") for one in series)]
+        ["both", "which data set is it?", None, "AUC", *(areas.get(one, "–") for one in columns)]
     )
     return Table(
-        columns=["trained on", "tested on", "effective cells", "score", *series],
+        columns=["trained on", "tested on", "effective cells", "score", *columns],
         rows=lines,
         caption="Training cells only, each predicted by a model that was not fitted on it. In "
         "brackets: 95 % intervals, bootstrap within class and data set."
-        + (f" {USES_TESTED_CELLS}" if found.attempts else ""),
+        + (f" {USES_TESTED_CELLS}" if results.carried else ""),
     )
 
 
-def write_transfer_report(run: Run, job: TransferJob, found: Findings) -> None:
-    """Write the report, the table as CSV, every recipe, and what the chosen ones say of cells."""
-    _write_files(run, found)
-    picture = draw_transfer(run.figures / "transfer", panels_of(found))
-    words = paragraph(found)
+def write_transfer_report(run: Run, job: TransferJob, results: TransferResults) -> None:
+    """Write the report, the table as CSV, every recipe, and the predictions of the chosen ones."""
+    table = transfer_table(results)
+    columns = [str(name) for name in table.columns]
+    lines = (dict(zip(columns, line, strict=True)) for line in table.rows)
+    write_csv(run.path / "transfer.csv", columns, lines)
+    write_csv(run.path / "recipes.csv", RECIPE_COLUMNS, list_recipes(results.carried))
+    write_predictions(run.path / "predictions.csv", _join_predictions(results.carried))
+    picture = draw_transfer(run.figures / "transfer", list_panels(results))
+    text = describe_results(results)
     caption = f"The same models; lines are 95 % intervals. {USES_TESTED_CELLS}"
-    notes = [] if found.has_witnesses else [NO_WITNESSES]
+    notes = [] if results.has_metadata else [NO_METADATA]
+    command = f"python source/baseline_pipeline.py --transfer --model {job.model} --seed {job.seed}"
     sections = [
-        Section("In one paragraph", [words]),
+        Section("In one paragraph", [text]),
         Section("In one figure", [Picture(files=picture, caption=caption)]),
-        Section("In one table", [transfer_table(found), *notes]),
-        Section("The attempt to carry a classifier over", list(attempt_blocks(found.attempts))),
-        Section("How to repeat it", [Code(_command(job))]),
+        Section("In one table", [table, *notes]),
+        Section("Classifiers carried over", list(describe_recipes(results.carried))),
+        Section("How to repeat it", [Code(command)]),
     ]
     write_page(
         run.path / "report.html",
-        f"Between {' and '.join(found.datasets)}",
+        f"Between {' and '.join(results.datasets)}",
         subtitle="Does it know neurons, or data sets?",
         sections=sections,
     )
-    run.report({"paragraph": words, **_as_dict(found)})
+    run.report({"paragraph": text, **_to_dict(results)})
 
 
-def panels_of(found: Findings) -> list[ScorePanel]:
-    """Return the figure: on one for the other, on both, and the data set itself."""
-    rows = [row for row in list_rows(found) if UNDISPUTED not in row.key]
-    across = [row for row in rows if row.training in (WITHIN, ACROSS)]
-    pooled = [row for row in rows if row.training in (POOLED, MOVED)]
-    told = {name: {"which data set": found.origin[key]} for name, key in series_of(found).items()}
+def list_panels(results: TransferResults) -> list[ScorePanel]:
+    """Return the panels of the figure: trained on one, trained on both, and the data set itself."""
+    rows = [row for row in list_rows(results) if UNDISPUTED not in row.key]
+
+    def panel(
+        title: str, trainings: tuple[str, ...], name_of: Callable[[TransferRow], str]
+    ) -> ScorePanel:
+        shown = [row for row in rows if row.training in trainings and find_scores(results, row)]
+        marks: dict[str, dict[str, Interval]] = {}
+        for row in shown:
+            for name, scores in find_scores(results, row).items():
+                marks.setdefault(name, {})[name_of(row)] = scores.weighted_f1
+        names = [name_of(row) for row in shown]
+        return ScorePanel(title=title, label="weighted F1", rows=names, marks=marks)
+
+    def tested_on(row: TransferRow) -> str:
+        return "class and data set\nindependent" if row.key == WEIGHED else row.tested_on
+
+    views = name_views(results)
     return [
-        _panel("Trained on one", found, across, lambda row: f"{row.trained_on} → {row.tested_on}"),
-        _panel("Trained on both", found, pooled, lambda row: _tested(row)),
+        panel(
+            "Trained on one", (WITHIN, ACROSS), lambda row: f"{row.trained_on} → {row.tested_on}"
+        ),
+        panel("Trained on both", (POOLED, MOVED), tested_on),
         ScorePanel(
             title="The data set itself",
             label="area under the ROC curve (0.5: cannot be told)",
             rows=["which data set"],
-            marks=told,
+            marks={name: {"which data set": results.origin[key]} for name, key in views.items()},
             lowest=0.5,
         ),
     ]
 
 
-def _tested(row: TransferRow) -> str:
-    return "class and data set\nindependent" if row.key == WEIGHED else row.tested_on
-
-
-def _panel(title: str, found: Findings, rows: list[TransferRow], name_of: Any) -> ScorePanel:
-    marks: dict[str, dict[str, Interval]] = {}
-    for row in rows:
-        for name, scores in find_scores(found, row).items():
-            marks.setdefault(name, {})[name_of(row)] = scores.weighted_f1
-    names = [name_of(row) for row in rows if find_scores(found, row)]
-    return ScorePanel(title=title, label="weighted F1", rows=names, marks=marks)
-
-
-def _command(job: TransferJob) -> str:
-    return f"python source/baseline_pipeline.py --transfer --model {job.model} --seed {job.seed}"
-
-
-def _write_files(run: Run, found: Findings) -> None:
-    table = transfer_table(found)
-    columns = [str(name) for name in table.columns]
-    lines = (dict(zip(columns, line, strict=True)) for line in table.rows)
-    write_csv(run.path / "transfer.csv", columns, lines)
-    write_csv(run.path / "recipes.csv", RECIPE_COLUMNS, recipe_lines(found.attempts))
-    said = [attempt.of(attempt.recipe) for attempt in found.attempts]
-    write_predictions(run.path / "predictions.csv", _joined(said))
-
-
-def _joined(parts: list[Predictions]) -> Predictions:
+def _join_predictions(carried: Sequence[CarryOver]) -> Predictions:
+    """Return the predictions of the chosen recipes, one data set after the other."""
+    parts = [each.predictions_by(each.recipe) for each in carried]
     return Predictions(
         specimen_id=np.concatenate([each.specimen_id for each in parts]),
         dataset=np.concatenate([each.dataset for each in parts]),
@@ -201,91 +203,88 @@ def _joined(parts: list[Predictions]) -> Predictions:
     )
 
 
-def _as_dict(found: Findings) -> dict[str, Any]:
+def _to_dict(results: TransferResults) -> dict[str, Any]:
     return {
-        "datasets": list(found.datasets),
-        "scores": [{**asdict(key), **each.to_dict()} for key, each in found.scores.items()],
+        "datasets": list(results.datasets),
+        "scores": [{**asdict(key), **each.to_dict()} for key, each in results.scores.items()],
         "origin": [
             {"features": features, "times": times, "auc": asdict(each)}
-            for (features, times), each in found.origin.items()
+            for (features, times), each in results.origin.items()
         ],
-        "aligned_less_absolute": {name: asdict(each) for name, each in found.drops.items()},
-        "disputed": found.disputed if found.has_witnesses else None,
+        "aligned_less_absolute": {name: asdict(each) for name, each in results.drops.items()},
+        "disputed": results.disputed if results.has_metadata else None,
         "carried_over": [
             {
-                "trained_on": attempt.trained_on,
-                "tested_on": attempt.tested_on,
-                "recipe": asdict(attempt.recipe),
-                "in_worlds": float(attempt.in_worlds[attempt.chosen]),
-                "agreement": attempt.agreement(),
-                **carried.to_dict(),
+                "trained_on": carried.trained_on,
+                "tested_on": carried.tested_on,
+                "recipe": asdict(carried.recipe),
+                "in_worlds": float(carried.in_worlds[carried.chosen]),
+                "agreement": carried.agreement(),
+                **chosen.to_dict(),
                 "uses": "features of the tested cells, without labels",
                 "plain": plain.to_dict(),
-                "gain": asdict(attempt.gain),
+                "gain": asdict(carried.gain),
             }
-            for attempt, plain, carried in zip(
-                found.attempts, found.plain, found.carried, strict=True
+            for carried, plain, chosen in zip(
+                results.carried, results.plain_scores, results.carried_scores, strict=True
             )
         ],
     }
 
 
-def attempt_blocks(found: Sequence[Attempt]) -> Iterator[str | Table]:
-    """Yield how recipes were chosen, and for each way what was chosen and what each choice did."""
+def describe_recipes(carried: Sequence[CarryOver]) -> Iterator[str | Table]:
+    """Yield how recipes were chosen, and for each way the chosen one and what each choice did."""
     yield (
         f"{len(RECIPES)} recipes were tried each way: which features, on which scale, with which "
-        "shares of classes, by LightGBM and extra trees together. None sees a class of the other "
-        "data set; scales, weights and shares come from its unlabelled features, which are those "
+        "shares of classes, by LightGBM and extra trees together. None uses a class of the other "
+        "data set. Scales, weights and shares come from its unlabelled features, which are those "
         "of the very cells that are tested: on new cells of that data set the scores may be lower. "
-        "The plain recipe sees nothing of them. The recipe was "
-        "chosen on made-up data sets: half of the training cells are trained on, the others are "
-        "drawn with random shares of classes, and every feature is shifted, stretched and missing "
-        "as much as features of the real other data set are. The best mean of weighted F1 and "
-        "balanced accuracy there is what counts; what the other data set's classes say was looked "
-        "at afterwards only."
+        "The plain recipe uses none of them. The recipe was chosen on simulated data sets: half of "
+        "the training cells are trained on, the others are drawn with random shares of classes, "
+        "and every feature is shifted, stretched and missing as much as features of the real other "
+        "data set are. The recipe with the best mean of weighted F1 and balanced accuracy there "
+        "was chosen; the scores on the classes of the real other data set were measured afterwards."
     )
-    for attempt in found:
-        where = f"{attempt.trained_on} → {attempt.tested_on}"
-        yield f"{where}, chosen: {attempt.recipe.in_words()}. {_in_hindsight(attempt)}"
-        yield _steps(attempt, where)
+    for each in carried:
+        way = f"{each.trained_on} → {each.tested_on}"
+        scores = each.scores()
+        best = int(np.argmax([one.weighted_f1.value for one in scores]))
+        agreement = each.agreement()
+        ranks = (
+            "all recipes are equally good"
+            if math.isnan(agreement)
+            else "simulated and real cells rank the recipes with a correlation of "
+            f"{agreement:.2f} (Spearman)"
+        )
+        yield (
+            f"{way}, chosen: {each.recipe.in_words()}. In hindsight: {ranks}; the best of all "
+            f"would have been ({RECIPES[best].in_words()}), weighted F1 "
+            f"{scores[best].weighted_f1.value:.3f}."
+        )
+        yield _step_table(each, scores, way)
 
 
-def _in_hindsight(attempt: Attempt) -> str:
-    scores = [each.weighted_f1.value for each in attempt.scores()]
-    best = int(np.argmax(scores))
-    agreement = attempt.agreement()
-    alike = (
-        "all recipes do alike"
-        if math.isnan(agreement)
-        else "the worlds rank the recipes as the real cells do with a correlation of "
-        f"{agreement:.2f} (Spearman)"
-    )
-    return (
-        f"In hindsight: {alike}; the best of all would have been ({RECIPES[best].in_words()}), "
-        f"weighted F1 {scores[best]:.3f}."
-    )
-
-
-def _steps(attempt: Attempt, where: str) -> Table:
-    scores = attempt.scores()
+def _step_table(carried: CarryOver, scores: Sequence[TransferScores], way: str) -> Table:
     lines: list[list[object]] = []
-    for name, recipe in steps_to(attempt.recipe).items():
+    for name, recipe in list_steps(carried.recipe).items():
         at = RECIPES.index(recipe)
-        values = [attempt.in_worlds[at], *(getattr(scores[at], one).value for one in SCORES)]
+        values = [carried.in_worlds[at], *(getattr(scores[at], one).value for one in SCORES)]
         lines.append([name, *(f"{value:.3f}" for value in values), recipe.in_words()])
     return Table(
-        columns=["recipe", "in the worlds", *SCORES.values(), "in words"],
+        columns=["recipe", "simulated data sets", *SCORES.values(), "in words"],
         rows=lines,
-        caption=f"{where}: the plain recipe, each choice alone, all together.",
+        caption=f"{way}: the plain recipe, each choice alone, all together.",
     )
 
 
-def recipe_lines(found: Sequence[Attempt]) -> Iterator[dict[str, object]]:
-    """Yield every recipe each way, with its scores in the worlds and on the real cells."""
-    for attempt in found:
-        for recipe, worlds, scores in zip(
-            RECIPES, attempt.in_worlds, attempt.scores(), strict=True
-        ):
-            values = {name: getattr(scores, name).value for name in SCORES}
-            about = {"trained_on": attempt.trained_on, "tested_on": attempt.tested_on}
-            yield {**about, **asdict(recipe), "in_worlds": float(worlds), **values}
+def list_recipes(carried: Sequence[CarryOver]) -> Iterator[dict[str, object]]:
+    """Yield every recipe each way, with its scores on simulated data sets and on real cells."""
+    for each in carried:
+        for recipe, in_worlds, scores in zip(RECIPES, each.in_worlds, each.scores(), strict=True):
+            yield {
+                "trained_on": each.trained_on,
+                "tested_on": each.tested_on,
+                **asdict(recipe),
+                "in_worlds": float(in_worlds),
+                **{name: getattr(scores, name).value for name in SCORES},
+            }

@@ -1,4 +1,8 @@
-"""Ways to carry a classifier over to a data set without labels, each a choice in four tables."""
+"""Recipes to carry a classifier over to a data set without labels, each a choice in three tables.
+
+A recipe says on which features the classifier is fitted, on which scale it reads the features of
+the other data set, and how frequent it takes the classes to be there.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,13 +19,6 @@ from sts.datasets.formulas import FORMULAS
 from sts.evaluation.calibration import fit_temperature
 from sts.evaluation.transfer import estimate_shares, with_shares
 from sts.signals.features import FEATURES
-from sts.studies.classify.transfer.alignment import (
-    aligned,
-    even_weights,
-    even_weights_of,
-    importance,
-    steady,
-)
 from sts.tabular.estimators import Classifier, predict_logits
 from sts.tabular.models import ExtraTreesSettings, find_kind
 from sts.tabular.trees import TreeSettings
@@ -40,8 +37,8 @@ FITS: Final = {
     STEADY: "without the features that differ most between the data sets",
     WEIGHTED: "all features, training cells weighted by how much they look like the other data set",
 }
-# These see the cells of the other data set, never their classes.
-LOOKING: Final = (STEADY, WEIGHTED)
+# Fits that use the cells of the other data set, never their classes.
+USES_OTHER_CELLS: Final = (STEADY, WEIGHTED)
 SCALES: Final = {
     "as measured": "features as they are",
     "ranks": "features of the other data set brought to the scale of this one",
@@ -53,16 +50,29 @@ SHARES: Final = {
     "even": "all classes equally frequent",
     "estimated": "classes as frequent as the other data set makes likely (Saerens et al., 2002)",
 }
-# Ratios and differences that are measured as such.
+# Measured features that are ratios or differences within a cell.
 RELATIVE: Final = ("upstroke_downstroke_ratio", "sag", "adaptation")
-# The forest and the boosted trees err differently far from their training cells.
+# The two models that every recipe fits: they make different errors far from their training cells.
 PAIR: Final[dict[str, Any]] = {
     "lightgbm": TreeSettings(),
     "extra-trees": ExtraTreesSettings(n_estimators=100),
 }
-PARTS: Final = 3
-# After so many the weights of cells hardly move any more.
+# Folds of the cells by which the temperature of a model is fitted, and data sets are predicted.
+FOLDS: Final = 3
+# Rounds of alignment class by class; after these the weights of cells hardly change.
 ROUNDS: Final = 4
+# Quantiles at which features are aligned; beyond the last ones the map is a shift.
+LEVELS: Final = np.linspace(0.02, 0.98, 25)
+# Distinct values that a feature with a scale has at least; indicators have fewer.
+FEWEST_VALUES: Final = 5
+# Probable cells of a class below which the class weighs less than the others.
+FEWEST_CELLS: Final = 1.0
+# Trees that predict the data set of a cell; more of them only take longer.
+DATASET_TREES: Final = TreeSettings(n_estimators=100, num_leaves=15)
+# Largest factor by which the weight of a cell may rise or fall.
+LARGEST_WEIGHT: Final = 10.0
+# Share of the features that are kept as those that differ least.
+KEPT: Final = 2 / 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +84,7 @@ class Recipe:
     shares: str
 
     def in_words(self) -> str:
-        """Say what is done."""
+        """Return the recipe as text."""
         return f"{FITS[self.fit]}; {SCALES[self.scale]}; {SHARES[self.shares]}"
 
 
@@ -86,7 +96,7 @@ RECIPES: Final = tuple(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Training:
+class LabelledCells:
     """Cells of one data set with their classes."""
 
     X: Floats
@@ -95,147 +105,230 @@ class Training:
     seed: int
 
     @cached_property
-    def shares(self) -> Floats:
-        """Return how frequent each class is."""
-        return np.bincount(self.y, minlength=len(CLASSES)) / len(self.y)
-
-    @cached_property
     def temperatures(self) -> dict[str, float]:
         """Return the temperature of each model, from predictions of cells it was not fitted on."""
-        parts = StratifiedKFold(PARTS, shuffle=True, random_state=self.seed)
-        found = {name: np.zeros((len(self.y), len(CLASSES))) for name in PAIR}
-        for fitted, said in parts.split(self.X, self.y):
-            for name, logits in found.items():
-                model = self._one(name, fitted, np.arange(len(self.names)), None)
-                logits[said] = predict_logits(model, self.X[said])
-        return {name: fit_temperature(logits, self.y) for name, logits in found.items()}
+        folds = StratifiedKFold(FOLDS, shuffle=True, random_state=self.seed)
+        logits = {name: np.zeros((len(self.y), len(CLASSES))) for name in PAIR}
+        every = np.arange(len(self.names))
+        for fitted, left_out in folds.split(self.X, self.y):
+            for name, found in logits.items():
+                model = self._fit_one(name, fitted, every, None)
+                found[left_out] = predict_logits(model, self.X[left_out])
+        return {name: fit_temperature(found, self.y) for name, found in logits.items()}
 
-    def fitted(self, which: Bools | None = None, weights: Floats | None = None) -> "ModelPair":
-        """Fit the models on some of the features."""
+    def fit(self, which: Bools | None = None, weights: Floats | None = None) -> "ModelPair":
+        """Fit both models on some of the features."""
         columns = np.arange(len(self.names)) if which is None else np.flatnonzero(which)
         rows = np.arange(len(self.y))
-        models = {name: self._one(name, rows, columns, weights) for name in PAIR}
+        models = {name: self._fit_one(name, rows, columns, weights) for name in PAIR}
         return ModelPair(training=self, columns=columns, models=models, weights=weights)
 
-    def _one(self, name: str, rows: Ints, columns: Ints, weights: Floats | None) -> Classifier:
+    def _fit_one(self, name: str, rows: Ints, columns: Ints, weights: Floats | None) -> Classifier:
         return find_kind(name).fit(
             self.X[np.ix_(rows, columns)], self.y[rows], PAIR[name], seed=self.seed, weights=weights
         )
 
-    def columns_of(self, fit: str) -> Bools:
-        """Return the features of a fit that needs no other data set."""
-        return np.array([_belongs(name, fit) for name in self.names])
+    def choose_features(self, fit: str) -> Bools:
+        """Tell which features a fit takes that needs no other data set."""
 
+        def is_taken(name: str) -> bool:
+            if fit == MEASURED:
+                return name in FEATURES
+            return fit != WITHIN or name in FORMULAS or name.startswith(RELATIVE)
 
-def _belongs(name: str, fit: str) -> bool:
-    if fit == MEASURED:
-        return name in FEATURES
-    return fit != WITHIN or name in FORMULAS or name.startswith(RELATIVE)
+        return np.array([is_taken(name) for name in self.names])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ModelPair:
     """Both models, fitted on cells of one data set."""
 
-    training: Training
+    training: LabelledCells
     columns: Ints
     models: dict[str, Classifier]
     weights: Floats | None
 
     @cached_property
     def shares(self) -> Floats:
-        """Return how frequent each class was, by weight."""
+        """Return how frequent each class was in training, by weight."""
         weighed = np.bincount(self.training.y, weights=self.weights, minlength=len(CLASSES))
         shares: Floats = weighed / weighed.sum()
         return shares
 
+    @cached_property
+    def even_shares(self) -> Floats:
+        """Return equal shares of the classes that training has."""
+        return np.where(self.shares > 0, 1.0 / np.count_nonzero(self.shares), 0.0)
+
     def probabilities(self, X: Floats) -> Floats:
-        """Return what both say together, (cells, classes)."""
-        said = [
+        """Return the probabilities of both models together, (cells, classes)."""
+        logits = [
             log_softmax(
                 predict_logits(model, X[:, self.columns]) / self.training.temperatures[name], axis=1
             )
             for name, model in self.models.items()
         ]
-        together: Floats = softmax(np.mean(said, axis=0), axis=1)
+        together: Floats = softmax(np.mean(logits, axis=0), axis=1)
         return together
 
 
-def carry_over(pair: ModelPair, X: Floats) -> dict[tuple[str, str], Floats]:
-    """Return the probabilities of cells of another data set on each scale, with each shares."""
-    said = {
-        "as measured": pair.probabilities(X),
-        "ranks": pair.probabilities(_ranked(pair, X)),
-    }
-    said["class by class"] = _class_by_class(pair, X, said["as measured"])
-    return {
-        (scale, shares): with_shares(found, pair.shares, wanted)
-        for scale, found in said.items()
-        for shares, wanted in _wanted(found, pair.shares).items()
-    }
-
-
-def _wanted(probabilities: Floats, shares: Floats) -> dict[str, Floats]:
-    return {
-        "kept": shares,
-        "even": _even(shares),
-        "estimated": estimate_shares(probabilities, shares),
-    }
-
-
-def _even(shares: Floats) -> Floats:
-    """Return equal shares of the classes that there are."""
-    return np.where(shares > 0, 1.0 / np.count_nonzero(shares), 0.0)
-
-
-def _ranked(pair: ModelPair, X: Floats) -> Floats:
-    like = pair.training.X
-    return aligned(X, like, weights=np.ones(len(X)), like_weights=np.ones(len(like)))
-
-
-def _class_by_class(pair: ModelPair, X: Floats, said: Floats) -> Floats:
-    """Align with every class weighing alike, the classes of these cells as they are taken to be."""
-    training = pair.training
-    even = _even(pair.shares)
-    of_classes = even_weights(training.y, len(CLASSES))
-    for _ in range(ROUNDS):
-        weights = even_weights_of(with_shares(said, pair.shares, even))
-        moved = aligned(X, training.X, weights=weights, like_weights=of_classes)
-        said = pair.probabilities(moved)
-    return said
-
-
-def attempts(
-    training: Training, X: Floats, *, fitted: dict[str, ModelPair]
+def apply_recipes(
+    training: LabelledCells, X: Floats, *, fitted: dict[str, ModelPair]
 ) -> Iterator[tuple[Recipe, Floats]]:
-    """Yield each recipe with what it says of cells of another data set.
+    """Yield each recipe with its probabilities of the cells of another data set.
 
     Parameters
     ----------
     fitted
-        What needs no other data set, by fit; what is lacking is fitted and added.
+        Models that need no other data set, by fit; those that are missing are fitted and added.
     """
     for fit in FITS:
-        if fit in LOOKING:
-            pair = _looking(fitted[ALL], fit, X)
+        if fit in USES_OTHER_CELLS:
+            pair = _fit_with_other_cells(fitted[ALL], fit, X)
         else:
             if fit not in fitted:
-                fitted[fit] = training.fitted(training.columns_of(fit))
+                fitted[fit] = training.fit(training.choose_features(fit))
             pair = fitted[fit]
-        for (scale, shares), found in carry_over(pair, X).items():
+        for (scale, shares), found in predict_all_ways(pair, X).items():
             yield Recipe(fit=fit, scale=scale, shares=shares), found
 
 
-def _looking(whole: ModelPair, fit: str, X: Floats) -> ModelPair:
-    """Fit with an eye on the cells of another data set."""
+def _fit_with_other_cells(whole: ModelPair, fit: str, X: Floats) -> ModelPair:
+    """Fit on what the training cells and the cells of another data set have in common."""
     training = whole.training
     if fit == WEIGHTED:
-        return training.fitted(weights=importance(training.X, X, seed=training.seed))
-    said = with_shares(whole.probabilities(X), whole.shares, _even(whole.shares))
-    kept = steady(
+        return training.fit(weights=weigh_by_likeness(training.X, X, seed=training.seed))
+    stable = find_stable_features(
         training.X,
         X,
-        weights=even_weights(training.y, len(CLASSES)),
-        other_weights=even_weights_of(said),
+        weights=even_weights(np.eye(len(CLASSES))[training.y]),
+        other_weights=even_weights(
+            with_shares(whole.probabilities(X), whole.shares, whole.even_shares)
+        ),
     )
-    return training.fitted(kept)
+    return training.fit(stable)
+
+
+def predict_all_ways(pair: ModelPair, X: Floats) -> dict[tuple[str, str], Floats]:
+    """Return the probabilities of cells of another data set, by scale and by shares of classes."""
+    like, ones = pair.training.X, np.ones
+    ranked = align_features(X, like, weights=ones(len(X)), like_weights=ones(len(like)))
+    scaled = {"as measured": pair.probabilities(X), "ranks": pair.probabilities(ranked)}
+    scaled["class by class"] = _predict_class_by_class(pair, X, scaled["as measured"])
+    found = {}
+    for scale, probabilities in scaled.items():
+        wanted = {
+            "kept": pair.shares,
+            "even": pair.even_shares,
+            "estimated": estimate_shares(probabilities, pair.shares),
+        }
+        for name, shares in wanted.items():
+            found[scale, name] = with_shares(probabilities, pair.shares, shares)
+    return found
+
+
+def _predict_class_by_class(pair: ModelPair, X: Floats, probabilities: Floats) -> Floats:
+    """Align with every class weighing alike, the classes of these cells being those predicted."""
+    training = pair.training
+    like_weights = even_weights(np.eye(len(CLASSES))[training.y])
+    for _ in range(ROUNDS):
+        weights = even_weights(with_shares(probabilities, pair.shares, pair.even_shares))
+        aligned = align_features(X, training.X, weights=weights, like_weights=like_weights)
+        probabilities = pair.probabilities(aligned)
+    return probabilities
+
+
+def align_features(X: Floats, like: Floats, *, weights: Floats, like_weights: Floats) -> Floats:
+    """Return features mapped so that each is distributed as in the other data set.
+
+    Parameters
+    ----------
+    X
+        (cells, features); missing values stay missing.
+    like
+        (other cells, features), of the data set whose scale is wanted.
+    weights
+        (cells,), and `like_weights` of the other cells: they even out differences that are none in
+        scale, such as other shares of classes.
+    """
+    columns = [_align(X[:, at], like[:, at], weights, like_weights) for at in range(X.shape[1])]
+    return np.column_stack(columns)
+
+
+def _align(x: Floats, like: Floats, weights: Floats, like_weights: Floats) -> Floats:
+    here, there = _weighted_quantiles(x, weights), _weighted_quantiles(like, like_weights)
+    if here is None or there is None:
+        return x
+    # Equal quantiles in a row would have no place of their own on the map.
+    here = np.maximum.accumulate(here + np.arange(len(here)) * np.finfo(np.float64).eps)
+    inside = np.interp(x, here, there)
+    below, above = x - here[0] + there[0], x - here[-1] + there[-1]
+    return np.where(x < here[0], below, np.where(x > here[-1], above, inside))
+
+
+def _weighted_quantiles(x: Floats, weights: Floats) -> Floats | None:
+    """Return weighted quantiles of the known values, None for a feature without a scale."""
+    known = np.isfinite(x) & (weights > 0)
+    values, each = x[known], weights[known]
+    order = np.argsort(values, kind="stable")
+    values, each = values[order], each[order]
+    if np.count_nonzero(np.diff(values)) < FEWEST_VALUES - 1:
+        return None
+    middle = np.cumsum(each) - each / 2
+    return np.interp(LEVELS, middle / each.sum(), values)
+
+
+def even_weights(probabilities: Floats) -> Floats:
+    """Return weights of cells under which every class weighs about the same.
+
+    Parameters
+    ----------
+    probabilities
+        (cells, classes), of the classes of each cell; 0 and 1 where the class is known.
+    """
+    cells = np.maximum(probabilities.sum(axis=0), FEWEST_CELLS)
+    weights: Floats = (probabilities / cells).sum(axis=1)
+    return weights
+
+
+def predict_dataset(X: Floats, is_other: Bools, *, seed: int) -> Floats:
+    """Return the log odds that each cell is of the other data set, by trees not fitted on it."""
+    odds = np.zeros(len(X))
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    for fitted, scored in folds.split(X, is_other):
+        other = is_other[fitted].astype(np.int64)
+        trees = find_kind("lightgbm").fit(X[fitted], other, DATASET_TREES, seed=seed)
+        logits = predict_logits(trees, X[scored])
+        odds[scored] = logits[:, 1] - logits[:, 0]
+    return odds
+
+
+def weigh_by_likeness(X: Floats, others: Floats, *, seed: int) -> Floats:
+    """Return how much more often cells such as each of X occur in the other data set; mean 1."""
+    is_other = np.repeat([False, True], [len(X), len(others)])
+    odds = np.exp(predict_dataset(np.concatenate([X, others]), is_other, seed=seed)[: len(X)])
+    weights = np.clip(odds * len(X) / len(others), 1.0 / LARGEST_WEIGHT, LARGEST_WEIGHT)
+    scaled: Floats = weights / weights.mean()
+    return scaled
+
+
+def find_stable_features(
+    X: Floats, others: Floats, *, weights: Floats, other_weights: Floats
+) -> Bools:
+    """Tell which features differ least between two data sets, by weighted distributions."""
+    gaps = [ks_distance(X[:, at], others[:, at], weights, other_weights) for at in range(len(X.T))]
+    kept = np.zeros(len(gaps), dtype=bool)
+    kept[np.argsort(gaps, kind="stable")[: max(1, round(KEPT * len(gaps)))]] = True
+    return kept
+
+
+def ks_distance(x: Floats, other: Floats, weights: Floats, other_weights: Floats) -> float:
+    """Return the largest gap between two weighted distributions (Kolmogorov and Smirnov).
+
+    A missing value counts as larger than all others, so that a feature that is missing more often
+    in one data set differs.
+    """
+    values = np.nan_to_num(np.concatenate([x, other]), nan=np.inf)
+    steps = np.concatenate([weights / weights.sum(), -other_weights / other_weights.sum()])
+    places, at = np.unique(values, return_inverse=True)
+    return float(np.abs(np.cumsum(np.bincount(at, steps, minlength=len(places)))).max())

@@ -1,4 +1,4 @@
-"""What PREDICT says: one table and one page for every model, in which nothing is left out."""
+"""The table and the page of PREDICT: the same for every model, and nothing is left out."""
 
 import csv
 import math
@@ -7,7 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sts.reports.called import COLUMNS, Answers, Called, Reason, fill_in, write_called
+from sts.reports.new_cells import (
+    COLUMNS,
+    Answers,
+    PredictedCell,
+    Reason,
+    add_answers,
+    write_new_cells,
+)
 
 REASON = Reason(
     feature="threshold_i_long_square",
@@ -21,7 +28,7 @@ REASON = Reason(
 )
 
 
-def made(**changed: object) -> Reason:
+def change(**changed: object) -> Reason:
     return Reason(**{**vars(REASON), **changed})  # type: ignore[arg-type]
 
 
@@ -30,23 +37,23 @@ def made(**changed: object) -> Reason:
     [
         (REASON, "rheobase 210 pA, higher than 90 % of training cells: towards Pvalb"),
         (
-            made(lower=0.1, higher=0.88),
+            change(lower=0.1, higher=0.88),
             "rheobase 210 pA, lower than 88 % of training cells: towards Pvalb",
         ),
         (
-            made(words="tau missing", value=math.nan, lower=0.0, higher=0.0, missing=0.034),
+            change(words="tau missing", value=math.nan, lower=0.0, higher=0.0, missing=0.034),
             "tau missing, as in 3 % of training cells: towards Pvalb",
         ),
         (
-            made(words="missing_ramp yes", value=1.0, lower=0.75, higher=0.0),
+            change(words="missing_ramp yes", value=1.0, lower=0.75, higher=0.0),
             "missing_ramp yes, as in 25 % of training cells: towards Pvalb",
         ),
         (
-            made(lower=1.0, higher=0.0),
+            change(lower=1.0, higher=0.0),
             "rheobase 210 pA, higher than all training cells: towards Pvalb",
         ),
         # Only all of them are 100 %.
-        (made(lower=0.999), "rheobase 210 pA, higher than 99 % of training cells: towards Pvalb"),
+        (change(lower=0.999), "rheobase 210 pA, higher than 99 % of training cells: towards Pvalb"),
     ],
 )
 def test_a_reason_has_value_standing_and_direction(reason: Reason, words: str) -> None:
@@ -54,21 +61,21 @@ def test_a_reason_has_value_standing_and_direction(reason: Reason, words: str) -
 
 
 def test_what_was_not_recorded_is_no_reason() -> None:
-    lost = made(words="tau missing", value=math.nan, lower=0.0, higher=0.0)
-    assert made(**{**vars(lost), "missing": 0.01}).is_of_the_recording
-    assert not made(**{**vars(lost), "missing": 0.2}).is_of_the_recording
+    lost = change(words="tau missing", value=math.nan, lower=0.0, higher=0.0)
+    assert change(**{**vars(lost), "missing": 0.01}).is_of_the_recording
+    assert not change(**{**vars(lost), "missing": 0.2}).is_of_the_recording
     told = {"words": "missing_ramp yes", "value": 1.0, "higher": 0.0}
-    assert made(**told, lower=0.99).is_of_the_recording
-    assert not made(**told, lower=0.6).is_of_the_recording
+    assert change(**told, lower=0.99).is_of_the_recording
+    assert not change(**told, lower=0.6).is_of_the_recording
     assert not REASON.is_of_the_recording
 
 
-def found() -> list[Called]:
+def found() -> list[PredictedCell]:
     return [
-        Called(file="a.nwb", specimen_id="a"),
-        Called(file="b.nwb", specimen_id="", status="failed", reason="is <b>not</b> NWB"),
-        Called(file="c.nwb", specimen_id="c", notes=("step lasts 0.5 s",)),
-        Called(file="d.nwb", specimen_id="d", status="excluded", reason="no spike"),
+        PredictedCell(file="a.nwb", specimen_id="a"),
+        PredictedCell(file="b.nwb", specimen_id="", status="failed", reason="is <b>not</b> NWB"),
+        PredictedCell(file="c.nwb", specimen_id="c", notes=("step lasts 0.5 s",)),
+        PredictedCell(file="d.nwb", specimen_id="d", status="excluded", reason="no spike"),
     ]
 
 
@@ -82,21 +89,21 @@ def answers(*, threshold: float = 2.0) -> Answers:
 
 
 def test_answers_find_their_cells_and_the_others_keep_their_reasons() -> None:
-    called = fill_in(found(), answers())
-    assert [each.prediction for each in called] == ["Vip/Lamp5", "", "Pvalb", ""]
-    assert [each.unlike_training for each in called] == [False, None, True, None]
-    assert called[2].warning().startswith("c looks unlike the training cells (distance 3.0")
-    assert [each.reason for each in called] == ["", "is <b>not</b> NWB", "", "no spike"]
+    cells = add_answers(found(), answers())
+    assert [each.prediction for each in cells] == ["Vip/Lamp5", "", "Pvalb", ""]
+    assert [each.unlike_training for each in cells] == [False, None, True, None]
+    assert cells[2].warning().startswith("c looks unlike the training cells (distance 3.0")
+    assert [each.reason for each in cells] == ["", "is <b>not</b> NWB", "", "no spike"]
 
 
-def test_a_model_without_distances_calls_no_cell_strange() -> None:
-    (one, *_) = fill_in(found(), answers(threshold=math.nan))
+def test_without_distances_no_cell_is_unlike_the_training_cells() -> None:
+    (one, *_) = add_answers(found(), answers(threshold=math.nan))
     assert one.unlike_training is None
     assert one.warning() == ""
 
 
 def test_table_and_page_hold_every_file(tmp_path: Path) -> None:
-    write_called(tmp_path, fill_in(found(), answers()), what="ResNet18-NONE")
+    write_new_cells(tmp_path, add_answers(found(), answers()), model="ResNet18-NONE")
     with (tmp_path / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == COLUMNS

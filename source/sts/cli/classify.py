@@ -1,0 +1,171 @@
+"""What sts_pipeline.py and baseline_pipeline.py share: modes, flags of new cells, results."""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from sts.cli import flags
+from sts.cli.flags import reading_of, refuse_selection
+from sts.cli.run import Status, complain, parse_arguments, run_command, say, say_table
+
+if TYPE_CHECKING:
+    from sts.evaluation.scores import Scores
+    from sts.reports.new_cells import PredictedCell, PredictResult
+    from sts.studies.classify.stored import CellSource, Tested
+    from sts.studies.classify.training import Trained
+
+HELD_OUT: Final = "held-out cells"
+# Cells with a warning or without an answer that are named on the screen.
+LINES: Final = 10
+
+
+def run_mode(
+    parser: argparse.ArgumentParser,
+    argv: Sequence[str] | None,
+    modes: Mapping[str, Callable[[argparse.Namespace], int]],
+    *,
+    taken_by: Mapping[str, Iterable[str]],
+    check: Callable[[argparse.Namespace], None] = lambda args: None,
+) -> int:
+    """Run the command of the mode that was typed and return its exit status.
+
+    Parameters
+    ----------
+    taken_by
+        The modes that use an option; an option without an entry belongs to all.
+    check
+        Refuses what does not go together, before the options of the mode are checked.
+    """
+    args = parse_arguments(parser, argv)
+    given = flags.given_options(parser, sys.argv[1:] if argv is None else argv)
+
+    def start(args: argparse.Namespace) -> int:
+        check(args)
+        flags.check_mode(given, args.mode, taken_by)
+        return modes[args.mode](args)
+
+    return run_command(args, start)
+
+
+def add_new_cells(group: "argparse._ActionsContainer") -> None:
+    """Add the flags that name the cells of PREDICT."""
+    group.add_argument(
+        "--recordings",
+        nargs="+",
+        default=(),
+        metavar="FILE",
+        help="PREDICT: recordings, or folders of them",
+    )
+    group.add_argument(
+        "--cells-from",
+        metavar="DIR",
+        help="PREDICT: a data set that `data_pipeline.py build` or `features` made, with or "
+        "without labels",
+    )
+
+
+def add_workers(parser: "argparse._ActionsContainer", what: str) -> None:
+    """Add the number of processes; `what` says what they do."""
+    parser.add_argument(
+        "--workers",
+        type=flags.workers,
+        default=0,
+        metavar="N",
+        help=f"{what} (default: as many as the cores this process may use)",
+    )
+
+
+def new_cells_of(
+    args: argparse.Namespace, *, features: bool, table: str = "", columns: str = ""
+) -> "CellSource":
+    """Return where the cells of PREDICT come from; exactly one place must be named."""
+    from sts.base.errors import StsError
+    from sts.studies.classify.stored import CellSource
+
+    given = [bool(args.recordings), bool(args.cells_from), bool(table)]
+    if sum(given) != 1:
+        more = " or --table CSV" if features else ""
+        raise StsError(
+            "name the cells to predict by one of --recordings FILE..., --cells-from DIR"
+            f"{more}; {sum(given) or 'none'} of them was given"
+        )
+    if not args.recordings:
+        refuse_selection(args, "these cells were measured before")
+    return CellSource(
+        recordings=tuple(args.recordings),
+        cells_from=args.cells_from or "",
+        table=table,
+        columns=columns,
+        reading=reading_of(args, store=not features, features=features),
+    )
+
+
+def say_predicted(found: "PredictResult") -> int:
+    """Print the predicted classes, warnings and failures; return the exit status."""
+    with_reasons = any(cell.because for cell in found.cells)
+    header = ("specimen", "class", "probability", "unlike training")
+    say_table(
+        (*header, "because") if with_reasons else header,
+        [_row(cell, with_reasons=with_reasons) for cell in found.cells if cell.prediction],
+    )
+    _complain([f"warning: {cell.warning()}" for cell in found.cells if cell.unlike_training])
+    lost = [cell for cell in found.cells if not cell.prediction]
+    _complain([f"{cell.status}: {cell.file or cell.specimen_id}: {cell.reason}" for cell in lost])
+    say(f"table   {found.folder / 'predictions.csv'}")
+    say(f"report  {found.folder / 'report.html'}")
+    failed = any(cell.status == "failed" for cell in lost)
+    return Status.PARTIAL if failed or len(lost) == len(found.cells) else Status.DONE
+
+
+def _row(cell: "PredictedCell", *, with_reasons: bool) -> list[str]:
+    because = "; ".join(reason.in_words() for reason in cell.because)
+    unlike = {None: "unknown", True: "yes", False: "no"}[cell.unlike_training]
+    row = [cell.specimen_id or cell.file, cell.prediction, f"{cell.probability:.3f}", unlike]
+    return [*row, because] if with_reasons else row
+
+
+def _complain(lines: list[str]) -> None:
+    for line in lines[:LINES]:
+        complain(line)
+    if len(lines) > LINES:
+        complain(f"and {len(lines) - LINES} more such cells, in the table")
+
+
+def say_scores(title: str, scores: "Mapping[str, Scores]") -> None:
+    """Print a line for each name, then the notes on the scores; the title says of which cells."""
+    from sts.reports.tables import notes_on_scores
+
+    say_table(
+        (title, "cells", "balanced accuracy", "weighted F1", "accuracy", "ECE"),
+        [
+            (
+                name,
+                each.cells,
+                each.balanced_accuracy.in_words(),
+                each.weighted_f1.in_words(),
+                each.accuracy.in_words(),
+                each.ece.in_brief(),
+            )
+            for name, each in scores.items()
+        ],
+    )
+    for note in notes_on_scores(scores):
+        say(f"note: {note}")
+
+
+def say_trained(trained: "Trained") -> None:
+    """Print the scores of a training: of the holdout first, then of the folds."""
+    from sts.reports.trained import name_out_of_fold
+
+    say_scores(HELD_OUT, trained.scores)
+    say()
+    say_scores(name_out_of_fold(trained.trials), trained.out_of_fold)
+    say(f"model   {trained.model}")
+    say(f"report  {trained.folder / 'report.html'}")
+
+
+def say_tested(tested: "Tested") -> None:
+    """Print the scores of a stored model on held-out cells."""
+    say_scores(HELD_OUT, tested.scores)
+    say(f"report  {tested.folder / 'report.html'}")

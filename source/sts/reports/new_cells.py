@@ -1,0 +1,266 @@
+"""The predictions of PREDICT, of every kind of model: one row a file, as a table and as a page."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from sts.base.files import write_csv
+from sts.base.types import CLASSES, Floats, Ints
+from sts.reports.page import Block, Facts, Picture, Section, Table, write_page
+
+# Reasons that are shown for a cell.
+REASONS: Final = 5
+# Share of training cells below which a missing value means a missing stimulus, not a trait.
+RARE: Final = 0.1
+SEPARATOR: Final = "; "
+# Columns that are fields of `PredictedCell`.
+WHO: Final = ("file", "specimen_id", "dataset", "label", "status", "reason")
+HOW_FAR: Final = ("distance", "threshold", "lacking")
+LIKELY: Final = tuple(f"probability_{label}" for label in CLASSES)
+BECAUSE: Final = tuple(f"because_{number}" for number in range(1, REASONS + 1))
+COLUMNS: Final = (
+    *WHO,
+    "prediction",
+    *LIKELY,
+    "unlike_training",
+    *BECAUSE,
+    *HOW_FAR,
+    "notes",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reason:
+    """A feature that speaks for the predicted class."""
+
+    feature: str
+    words: str
+    """With its value and unit, such as "rheobase 210 pA"."""
+    value: float
+    lower: float
+    """Share of the training cells with a lower value, of those with a value."""
+    higher: float
+    missing: float
+    """Share of the training cells without a value."""
+    contribution: float
+    """What the feature adds to the logit of the class."""
+    label: str
+
+    @property
+    def same(self) -> float:
+        """Return the share of the training cells with the same value, or without one too."""
+        if math.isnan(self.value):
+            return self.missing
+        return (1 - self.missing) * (1 - self.lower - self.higher)
+
+    @property
+    def is_of_the_recording(self) -> bool:
+        """Tell whether the reason is something that was not recorded, which is no trait."""
+        lacks = math.isnan(self.value) or self.words.endswith(" yes")
+        return lacks and self.same < RARE
+
+    def in_words(self) -> str:
+        """Return "rheobase 210 pA, higher than 90 % of training cells: towards Pvalb"."""
+        tied = not max(self.lower, self.higher)
+        if math.isnan(self.value) or tied or self.words.endswith((" yes", " no")):
+            standing = f"as in {_percent(self.same)} of"
+        else:
+            side, part = max(
+                ("higher", self.lower), ("lower", self.higher), key=lambda pair: pair[1]
+            )
+            standing = f"{side} than all" if part == 1 else f"{side} than {_percent(part)} of"
+        return f"{self.words}, {standing} training cells: towards {self.label}"
+
+
+def _percent(part: float) -> str:
+    """Return a share in whole percents, rounded down: "higher than 99 %" promises no more."""
+    if 0 < part < 0.01:
+        return "under 1 %"
+    return f"{math.floor(100 * part + 1e-9)} %"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictedCell:
+    """One file or cell of PREDICT, and its predicted class where there is one."""
+
+    file: str
+    specimen_id: str
+    status: str = "ok"
+    reason: str = ""
+    """Why there is no prediction, where the status is not `ok`."""
+    dataset: str = ""
+    label: str = ""
+    """The class where it is known."""
+    notes: tuple[str, ...] = ()
+    probabilities: tuple[float, ...] = ()
+    because: tuple[Reason, ...] = ()
+    """The strongest first; empty for a model without exact reasons."""
+    distance: float = math.nan
+    """From the training cells, in units that can only be compared with `threshold`."""
+    threshold: float = math.nan
+    lacking: int | None = None
+    """Features that the cell lacks and nearly all training cells have."""
+    most_lacking: float = math.nan
+
+    @property
+    def prediction(self) -> str:
+        """Return the most probable class, "" where there is no prediction."""
+        places = range(len(self.probabilities))
+        return CLASSES[max(places, key=self.probabilities.__getitem__)] if places else ""
+
+    @property
+    def probability(self) -> float:
+        """Return the probability of the predicted class."""
+        return max(self.probabilities, default=math.nan)
+
+    @property
+    def lacks_much(self) -> bool:
+        """Tell whether the cell lacks more features than training cells do."""
+        return self.lacking is not None and self.lacking > self.most_lacking
+
+    @property
+    def unlike_training(self) -> bool | None:
+        """Tell whether the cell is unlike the training cells; None where that is not known."""
+        if not self.prediction or (math.isnan(self.threshold) and self.lacking is None):
+            return None
+        return self.distance > self.threshold or self.lacks_much
+
+    def warning(self) -> str:
+        """Return why the prediction is not to be trusted, "" where no reason is known."""
+        if not self.unlike_training:
+            return ""
+        name = self.specimen_id or self.file
+        if self.lacks_much:
+            return (
+                f"{name} lacks {self.lacking} features that nearly all training cells have, "
+                "perhaps a whole stimulus: train and ask a model of --features paper+isi, which "
+                "takes the long square alone"
+            )
+        return (
+            f"{name} looks unlike the training cells (distance {self.distance:.1f}, of which 1 in "
+            f"100 of theirs exceeds {self.threshold:.1f})"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictResult:
+    """The cells of a run of PREDICT, and its folder."""
+
+    folder: Path
+    cells: tuple[PredictedCell, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Answers:
+    """The answers of a model for n cells, in their order."""
+
+    probabilities: Floats
+    """(n, classes)."""
+    distances: Floats
+    """(n,), NaN for a model without distances."""
+    threshold: float = math.nan
+    lacking: Ints | None = None
+    most_lacking: float = math.nan
+    because: Sequence[tuple[Reason, ...]] = ()
+
+
+def add_answers(cells: Sequence[PredictedCell], answers: Answers) -> list[PredictedCell]:
+    """Return the cells with the answers filled in, in order, where the status is ok."""
+    rows = iter(range(len(answers.probabilities)))
+
+    def fill(cell: PredictedCell, row: int) -> PredictedCell:
+        return replace(
+            cell,
+            probabilities=tuple(float(p) for p in answers.probabilities[row]),
+            because=answers.because[row] if answers.because else (),
+            distance=float(answers.distances[row]),
+            threshold=answers.threshold,
+            lacking=None if answers.lacking is None else int(answers.lacking[row]),
+            most_lacking=answers.most_lacking,
+        )
+
+    return [fill(cell, next(rows)) if cell.status == "ok" else cell for cell in cells]
+
+
+def list_predictions(cells: Sequence[PredictedCell]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of `predictions.csv`."""
+    for cell in cells:
+        line: dict[str, Any] = {name: getattr(cell, name) for name in (*WHO, *HOW_FAR)}
+        line |= {"prediction": cell.prediction, "unlike_training": cell.unlike_training}
+        line |= dict(zip(LIKELY, cell.probabilities, strict=False))
+        line |= {f"because_{n}": why.in_words() for n, why in enumerate(cell.because, start=1)}
+        yield line | {"notes": SEPARATOR.join(cell.notes)}
+
+
+def write_new_cells(
+    folder: Path,
+    cells: Sequence[PredictedCell],
+    *,
+    model: str,
+    pictures: Mapping[str, Sequence[Path]] | None = None,
+) -> None:
+    """Write the table and the page of a run.
+
+    Parameters
+    ----------
+    model
+        The name of the model.
+    pictures
+        The files of each picture, by its caption.
+    """
+    write_csv(folder / "predictions.csv", COLUMNS, list_predictions(cells))
+    blocks: list[Block] = [_counts(cells), _table(cells)]
+    sections = [Section("Cells", blocks)]
+    if pictures:
+        drawn = [Picture(files=files, caption=caption) for caption, files in pictures.items()]
+        sections.append(Section("Sweeps and scalograms", drawn))
+    predicted = sum(bool(cell.prediction) for cell in cells)
+    write_page(
+        folder / "report.html",
+        f"Predictions of {model}",
+        subtitle=f"{len(cells)} recordings or cells, {predicted} of them with a prediction",
+        sections=sections,
+    )
+
+
+def _counts(cells: Sequence[PredictedCell]) -> Facts:
+    unlike = sum(bool(cell.unlike_training) for cell in cells)
+    lost = sum(not cell.prediction for cell in cells)
+    return Facts(
+        [
+            *(
+                (label, str(sum(cell.prediction == label for cell in cells)), "predicted")
+                for label in CLASSES
+            ),
+            ("unlike training", str(unlike), "do not trust these"),
+            ("no prediction", str(lost), "the table says why"),
+        ]
+    )
+
+
+def _table(cells: Sequence[PredictedCell]) -> Table:
+    with_reasons = any(cell.because for cell in cells)
+    columns = ["specimen", "class", "probability", "unlike training"]
+    columns += (["because"] if with_reasons else []) + ["notes", "file"]
+    return Table(
+        columns=columns,
+        rows=[_row(cell, with_reasons=with_reasons) for cell in cells],
+        caption="Every file or cell that was read. Do not trust the predictions of cells that are "
+        "unlike the training cells."
+        + (" The strongest reason comes first." if with_reasons else ""),
+    )
+
+
+def _row(cell: PredictedCell, *, with_reasons: bool) -> list[object]:
+    because = SEPARATOR.join(why.in_words() for why in cell.because)
+    return [
+        cell.specimen_id or Path(cell.file).name,
+        cell.prediction or cell.status,
+        cell.probability,
+        cell.unlike_training,
+        *([because] if with_reasons else []),
+        SEPARATOR.join(filter(None, (cell.reason, cell.warning(), *cell.notes))),
+        cell.file,
+    ]

@@ -1,0 +1,252 @@
+"""TEST and PREDICT: a stored model on the holdout of the cells in the data, and on new cells.
+
+New cells come from recordings, from a data set that was built, or from a table of features.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sts.base.errors import StsError
+from sts.base.logs import printable
+from sts.base.runs import start_run
+from sts.base.workspace import Workspace
+from sts.datasets.cell_files import CellFiles
+from sts.datasets.column_maps import read_column_map
+from sts.datasets.ep_tables import (
+    OWN_TABLE,
+    EpTable,
+    find_ep_tables,
+    load_ep_tables,
+    read_ep_table,
+)
+from sts.datasets.identity import require_stores
+from sts.datasets.isolated import process_cells
+from sts.datasets.outcomes import BuildSettings, Outcome
+from sts.datasets.products import CELLS_NAME, Row, make_rows, store_of
+from sts.datasets.store import SweepStore, load_store, merge_stores
+from sts.datasets.table import CellRow, FeatureRow, read_cells, read_features
+from sts.evaluation.scores import Scores
+from sts.recordings.readers import find_recordings
+from sts.reports.new_cells import (
+    PredictedCell,
+    PredictResult,
+    add_answers,
+    list_predictions,
+    write_new_cells,
+)
+from sts.signals.features import FEATURES
+from sts.studies.classify.cohort import Cohort
+from sts.studies.classify.models import FittedModel
+from sts.studies.classify.pages import LeftOut, list_left_out, write_test_report
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Tested:
+    """The results of TEST."""
+
+    folder: Path
+    scores: dict[str, Scores]
+    left_out: tuple[LeftOut, ...] = ()
+
+
+def test_model(
+    workspace: Workspace,
+    job: Any,
+    model: FittedModel,
+    cohort: Cohort[Any],
+    *,
+    study: str,
+    left_out: tuple[LeftOut, ...] | None = None,
+) -> Tested:
+    """Score a stored model on the holdout and leave a report.
+
+    Parameters
+    ----------
+    job
+        The settings of the run, with a seed.
+    left_out
+        Cells of the study that could not be used; None for models that can use all.
+    """
+    name = model.run_name
+    with start_run(workspace, study=study, what=name, settings=job) as run:
+        rows = cohort.open_holdout(f"TEST of {name}, {run.final.name}")
+        rng = np.random.default_rng(job.seed)
+        evaluated = cohort.evaluate(rows, model.probabilities(rows), rng=rng)
+        more = list_left_out(run, left_out or ())
+        write_test_report(run, model.describe(), evaluated, more=more)
+        run.report(
+            {
+                "model": {"name": name, "sha256": model.card.sha256},
+                "holdout": {group: each.to_dict() for group, each in evaluated.scores.items()},
+                **({} if left_out is None else {"left_out": len(left_out)}),
+            }
+        )
+    return Tested(folder=run.final, scores=evaluated.scores, left_out=left_out or ())
+
+
+def refuse_other_cells(card: Any, cohort: Cohort[Any]) -> None:
+    """Refuse a holdout of which the model may have seen some in training."""
+    if not cohort.is_trained_on(str(card.data.get("training_fingerprint"))):
+        raise StsError(
+            f"{card.name} was trained on other cells than {cohort.split.origin} says: its "
+            "holdout figures would mean nothing; train it again or name its --data"
+        )
+
+
+def predict_cells(
+    workspace: Workspace,
+    job: object,
+    *,
+    study: str,
+    name: str,
+    sha256: object,
+    cells: Sequence[PredictedCell],
+    model: FittedModel | None,
+) -> PredictResult:
+    """Predict the class of every cell, and leave a table and a page.
+
+    Parameters
+    ----------
+    name, sha256
+        The name of the model, and the digests of its files.
+    cells
+        Every file or cell that was read.
+    model
+        With the cells whose status is ok, in their order; None where there are none.
+    """
+    with start_run(workspace, study=study, what=name, settings=job) as run:
+        predicted = list(cells) if model is None else add_answers(cells, model.answer())
+        pictures = {} if model is None else model.draw(run, predicted)
+        write_new_cells(run.path, predicted, model=name, pictures=pictures)
+        run.report({"model": name, "sha256": sha256, "cells": list(list_predictions(predicted))})
+    return PredictResult(folder=run.final, cells=tuple(predicted))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellSource:
+    """Where new cells come from: one of the first three fields is given."""
+
+    recordings: tuple[str, ...] = ()
+    """Files, or folders of them."""
+    cells_from: str = ""
+    """The folder of a data set that was built, or of several, or a file of one."""
+    table: str = ""
+    """A table of features."""
+    columns: str = ""
+    """A file that says which of its columns are which features."""
+    reading: BuildSettings = field(default_factory=BuildSettings)
+    """How recordings are read."""
+
+
+def find_new_sweeps(
+    source: CellSource, *, workers: int = 0
+) -> tuple[list[PredictedCell], SweepStore | None]:
+    """Return all cells that were read, and the sweeps of those whose status is ok, in order."""
+    if source.cells_from:
+        return _load_sweeps(Path(source.cells_from))
+    outcomes = _read_recordings(source, workers)
+    rows = make_rows("store", outcomes, {}, "")
+    good = [row for row in rows if isinstance(row, CellRow) and row.status == "ok"]
+    return _cells_of(rows), store_of(outcomes, good) if good else None
+
+
+def find_new_features(
+    source: CellSource, *, needed: Sequence[str], workers: int = 0
+) -> tuple[list[PredictedCell], EpTable | None]:
+    """Return all cells that were read, and the features of those whose status is ok, in order."""
+    if source.cells_from:
+        return _load_features(Path(source.cells_from), needed)
+    if source.table:
+        columns = read_column_map(Path(source.columns)) if source.columns else None
+        table = read_ep_table(Path(source.table), needed=needed, columns=columns)
+        return _cells_in(table, source.table, {}), table
+    rows = make_rows("features", _read_recordings(source, workers), {}, "")
+    good = [row for row in rows if isinstance(row, FeatureRow) and row.status == "ok"]
+    return _cells_of(rows), _table_of(good) if good else None
+
+
+def _read_recordings(source: CellSource, workers: int) -> list[Outcome]:
+    """Read all recordings, several at a time; return the outcomes in a fixed order."""
+    paths = dict.fromkeys(path for name in source.recordings for path in find_recordings(name))
+    cells = []
+    for path in paths:
+        name = printable(str(path))
+        cells.append(CellFiles(name=name, paths={name: path}))
+    done = dict(process_cells(cells, source.reading, workers=workers))
+    return [done[place] for place in range(len(cells))]
+
+
+def _load_sweeps(place: Path) -> tuple[list[PredictedCell], SweepStore]:
+    """Return the cells of built data sets, and the cells that cells.csv lists besides."""
+    paths = [place] if place.is_file() else require_stores(place)
+    tables = [path.with_name(CELLS_NAME) for path in paths]
+    rows = [row for path in tables if path.is_file() for row in read_cells(path)]
+    known = {row.specimen_id: row for row in rows if row.status == "ok"}
+    store = merge_stores([load_store(path) for path in paths])
+    cells = [
+        _cell_of(known[name])
+        if name in known
+        else PredictedCell(file=str(paths[0]), specimen_id=name)
+        for name in store.specimen_id.tolist()
+    ]
+    return [*cells, *_cells_of([row for row in rows if row.status != "ok"])], store
+
+
+def _load_features(
+    place: Path, needed: Sequence[str]
+) -> tuple[list[PredictedCell], EpTable | None]:
+    """Return the cells of measured data sets, and the cells that features.csv lists besides."""
+    if not place.exists():
+        raise StsError(f"no folder {place}: name a data set that `data_pipeline.py build` made")
+    paths = [place] if place.is_file() else find_ep_tables(place)
+    rows = [row for path in paths if path.name == OWN_TABLE for row in read_features(path)]
+    lost = _cells_of([row for row in rows if row.status != "ok"])
+    if rows and len(lost) == len(rows):
+        return lost, None
+    table = load_ep_tables(paths, needed=needed)
+    known = {row.specimen_id: row for row in rows if row.status == "ok"}
+    return [*_cells_in(table, str(paths[0]), known), *lost], table
+
+
+def _cells_in(table: EpTable, file: str, known: Mapping[str, FeatureRow]) -> list[PredictedCell]:
+    """Return the cells of a table, with what is known of them beside it."""
+    cells = zip(
+        table.specimen_id.tolist(), table.dataset.tolist(), table.label.tolist(), strict=True
+    )
+    return [
+        _cell_of(known[name])
+        if name in known
+        else PredictedCell(file=file, specimen_id=name, dataset=dataset, label=label)
+        for name, dataset, label in cells
+    ]
+
+
+def _cells_of(rows: Sequence[Row]) -> list[PredictedCell]:
+    return [_cell_of(row) for row in rows]
+
+
+def _cell_of(row: Row) -> PredictedCell:
+    return PredictedCell(
+        file=row.file,
+        specimen_id=row.specimen_id,
+        status=row.status,
+        reason=row.reason,
+        dataset=row.dataset,
+        label=row.label,
+        notes=row.flags if isinstance(row, CellRow) else row.notes,
+    )
+
+
+def _table_of(rows: Sequence[FeatureRow]) -> EpTable:
+    return EpTable(
+        specimen_id=np.array([row.specimen_id for row in rows]),
+        donor_id=np.array([row.donor_id for row in rows]),
+        label=np.array([row.label for row in rows]),
+        dataset=np.array([row.dataset for row in rows]),
+        X=np.array([[row.values[name] for name in FEATURES] for row in rows]),
+        names=FEATURES,
+    )

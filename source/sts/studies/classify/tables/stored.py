@@ -1,0 +1,85 @@
+"""TEST and PREDICT of a stored model of tables."""
+
+from dataclasses import dataclass
+
+from sts.base.errors import StsError
+from sts.base.workspace import Workspace
+from sts.datasets.feature_sets import raw_features, with_features
+from sts.reports.new_cells import PredictResult
+from sts.signals.features import PUBLISHED_ONSET_S
+from sts.studies.classify.stored import (
+    CellSource,
+    Tested,
+    find_new_features,
+    predict_cells,
+    refuse_other_cells,
+    test_model,
+)
+from sts.studies.classify.tables.cells import Source, load_table
+from sts.studies.classify.tables.model import TableModel
+from sts.studies.classify.tables.settings import Chosen
+from sts.tabular.checkpoint import baseline_folder, load_baseline
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestJob:
+    """A stored model, and the cells that it is tested on."""
+
+    __test__ = False  # pytest takes the name for a test
+
+    model: str
+    variant: str
+    data: str
+    seed: int = 0
+    name: str | None = None
+    """Of the model, where it has one of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TablePredictJob:
+    """A stored model, and the new cells that it predicts."""
+
+    model: str
+    variant: str
+    source: CellSource
+    name: str | None = None
+    """Of the model, where it has one of its own."""
+
+
+def test_table(workspace: Workspace, job: TestJob, *, source: Source) -> Tested:
+    """Score the stored model on the holdout and leave a report."""
+    model = load_baseline(baseline_folder(workspace.models, job.model, job.variant, job.name))
+    card = model.card
+    chosen = Chosen(title=card.features, names=card.names, times=card.times)
+    cohort = load_table(source, chosen, seed=job.seed)
+    refuse_other_cells(card, cohort)
+    fitted = TableModel(model=model, cells=cohort.cells)
+    return test_model(workspace, job, fitted, cohort, study="baseline-test")
+
+
+def predict_by_table(
+    workspace: Workspace, job: TablePredictJob, *, workers: int = 0
+) -> PredictResult:
+    """Predict the class of every cell with reasons, and leave a table and a page."""
+    model = load_baseline(baseline_folder(workspace.models, job.model, job.variant, job.name))
+    card = model.card
+    needed = raw_features(card.names)
+    cells, table = find_new_features(job.source, needed=needed, workers=workers)
+    fitted = None
+    if table is not None:
+        if card.times == "absolute" and set(table.dataset.tolist()) - set(PUBLISHED_ONSET_S):
+            raise StsError(
+                f"{card.name} {card.features} was trained on absolute sweep times, which mean "
+                "nothing for other recordings: use a model whose times count from the onset"
+            )
+        features = with_features(table, card.names, times=card.times)
+        fitted = TableModel(model=model, cells=features)
+    return predict_cells(
+        workspace,
+        job,
+        study="baseline-predict",
+        name=f"{card.name}-{card.features}",
+        sha256=card.sha256,
+        cells=cells,
+        model=fitted,
+    )
