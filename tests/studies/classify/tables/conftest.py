@@ -17,7 +17,7 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
         stem.with_name(f"{stem.name}.svg").write_text("<svg/>")
         return [stem.with_name(f"{stem.name}.svg")]
 
-    for module in ("bars", "calibration", "confusion", "importance", "shap"):
+    for module in ("explanations", "scores", "training"):
         monkeypatch.setattr(f"sts.reports.figures.{module}.save", save)
 
 
