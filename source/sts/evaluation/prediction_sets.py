@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 
 from sts.base.types import Bools, Floats, Ints
-from sts.evaluation.bootstrap import Interval, proportion_of
+from sts.evaluation.scores import Interval, proportion_of
 from sts.evaluation.type_tree import ROOT, TypeTree
 
 COVERAGE: Final = 0.9
