@@ -107,7 +107,7 @@ def time_files(folder: Path, *, seed: int) -> dict[str, float]:
 def build_store(recordings: Path, out: Path) -> None:
     """Build a sweep store and a feature table from a folder of files."""
     from sts.datasets.build import BuildJob, build
-    from sts.datasets.outcomes import BuildSettings
+    from sts.datasets.cell_results import BuildSettings
 
     build(BuildJob(folder=recordings, out=out, settings=BuildSettings(features=True)))
 

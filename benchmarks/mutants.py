@@ -30,7 +30,7 @@ from processes import Watch, describe_machine
 from sts.base.files import read_json, sha256_of, write_json
 from sts.base.sandbox import Limits
 from sts.datasets.build import BuildJob, build
-from sts.datasets.outcomes import BuildSettings
+from sts.datasets.cell_results import BuildSettings
 from sts.datasets.table import FeatureRow, read_features
 
 LIMITS = Limits(memory_mb=1024, processor_s=20, wall_s=60)

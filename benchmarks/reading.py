@@ -20,7 +20,7 @@ from processes import Watch, describe_machine
 from sts.base.files import read_json, write_json
 from sts.base.parallel import map_unordered, worker_count
 from sts.datasets.build import BuildJob, build
-from sts.datasets.outcomes import BuildSettings
+from sts.datasets.cell_results import BuildSettings
 from sts.recordings.recording import Sweep
 from sts.recordings.simulated import write_nwb
 from sts.recordings.simulated.cells import Entry, roster, simulate_cell

@@ -149,6 +149,7 @@ def make_store(cells: int) -> SweepStore:
         donor_id=names,
         label=names,
         dataset=names,
+        claimed_id=np.full(cells, ""),
         rheobase_pa=np.ones(cells),
         step_pa=np.ones(cells),
         onset_s=np.ones(cells),

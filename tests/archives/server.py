@@ -17,10 +17,10 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 
 from sts.archives.client import Client
-from sts.archives.patience import Patience
+from sts.archives.http_rules import RetrySettings
 
 # Short enough for tests, long enough for a machine that is busy.
-QUICK = Patience(
+QUICK = RetrySettings(
     timeout_s=0.5, retries=3, first_wait_s=0.01, longest_wait_s=0.05, slowest_bytes_per_s=1e5
 )
 
@@ -268,9 +268,9 @@ def serving(context: ssl.SSLContext | None = None) -> Iterator[Server]:
 
 
 @contextmanager
-def asking(patience: Patience = QUICK) -> Iterator[Client]:
+def asking(retry: RetrySettings = QUICK) -> Iterator[Client]:
     """Give a client that does not wait long."""
-    client = Client(patience, rng=np.random.default_rng(0))
+    client = Client(retry, rng=np.random.default_rng(0))
     try:
         yield client
     finally:

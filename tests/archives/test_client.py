@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 
 from sts.archives.client import Client, Secret, trusted_certificates
-from sts.archives.patience import (
+from sts.archives.http_rules import (
+    Attempts,
     FetchError,
     Interrupted,
-    Patience,
+    RetrySettings,
     Stopped,
     UnreachableError,
-    Waits,
-    seconds_of,
+    parse_retry_after,
 )
 from sts.base.errors import StsError
 from tests.archives.server import (
@@ -118,14 +118,10 @@ def test_the_wait_a_server_asks_for_is_kept_within_bounds(server: Server) -> Non
 def test_a_wait_is_told_in_seconds_or_as_a_date() -> None:
     in_a_minute = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
     # A date tells whole seconds, and the clock goes on.
-    assert 55 < seconds_of(in_a_minute) <= 60
-    assert seconds_of("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
-    assert (seconds_of("120"), seconds_of("soon"), seconds_of(""), seconds_of("-5")) == (
-        120,
-        0,
-        0,
-        0,
-    )
+    assert 55 < parse_retry_after(in_a_minute) <= 60
+    assert parse_retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
+    for text, seconds in {"120": 120, "soon": 0, "": 0, "-5": 0}.items():
+        assert parse_retry_after(text) == seconds
 
 
 def test_waits_grow_and_differ_by_the_seed() -> None:
@@ -136,20 +132,20 @@ def test_waits_grow_and_differ_by_the_seed() -> None:
             return False
 
         def wait(self, seconds: float) -> None:
-            self.waits.append(seconds)
+            self.attempts.append(seconds)
 
     def waits(seed: int) -> list[float]:
         clock = Clock()
-        clock.waits = []
-        patience = Patience(retries=8, first_wait_s=1.0, longest_wait_s=60.0)
-        one = Waits(patience, rng=np.random.default_rng(seed), stop=clock)  # type: ignore[arg-type]
+        clock.attempts = []
+        retry = RetrySettings(retries=8, first_wait_s=1.0, longest_wait_s=60.0)
+        one = Attempts(retry, rng=np.random.default_rng(seed), stop=clock)  # type: ignore[arg-type]
 
         def attempt() -> None:
             raise Interrupted("ill")
 
         with pytest.raises(FetchError):
-            one.retry(attempt, "x")
-        return clock.waits
+            one.repeat(attempt, "x")
+        return clock.attempts
 
     first = waits(1)
     assert first == waits(1) != waits(2)
@@ -302,12 +298,10 @@ def test_everything_can_be_stopped(server: Server, client: Client) -> None:
     assert server.log == []
 
 
-@pytest.mark.parametrize(
-    "patience", [{"timeout_s": 0}, {"retries": -1}, {"timeout_s": float("nan")}]
-)
-def test_impatience_and_patience_without_end_are_refused(patience: dict[str, float]) -> None:
+@pytest.mark.parametrize("retry", [{"timeout_s": 0}, {"retries": -1}, {"timeout_s": float("nan")}])
+def test_impatience_and_patience_without_end_are_refused(retry: dict[str, float]) -> None:
     with pytest.raises(StsError, match="--timeout"):
-        Patience(**patience)  # type: ignore[arg-type]
+        RetrySettings(**retry)  # type: ignore[arg-type]
 
 
 def test_a_proxy_is_asked_for_others_but_not_for_this_machine(

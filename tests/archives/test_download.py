@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from sts.archives import patience
+from sts.archives import http_rules
 from sts.archives.client import Client
 from sts.archives.download import Part, Target, download, is_there, size_at
+from sts.archives.http_rules import UnreachableError
 from sts.archives.items import RECEIPTS_FILE, ArchiveFile, Receipts
-from sts.archives.patience import UnreachableError
 from sts.base.errors import StsError
 from tests.archives.server import (
     Fault,
@@ -203,7 +203,7 @@ def test_a_long_way_may_take_many_attempts_but_no_way_may_not(
     target: Target,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(patience, "WORTH_BYTES", 100_000)
+    monkeypatch.setattr(http_rules, "WORTH_BYTES", 100_000)
     server.fail("/a.nwb", *[cut(100_000)] * 9)
     download(client, item, target)
     # Each of these comes as far as the one before, so that none of them is worth another.

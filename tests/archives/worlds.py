@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from sts.archives.dandi import DANDISET
+from sts.archives.listings import DANDISET
 from tests.archives.server import Server
 
 IDENTIFIER, VERSION = DANDISET.split("/")

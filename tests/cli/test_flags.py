@@ -1,6 +1,7 @@
 """What all scripts share: values in any case, and options that would be ignored are refused."""
 
 import csv
+import json
 import resource
 import subprocess
 import sys
@@ -13,12 +14,13 @@ from sts.base.logs import COMMANDS
 from sts.cli import augment, baseline, calcium, data, sts
 from sts.cli.augment import make_augment_parser as augment_parser
 from sts.cli.baseline import make_baseline_parser
-from sts.cli.data import make_data_parser
+from sts.cli.data import main, make_data_parser
 from sts.cli.flags import SELECTION, given_options, reading_of
 from sts.cli.run import Status
 from sts.cli.sts import make_sts_parser
-from sts.datasets.outcomes import BuildSettings
-from sts.signals.quality import QUALITY
+from sts.datasets.build_files import MANIFEST_NAME
+from sts.datasets.cell_results import BuildSettings
+from sts.signals.quality import ALLEN, QUALITY, QualitySettings
 from tests.conftest import REPOSITORY
 from tests.studies.cells import write_cell
 
@@ -231,3 +233,50 @@ def test_nonsense_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]
             data.main([*words, *typed.split()])
         assert ended.value.code == Status.USER
         assert f"{typed.split()[0]}: wanted a number" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("asked", "noise_mv"), [("usual", 0.5), ("allen", 0.07), ("off", None), ("FILE", 0.2)]
+)
+def test_the_command_takes_bounds_by_name_or_from_a_file(
+    tmp_path: Path, asked: str, noise_mv: float | None
+) -> None:
+    folder = tmp_path / "recordings"
+    write_cell(folder, "101")
+    file = tmp_path / "bounds.json"
+    file.write_text('{"noise_mv": 0.2}')
+    out = tmp_path / "out"
+    quality = str(file) if asked == "FILE" else asked
+    for command in ("build", "features"):
+        arguments = [command, str(folder), "--out", str(out), "--quality", quality]
+        assert main([*arguments, "--workers", "1"]) == 0
+    settings = json.loads((out / MANIFEST_NAME).read_text())
+    for product in ("store", "features"):
+        bounds = settings[product]["settings"]["quality"]
+        assert (bounds and bounds["noise_mv"]) == noise_mv
+
+
+def test_an_unknown_name_of_bounds_is_answered(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "recordings"
+    write_cell(folder, "101")
+    assert main(["build", str(folder), "--out", str(tmp_path / "o"), "--quality", "alen"]) == 2
+    assert "did you mean 'allen'" in capsys.readouterr().err
+
+
+def test_the_help_tells_the_bounds_that_hold(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        make_data_parser().parse_args(["build", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    usual = QualitySettings()
+    assert (
+        f"usual (noise {usual.noise_mv:g} mV rms within 1.5 ms, slow noise {usual.slow_noise_mv:g} "
+        f"mV rms, drift {usual.drift_mv:g} mV, rest {usual.rest_mv:g} mV, "
+        f"{usual.amplitude_error:.0%}".replace("%", " %")
+        in told
+    )
+    assert (
+        f"allen (noise {ALLEN.noise_mv:g} mV, slow noise {ALLEN.slow_noise_mv:g} mV, "
+        f"drift {ALLEN.drift_mv:g} mV, else as usual)" in told
+    )

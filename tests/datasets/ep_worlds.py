@@ -1,4 +1,4 @@
-"""EarlierBuild-up cells whose features tell their class, as the files that hold such tables."""
+"""Simulated cells whose features tell their class, as the files that hold such tables."""
 
 import csv
 from collections.abc import Sequence
@@ -51,6 +51,7 @@ def make_table(n: int, *, seed: int = 0) -> EpTable:
         donor_id=np.array([""] * n),
         label=np.array([CLASSES[at % len(CLASSES)] for at in range(n)]),
         dataset=np.array([DATASETS[at // len(CLASSES) % 2] for at in range(n)]),
+        claimed_id=np.full(n, ""),
         X=make_values(n, seed=seed),
         names=FEATURES,
     )
@@ -89,8 +90,9 @@ def write_renamed(folder: Path, rows: Sequence[FeatureRow]) -> tuple[Path, Path]
     for row in rows:
         values = {name: value / factors.get(name, 1) for name, value in row.values.items()}
         cell = {"specimen_id": row.specimen_id, "label": row.label} | values
-        cells.append({their: cell[name] for their, name in columns.items()})
-    write_csv(folder / "theirs.csv", list(columns), cells)
+        theirs = {their: cell[name] for their, name in columns.items()}
+        cells.append(theirs | {"claimed_id": row.claimed_id})
+    write_csv(folder / "theirs.csv", [*columns, "claimed_id"], cells)
     return folder / "theirs.csv", folder / "columns.csv"
 
 

@@ -1,11 +1,11 @@
-"""EarlierBuild-up cells whose features all lie in their plausible ranges."""
+"""Simulated cells whose features all lie in their plausible ranges."""
 
 from dataclasses import replace
 
 import numpy as np
 
+from sts.datasets.check import ranges
 from sts.datasets.ep_tables import EpTable
-from sts.datasets.plausible import ranges
 from sts.signals.features import FEATURES
 from tests.datasets.ep_worlds import make_table
 

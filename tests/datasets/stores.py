@@ -16,6 +16,7 @@ def make_store(n: int = 4) -> SweepStore:
         donor_id=np.array([f"donor {i // 2} µ" for i in range(n)], dtype=np.str_),
         label=np.array([CLASSES[i % 4] for i in range(n)], dtype=np.str_),
         dataset=np.array(["PatchSeq", "PatchClamp"] * n, dtype=np.str_)[:n],
+        claimed_id=np.full(n, ""),
         rheobase_pa=50.0 + 10.0 * np.arange(n),
         step_pa=90.0 + 10.0 * np.arange(n),
         onset_s=np.full(n, 1.02),

@@ -16,24 +16,12 @@ import pytest
 from sts.base.errors import StsError
 from sts.base.files import sha256_of, write_csv
 from sts.datasets.build import BuildJob, build, plan_build
-from sts.datasets.outcomes import BuildSettings
-from sts.datasets.products import CELLS_NAME, MANIFEST_NAME
+from sts.datasets.build_files import CELLS_NAME, MANIFEST_NAME
+from sts.datasets.cell_results import BuildSettings
 from sts.datasets.store import load_store
 from sts.datasets.table import read_cells, read_features
 from sts.signals.select import SelectSettings
 from tests.studies.cells import ONSET_S, RHEOBASE_PA, write_cell
-
-BOTH = BuildSettings(store=True, features=True)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "recordings"
-
-
-@pytest.fixture
-def job(folder: Path, tmp_path: Path) -> BuildJob:
-    return BuildJob(folder=folder, out=tmp_path / "mine", settings=BOTH, workers=1)
 
 
 def write_cells_of_all_sorts(folder: Path) -> None:
@@ -238,11 +226,12 @@ def test_a_failed_cell_is_tried_again_by_resume(folder: Path, job: BuildJob) -> 
 KILLED = """
 import os, signal
 from pathlib import Path
-from sts.datasets import build as module, journal
+from sts.datasets import build as module
+from sts.datasets.partial_build import PartialBuild
 from sts.datasets.build import BuildJob, build
-from sts.datasets.outcomes import BuildSettings
+from sts.datasets.cell_results import BuildSettings
 
-add, left = journal.Journal.add, [int({after})]
+add, left = PartialBuild.add, [int({after})]
 
 def add_and_perhaps_die(self, outcome):
     add(self, outcome)
@@ -250,9 +239,9 @@ def add_and_perhaps_die(self, outcome):
     if not left[0]:
         os.kill(os.getpid(), signal.SIGKILL)
 
-journal.Journal.add = add_and_perhaps_die
+PartialBuild.add = add_and_perhaps_die
 if {late}:
-    journal.Journal.add = add
+    PartialBuild.add = add
     module.write_products = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 build(BuildJob(folder=Path({folder!r}), out=Path({out!r}),
       settings=BuildSettings(store=True, features=True), workers=1))

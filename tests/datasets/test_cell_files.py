@@ -10,8 +10,8 @@ import pytest
 from sts.base.errors import StsError
 from sts.cli.data import main
 from sts.datasets.build import BuildJob, build, plan_build
-from sts.datasets.outcomes import BuildSettings
-from sts.datasets.products import CELLS_NAME
+from sts.datasets.build_files import CELLS_NAME
+from sts.datasets.cell_results import BuildSettings
 from sts.datasets.store import load_store
 from sts.datasets.table import CellRow, FeatureRow, read_cells, read_features
 from tests.recordings.abf_files import Abf, responses, write_abf2
@@ -115,7 +115,9 @@ def test_a_part_that_cannot_be_read_is_left_out_and_named(job: BuildJob) -> None
     build(job)
     cell, measured = only_rows(job)
     assert cell.status == measured.status == "ok"
-    assert cell.flags[1] == "left out a_first.nwb: is not an HDF5 file: an NWB file is wanted"
+    assert cell.flags[1] == (
+        "left out a_first.nwb: is neither an ABF nor an HDF5 file: an NWB or ABF file is wanted"
+    )
 
 
 def test_a_file_that_is_there_twice_is_read_once(job: BuildJob) -> None:
@@ -133,7 +135,7 @@ def test_no_readable_file_is_one_failed_row_under_the_declared_name(job: BuildJo
     assert build(job).failed
     row = read_cells(job.out / CELLS_NAME)[0]
     assert (row.specimen_id, row.donor_id, row.status) == ("cell 7", "mouse 3", "failed")
-    assert row.reason.startswith("none of its 2 files can be read: a_first.nwb is not an HDF5")
+    assert row.reason.startswith("none of its 2 files can be read: a_first.nwb is neither an ABF")
 
 
 def test_files_of_several_donors_need_a_declared_one(job: BuildJob) -> None:

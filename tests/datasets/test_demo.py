@@ -87,8 +87,8 @@ def test_an_excluded_cell_is_left_out_and_named(
             raise CellExcluded("no spike")
         return real(analysis, select)  # type: ignore[arg-type]
 
-    real = demo.store_entry
-    monkeypatch.setattr(demo, "store_entry", refuse)
+    real = demo.make_store_entry
+    monkeypatch.setattr(demo, "make_store_entry", refuse)
     store = demo.simulate_store(3, seed=3, workers=1)
     assert store.specimen_id.tolist() == ["sim3cell00000", "sim3cell00002"]
     assert "sim3cell00001 is left out: no spike" in caplog.text

@@ -15,12 +15,13 @@ import pytest
 
 from sts.base.sandbox import Limits
 from sts.cli.data import main
-from sts.datasets import cell_files, isolated
+from sts.datasets import cell_files, cell_results
 from sts.datasets.build import BuildJob, build
-from sts.datasets.outcomes import BuildSettings
-from sts.datasets.products import CELLS_NAME
+from sts.datasets.build_files import CELLS_NAME
+from sts.datasets.cell_results import BuildSettings
 from sts.datasets.store import load_store
 from sts.datasets.table import read_cells, read_features
+from tests.datasets.builds import process_file_in_sandbox
 from tests.studies.cells import write_cell
 
 
@@ -102,7 +103,7 @@ def test_a_file_that_nobody_can_read_is_not_opened_by_the_parent(
         monkeypatch.setattr(cell_files, name, refuse)
     monkeypatch.setattr(Path, "open", refuse)
     (path,) = job.folder.iterdir()
-    outcome = isolated.process_isolated(
+    outcome = process_file_in_sandbox(
         path, file="x", settings=job.settings, limits=Limits(wall_s=60)
     )
     assert outcome.store is not None
@@ -113,17 +114,17 @@ def test_a_limit_of_three_seconds_ends_within_five(
     job: BuildJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where it is the digest that does not come: a file system that is gone."""
-    monkeypatch.setattr(isolated, "WORK", "tests.studies.bad_work:wait")
-    vars(isolated._OWN).pop("reader", None)
+    monkeypatch.setattr(cell_results, "WORK", "tests.studies.bad_work:wait")
+    vars(cell_results._OWN).pop("reader", None)
     (path,) = job.folder.iterdir()
     limits = Limits(wall_s=3)
-    isolated._reader(limits).start()
+    cell_results._reader(limits).start()
     begin = time.monotonic()
-    outcome = isolated.process_isolated(path, file="x", settings=job.settings, limits=limits)
+    outcome = process_file_in_sandbox(path, file="x", settings=job.settings, limits=limits)
     assert 3 <= time.monotonic() - begin < 5
     assert outcome.store is not None
     assert outcome.store.reason.startswith("took more than 3 s to read")
-    vars(isolated._OWN).pop("reader").close()
+    vars(cell_results._OWN).pop("reader").close()
 
 
 NAMES = {
@@ -145,7 +146,7 @@ def test_names_of_files_are_spelt_out_everywhere(
         assert main([*arguments, "--root", str(job.folder.parent)]) == 3
         told = "".join(capfd.readouterr())
         for name in NAMES.values():
-            assert f"failed: {name}: is not an HDF5 file" in told
+            assert f"failed: {name}: is neither an ABF nor an HDF5 file" in told
         assert all(letter.isprintable() or letter == "\n" for letter in told)
     assert "everything was there already" in told
     rows = read_cells(job.out / CELLS_NAME)
@@ -208,7 +209,7 @@ def test_the_longest_names_of_files_are_shown(
 def test_a_disk_that_is_full_while_a_product_is_written_is_one_line(
     job: BuildJob, limit: int
 ) -> None:
-    """Somewhere among these sizes the journal fits and a product does not."""
+    """Somewhere among these sizes the partial build fits and a product does not."""
     command = (
         "import resource, sys; from sts.cli.data import main; "
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); "

@@ -7,6 +7,7 @@ import pytest
 
 from sts.base.errors import StsError
 from sts.base.types import CLASSES
+from sts.datasets.check import ranges
 from sts.datasets.column_maps import COLUMN_MAPS, read_column_map
 from sts.datasets.laboratories import (
     LABORATORIES,
@@ -16,7 +17,6 @@ from sts.datasets.laboratories import (
     read_laboratory,
     subclass_of,
 )
-from sts.datasets.plausible import ranges
 from sts.signals.features import FEATURES
 from tests.datasets.laboratory_worlds import HELD, write_features_of, write_laboratories
 

@@ -3,7 +3,7 @@
 import ast
 import csv
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from sts.augment.tasks import load_task
 from sts.base.errors import StsError
 from sts.base.types import CLASSES
 from sts.datasets.laboratories import LABORATORIES, read_laboratory
-from sts.datasets.published_split import TEST_IDS, held_out_specimens, leave_out_held
+from sts.datasets.splits import TEST_IDS, held_out_specimens, leave_out_held
 from sts.datasets.store import write_store
 from sts.datasets.table import FeatureRow, write_features
 from sts.signals.features import FEATURES, PUBLISHED_ONSET_S, TIMES
@@ -30,11 +30,11 @@ SOURCE = Path(sts.__file__).parent
 READERS = {
     "augment/tasks.py": "trains: load_task",
     "datasets/ep_tables.py": "reads",
-    "datasets/identity.py": "who cells are",
+    "datasets/cells.py": "who cells are",
     "datasets/laboratories.py": "trains: read_laboratory",
     "datasets/medians.py": "shows",
     "studies/classify/tables/cells.py": "trains: load_table",
-    "datasets/products.py": "builds",
+    "datasets/build_files.py": "builds",
     "datasets/inventory.py": "checks",
     "studies/classify/stored.py": "predicts",
     "studies/data/show.py": "draws",
@@ -60,11 +60,23 @@ def training_cells(data: Path) -> dict[str, set[str]]:
     }
 
 
-def write_world(data: Path, ids: list[str], values: Callable[[int], dict[str, float]]) -> None:
+def write_world(
+    data: Path,
+    ids: list[str],
+    values: Callable[[int], dict[str, float]],
+    *,
+    claimed: Mapping[str, str] | None = None,
+) -> None:
     """Write a table and a sweep store of these cells, the classes in turn."""
     labels = [CLASSES[at % 4] for at in range(len(ids))]
+    claims = [(claimed or {}).get(name, "") for name in ids]
     rows = [
-        FeatureRow(specimen_id=name, label=label, values=values(at))
+        FeatureRow(
+            specimen_id=name,
+            label=label,
+            values=values(at),
+            claimed_id=claims[at],
+        )
         for at, (name, label) in enumerate(zip(ids, labels, strict=True))
     ]
     write_features(data / "mine" / "features.csv", rows)
@@ -75,6 +87,7 @@ def write_world(data: Path, ids: list[str], values: Callable[[int], dict[str, fl
         specimen_id=np.array(ids),
         label=np.array(labels),
         donor_id=np.array([""] * len(ids)),
+        claimed_id=np.array(claims),
     )
     write_store(data / "mine" / "sweeps.h5", store)
 
@@ -88,6 +101,26 @@ def test_no_loader_takes_a_specimen_that_is_listed(tmp_path: Path) -> None:
     for name, trained in training_cells(data).items():
         assert trained, name
         assert not trained & set(ids[:16]), name
+
+
+def test_no_loader_takes_a_cell_whose_file_claims_a_specimen_that_is_listed(
+    tmp_path: Path,
+) -> None:
+    """Also where the list came after the cells: under the name of its file it would train."""
+    table = make_table(80)
+    names = [f"file {at}" for at in range(80)]
+    data = tmp_path / "data"
+    claimed = {name: f"{9000 + at // 2}" for at, name in enumerate(names[:16])}
+    write_world(
+        data,
+        names,
+        lambda at: dict(zip(FEATURES, table.X[at].tolist(), strict=True)),
+        claimed=claimed,
+    )
+    (tmp_path / TEST_IDS).write_text("\n".join(sorted(set(claimed.values()))) + "\n")
+    for loader, trained in training_cells(data).items():
+        assert trained, loader
+        assert not trained & claimed.keys(), loader
 
 
 def test_a_table_of_ones_own_leaves_out_the_test_side_of_the_published_split(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sts.datasets.build import BuildJob, build, plan_build
-from sts.datasets.outcomes import BuildSettings
+from sts.datasets.cell_results import BuildSettings
 from sts.datasets.store import load_store
 from sts.datasets.table import read_cells
 from tests.datasets.allen import PATCHSEQ, write_patchseq

@@ -10,9 +10,16 @@ import pytest
 
 from sts.base.errors import StsError
 from sts.base.types import CLASSES
-from sts.datasets.identity import Cells
-from sts.datasets.published_split import read_split_file
-from sts.datasets.splits import SPLIT_NAME, Split, find_split, folds_of, keep_aside, split_of
+from sts.datasets.cells import Cells
+from sts.datasets.splits import (
+    SPLIT_NAME,
+    Split,
+    find_split,
+    folds_of,
+    keep_aside,
+    read_split_file,
+    split_of,
+)
 from sts.datasets.store import write_store
 from sts.datasets.table import FeatureRow, write_features
 from tests.datasets.stores import make_store
@@ -25,6 +32,7 @@ def make_cells(n: int, *, per_donor: int = 1) -> Cells:
         donor_id=np.array([f"donor {i // per_donor}" for i in range(n)]),
         label=np.array([CLASSES[i % 4] for i in range(n)]),
         dataset=np.array([("PatchSeq", "PatchClamp")[i // 4 % 2] for i in range(n)]),
+        claimed_id=np.full(n, ""),
     )
 
 
@@ -205,6 +213,7 @@ def test_stores_and_tables_share_one_split(tmp_path: Path) -> None:
         donor_id=np.array([""] * 22),
         label=np.array(["Sst"] * 22),
         dataset=np.array([""] * 22),
+        claimed_id=np.array([""] * 22),
     )
     split = split_of(store, tmp_path)
     assert split.train | split.test == set(ids), "also cells that only the table has"

@@ -188,3 +188,11 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file, not a folder")
     with pytest.raises(StsError, match=r"cannot write .*sweeps\.h5"):
         write_store(tmp_path / "data" / "sweeps.h5", make_store())
+
+
+def test_a_store_of_an_earlier_version_claims_no_id(tmp_path: Path) -> None:
+    write_store(tmp_path / "sweeps.h5", replace(make_store(2), claimed_id=np.array(["7", ""])))
+    assert load_store(tmp_path / "sweeps.h5").claimed_id.tolist() == ["7", ""]
+    with h5py.File(tmp_path / "sweeps.h5", "r+") as file:
+        del file["claimed_id"]
+    assert load_store(tmp_path / "sweeps.h5").claimed_id.tolist() == ["", ""]

@@ -2,6 +2,7 @@
 
 import csv
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,7 @@ def test_features_stand_in_their_fixed_order(tmp_path: Path) -> None:
     write_features(tmp_path / "features.csv", [])
     header = (tmp_path / "features.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
     identity = ("specimen_id", "donor_id", "label", "dataset")
-    assert header == [*identity, *FEATURES, "times", "notes", *FATE]
+    assert header == [*identity, *FEATURES, "times", "notes", *FATE, "claimed_id"]
 
 
 def test_the_frame_of_times_is_written_and_frames_do_not_mix(tmp_path: Path) -> None:
@@ -131,3 +132,20 @@ def test_a_wrong_line_is_named(tmp_path: Path, old: str, new: str, reason: str) 
     path.write_text(path.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
     with pytest.raises(StsError, match=reason):
         read_cells(path)
+
+
+def test_tables_of_earlier_versions_claim_no_id(tmp_path: Path) -> None:
+    write_cells(tmp_path / "cells.csv", [OK])
+    write_features(tmp_path / "features.csv", [FeatureRow(specimen_id="1")])
+    for path in (tmp_path / "cells.csv", tmp_path / "features.csv"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        path.write_text("\n".join(line.rpartition(",")[0] for line in lines), encoding="utf-8")
+    assert read_cells(tmp_path / "cells.csv") == [OK]
+    assert read_features(tmp_path / "features.csv")[0].claimed_id == ""
+
+
+def test_a_claimed_id_comes_back(tmp_path: Path) -> None:
+    write_cells(tmp_path / "cells.csv", [replace(OK, claimed_id="7")])
+    write_features(tmp_path / "features.csv", [FeatureRow(specimen_id="1", claimed_id="8")])
+    assert read_cells(tmp_path / "cells.csv")[0].claimed_id == "7"
+    assert read_features(tmp_path / "features.csv")[0].claimed_id == "8"

@@ -24,6 +24,7 @@ def make_world(n: int = 16, *, seed: int = 0) -> SweepStore:
         donor_id=np.array([f"donor {i}" for i in range(n)], dtype=np.str_),
         label=np.array([CLASSES[c] for c in classes], dtype=np.str_),
         dataset=np.array(["PatchSeq", "PatchClamp"] * n, dtype=np.str_)[:n],
+        claimed_id=np.full(n, ""),
         rheobase_pa=np.full(n, 100.0),
         step_pa=np.full(n, 140.0),
         onset_s=np.full(n, 1.02),

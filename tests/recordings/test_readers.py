@@ -116,16 +116,21 @@ def test_a_version_without_a_reader_is_named(tmp_path: Path) -> None:
         (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
         (b"<!DOCTYPE html>", "is a web page"),
         (b"\x89HDF\r\n\x1a\n" + bytes(100), "is truncated or damaged"),
-        (b"specimen_id,label\n", "is not an HDF5 file"),
+        (
+            b"specimen_id,label\n",
+            "is neither an ABF nor an HDF5 file: an NWB or ABF file",
+        ),
+        (b"\x80\x04\x95 a pickle", "is neither an ABF nor an HDF5 file"),
     ],
 )
 def test_what_is_no_recording_is_called_by_its_name(
     tmp_path: Path, content: bytes, reason: str
 ) -> None:
-    path = tmp_path / "cell.nwb"
-    path.write_bytes(content)
-    with pytest.raises(CellFailed, match=reason):
-        read_recording(path)
+    for suffix in SUFFIXES:
+        path = tmp_path / f"cell{suffix}"
+        path.write_bytes(content)
+        with pytest.raises(CellFailed, match=reason):
+            read_recording(path)
 
 
 def test_hdf5_without_a_version_is_no_nwb(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sts.base.errors import CellExcluded
-from sts.datasets.outcomes import BuildSettings, process_file
+from sts.datasets.cell_results import BuildSettings
 from sts.recordings.recording import Recording, Sweep
 from sts.recordings.simulated.cells import SimulatedCell, roster, simulate_cell
 from sts.recordings.simulated.nwb import write_nwb
@@ -18,6 +18,7 @@ from sts.signals import analysis, steps
 from sts.signals.analysis import analyse
 from sts.signals.quality import keep_sound
 from sts.signals.select import find_long_squares
+from tests.datasets.builds import process_file
 from tests.signals.worlds import charging, current_of, nwb_sweeps, recording_of, sweep_of
 
 RATE_HZ = 20_000

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sts.datasets.isolated import work as good_work
+from sts.datasets.cell_results import work as good_work
 
 
 def work(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from sts.archives import sources
+from sts.archives.http_rules import UnreachableError
 from sts.archives.items import Receipts
-from sts.archives.patience import UnreachableError
 from sts.base.errors import StsError
-from sts.studies.data.fetch import fetch, plan_fetch, read_cell_ids, torch_cache
-from sts.studies.data.fetching import FetchJob
+from sts.studies.data.fetch import fetch, find_torch_cache, plan_fetch, read_cell_ids
+from sts.studies.data.fetch_files import FetchJob
 from tests.archives.server import (
     QUICK,
     Server,
@@ -46,7 +46,7 @@ SPECIMENS = {"464212183": HDF5 + b"1" * 5000, "325464516": HDF5 + b"2" * 6000}
 @pytest.fixture
 def job(server: Server, tmp_path: Path) -> FetchJob:
     api_url = serve_dandi(server, FILES)
-    return FetchJob(source="dandi", out=tmp_path / "dandi", api_url=api_url, patience=QUICK)
+    return FetchJob(source="dandi", out=tmp_path / "dandi", api_url=api_url, retry=QUICK)
 
 
 def blobs(server: Server) -> int:
@@ -198,7 +198,7 @@ def test_killed_at_any_moment_the_same_command_goes_on(job: FetchJob, server: Se
 def test_without_a_network_it_ends_in_one_line(tmp_path: Path) -> None:
     for source in ("sts-tables", "etypes", "dandi", "allen", "allen-table", "weights"):
         job = FetchJob(
-            source=source, out=tmp_path / source, api_url="http://127.0.0.1:9", patience=QUICK
+            source=source, out=tmp_path / source, api_url="http://127.0.0.1:9", retry=QUICK
         )
         with pytest.raises(
             UnreachableError, match=r"cannot reach http://127\.0\.0\.1:9/"
@@ -258,7 +258,7 @@ def test_tables_go_where_the_published_repository_has_them(
 ) -> None:
     contents = serve_tables(server, monkeypatch)
     for source in ("sts-tables", "etypes"):
-        job = FetchJob(source=source, out=tmp_path / source, api_url=server.at(), patience=QUICK)
+        job = FetchJob(source=source, out=tmp_path / source, api_url=server.at(), retry=QUICK)
         assert fetch(job).failures == ()
         assert fetch(job).fetched == 0
     assert files_in(tmp_path) == contents
@@ -267,7 +267,7 @@ def test_tables_go_where_the_published_repository_has_them(
 def test_what_is_not_what_was_published_is_refused(server: Server, tmp_path: Path) -> None:
     for item in sources.table_items(sources.SOURCES["etypes"]):
         server.file("/" + item.address.split("/", 3)[3], b"something else")
-    job = FetchJob(source="etypes", out=tmp_path, api_url=server.at(), patience=QUICK)
+    job = FetchJob(source="etypes", out=tmp_path, api_url=server.at(), retry=QUICK)
     done = fetch(job)
     assert len(done.failures) == 2
     assert all("is wanted; it was deleted" in failure for failure in done.failures)
@@ -276,7 +276,7 @@ def test_what_is_not_what_was_published_is_refused(server: Server, tmp_path: Pat
 
 def test_recordings_of_the_allen_institute_come_by_specimen(server: Server, tmp_path: Path) -> None:
     job = FetchJob(
-        source="allen", out=tmp_path, api_url=serve_allen(server, SPECIMENS), patience=QUICK
+        source="allen", out=tmp_path, api_url=serve_allen(server, SPECIMENS), retry=QUICK
     )
     plan = plan_fetch(job)
     assert dict(plan.todo) == {f"{s}.nwb": len(content) for s, content in SPECIMENS.items()}
@@ -345,4 +345,4 @@ def test_weights_go_where_torch_looks_for_them(monkeypatch: pytest.MonkeyPatch) 
             monkeypatch.delenv(name, raising=False)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        assert torch_cache() == Path(torch.hub.get_dir()) / "checkpoints"
+        assert find_torch_cache() == Path(torch.hub.get_dir()) / "checkpoints"

@@ -8,7 +8,7 @@ import pytest
 
 from sts.base.errors import StsError
 from sts.studies.data.fetch import fetch
-from sts.studies.data.fetching import FetchJob
+from sts.studies.data.fetch_files import FetchJob
 from tests.archives.server import (
     QUICK,
     Server,
@@ -30,7 +30,7 @@ def kaggle(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> F
     monkeypatch.setenv("KAGGLE_USERNAME", "ada")
     monkeypatch.setenv("KAGGLE_KEY", "s3cret")
     api_url = serve_kaggle(server, zipped(PUBLISHED))
-    return FetchJob(source="kaggle", out=tmp_path / "data", api_url=api_url, patience=QUICK)
+    return FetchJob(source="kaggle", out=tmp_path / "data", api_url=api_url, retry=QUICK)
 
 
 @pytest.mark.parametrize("stream", [False, True])

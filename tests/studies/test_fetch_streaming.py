@@ -8,11 +8,11 @@ import pytest
 
 from sts.archives.items import Receipts
 from sts.datasets.build import BuildJob, build
-from sts.datasets.outcomes import BuildSettings
+from sts.datasets.cell_results import BuildSettings
 from sts.datasets.store import load_store
 from sts.datasets.table import read_features
 from sts.studies.data.fetch import fetch
-from sts.studies.data.fetching import FetchJob
+from sts.studies.data.fetch_files import FetchJob
 from tests.archives.server import (
     QUICK,
     Server,
@@ -66,7 +66,7 @@ def test_streamed_cells_give_what_whole_files_give(server: Server, tmp_path: Pat
         source="dandi",
         out=tmp_path / "whole",
         api_url=serve_dandi(server, files),
-        patience=QUICK,
+        retry=QUICK,
     )
     fetch(job)
     before = server.sent
@@ -93,7 +93,7 @@ def test_excerpts_are_kept_until_the_whole_file_is_wanted(server: Server, tmp_pa
         source="dandi",
         out=tmp_path / "dandi",
         api_url=api_url,
-        patience=QUICK,
+        retry=QUICK,
         stream=True,
         workers=1,
     )
@@ -121,7 +121,7 @@ def test_a_server_without_ranges_is_never_read_whole_by_streaming(
         source="dandi",
         out=tmp_path / "dandi",
         api_url=api_url,
-        patience=QUICK,
+        retry=QUICK,
         stream=True,
         workers=1,
     )

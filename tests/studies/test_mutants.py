@@ -9,8 +9,8 @@ import pytest
 
 from sts.base.files import sha256_of
 from sts.base.sandbox import Limits
-from sts.datasets.isolated import process_isolated
-from sts.datasets.outcomes import BuildSettings, Outcome, Verdict
+from sts.datasets.cell_results import BuildSettings, CellResult, ProductResult
+from tests.datasets.builds import process_file_in_sandbox
 from tests.recordings.mutator import BASES, ON_ABF, ON_BYTES, ON_HDF5, TRUTH, mutate, write_bases
 
 SETTINGS = BuildSettings(features=True)
@@ -24,11 +24,11 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]
     yield write_bases(tmp_path_factory.mktemp("bases"))
 
 
-def outcome_of(path: Path) -> Outcome:
-    return process_isolated(path, file=path.name, settings=SETTINGS, limits=LIMITS)
+def outcome_of(path: Path) -> CellResult:
+    return process_file_in_sandbox(path, file=path.name, settings=SETTINGS, limits=LIMITS)
 
 
-def digest_in(outcome: Outcome) -> str:
+def digest_in(outcome: CellResult) -> str:
     (stamp,) = outcome.files
     return stamp.sha256
 
@@ -69,7 +69,7 @@ def test_no_mutant_hurts_its_reader_or_lies(
     assert set(statuses) >= {"ok", "failed"}, "some mutants are harmless, some are not"
 
 
-def assert_spoken_of(verdict: Verdict, way: str) -> None:
+def assert_spoken_of(verdict: ProductResult, way: str) -> None:
     """Assert that a verdict is one, with a reason in one line of words unless all is well."""
     assert verdict.status in ("ok", "excluded", "failed"), way
     assert (verdict.status == "ok") == (not verdict.reason), way

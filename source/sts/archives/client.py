@@ -1,4 +1,4 @@
-"""Asking servers over HTTP: where redirects may lead, who sees credentials, what is waited for."""
+"""Requests over HTTP: safe redirects, credentials for one host only, limits on time and size."""
 
 import json
 import logging
@@ -22,21 +22,25 @@ from requests.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError, InvalidHeader, ProtocolError, ReadTimeoutError
 
 from sts import __version__
-from sts.archives.addresses import check_address, is_loopback, next_address, origin_of, show_address
-from sts.archives.patience import (
+from sts.archives.http_rules import (
+    Attempts,
     FetchError,
     Interrupted,
-    NoWay,
-    Patience,
+    NoConnection,
+    RetrySettings,
     Transient,
-    Waits,
-    seconds_of,
+    check_address,
+    is_loopback,
+    next_address,
+    origin_of,
+    parse_retry_after,
+    show_address,
 )
 
 MAX_HOPS: Final = 5
 CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 REDIRECTS: Final = (301, 302, 303, 307, 308)
-# These may pass: too early, too slow, too many requests, and errors of the server itself.
+# A later attempt may succeed: too early, too slow, too many requests, errors of the server.
 PASSING: Final = (408, 425, 429, 500, 502, 503, 504)
 STATUS_ADVICE: Final = {
     401: "the credentials were not accepted: make new ones",
@@ -47,7 +51,7 @@ STATUS_ADVICE: Final = {
 READ_BYTES: Final = 2**18
 # A page of a thousand assets is half a megabyte.
 MAX_CONTENT_BYTES: Final = 2**26
-# As many as `--workers` may be.
+# The largest value of `--workers`.
 MAX_CONNECTIONS: Final = 64
 HEADERS: Final = {
     "User-Agent": f"spike-train-scalograms/{__version__}",
@@ -58,7 +62,7 @@ HEADERS: Final = {
 
 @dataclass(frozen=True)
 class Secret:
-    """What an Authorization header says; never shown."""
+    """The text of an Authorization header; never shown."""
 
     header: str = field(repr=False)
 
@@ -66,15 +70,14 @@ class Secret:
 class Answer:
     """The beginning of an answer; its content is read block by block."""
 
-    def __init__(
-        self, response: requests.Response, *, address: str, patience: Patience, waits: Waits
-    ) -> None:
-        self._response, self._patience, self._waits = response, patience, waits
+    def __init__(self, response: requests.Response, *, address: str, attempts: Attempts) -> None:
+        self._response, self._attempts = response, attempts
+        self._retry = attempts.settings
         self.address = address
-        """Who answered in the end, after redirects."""
+        """The address that answered, after redirects."""
         self.status = response.status_code
         self.length: int | None = response.raw.length_remaining
-        """Bytes of content, None where the server does not tell."""
+        """Bytes of content, None where the server does not state it."""
 
     def header(self, name: str) -> str:
         """Return a header, "" where there is none."""
@@ -86,28 +89,28 @@ class Answer:
         return None if numbers is None else (int(numbers[1]), int(numbers[2]), int(numbers[3]))
 
     def expect(self, *statuses: int) -> None:
-        """Raise unless the server did what it was asked for."""
+        """Raise unless the status is one of these."""
         if self.status in statuses:
             return
         with suppress(ValueError):
             name = f"{self.status} {HTTPStatus(self.status).phrase}".lower()
             if self.status in PASSING:
-                wait_s = seconds_of(self.header("Retry-After"))
+                wait_s = parse_retry_after(self.header("Retry-After"))
                 raise Interrupted(f"the server answers {name}", wait_s=wait_s)
             advice = STATUS_ADVICE.get(self.status, "which is not what was asked for")
             raise FetchError(f"{show_address(self.address)} answers {name}: {advice}")
         raise FetchError(f"{show_address(self.address)} answers {self.status}: is it a web server?")
 
     def blocks(self) -> Iterator[bytes]:
-        """Yield the content as it comes; too slow is as bad as not at all."""
+        """Yield the content as it comes; too slow a transfer is interrupted."""
         mark_s, brought = time.monotonic(), 0
         while block := self._next():
             brought += len(block)
             yield block
-            self._waits.check()
+            self._attempts.check_stop()
             spent_s = time.monotonic() - mark_s
-            if spent_s >= self._patience.timeout_s:
-                if brought < self._patience.slowest_bytes_per_s * spent_s:
+            if spent_s >= self._retry.timeout_s:
+                if brought < self._retry.slowest_bytes_per_s * spent_s:
                     raise Interrupted(f"only {brought} bytes came within {spent_s:.0f} s")
                 mark_s, brought = time.monotonic(), 0
 
@@ -117,7 +120,7 @@ class Answer:
             # Unlike read, it returns what is there instead of waiting for all that was asked for.
             block: bytes = raw.read1(READ_BYTES, decode_content=False)
         except ReadTimeoutError as error:
-            raise Interrupted(f"no byte came for {self._patience.timeout_s:g} s") from error
+            raise Interrupted(f"no byte came for {self._retry.timeout_s:g} s") from error
         except (HTTPError, OSError) as error:
             missing = f", {raw.length_remaining} bytes were to come" * bool(raw.length_remaining)
             raise Interrupted(f"the connection was cut{missing}") from error
@@ -137,17 +140,17 @@ class Answer:
 
 
 class Client:
-    """Ask for what lies at addresses; follow redirects, wait, and ask again."""
+    """Request what lies at addresses: follow redirects, wait, and try again."""
 
     def __init__(
         self,
-        patience: Patience | None = None,
+        retry: RetrySettings | None = None,
         *,
         rng: np.random.Generator,
     ) -> None:
-        self.patience = patience or Patience()
         self._stop = threading.Event()
-        self.waits = Waits(self.patience, rng=rng, stop=self._stop)
+        self.attempts = Attempts(retry or RetrySettings(), rng=rng, stop=self._stop)
+        self._timeout_s = self.attempts.settings.timeout_s
         self._session = _new_session()
 
     @contextmanager
@@ -158,7 +161,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
         secret: Secret | None = None,
     ) -> Iterator[Answer]:
-        """Send one GET and give the answer; redirects are followed, credentials stay behind.
+        """Send one GET and give the answer; redirects are followed, without credentials elsewhere.
 
         Redirects are not left to `requests`: it would follow them to plain http and to this
         machine, and read whatever comes with them to its end.
@@ -169,14 +172,14 @@ class Client:
             with closing(self._send(at, {**(headers or {}), **known})) as response:
                 location = response.headers.get("Location")
                 if response.status_code not in REDIRECTS or location is None:
-                    yield Answer(response, address=at, patience=self.patience, waits=self.waits)
+                    yield Answer(response, address=at, attempts=self.attempts)
                     return
                 if response.raw.length_remaining == 0:
                     # Only this lets the connection serve the next request.
                     response.raw.drain_conn()
             target = next_address(at, location)
             if origin_of(target) != origin_of(at):
-                # For good: another host must not send us back with what it wants done.
+                # Also for later hops: another host must not use them by sending us back.
                 secret = None
             at = target
         raise FetchError(
@@ -188,28 +191,28 @@ class Client:
             return self._session.get(
                 address,
                 headers=headers,
-                timeout=self.patience.timeout_s,
+                timeout=self._timeout_s,
                 proxies=_proxies_for(address),
                 stream=True,
                 allow_redirects=False,
             )
         except requests.exceptions.ReadTimeout as error:
-            raise Interrupted(f"it did not answer within {self.patience.timeout_s:g} s") from error
+            raise Interrupted(f"it did not answer within {self._timeout_s:g} s") from error
         except (requests.exceptions.RequestException, HTTPError, UnicodeError) as error:
             raise _explain(error, address) from error
 
     def content(self, address: str, *, secret: Secret | None = None) -> bytes:
-        """Return what lies at an address that holds little."""
+        """Return the content of an address, if it is small."""
 
         def attempt() -> bytes:
             with self.ask(address, secret=secret) as answer:
                 answer.expect(200)
                 return answer.content()
 
-        return self.waits.retry(attempt, show_address(address))
+        return self.attempts.repeat(attempt, show_address(address))
 
     def json(self, address: str) -> Any:
-        """Return what a server answers in JSON."""
+        """Return the answer of a server, in JSON."""
         try:
             return json.loads(self.content(address))
         except (ValueError, RecursionError) as error:
@@ -219,7 +222,7 @@ class Client:
             ) from error
 
     def stop(self) -> None:
-        """Let every transfer end where it is."""
+        """End every transfer where it is."""
         self._stop.set()
 
     def close(self) -> None:
@@ -227,8 +230,8 @@ class Client:
         self._session.close()
 
 
-class _TrustingTheSystem(HTTPAdapter):
-    """Trust what the system trusts, or SSL_CERT_FILE; `requests` has a list of its own."""
+class _SystemTrust(HTTPAdapter):
+    """Trust the certificates of the system, or SSL_CERT_FILE; `requests` has its own list."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs, ssl_context=trusted_certificates())
@@ -243,13 +246,13 @@ class _TrustingTheSystem(HTTPAdapter):
 
 @cache
 def trusted_certificates() -> ssl.SSLContext:
-    """Return whom the system, or SSL_CERT_FILE, trusts; reading it takes a while."""
+    """Return the certificates that the system, or SSL_CERT_FILE, trusts; reading takes a while."""
     return ssl.create_default_context()
 
 
 def _new_session() -> requests.Session:
-    """Return connections that stay open between requests, and send nothing that is not asked."""
-    # What it says of every request holds the signature of an address.
+    """Return connections that stay open between requests, and send no header of their own."""
+    # Its log of requests holds the signatures of addresses.
     logging.getLogger("urllib3").setLevel(logging.WARNING)
     session = requests.Session()
     # Otherwise passwords from ~/.netrc are sent.
@@ -258,7 +261,7 @@ def _new_session() -> requests.Session:
     session.headers.clear()
     session.headers.update(HEADERS)
     for scheme in ("https://", "http://"):
-        session.mount(scheme, _TrustingTheSystem(pool_maxsize=MAX_CONNECTIONS))
+        session.mount(scheme, _SystemTrust(pool_maxsize=MAX_CONNECTIONS))
     return session
 
 
@@ -277,21 +280,21 @@ def _proxies_for(address: str) -> dict[str, str]:
 
 
 def _explain(error: Exception, address: str) -> FetchError | Transient:
-    """Return what a request failed of, in words."""
+    """Return the error that says in words why a request failed."""
     cause = _first_cause(error)
     if isinstance(cause, ssl.SSLCertVerificationError):
         return FetchError(
             f"{show_address(address)}: its certificate is not trusted ({cause.verify_message}); "
             "if a proxy of your institute stands in between, set SSL_CERT_FILE"
         )
-    # urllib3 itself gives up where there is no connection; what breaks on one, it hands on.
+    # urllib3 itself reports a missing connection; it only passes on what breaks a connection.
     if any(isinstance(arg, ProtocolError | InvalidHeader) for arg in error.args):
         return Interrupted(f"the connection was cut ({_describe(cause)})")
-    return NoWay(_describe(cause))
+    return NoConnection(_describe(cause))
 
 
 def _first_cause(error: BaseException) -> BaseException:
-    """Return what was wrong at first: `requests` and urllib3 wrap it several times."""
+    """Return the first cause of an error: `requests` and urllib3 wrap it several times."""
     wrapped = (getattr(error, "reason", None), getattr(error, "original_error", None))
     candidates = (*wrapped, *error.args, error.__cause__)
     inner = next((each for each in candidates if isinstance(each, BaseException)), None)

@@ -1,4 +1,4 @@
-"""One file from its archive to its place: resumed, verified, and only then under its name."""
+"""Download one file: resume, verify, and only then give it its name."""
 
 import contextlib
 import json
@@ -10,17 +10,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from sts.archives.addresses import show_address
 from sts.archives.client import Answer, Client, Secret
+from sts.archives.http_rules import FetchError, WrongContent, show_address
 from sts.archives.items import ArchiveFile, Examination, Receipt, Receipts, examine_file, timestamp
-from sts.archives.patience import FetchError, WrongContent
 from sts.base.errors import StsError
 from sts.base.files import ADVICE, make_folder, read_json
 
 logger = logging.getLogger("sts")
 
 PART_SUFFIX: Final = ".part"
-# What a disk needs for itself.
+# Space on the disk that stays free.
 SPARE_BYTES: Final = 2**26
 
 
@@ -38,7 +37,7 @@ class Part:
     def __init__(self, item: ArchiveFile, folder: Path) -> None:
         self._item = item
         self.path = folder / f"{item.place}{PART_SUFFIX}"
-        # Parts of two versions of a file must not be glued together.
+        # Parts of two versions of a file must not be joined.
         self._origin = folder / f"{item.place}{PART_SUFFIX}.json"
 
     def size(self) -> int:
@@ -57,7 +56,7 @@ class Part:
         if not isinstance(kept, dict) or kept.get("key") != item.key:
             return PartState()
         tag = str(kept.get("tag") or "")
-        # What neither a version nor a digest protects must come in one piece.
+        # A file without a version and a digest must come in one piece.
         protected = tag or item.sha256 or item.dandi_etag
         fits = item.size is None or size <= item.size
         return PartState(size, tag) if protected and fits else PartState()
@@ -101,7 +100,7 @@ class Part:
 
 @contextlib.contextmanager
 def explain_errors(path: Path) -> Iterator[None]:
-    """Turn what the system says about writing into one line."""
+    """Turn an error of the system over writing into one line."""
     try:
         yield
     except OSError as error:
@@ -110,7 +109,7 @@ def explain_errors(path: Path) -> Iterator[None]:
 
 
 def check_disk(folder: Path, count: int) -> None:
-    """Refuse what the disk cannot hold before it is begun."""
+    """Refuse files that the disk cannot hold before the first one comes."""
     standing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     free = shutil.disk_usage(standing).free
     if count > 0 and count + SPARE_BYTES > free:
@@ -126,7 +125,7 @@ def _nobody(_: int) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """Where files go, and what is kept and reported of them."""
+    """The folder for files, their receipts, and the report of progress."""
 
     folder: Path
     source: str
@@ -141,21 +140,21 @@ class Target:
 
 
 def is_there(item: ArchiveFile, target: Target, *, excerpts: bool = False) -> bool:
-    """Tell whether the file lies in its place, whole: by its digest, not by its name."""
+    """Tell whether the file lies in its place, complete: by its digest, not by its name."""
     path, receipt = target.path(item), _matching_receipt(item, target, excerpts=excerpts)
     if not path.is_file():
         return False
     known = item
     if receipt is not None and (receipt.excerpt or not item.sha256):
         known = replace(item, sha256=receipt.sha256, size=receipt.size)
-    # Without a digest, a file that nobody vouches for could be anything.
+    # A file without a digest or a receipt could be anything.
     if not (known.sha256 or known.dandi_etag):
         return False
     found = examine_file(path, known)
     if found.fault:
         logger.warning("%s %s: it is fetched again", path, found.fault)
     elif receipt is None or receipt.sha256 != found.sha256:
-        target.receipts.put(item.place, receipt_for(item, found, target))
+        target.receipts.put(item.place, make_receipt(item, found, target))
     return not found.fault
 
 
@@ -166,7 +165,7 @@ def seems_there(item: ArchiveFile, target: Target, *, excerpts: bool = False) ->
 
 
 def _matching_receipt(item: ArchiveFile, target: Target, *, excerpts: bool) -> Receipt | None:
-    """Return the receipt of this very file."""
+    """Return the receipt of this file, not of another one of its name."""
     receipt = target.receipts.get(item.place)
     if receipt is None or receipt.key != item.key or (receipt.excerpt and not excerpts):
         return None
@@ -182,17 +181,17 @@ def download(client: Client, item: ArchiveFile, target: Target) -> Receipt:
         return _verify(item, part)
 
     make_folder(path.parent)
-    found = client.waits.retry(attempt, show_address(item.address), reached=part.size)
-    receipt = receipt_for(item, found, target)
+    found = client.attempts.repeat(attempt, show_address(item.address), reached=part.size)
+    receipt = make_receipt(item, found, target)
     move_aside(path, target.receipts.get(item.place))
-    # First, so that no file of ours ever lies there without one.
+    # Before the file has its name, so that no fetched file ever lacks a receipt.
     target.receipts.put(item.place, receipt)
     part.move_to(path)
     return receipt
 
 
 def move_aside(path: Path, receipt: Receipt | None) -> None:
-    """Move a file that is in the way, and that did not come from here, to a name of its own."""
+    """Rename a file that is in the way and that no fetch has brought."""
     if receipt is not None or not path.is_file():
         return
     names = (path.with_name(f"{path.name}.old{number or ''}") for number in range(1000))
@@ -202,8 +201,8 @@ def move_aside(path: Path, receipt: Receipt | None) -> None:
     logger.warning("%s was not the file of the archive: it is kept as %s", path, aside.name)
 
 
-def receipt_for(item: ArchiveFile, found: Examination, target: Target) -> Receipt:
-    """Return the receipt of a file that was seen to be what was wanted."""
+def make_receipt(item: ArchiveFile, found: Examination, target: Target) -> Receipt:
+    """Return the receipt of a file that was examined."""
     return Receipt(
         size=found.size,
         sha256=found.sha256,
@@ -215,7 +214,7 @@ def receipt_for(item: ArchiveFile, found: Examination, target: Target) -> Receip
 
 
 def _verify(item: ArchiveFile, part: Part) -> Examination:
-    """Return what came; what is wrong is deleted at once, and worth one more attempt."""
+    """Return the examination of a file that came; a wrong file is deleted and fetched again."""
     found = examine_file(part.path, item)
     if found.fault:
         part.discard()
@@ -224,7 +223,7 @@ def _verify(item: ArchiveFile, part: Part) -> Examination:
 
 
 def _collect(client: Client, item: ArchiveFile, target: Target) -> None:
-    """Bring what is missing of a file into its part."""
+    """Fetch the missing bytes of a file into its part."""
     part = Part(item, target.folder)
     begun = part.read_state()
     if item.size is not None and begun.size == item.size and part.path.is_file():
@@ -292,4 +291,4 @@ def size_at(client: Client, item: ArchiveFile, *, secret: Secret | None = None) 
                 return extent[2] if extent else None
             return answer.length
 
-    return client.waits.retry(attempt, show_address(item.address))
+    return client.attempts.repeat(attempt, show_address(item.address))

@@ -1,4 +1,4 @@
-"""What one file of an archive is known by, whether a file is that file, and its receipt."""
+"""A file of an archive: its description, the check of a copy against it, and the receipt."""
 
 import threading
 from collections.abc import Iterator, Mapping
@@ -21,32 +21,32 @@ RECEIPTS_FORMAT: Final = "sts-fetched 1"
 
 @dataclass(frozen=True, kw_only=True)
 class ArchiveFile:
-    """One file to fetch, with whatever its archive says of it."""
+    """One file to fetch, as its archive describes it."""
 
     place: str
     """Where it goes, below the folder of its archive."""
     address: str
     identity: str = ""
-    """What stays the same while an address changes: the id of an asset, the digest of a table."""
+    """Stays the same if the address changes: the id of an asset, the digest of a table."""
     size: int | None = None
     sha256: str = ""
     """64 digits, or the first 8 where no more is published."""
     dandi_etag: str = ""
     begins: bytes = b""
-    """What such a file begins with, where no digest is published."""
+    """The first bytes of such a file, where no digest is published."""
     most_bytes: int = MOST_BYTES
     listed: bool = False
-    """The address is that of what the archive knows of the file, not yet that of its content."""
+    """Whether the address is that of its description, not yet that of its content."""
 
     @property
     def key(self) -> str:
-        """Return what tells this file from another one of the same name."""
+        """Return what distinguishes this file from another one of the same name."""
         return self.identity or self.sha256 or self.address
 
 
 @dataclass(frozen=True, kw_only=True)
 class Examination:
-    """What a file was seen to be."""
+    """Size and digest of a file, and whether it is the one that was wanted."""
 
     size: int
     sha256: str
@@ -55,7 +55,7 @@ class Examination:
 
 
 def examine_file(path: Path, item: ArchiveFile) -> Examination:
-    """Return size and digest of a file, and what contradicts the archive."""
+    """Return size and digest of a file, and where it differs from its description."""
     try:
         size, sha256 = path.stat().st_size, sha256_of(path)
         fault = _fault(path, item, size, sha256)
@@ -83,7 +83,7 @@ def _fault(path: Path, item: ArchiveFile, size: int, sha256: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
-    """One file: what it was when it came, and where it came from."""
+    """One fetched file: its size and digest, and its origin."""
 
     size: int
     sha256: str
@@ -98,7 +98,7 @@ class Receipt:
     """Of an excerpt: the digest of the file it was taken from, where its archive tells."""
     whole_size: int | None = None
     unpacked: bool = False
-    """It was an archive: all it held was taken out, and it was deleted."""
+    """It was an archive: all its members were unpacked, and it was deleted."""
 
 
 def timestamp() -> str:

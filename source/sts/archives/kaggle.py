@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
 
-from sts.archives.addresses import check_address, check_place
 from sts.archives.client import Secret
+from sts.archives.http_rules import FetchError, check_address, check_place
 from sts.archives.items import ArchiveFile
-from sts.archives.patience import FetchError
 from sts.archives.sources import KAGGLE_API
 from sts.base.errors import StsError
 from sts.base.files import atomic_path, read_json, sweep_temporaries
@@ -35,7 +34,7 @@ TOKEN_ADVICE: Final = (
 SCALOGRAMS: Final = re.compile(r"Patch(Clamp|Seq)Gouwens_?CWT")
 MODELS: Final = "_best_models"
 CELL: Final = re.compile(r"cell_(\d+)\.npy")
-# What is broken inside a ZIP file shows itself in many ways.
+# Errors over a damaged ZIP file.
 ZIP_ERRORS: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError)
 ENCRYPTED: Final = 0x1
 BLOCK_BYTES: Final = 2**20
@@ -47,14 +46,14 @@ class DamagedError(FetchError):
 
 @dataclass(frozen=True, kw_only=True)
 class Caps:
-    """What an archive may at most hold; the published one has 5,600 members, 77 GB unpacked."""
+    """Upper limits on an archive; the published one has 5,600 members, 77 GB unpacked."""
 
     members: int = 50_000
     bytes: int = 300_000_000_000
     ratio: float = 200.0
     """Bytes unpacked for each packed, of large members and of all together."""
     free_bytes: int = 2**24
-    """What is smaller may be packed as tightly as it likes."""
+    """Smaller members may be packed at any ratio."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +68,7 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True)
 class OpenArchive:
-    """An archive whose members have been looked at, all of them, before one is unpacked."""
+    """An archive all of whose members have been checked, before one is unpacked."""
 
     archive: zipfile.ZipFile
     members: tuple[Member, ...]
@@ -88,17 +87,17 @@ def archive_item(api_url: str = "") -> ArchiveFile:
 
 
 def find_secret(environment: Mapping[str, str] = os.environ) -> Secret:
-    """Return the user's credentials from where Kaggle's own tools keep them."""
+    """Return the user's credentials from the places where Kaggle's own tools keep them."""
     user, key = environment.get("KAGGLE_USERNAME", ""), environment.get("KAGGLE_KEY", "")
     if user and key:
-        return _secret(user, key)
-    for path in _places(environment):
+        return _make_secret(user, key)
+    for path in _token_files(environment):
         if path.is_file():
-            return _read(path)
-    raise StsError(f"Kaggle wants to know who asks: {TOKEN_ADVICE}")
+            return _read_token(path)
+    raise StsError(f"Kaggle asks for credentials: {TOKEN_ADVICE}")
 
 
-def _places(environment: Mapping[str, str]) -> list[Path]:
+def _token_files(environment: Mapping[str, str]) -> list[Path]:
     if folder := environment.get("KAGGLE_CONFIG_DIR"):
         return [Path(folder, TOKEN_FILE)]
     home = Path(environment.get("HOME") or Path.home())
@@ -106,33 +105,33 @@ def _places(environment: Mapping[str, str]) -> list[Path]:
     return [home / ".kaggle" / TOKEN_FILE, config / "kaggle" / TOKEN_FILE]
 
 
-def _read(path: Path) -> Secret:
+def _read_token(path: Path) -> Secret:
     try:
         kept: Any = read_json(path)
     except StsError:
-        # What it says of the file could be what stands in it.
+        # Its message could quote the secret in the file.
         raise StsError(f"{path} is not a token of Kaggle's: {TOKEN_ADVICE}") from None
     if not isinstance(kept, dict) or not (kept.get("username") and kept.get("key")):
         raise StsError(f"{path} lacks username or key: {TOKEN_ADVICE}")
     if os.name == "posix" and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
         logger.warning("others can read your Kaggle token: chmod 600 %s", path)
-    return _secret(str(kept["username"]), str(kept["key"]))
+    return _make_secret(str(kept["username"]), str(kept["key"]))
 
 
-def _secret(user: str, key: str) -> Secret:
+def _make_secret(user: str, key: str) -> Secret:
     if not f"{user}{key}".isprintable() or ":" in user:
-        raise StsError(f"the Kaggle credentials hold what no user name or key has: {TOKEN_ADVICE}")
+        raise StsError(f"the Kaggle user name or key holds a wrong character: {TOKEN_ADVICE}")
     return Secret(f"Basic {base64.b64encode(f'{user}:{key}'.encode()).decode()}")
 
 
 def place_of(name: str) -> str:
-    """Return where a member goes below data/: scalograms where they are looked for."""
+    """Return the place of a member below data/: that of scalograms is where other commands look."""
     parts = PurePosixPath(name).parts
     for at, part in enumerate(parts[:-1]):
         if SCALOGRAMS.fullmatch(part):
             return "/".join(parts[at:])
         if part.endswith(MODELS):
-            # Beside our own models a pickle of others has no business.
+            # Pickles of others stay apart from our own models.
             return "/".join(("published_models", *parts[at:]))
     return "/".join(("kaggle", *parts))
 
@@ -140,7 +139,7 @@ def place_of(name: str) -> str:
 def select_members(
     members: Iterable[Member], *, cells: Iterable[str] | None, limit: int | None
 ) -> list[Member]:
-    """Return the members that are wanted: of the scalograms, those of some cells; all the rest."""
+    """Return the wanted members: scalograms of some cells, and all that is no scalogram."""
     wanted = None if cells is None else frozenset(cells)
     chosen, count = [], 0
     for member in members:
@@ -161,7 +160,7 @@ def open_archive(
     Parameters
     ----------
     place_of
-        Tells where a member goes, from its name; the name was checked.
+        Returns the place of a member from its name, which was checked.
     """
     try:
         archive = zipfile.ZipFile(file)
@@ -219,7 +218,7 @@ def _check_name(info: zipfile.ZipInfo) -> str:
 
 
 def is_unpacked(member: Member, folder: Path) -> bool:
-    """Tell whether a member lies in its place, whole."""
+    """Tell whether a member lies in its place, complete and unchanged."""
     path = folder / member.place
     if not path.is_file() or path.stat().st_size != member.size:
         return False
@@ -231,7 +230,7 @@ def is_unpacked(member: Member, folder: Path) -> bool:
 
 
 def unpack(opened: OpenArchive, member: Member, folder: Path) -> Iterator[bytes]:
-    """Unpack a member, yielding its blocks on the way; it has its name once all of it is there."""
+    """Unpack a member and yield its blocks; the file has its name once it is complete."""
     path = folder / member.place
     sweep_temporaries(path.parent, older_than_s=0)
     try:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from sts.archives.addresses import mirror_address
+from sts.archives.http_rules import mirror_address
 from sts.archives.items import ArchiveFile
 from sts.base.errors import one_of
 

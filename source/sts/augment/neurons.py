@@ -15,9 +15,9 @@ import numpy as np
 from sts.augment.curation import technical_columns
 from sts.base.errors import StsError
 from sts.base.types import Bools, Floats, Ints
-from sts.datasets.checks import LARGEST, check_name
-from sts.datasets.etypes import ETYPE, KEY, MATCHED
+from sts.datasets.labels import ETYPE, KEY, MATCHED
 from sts.datasets.store import Texts
+from sts.datasets.table import LARGEST, check_name
 from sts.signals.features import PUBLISHED_ONSET_S
 
 logger = logging.getLogger("sts")

@@ -8,7 +8,7 @@ import numpy as np
 
 from sts.augment.neurons import ONSET_S, SUPERSEDED
 from sts.base.files import write_text
-from sts.datasets.etypes import ETYPE, KEY
+from sts.datasets.labels import ETYPE, KEY
 
 # How many neurons of each class, and how many of them have a morphology.
 COUNTS: Final = {

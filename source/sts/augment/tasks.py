@@ -14,6 +14,7 @@ from sts.augment.neurons import Neurons, read_neuron_table
 from sts.base.errors import StsError, one_of
 from sts.base.files import read_csv
 from sts.base.types import CLASSES
+from sts.datasets.cells import with_donors
 from sts.datasets.ep_tables import (
     PUBLISHED_TABLES,
     EpTable,
@@ -22,10 +23,8 @@ from sts.datasets.ep_tables import (
     with_labels,
 )
 from sts.datasets.formulas import FORMULAS_WITH_CONTRASTS, REPLACED, derive
-from sts.datasets.identity import with_donors
 from sts.datasets.labels import find_labels, read_labels
-from sts.datasets.published_split import leave_out_held
-from sts.datasets.splits import donor_groups, find_split
+from sts.datasets.splits import donor_groups, find_split, leave_out_held
 from sts.datasets.store import Texts
 
 logger = logging.getLogger("sts")

@@ -1,28 +1,27 @@
-"""The arguments of data_pipeline.py."""
+"""data_pipeline.py: its parser, and the commands that look at data, at runs and at the machine.
+
+Importing a study takes seconds (numpy, h5py, torch); --help must not wait for that. So every
+command imports what it runs when it runs.
+"""
 
 import argparse
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sts import __version__
 from sts.base.logs import program
 from sts.cli import flags
-from sts.cli.commands.build import add_build, add_features, add_simulate
-from sts.cli.commands.fetch import add_fetch
-from sts.cli.commands.look import add_check, add_compare, add_show
-from sts.cli.commands.machine import add_doctor, add_import
-from sts.cli.run import parse_arguments, run_command
+from sts.cli.data_build import add_build, add_features, add_show, add_simulate
+from sts.cli.data_fetch import add_fetch
+from sts.cli.flags import add_command, data_of
+from sts.cli.run import Status, complain, parse_arguments, run_command, say, say_table
 
-COMMANDS = (
-    add_fetch,
-    add_simulate,
-    add_build,
-    add_features,
-    add_check,
-    add_show,
-    add_compare,
-    add_import,
-    add_doctor,
-)
+if TYPE_CHECKING:
+    from sts.cli.flags import Commands
+
+# The heading above the findings of each severity.
+HEADINGS = {"change": "must be changed", "note": "to know"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,6 +46,133 @@ def make_data_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in COMMANDS:
+    for add in (
+        *(add_fetch, add_simulate, add_build, add_features),
+        *(_add_check, add_show, _add_compare, _add_import, _add_doctor),
+    ):
         add(commands)
     return parser
+
+
+def _add_check(commands: "Commands") -> None:
+    parser = add_command(
+        commands,
+        "check",
+        _check,
+        "Count what lies in data/ and name its contradictions. Labels, splits, tables of features, "
+        "sweep stores: how many cells of each class and data set, the medians of all features by "
+        "data set, and what does not fit together. Exit status 2 if something must be changed.",
+    )
+    parser.add_argument(
+        "--table",
+        type=Path,
+        metavar="CSV",
+        help="show the medians of this table of features beside those of the data sets",
+    )
+    flags.add_columns(parser)
+    parser.add_argument(
+        "--out", type=Path, metavar="CSV", help="write every case there, not just some of each kind"
+    )
+
+
+def _check(args: argparse.Namespace) -> int:
+    from sts.datasets.check import check, write_cases
+    from sts.datasets.inventory import COUNTED
+
+    flags.refuse_columns(args)
+    checked = check(data_of(args))
+    for path in checked.paths:
+        say(f"read {path}")
+    say()
+    say_table(("data set", "class", *COUNTED), checked.counts)
+    _say_medians(args)
+    for severity, heading in HEADINGS.items():
+        if lines := checked.lines(severity):
+            say(f"\n{heading}:")
+            for line in lines:
+                say(f"  {line}")
+    if not checked.cases:
+        say("\nnothing contradicts anything else")
+    if args.out is not None:
+        write_cases(args.out, checked)
+        say(f"\n{args.out}")
+    return Status.USER if checked.must_change else Status.DONE
+
+
+def _say_medians(args: argparse.Namespace) -> None:
+    from sts.datasets.medians import MARK, compare_medians
+
+    medians = compare_medians(data_of(args), table=args.table, columns=args.columns)
+    if len(medians.header) > len(("feature", "unit")):
+        say("\nmedians by data set:")
+        say_table(medians.header, medians.rows)
+        if medians.has_marks:
+            say(f"{MARK} outside the plausible range: another unit, or times from another moment")
+    for fault in medians.faults:
+        complain(f"no medians: {fault}")
+
+
+def _add_compare(commands: "Commands") -> None:
+    parser = add_command(
+        commands,
+        "compare",
+        _compare,
+        "Compare two runs on the same held-out cells. Paired differences with intervals, pooled "
+        "and by data set.",
+    )
+    parser.add_argument("first", type=Path, metavar="RUN", help="the folder of a run")
+    parser.add_argument("second", type=Path, metavar="RUN", help="the folder of another run")
+    flags.add_seed(parser)
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from sts.studies.data.compare import CompareJob, compare_runs
+
+    job = CompareJob(first=str(args.first), second=str(args.second), seed=args.seed)
+    compared = compare_runs(flags.workspace_of(args), job)
+    say_table(compared.table.columns, compared.table.rows)
+    say()
+    for sentence in compared.cells:
+        say(sentence)
+    say(f"report  {compared.folder / 'report.html'}")
+    return Status.DONE
+
+
+def _add_import(commands: "Commands") -> None:
+    parser = add_command(
+        commands,
+        "import-models",
+        _import_models,
+        "Convert the published models. From their pickles, of which nothing is run, to models that "
+        "TEST, EXPLAIN and PREDICT take.",
+    )
+    parser.add_argument(
+        "folder", type=Path, metavar="FOLDER", help="holds ResNet18_best_models and so on"
+    )
+    parser.add_argument("--force", action="store_true", help="replace models that are there")
+
+
+def _import_models(args: argparse.Namespace) -> int:
+    from sts.studies.data.import_models import import_models
+
+    for each in import_models(flags.workspace_of(args), args.folder, force=args.force):
+        say(f"{each.name}  {each.pickle} -> {each.folder}")
+    return Status.DONE
+
+
+def _add_doctor(commands: "Commands") -> None:
+    parser = add_command(
+        commands,
+        "doctor",
+        _doctor,
+        "Check this machine. Versions, cores, GPU, and one scalogram against its definition.",
+    )
+    flags.add_device(parser)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from sts.studies.data.doctor import examine
+
+    findings = examine(flags.workspace_of(args), device=args.device)
+    say_table(("what", "found", "verdict"), [(f.what, f.found, f.verdict) for f in findings])
+    return Status.DONE if all(f.sound for f in findings) else Status.USER

@@ -10,7 +10,7 @@ from sts.base.settings import MAX_PIXELS, MAX_SIDE, SEEDS, Bounds, shorten
 
 if TYPE_CHECKING:
     from sts.base.workspace import Workspace
-    from sts.datasets.outcomes import BuildSettings
+    from sts.datasets.cell_results import BuildSettings
     from sts.signals.quality import QualitySettings
 
     # The type that add_subparsers returns has no public name.
@@ -331,7 +331,7 @@ def reading_of(
     args: argparse.Namespace, *, store: bool = True, features: bool = False
 ) -> "BuildSettings":
     """Return the settings for reading recordings: which results, and by which rules."""
-    from sts.datasets.outcomes import BuildSettings
+    from sts.datasets.cell_results import BuildSettings
     from sts.signals.select import USUAL_STEP_S, SelectSettings
     from sts.signals.steps import LONG_S
 

@@ -12,8 +12,7 @@ from typing import Final
 
 from sts.base.errors import StsError, one_of
 from sts.base.files import list_some, read_csv
-from sts.datasets.checks import check_name, read_number
-from sts.datasets.table import IDENTITY
+from sts.datasets.table import CLAIMED, IDENTITY, check_name, read_number
 from sts.signals.features import FEATURES
 
 COLUMN_MAPS: Final = Path(__file__).with_name("columns.csv")
@@ -145,7 +144,7 @@ def translate_row(row: Mapping[str, str], columns: ColumnMap) -> dict[str, str]:
 
     A column that has our name already is taken as it is, unless the map says something else of it.
     """
-    found = {name: row.get(columns.names.get(name, name), "") for name in IDENTITY}
+    found = {name: row.get(columns.names.get(name, name), "") for name in (*IDENTITY, CLAIMED)}
     found["dataset"] = found["dataset"] or columns.dataset
     for name in FEATURES:
         if name in columns.terms:

@@ -11,9 +11,9 @@ import numpy as np
 from sts.base.errors import CellExcluded
 from sts.base.parallel import map_unordered, worker_count
 from sts.base.progress import progress
+from sts.datasets.cell_results import make_store_entry
+from sts.datasets.cells import STORE_NAME
 from sts.datasets.ep_tables import OWN_TABLE
-from sts.datasets.identity import STORE_NAME
-from sts.datasets.outcomes import store_entry
 from sts.datasets.store import SweepStore, write_store
 from sts.datasets.table import FeatureRow, write_features
 from sts.recordings.simulated.cells import DEMO_SEED, Entry, roster, simulate_cell
@@ -70,16 +70,17 @@ def simulate_store(
     cells: int, *, seed: int, protocol: str = "pair", workers: int | None = None
 ) -> SweepStore:
     """Return the sweep store of simulated cells, the same for any number of workers."""
-    cut = partial(store_entry, select=SelectSettings())
+    cut = partial(make_store_entry, select=SelectSettings())
     stored = _simulate(cut, cells, seed=seed, protocol=protocol, what="simulate", workers=workers)
     entries = [entry for entry, _ in stored]
-    values = [verdict.values for _, (_, verdict) in stored]
+    values = [result.values for _, (_, result) in stored]
     return SweepStore(
         traces=np.stack([traces for _, (traces, _) in stored]),
         specimen_id=np.array([entry.specimen_id for entry in entries]),
         donor_id=np.array([entry.donor_id for entry in entries]),
         label=np.array([entry.label for entry in entries]),
         dataset=np.array([entry.dataset for entry in entries]),
+        claimed_id=np.full(len(entries), ""),
         rheobase_pa=np.array([each["rheobase_pa"] for each in values]),
         step_pa=np.array([each["step_pa"] for each in values]),
         onset_s=np.array([each["onset_s"] for each in values]),

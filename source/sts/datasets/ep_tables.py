@@ -12,11 +12,10 @@ import numpy as np
 from sts.base.errors import StsError, one_of
 from sts.base.files import read_csv
 from sts.base.types import CLASSES, Bools, Floats, Ints
-from sts.datasets.checks import check_id, check_name, read_number
 from sts.datasets.column_maps import ColumnMap, require_columns, translate_row
 from sts.datasets.labels import UNSURE, CellLabel
 from sts.datasets.store import Texts
-from sts.datasets.table import read_features
+from sts.datasets.table import check_id, check_name, read_features, read_number
 from sts.signals.features import FEATURES, PUBLISHED_ONSET_S, TIME_FRAMES, TIMES
 
 logger = logging.getLogger("sts")
@@ -33,7 +32,7 @@ OWN_TABLE: Final = "features.csv"
 KEY: Final = "specimen_id"
 # Without a spike in the first tenth of a second after a step of 3 ms, it does not count from there.
 LATEST_SHORT_SQUARE_S: Final = 0.1
-IDENTITY: Final = ("specimen_id", "donor_id", "label", "dataset")
+IDENTITY: Final = ("specimen_id", "donor_id", "label", "dataset", "claimed_id")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,6 +44,8 @@ class EpTable:
     """Empty where it is not known, as are `label` and `dataset`."""
     label: Texts
     dataset: Texts
+    claimed_id: Texts
+    """The id that other files claim too, where a cell is named by its file instead."""
     X: Floats
     """(n, features) float64, NaN where one is missing; times in s from the stimulus onset."""
     names: tuple[str, ...]
@@ -145,6 +146,7 @@ def read_ep_table(
         donor_id=_names(rows, "donor_id", path),
         label=np.array([_label(row.get("label", ""), path, at) for at, row in enumerate(rows)]),
         dataset=np.array([name or dataset for name in _names(rows, "dataset", path).tolist()]),
+        claimed_id=_names(rows, "claimed_id", path),
         X=np.array(
             [[_number(row[name], name, path, at) for name in names] for at, row in enumerate(rows)]
         ).reshape(len(rows), len(names)),
@@ -191,6 +193,7 @@ def _measured(path: Path, names: tuple[str, ...]) -> EpTable:
         donor_id=np.array([row.donor_id for row in rows]),
         label=np.array([_label(row.label, path, at) for at, row in enumerate(rows)]),
         dataset=np.array([row.dataset for row in rows]),
+        claimed_id=np.array([row.claimed_id for row in rows]),
         X=X.reshape(len(rows), len(names)),
         names=names,
     )

@@ -1,5 +1,6 @@
 """What lies in a folder of data: labels, splits, tables, stores, and what cannot be read of it."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,23 +9,37 @@ from typing import Final, TypeVar
 
 from sts.base.errors import StsError
 from sts.base.files import read_csv
+from sts.base.types import CLASSES
 from sts.datasets.allen import AllenCell, find_allen, read_allen
-from sts.datasets.ep_tables import PUBLISHED_TABLES, EpTable, read_ep_table
-from sts.datasets.etypes import find_etypes, read_etypes
-from sts.datasets.identity import (
+from sts.datasets.cells import (
     Cells,
-    Identified,
     cells_of_store,
     find_stores,
     find_tables,
-    united,
+    unite_cells,
 )
-from sts.datasets.labels import CellLabel, LabelFile, find_labels, read_label_file
+from sts.datasets.ep_tables import PUBLISHED_TABLES, EpTable, read_ep_table
+from sts.datasets.labels import (
+    CellLabel,
+    LabelFile,
+    find_etypes,
+    find_labels,
+    read_etypes,
+    read_label_file,
+)
 from sts.datasets.laboratories import find_laboratories
-from sts.datasets.published_split import PUBLISHED, held_out_specimens, read_split_file
-from sts.datasets.splits import SPLIT_NAME, find_split
+from sts.datasets.splits import (
+    PUBLISHED,
+    SPLIT_NAME,
+    find_split,
+    held_out_specimens,
+    read_split_file,
+)
 
 T = TypeVar("T")
+# What is counted of each class and data set.
+COUNTED: Final = ("labels", "train", "test", "features", "sweeps")
+UNKNOWN: Final = "not known"
 PATCH_CLAMP: Final = next(name for name, dataset in PUBLISHED_TABLES.items() if "Clamp" in dataset)
 
 
@@ -40,12 +55,23 @@ class SplitSides:
     test: Mapping[str, str]
 
 
+@dataclass(frozen=True, kw_only=True)
+class CellEntry:
+    """One cell as one store or table has it; texts are empty where they are not known."""
+
+    path: Path
+    specimen_id: str
+    label: str
+    dataset: str
+    claimed_id: str
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Inventory:
     """All that could be read in a folder of data, and what could not."""
 
     data: Path
-    labels: LabelFile | None
+    label_file: LabelFile | None
     sides: SplitSides | None
     tables: dict[Path, EpTable]
     stores: dict[Path, Cells]
@@ -55,40 +81,93 @@ class Inventory:
     """Specimens of the published test split."""
     faults: tuple[tuple[Path, str], ...]
 
-    @property
-    def holders(self) -> list[tuple[Path, Identified]]:
-        """Return the stores and tables that hold cells."""
-        return [*self.stores.items(), *self.tables.items()]
+    @cached_property
+    def entries(self) -> list[CellEntry]:
+        """Return the cells of every store and every table, in their order."""
+        names = ("specimen_id", "label", "dataset", "claimed_id")
+        return [
+            CellEntry(path=path, **dict(zip(names, texts, strict=True)))
+            for path, cells in [*self.stores.items(), *self.tables.items()]
+            for texts in zip(*(getattr(cells, name).tolist() for name in names), strict=True)
+        ]
 
     @cached_property
     def cells(self) -> Cells:
         """Return the cells of all stores and tables, each once."""
-        return united([each for _, each in self.holders])
+        return unite_cells([*self.stores.values(), *self.tables.values()])
+
+    @property
+    def labelled(self) -> dict[str, CellLabel]:
+        """Return the cells of a class in the label file."""
+        return self.label_file.labels if self.label_file else {}
+
+    @property
+    def unsure(self) -> frozenset[str]:
+        """Return the cells without a class in the label file."""
+        return self.label_file.unsure if self.label_file else frozenset()
 
     @cached_property
     def donors(self) -> dict[str, str]:
-        """Return the donor of every specimen of which any file says it."""
-        labels = self.labels.labels if self.labels else {}
+        """Return the donor of every specimen where any file names it."""
         own = zip(self.cells.specimen_id.tolist(), self.cells.donor_id.tolist(), strict=True)
-        named = {specimen: label.donor_id for specimen, label in labels.items()}
-        tables = {specimen: cell.donor_id for specimen, cell in self.allen.items()}
-        known = [*own, *named.items(), *tables.items()]
-        return {specimen: donor for specimen, donor in known if donor}
+        named = [(cell.specimen_id, cell.donor_id) for cell in self.labelled.values()]
+        allen = [(specimen, cell.donor_id) for specimen, cell in self.allen.items()]
+        return {specimen: donor for specimen, donor in (*own, *named, *allen) if donor}
 
     @cached_property
-    def classes(self) -> dict[str, CellLabel]:
+    def classes(self) -> dict[str, str]:
         """Return the classes of cells: of the label file, or else those of stores and tables."""
-        known = self.labels.labels if self.labels else {}
-        cells = self.cells
-        own = zip(cells.specimen_id.tolist(), cells.label.tolist(), strict=True)
-        return {a: CellLabel(specimen_id=a, label=b) for a, b in own if b} | known
+        own = zip(self.cells.specimen_id.tolist(), self.cells.label.tolist(), strict=True)
+        named = {specimen: cell.label for specimen, cell in self.labelled.items()}
+        return {specimen: label for specimen, label in own if label} | named
 
     @property
     def paths(self) -> tuple[Path, ...]:
         """Return the files that were read."""
-        one = [self.labels.path] if self.labels else []
+        labels = [self.label_file.path] if self.label_file else []
         split = [self.sides.path] if self.sides else []
-        return (*one, *split, *self.tables, *self.stores)
+        return (*labels, *split, *self.tables, *self.stores)
+
+    def count_cells(self) -> list[tuple[str, ...]]:
+        """Return data set, class and the numbers of COUNTED, a line each; the last is for all."""
+        members = self._members()
+        datasets = self._datasets()
+        kinds = {
+            name: Counter(
+                (datasets.get(specimen, UNKNOWN), self.classes.get(specimen, UNKNOWN))
+                for specimen in specimens
+            )
+            for name, specimens in members.items()
+        }
+        order = (*CLASSES, UNKNOWN)
+        lines = sorted(
+            set().union(*kinds.values()),
+            key=lambda kind: (kind[0] == UNKNOWN, kind[0], order.index(kind[1])),
+        )
+        return [
+            *((*kind, *(str(kinds[name][kind]) for name in COUNTED)) for kind in lines),
+            ("all", "", *(str(len(members[name])) for name in COUNTED)),
+        ]
+
+    def _members(self) -> dict[str, set[str]]:
+        """Return the specimens behind each of COUNTED."""
+        sides = self.sides
+        return {
+            "labels": {*self.labelled, *self.unsure} if self.label_file else set(self.classes),
+            "train": set(sides.train) if sides else set(),
+            "test": set(sides.test) if sides else set(),
+            "features": {cell.specimen_id for cell in self.entries if cell.path in self.tables},
+            "sweeps": {cell.specimen_id for cell in self.entries if cell.path in self.stores},
+        }
+
+    def _datasets(self) -> dict[str, str]:
+        """Return the data set of every specimen where any file names it; the last one counts."""
+        allen = [(specimen, cell.dataset) for specimen, cell in self.allen.items()]
+        named = [(cell.specimen_id, cell.dataset) for cell in self.labelled.values()]
+        sides = {**self.sides.train, **self.sides.test} if self.sides else {}
+        own = zip(self.cells.specimen_id.tolist(), self.cells.dataset.tolist(), strict=True)
+        known = (*allen, *named, *sides.items(), *own)
+        return {specimen: dataset for specimen, dataset in known if dataset}
 
 
 def take_inventory(data: Path) -> Inventory:
@@ -110,7 +189,7 @@ def take_inventory(data: Path) -> Inventory:
     held_out = dict(attempt(held_out_specimens, [data]))
     inventory = Inventory(
         data=data,
-        labels=next(iter(labels.values()), None),
+        label_file=next(iter(labels.values()), None),
         sides=next(iter(sides.values()), None),
         tables=dict(attempt(read_ep_table, find_tables(data))),
         stores=dict(attempt(cells_of_store, find_stores(data))),

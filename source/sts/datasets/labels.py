@@ -1,8 +1,8 @@
-"""Which cell is of which class: from one's own table, the published file, or Allen's tables."""
+"""The class and the e-type of each cell: from one's own table or from published files."""
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -10,15 +10,29 @@ from typing import Final
 from sts.base.errors import StsError, one_of
 from sts.base.files import read_csv, refuse_special, separator_of
 from sts.base.types import CLASSES
-from sts.datasets.allen import AllenCell, assign, by_name, find_allen, is_allen_table, read_allen
-from sts.datasets.checks import check_id, check_name
+from sts.datasets.allen import assign, by_name, find_allen, is_allen_table, read_allen
+from sts.datasets.table import check_id, check_name, locate_errors
 
-# What the published file calls cells that no one could assign.
+# The label of cells in the published file that could not be assigned to a class.
 UNSURE: Final = "Unsure"
 # Where labels lie in a folder of data: the published file, or a table of one's own.
 LABEL_FILES: Final = ("cell_types_GouwensAll_new.txt", "labels.csv")
+# Where the table of e-types lies in a folder of data, and the names of its columns.
+ETYPE_FILES: Final = ("etypes/e-type.csv", "e-type.csv")
+ETYPE: Final = "e-type"
+KEY: Final = "specimen_id"
+# The published table has no ids. These columns identify all its neurons but one pair, which is
+# equal in all features (466632464 and 322762730).
+MATCHED: Final = (
+    "vrest",
+    "vm_for_sag",
+    "ri",
+    "peak_t_long_square",
+    "peak_v_long_square",
+    "upstroke_downstroke_ratio_long_square",
+)
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger("sts")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +47,7 @@ class CellLabel:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelFile:
-    """What a file says of the classes of cells."""
+    """The classes of cells in a file."""
 
     path: Path
     labels: dict[str, CellLabel]
@@ -64,63 +78,63 @@ def read_labels(path: Path) -> dict[str, CellLabel]:
 
 
 def read_label_file(path: Path) -> LabelFile:
-    """Return what a file says of the classes of cells.
+    """Return the classes of cells in a file; cells labelled Unsure are left out.
 
-    Either a table (separated by commas, semicolons or tabs) with the columns specimen_id, label and
-    perhaps dataset and donor_id, or lines of a
-    class and a specimen id, as `cell_types_GouwensAll_new.txt` of the study has them, or a table of
-    the Allen Institute (T-types, transgenic lines), whose classes `mapping.csv` states. Cells
-    labelled Unsure are left out.
+    The file is one of three kinds: a table with the columns specimen_id, label and perhaps dataset
+    and donor_id; lines of a class and a specimen id, as in `cell_types_GouwensAll_new.txt` of the
+    study; or a table of the Allen Institute, whose classes `mapping.csv` states.
     """
     if is_allen_table(_header(path)):
-        return _from_allen(path)
+        return _read_allen_labels(path)
+    # The first line decides: no class and no specimen id has a comma; between them may be a tab.
+    is_table = "," in _first_line(path) or "specimen_id" in _header(path)
     labels: dict[str, CellLabel] = {}
     lines: dict[str, int] = {}
-    for line, label in _entries(path):
-        where = f"{path}, line {line}"
-        _check_names(label, where)
-        if label.specimen_id in lines:
-            raise StsError(
-                f"{where}: specimen {label.specimen_id} has a label in line "
-                f"{lines[label.specimen_id]} already; keep one of them"
-            )
-        lines[label.specimen_id] = line
-        if label.label != UNSURE:
-            labels[label.specimen_id] = _checked(label, where)
+    for line, label in _read_table(path) if is_table else _read_published(path):
+        with locate_errors(f"{path}, line {line}"):
+            check_id(label.specimen_id)
+            for name in ("label", "dataset", "donor_id"):
+                check_name(getattr(label, name), f"the {name}")
+            if label.specimen_id in lines:
+                raise StsError(
+                    f"specimen {label.specimen_id} has a label in line "
+                    f"{lines[label.specimen_id]} already; keep one of them"
+                )
+            lines[label.specimen_id] = line
+            if label.label != UNSURE:
+                one_of(label.label, CLASSES, "class")
+                labels[label.specimen_id] = label
     if not labels:
         raise StsError(f"no labels in {path}: lines of specimen_id,label are wanted")
     if unsure := frozenset(lines) - frozenset(labels):
-        log.info("%d cells labelled %s are left out", len(unsure), UNSURE)
+        logger.info("%d cells labelled %s are left out", len(unsure), UNSURE)
     return LabelFile(path=path, labels=labels, unsure=unsure)
 
 
 def identities(path: Path | None, *, near: Iterable[Path] = ()) -> dict[str, CellLabel]:
-    """Return who cells are by any id a recording may bear, with their classes.
+    """Return the label of a cell by any id that a recording may state.
 
     Parameters
     ----------
     path
-        A file of labels. Cells that it does not name have an empty label.
+        A file of labels. Cells that are not in it have an empty label.
     near
         Folders in which tables of the Allen Institute are looked for: they say which specimen a
         session of the DANDI archive belongs to, and its donor.
     """
     labels = read_labels(path) if path is not None else {}
+    found = dict(labels)
     tables = [path] if path is not None and is_allen_table(_header(path)) else find_allen(near)
-    known = by_name(cell for table in tables for cell in read_allen(table).values())
-    return labels | {
-        name: _known(cell, labels.get(cell.specimen_id)) for name, cell in known.items()
-    }
+    cells = by_name(cell for table in tables for cell in read_allen(table).values())
+    for name, cell in cells.items():
+        label = labels.get(cell.specimen_id, CellLabel(specimen_id=cell.specimen_id, label=""))
+        found[name] = replace(
+            label, dataset=label.dataset or cell.dataset, donor_id=label.donor_id or cell.donor_id
+        )
+    return found
 
 
-def _known(cell: AllenCell, label: CellLabel | None) -> CellLabel:
-    found = label or CellLabel(specimen_id=cell.specimen_id, label="")
-    return replace(
-        found, dataset=found.dataset or cell.dataset, donor_id=found.donor_id or cell.donor_id
-    )
-
-
-def _from_allen(path: Path) -> LabelFile:
+def _read_allen_labels(path: Path) -> LabelFile:
     labels: dict[str, CellLabel] = {}
     unsure: dict[str, str] = {}
     for specimen, cell in read_allen(path).items():
@@ -135,31 +149,8 @@ def _from_allen(path: Path) -> LabelFile:
         else:
             unsure[specimen] = found.reason
     for reason, count in Counter(unsure.values()).most_common():
-        log.info("%d cells have no class: %s", count, reason)
+        logger.info("%d cells have no class: %s", count, reason)
     return LabelFile(path=path, labels=labels, unsure=frozenset(unsure))
-
-
-def _check_names(label: CellLabel, where: str) -> None:
-    try:
-        check_id(label.specimen_id)
-        for name in ("label", "dataset", "donor_id"):
-            check_name(getattr(label, name), f"the {name}")
-    except StsError as error:
-        raise StsError(f"{where}: {error}") from error
-
-
-def _checked(label: CellLabel, where: str) -> CellLabel:
-    try:
-        one_of(label.label, CLASSES, "class")
-    except StsError as error:
-        raise StsError(f"{where}: {error}") from error
-    return label
-
-
-def _entries(path: Path) -> Iterator[tuple[int, CellLabel]]:
-    # The first line decides: no class and no specimen id has a comma; between them may be a tab.
-    is_table = "," in _first_line(path) or "specimen_id" in _header(path)
-    return _from_csv(path) if is_table else _from_published(path)
 
 
 def _header(path: Path) -> list[str]:
@@ -188,22 +179,15 @@ def _read_lines(path: Path) -> list[str]:
         raise StsError(f"{path} is not UTF-8 text: save it as UTF-8") from error
 
 
-def _from_csv(path: Path) -> Iterator[tuple[int, CellLabel]]:
-    # The first of them holds the names of the columns.
+def _read_table(path: Path) -> Iterator[tuple[int, CellLabel]]:
+    # The first of these lines holds the names of the columns.
     lines = filled_lines(path)[1:]
     for line, row in zip(lines, read_csv(path, ["specimen_id", "label"]), strict=False):
-        yield (
-            line,
-            CellLabel(
-                specimen_id=row["specimen_id"],
-                label=row["label"],
-                dataset=row.get("dataset", ""),
-                donor_id=row.get("donor_id", ""),
-            ),
-        )
+        texts = {name: row.get(name, "") for name in ("dataset", "donor_id")}
+        yield line, CellLabel(specimen_id=row["specimen_id"], label=row["label"], **texts)
 
 
-def _from_published(path: Path) -> Iterator[tuple[int, CellLabel]]:
+def _read_published(path: Path) -> Iterator[tuple[int, CellLabel]]:
     for line, text in enumerate(_read_lines(path), start=1):
         words = text.split()
         if len(words) == 2 and words[1].isdigit():
@@ -213,3 +197,46 @@ def _from_published(path: Path) -> Iterator[tuple[int, CellLabel]]:
                 f"{path}, line {line}: {text.strip()[:60]!r} is not a class and a specimen id; "
                 "a table needs the columns specimen_id,label"
             )
+
+
+def find_etypes(data: Path) -> Path | None:
+    """Return the table of e-types in a folder of data, None if there is none."""
+    return next((data / name for name in ETYPE_FILES if (data / name).is_file()), None)
+
+
+def read_etypes(path: Path, *, features: Sequence[Mapping[str, str]] = ()) -> dict[str, str]:
+    """Return the e-type of each specimen.
+
+    Parameters
+    ----------
+    features
+        Rows of the published PatchClamp table, by whose values specimens are recognised where the
+        file has no ids.
+    """
+    rows = read_csv(path, [ETYPE])
+    if not rows:
+        raise StsError(f"no cell in {path}: a header and a line for each cell are wanted")
+    if bare := next((line for line, row in enumerate(rows, 2) if not row[ETYPE]), 0):
+        raise StsError(f"{path}, line {bare}: no e-type; every cell needs one")
+    if KEY in rows[0]:
+        return {row[KEY]: row[ETYPE] for row in rows if row[KEY]}
+    known: dict[tuple[str, ...], list[str]] = {}
+    for cell in features:
+        known.setdefault(_round_features(cell), []).append(cell[KEY])
+    found = {
+        specimen: row[ETYPE] for row in rows for specimen in known.get(_round_features(row), [])
+    }
+    logger.info("%d of %d e-types belong to specimens that are here", len(found), len(rows))
+    return found
+
+
+def _round_features(row: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the values that identify a neuron, to nine digits: the tables differ in how many."""
+    return tuple(_round(row.get(name, "")) for name in MATCHED)
+
+
+def _round(text: str) -> str:
+    try:
+        return f"{float(text or 'nan'):.9g}"
+    except ValueError:
+        return "nan"

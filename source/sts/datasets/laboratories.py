@@ -19,7 +19,7 @@ from sts.datasets.allen import TABLES, AllenCell, assign, mapping, read_allen
 from sts.datasets.column_maps import COLUMN_MAPS, read_column_map
 from sts.datasets.ep_tables import EpTable, read_ep_table
 from sts.datasets.labels import LABEL_FILES, LabelFile, read_label_file
-from sts.datasets.published_split import PUBLISHED, TEST_IDS, held_out_specimens
+from sts.datasets.splits import PUBLISHED, TEST_IDS, held_out_specimens
 from sts.datasets.store import Texts
 
 logger = logging.getLogger("sts")
@@ -169,6 +169,7 @@ def _with_facts(table: EpTable, facts: Mapping[str, CellFacts], name: str) -> La
     return LabelledTable(
         specimen_id=table.specimen_id,
         dataset=np.full(len(table), name),
+        claimed_id=table.claimed_id,
         X=table.X,
         names=table.names,
         **columns,

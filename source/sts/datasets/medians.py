@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from sts.base.errors import StsError
+from sts.datasets.cells import find_tables
+from sts.datasets.check import ranges
 from sts.datasets.column_maps import read_column_map
 from sts.datasets.ep_tables import OWN_TABLE, EpTable, read_ep_table
-from sts.datasets.identity import find_tables
+from sts.datasets.feature_sets import UNITS
 from sts.datasets.laboratories import find_laboratories, read_laboratory
-from sts.datasets.plausible import ranges
-from sts.datasets.units import UNITS
 from sts.signals.features import FEATURES
 
 # Behind a median outside the plausible range: another unit, or times from another moment.

@@ -1,27 +1,29 @@
-"""Which cells are trained on and which are held out: kept on disk, and only ever added to."""
+"""Training and test cells: the published split, and our own, which is kept and only grows."""
 
 import logging
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from sts.base.errors import StsError, one_of
-from sts.base.files import read_json, write_json
+from sts.base.files import read_csv, read_json, write_json
 from sts.base.types import CLASSES, Bools, Ints
-from sts.datasets.identity import Cells, Identified, cells_in, identify_cells, united
-from sts.datasets.published_split import (
-    PUBLISHED,
-    count_in_words,
-    leave_out_held,
-    read_split_file,
-)
+from sts.datasets.cells import Cells, Identified, Rows, cells_in, identify_cells, unite_cells
+from sts.datasets.labels import filled_lines
 from sts.datasets.store import Texts
+from sts.datasets.table import locate_errors
 
+# The published files, in the folder the published repository keeps them in.
+PUBLISHED: Final = {"train": "Split/Train_split.csv", "test": "Split/Test_split.csv"}
+# The names of the data sets in them.
+SOURCES: Final = {"Seq": "PatchSeq", "Clamp": "PatchClamp"}
+# A list of the published test specimens, for data that come without the published split.
+TEST_IDS: Final = "published_test_ids.txt"
 SPLIT_NAME: Final = "split.json"
 # The splits of single tables lie here in a folder of data, by the names of the tables.
 SPLITS_FOLDER: Final = "splits"
@@ -30,12 +32,97 @@ GROUPS: Final = ("specimen", "donor")
 DONOR: Final = "donor"
 # One in five cells is held out, as in the published study.
 PARTS: Final = 5
-# From so many cells a temperature is good to about 7 %; a share of many cells would cost more.
+# Cells that are kept aside of a large cohort: a temperature from 200 cells is good to about 7 %.
 KEPT: Final = 200
 # A refit keeps at most one cell in five aside, and at least one in ten.
 KEPT_PARTS: Final = (5, 10)
 
 logger = logging.getLogger("sts")
+T = TypeVar("T", bound=Rows)
+
+
+def read_split_file(path: Path) -> dict[str, str]:
+    """Return the specimens that a published file lists, and the data set of each."""
+    found: dict[str, str] = {}
+    for where, row in _read_listed(path, ("specimen_id", "source")):
+        with locate_errors(where):
+            found[row["specimen_id"]] = SOURCES[one_of(row["source"], SOURCES, "source")]
+    if not found:
+        raise StsError(f"{path} lists no cell: lines of `specimen_id, Seq` or `, Clamp` are wanted")
+    return found
+
+
+def _read_listed(path: Path, columns: tuple[str, ...]) -> list[tuple[str, dict[str, str]]]:
+    """Return the rows of a file without a header, and the place of each; no specimen twice."""
+    lines: dict[str, int] = {}
+    listed = []
+    for line, row in zip(filled_lines(path), read_csv(path, [], header=columns), strict=True):
+        where, specimen = f"{path}, line {line}", row["specimen_id"]
+        if not specimen.isdigit():
+            raise StsError(f"{where}: {specimen[:60]!r} is no specimen id; digits are wanted")
+        if (first := lines.setdefault(specimen, line)) != line:
+            raise StsError(
+                f"{where}: specimen {specimen} is listed already in line {first}; keep one of them"
+            )
+        listed.append((where, row))
+    return listed
+
+
+def held_out_specimens(data: Path) -> frozenset[str]:
+    """Return the specimens of the published test split that a folder of data knows.
+
+    They are those of its published split and those that `published_test_ids.txt` lists, in the
+    folder or in the one that it lies in.
+    """
+    split = data / PUBLISHED["test"]
+    known = set(read_split_file(split)) if split.is_file() else set()
+    for path in (data / TEST_IDS, data.absolute().parent / TEST_IDS):
+        if path.is_file():
+            known |= {row["specimen_id"] for _, row in _read_listed(path, ("specimen_id",))}
+    return frozenset(known)
+
+
+def leave_out_held(cells: T, data: Path, *, where: str, has_holdout: bool = False) -> T:
+    """Return the cells without those of the published test split, and say how many they were.
+
+    Parameters
+    ----------
+    where
+        What holds the cells, in words.
+    has_holdout
+        Whether the test side of the published split in `data` stays: the cells are divided by it.
+    """
+    held = held_out_specimens(data)
+    split = data / PUBLISHED["test"]
+    if has_holdout and split.is_file():
+        held -= read_split_file(split).keys()
+    out = np.isin(cells.specimen_id, sorted(held)) | np.isin(cells.claimed_id, sorted(held))
+    if not out.any():
+        return cells
+    logger.warning(
+        "%d cells of the published test split are left out of %s: they train nothing",
+        *(int(out.sum()), where),
+    )
+    if out.all():
+        raise StsError(
+            f"all cells of {where} are of the published test split, which trains nothing: bring "
+            "other cells"
+        )
+    kept: T = cells.rows(~out)
+    return kept
+
+
+def count_in_words(cells: Identified) -> str:
+    """Return how many cells there are of each class and data set, as "Sst 8 (PatchSeq 8)"."""
+    words = []
+    for label in [name for name in CLASSES if name in cells.label]:
+        own = cells.dataset[cells.label == label]
+        names, counts = np.unique(own, return_counts=True)
+        parts = [
+            f"{name or 'not known'} {count}" for name, count in zip(names, counts, strict=True)
+        ]
+        words.append(f"{label} {len(own)} ({', '.join(parts)})")
+    return ", ".join(words)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +136,6 @@ class Split:
     seed: int = 0
     is_published: bool = False
     """Whether it is the published one, which is never added to."""
-
-
-def split_path(data: Path, table: str = "") -> Path:
-    """Return where the split of a folder of data is kept, or that of a table by its name."""
-    return data / SPLITS_FOLDER / f"{table}.json" if table else data / SPLIT_NAME
 
 
 def split_of(
@@ -75,24 +157,24 @@ def split_of(
     if group_by is not None:
         one_of(group_by, GROUPS, "grouping")
     if not table and (published := _find_published(data)) is not None:
-        _tell_left_out(cells, published)
+        _report_left_out(cells, published)
         return published
-    path = split_path(data, table)
+    path = data / SPLITS_FOLDER / f"{table}.json" if table else data / SPLIT_NAME
     kept = _read(path) if path.is_file() else None
     if kept is not None and group_by not in (None, kept.group_by):
         raise StsError(
             f"{path} was divided by {kept.group_by}, not by {group_by}: ask for "
-            f"--group-by {kept.group_by}, or {_remake(path)}"
+            f"--group-by {kept.group_by}, or {_advise_remake(path)}"
         )
-    everyone = united([cells] if table else [cells, cells_in(data)])
+    everyone = unite_cells([cells] if table else [cells, cells_in(data)])
     labelled = everyone.rows(np.isin(everyone.label, CLASSES))
     labelled = leave_out_held(labelled, data, where=str(path))
     if kept is None:
-        return _make(labelled, path, group_by or DONOR, seed)
-    return _added_to(kept, labelled, path)
+        return _make_split(labelled, path, group_by or DONOR, seed)
+    return _add_cells(kept, labelled, path)
 
 
-def _tell_left_out(cells: Identified, split: Split) -> None:
+def _report_left_out(cells: Identified, split: Split) -> None:
     """Count the labelled cells that the published split does not divide, and the reverse."""
     labelled = cells.label != ""
     divided = split.train | split.test
@@ -114,7 +196,7 @@ def _tell_left_out(cells: Identified, split: Split) -> None:
         )
 
 
-def _remake(path: Path) -> str:
+def _advise_remake(path: Path) -> str:
     return (
         f"move {path} away to divide all cells anew (old holdout figures do not compare with new "
         "ones)"
@@ -123,7 +205,7 @@ def _remake(path: Path) -> str:
 
 def find_split(data: Path) -> Split | None:
     """Return the split kept in a folder of data, the published one first, None without any."""
-    path = split_path(data)
+    path = data / SPLIT_NAME
     return _find_published(data) or (_read(path) if path.is_file() else None)
 
 
@@ -136,14 +218,14 @@ def folds_of(
 
 def keep_aside(cells: Identified, *, group_by: str = DONOR, seed: int = 0) -> tuple[Ints, Ints]:
     """Return rows to fit the final model on, and rows to stop, calibrate and compare it with."""
-    groups = donor_groups(cells) if group_by == DONOR else cells.specimen_id
+    groups = _group(cells, group_by)
     fewest = min(len(set(groups[cells.label == label].tolist())) for label in set(cells.label))
     wanted = int(np.clip(len(cells) // KEPT, *KEPT_PARTS))
     return folds_of(cells, max(2, min(wanted, fewest)), group_by=group_by, seed=seed)[0]
 
 
 def _divide(cells: Identified, parts: int, group_by: str, seed: int) -> Iterator[tuple[Ints, Ints]]:
-    groups = donor_groups(cells) if group_by == DONOR else cells.specimen_id
+    groups = _group(cells, group_by)
     by_donor = len(np.unique(groups)) < len(cells)
     for label in CLASSES:
         found = len(set(groups[cells.label == label].tolist()))
@@ -165,14 +247,18 @@ def _divide(cells: Identified, parts: int, group_by: str, seed: int) -> Iterator
 
 def _strata(cells: Identified, parts: int) -> Texts:
     """Return what is spread evenly: class and data set, or the class where that is too fine."""
-    fine = _kinds(cells)
+    fine = _label_and_dataset(cells)
     kinds, counts = np.unique(fine, return_counts=True)
     coarse = {str(kind).split("|")[0] for kind in kinds[counts < parts]}
     return np.where(np.isin(cells.label, sorted(coarse)), cells.label, fine)
 
 
-def _kinds(cells: Identified) -> Texts:
+def _label_and_dataset(cells: Identified) -> Texts:
     return np.array([f"{a}|{b}" for a, b in zip(cells.label, cells.dataset, strict=True)])
+
+
+def _group(cells: Identified, group_by: str) -> Texts:
+    return donor_groups(cells) if group_by == DONOR else cells.specimen_id
 
 
 def donor_groups(cells: Identified) -> Texts:
@@ -181,7 +267,7 @@ def donor_groups(cells: Identified) -> Texts:
     return np.where(cells.donor_id != "", cells.donor_id, own)
 
 
-def _make(cells: Cells, path: Path, group_by: str, seed: int) -> Split:
+def _make_split(cells: Cells, path: Path, group_by: str, seed: int) -> Split:
     train, test = next(_divide(cells, PARTS, group_by, seed))
     split = Split(
         train=frozenset(cells.specimen_id[train].tolist()),
@@ -198,28 +284,26 @@ def _make(cells: Cells, path: Path, group_by: str, seed: int) -> Split:
     return split
 
 
-def _added_to(kept: Split, cells: Cells, path: Path) -> Split:
+def _add_cells(kept: Split, cells: Cells, path: Path) -> Split:
     """Return the split with the cells that are new divided too; all others stay where they are."""
     is_test = {specimen: False for specimen in kept.train} | dict.fromkeys(kept.test, True)
-    groups = donor_groups(cells) if kept.group_by == DONOR else cells.specimen_id
+    groups = _group(cells, kept.group_by)
     side_of: dict[str, bool] = {}
     for specimen, group in zip(cells.specimen_id.tolist(), groups.tolist(), strict=True):
         side = is_test.get(specimen)
         if side is not None and side_of.setdefault(group, side) != side:
             raise StsError(
                 f"donor {group} has cells on both sides of {path}: donors are others than when it "
-                f"was made; put the old ones back, or {_remake(path)}"
+                f"was made; put the old ones back, or {_advise_remake(path)}"
             )
     new = np.array([specimen not in is_test for specimen in cells.specimen_id.tolist()], dtype=bool)
     if not new.any():
         return kept
-    _place_new(cells, groups, new, is_test, side_of, seed=kept.seed)
-    split = Split(
+    _place_cells(cells, groups, new, is_test, side_of, seed=kept.seed)
+    split = replace(
+        kept,
         train=frozenset(name for name, side in is_test.items() if not side),
         test=frozenset(name for name, side in is_test.items() if side),
-        origin=kept.origin,
-        group_by=kept.group_by,
-        seed=kept.seed,
     )
     _write(split, path)
     logger.info(
@@ -230,7 +314,7 @@ def _added_to(kept: Split, cells: Cells, path: Path) -> Split:
     return split
 
 
-def _place_new(
+def _place_cells(
     cells: Cells,
     groups: Texts,
     new: Bools,
@@ -244,7 +328,7 @@ def _place_new(
     A group is held out if that brings the held-out part of its classes and data sets closer to one
     in PARTS.
     """
-    kinds = _kinds(cells)
+    kinds = _label_and_dataset(cells)
     wanted = {kind: count / PARTS for kind, count in Counter(kinds.tolist()).items()}
     for specimen, kind in zip(cells.specimen_id.tolist(), kinds.tolist(), strict=True):
         wanted[kind] -= is_test.get(specimen, False)

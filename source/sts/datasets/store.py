@@ -16,7 +16,9 @@ from sts.base.types import CLASSES, Bools, Floats, Ints
 from sts.signals.resample import RATE_HZ, SAMPLES, WINDOW_S
 
 FORMAT: Final = "sts-sweeps 1"
-TEXTS: Final = ("specimen_id", "donor_id", "label", "dataset")
+TEXTS: Final = ("specimen_id", "donor_id", "label", "dataset", "claimed_id")
+# Stores of earlier versions lack it.
+CLAIMED: Final = "claimed_id"
 NUMBERS: Final = ("rheobase_pa", "step_pa", "onset_s")
 SETTINGS: Final = ("rate_hz", "window_s")
 # 20 MB of traces
@@ -35,6 +37,8 @@ class SweepStore:
     """Empty where it is not known, as are `label` and `dataset`."""
     label: Texts
     dataset: Texts
+    claimed_id: Texts
+    """The id that other files claim too, where a cell is named by its file instead."""
     rheobase_pa: Floats
     step_pa: Floats
     """Amplitude of the second sweep."""
@@ -90,22 +94,29 @@ def _read(file: Any, *, max_bytes: int) -> SweepStore:
     found = guard.text(file, "format")
     if found != FORMAT:
         raise StsError(f"is of format {found or 'unknown'!r}, wanted is {FORMAT!r}: build it again")
-    names = ("traces", *TEXTS, *NUMBERS)
-    nodes = {name: guard.member(file, name) for name in names}
+    nodes = {name: guard.member(file, name) for name in ("traces", *NUMBERS)}
     settings = {name: guard.number(file, name) for name in SETTINGS}
     missing = [name for name, value in {**nodes, **settings}.items() if value is None]
     if missing:
         raise StsError(f"lacks {', '.join(missing)}: build it again")
-    parts: dict[str, Any] = settings
-    for name, node in nodes.items():
-        read = _texts if name in TEXTS else guard.array
-        parts[name] = read(node, max_bytes=max_bytes)
+    parts: dict[str, Any] = settings | read_identity(file, max_bytes=max_bytes)
+    parts |= {name: guard.array(node, max_bytes=max_bytes) for name, node in nodes.items()}
     return SweepStore(**parts)
 
 
-def _texts(dataset: Any, *, max_bytes: int) -> Texts:
-    guard.check_claim(dataset, max_bytes=max_bytes)
-    return np.array(dataset.asstr()[()], dtype=np.str_)
+def read_identity(file: Any, *, max_bytes: int) -> dict[str, Texts]:
+    """Return who the cells of an open sweep store are: an array for each of TEXTS."""
+    found: dict[str, Texts] = {}
+    for name in TEXTS:
+        node = guard.member(file, name)
+        if node is None and name == CLAIMED:
+            found[name] = np.full(len(found["specimen_id"]), "", dtype=np.str_)
+            continue
+        if node is None:
+            raise StsError(f"lacks {name}: build it again")
+        guard.check_claim(node, max_bytes=max_bytes)
+        found[name] = np.array(node.asstr()[()], dtype=np.str_)
+    return found
 
 
 def merge_stores(stores: Sequence[SweepStore]) -> SweepStore:

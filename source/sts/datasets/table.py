@@ -1,23 +1,38 @@
-"""The tables beside a sweep store: what became of every cell, and the features of each."""
+"""The tables beside a sweep store, cells.csv and features.csv, and what texts a table may hold."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sts.base.errors import StsError, one_of
 from sts.base.files import read_csv, write_csv
-from sts.datasets.checks import check_name, read_number
 from sts.signals.features import FEATURES, ONSET, TIME_FRAMES
 
+LONGEST_NAME: Final = 200
+# No measurement reaches it, and the square of a larger number would be infinite.
+LARGEST: Final = 1e15
+# Letters of a wrong text that a message shows.
+SHOWN: Final = 60
 STATUSES: Final = ("ok", "excluded", "failed")
 # Between the flags and notes of a cell; none of them has it inside.
 SEPARATOR: Final = "; "
+IDENTITY: Final = ("specimen_id", "donor_id", "label", "dataset")
+# What became of a recording.
+FATE: Final = ("status", "reason", "file")
+SWEEPS: Final = ("rheobase_sweep", "second_sweep")
+AMOUNTS: Final = ("rheobase_pa", "step_pa", "onset_s")
+# The last column of both tables; tables of earlier versions lack it.
+CLAIMED: Final = "claimed_id"
+CELL_COLUMNS: Final = (*IDENTITY, *FATE, "flags", *AMOUNTS, *SWEEPS)
+FEATURE_COLUMNS: Final = (*IDENTITY, *FEATURES, "times", "notes", *FATE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CellRow:
-    """What became of one recording; NaN and None stand where there is nothing to say."""
+    """One recording in `cells.csv`; NaN and None stand where nothing is known."""
 
     specimen_id: str
     status: str
@@ -28,6 +43,8 @@ class CellRow:
     reason: str = ""
     flags: tuple[str, ...] = ()
     file: str = ""
+    claimed_id: str = ""
+    """The id that other files claim too, where this cell is named by its file instead."""
     rheobase_pa: float = float("nan")
     step_pa: float = float("nan")
     onset_s: float = float("nan")
@@ -46,50 +63,69 @@ class FeatureRow:
     dataset: str = ""
     reason: str = ""
     file: str = ""
+    claimed_id: str = ""
+    """As in CellRow."""
     values: Mapping[str, float] = field(default_factory=dict)
     times: str = ONSET
     """What its times count from: the onset, or a sweep's begin as a published table has it."""
     notes: tuple[str, ...] = ()
 
 
-IDENTITY: Final = ("specimen_id", "donor_id", "label", "dataset")
-FATE: Final = ("status", "reason", "file")
-CELL_COLUMNS: Final = (
-    *IDENTITY,
-    *FATE,
-    "flags",
-    "rheobase_pa",
-    "step_pa",
-    "onset_s",
-    "rheobase_sweep",
-    "second_sweep",
-)
-FEATURE_COLUMNS: Final = (*IDENTITY, *FEATURES, "times", "notes", *FATE)
+def check_name(text: str, what: str) -> str:
+    """Return a name as it is, or say why it cannot be one; empty is no name and no fault."""
+    if len(text) > LONGEST_NAME:
+        raise StsError(
+            f"{what} has {len(text)} characters, at most {LONGEST_NAME} are wanted; it begins "
+            f"{text[:SHOWN]!a}"
+        )
+    if not text.isprintable():
+        raise StsError(f"{what} holds a character that cannot be printed: {text[:SHOWN]!a}")
+    return text
+
+
+def check_id(text: str) -> str:
+    """Return a specimen id as it is, or say why it cannot be one."""
+    if not text:
+        raise StsError("no specimen id; give every cell one")
+    return check_name(text, "a specimen id")
+
+
+def read_number(text: str, name: str) -> float:
+    """Return a number, NaN of an empty text."""
+    try:
+        value = float(text or "nan")
+    except ValueError:
+        value = math.inf
+    if abs(value) > LARGEST:
+        raise StsError(f"{name} is {text[:SHOWN]!r}, a number is wanted; leave unknown ones empty")
+    return value
+
+
+@contextmanager
+def locate_errors(where: str) -> Iterator[None]:
+    """Put a place, such as a file and its line, before the text of an error in the block."""
+    try:
+        yield
+    except StsError as error:
+        raise StsError(f"{where}: {error}") from error
 
 
 def write_cells(path: Path, rows: Iterable[CellRow]) -> None:
     """Write `cells.csv`."""
-    lines = ({name: getattr(row, name) for name in CELL_COLUMNS} for row in rows)
-    write_csv(
-        path, CELL_COLUMNS, (line | {"flags": SEPARATOR.join(line["flags"])} for line in lines)
-    )
+    columns = (*CELL_COLUMNS, CLAIMED)
+    lines = ({name: getattr(row, name) for name in columns} for row in rows)
+    write_csv(path, columns, (line | {"flags": SEPARATOR.join(line["flags"])} for line in lines))
 
 
 def read_cells(path: str | Path) -> list[CellRow]:
     """Return the rows of `cells.csv`."""
-    return [_cell_row(row, where) for row, where in _rows(Path(path), CELL_COLUMNS)]
-
-
-def _cell_row(row: dict[str, str], where: str) -> CellRow:
-    return CellRow(
-        **{name: row[name] for name in (*IDENTITY, *FATE)},
-        flags=_parts(row["flags"]),
-        rheobase_pa=_number(row, "rheobase_pa", where),
-        step_pa=_number(row, "step_pa", where),
-        onset_s=_number(row, "onset_s", where),
-        rheobase_sweep=_sweep(row, "rheobase_sweep", where),
-        second_sweep=_sweep(row, "second_sweep", where),
-    )
+    rows = []
+    for row, where in _read_rows(Path(path), CELL_COLUMNS):
+        with locate_errors(where):
+            numbers: dict[str, Any] = {name: read_number(row[name], name) for name in AMOUNTS}
+            numbers |= {name: _read_sweep(row[name], name) for name in SWEEPS}
+        rows.append(CellRow(**_texts(row), **numbers, flags=_split(row["flags"])))
+    return rows
 
 
 def write_features(path: Path, rows: Iterable[FeatureRow]) -> None:
@@ -99,9 +135,9 @@ def write_features(path: Path, rows: Iterable[FeatureRow]) -> None:
         raise ValueError(f"times of {path.name} count from {' and '.join(frames)}: choose one")
     write_csv(
         path,
-        FEATURE_COLUMNS,
+        (*FEATURE_COLUMNS, CLAIMED),
         (
-            {name: getattr(row, name) for name in (*IDENTITY, "times", *FATE)}
+            {name: getattr(row, name) for name in (*IDENTITY, "times", *FATE, CLAIMED)}
             | dict(row.values)
             | {"notes": SEPARATOR.join(row.notes)}
             for row in rows
@@ -111,7 +147,13 @@ def write_features(path: Path, rows: Iterable[FeatureRow]) -> None:
 
 def read_features(path: str | Path) -> list[FeatureRow]:
     """Return the rows of `features.csv`; times are those written, `times` says their frame."""
-    rows = [_feature_row(row, where) for row, where in _rows(Path(path), FEATURE_COLUMNS)]
+    rows = []
+    for row, where in _read_rows(Path(path), FEATURE_COLUMNS):
+        with locate_errors(where):
+            times = one_of(row["times"], TIME_FRAMES, "frame of times")
+            values = {name: read_number(row[name], name) for name in FEATURES}
+        notes = _split(row["notes"])
+        rows.append(FeatureRow(**_texts(row), values=values, times=times, notes=notes))
     if len(frames := sorted({row.times for row in rows})) > 1:
         raise StsError(
             f"times in {path} count from {' and '.join(frames)}: measure all its cells in one way"
@@ -119,55 +161,33 @@ def read_features(path: str | Path) -> list[FeatureRow]:
     return rows
 
 
-def _feature_row(row: dict[str, str], where: str) -> FeatureRow:
-    _known(row["times"], TIME_FRAMES, "frame of times", where)
-    return FeatureRow(
-        **{name: row[name] for name in (*IDENTITY, "times", *FATE)},
-        values={name: _number(row, name, where) for name in FEATURES},
-        notes=_parts(row["notes"]),
-    )
+def _read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[dict[str, str], str]]:
+    """Yield the rows of a table with a known status, and the place of each.
 
-
-def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[dict[str, str], str]]:
-    """Yield the rows of a table with a known status, and where each stands."""
+    Names that are too long or cannot be printed are refused; a failed recording may have no id.
+    """
     for line, row in enumerate(read_csv(path, columns), start=2):
         where = f"{path}, line {line}"
-        _check_names(row, where)
-        _known(row["status"], STATUSES, "status", where)
+        row.setdefault(CLAIMED, "")
+        with locate_errors(where):
+            for name in (*IDENTITY, "status", CLAIMED):
+                check_name(row[name], name)
+            one_of(row["status"], STATUSES, "status")
         yield row, where
 
 
-def _known(name: str, choices: Iterable[str], what: str, where: str) -> None:
-    try:
-        one_of(name, choices, what)
-    except StsError as error:
-        raise StsError(f"{where}: {error}") from error
+def _texts(row: Mapping[str, str]) -> dict[str, Any]:
+    return {name: row[name] for name in (*IDENTITY, *FATE, CLAIMED)}
 
 
-def _check_names(row: Mapping[str, str], where: str) -> None:
-    """Refuse names that are too long or cannot be printed; a failed recording may have no id."""
-    for name in (*IDENTITY, "status"):
-        try:
-            check_name(row[name], name)
-        except StsError as error:
-            raise StsError(f"{where}: {error}") from error
-
-
-def _parts(text: str) -> tuple[str, ...]:
+def _split(text: str) -> tuple[str, ...]:
     return tuple(text.split(SEPARATOR)) if text else ()
 
 
-def _number(row: dict[str, str], name: str, where: str) -> float:
-    try:
-        return read_number(row[name], name)
-    except StsError as error:
-        raise StsError(f"{where}: {error}") from error
-
-
-def _sweep(row: dict[str, str], name: str, where: str) -> int | None:
-    number = _number(row, name, where)
-    if number != number:
+def _read_sweep(text: str, name: str) -> int | None:
+    number = read_number(text, name)
+    if math.isnan(number):
         return None
     if number != int(number):
-        raise StsError(f"{where}: {name} is {row[name]!r}, a whole number is wanted")
+        raise StsError(f"{name} is {text!r}, a whole number is wanted")
     return int(number)

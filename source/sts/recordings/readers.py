@@ -5,8 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import h5py
+
 from sts.base.errors import CellFailed, StsError
-from sts.base.guard import open_hdf5, read_head
+from sts.base.guard import SIGNATURE, open_hdf5, read_head
 from sts.recordings.abf import read_abf
 from sts.recordings.nwb import (
     identity_in_nwb1,
@@ -108,6 +110,9 @@ def content_of(path: Path) -> str:
     for start, name in BEGINNINGS.items():
         if head.startswith(start):
             return name
+    # HDF5 may begin behind a block of the user's own, which h5py skips.
+    if head and not head.startswith(SIGNATURE) and not h5py.is_hdf5(path):
+        raise CellFailed("is neither an ABF nor an HDF5 file: an NWB or ABF file is wanted")
     with open_hdf5(path) as file:
         version = nwb_version(file)
     return f"NWB {version}" if version else "an HDF5 file without an NWB version"

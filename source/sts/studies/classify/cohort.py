@@ -10,7 +10,7 @@ import numpy as np
 
 from sts.base.errors import StsError
 from sts.base.types import Floats, Ints
-from sts.datasets.identity import Cells, Identified, Rows, identify_cells
+from sts.datasets.cells import Cells, Identified, Rows, identify_cells
 from sts.datasets.splits import Split, folds_of, keep_aside
 from sts.evaluation.predictions import Predictions
 from sts.evaluation.scores import Scores, by_dataset

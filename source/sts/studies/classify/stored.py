@@ -14,7 +14,10 @@ from sts.base.errors import StsError
 from sts.base.logs import printable
 from sts.base.runs import start_run
 from sts.base.workspace import Workspace
+from sts.datasets.build_files import CELLS_NAME, Row, make_rows, make_sweep_store
 from sts.datasets.cell_files import CellFiles
+from sts.datasets.cell_results import BuildSettings, CellResult, process_cells
+from sts.datasets.cells import require_stores
 from sts.datasets.column_maps import read_column_map
 from sts.datasets.ep_tables import (
     OWN_TABLE,
@@ -23,10 +26,7 @@ from sts.datasets.ep_tables import (
     load_ep_tables,
     read_ep_table,
 )
-from sts.datasets.identity import require_stores
-from sts.datasets.isolated import process_cells
-from sts.datasets.outcomes import BuildSettings, Outcome
-from sts.datasets.products import CELLS_NAME, Row, make_rows, store_of
+from sts.datasets.specimen_ids import name_cells
 from sts.datasets.store import SweepStore, load_store, merge_stores
 from sts.datasets.table import CellRow, FeatureRow, read_cells, read_features
 from sts.evaluation.scores import Scores
@@ -148,10 +148,10 @@ def find_new_sweeps(
     """Return all cells that were read, and the sweeps of those whose status is ok, in order."""
     if source.cells_from:
         return _load_sweeps(Path(source.cells_from))
-    outcomes = _read_recordings(source, workers)
-    rows = make_rows("store", outcomes, {}, "")
+    results = _read_recordings(source, workers)
+    rows = make_rows("store", results, name_cells(results, {}), "")
     good = [row for row in rows if isinstance(row, CellRow) and row.status == "ok"]
-    return _cells_of(rows), store_of(outcomes, good) if good else None
+    return _cells_of(rows), make_sweep_store(results, good) if good else None
 
 
 def find_new_features(
@@ -164,13 +164,14 @@ def find_new_features(
         columns = read_column_map(Path(source.columns)) if source.columns else None
         table = read_ep_table(Path(source.table), needed=needed, columns=columns)
         return _cells_in(table, source.table, {}), table
-    rows = make_rows("features", _read_recordings(source, workers), {}, "")
+    results = _read_recordings(source, workers)
+    rows = make_rows("features", results, name_cells(results, {}), "")
     good = [row for row in rows if isinstance(row, FeatureRow) and row.status == "ok"]
     return _cells_of(rows), _table_of(good) if good else None
 
 
-def _read_recordings(source: CellSource, workers: int) -> list[Outcome]:
-    """Read all recordings, several at a time; return the outcomes in a fixed order."""
+def _read_recordings(source: CellSource, workers: int) -> list[CellResult]:
+    """Read all recordings, several at a time; return the results in a fixed order."""
     paths = dict.fromkeys(path for name in source.recordings for path in find_recordings(name))
     cells = []
     for path in paths:
@@ -247,6 +248,7 @@ def _table_of(rows: Sequence[FeatureRow]) -> EpTable:
         donor_id=np.array([row.donor_id for row in rows]),
         label=np.array([row.label for row in rows]),
         dataset=np.array([row.dataset for row in rows]),
+        claimed_id=np.array([row.claimed_id for row in rows]),
         X=np.array([[row.values[name] for name in FEATURES] for row in rows]),
         names=FEATURES,
     )

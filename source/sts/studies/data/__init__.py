@@ -1,1 +1,1 @@
-"""The stages behind data_pipeline.py: simulate, build, features, show, doctor."""
+"""The studies of data_pipeline.py: fetch, simulate, show, compare, import-models, doctor."""

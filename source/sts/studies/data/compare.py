@@ -1,4 +1,4 @@
-"""Two runs on the same held-out cells: which is better, by how much, and how sure that is."""
+"""Compare two runs on the same held-out cells: paired differences with intervals."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ PREDICTIONS = "predictions.csv"
 
 @dataclass(frozen=True, kw_only=True)
 class CompareJob:
-    """Which two runs."""
+    """The two runs to compare."""
 
     first: str
     second: str
@@ -28,22 +28,23 @@ class CompareJob:
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """What the comparison found."""
+    """The result of a comparison."""
 
     folder: Path
     table: Table
     cells: tuple[str, ...]
-    """On how many cells and on which, and what limits their scores; a sentence each."""
+    """Sentences on how many cells are compared, which they are, and what limits their scores."""
     comparison: Comparison
 
 
 def compare_runs(workspace: Workspace, job: CompareJob) -> Compared:
     """Return the paired differences between two runs and leave a report."""
-    first, second = (_predictions(Path(name)) for name in (job.first, job.second))
+    first, second = (_find_predictions(Path(name)) for name in (job.first, job.second))
     found = compare(first, second, rng=np.random.default_rng(job.seed))
-    names = [_name(Path(name)) for name in (job.first, job.second)]
+    names = [_name_run(Path(name)) for name in (job.first, job.second)]
     table = difference_table(found, first=names[0], second=names[1])
-    cells = [*cells_compared(found), *notes_on_comparison(found)]
+    notes = [f"{name}: {note}." for name, group in found.groups.items() for note in group.notes]
+    cells = [*cells_compared(found), *notes]
     with start_run(workspace, study="compare", what="-and-".join(names), settings=job) as run:
         write_page(
             run.path / "report.html",
@@ -58,18 +59,13 @@ def compare_runs(workspace: Workspace, job: CompareJob) -> Compared:
     return Compared(folder=run.final, table=table, cells=tuple(cells), comparison=found)
 
 
-def notes_on_comparison(found: Comparison) -> list[str]:
-    """Return what is to be kept in mind about the scores of the cells, a sentence each."""
-    return [f"{name}: {note}." for name, group in found.groups.items() for note in group.notes]
-
-
-def _predictions(run: Path) -> Predictions:
+def _find_predictions(run: Path) -> Predictions:
     path = run / PREDICTIONS if run.is_dir() else run
     if not path.is_file():
         raise StsError(f"no {PREDICTIONS} in {run}: name the folder of a finished run")
     return read_predictions(path)
 
 
-def _name(run: Path) -> str:
+def _name_run(run: Path) -> str:
     folder = run if run.is_dir() else run.parent
     return f"{folder.parent.name}-{folder.name}"

@@ -1,4 +1,4 @@
-"""Does this machine have what it takes: versions, cores, places to write, one kernel."""
+"""Check this machine: versions of packages, cores, folders to write to, one scalogram."""
 
 import os
 import platform
@@ -24,12 +24,12 @@ ENOUGH_SHARED_MB = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that was looked at."""
+    """One thing that was checked."""
 
     what: str
     found: str
     verdict: str = "ok"
-    """`ok`, `note: ...` for what is worth knowing, or what to do about it."""
+    """`ok`, `note: ...` for information, or what to do."""
 
     @property
     def sound(self) -> bool:
@@ -38,17 +38,17 @@ class Finding:
 
 
 def examine(workspace: Workspace, *, device: str) -> list[Finding]:
-    """Look at everything the program stands on."""
+    """Check everything that the program needs."""
     return [
         Finding(what="python", found=platform.python_version()),
-        *_packages(),
-        *_machine(),
-        *_places(workspace),
-        *_kernel(device),
+        *_check_packages(),
+        *_check_machine(),
+        *_check_folders(workspace),
+        *_check_kernel(device),
     ]
 
 
-def _packages() -> Iterator[Finding]:
+def _check_packages() -> Iterator[Finding]:
     try:
         requirements = metadata.requires("spike-train-scalograms") or []
     except metadata.PackageNotFoundError:
@@ -71,7 +71,7 @@ def _packages() -> Iterator[Finding]:
         yield Finding(what=wanted.name, found=found, verdict=verdict)
 
 
-def _machine() -> Iterator[Finding]:
+def _check_machine() -> Iterator[Finding]:
     yield Finding(what="system", found=f"{platform.system()} {platform.machine()}")
     yield Finding(what="cores to use", found=str(worker_count(None)))
     if SHARED_MEMORY.is_dir():
@@ -81,7 +81,7 @@ def _machine() -> Iterator[Finding]:
         yield Finding(what="shared memory", found=f"{free_mb} MB free", verdict=verdict)
 
 
-def _places(workspace: Workspace) -> Iterator[Finding]:
+def _check_folders(workspace: Workspace) -> Iterator[Finding]:
     for place in (workspace.data, workspace.models, workspace.output):
         standing = next(folder for folder in (place, *place.parents) if folder.exists())
         writable = os.access(standing, os.W_OK)
@@ -93,7 +93,7 @@ def _places(workspace: Workspace) -> Iterator[Finding]:
         )
 
 
-def _kernel(device: str) -> Iterator[Finding]:
+def _check_kernel(device: str) -> Iterator[Finding]:
     try:
         check = check_device(choose_device(device))
     except StsError as error:

@@ -1,4 +1,4 @@
-"""A cell's two sweeps over their scalograms, as a picture."""
+"""Draw the two sweeps of a cell over their scalograms."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -8,20 +8,23 @@ from typing import Any
 import numpy as np
 
 from sts.base.errors import StsError
+from sts.base.logs import printable
 from sts.base.runs import start_run
 from sts.base.types import CLASSES
 from sts.base.workspace import Workspace
-from sts.datasets.identity import require_stores
-from sts.datasets.isolated import process_isolated
-from sts.datasets.outcomes import BuildSettings
-from sts.datasets.products import store_of_one
+from sts.datasets.build_files import make_rows, make_sweep_store
+from sts.datasets.cell_files import CellFiles
+from sts.datasets.cell_results import BuildSettings, process_in_sandbox
+from sts.datasets.cells import require_stores
+from sts.datasets.specimen_ids import name_cells
 from sts.datasets.store import SweepStore, load_store
+from sts.datasets.table import CellRow
 from sts.reports.figures.scalogram import draw_cell, draw_classes, picture_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShowSettings:
-    """Which cells are drawn."""
+    """The cells to draw."""
 
     data: str
     specimens: tuple[str, ...] = ()
@@ -33,7 +36,7 @@ class ShowSettings:
 
 def show(workspace: Workspace, settings: ShowSettings) -> tuple[Path, ...]:
     """Draw the cells asked for and return the pictures."""
-    cells = list(_named(settings) if settings.specimens else _one_a_class(settings))
+    cells = list(_find_named(settings) if settings.specimens else _draw_of_each_class(settings))
     # A folder's name may have 255 bytes, of up to four a letter.
     what = "-".join(Path(name).stem for name in settings.specimens[:3])[:60] or "classes"
     with start_run(workspace, study="show", what=what, settings=settings) as run:
@@ -47,32 +50,34 @@ def show(workspace: Workspace, settings: ShowSettings) -> tuple[Path, ...]:
     return tuple(run.final / path.relative_to(run.path) for path in drawn)
 
 
-def _named(settings: ShowSettings) -> Iterator[SweepStore]:
+def _find_named(settings: ShowSettings) -> Iterator[SweepStore]:
     """Yield a store of one cell for every specimen or recording that is named."""
     stores: list[SweepStore] = []
     for name in settings.specimens:
         if _is_path(name):
-            yield _recorded(Path(name), settings.reading)
+            yield _read_file(Path(name), settings.reading)
             continue
         stores = stores or [load_store(path) for path in require_stores(Path(settings.data))]
         yield _find(stores, name, settings.data)
 
 
 def _is_path(name: str) -> bool:
-    """Tell whether a name is that of something on the disk, and no folder."""
+    """Tell whether a name is that of a file on the disk."""
     try:
         return Path(name).exists() and not Path(name).is_dir()
     except OSError:  # too long to be a path
         return False
 
 
-def _recorded(path: Path, reading: BuildSettings) -> SweepStore:
-    """Return a store of the one cell in a recording, which is read in a process of its own."""
-    outcome = process_isolated(path, file=str(path), settings=reading)
-    if outcome.store is None or outcome.traces is None:
-        reason = "" if outcome.store is None else outcome.store.reason
+def _read_file(path: Path, reading: BuildSettings) -> SweepStore:
+    """Return a store of the one cell in a recording, which is read in a sandbox."""
+    name = printable(str(path))
+    result = process_in_sandbox(CellFiles(name=name, paths={name: path}), reading)
+    if result.store is None or result.traces is None:
+        reason = "" if result.store is None else result.store.reason
         raise StsError(f"{path} cannot be shown: {reason}")
-    return store_of_one(outcome, outcome.traces, outcome.store.values)
+    rows = make_rows("store", [result], name_cells([result], {}), "")
+    return make_sweep_store([result], [row for row in rows if isinstance(row, CellRow)])
 
 
 def _find(stores: Sequence[SweepStore], specimen: str, data: str) -> SweepStore:
@@ -87,8 +92,8 @@ def _find(stores: Sequence[SweepStore], specimen: str, data: str) -> SweepStore:
     )
 
 
-def _one_a_class(settings: ShowSettings) -> Iterator[SweepStore]:
-    """Yield one cell of each class that is there, any of them by `seed`."""
+def _draw_of_each_class(settings: ShowSettings) -> Iterator[SweepStore]:
+    """Yield one cell of each class that is there, chosen by `seed`."""
     stores = [load_store(path) for path in require_stores(Path(settings.data))]
     rng = np.random.default_rng(settings.seed)
     none = True

@@ -1,4 +1,4 @@
-"""Simulated cells as a folder of recordings, with the labels beside them."""
+"""Write simulated cells as a folder of recordings with their labels."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -34,12 +34,12 @@ class SimulateJob:
 
 @dataclass(frozen=True, kw_only=True)
 class SimulateReport:
-    """What was made up."""
+    """How many cells were simulated."""
 
     written: int
-    """Files of this run; the others were there already."""
+    """Files that this run wrote; the others were there already."""
     redraws: int
-    """Neurons of this run that could not be taken through the protocol and were drawn again."""
+    """Neurons that were drawn again since the protocol could not be applied to them."""
     counts: tuple[tuple[str, str, int], ...]
     """Data set, class, cells."""
 
@@ -71,7 +71,7 @@ def simulate(job: SimulateJob) -> SimulateReport:
 
 
 def plan_simulation(job: SimulateJob) -> list[Entry]:
-    """Return the cells whose files are still to be written, or say what stands in the way."""
+    """Return the cells whose files are still to be written, or say why none can be."""
     entries = roster(job.cells, seed=job.seed)
     record = job.out / RECORD_NAME
     if not record.is_file():

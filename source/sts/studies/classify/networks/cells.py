@@ -10,7 +10,7 @@ import numpy as np
 
 from sts.base.errors import StsError, one_of
 from sts.base.types import CLASSES, Ints
-from sts.datasets.identity import (
+from sts.datasets.cells import (
     Cells,
     find_stores,
     identify_cells,
@@ -18,8 +18,7 @@ from sts.datasets.identity import (
     with_donors,
 )
 from sts.datasets.labels import labels_of
-from sts.datasets.published_split import PUBLISHED, leave_out_held, read_split_file
-from sts.datasets.splits import find_split, split_of
+from sts.datasets.splits import PUBLISHED, find_split, leave_out_held, read_split_file, split_of
 from sts.datasets.store import SweepStore, load_store, merge_stores
 from sts.learning.device import choose_device
 from sts.scalograms.bank import ImageBank
@@ -143,4 +142,5 @@ def _load_published(data: Path) -> Cells:
         donor_id=np.array([cell.donor_id for cell in divided]),
         label=np.array([cell.label for cell in divided]),
         dataset=np.array([datasets.get(cell.specimen_id, cell.dataset) for cell in divided]),
+        claimed_id=np.full(len(divided), ""),
     )

@@ -11,7 +11,7 @@ from sts.base.errors import StsError
 from sts.base.progress import progress
 from sts.base.types import Ints
 from sts.base.workspace import Workspace
-from sts.datasets.identity import Cells, identify_cells
+from sts.datasets.cells import Cells, identify_cells
 from sts.learning.device import choose_device
 from sts.networks.backbones import Architecture
 from sts.networks.checkpoint import Model, load_model, model_folder

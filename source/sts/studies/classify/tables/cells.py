@@ -9,6 +9,7 @@ import numpy as np
 
 from sts.base.errors import StsError
 from sts.base.types import Bools, Ints
+from sts.datasets.cells import with_donors
 from sts.datasets.column_maps import read_column_map
 from sts.datasets.ep_tables import (
     PUBLISHED_TABLES,
@@ -18,10 +19,8 @@ from sts.datasets.ep_tables import (
     with_labels,
 )
 from sts.datasets.feature_sets import raw_features, with_features
-from sts.datasets.identity import with_donors
 from sts.datasets.labels import find_labels, labels_of, read_labels
-from sts.datasets.published_split import PUBLISHED, leave_out_held, read_split_file
-from sts.datasets.splits import split_of
+from sts.datasets.splits import PUBLISHED, leave_out_held, read_split_file, split_of
 from sts.studies.classify.cohort import Cohort, find_sides
 from sts.studies.classify.tables.settings import Chosen
 

@@ -17,8 +17,8 @@ from sts.base.runs import Run
 from sts.base.settings import to_dict
 from sts.base.types import CLASSES, Floats, Ints
 from sts.datasets.ep_tables import EpTable
+from sts.datasets.feature_sets import value_in_words
 from sts.datasets.formulas import FORMULAS
-from sts.datasets.units import value_in_words
 from sts.reports.figures.explanations import ClassContributions, draw_all, draw_importance, draw_top
 from sts.reports.new_cells import REASONS, Answers, Reason
 from sts.reports.page import Picture, Section, Table

@@ -15,11 +15,11 @@ from sts.base.runs import start_run
 from sts.base.types import CLASSES, Bools, Floats, Ints
 from sts.base.workspace import Workspace
 from sts.datasets.allen import find_allen
-from sts.datasets.contradictions import RULES
+from sts.datasets.check import RULES
 from sts.datasets.ep_tables import EpTable, with_onsets
-from sts.datasets.etypes import find_etypes
 from sts.datasets.feature_sets import KNOWN, feature_names, feature_title
 from sts.datasets.inventory import take_inventory
+from sts.datasets.labels import find_etypes
 from sts.datasets.splits import folds_of
 from sts.evaluation.compare import compare
 from sts.evaluation.scores import Interval

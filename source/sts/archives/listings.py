@@ -1,17 +1,18 @@
-"""DANDI: which recordings a dandiset holds, and what its archive knows of each.
+"""Which recordings the Allen Institute and DANDI have, and where each of them is.
 
-DANDI's own client lists and describes them; all that it asks goes through ours, so that our rules
-for hosts, redirects, sizes and attempts hold. Contents are fetched by us alone: its client leaves
-a file whose digest is wrong under its final name.
+DANDI's own client lists and describes its files; all its requests go through ours, so that our
+rules for hosts, redirects, sizes and attempts hold. Contents are fetched by us alone: its client
+leaves a file whose digest is wrong under its final name.
 """
 
+import csv
 import io
 import json
 import logging
 import os
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,36 +22,114 @@ from urllib.parse import urlsplit
 
 import requests
 
-from sts.archives.addresses import (
+from sts.archives.client import Client
+from sts.archives.http_rules import (
+    FetchError,
     check_address,
     check_place,
     is_loopback,
+    next_address,
     origin_of,
     show_address,
 )
-from sts.archives.client import Client
 from sts.archives.items import ArchiveFile
-from sts.archives.patience import FetchError
-from sts.archives.sources import DANDI_API
+from sts.archives.sources import ALLEN_API, DANDI_API, find_source, table_items
 from sts.base.errors import StsError
 from sts.base.files import read_csv
 
 if TYPE_CHECKING:
     from dandi.dandiapi import RemoteDandiset
 
+
+# All recordings are HDF5; no digest of them is published.
+HDF5: Final = b"\x89HDF\r\n\x1a\n"
+MOUSE: Final = "Mus musculus"
+QUERY: Final = (
+    "/api/v2/data/query.json?criteria=model::Specimen,rma::criteria,[id$eq{specimen}],"
+    "rma::include,ephys_result(well_known_files(well_known_file_type[name$eqNWBDownload]))"
+)
+DOWNLOAD: Final = re.compile(r"/api/v2/well_known_file_download/(\d+)")
 # The version that the study names.
 DANDISET: Final = "000020/0.210913.1639"
 NWB_SUFFIX: Final = ".nwb"
-# A hundred times what the dandiset of the study holds.
+# A hundred times the pages of the dandiset of the study.
 MAX_PAGES: Final = 5000
 SESSION_IN_PATH: Final = re.compile(r"_ses-([^_/]+)")
 HEX_64: Final = re.compile(r"[0-9a-f]{64}")
 ETAG: Final = re.compile(r"[0-9a-f]{32}-\d{1,5}")
-# What DANDI's client raises where an answer is not what it expects.
+# Errors of DANDI's client at an answer that it does not expect.
 UNEXPECTED: Final = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError),
     *(TypeError, ValueError),
 )
+
+
+def allen_api(api_url: str = "") -> str:
+    """Return the address of the Allen Institute's interface."""
+    base = (api_url or ALLEN_API).rstrip("/").removesuffix("/v2").removesuffix("/api")
+    return check_address(base)
+
+
+def list_allen_specimens(client: Client, *, api_url: str = "") -> list[str]:
+    """Return the mouse specimens of the feature table, in its order."""
+    (table,) = table_items(find_source("allen-table"), api_url=api_url)
+    text = client.content(table.address).decode("utf-8-sig", errors="replace")
+    rows = csv.DictReader(io.StringIO(text, newline=""))
+    columns = ("specimen__id", "donor__species")
+    if not set(columns) <= set(rows.fieldnames or ()):
+        raise FetchError(f"{show_address(table.address)} is no table with {' and '.join(columns)}")
+    found = [row["specimen__id"] for row in rows if row["donor__species"] == MOUSE]
+    if not found:
+        raise FetchError(f"{show_address(table.address)} lists no cell of {MOUSE}")
+    return list(dict.fromkeys(found))
+
+
+def list_allen_recordings(specimens: Sequence[str], *, api_url: str = "") -> list[ArchiveFile]:
+    """Return the recordings of specimens; their addresses are asked for one by one later."""
+    for specimen in specimens:
+        if not re.fullmatch(r"\d{1,18}", specimen):
+            raise StsError(f"{specimen!r} is not a specimen id of the Allen Institute: digits only")
+    base = allen_api(api_url)
+    return [
+        ArchiveFile(
+            place=f"{specimen}.nwb",
+            address=base + QUERY.format(specimen=specimen),
+            identity=f"specimen {specimen}",
+            begins=HDF5,
+            listed=True,
+        )
+        for specimen in dict.fromkeys(specimens)
+    ]
+
+
+def complete_allen_recording(client: Client, item: ArchiveFile) -> ArchiveFile:
+    """Return a recording with the address of its content."""
+    answer = client.json(item.address)
+    understood = isinstance(answer, dict) and answer.get("success", True)
+    message = answer.get("msg") if understood else None
+    if not isinstance(message, list):
+        raise FetchError(
+            f"{show_address(item.address)} did not understand the question: is it the API?"
+        )
+    links = {
+        str(file.get("download_link"))
+        for specimen in message
+        for file in _files(specimen)
+        if DOWNLOAD.fullmatch(str(file.get("download_link")))
+    }
+    if len(links) != 1:
+        raise FetchError(
+            f"{show_address(item.address)} has {len(links)} recordings of {item.identity}: "
+            "one is wanted; is it a mouse cell of the Cell Types database?"
+        )
+    return replace(item, listed=False, address=next_address(item.address, links.pop()))
+
+
+def _files(specimen: Any) -> list[dict[str, Any]]:
+    """Return the files of a specimen's recording."""
+    result = specimen.get("ephys_result") if isinstance(specimen, dict) else None
+    files = result.get("well_known_files") if isinstance(result, dict) else None
+    return [file for file in files or () if isinstance(file, dict)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,26 +142,26 @@ class Dandiset:
 
     @property
     def address(self) -> str:
-        """Return where its interface is."""
+        """Return the address of its interface."""
         return f"{self.api}/dandisets/{self.identifier}/versions/{self.version}"
 
     def connect(self, client: Client) -> "RemoteDandiset":
-        """Return it as DANDI's client knows it; nothing is asked yet."""
-        # Read while it is imported: it would tell its makers where it is used.
+        """Return it as an object of DANDI's client; no request is made yet."""
+        # Read while it is imported: else it reports its use to its makers.
         os.environ["DANDI_NO_ET"] = "1"
         from dandi.consts import DandiInstance
         from dandi.dandiapi import DandiAPIClient
 
-        # What fails is raised too, and said by us.
+        # Its errors are raised too, and reported by us.
         logging.getLogger("dandi").setLevel(logging.CRITICAL)
-        # With a bare address it would ask the instance about itself, past our rules.
+        # With a bare address it would ask the instance about itself, without our rules.
         instance = DandiInstance(name="dandi", gui=None, api=self.api)
         library = DandiAPIClient(dandi_instance=instance)
         library.session = _OurSession(client, self)
         return library.get_dandiset(self.identifier, self.version)
 
 
-def dandiset_of(name: str = DANDISET, *, api_url: str = "") -> Dandiset:
+def parse_dandiset(name: str = DANDISET, *, api_url: str = "") -> Dandiset:
     """Return the dandiset that `ID/VERSION` names."""
     named = re.fullmatch(r"(\d{6})/([\w.]+)", name)
     if named is None:
@@ -92,12 +171,12 @@ def dandiset_of(name: str = DANDISET, *, api_url: str = "") -> Dandiset:
 
 
 class _OurSession(requests.Session):
-    """What DANDI's client asks with: our client, and of one dandiset only."""
+    """The session of DANDI's client: our client, for addresses of one dandiset only."""
 
     def __init__(self, client: Client, dandiset: Dandiset) -> None:
         super().__init__()
         self._client, self._dandiset = client, dandiset
-        # It asks for several pages at a time.
+        # DANDI's client asks for several pages at a time.
         self._one_at_a_time = threading.Lock()
         self._asked: set[str] = set()
 
@@ -141,7 +220,7 @@ class _OurSession(requests.Session):
 
 @contextmanager
 def _expect(what: str, address: str) -> Iterator[None]:
-    """Turn what is wrong with an answer into one line."""
+    """Turn an error over an unexpected answer into one line."""
     try:
         yield
     except UNEXPECTED as error:
@@ -162,8 +241,8 @@ def _list_assets(client: Client, dandiset: Dandiset) -> list[Any]:
             raise
 
 
-def list_recordings(client: Client, dandiset: Dandiset) -> list[ArchiveFile]:
-    """Return the NWB files of a dandiset by their paths, with what a list says of each."""
+def list_dandi_recordings(client: Client, dandiset: Dandiset) -> list[ArchiveFile]:
+    """Return the NWB files of a dandiset by their paths, as its list describes them."""
     items = {}
     for asset in _list_assets(client, dandiset):
         if not asset.path.endswith(NWB_SUFFIX):
@@ -181,14 +260,14 @@ def list_recordings(client: Client, dandiset: Dandiset) -> list[ArchiveFile]:
     return [items[place] for place in sorted(items)]
 
 
-def complete_asset(client: Client, dandiset: Dandiset, item: ArchiveFile) -> ArchiveFile:
+def complete_dandi_recording(client: Client, dandiset: Dandiset, item: ArchiveFile) -> ArchiveFile:
     """Return a listed file with its digests and the address of its content."""
     with _expect("metadata", item.address):
         asset = dandiset.connect(client).get_asset(item.identity)
         metadata = asset.get_raw_metadata()
         digests = dict(metadata.get("digest") or {})
         addresses = [str(each) for each in metadata.get("contentUrl") or ()]
-    # At the interface itself rather than anywhere else.
+    # Addresses at the interface itself come first.
     home = origin_of(dandiset.api)
     usable = [each for each in addresses if _is_usable(each, home)] or [asset.base_download_url]
     return replace(
@@ -213,13 +292,13 @@ def _is_usable(address: str, home: tuple[str, str, int]) -> bool:
     return is_loopback(home[1]) or not is_loopback(host)
 
 
-def sessions_of(metadata: Path) -> Mapping[str, str]:
+def read_sessions(metadata: Path) -> Mapping[str, str]:
     """Return the recording session of every specimen, by the patch-seq metadata."""
     needed = ("cell_specimen_id", "ephys_session_id")
     return {row[needed[0]]: row[needed[1]] for row in read_csv(metadata, needed)}
 
 
-def select_recordings(
+def select_dandi_recordings(
     items: Iterable[ArchiveFile], cells: Iterable[str], sessions: Mapping[str, str]
 ) -> list[ArchiveFile]:
     """Return the files of these cells, given as specimen or session ids, in their order."""

@@ -10,12 +10,12 @@ import pytest
 
 from sts.base.types import CLASSES
 from sts.datasets.build import BuildJob, build
+from sts.datasets.build_files import CELLS_NAME
 from sts.datasets.cell_files import CellFiles, FileStamp
-from sts.datasets.identity import Cells
+from sts.datasets.cell_results import CellResult
+from sts.datasets.cells import Cells
 from sts.datasets.labels import CellLabel
-from sts.datasets.naming import NOTES, NamedCell, name_cells
-from sts.datasets.outcomes import BuildSettings, Outcome
-from sts.datasets.products import CELLS_NAME
+from sts.datasets.specimen_ids import NOTES, NamedCell, name_cells
 from sts.datasets.splits import folds_of
 from sts.datasets.store import load_store
 from sts.datasets.table import read_cells, read_features
@@ -32,8 +32,8 @@ def outcome(
     content: str = "",
     claims: bool = True,
     was_read: bool = True,
-) -> Outcome:
-    return Outcome(
+) -> CellResult:
+    return CellResult(
         file=file,
         files=(FileStamp(file=file, sha256=content or f"bytes of {file}"),),
         specimen_id=specimen or Path(file).stem,
@@ -43,7 +43,7 @@ def outcome(
     )
 
 
-def named(*outcomes: Outcome, **declared: CellFiles) -> list[NamedCell]:
+def named(*outcomes: CellResult, **declared: CellFiles) -> list[NamedCell]:
     labels = {"7": CellLabel(specimen_id="7", label="Sst")}
     return name_cells(outcomes, labels, {cell.name: cell for cell in declared.values()})
 
@@ -70,19 +70,29 @@ def test_an_id_that_two_different_files_claim_is_no_id() -> None:
     assert not any("; " in note for cell in cells for note in cell.notes)
 
 
-def test_what_may_be_a_published_test_specimen_has_no_label() -> None:
-    """Else it would train under the name of its file."""
+def test_a_claimed_id_stays_known_where_a_file_names_the_cell() -> None:
+    """So that a published test specimen can be left out of training under the name of a file."""
     outcomes = [outcome("a.nwb", "7"), outcome("b.nwb", "7"), outcome("c.nwb", "8")]
     labels = {name: CellLabel(specimen_id=name, label="Sst") for name in ("7", "8")}
-    usual = name_cells(outcomes, labels)
-    assert [cell.label for cell in usual] == ["Sst", "Sst", "Sst"]
-    held = name_cells(outcomes, labels, held={"7"})
-    assert [(cell.specimen_id, cell.label) for cell in held] == [("a", ""), ("b", ""), ("8", "Sst")]
-    assert "published test specimen" in held[0].notes[-1]
-    # Of a file of DANDI the session is what is claimed, and the specimen what the label knows.
+    cells = name_cells(outcomes, labels)
+    assert [(cell.specimen_id, cell.claimed_id) for cell in cells] == [
+        ("a", "7"),
+        ("b", "7"),
+        ("8", ""),
+    ]
+    assert [cell.label for cell in cells] == ["Sst", "Sst", "Sst"]
+    # A file of DANDI claims the id of a session, whose specimen the label names.
     by_session = {"7": CellLabel(specimen_id="77", label="Sst")}
-    told = name_cells(outcomes[:2], by_session, held={"77"})
-    assert [cell.label for cell in told] == ["", ""]
+    assert [cell.claimed_id for cell in name_cells(outcomes[:2], by_session)] == ["77", "77"]
+    copy = outcome("copy.nwb", "7", content="bytes of a.nwb")
+    assert [cell.claimed_id for cell in name_cells([*outcomes[:2], copy], {})] == ["7"] * 3
+
+
+def test_a_declared_cell_keeps_its_id_and_claims_no_other() -> None:
+    cell = CellFiles(name="a.abf + b.abf", paths={}, specimen_id="7")
+    cells = named(outcome("a.abf + b.abf", "8"), outcome("c.nwb", "7"), one=cell)
+    assert [cell.claimed_id for cell in cells] == ["", "7"]
+    assert donors(cells) == ["files that claim 7"] * 2
 
 
 def test_byte_identical_files_of_one_id_are_one_cell() -> None:
@@ -190,13 +200,6 @@ def write_other(folder: Path, specimen: str, *, rheobase_pa: float = 30, donor: 
     return path.rename(path.with_name(f"cell{rheobase_pa}.nwb"))
 
 
-@pytest.fixture
-def job(tmp_path: Path) -> BuildJob:
-    settings = BuildSettings(store=True, features=True)
-    out = tmp_path / "mine"
-    return BuildJob(folder=tmp_path / "recordings", out=out, settings=settings, workers=1)
-
-
 @pytest.mark.parametrize("shared", ["101", "PLACEHOLDER", "", "n/a"])
 def test_store_and_features_agree_on_who_a_row_is(job: BuildJob, shared: str) -> None:
     for rheobase_pa in (30, 50, 70):
@@ -211,6 +214,9 @@ def test_store_and_features_agree_on_who_a_row_is(job: BuildJob, shared: str) ->
     # the stored current has a resolution of 0.1 pA
     np.testing.assert_allclose(store.rheobase_pa, threshold_pa, atol=0.1)
     np.testing.assert_allclose(store.rheobase_pa, [30, 50, 70], atol=0.1)
+    claimed = ["101" if shared == "101" else ""] * 3
+    assert store.claimed_id.tolist() == claimed
+    assert [row.claimed_id for row in rows] == [row.claimed_id for row in measured] == claimed
     if shared:
         assert all(row.flags[0].startswith("named by its file") for row in rows)
         assert all(row.notes[0].startswith("named by its file") for row in measured)
@@ -232,6 +238,7 @@ def folds_with_claimants(*, claiming: bool) -> list[bool]:
         donor_id=np.array(donors(cells)),
         label=np.array([CLASSES[number // 6] for number in range(24)]),
         dataset=np.array([""] * 24),
+        claimed_id=np.array([""] * 24),
     )
     divisions = (folds_of(who, 2, group_by="donor", seed=seed)[0] for seed in range(10))
     return [len({0, 1} & set(scored.tolist())) != 1 for _, scored in divisions]

@@ -1,20 +1,19 @@
-"""`simulate`, `build` and `features`: cells that are made up, and recordings into data sets."""
+"""The commands that simulate cells, turn recordings into data sets, and draw cells."""
 
 import argparse
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sts.cli import flags
-from sts.cli.commands.look import draw_cells
-from sts.cli.flags import add_command, add_selection, data_of, reading_of
+from sts.cli.flags import add_command, add_selection, data_of, reading_of, refuse_selection
 from sts.cli.run import Status, complain, say, say_table
 
 if TYPE_CHECKING:
     from sts.cli.flags import Commands
-    from sts.datasets.build import BuildJob, BuildReport
+    from sts.datasets.build import BuildReport
+    from sts.datasets.cell_results import BuildSettings
+    from sts.studies.data.show import ShowSettings
 
 
 def add_simulate(commands: "Commands") -> None:
@@ -57,7 +56,7 @@ def _simulate(args: argparse.Namespace) -> int:
     return Status.DONE
 
 
-def _add_source(parser: argparse.ArgumentParser) -> None:
+def _add_recordings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "folder",
         type=Path,
@@ -103,7 +102,7 @@ def add_build(commands: "Commands") -> None:
         "Turn recordings into a sweep store. Of every cell the rheobase sweep and the one 40 pA "
         "above it, at 4 kHz; cells.csv says what became of each cell.",
     )
-    _add_source(parser)
+    _add_recordings(parser)
     parser.add_argument(
         "--features", action="store_true", help="measure features in the same reading"
     )
@@ -118,7 +117,7 @@ def add_features(commands: "Commands") -> None:
         "Measure electrophysiology features. The definitions of the Allen Institute at the native "
         "rate, times from the stimulus onset, one row a cell.",
     )
-    _add_source(parser)
+    _add_recordings(parser)
     parser.add_argument(
         "--absolute-times",
         type=flags.any_case("PatchSeq", "PatchClamp"),
@@ -129,31 +128,23 @@ def add_features(commands: "Commands") -> None:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from sts.datasets.build import BuildJob
-
-    # The demo is to show all there is.
-    settings = reading_of(args, features=args.features or args.demo)
-    return _carry_out(args, partial(BuildJob, settings=settings))
+    # The demo shows all that a build can write.
+    return _read_recordings(args, reading_of(args, features=args.features or args.demo))
 
 
 def _features(args: argparse.Namespace) -> int:
-    from sts.datasets.build import BuildJob
-    from sts.datasets.outcomes import BuildSettings
-
-    settings = replace(
-        reading_of(args, store=False, features=True),
-        times=args.absolute_times or BuildSettings.times,
-    )
-    return _carry_out(args, partial(BuildJob, settings=settings))
+    settings = reading_of(args, store=False, features=True)
+    return _read_recordings(args, replace(settings, times=args.absolute_times or settings.times))
 
 
-def _carry_out(args: argparse.Namespace, make_job: "Callable[..., BuildJob]") -> int:
-    from sts.datasets.build import build, plan_build
+def _read_recordings(args: argparse.Namespace, settings: "BuildSettings") -> int:
+    from sts.datasets.build import BuildJob, build, plan_build
 
-    folder, out = _source(args)
-    job = make_job(
+    folder, out = _choose_folders(args)
+    job = BuildJob(
         folder=folder,
         out=out,
+        settings=settings,
         labels=args.labels,
         cells=args.cells,
         dataset=args.dataset,
@@ -167,14 +158,16 @@ def _carry_out(args: argparse.Namespace, make_job: "Callable[..., BuildJob]") ->
         say(f"would read {len(plan.todo)} of {len(plan.cells)} recordings in {folder} into {out}")
         return Status.DONE
     report = build(job)
-    _tell(report)
+    _print_report(report)
     if args.demo:
-        draw_cells(args, data=out)
+        from sts.studies.data.show import ShowSettings
+
+        _draw_cells(args, ShowSettings(data=str(out)))
     return Status.PARTIAL if report.failed else Status.DONE
 
 
-def _source(args: argparse.Namespace) -> tuple[Path, Path]:
-    """Return what to read and where to write; a demo makes up its own recordings."""
+def _choose_folders(args: argparse.Namespace) -> tuple[Path, Path]:
+    """Return the folder to read and the one to write; a demo simulates its own recordings."""
     from sts.base.errors import StsError
 
     if args.demo and args.folder is None:
@@ -191,7 +184,7 @@ def _source(args: argparse.Namespace) -> tuple[Path, Path]:
     return args.folder, args.out
 
 
-def _tell(report: "BuildReport") -> None:
+def _print_report(report: "BuildReport") -> None:
     for product, counts in report.counts.items():
         known = ("ok", "excluded", "failed")
         say(f"{product}: " + ", ".join(f"{counts.get(status, 0)} {status}" for status in known))
@@ -207,3 +200,43 @@ def _tell(report: "BuildReport") -> None:
         say(f"{path}")
     for failure in report.failures:
         complain(f"failed: {failure}")
+
+
+def add_show(commands: "Commands") -> None:
+    """Add `show`."""
+    parser = add_command(
+        commands,
+        "show",
+        _show,
+        "Draw a cell's two sweeps over their scalograms. As PNG and SVG, with true axes.",
+    )
+    parser.add_argument(
+        "specimen",
+        nargs="*",
+        metavar="SPECIMEN",
+        help="a specimen id, or a recording file (default: one cell of each class)",
+    )
+    flags.add_seed(parser)
+    add_selection(parser)
+
+
+def _show(args: argparse.Namespace) -> int:
+    if not any(Path(name).is_file() for name in args.specimen):
+        refuse_selection(args, "cells of a sweep store are shown as they were built")
+    from sts.studies.data.show import ShowSettings
+
+    settings = ShowSettings(
+        data=str(data_of(args)),
+        specimens=tuple(args.specimen),
+        seed=args.seed,
+        reading=reading_of(args),
+    )
+    return _draw_cells(args, settings)
+
+
+def _draw_cells(args: argparse.Namespace, settings: "ShowSettings") -> int:
+    from sts.studies.data.show import show
+
+    for path in show(flags.workspace_of(args), settings):
+        say(f"{path}")
+    return Status.DONE

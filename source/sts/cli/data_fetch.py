@@ -11,7 +11,7 @@ from sts.cli.run import Status, complain, say, say_table
 if TYPE_CHECKING:
     from sts.cli.flags import Commands
     from sts.studies.data.fetch import FetchPlan
-    from sts.studies.data.fetching import FetchJob, FetchReport
+    from sts.studies.data.fetch_files import FetchJob, FetchReport
 
 
 def add_fetch(commands: "Commands") -> None:
@@ -107,10 +107,10 @@ def _fetch(args: argparse.Namespace) -> int:
 
 
 def _job(args: argparse.Namespace) -> "FetchJob":
-    from sts.archives.dandi import DANDISET
-    from sts.archives.patience import Patience
+    from sts.archives.http_rules import RetrySettings
+    from sts.archives.listings import DANDISET
     from sts.studies.data.fetch import default_folder, read_cell_ids
-    from sts.studies.data.fetching import FetchJob
+    from sts.studies.data.fetch_files import FetchJob
 
     data = None if args.source == "weights" else data_of(args)
     out = args.out or default_folder(args.source, data)
@@ -123,7 +123,7 @@ def _job(args: argparse.Namespace) -> "FetchJob":
         api_url=args.api_url,
         dandiset=args.dandiset or DANDISET,
         workers=args.workers,
-        patience=Patience(timeout_s=args.timeout, retries=args.retries),
+        retry=RetrySettings(timeout_s=args.timeout, retries=args.retries),
         seed=args.seed,
         force=args.force,
         stream=args.stream,

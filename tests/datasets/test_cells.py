@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sts.base.errors import StsError
-from sts.datasets.identity import Cells, cells_in, cells_of_store, find_stores, united
+from sts.datasets.cells import Cells, cells_in, cells_of_store, find_stores, unite_cells
 from sts.datasets.store import write_store
 from sts.datasets.table import FeatureRow, write_features
 from tests.datasets.stores import make_store
@@ -15,7 +15,7 @@ from tests.datasets.stores import make_store
 
 def cells(**columns: list[str]) -> Cells:
     count = len(columns["specimen_id"])
-    empty = {name: [""] * count for name in ("donor_id", "label", "dataset")}
+    empty = {name: [""] * count for name in ("donor_id", "label", "dataset", "claimed_id")}
     return Cells(**{name: np.array(values) for name, values in (empty | columns).items()})
 
 
@@ -25,7 +25,7 @@ def test_a_store_says_who_its_cells_are_without_its_sweeps(tmp_path: Path) -> No
     with h5py.File(tmp_path / "sweeps.h5", "r+") as file:
         del file["traces"]
     found = cells_of_store(tmp_path / "sweeps.h5")
-    for name in ("specimen_id", "donor_id", "label", "dataset"):
+    for name in ("specimen_id", "donor_id", "label", "dataset", "claimed_id"):
         assert getattr(found, name).tolist() == getattr(store, name).tolist()
 
 
@@ -40,12 +40,12 @@ def test_a_store_that_lacks_something_is_named(tmp_path: Path) -> None:
 def test_a_cell_in_two_places_is_one_and_says_all_that_is_known() -> None:
     one = cells(specimen_id=["2", "1"], label=["Sst", ""], donor_id=["d", "e"])
     other = cells(specimen_id=["1", "3"], label=["Pvalb", "Sst"], dataset=["A", "B"])
-    found = united([one, other])
+    found = unite_cells([one, other])
     assert found.specimen_id.tolist() == ["1", "2", "3"]
     assert found.label.tolist() == ["Pvalb", "Sst", "Sst"]
     assert found.donor_id.tolist() == ["e", "d", ""]
     assert found.dataset.tolist() == ["A", "", "B"]
-    assert len(united([])) == 0
+    assert len(unite_cells([])) == 0
 
 
 def test_a_folder_of_data_is_searched_for_stores_tables_and_labels(tmp_path: Path) -> None:

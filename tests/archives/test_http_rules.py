@@ -2,7 +2,7 @@
 
 import pytest
 
-from sts.archives.addresses import (
+from sts.archives.http_rules import (
     check_address,
     check_place,
     mirror_address,

@@ -1,24 +1,25 @@
-"""Who the cells of a data set are: ids that several different files claim are nobody's.
+"""Who the cells of a data set are: an id that several different files claim belongs to none.
 
 The rule is applied once, to all files, before any product is written, so that the sweep store and
 the table of features agree on who a row is.
 """
 
 import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Final
 
 from sts.datasets.cell_files import CellFiles
+from sts.datasets.cell_results import CellResult
 from sts.datasets.labels import CellLabel
-from sts.datasets.outcomes import Outcome
 from sts.recordings.recording import MAX_ID
 
-# What all notes of this module begin with, to tell them from those of a cell's sweeps.
+# The beginnings of all notes of this module, which distinguish them from notes on sweeps.
 NOTES: Final = ("named by its file", "also claimed", "same bytes as", "its own donor is")
-# How sure it is who a cell is: not at all, by the name of its file, by the file, by the user.
+# Where the id of a cell comes from, the surest last: no recording, the file's name, the file, the
+# user.
 UNREAD, NAME, FILE, USER = range(4)
 
 
@@ -28,103 +29,96 @@ class NamedCell:
 
     specimen_id: str
     donor_id: str = ""
-    """Where a side of a split must be shared, the same for all cells that share it."""
+    """The same for all cells that must share a side of a split."""
     label: str = ""
     dataset: str = ""
     label_id: str = ""
     """The specimen under which the label was found."""
     double_of: str = ""
     """The file that holds the same bytes and comes first."""
+    claimed_id: str = ""
+    """The id that its file claims as other files do; the cell is named by its file instead."""
     notes: tuple[str, ...] = ()
 
 
 @dataclass(kw_only=True)
 class _Claim:
-    """What is found out about a cell, step by step."""
+    """What is known of who a cell is, completed step by step."""
 
     file: str
     names: list[str]
-    """What it may be called: the id first, then by its file, ever longer."""
+    """Names to choose from: the id first, then names by the file, ever longer."""
     sureness: int
     digests: frozenset[str]
     donor_id: str
     label: CellLabel | None
     at: int = 0
+    """Index of the name in use."""
     double_of: str = ""
-    group: str = ""
+    claimed_id: str = ""
     notes: list[str] = field(default_factory=list)
 
     @property
     def name(self) -> str:
         return self.names[self.at]
 
-    @property
-    def rank(self) -> int:
-        return 0 if self.at else self.sureness
-
 
 def name_cells(
-    outcomes: Iterable[Outcome],
+    results: Iterable[CellResult],
     labels: Mapping[str, CellLabel],
-    declared: Mapping[str, CellFiles] | None = None,
-    *,
-    held: Collection[str] = (),
+    cells: Mapping[str, CellFiles] | None = None,
 ) -> list[NamedCell]:
     """Return who the cells are, in their order.
 
     Parameters
     ----------
-    outcomes
-        What was read of each.
+    results
+        What was read of each cell.
     labels
         By any id that a file may state.
-    declared
-        Cells that the user has declared, by the names of their files.
-    held
-        Specimens of the published test split: a cell that may be one of them gets no label, since
-        under the name of its file it could train a model.
+    cells
+        By the names of their files; the user has declared those with a specimen id.
     """
-    claims = [
-        _claim_of(outcome, labels, (declared or {}).get(outcome.file)) for outcome in outcomes
-    ]
+    claims = [_make_claim(result, labels, (cells or {}).get(result.file)) for result in results]
     read = [claim for claim in claims if claim.sureness > UNREAD]
     links = _find_doubles(read)
     first = [claim for claim in read if not claim.double_of]
-    links += _find_rivals(first, held)
+    links += _find_rivals(first)
     _choose_names(first)
-    _share_sides(read, links)
+    _share_donors(read, links)
     named = {claim.file: claim for claim in first}
-    return [_named(claim, named.get(claim.double_of, claim), labels) for claim in claims]
+    return [_settle(claim, named.get(claim.double_of, claim), labels) for claim in claims]
 
 
-def _claim_of(
-    outcome: Outcome, labels: Mapping[str, CellLabel], declared: CellFiles | None
+def _make_claim(
+    result: CellResult, labels: Mapping[str, CellLabel], cell: CellFiles | None
 ) -> _Claim:
-    stated = declared.specimen_id if declared else outcome.specimen_id
-    # A file of the DANDI archive bears its session's id; whose it is, its label knows.
+    declared = cell if cell and cell.specimen_id else None
+    stated = declared.specimen_id if declared else result.specimen_id
+    # A file of the DANDI archive states its session's id; the label knows the specimen.
     label = labels.get(stated)
-    path = PurePath(outcome.file)
-    by_file = [] if declared else [path.stem, path.with_suffix("").as_posix(), outcome.file]
-    sureness = USER if declared else FILE if outcome.claims_id else NAME
+    path = PurePath(result.file)
+    by_file = [] if declared else [path.stem, path.with_suffix("").as_posix(), result.file]
+    sureness = USER if declared else FILE if result.claims_id else NAME
     claim = _Claim(
-        file=outcome.file,
-        names=[_shorten(name) for name in ((label and label.specimen_id) or stated, *by_file)],
-        sureness=sureness if outcome.was_read else UNREAD,
-        digests=frozenset(stamp.sha256 for stamp in outcome.files if stamp.sha256),
+        file=result.file,
+        names=[_shorten(name) for name in (label.specimen_id if label else stated, *by_file)],
+        sureness=sureness if result.was_read else UNREAD,
+        digests=frozenset(stamp.sha256 for stamp in result.files if stamp.sha256),
         donor_id=(declared.donor_id if declared else "")
         or (label.donor_id if label else "")
-        or outcome.donor_id,
+        or result.donor_id,
         label=label,
     )
-    if outcome.ignored_id and not declared:
-        length = f"of {len(outcome.ignored_id)} characters or more"
-        what = length if len(outcome.ignored_id) >= MAX_ID else f"{outcome.ignored_id!r}"
+    if result.ignored_id and not declared:
+        length = f"of {len(result.ignored_id)} characters or more"
+        what = length if len(result.ignored_id) >= MAX_ID else f"{result.ignored_id!r}"
         claim.notes.append(f"named by its file: the id {what} in it says nothing".replace(";", ","))
     return claim
 
 
 def _shorten(name: str) -> str:
-    """Return a name of its own that tables take, for a file's or for that of many donors."""
+    """Return a name short enough for tables, different for different names."""
     if len(name) <= MAX_ID:
         return name
     end = hashlib.sha256(name.encode(errors="backslashreplace")).hexdigest()[:8]
@@ -149,59 +143,52 @@ def _find_doubles(read: Sequence[_Claim]) -> list[list[_Claim]]:
     return links
 
 
-def _find_rivals(first: Sequence[_Claim], held: Collection[str]) -> list[list[_Claim]]:
-    """Return the cells whose different files claim one id, each group together, and say so."""
+def _find_rivals(first: Sequence[_Claim]) -> list[list[_Claim]]:
+    """Mark the cells whose different files claim one id, and return each group of them."""
     by_id: dict[str, list[_Claim]] = defaultdict(list)
     for claim in first:
         if claim.sureness >= FILE:
             by_id[claim.name].append(claim)
     groups = [rivals for rivals in by_id.values() if len(rivals) > 1]
     for rivals in groups:
-        name = rivals[0].name
         for claim in rivals:
-            claim.group = f"files that claim {name}"
-            if claim.sureness == USER:
-                claim.notes.append(
-                    f"also claimed by {len(rivals) - 1} files that are not declared: it shares a "
-                    "side of a split with them"
-                )
-                continue
+            claim.claimed_id = claim.name
             claim.notes.append(
-                f"named by its file: {len(rivals)} different files claim the id {name}, so "
-                "they share a side of a split, declare with --cells what is one cell"
+                f"also claimed by {len(rivals) - 1} files that are not declared: it shares a side "
+                "of a split with them"
+                if claim.sureness == USER
+                else f"named by its file: {len(rivals)} different files claim the id {claim.name}, "
+                "so they share a side of a split, declare with --cells what is one cell"
             )
-            if claim.label is not None and {name, claim.label.specimen_id} & set(held):
-                claim.label = None
-                claim.notes.append("also claimed: a published test specimen, so it has no label")
     return groups
 
 
 def _choose_names(first: Sequence[_Claim]) -> None:
     """Give every cell a name of its own: the surest keeps it, all others take a longer one."""
     while True:
-        times = Counter(claim.name for claim in first)
-        taken = [claim for claim in first if times[claim.name] > 1]
         by_name: dict[str, list[_Claim]] = defaultdict(list)
-        for claim in taken:
+        for claim in first:
             by_name[claim.name].append(claim)
-        losers = [claim for rivals in by_name.values() for claim in _losers(rivals)]
+        contested = [rivals for rivals in by_name.values() if len(rivals) > 1]
+        losers = [claim for rivals in contested for claim in _find_losers(rivals)]
         if not losers:
             return
         for claim in losers:
             claim.at += 1
 
 
-def _losers(rivals: Sequence[_Claim]) -> list[_Claim]:
-    best = max(claim.rank for claim in rivals)
-    top = [claim for claim in rivals if claim.rank == best]
-    keeper = top[0] if len(top) == 1 and best else None
+def _find_losers(rivals: Sequence[_Claim]) -> list[_Claim]:
+    # A name by the file is the least sure.
+    ranks = [0 if claim.at else claim.sureness for claim in rivals]
+    best = max(ranks)
+    keeper = rivals[ranks.index(best)] if best and ranks.count(best) == 1 else None
     movable = [claim for claim in rivals if claim.at + 1 < len(claim.names)]
-    # One that has no longer name keeps this one, whoever else has it.
+    # A cell without a longer name keeps this one, whoever else has it.
     return [claim for claim in movable if claim is not keeper] or movable
 
 
-def _share_sides(read: Sequence[_Claim], links: Sequence[Sequence[_Claim]]) -> None:
-    """Give cells that must share a side one donor, with all others of their donors."""
+def _share_donors(read: Sequence[_Claim], links: Sequence[Sequence[_Claim]]) -> None:
+    """Give cells that must share a side of a split one donor, with all others of their donors."""
     own = [{f"file {claim.file}", f"donor {claim.donor_id}"} for claim in read if claim.donor_id]
     linked = [{f"file {claim.file}" for claim in claims} for claims in links]
     together = _merge([*own, *linked])
@@ -209,7 +196,8 @@ def _share_sides(read: Sequence[_Claim], links: Sequence[Sequence[_Claim]]) -> N
     for claim in (claim for claims in links for claim in claims):
         whole = together[f"file {claim.file}"]
         donors = sorted(each.removeprefix("donor ") for each in whole if each.startswith("donor "))
-        name = " + ".join(donors) or claim.group or f"files like {claim.file}"
+        claimed = f"files that claim {claim.claimed_id}" if claim.claimed_id else ""
+        name = " + ".join(donors) or claimed or f"files like {claim.file}"
         for each in whole:
             named.setdefault(each, _shorten(name))
     for claim in read:
@@ -222,7 +210,7 @@ def _share_sides(read: Sequence[_Claim], links: Sequence[Sequence[_Claim]]) -> N
 
 
 def _merge(groups: Iterable[set[str]]) -> dict[str, set[str]]:
-    """Return, for every member, all that groups bring together with it, by whatever chain."""
+    """Return, for every member, all members that groups connect with it, however indirectly."""
     together: dict[str, set[str]] = {}
     for group in groups:
         whole = group.union(*(together.get(each, set()) for each in group))
@@ -230,10 +218,10 @@ def _merge(groups: Iterable[set[str]]) -> dict[str, set[str]]:
     return together
 
 
-def _named(claim: _Claim, first: _Claim, labels: Mapping[str, CellLabel]) -> NamedCell:
-    # A label may also name a cell as it is called here, by its file.
+def _settle(claim: _Claim, first: _Claim, labels: Mapping[str, CellLabel]) -> NamedCell:
+    # A label may also be under the name that the cell has here, by its file.
     label = labels.get(first.name)
-    # What several files are called says nothing of one of them.
+    # A file name that several cells have says nothing about the class of one of them.
     if label is None and (claim.sureness != NAME or not claim.at):
         label = claim.label
     return NamedCell(
@@ -243,5 +231,6 @@ def _named(claim: _Claim, first: _Claim, labels: Mapping[str, CellLabel]) -> Nam
         dataset=label.dataset if label else "",
         label_id=label.specimen_id if label else "",
         double_of=claim.double_of,
+        claimed_id=first.claimed_id if first.claimed_id != first.name else "",
         notes=tuple(claim.notes),
     )

@@ -1,7 +1,8 @@
-"""Finished cells of an unfinished build, kept on disk so that none is worked on twice.
+"""Results of an unfinished build, kept on disk so that no cell is worked on twice.
 
-Two files that only grow: `outcomes.jsonl`, a line a cell, and `traces.f4`, the sweeps of the cells
-that have some, in the order of their lines. Killed at any moment, at most the last line is torn.
+Two files that only grow: `outcomes.jsonl`, a line for each cell, and `traces.f4`, the sweeps of the
+cells that have some, in the order of their lines. If the process is killed, at most the last line
+is incomplete.
 """
 
 import contextlib
@@ -20,25 +21,27 @@ import numpy as np
 from sts.base.errors import StsError
 from sts.base.files import try_lock
 from sts.base.types import Floats
-from sts.datasets.outcomes import Outcome, outcome_from_json
+from sts.datasets.cell_results import CellResult, cell_result_from_json
 from sts.signals.resample import PAIR_SHAPE
 
-# Of the lines; a journal of another one is not gone on with.
+# Format of the lines; a partial build of another format is not continued.
 FORMAT = 2
+LINES = "outcomes.jsonl"
+TRACES = "traces.f4"
 TRACE_BYTES = math.prod(PAIR_SHAPE) * np.dtype(np.float32).itemsize
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an outcome stands in the two files."""
+    """Where a result stands in the two files."""
 
     line: int
     """Its first byte in `outcomes.jsonl`."""
     traces: int | None
-    """How many sweeps stand before its own in `traces.f4`, None if it has none."""
+    """The number of sweep pairs before its own in `traces.f4`, None if it has none."""
 
 
-class Traces:
+class KeptTraces:
     """The traces of some files, read from disk when rows of them are asked for."""
 
     dtype = np.dtype(np.float32)
@@ -59,8 +62,8 @@ class Traces:
         return read
 
 
-class Outcomes(Iterable[Outcome]):
-    """The last outcome of every file, sorted by name; each is read when it is asked for."""
+class KeptResults(Iterable[CellResult]):
+    """The last result of every file, sorted by name; each is read when it is asked for."""
 
     def __init__(self, folder: Path, places: dict[str, Place]) -> None:
         self._folder = folder
@@ -69,28 +72,28 @@ class Outcomes(Iterable[Outcome]):
     def __len__(self) -> int:
         return len(self._places)
 
-    def __iter__(self) -> Iterator[Outcome]:
-        with (self._folder / "outcomes.jsonl").open("rb") as lines:
+    def __iter__(self) -> Iterator[CellResult]:
+        with (self._folder / LINES).open("rb") as lines:
             for place in self._places.values():
                 lines.seek(place.line)
-                yield outcome_from_json(json.loads(lines.readline()), self._traces(place))
+                yield cell_result_from_json(json.loads(lines.readline()), self._map_traces(place))
 
-    def traces_of(self, files: Iterable[str]) -> Traces:
+    def traces_of(self, files: Iterable[str]) -> KeptTraces:
         """Return the traces of files that have some, in their order."""
         places = [self._places[file].traces for file in files]
-        return Traces(self._folder / "traces.f4", [place for place in places if place is not None])
+        return KeptTraces(self._folder / TRACES, [place for place in places if place is not None])
 
-    def _traces(self, place: Place) -> Floats | None:
+    def _map_traces(self, place: Place) -> Floats | None:
         if place.traces is None:
             return None
-        # Mapped one by one, so that what has been looked at is let go.
+        # Mapped one by one, so that traces that are no longer needed leave the memory.
         offset = place.traces * TRACE_BYTES
-        path = self._folder / "traces.f4"
+        path = self._folder / TRACES
         return np.memmap(path, np.float32, mode="r", offset=offset, shape=PAIR_SHAPE)
 
 
-class Journal:
-    """The outcomes so far of one build, under a lock; in memory is only where each of them is."""
+class PartialBuild:
+    """The results so far of one build, under a lock; memory holds only where each of them is."""
 
     def __init__(self, folder: Path, settings_digest: str) -> None:
         self.folder = folder
@@ -105,12 +108,16 @@ class Journal:
     def __enter__(self) -> Self:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lines = (self.folder / "outcomes.jsonl").open("a+b")
-            self._traces = (self.folder / "traces.f4").open("a+b")
+            self._lines = (self.folder / LINES).open("a+b")
+            self._traces = (self.folder / TRACES).open("a+b")
         except OSError as error:
             raise StsError(f"cannot write to {self.folder.parent}: {error.strerror}") from error
         try:
-            self._lock()
+            if not try_lock(self._lines):
+                raise StsError(
+                    f"another process is building in {self.folder.parent}: wait for it or choose "
+                    "another --out"
+                )
             self._recover()
         except BaseException:
             self._close()
@@ -127,16 +134,16 @@ class Journal:
 
     def _close(self) -> None:
         for file in (self._lines, self._traces):
-            # On a full disk the rest fails to be written again; that it failed has been said.
+            # A full disk fails here again; the first failure was reported.
             with contextlib.suppress(OSError):
                 file.close()
 
-    def add(self, outcome: Outcome) -> None:
-        """Append one outcome; it survives the end of this process."""
-        line = outcome.to_json()
+    def add(self, result: CellResult) -> None:
+        """Append one result; it survives the end of this process."""
+        line = result.to_json()
         try:
-            if outcome.traces is not None:
-                self._traces.write(np.ascontiguousarray(outcome.traces, np.float32).tobytes())
+            if result.traces is not None:
+                self._traces.write(np.ascontiguousarray(result.traces, np.float32).tobytes())
                 self._traces.flush()
             place = self._lines.seek(0, os.SEEK_END)
             self._lines.write(json.dumps(line).encode() + b"\n")
@@ -148,36 +155,29 @@ class Journal:
             ) from error
         self._remember(line, place)
 
-    def collect(self, files: Collection[str] | None = None) -> Outcomes:
-        """Return the last outcome of every file, or of some of them."""
+    def collect(self, files: Collection[str] | None = None) -> KeptResults:
+        """Return the last result of every file, or of some of them."""
         places = self._places
         if files is not None:
             places = {file: place for file, place in places.items() if file in files}
-        return Outcomes(self.folder, places)
+        return KeptResults(self.folder, places)
 
     def _remember(self, line: dict[str, Any], place: int) -> None:
         self._places[line["file"]] = Place(place, self._traced if line["has_traces"] else None)
         self._traced += line["has_traces"]
 
     def clear(self) -> None:
-        """Forget all outcomes."""
+        """Forget all results."""
         self._places, self._traced = {}, 0
         self._traces.truncate(0)
         self._lines.truncate(len(self._header))
 
     def discard(self) -> None:
-        """Remove the journal; what it held stands elsewhere now."""
+        """Remove the folder; the products hold the results now."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _lock(self) -> None:
-        if not try_lock(self._lines):
-            raise StsError(
-                f"another process is building in {self.folder.parent}: wait for it or choose "
-                "another --out"
-            )
-
     def _recover(self) -> None:
-        """Read what an earlier process left; cut a torn tail, and all of it after new settings."""
+        """Read what an earlier process left: no incomplete end, and nothing of other settings."""
         self._lines.seek(0)
         if self._lines.readline() != self._header:
             self._lines.truncate(0)
@@ -185,21 +185,21 @@ class Journal:
         kept = len(self._header)
         available = os.fstat(self._traces.fileno()).st_size // TRACE_BYTES
         for line in self._lines:
-            outcome = _whole(line)
-            if outcome is None or self._traced + outcome["has_traces"] > available:
+            result = _parse_whole(line)
+            if result is None or self._traced + result["has_traces"] > available:
                 break
-            self._remember(outcome, kept)
+            self._remember(result, kept)
             kept += len(line)
         self._lines.truncate(kept)
         self._traces.truncate(self._traced * TRACE_BYTES)
 
 
-def _whole(line: bytes) -> dict[str, Any] | None:
-    """Return what a line says, or None if its end never reached the disk."""
+def _parse_whole(line: bytes) -> dict[str, Any] | None:
+    """Return what a line holds, or None if its end never reached the disk."""
     if not line.endswith(b"\n"):
         return None
     try:
-        outcome: dict[str, Any] = json.loads(line)
+        result: dict[str, Any] = json.loads(line)
     except ValueError:
         return None
-    return outcome
+    return result

@@ -1,6 +1,6 @@
 """Who cells are, whatever holds them: a sweep store, a table of features, a folder of data."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final, Protocol, Self, TypeVar
@@ -13,9 +13,8 @@ from sts.base.types import Bools, Ints
 from sts.datasets.allen import find_allen, read_allen
 from sts.datasets.ep_tables import OWN_TABLE, PUBLISHED_TABLES, read_ep_table
 from sts.datasets.labels import find_labels, read_labels
-from sts.datasets.store import Texts
+from sts.datasets.store import TEXTS, Texts, read_identity
 
-IDENTITY: Final = ("specimen_id", "donor_id", "label", "dataset")
 STORE_NAME: Final = "sweeps.h5"
 
 
@@ -37,6 +36,10 @@ class Identified(Protocol):
     @property
     def dataset(self) -> Texts:
         """Return the data sets of origin, empty where they are not known."""
+
+    @property
+    def claimed_id(self) -> Texts:
+        """Return ids that several files claim, for cells named by their file; empty for others."""
 
     def __len__(self) -> int: ...
 
@@ -61,19 +64,20 @@ class Cells:
     donor_id: Texts
     label: Texts
     dataset: Texts
+    claimed_id: Texts
 
     def __len__(self) -> int:
         return len(self.specimen_id)
 
     def rows(self, which: Bools | Ints) -> "Cells":
         """Return the cells that a mask or indices choose, in that order."""
-        return Cells(**{name: getattr(self, name)[which] for name in IDENTITY})
+        return Cells(**{name: getattr(self, name)[which] for name in TEXTS})
 
 
 def identify_cells(cells: Identified, rows: Ints | None = None) -> Cells:
     """Return who some cells are, or all."""
     which: Any = slice(None) if rows is None else rows
-    return Cells(**{name: getattr(cells, name)[which] for name in IDENTITY})
+    return Cells(**{name: getattr(cells, name)[which] for name in TEXTS})
 
 
 def with_donors(cells: T, data: Path) -> T:
@@ -119,24 +123,14 @@ def cells_of_store(path: Path) -> Cells:
     """Return who the cells of a sweep store are, without its sweeps."""
     try:
         with guard.open_hdf5(path) as file:
-            arrays = {name: _texts(file, name, path.stat().st_size) for name in IDENTITY}
+            return Cells(**read_identity(file, max_bytes=path.stat().st_size))
     except StsError as error:
         raise StsError(f"the sweep store {path} {error}") from error
-    return Cells(**arrays)
-
-
-def _texts(file: Any, name: str, size: int) -> Texts:
-    node = guard.member(file, name)
-    if node is None:
-        raise StsError(f"lacks {name}: build it again")
-    guard.check_claim(node, max_bytes=size)
-    return np.array(node.asstr()[()], dtype=np.str_)
 
 
 def cells_of_table(path: Path) -> Cells:
     """Return who the cells of a table of features are, without their features."""
-    table = read_ep_table(path, needed=())
-    return Cells(**{name: getattr(table, name) for name in IDENTITY})
+    return identify_cells(read_ep_table(path, needed=()))
 
 
 def cells_in(data: Path) -> Cells:
@@ -147,24 +141,25 @@ def cells_in(data: Path) -> Cells:
         *(cells_of_store(path) for path in find_stores(data)),
         *(cells_of_table(path) for path in find_tables(data)),
     ]
-    ids = sorted(labels)
-    columns = {name: [getattr(labels[id_], name) for id_ in ids] for name in IDENTITY}
-    said = Cells(**{name: np.array(texts, dtype=np.str_) for name, texts in columns.items()})
-    cells = united(sources)
-    both = united([cells, said.rows(np.isin(said.specimen_id, cells.specimen_id))])
-    return with_donors(both, data)
+    cells = unite_cells(sources)
+    known = [labels[name] for name in cells.specimen_id.tolist() if name in labels]
+    labelled = _to_cells([vars(label) for label in known])
+    return with_donors(unite_cells([cells, labelled]), data)
 
 
-def united(sources: Iterable[Identified]) -> Cells:
-    """Return the cells of all sources, each once, by id; what one does not say another may."""
+def unite_cells(sources: Iterable[Identified]) -> Cells:
+    """Return the cells of all sources, each once, by id; a text empty in one may be in another."""
     rows: dict[str, dict[str, str]] = {}
     for source in sources:
-        columns = (getattr(source, name).tolist() for name in IDENTITY)
+        columns = (getattr(source, name).tolist() for name in TEXTS)
         for values in zip(*columns, strict=True):
-            row = dict(zip(IDENTITY, values, strict=True))
+            row = dict(zip(TEXTS, values, strict=True))
             known = rows.setdefault(row["specimen_id"], row)
-            rows[row["specimen_id"]] = {name: known[name] or row[name] for name in IDENTITY}
-    ordered = [rows[specimen] for specimen in sorted(rows)]
+            rows[row["specimen_id"]] = {name: known[name] or row[name] for name in TEXTS}
+    return _to_cells([rows[specimen] for specimen in sorted(rows)])
+
+
+def _to_cells(rows: Sequence[Mapping[str, str]]) -> Cells:
     return Cells(
-        **{name: np.array([row[name] for row in ordered], dtype=np.str_) for name in IDENTITY}
+        **{name: np.array([row.get(name, "") for row in rows], dtype=np.str_) for name in TEXTS}
     )

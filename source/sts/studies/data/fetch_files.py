@@ -1,4 +1,4 @@
-"""What is to be fetched and what became of it: whole files, or excerpts, several at a time."""
+"""Fetch the files of a source, whole or as excerpts, several at a time."""
 
 import queue
 import threading
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from sts.archives import allen, dandi, kaggle
+from sts.archives import kaggle, listings
 from sts.archives.client import Client
 from sts.archives.download import (
     Part,
@@ -18,28 +18,28 @@ from sts.archives.download import (
     download,
     explain_errors,
     is_there,
+    make_receipt,
     move_aside,
-    receipt_for,
     seems_there,
     size_at,
 )
-from sts.archives.excerpt import StreamOrder, StreamReport
+from sts.archives.http_rules import FetchError, RetrySettings, Stopped, UnreachableError
 from sts.archives.items import ArchiveFile, Examination
-from sts.archives.patience import FetchError, Patience, Stopped, UnreachableError
 from sts.archives.sources import METADATA, find_source, table_items
+from sts.archives.streaming import StreamOrder, StreamReport
 from sts.base.errors import CellFailed, StsError
 from sts.base.progress import Progress, progress
 from sts.base.sandbox import Isolated, Limits
 from sts.base.settings import to_dict
 
 WORKERS: Final = 2
-# Sources of cells one can choose from, and those that can be read where they are.
+# Sources whose cells can be chosen, and sources that can be read without fetching all of a file.
 BY_CELL: Final = ("allen", "dandi", "kaggle")
 STREAMED: Final = ("dandi", "kaggle")
 KB: Final = 1000
-# Under this name an excerpt waits for its receipt.
+# End of the name of an excerpt until it has its receipt.
 WAITING: Final = ".excerpt.part"
-WORK: Final = "sts.archives.excerpt:stream"
+WORK: Final = "sts.archives.streaming:stream"
 # Longer than for a file on disk: the network is waited for.
 LIMITS: Final = Limits(processor_s=300, wall_s=3600.0)
 SIZES: Final = ("brought_bytes", "whole_bytes")
@@ -47,7 +47,7 @@ SIZES: Final = ("brought_bytes", "whole_bytes")
 
 @dataclass(frozen=True, kw_only=True)
 class FetchJob:
-    """What is wanted, from where, and into which folder."""
+    """The files to fetch, their source, and the folder for them."""
 
     source: str
     out: Path
@@ -56,88 +56,69 @@ class FetchJob:
     cells: tuple[str, ...] | None = None
     limit: int | None = None
     api_url: str = ""
-    dandiset: str = dandi.DANDISET
+    dandiset: str = listings.DANDISET
     workers: int = WORKERS
-    patience: Patience = field(default_factory=Patience)
+    retry: RetrySettings = field(default_factory=RetrySettings)
     seed: int = 0
-    """Of the waits between attempts."""
+    """For the waits between attempts."""
     force: bool = False
     stream: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what this source cannot do."""
+        """Refuse options that this source does not have."""
         find_source(self.source)
         if self.source not in BY_CELL and (self.cells is not None or self.limit is not None):
             raise StsError(f"{self.source} comes whole: leave out --cells and --limit")
         if self.stream and self.source not in STREAMED:
             raise StsError(f"--stream is for {' and '.join(STREAMED)}, not for {self.source}")
-        if self.dandiset != dandi.DANDISET and self.source != "dandi":
+        if self.dandiset != listings.DANDISET and self.source != "dandi":
             raise StsError(f"--dandiset is for dandi, not for {self.source}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FetchReport:
-    """What became of the files."""
+    """How many files were fetched, and what failed."""
 
     fetched: int = 0
     there: int = 0
-    """They were there already, and were verified again."""
+    """Files that were there already, and were verified again."""
     failures: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
-Method = Callable[[Client, list[ArchiveFile], Target, FetchJob], FetchReport]
-
-
-def items_of(client: Client, job: FetchJob) -> list[ArchiveFile]:
-    """Return the files that are wanted, those that are there already too."""
-    return LISTS.get(job.source, _tables)(client, job)
-
-
-def complete_item(client: Client, item: ArchiveFile, job: FetchJob) -> ArchiveFile:
-    """Return a file with what only a question about it tells."""
-    if not item.listed:
-        return item
+def list_items(client: Client, job: FetchJob) -> list[ArchiveFile]:
+    """Return the files that are wanted, also those that are there already."""
+    if job.source == "kaggle":
+        # One archive, whose members are chosen once it is here.
+        return [kaggle.archive_item(job.api_url)]
     if job.source == "allen":
-        return allen.complete_recording(client, item)
-    return dandi.complete_asset(client, _dandiset(job), item)
-
-
-def _tables(client: Client, job: FetchJob) -> list[ArchiveFile]:
-    del client  # what is published once and for all needs no list
-    return table_items(find_source(job.source), api_url=job.api_url)
-
-
-def _dandiset(job: FetchJob) -> dandi.Dandiset:
-    return dandi.dandiset_of(job.dandiset, api_url=job.api_url)
-
-
-def _dandi(client: Client, job: FetchJob) -> list[ArchiveFile]:
-    items = dandi.list_recordings(client, _dandiset(job))
+        specimens = job.cells
+        if specimens is None:
+            specimens = tuple(listings.list_allen_specimens(client, api_url=job.api_url))
+        return listings.list_allen_recordings(specimens[: job.limit], api_url=job.api_url)
+    if job.source != "dandi":
+        return table_items(find_source(job.source), api_url=job.api_url)
+    dandiset = listings.parse_dandiset(job.dandiset, api_url=job.api_url)
+    items = listings.list_dandi_recordings(client, dandiset)
     if job.cells is not None:
         found = next((f / METADATA for f in job.metadata if (f / METADATA).is_file()), None)
-        sessions = dandi.sessions_of(found) if found else {}
-        items = dandi.select_recordings(items, job.cells, sessions)
+        sessions = listings.read_sessions(found) if found else {}
+        items = listings.select_dandi_recordings(items, job.cells, sessions)
     return items[: job.limit]
 
 
-def _allen(client: Client, job: FetchJob) -> list[ArchiveFile]:
-    specimens = job.cells
-    if specimens is None:
-        specimens = tuple(allen.list_specimens(client, api_url=job.api_url))
-    return allen.recordings_of(specimens[: job.limit], api_url=job.api_url)
-
-
-def _kaggle(client: Client, job: FetchJob) -> list[ArchiveFile]:
-    del client  # it is one archive, whose members are chosen once it is here
-    return [kaggle.archive_item(job.api_url)]
-
-
-LISTS: Final = {"dandi": _dandi, "allen": _allen, "kaggle": _kaggle}
+def complete_item(client: Client, item: ArchiveFile, job: FetchJob) -> ArchiveFile:
+    """Return a listed file with the address of its content and its digests."""
+    if not item.listed:
+        return item
+    if job.source == "allen":
+        return listings.complete_allen_recording(client, item)
+    dandiset = listings.parse_dandiset(job.dandiset, api_url=job.api_url)
+    return listings.complete_dandi_recording(client, dandiset, item)
 
 
 class Bar:
-    """Progress in kB over several threads, or in files where nobody tells how large they are."""
+    """Progress in kB over several threads, or in files where sizes are not known."""
 
     def __init__(self, bar: Progress, *, in_files: bool) -> None:
         self._bar, self._in_files = bar, in_files
@@ -160,7 +141,7 @@ class Bar:
 def fetch_files(
     client: Client, items: list[ArchiveFile], target: Target, job: FetchJob
 ) -> FetchReport:
-    """Bring files that are not there yet, each verified; one that fails does not stop others."""
+    """Fetch files that are not there yet, each verified; one that fails does not stop others."""
     missing = [item for item in items if job.force or not seems_there(item, target)]
     sizes = [item.size for item in missing if item.size is not None]
     in_files = len(sizes) < len(missing)
@@ -181,11 +162,11 @@ def fetch_files(
 
 
 def _fetch_one(client: Client, item: ArchiveFile, target: Target, job: FetchJob) -> bool:
-    """Bring one file; tell whether that was needed."""
+    """Fetch one file; tell whether that was needed."""
     if not job.force and is_there(item, target):
         return False
     whole = complete_item(client, item, job)
-    # A copy from elsewhere is as good, if the archive's digest says so.
+    # A copy from elsewhere is as good, if it has the archive's digest.
     stranger = item.listed and target.receipts.get(item.place) is None
     if not job.force and stranger and is_there(whole, target):
         return False
@@ -202,7 +183,7 @@ def run_together(
 ) -> FetchReport:
     """Do the work on several files at a time; without a network, end at the first of them.
 
-    Threads, since all of them wait for others: they share connections and one bar.
+    In threads, since the work is mostly waiting: they share connections and one bar.
     """
     results: dict[Future[bool], str] = {}
     fetched, there, failures, untried = 0, 0, [], 0
@@ -232,10 +213,10 @@ def run_together(
     return FetchReport(fetched=fetched, there=there, failures=tuple(sorted(failures)))
 
 
-def sizes_of(
+def find_sizes(
     client: Client, items: list[ArchiveFile], target: Target, job: FetchJob
 ) -> list[tuple[str, int | None]]:
-    """Return place and size of files; where a list has none, the server is asked."""
+    """Return place and size of files; sizes that a list lacks are asked of the server."""
     sizes: dict[str, int | None] = {item.place: item.size for item in items}
 
     unknown = [item for item in items if item.size is None]
@@ -257,8 +238,8 @@ def fetch_excerpts(
 ) -> FetchReport:
     """Write an excerpt of every recording that is not there yet.
 
-    In processes, one a worker: a file that crashes HDF5 takes no more than its process along, and
-    in one process HDF5 would read one file at a time.
+    Each worker has a process: a file that crashes HDF5 ends only that process, and within one
+    process HDF5 reads one file at a time.
     """
     brought: list[StreamReport] = []
     readers: queue.SimpleQueue[Isolated] = queue.SimpleQueue()
@@ -291,7 +272,7 @@ def _stream(reader: Isolated, item: ArchiveFile, target: Target, job: FetchJob) 
         size=item.size,
         sha256=item.sha256,
         path=waiting,
-        patience=job.patience,
+        retry=job.retry,
         seed=job.seed,
     )
     try:
@@ -302,10 +283,10 @@ def _stream(reader: Isolated, item: ArchiveFile, target: Target, job: FetchJob) 
     if streamed.fault:
         raise (UnreachableError if streamed.unreachable else FetchError)(streamed.fault)
     move_aside(path, target.receipts.get(item.place))
-    # First, so that no file of ours ever lies there without one.
+    # Before the file has its name, so that no fetched file ever lacks a receipt.
     found = Examination(size=streamed.excerpt_bytes, sha256=streamed.excerpt_sha256, fault="")
     receipt = replace(
-        receipt_for(item, found, target),
+        make_receipt(item, found, target),
         excerpt=True,
         whole_sha256=item.sha256,
         whole_size=streamed.whole_bytes,

@@ -1,9 +1,9 @@
-"""The sweeps that are needed of a remote NWB 2 file, as a small NWB 2 file of their own."""
+"""Read a remote file by its blocks, and keep an excerpt: the sweeps that are needed of it."""
 
 import io
 import json
 import re
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -13,10 +13,15 @@ from typing import Any, BinaryIO, Final
 import h5py
 import numpy as np
 
-from sts.archives.addresses import show_address
-from sts.archives.client import Client
-from sts.archives.patience import Patience, UnreachableError
-from sts.archives.ranges import RangeFile
+from sts.archives.client import Answer, Client, Secret
+from sts.archives.http_rules import (
+    FetchError,
+    Interrupted,
+    RetrySettings,
+    UnreachableError,
+    origin_of,
+    show_address,
+)
 from sts.base import guard
 from sts.base.errors import CellFailed, StsError
 from sts.base.files import make_folder, sha256_of, sweep_temporaries
@@ -25,6 +30,14 @@ from sts.base.settings import from_dict
 from sts.recordings.nwb import RESPONSE, nwb_version
 from sts.recordings.series import Series, pair_series, read_links, series_in
 
+# The directory of an HDF5 file is scattered among its data in pieces of a few kB.
+RANGE_BYTES: Final = 2**14
+# 16 MiB are kept: the directory is read again and again.
+KEPT_BLOCKS: Final = 1024
+# One request brings at most 8 MiB.
+MOST_BLOCKS: Final = 512
+# Sequential reads after which the size of a request doubles with each further one.
+SEQUENTIAL_READS: Final = 4
 MARK: Final = "excerpt_of"
 PLACES: Final = ("acquisition", "stimulus/presentation")
 # Long squares, short squares and ramps, as the Allen Institute and its software name them; what is
@@ -43,20 +56,130 @@ REFERENCE_TABLES: Final = frozenset(
 )
 MAX_DEPTH: Final = 6
 MAX_GROUPS: Final = 20_000
-# A text or a number beside the traces; tables of this size are left where they are.
+# Largest data set beside the traces that is copied: a text or a number, no table.
 SMALL_BYTES: Final = 2**16
 
 
-@dataclass(frozen=True, kw_only=True)
-class Excerpt:
-    """What was taken from a file."""
+class RangeFile(io.RawIOBase):
+    """A remote file, read-only and seekable; its server must know ranges.
 
-    sweeps: int
-    left_out: int
+    fsspec reads files over HTTP too, and is not used here: it follows redirects wherever they
+    lead, takes another answer for the range that it asked for, and reads on when the file has
+    changed. Its cache of blocks alone, on our requests, brings the same bytes in more of them: it
+    asks for every block by itself (83 requests where this needs 54, for 3 sweeps of 43).
+    """
+
+    def __init__(self, client: Client, address: str, *, secret: Secret | None = None) -> None:
+        super().__init__()
+        self._client, self._asked, self._secret = client, address, secret
+        # A redirect is followed once: where it led is asked directly from then on.
+        self._address = address
+        self._blocks: OrderedDict[int, bytes] = OrderedDict()
+        self._position, self._after_last, self._in_row = 0, 0, 0
+        self._size: int | None = None
+        self._tag = ""
+        self.brought_bytes = 0
+        self.requests = 0
+        self._bring(0, 1)
+
+    @property
+    def size(self) -> int:
+        """Return how large the file is."""
+        return self._size or 0
+
+    def readable(self) -> bool:
+        """Tell that it can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Tell that any part of it can be read."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a position."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
+        if base + offset < 0:
+            raise ValueError(f"position {base + offset} lies before the file")
+        self._position = base + offset
+        return self._position
+
+    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]
+        """Fill a buffer from the position on and return how many bytes that were."""
+        view = memoryview(buffer).cast("B")
+        count = max(0, min(len(view), self.size - self._position))
+        done = 0
+        while done < count:
+            number, within = divmod(self._position + done, RANGE_BYTES)
+            last = (self._position + count - 1) // RANGE_BYTES
+            piece = self._block(number, last)[within : within + count - done]
+            view[done : done + len(piece)] = piece
+            done += len(piece)
+        self._position += done
+        return done
+
+    def _block(self, number: int, last: int) -> bytes:
+        """Return a block; what is missing up to block `last` is brought along with it."""
+        if number not in self._blocks:
+            end = number + 1
+            while end <= last and end not in self._blocks:
+                end += 1
+            self._in_row = self._in_row + 1 if number == self._after_last else 0
+            ahead = 2 ** min(max(self._in_row - SEQUENTIAL_READS, 0), 20)
+            end = min(max(end, number + ahead), number + MOST_BLOCKS, -(-self.size // RANGE_BYTES))
+            self._bring(number, end)
+        self._blocks.move_to_end(number)
+        return self._blocks[number]
+
+    def _bring(self, first: int, end: int) -> None:
+        content = self._client.attempts.repeat(
+            lambda: self._attempt(first * RANGE_BYTES, end * RANGE_BYTES), show_address(self._asked)
+        )
+        for number in range(first, end):
+            start = (number - first) * RANGE_BYTES
+            self._blocks[number] = content[start : start + RANGE_BYTES]
+            self._blocks.move_to_end(number)
+        while len(self._blocks) > KEPT_BLOCKS:
+            self._blocks.popitem(last=False)
+        self._after_last = end
+
+    def _attempt(self, start: int, end: int) -> bytes:
+        headers = {"Range": f"bytes={start}-{min(end, self._size or end) - 1}"}
+        self.requests += 1
+        at_home = origin_of(self._address) == origin_of(self._asked)
+        secret = self._secret if at_home else None
+        with self._client.ask(self._address, headers=headers, secret=secret) as answer:
+            if answer.status not in (200, 206) and self._address != self._asked:
+                # The address a redirect gave is good for a while only.
+                self._address = self._asked
+                raise Interrupted(f"the server answers {answer.status}")
+            self._check(answer, start)
+            content = answer.content()
+        wanted = min(end, self.size) - start
+        if len(content) != wanted:
+            raise Interrupted(f"{len(content)} bytes came, {wanted} were asked for")
+        self.brought_bytes += len(content)
+        self._address = answer.address
+        return content
+
+    def _check(self, answer: Answer, start: int) -> None:
+        where = show_address(self._asked)
+        if answer.status == 200:
+            raise FetchError(
+                f"{where} ignores ranges and would send the whole file: leave out --stream"
+            )
+        answer.expect(206)
+        extent = answer.extent()
+        if extent is None or extent[0] != start:
+            raise FetchError(f"{where} answers another range than was asked for")
+        size, tag = extent[2], answer.header("ETag")
+        if self._size is None:
+            self._size, self._tag = size, tag
+        if (size, tag) != (self._size, self._tag):
+            raise FetchError(f"{where} changed while it was read: run it again")
 
 
 @contextmanager
-def _opened(file: BinaryIO) -> Iterator[Any]:
+def _open_remote(file: BinaryIO) -> Iterator[Any]:
     try:
         remote = h5py.File(file, "r")
     except guard.BROKEN as error:
@@ -68,46 +191,38 @@ def _opened(file: BinaryIO) -> Iterator[Any]:
             raise CellFailed(f"cannot be read: {guard.describe_error(error)}") from error
 
 
-def write_excerpt(file: BinaryIO, path: Path, origin: Mapping[str, object]) -> Excerpt:
-    """Copy the needed sweeps of an open NWB 2 file, as they are stored, to `path`.
-
-    Parameters
-    ----------
-    origin
-        What the file is an excerpt of; kept in it.
-    """
-    with _opened(file) as source:
+def write_excerpt(file: BinaryIO, path: Path, origin: Mapping[str, object]) -> None:
+    """Copy the needed sweeps of an open NWB 2 file, as they are stored, and its `origin`."""
+    with _open_remote(file) as source:
         version = nwb_version(source)
         if not version.startswith("2"):
             raise CellFailed(f"is NWB {version or 'of no version'}: only NWB 2 can be streamed")
         responses = [one for one in series_in(source, PLACES[0]) if one.kind == RESPONSE]
-        chosen = _chosen(responses)
+        chosen = _choose_sweeps(responses)
         if not chosen:
             raise CellFailed("holds no current clamp sweeps: there is nothing to stream")
-        wanted = _stimuli_of(chosen, responses, source)
+        wanted = _find_stimuli(chosen, responses, source)
         with new_hdf5(path) as target:
             copied = _Copier(source, target)
             _copy_frame(source, copied)
-            for place, names in zip(
-                PLACES, ({one.name for one in chosen}, set(wanted.values())), strict=True
-            ):
-                for name in sorted(names):
-                    copied.group(f"{place}/{name}")
+            for name in sorted(one.name for one in chosen):
+                copied.group(f"{PLACES[0]}/{name}")
+            for name in sorted(set(wanted.values())):
+                copied.group(f"{PLACES[1]}/{name}")
             mark = {**origin, "sweeps": len(chosen), "of": len(responses)}
             target.attrs[MARK] = json.dumps(mark)
             _check_pairs(target, wanted)
-    return Excerpt(sweeps=len(chosen), left_out=len(responses) - len(chosen))
 
 
-def _chosen(responses: list[Series]) -> list[Series]:
-    """Return the sweeps whose names promise what is needed; all, if the names say nothing."""
+def _choose_sweeps(responses: list[Series]) -> list[Series]:
+    """Return the sweeps whose names are those of needed ones; all, if no name is."""
     named = [
         one for one in responses if NEEDED.search(guard.text(one.group, "stimulus_description"))
     ]
     return named or responses
 
 
-def _stimuli_of(chosen: list[Series], responses: list[Series], source: Any) -> dict[str, str]:
+def _find_stimuli(chosen: list[Series], responses: list[Series], source: Any) -> dict[str, str]:
     """Return the name of the stimulus of each sweep."""
     table = read_links(source)
     stimuli = guard.follow(source, PLACES[1])
@@ -142,9 +257,7 @@ def _copy_frame(source: Any, copied: "_Copier") -> None:
         if isinstance(guard.member(source, name), h5py.Dataset):
             copied.dataset(name)
     general = guard.follow(source, "general")
-    if not isinstance(general, h5py.Group):
-        return
-    for name in general:
+    for name in general if isinstance(general, h5py.Group) else ():
         node = guard.member(general, name)
         if isinstance(node, h5py.Dataset):
             copied.dataset(f"general/{name}")
@@ -153,7 +266,7 @@ def _copy_frame(source: Any, copied: "_Copier") -> None:
 
 
 class _Copier:
-    """Copies nodes from one file to the same place in another, each once."""
+    """Copy nodes from one file to the same place in another, each once."""
 
     def __init__(self, source: Any, target: Any) -> None:
         self._source, self._target = source, target
@@ -163,7 +276,9 @@ class _Copier:
         """Copy a group with all below it; what lies in two places stays one thing."""
         node = guard.follow(self._source, place)
         if node.id in self._done:
-            self._link(place, self._done[node.id])
+            first = self._done[node.id]
+            if place != first and place not in self._target:
+                self._target[place] = self._target[first]
             return
         if depth > MAX_DEPTH or len(self._done) > MAX_GROUPS:
             raise CellFailed(f"is not safe to read: {place} lies too deep, or among too many")
@@ -187,10 +302,6 @@ class _Copier:
         if isinstance(goal, h5py.Group) and path.startswith("/") and not to_a_sweep:
             self.group(path.strip("/"), depth=depth + 1)
             self._target[place] = h5py.SoftLink(path)
-
-    def _link(self, place: str, first: str) -> None:
-        if place != first and place not in self._target:
-            self._target[place] = self._target[first]
 
     def dataset(self, place: str) -> None:
         """Copy a data set as it is stored."""
@@ -228,24 +339,22 @@ def _check_pairs(file: Any, wanted: Mapping[str, str]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class StreamOrder:
-    """Which file is read, and where its excerpt goes."""
+    """The remote file to read, and where its excerpt goes."""
 
     address: str
     size: int | None
     sha256: str
     path: Path
-    patience: Patience
+    retry: RetrySettings
     seed: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class StreamReport:
-    """What became of one recording."""
+    """The size of an excerpt and what it took, or why there is none."""
 
     fault: str = ""
     unreachable: bool = False
-    sweeps: int = 0
-    left_out: int = 0
     brought_bytes: int = 0
     whole_bytes: int = 0
     excerpt_bytes: int = 0
@@ -253,7 +362,7 @@ class StreamReport:
 
 
 def stream(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-    """Carry out an order that came as a dictionary; the `Work` of an isolated process."""
+    """Carry out an order that came as a dictionary; the `Work` of a sandbox."""
     order = from_dict(StreamOrder, request, where="order")
     try:
         return vars(_stream(order)), b""
@@ -266,17 +375,15 @@ def stream(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
 def _stream(order: StreamOrder) -> StreamReport:
     make_folder(order.path.parent)
     sweep_temporaries(order.path.parent, older_than_s=0)
-    client = Client(order.patience, rng=np.random.default_rng(order.seed))
+    client = Client(order.retry, rng=np.random.default_rng(order.seed))
     with closing(client), closing(RangeFile(client, order.address)) as remote:
         if order.size is not None and remote.size != order.size:
             raise StsError(
                 f"{show_address(order.address)} has {remote.size} bytes, {order.size} are wanted"
             )
         origin = {"address": order.address, "sha256": order.sha256, "size": remote.size}
-        excerpt = write_excerpt(io.BufferedReader(remote), order.path, origin)
+        write_excerpt(io.BufferedReader(remote), order.path, origin)
         return StreamReport(
-            sweeps=excerpt.sweeps,
-            left_out=excerpt.left_out,
             brought_bytes=remote.brought_bytes,
             whole_bytes=remote.size,
             excerpt_bytes=order.path.stat().st_size,
