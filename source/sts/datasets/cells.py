@@ -13,7 +13,7 @@ from sts.base.types import Bools, Ints
 from sts.datasets.allen import find_allen, read_allen
 from sts.datasets.ep_tables import OWN_TABLE, PUBLISHED_TABLES, read_ep_table
 from sts.datasets.labels import find_labels, read_labels
-from sts.datasets.store import TEXTS, Texts, read_identity
+from sts.datasets.store import TEXTS, Texts, read_cell_texts
 
 STORE_NAME: Final = "sweeps.h5"
 
@@ -123,7 +123,7 @@ def cells_of_store(path: Path) -> Cells:
     """Return who the cells of a sweep store are, without its sweeps."""
     try:
         with guard.open_hdf5(path) as file:
-            return Cells(**read_identity(file, max_bytes=path.stat().st_size))
+            return Cells(**read_cell_texts(file, max_bytes=path.stat().st_size))
     except StsError as error:
         raise StsError(f"the sweep store {path} {error}") from error
 

@@ -99,12 +99,12 @@ def _read(file: Any, *, max_bytes: int) -> SweepStore:
     missing = [name for name, value in {**nodes, **settings}.items() if value is None]
     if missing:
         raise StsError(f"lacks {', '.join(missing)}: build it again")
-    parts: dict[str, Any] = settings | read_identity(file, max_bytes=max_bytes)
+    parts: dict[str, Any] = settings | read_cell_texts(file, max_bytes=max_bytes)
     parts |= {name: guard.array(node, max_bytes=max_bytes) for name, node in nodes.items()}
     return SweepStore(**parts)
 
 
-def read_identity(file: Any, *, max_bytes: int) -> dict[str, Texts]:
+def read_cell_texts(file: Any, *, max_bytes: int) -> dict[str, Texts]:
     """Return who the cells of an open sweep store are: an array for each of TEXTS."""
     found: dict[str, Texts] = {}
     for name in TEXTS:
