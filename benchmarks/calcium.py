@@ -28,18 +28,17 @@ from calcium_peers import TRACES, find_oasis_peer, time_numpy_sampling, time_sci
 from sts.base.files import write_json
 from sts.base.parallel import worker_count
 from sts.calcium.compare import choose_edges, compare_windows
-from sts.calcium.dichotomised import dichotomised_gaussian
+from sts.calcium.dichotomised import dichotomised_gaussian, draw_statistics
 from sts.calcium.fluorescence import CalciumModel, OasisSettings, deconvolve, simulate_fluorescence
-from sts.calcium.networks import NetworkSettings, parameter_count, sample_windows
+from sts.calcium.networks import NetworkSettings, sample_windows
 from sts.calcium.recording import CalciumRecording
-from sts.calcium.statistics import draw_statistics
-from sts.calcium.train import train_generator
-from sts.calcium.trainer import GanTrainer, GanTrainSettings
+from sts.calcium.train import GanTrainer, GanTrainSettings, train_generator
 from sts.calcium.windows import WindowSettings, cut_windows
 from sts.learning.device import choose_device, multiply_in
-from sts.studies.calcium.demo import LENGTH, make_demo_job, make_demo_truth
-from sts.studies.calcium.ground_truth import describe_truth
-from sts.studies.calcium.source import SplitRecording, ValidationScore
+from sts.learning.training import count_parameters
+from sts.studies.calcium.ground_truth import describe_truth, make_demo_truth
+from sts.studies.calcium.source import SplitRecording
+from sts.studies.calcium.train import DEMO_LENGTH, ValidationScore, make_demo_job
 
 NEURONS = 100
 FULL = NetworkSettings(neurons=102)
@@ -160,17 +159,17 @@ def train_demo(device: torch.device, steps: int) -> Iterator[dict[str, Any]]:
         rate_hz=truth.rate_hz,
         neurons=tuple(map(str, range(truth.neurons))),
     )
-    cut = cut_windows(recording.traces, truth.rate_hz, WindowSettings(length=LENGTH))
+    cut = cut_windows(recording.traces, truth.rate_hz, WindowSettings(length=DEMO_LENGTH))
     cohort = SplitRecording(recording=recording, cut=cut, oasis=OasisSettings())
     judge, job = ValidationScore(cohort), make_demo_job(Path("benchmark"))
-    real = cohort.measured(cohort.windows("test"))
-    edges = choose_edges(cohort.measured(cohort.windows("training")))
+    real = cohort.measure(cohort.windows("test"))
+    edges = choose_edges(cohort.measure(cohort.windows("training")))
     for precision in list_precisions(device):
         begin = time.perf_counter()
         fitted = train_generator(
             cut.windows["training"],
             cut.scale,
-            sizes=job.sizes.of(cohort, LENGTH),
+            sizes=job.sizes.complete(cohort, DEMO_LENGTH),
             settings=replace(job.settings, steps=steps, precision=precision),
             score=judge,
             count=judge.count,
@@ -179,7 +178,7 @@ def train_demo(device: torch.device, steps: int) -> Iterator[dict[str, Any]]:
         windows = cut.scale.undo(
             sample_windows(fitted.generator, len(cohort.windows("test")), seed=1)
         )
-        found = compare_windows(real, cohort.measured(windows), edges)
+        found = compare_windows(real, cohort.measure(windows), edges)
         took = time.perf_counter() - begin
         yield {"precision": precision, "seconds": took, **found.divergences}
 
@@ -217,8 +216,8 @@ def main() -> None:
         "ground_truth": time_ground_truth(args.frames),
         "oasis": time_deconvolution(10_000 if args.quick else 100_000),
         "parameters": {
-            "generator": parameter_count(trainer.generator),
-            "critic": parameter_count(trainer.critic),
+            "generator": count_parameters(trainer.generator),
+            "critic": count_parameters(trainer.critic),
         },
     }
     if args.steps:

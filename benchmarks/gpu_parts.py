@@ -19,12 +19,11 @@ from scalograms import image_name, image_settings, make_bank, make_images
 from sts.augment.contract import make_generator
 from sts.base.types import Floats, Precision
 from sts.calcium.networks import NetworkSettings
-from sts.learning.checkpoint import TrainingProgress
-from sts.networks.backbones import BACKBONES, Architecture, make_network, placed
-from sts.networks.learner import Learner
+from sts.learning.training import TrainingProgress
+from sts.networks.backbones import BACKBONES, Architecture, make_network, place_network
 from sts.networks.predict import run_network
 from sts.networks.settings import TrainSettings
-from sts.networks.train import fit
+from sts.networks.train import Learner, fit
 from sts.scalograms.bank import ImageBank
 from sts.scalograms.image import ImageSettings
 from sts.scalograms.transform import Transform
@@ -179,13 +178,13 @@ def _trained(
     store = make_store(len(rows))
     _forget_peak(device)
     begin = time.perf_counter()
-    bank = ImageBank(store, images, device).standardised(rows)
+    bank = ImageBank(store, images, device).standardise(rows)
     auxiliary = architecture.backbone.auxiliary_from
     network = make_network(
         architecture, auxiliary=auxiliary is not None and images.height >= auxiliary
     )
     labels = rows % architecture.classes
-    learner = Learner(placed(network, device), bank, labels, np.ones(4), settings)
+    learner = Learner(place_network(network, device), bank, labels, np.ones(4), settings)
 
     def epoch() -> None:
         learner.run_epoch(TrainingProgress(), rows, NONE)

@@ -27,9 +27,8 @@ from sts.base.parallel import map_unordered
 from sts.base.types import Floats
 from sts.scalograms.bank import ImageBank
 from sts.scalograms.image import ImageSettings, TraceSource
-from sts.scalograms.traces import BASELINE
 from sts.scalograms.transform import Transform
-from sts.scalograms.wavelet import FREQS_HZ, by_pywt, direct_sum
+from sts.scalograms.wavelet import BASELINE, FREQS_HZ, sum_directly, transform_by_pywt
 from sts.signals.resample import RATE_HZ, SAMPLES
 
 RESULTS: Final = Path(__file__).resolve().parent / "results" / "scalograms.json"
@@ -150,14 +149,14 @@ def list_pywt(traces: Floats) -> Iterable[Contestant]:
 
             def each(given: Floats = given, method: str = method) -> None:
                 for trace in given[:few]:
-                    by_pywt(trace, method=method)
+                    transform_by_pywt(trace, method=method)
 
             yield Contestant(f"pywt.cwt {method}, per sweep{note}", few, each)
             batch = given[:few] if method == "conv" else given
             yield Contestant(
                 f"pywt.cwt {method}, batch{note}",
                 len(batch),
-                lambda batch=batch, method=method: by_pywt(batch, method=method),
+                lambda batch=batch, method=method: transform_by_pywt(batch, method=method),
             )
 
 
@@ -290,12 +289,12 @@ def measure_errors(trace: Floats) -> dict[str, float]:
     The trace rests at 0: pywt pads it with zeros, and a step from -70 mV would dominate the result.
     """
     trace = trace - trace[:BASELINE].mean()
-    truth = direct_sum(trace)
+    truth = sum_directly(trace)
     largest = np.abs(truth).max()
     errors = {}
     for note, given in (("", trace.astype(np.float64)), (" float32", trace)):
         for method in ("conv", "fft"):
-            error = np.abs(by_pywt(given, method=method) - truth).max() / largest
+            error = np.abs(transform_by_pywt(given, method=method) - truth).max() / largest
             for how in ("per sweep", "batch"):
                 errors[f"pywt.cwt {method}, {how}{note}"] = float(error)
     one = torch.from_numpy(trace)

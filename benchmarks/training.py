@@ -29,14 +29,14 @@ from torch.nn import functional
 from sts.base.files import write_json
 from sts.base.types import Ints
 from sts.datasets.store import SweepStore
-from sts.learning.checkpoint import TrainingProgress
 from sts.learning.device import choose_device
-from sts.networks.backbones import BACKBONES, Architecture, make_network, placed
-from sts.networks.learner import Learner
+from sts.learning.training import TrainingProgress
+from sts.networks.backbones import BACKBONES, Architecture, make_network, place_network
 from sts.networks.settings import TrainSettings, cut_batches, epoch_batches
+from sts.networks.train import Learner
 from sts.scalograms.bank import ImageBank
 from sts.scalograms.image import ImageSettings
-from sts.scalograms.transform import scalograms_of
+from sts.scalograms.transform import compute_scalograms
 from sts.signals.resample import RATE_HZ, SAMPLES
 
 RESULTS: Final = Path(__file__).resolve().parent / "results" / "training.json"
@@ -164,11 +164,11 @@ def speed(number: int, batch: int, device: torch.device, asked: argparse.Namespa
     images = architecture.images(asked.side)
     store, rows = make_store(cells), np.arange(cells)
     own, computed = (
-        ImageBank(store, images, device, budget_bytes=budget).standardised(rows)
+        ImageBank(store, images, device, budget_bytes=budget).standardise(rows)
         for budget in (None, 0)
     )
     side = architecture.backbone.auxiliary_from or 0
-    network = placed(make_network(architecture, auxiliary=images.height >= side > 0), device)
+    network = place_network(make_network(architecture, auxiliary=images.height >= side > 0), device)
     labels = rows % architecture.classes
     learner = Learner(network, own, labels, np.ones(4), settings)
     batches = epoch_batches(rows, settings, 0)
@@ -206,13 +206,13 @@ def data_path(side: int, device: torch.device, repeats: int) -> DataPath:
     batches = cut_batches(rows, BY_HAND)
     settings = ImageSettings(height=side, width=side)
     banks = [
-        ImageBank(store, settings, device, budget_bytes=budget).standardised(rows)
+        ImageBank(store, settings, device, budget_bytes=budget).standardise(rows)
         for budget in (0, 2**40)
     ]
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"cell_{name}.npy" for name in store.specimen_id[:BY_HAND]]
         for path, traces in zip(paths, store.traces, strict=False):
-            scalograms = scalograms_of(traces)
+            scalograms = compute_scalograms(traces)
             np.save(path, scalograms.transpose(1, 2, 0).astype(np.float64))
         by_hand_s, made_s, kept_s = taking_turns(
             [

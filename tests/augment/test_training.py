@@ -12,7 +12,7 @@ from sts.augment.rows import held_out_rows
 from sts.augment.settings import LoopSettings
 from sts.augment.training import Batch, HeldOutCheck, Network, train_network
 from sts.base.types import Ints
-from sts.learning.checkpoint import TrainingProgress
+from sts.learning.training import TrainingProgress
 
 
 class Mean(Network):

@@ -26,9 +26,8 @@ from sts.calcium.compare import (
     shuffle_neurons,
     shuffle_phases,
 )
-from sts.calcium.dichotomised import dichotomised_gaussian
+from sts.calcium.dichotomised import dichotomised_gaussian, draw_statistics
 from sts.calcium.fluorescence import CalciumModel, OasisSettings, simulate_fluorescence
-from sts.calcium.statistics import draw_statistics
 
 RATE_HZ = 24.0
 EDGES = np.linspace(0, 1, 31)

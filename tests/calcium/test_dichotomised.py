@@ -10,11 +10,12 @@ from scipy.stats import multivariate_normal
 
 from sts.base.errors import StsError
 from sts.calcium import dichotomised
-from sts.calcium.dichotomised import dichotomised_gaussian, nearest_correlation
-from sts.calcium.statistics import (
+from sts.calcium.dichotomised import (
     SpikeStatistics,
+    compute_excess,
+    dichotomised_gaussian,
     draw_statistics,
-    joint_excess,
+    find_nearest_correlation,
     measure_spike_statistics,
     read_statistics,
     solve_correlation,
@@ -37,7 +38,7 @@ def test_the_excess_is_that_of_scipys_bivariate_normal(correlation: float) -> No
     for first, second in ((-1.5, -1.0), (-2.0, -2.001), (0.3, -0.2), (-1.6, -1.6)):
         normal = multivariate_normal(cov=[[1, correlation], [correlation, 1]])
         joint = normal.cdf([first, second])
-        found = joint_excess(*(np.array([x]) for x in (first, second, correlation)))
+        found = compute_excess(*(np.array([x]) for x in (first, second, correlation)))
         # scipy's own integration is good to about 1e-8 for nearly singular matrices
         assert found[0] == pytest.approx(joint - ndtr(first) * ndtr(second), abs=1e-8)
 
@@ -46,11 +47,11 @@ def test_solving_undoes_the_excess() -> None:
     rng = np.random.default_rng(0)
     first, second = rng.uniform(-2.5, 0.5, (2, 500))
     correlation = rng.uniform(-0.6, 0.98, 500)
-    excess = joint_excess(first, second, correlation)
+    excess = compute_excess(first, second, correlation)
     found = solve_correlation(first, second, excess)
     # the excess itself is kept; where it hardly depends on the correlation that one is free
-    assert np.abs(joint_excess(first, second, found) - excess).max() < 1e-12
-    steep = joint_excess(first, second, correlation + 1e-4) - excess > 1e-7
+    assert np.abs(compute_excess(first, second, found) - excess).max() < 1e-12
+    steep = compute_excess(first, second, correlation + 1e-4) - excess > 1e-7
     assert steep.sum() > 200
     # what stopping at 1e-12 of the excess leaves, over a slope of 1e-3
     assert np.abs(found - correlation)[steep].max() < 1e-6
@@ -156,7 +157,7 @@ def test_one_seed_gives_one_population() -> None:
 def test_the_nearest_correlation_matrix_is_a_known_one() -> None:
     # the example of Higham (2002), section 4
     matrix = np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0], [0.0, 1.0, 1.0]])
-    found = nearest_correlation(matrix)
+    found = find_nearest_correlation(matrix)
     # four digits are printed there
     assert found.matrix[0, 1] == pytest.approx(0.7607, abs=1e-4)
     assert found.matrix[0, 2] == pytest.approx(0.1573, abs=1e-4)
@@ -167,7 +168,7 @@ def test_the_nearest_correlation_matrix_is_a_known_one() -> None:
 
 def test_a_matrix_that_is_one_already_stays() -> None:
     matrix = np.array([[1.0, 0.5], [0.5, 1.0]])
-    assert nearest_correlation(matrix).matrix is matrix
+    assert find_nearest_correlation(matrix).matrix is matrix
 
 
 def test_measuring_a_population_gives_what_it_was_made_with() -> None:

@@ -18,8 +18,8 @@ from sts.calcium.fluorescence import (
     simulate_calcium,
     simulate_fluorescence,
 )
-from sts.calcium.readers.ground_truth import CascadeTrial, read_trials
-from sts.studies.calcium.spikes import correlate_spikes
+from sts.calcium.true_spikes import CascadeTrial, read_trials
+from sts.studies.calcium.source import correlate_spikes
 
 FRAMES = 200
 SECOND = (1.7, -0.712)
@@ -220,7 +220,7 @@ def test_many_traces_are_treated_each_alone() -> None:
     ("settings", "said"),
     [
         ({"decay": (1.2,)}, "does not die away"),
-        ({"decay": (0.5, 0.2, 0.1)}, "has 1 or 2 coefficients, 3 came"),
+        ({"decay": (0.5, 0.2, 0.1)}, "has 1 or 2 coefficients, not 3"),
         ({"decay": (1.0, -0.9)}, "does not die away"),  # rings
         ({"decay": (-0.5,)}, "does not die away"),
         ({"decay": (0.5, 0.3)}, "does not die away"),  # one root below zero
@@ -235,7 +235,7 @@ def test_settings_that_contradict_are_refused(settings: dict[str, object], said:
 
 
 def test_a_trace_too_short_to_tell_is_refused() -> None:
-    with pytest.raises(StsError, match="at least 32 frames are wanted, 10 came"):
+    with pytest.raises(StsError, match="at least 32 frames are wanted, not 10"):
         deconvolve(np.zeros((2, 10)))
 
 

@@ -11,19 +11,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sts.base.errors import StsError
-from sts.calcium.kinetics import SpikesEnding, decay_spikes
 from sts.calcium.networks import (
     NetworkSettings,
     RepeatedFrames,
+    SpikesEnding,
+    decay_spikes,
     draw_fresh,
     draw_shifts,
     initialise,
     make_networks,
     pad_ends,
-    parameter_count,
     phase_shuffle,
 )
-from sts.learning.updates import gradient_penalty
+from sts.learning.training import count_parameters, gradient_penalty
 
 
 def small(length: int = 64, **changed: object) -> NetworkSettings:
@@ -47,8 +47,8 @@ def random(seed: int = 0) -> torch.Generator:
 def test_the_parameters_are_as_many_as_published() -> None:
     generator, critic = make_networks(NetworkSettings(neurons=102), seed=0)
     # 4.4 and 4.1 million are printed
-    assert parameter_count(generator) == 4_375_740
-    assert parameter_count(critic) == 4_110_273
+    assert count_parameters(generator) == 4_375_740
+    assert count_parameters(critic) == 4_110_273
 
 
 @pytest.mark.parametrize("length", [32, 33, 50, 63, 97])
@@ -89,7 +89,7 @@ def test_one_latent_makes_many_windows_only_with_noise_of_frames(
     fresh = bool(sizes.frame_noise) or sizes.ending == "spikes"
     assert torch.equal(first, second) != fresh
     if fresh:
-        with pytest.raises(ValueError, match="give what draw_fresh returns"):
+        with pytest.raises(ValueError, match="give the output of draw_fresh"):
             generator(noise)
 
 
@@ -141,7 +141,9 @@ def test_spikes_begin_with_what_the_traces_say() -> None:
     with torch.random.fork_rng(devices=[]):
         ending = SpikesEnding(2, 4, 0.2)
     ending.begin_from(torch.from_numpy(traces).float())
-    begun = {name: value.detach().numpy().ravel() for name, value in ending.known().items()}
+    begun = {
+        name: value.detach().numpy().ravel() for name, value in ending.parameters_by_name().items()
+    }
     # a spike of the first neuron is three deviations of the noise: moments tell it to some percent
     assert begun["keep"] == pytest.approx([0.9, 0.9], abs=0.01)
     assert begun["noise"] == pytest.approx([0.03, 0.03], rel=0.03)
@@ -251,7 +253,7 @@ def test_a_critic_without_shifts_does_not_move() -> None:
     sizes = small(40)
     _, critic = make_networks(sizes, seed=0)
     x = torch.rand(3, 3, 40, generator=random())
-    still = torch.zeros(sizes.shuffled_layers, 3, dtype=torch.int64)
+    still = torch.zeros_like(draw_shifts(sizes, 3, random()))
     assert torch.equal(critic(x), critic(x, still))
 
 

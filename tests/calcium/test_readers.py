@@ -14,13 +14,13 @@ from scipy.io import savemat
 from sts.base.errors import StsError
 from sts.base.sandbox import Isolated
 from sts.base.types import Floats
-from sts.calcium.nwb import write_generated_nwb
-from sts.calcium.readers import arrays, read_calcium
-from sts.calcium.readers import read as module
-from sts.calcium.readers.arrays import write_hdf5
-from sts.calcium.readers.ground_truth import read_trials
-from sts.calcium.readers.read import READERS, read_here
+from sts.calcium import arrays
+from sts.calcium import readers as module
+from sts.calcium.arrays import write_hdf5
+from sts.calcium.readers import READERS, read_calcium, read_here
 from sts.calcium.recording import CalciumRecording, Reading, check_recording
+from sts.calcium.true_spikes import read_trials
+from sts.studies.calcium.generate import write_generated_nwb
 
 RATE_HZ = 20.0
 TRACES = np.random.default_rng(0).standard_normal((3, 200)).astype(np.float32)

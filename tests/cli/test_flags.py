@@ -99,7 +99,7 @@ def test_training_a_generator_without_data_says_what_comes_first(
 ) -> None:
     assert calcium.main(["train", "--root", str(tmp_path)]) == Status.USER
     (output,) = capsys.readouterr().err.splitlines()
-    assert "make it up first with `calcium_gan.py dg`" in output
+    assert "simulate it first with `calcium_gan.py dg`" in output
     assert "--recording FILE" in output
 
 

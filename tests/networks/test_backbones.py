@@ -11,16 +11,17 @@ from torch import nn
 
 from sts.base.errors import StsError
 from sts.learning.device import draw_from_seed
-from sts.networks import weights as weights_module
+from sts.networks import backbones as weights_module
 from sts.networks.backbones import (
     AUXILIARY,
     BACKBONES,
     Architecture,
-    both_outputs,
-    head_of,
+    find_head,
     make_network,
+    read_imagenet_state,
+    read_state,
+    split_outputs,
 )
-from sts.networks.weights import imagenet_state, read_state
 from tests.networks.worlds import same_state
 
 NUMBERS = sorted(BACKBONES)
@@ -47,7 +48,7 @@ def test_a_network_gives_a_logit_a_class_at_its_smallest_size(number: int) -> No
         assert network(torch.zeros(2, 3, side, side)).shape == (2, 4)
     with pytest.raises(StsError, match=f"at least {side} pixels, not {side - 1}"):
         architecture.images(side - 1)
-    dropout, linear = head_of(network)
+    dropout, linear = find_head(network)
     assert isinstance(dropout, nn.Dropout)
     assert dropout.p == 0.5
     assert isinstance(linear, nn.Linear)
@@ -146,12 +147,12 @@ def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Weights, Pa
 
 def test_cached_weights_are_checked_at_every_load(cached: tuple[Weights, Path]) -> None:
     weights, path = cached
-    assert imagenet_state(weights)["a"].tolist() == [1, 1]
+    assert read_imagenet_state(weights)["a"].tolist() == [1, 1]
     damaged = bytearray(path.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     path.write_bytes(bytes(damaged))
     with pytest.raises(StsError, match=r"are damaged .*: remove the file, and fetch it again"):
-        imagenet_state(weights)
+        read_imagenet_state(weights)
 
 
 def test_offline_the_error_names_file_address_and_place(
@@ -165,7 +166,7 @@ def test_offline_the_error_names_file_address_and_place(
 
     monkeypatch.setattr(weights_module.torch.hub, "download_url_to_file", offline)
     with pytest.raises(StsError) as told:
-        imagenet_state(weights)
+        read_imagenet_state(weights)
     text = str(told.value)
     assert path.name in text
     assert weights.url in text
@@ -191,11 +192,11 @@ def test_a_seed_gives_the_same_network_and_touches_nothing_else() -> None:
 def test_only_inception_keeps_an_auxiliary_output_and_only_where_asked() -> None:
     inception = Architecture(number=2, weights="none")
     with_it = make_network(inception, auxiliary=True).train()
-    logits, auxiliary = both_outputs(with_it(torch.zeros(2, 3, 299, 299)))
+    logits, auxiliary = split_outputs(with_it(torch.zeros(2, 3, 299, 299)))
     assert auxiliary is not None
     assert logits.shape == auxiliary.shape == (2, 4)
     without = make_network(inception).train()
-    assert both_outputs(without(torch.zeros(2, 3, 75, 75)))[1] is None
+    assert split_outputs(without(torch.zeros(2, 3, 75, 75)))[1] is None
     assert not getattr(with_it, "transform_input")  # noqa: B009 - unknown to mypy
 
 

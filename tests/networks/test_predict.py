@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from sts.networks.backbones import head_of
-from sts.networks.predict import BATCH, evaluating, feature_bank, predict, run_network
+from sts.networks.backbones import find_head
+from sts.networks.predict import BATCH, compute_feature_bank, evaluation_mode, predict, run_network
 from sts.networks.train import Fitted
 from sts.scalograms.bank import ImageBank
 
@@ -42,14 +42,14 @@ def test_temperature_flattens_and_never_turns_a_verdict(fitted: Fitted, seen: Im
 
 def test_the_head_makes_the_logits_of_the_features(fitted: Fitted, seen: ImageBank) -> None:
     rows = np.array([3, 30])
-    head = head_of(fitted.network)
+    head = find_head(fitted.network)
     found = run_network(fitted.network, seen, rows)
     given = torch.from_numpy(found.features).float()
     assert given.shape == (2, 512)
     with torch.no_grad():
         wanted = head(given).numpy()
     np.testing.assert_allclose(found.logits, wanted, atol=1e-5)
-    kept = feature_bank(fitted.network, seen, rows, cells=len(seen))
+    kept = compute_feature_bank(fitted.network, seen, rows, cells=len(seen))
     (batch,) = kept.batches([rows[::-1].copy()])
     assert torch.equal(batch, given.flip(0))
 
@@ -67,11 +67,11 @@ def test_looking_leaves_a_network_as_it_was(fitted: Fitted, seen: ImageBank) -> 
     network = fitted.network
     network.fc[0].train()  # type: ignore[union-attr, operator]
     before = [module.training for module in network.modules()]
-    with pytest.raises(RuntimeError, match="inside"), evaluating(network):
+    with pytest.raises(RuntimeError, match="inside"), evaluation_mode(network):
         assert not any(module.training for module in network.modules())
         raise RuntimeError("inside")
     predict(network, seen, [0])
-    assert not head_of(network)._forward_pre_hooks
+    assert not find_head(network)._forward_pre_hooks
     assert [module.training for module in network.modules()] == before
     network.eval()
 

@@ -7,17 +7,18 @@ from torch import nn
 
 from sts.base.types import Ints
 from sts.datasets.store import SweepStore
-from sts.networks.attention import attention, attention_by_class
 from sts.networks.backbones import BACKBONES, Architecture, make_network
 from sts.networks.predict import run_network
 from sts.networks.saliency import (
     METHODS,
-    class_averages,
+    average_classes,
+    correlate_ranks,
+    correlate_with_random,
     gradient,
     integrated_gradients,
-    random_correlation,
-    rank_correlation,
-    shares,
+    measure_attention,
+    measure_attention_by_class,
+    normalise_maps,
 )
 from sts.networks.train import Fitted
 from sts.scalograms.bank import ImageBank
@@ -47,7 +48,7 @@ def targets(fitted: Fitted, seen: ImageBank) -> Ints:
 
 
 def test_a_linear_network_shows_its_weights(store: SweepStore) -> None:
-    bank = ImageBank(store, ImageSettings(height=8, width=8)).standardised(np.arange(8))
+    bank = ImageBank(store, ImageSettings(height=8, width=8)).standardise(np.arange(8))
     weights = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     rows, targets = np.array([3, 9, 20]), np.array([2, 0, 3])
     network = Linear(weights)
@@ -81,7 +82,7 @@ def test_contributions_add_up_to_the_difference_from_the_dark(
 def test_every_network_can_be_explained(number: int, store: SweepStore) -> None:
     architecture = Architecture(number=number, weights="none")
     side = architecture.backbone.smallest
-    bank = ImageBank(store, architecture.images(side)).standardised(np.arange(8))
+    bank = ImageBank(store, architecture.images(side)).standardise(np.arange(8))
     network = make_network(architecture)
     for method in METHODS.values():
         maps = method(network, bank, [4, 1], np.array([0, 3]))
@@ -103,25 +104,25 @@ def test_a_cell_is_explained_the_same_in_any_company(fitted: Fitted, seen: Image
 
 def test_random_weights_give_another_map(fitted: Fitted, seen: ImageBank, targets: Ints) -> None:
     maps = {"gradient": gradient(fitted.network, seen, UNSEEN, targets)}
-    found = random_correlation(fitted.architecture, seen, UNSEEN, targets, maps)
+    found = correlate_with_random(fitted.architecture, seen, UNSEEN, targets, maps)
     assert found.keys() == maps.keys()
     assert found["gradient"] < 0.5
-    assert rank_correlation(maps["gradient"], -maps["gradient"]) == pytest.approx(1)
+    assert correlate_ranks(maps["gradient"], -maps["gradient"]) == pytest.approx(1)
 
 
 def test_shares_sum_to_one_in_every_cell() -> None:
     maps = np.random.default_rng(0).normal(size=(3, 2, 5, 7))
     maps[2] = 0
-    assert shares(maps).sum(axis=(1, 2, 3)) == pytest.approx([1, 1, 0])
+    assert normalise_maps(maps).sum(axis=(1, 2, 3)) == pytest.approx([1, 1, 0])
 
 
 def test_a_loud_cell_counts_no_more_in_a_class_than_a_quiet_one() -> None:
     maps = np.random.default_rng(0).normal(size=(4, 2, 5, 7))
     classes = np.array([0, 0, 2, 2])
-    one = class_averages(maps, classes, 4)
+    one = average_classes(maps, classes, 4)
     maps[0] *= -100
     assert one.keys() == {0, 2}
-    np.testing.assert_allclose(class_averages(maps, classes, 4)[0], one[0])
+    np.testing.assert_allclose(average_classes(maps, classes, 4)[0], one[0])
 
 
 @pytest.mark.parametrize("width", [12, 120, 112, 224])
@@ -130,7 +131,7 @@ def test_attention_lies_where_a_map_is_bright(width: int) -> None:
     # The columns of the first 100 ms of the stimulus, the rows of 20 to 40 Hz, second sweep.
     time_s = (np.arange(width) + 0.5) / width * 1.2 - 0.1
     maps[:, 1, :4, (time_s > 0) & (time_s < 0.1)] = -3.0
-    found = attention(maps)
+    found = measure_attention(maps)
     assert found.cells == 2
     assert found.sweeps == {"rheobase sweep": 0.0, "second sweep": pytest.approx(1)}
     # A pixel on the border belongs to both sides.
@@ -141,7 +142,7 @@ def test_attention_lies_where_a_map_is_bright(width: int) -> None:
 
 
 def test_an_even_map_has_the_shares_of_time_and_frequency() -> None:
-    found = attention(np.ones((1, 2, 50, 70)))
+    found = measure_attention(np.ones((1, 2, 50, 70)))
     assert found.times == pytest.approx(found.even_times)
     assert found.bands == pytest.approx(found.even_bands)
     assert found.times["during"] == pytest.approx(0.8 / 1.2)
@@ -150,7 +151,7 @@ def test_an_even_map_has_the_shares_of_time_and_frequency() -> None:
 
 def test_attention_is_told_for_every_class_that_has_cells() -> None:
     maps = np.ones((3, 2, 4, 4))
-    found = attention_by_class(maps, np.array([0, 2, 2]), ("a", "b", "c"))
+    found = measure_attention_by_class(maps, np.array([0, 2, 2]), ("a", "b", "c"))
     assert {name: part.cells for name, part in found.items()} == {"a": 1, "c": 2}
 
 

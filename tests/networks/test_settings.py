@@ -112,7 +112,7 @@ def test_every_epoch_has_an_order_of_its_own_that_a_seed_decides() -> None:
 
 
 def test_one_cell_cannot_be_trained_on() -> None:
-    with pytest.raises(StsError, match="at least 2 cells, 1 came"):
+    with pytest.raises(StsError, match="at least 2 cells, not 1"):
         epoch_batches(np.arange(1), TrainSettings(), 0)
 
 

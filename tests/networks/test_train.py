@@ -14,14 +14,13 @@ from torch import Tensor
 from sts.base.errors import StsError
 from sts.base.types import Ints, Precision
 from sts.datasets.store import SweepStore
-from sts.learning.checkpoint import TrainingProgress
 from sts.learning.device import has_bfloat16
+from sts.learning.training import TrainingProgress
 from sts.networks import train as train_module
 from sts.networks.backbones import BACKBONES, Architecture, make_network
-from sts.networks.learner import Epoch, Learner
 from sts.networks.predict import predict, run_network
 from sts.networks.settings import TrainSettings, epoch_batches
-from sts.networks.train import Fitted, class_weights, fit
+from sts.networks.train import Epoch, Fitted, Learner, balance_classes, fit
 from sts.scalograms.bank import ImageBank
 from tests.networks.conftest import RESNET, SEEN, TRAIN, UNSEEN, VALIDATION
 from tests.networks.worlds import same_state
@@ -141,7 +140,7 @@ def losses(monkeypatch: pytest.MonkeyPatch, values: list[float]) -> None:
     def validate(self: object, rows: Ints) -> tuple[float, float]:
         return next(left), 0.5
 
-    monkeypatch.setattr("sts.networks.learner.Learner._validate", validate)
+    monkeypatch.setattr("sts.networks.train.Learner._validate", validate)
 
 
 def test_training_stops_when_the_loss_no_longer_falls_by_5_percent(
@@ -183,7 +182,7 @@ def test_without_validation_every_epoch_is_run(bank: ImageBank, labels: Ints) ->
 
 
 def test_statistics_come_from_the_training_rows_alone(fitted: Fitted, bank: ImageBank) -> None:
-    assert fitted.images == bank.standardised(SEEN).settings
+    assert fitted.images == bank.standardise(SEEN).settings
 
 
 def test_a_loss_that_is_not_finite_is_a_numeric_failure(
@@ -201,7 +200,7 @@ def test_a_loss_that_is_not_finite_is_a_numeric_failure(
             settings=TrainSettings(batch=8, epochs=3),
         )
     monkeypatch.setattr(
-        "sts.networks.learner.functional.cross_entropy",
+        "sts.networks.train.functional.cross_entropy",
         lambda logits, *args, **kwargs: logits.sum() * float("nan"),
     )
     with pytest.raises(FloatingPointError, match="training loss is nan in epoch 1"):
@@ -227,7 +226,7 @@ def test_a_row_is_trained_on_or_validated_with(bank: ImageBank, labels: Ints) ->
 
 def test_class_weights_make_all_classes_count_the_same() -> None:
     labels = np.array([0, 0, 0, 0, 1, 1, 2, 3])
-    weights = class_weights(labels, np.arange(8), 4)
+    weights = balance_classes(labels, np.arange(8), 4)
     assert (weights * np.bincount(labels)).tolist() == [2, 2, 2, 2]
 
 
@@ -252,7 +251,7 @@ def test_gradients_are_those_of_torchs_weighted_cross_entropy(
     batch = np.array([0, 1, 2, 5, 9])
     images = bank.images(batch)
     loss, weight, right, count = learner.backward(
-        images, batch, learner.targets_of([batch])[0]
+        images, batch, learner.select_targets([batch])[0]
     ).tolist()
     linear = network.get_submodule("classifier.1")
     came = linear.get_parameter("weight").grad
@@ -276,7 +275,7 @@ def test_bfloat16_is_used_where_asked_for_and_loses_little(bank: ImageBank, labe
         network = make_network(replace(MOBILE, freeze="FULL")).eval()
         settings = replace(QUICK, precision=precision)
         learner = Learner(network, bank, labels, np.ones(4), settings)
-        learner.backward(bank.images(batch), batch, learner.targets_of([batch])[0])
+        learner.backward(bank.images(batch), batch, learner.select_targets([batch])[0])
         came = network.get_parameter("classifier.1.weight").grad
         assert came is not None
         found[precision] = came
@@ -302,7 +301,7 @@ def test_dropout_differs_between_epochs_and_seeds(
         seeds.append(seed)
         yield
 
-    monkeypatch.setattr("sts.networks.learner.draw_from_seed", record)
+    monkeypatch.setattr("sts.networks.train.draw_from_seed", record)
     monkeypatch.setattr(Learner, "_train", lambda *args: (1.0, 1.0))
     head = make_network(MOBILE).get_submodule("classifier")
     for seed in (0, 1):
@@ -320,7 +319,7 @@ def test_a_frozen_extractor_gives_what_training_by_images_would(
     settings = TrainSettings(batch=8, epochs=1, learning_rate=0.01, precision="float32")
     result = fit(frozen, bank, labels, train_rows=TRAIN, settings=settings)
     network = make_network(frozen, seed=settings.seed)
-    seen = bank.standardised(TRAIN)
+    seen = bank.standardise(TRAIN)
     optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=0.01)
     for rows in epoch_batches(TRAIN, settings, 0):
         optimizer.zero_grad()

@@ -38,10 +38,10 @@ def test_images_are_the_same_to_the_last_bit_however_many_are_kept(
 ) -> None:
     """How much memory is free must not show in a report."""
     batches = cut_batches(np.array([5, 0, 7, 2, 30]), 2)
-    statistics = kept.standardised(np.arange(10)).settings
+    statistics = kept.standardise(np.arange(10)).settings
     some = ImageBank(store, SETTINGS, budget_bytes=6 * 4 * 2 * 32 * 40)
-    assert made.standardised(np.arange(10)).settings == statistics
-    assert some.standardised(np.arange(10)).settings == statistics
+    assert made.standardise(np.arange(10)).settings == statistics
+    assert some.standardise(np.arange(10)).settings == statistics
     banks = [bank.like(statistics).batches(batches) for bank in (kept, made, some)]
     for batch, images, *others in zip(batches, *banks, strict=True):
         assert len(images) == len(batch)
@@ -90,7 +90,7 @@ def test_images_are_computed_once_where_they_fit(
     assert seen == computed
     seen.clear()
     for _ in range(2):
-        bank.standardised(np.arange(8))
+        bank.standardise(np.arange(8))
     assert seen == list(range(budget_cells, len(store)))
 
 
@@ -111,7 +111,7 @@ def test_all_published_cells_at_224_pixels_are_kept_where_10_gb_are_free() -> No
 
 def test_standardised_rows_have_mean_0_and_deviation_1(kept: ImageBank) -> None:
     rows = np.array([0, 5, 6, 11])
-    images = kept.standardised(rows).images(rows).double()
+    images = kept.standardise(rows).images(rows).double()
     # float32 pixels, 5,120 a channel.
     torch.testing.assert_close(
         images.mean(dim=(0, 2, 3)), torch.zeros(3).double(), atol=1e-5, rtol=0
@@ -125,7 +125,7 @@ def test_statistics_are_those_measured_on_all_pixels_at_once(
 ) -> None:
     rows = np.arange(7, 19)
     images = kept.images(rows).double()
-    came = kept.standardised(rows).settings
+    came = kept.standardise(rows).settings
     deviation = images.std(dim=(0, 2, 3), correction=0).tolist()
     # float64 sums of the same float32 pixels; the mean is near 0 against a deviation of tens.
     assert came.deviation == pytest.approx(deviation, rel=1e-6)
@@ -137,22 +137,22 @@ def test_other_rows_do_not_move_the_statistics(store: SweepStore) -> None:
     loud = replace(store, traces=store.traces.copy())
     loud.traces[20:] *= 5
     rows = np.arange(20)
-    one = ImageBank(store, SETTINGS, budget_bytes=0).standardised(rows).settings
-    assert ImageBank(loud, SETTINGS, budget_bytes=0).standardised(rows).settings == one
+    one = ImageBank(store, SETTINGS, budget_bytes=0).standardise(rows).settings
+    assert ImageBank(loud, SETTINGS, budget_bytes=0).standardise(rows).settings == one
 
 
 def test_a_bank_of_stored_settings_makes_the_images_its_model_saw(
     kept: ImageBank, store: SweepStore
 ) -> None:
-    trained = kept.standardised(np.arange(6))
+    trained = kept.standardise(np.arange(6))
     again = ImageBank(store, trained.settings)
     assert torch.equal(again.images([9, 8]), trained.images([9, 8]))
 
 
 def test_settings_of_other_images_are_refused(kept: ImageBank, store: SweepStore) -> None:
-    with pytest.raises(ValueError, match="images are made by"):
+    with pytest.raises(ValueError, match="the images have"):
         kept.like(ImageSettings(height=32, width=32))
-    with pytest.raises(ValueError, match="a source makes images of the bank's settings"):
+    with pytest.raises(ValueError, match="a source needs the settings of the bank"):
         ImageBank(TraceSource(store.traces, SETTINGS), ImageSettings())
 
 
@@ -161,7 +161,7 @@ def test_rows_that_are_not_there_are_refused(kept: ImageBank) -> None:
         with pytest.raises(ValueError, match=r"rows must lie in 0\.\.63"):
             kept.images(rows)
     with pytest.raises(StsError, match="no rows to measure"):
-        kept.standardised([])
+        kept.standardise([])
 
 
 @pytest.mark.cuda
@@ -169,7 +169,7 @@ def test_images_on_cuda_are_those_on_the_cpu(kept: ImageBank, store: SweepStore)
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     rows = np.arange(12)
-    settings = kept.standardised(rows).settings
+    settings = kept.standardise(rows).settings
     on_cuda = ImageBank(store, settings, "cuda")
     came = torch.cat([batch.cpu() for batch in on_cuda.batches(cut_batches(rows, 5))])
     # float32 products of another order; standardised images have a deviation of 1.

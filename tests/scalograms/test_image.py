@@ -1,255 +1,173 @@
-"""Images straight from traces, against full resolution resized."""
+"""Sources of images: traces and published files behind one interface."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import product
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
-from torch.nn import functional
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from sts.base.errors import StsError
-from sts.base.settings import from_dict, to_dict
 from sts.base.types import Floats
-from sts.scalograms import image as module
 from sts.scalograms.bank import ImageBank
-from sts.scalograms.image import Channels, ImageSettings, TraceSource, plain
-from sts.scalograms.traces import PARITIES
-from sts.scalograms.transform import Transform
-from sts.signals.resample import SAMPLES
+from sts.scalograms.image import (
+    ImageSettings,
+    ImageSource,
+    PublishedSource,
+    Rows,
+    TraceSource,
+    find_published,
+    has_published,
+    read_published,
+)
+from sts.scalograms.transform import compute_scalograms
 
-# What the study asks for, of the largest coefficient. Positions that torch rounds to float32 take
-# half of it, the rest of our way 1e-5.
-TOLERANCE = 1e-4
-# Two ways through float32 that add in another order.
-ROUNDING = 2e-6
-SIZES = [(224, 224), (224, 244), (299, 299), (180, 240), (180, 4800), (96, 96), (128, 128)]
-ODD_SIZES = [(1, 1), (17, 31), (331, 997), (200, 1500), (181, 4801), (90, 6000)]
-STANDARDS: list[Channels | None] = [None, (1.5, -2.0, 0.5)]
+SETTINGS = ImageSettings(height=40, width=50, parity="pywt")
+PLACES = [
+    ("PatchClamp", "PatchClampGouwensCWT"),
+    ("PatchClamp", "PatchClampGouwens_CWT"),
+    ("PatchSeq", "PatchSeqGouwensCWT"),
+    ("PatchSeq", "PatchSeqGouwens_CWT"),
+]
+
+
+def publish(folder: Path, specimen_id: str, array: Floats) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"cell_{specimen_id}.npy"
+    np.save(path, array, allow_pickle=False)
+    return path
 
 
 @pytest.fixture(scope="module")
-def full(traces: Floats) -> dict[str, Tensor]:
-    sweeps = torch.from_numpy(traces[:2].reshape(-1, SAMPLES))
-    return {parity: Transform(parity)(sweeps).unflatten(0, (2, 2)) for parity in PARITIES}
+def published(tmp_path_factory: pytest.TempPathFactory, traces: Floats) -> Path:
+    """A data folder with the scalograms of three cells, in the published layout."""
+    data = tmp_path_factory.mktemp("data")
+    for at, specimen_id in enumerate(["101", "102", "103"]):
+        scalograms = compute_scalograms(traces[at], parity="pywt").transpose(1, 2, 0)
+        kind = np.float64 if at == 0 else np.float32
+        publish(data / "PatchClampGouwens_CWT", specimen_id, scalograms.astype(kind))
+    return data
 
 
-def resized(scalograms: Tensor, settings: ImageSettings) -> Tensor:
-    size = (settings.height, settings.width)
-    channels = functional.interpolate(
-        scalograms, size=size, mode="bilinear", antialias=settings.antialias
-    )
-    images = torch.cat([channels, channels[:, :1]], dim=1)
-    if settings.mean is not None and settings.deviation is not None:
-        mean, deviation = torch.tensor(settings.mean), torch.tensor(settings.deviation)
-        images = (images - mean[:, None, None]) / deviation[:, None, None]
-    return images
+def both(published: Path, traces: Floats, settings: ImageSettings) -> list[ImageSource]:
+    paths = [find_published(published, "PatchClamp", str(at)) for at in (101, 102, 103)]
+    return [TraceSource(traces[:3], settings), PublishedSource(paths, settings)]
 
 
-def bank_of(
-    traces: Floats, settings: ImageSettings, device: torch.device | str = "cpu"
-) -> ImageBank:
-    """Return a bank that keeps no image: all are computed when they are asked for."""
-    source = TraceSource(traces, plain(settings), device)
-    return ImageBank(source, settings, device, budget_bytes=0)
-
-
-def images_of(traces: Floats, settings: ImageSettings) -> Tensor:
-    return bank_of(traces, settings).images(range(len(traces)))
-
-
-def furthest(ours: Tensor, wanted: Tensor) -> float:
-    return float((ours.double() - wanted).abs().max())
-
-
-@pytest.mark.parametrize("precision", [torch.float32, torch.float64])
-@pytest.mark.parametrize("antialias", [False, True])
-@pytest.mark.parametrize("parity", PARITIES)
-@pytest.mark.parametrize("size", SIZES + ODD_SIZES, ids=str)
-def test_an_image_is_full_resolution_resized(
-    full: dict[str, Tensor],
-    traces: Floats,
-    size: tuple[int, int],
-    parity: str,
-    antialias: bool,
-    precision: torch.dtype,
-) -> None:
-    settings = ImageSettings(height=size[0], width=size[1], antialias=antialias, parity=parity)
-    ours = images_of(traces[:2], settings)
-    assert ours.shape == (2, 3, *size)
-    wanted = resized(full[parity].to(precision), settings)
-    assert furthest(ours, wanted) < TOLERANCE * float(full[parity].abs().max())
+def images_of(
+    source: ImageSource, rows: Rows, settings: ImageSettings | None = None
+) -> torch.Tensor:
+    return ImageBank(source, settings or source.settings, budget_bytes=0).images(rows)
 
 
 @pytest.mark.parametrize(
-    ("parity", "antialias", "mean", "deviation"),
+    "settings",
     [
-        (parity, antialias, mean, (2.0, 3.0, 4.0) if mean else None)
-        for parity, antialias, mean in product(PARITIES, [False, True], STANDARDS)
+        SETTINGS,
+        ImageSettings(height=224, width=244, parity="pywt"),
+        ImageSettings(height=40, width=50, parity="pywt", antialias=True),
+        ImageSettings(
+            height=40, width=50, parity="pywt", mean=(1.0, 2.0, 3.0), deviation=(4.0, 5.0, 6.0)
+        ),
     ],
 )
-def test_every_kind_of_settings_gives_its_images_whatever_the_batch(
-    full: dict[str, Tensor],
-    traces: Floats,
-    monkeypatch: pytest.MonkeyPatch,
-    parity: str,
-    antialias: bool,
-    mean: Channels | None,
-    deviation: Channels | None,
+def test_published_scalograms_give_the_images_of_their_traces(
+    published: Path, traces: Floats, settings: ImageSettings
 ) -> None:
-    settings = ImageSettings(
-        height=60, width=70, antialias=antialias, parity=parity, mean=mean, deviation=deviation
-    )
-    assert from_dict(ImageSettings, to_dict(settings)) == settings
-    rows = range(len(traces))
-    bank = bank_of(traces, settings)
-    whole = bank.images(rows)
-    scale = float(full[parity].abs().max())
-    assert furthest(whole[:2], resized(full[parity], settings)) < TOLERANCE * scale
-    alone = torch.cat([bank.images([row]) for row in rows])
-    assert torch.equal(alone, whole)
-    # Several cells at a time, as on a GPU.
-    source = TraceSource(traces, plain(settings))
-    monkeypatch.setattr(module, "PIECE_BYTES", {"cpu": 4 * source._operator.bytes_a_trace})
-    assert [len(piece) for piece in source.channels(rows)] == [2, 2, 1]
-    assert furthest(bank.images(rows), whole) < ROUNDING * scale
+    computed, read = both(published, traces, settings.plain)
+    assert len(computed) == len(read) == 3
+    assert computed.settings == read.settings == settings.plain
+    ours, theirs = (images_of(source, [0, 1, 2], settings) for source in (computed, read))
+    # The tolerance of the image path; the largest coefficient of these traces is above 100.
+    assert float((ours - theirs).abs().max()) < 1e-4 * 100
+    assert ours.dtype == theirs.dtype == torch.float32
 
 
-def test_the_third_channel_repeats_the_rheobase_sweep(traces: Floats) -> None:
-    images = images_of(traces, ImageSettings(height=32, width=32))
-    assert torch.equal(images[:, 2], images[:, 0])
-    assert not torch.equal(images[:, 1], images[:, 0])
-    swapped = images_of(traces[:, ::-1], ImageSettings(height=32, width=32))
-    assert furthest(swapped[:, 1], images[:, 0]) < ROUNDING * float(images.abs().max())
+def test_rows_come_in_the_order_asked_for(published: Path, traces: Floats) -> None:
+    for source in both(published, traces, SETTINGS):
+        apart = [images_of(source, [row])[0] for row in (2, 0, 2)]
+        for rows in ([2, 0, 2], np.array([2, 0, 2])):
+            assert torch.equal(images_of(source, rows), torch.stack(apart))
+        assert images_of(source, []).shape == (0, 3, 40, 50)
 
 
-def test_each_channel_is_standardised_by_its_own_numbers(traces: Floats) -> None:
-    raw = images_of(traces, ImageSettings(height=20, width=20))
-    settings = ImageSettings(height=20, width=20, mean=(1, 2, 3), deviation=(4, 5, 6))
-    ours = images_of(traces, settings)
-    for channel, (mean, deviation) in enumerate([(1, 4), (2, 5), (3, 6)]):
-        torch.testing.assert_close(ours[:, channel], (raw[:, channel] - mean) / deviation)
+def test_channels_are_the_first_two_colours(published: Path, traces: Floats) -> None:
+    for source in both(published, traces, SETTINGS):
+        pieces = [piece.clone() for piece in source.channels([2, 0, 2])]
+        assert torch.equal(torch.cat(pieces), images_of(source, [2, 0, 2])[:, :2])
 
 
-def test_a_constant_is_dark_and_a_resting_potential_does_not_show(traces: Floats) -> None:
-    # Kernels that end at 5.5 scales sum to 1e-6 of their weight, and the baseline is float32.
-    dark = images_of(np.full((1, 2, SAMPLES), -70.0), ImageSettings())
-    assert float(dark.abs().max()) < 1e-4
-    here, there = (images_of(each, ImageSettings()) for each in (traces, traces - 14))
-    # float32 keeps fewer digits of larger voltages.
-    assert furthest(here, there) < 1e-5 * float(here.abs().max())
+@pytest.mark.parametrize(("dataset", "folder"), PLACES)
+def test_both_spellings_of_a_folder_are_found(tmp_path: Path, dataset: str, folder: str) -> None:
+    assert not has_published(tmp_path)
+    (tmp_path / folder).mkdir()
+    path = tmp_path / folder / "cell_7.npy"
+    path.touch()
+    assert has_published(tmp_path)
+    assert find_published(tmp_path, dataset, "7") == path
+    # Labels of one's own may not tell.
+    assert find_published(tmp_path, "", "7") == path
 
 
-def test_traces_stay_as_they_are(traces: Floats) -> None:
-    cells = traces.copy()
-    images_of(cells, ImageSettings(height=16, width=16))
-    assert np.array_equal(cells, traces)
-
-
-def test_images_are_float32_and_need_no_gradient(traces: Floats) -> None:
-    images = images_of(traces.astype(np.float64), ImageSettings(height=16, width=16))
-    assert images.dtype == torch.float32
-    assert not images.requires_grad
-    # A saliency map asks for the gradient with respect to an image.
-    assert not images.is_inference()
-
-
-def test_mixed_precision_around_it_does_not_blur_it(traces: Floats) -> None:
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        inside = images_of(traces, ImageSettings())
-    assert torch.equal(inside, images_of(traces, ImageSettings()))
-
-
-@pytest.mark.parametrize(("width", "runs"), [(224, 7), (240, 1), (244, 6), (299, 17)])
-def test_columns_are_cut_out_in_few_runs(width: int, runs: int) -> None:
-    """Each run is a call: one a column would take longer than all products together."""
-    nothing = np.empty((0, 2, SAMPLES))
-    operator = TraceSource(nothing, ImageSettings(height=8, width=width))._operator
-    assert len(operator._runs) == runs
-    columns = np.concatenate([np.arange(width)[run.columns] for run in operator._runs])
-    assert sorted(columns) == list(range(width))
-
-
-def test_an_empty_batch_gives_an_empty_batch() -> None:
-    images = images_of(np.empty((0, 2, SAMPLES)), ImageSettings(height=5, width=6))
-    assert images.shape == (0, 3, 5, 6)
-
-
-class _Largest(TorchDispatchMode):
-    """Notes the largest storage that an operation returns."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if isinstance(result, Tensor):
-            self.seen = max(self.seen, result.untyped_storage().nbytes())
-        return result
-
-
-@contextmanager
-def largest_storage() -> Iterator[_Largest]:
-    with _Largest() as noted:
-        yield noted
-
-
-@pytest.mark.parametrize("parity", PARITIES)
-def test_memory_stays_bounded_whatever_the_batch(traces: Floats, parity: str) -> None:
-    cells = np.concatenate([traces] * 10)
-    bank = bank_of(cells, ImageSettings(height=8, width=224, parity=parity))
-    # What comes in and what goes out grow with the batch: 2 MB and 1 MB here. Windows of all of it
-    # at once would be 50 MB.
-    with largest_storage() as noted:
-        bank.images(range(len(cells)))
-    assert 2**20 < noted.seen <= 2**21
+def test_a_missing_cell_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(StsError, match=r"cell 42: looked for .*CWT.cell_42.npy and .*_CWT.cell_42"):
+        find_published(tmp_path, "PatchSeq", "42")
+    with pytest.raises(StsError, match=r"no published scalogram at .*cell_42.npy"):
+        read_published(tmp_path / "cell_42.npy")
+    with pytest.raises(StsError, match="is no specimen id"):
+        find_published(tmp_path, "PatchSeq", "../42")
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"),
+    ("array", "message"),
     [
-        ({"height": 0}, "height must be at least 1 and at most 8192, not 0"),
-        ({"width": -3}, "width must be at least 1 and at most 8192, not -3"),
-        ({"parity": "pwt"}, "unknown parity 'pwt': did you mean 'pywt'"),
-        ({"mean": (0.0, 0.0, 0.0)}, "mean and deviation go together"),
-        ({"deviation": (1.0, 1.0, 1.0)}, "mean and deviation go together"),
-        ({"mean": (0.0, 0.0), "deviation": (1.0, 1.0)}, "mean and deviation are 3 numbers"),
-        (
-            {"mean": (0.0, float("nan"), 0.0), "deviation": (1.0, 1.0, 1.0)},
-            "mean must be at least",
-        ),
-        (
-            {"mean": (0.0, 0.0, 0.0), "deviation": (1.0, 0.0, 1.0)},
-            "deviation must be at least 1e-09",
-        ),
-        ({"height": 8193}, "height must be at least 1 and at most 8192"),
-        ({"height": 2000, "width": 2000}, "2000 x 2000 pixels is too large"),
+        (np.zeros((180, 4800)), r"must hold \(180, 4800, 2\) of floating-point numbers, not"),
+        (np.zeros((2, 180, 4800), np.float32), r"not \(2, 180, 4800\) of float32"),
+        (np.zeros((180, 4800, 2), np.int16), r"not \(180, 4800, 2\) of int16"),
+        (np.zeros((180, 4800, 2), np.complex64), r"not \(180, 4800, 2\) of complex64"),
     ],
 )
-def test_settings_are_checked_where_they_are_made(wrong: dict[str, Any], message: str) -> None:
-    with pytest.raises(StsError, match=message):
-        ImageSettings(**wrong)
+def test_a_wrong_array_is_refused_by_name(tmp_path: Path, array: Floats, message: str) -> None:
+    path = publish(tmp_path, "9", array)
+    with pytest.raises(StsError, match=rf"cell_9\.npy .*{message}"):
+        read_published(path)
 
 
-def test_wrong_arguments_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"shape \(n, 2, 4800\), not \(2, 4800\)"):
-        TraceSource(np.zeros((2, SAMPLES)), ImageSettings(height=8, width=8))
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY\x01\x00", b"no array at all" * 20, b"PK\3\4"])
+def test_a_file_that_is_no_array_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "cell_9.npy"
+    path.write_bytes(content)
+    with pytest.raises(StsError, match=r"cell_9\.npy is no \.npy array"):
+        read_published(path)
 
 
-@pytest.mark.cuda
-@pytest.mark.parametrize("antialias", [False, True])
-@pytest.mark.parametrize("parity", PARITIES)
-def test_cuda_gives_what_the_cpu_gives(
-    cuda: torch.device, traces: Floats, parity: str, antialias: bool
-) -> None:
-    settings = ImageSettings(antialias=antialias, parity=parity)
-    rows = range(len(traces))
-    here = images_of(traces, settings)
-    there = bank_of(traces, settings, cuda).images(rows).cpu()
-    # float32 sums in another order, of numbers up to 1e3 times their result.
-    assert furthest(there, here) < 1e-5 * float(here.abs().max())
+def test_a_torn_file_and_a_pickle_are_refused_by_name(tmp_path: Path) -> None:
+    torn = publish(tmp_path, "1", np.zeros((180, 4800, 2), np.float32))
+    torn.write_bytes(torn.read_bytes()[:100_000])
+    pickled = tmp_path / "cell_2.npy"
+    np.save(pickled, np.array([{}, None]), allow_pickle=True)
+    for path in (torn, pickled):
+        with pytest.raises(StsError, match=rf"{path.name} is no \.npy array"):
+            read_published(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_a_file_with_what_is_no_number_is_refused(tmp_path: Path, value: float) -> None:
+    array = np.zeros((180, 4800, 2))
+    # One value between the columns that an image shows.
+    array[90, 2001, 1] = value
+    with pytest.raises(StsError, match=r"cell_5\.npy holds values that are not finite"):
+        read_published(publish(tmp_path, "5", array))
+
+
+def test_one_bad_file_does_not_keep_others_from_being_used(published: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "cell_9.npy"
+    bad.write_bytes(b"no")
+    good = [find_published(published, "PatchClamp", at) for at in ("101", "102")]
+    seen: list[None] = []
+    source = PublishedSource([good[0], bad, good[1]], SETTINGS, on_cell=lambda: seen.append(None))
+    assert len(seen) == 3
+    assert list(source.faults) == [1]
+    assert str(source.faults[1]).startswith(f"{bad} is no .npy array")
+    assert len(source) == 2
+    wanted = images_of(PublishedSource(good, SETTINGS), [0, 1])
+    assert torch.equal(images_of(source, [0, 1]), wanted)

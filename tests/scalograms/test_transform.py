@@ -8,9 +8,14 @@ import torch
 from sts.base.errors import StsError
 from sts.base.types import Floats
 from sts.scalograms import transform as module
-from sts.scalograms.traces import PARITIES
-from sts.scalograms.transform import Transform, scalograms_of
-from sts.scalograms.wavelet import FREQS_HZ, by_pywt, direct_sum, scales
+from sts.scalograms.transform import Transform, compute_scalograms
+from sts.scalograms.wavelet import (
+    FREQS_HZ,
+    PARITIES,
+    compute_scales,
+    sum_directly,
+    transform_by_pywt,
+)
 from sts.signals.resample import RATE_HZ, SAMPLES
 
 # What the study asks for, of the largest coefficient; float32 reaches 3e-7.
@@ -30,8 +35,8 @@ def direct() -> Transform:
 
 def test_it_equals_the_direct_sum(traces: Floats) -> None:
     for trace in traces[0]:
-        truth = direct_sum(trace)
-        assert largest(scalograms_of(trace[None])[0] - truth) < TOLERANCE * largest(truth)
+        truth = sum_directly(trace)
+        assert largest(compute_scalograms(trace[None])[0] - truth) < TOLERANCE * largest(truth)
 
 
 @pytest.mark.parametrize("method", ["conv", "fft"])
@@ -39,18 +44,18 @@ def test_with_parity_pywt_it_equals_pywt(traces: Floats, method: str) -> None:
     # float64 in: in float32 pywt picks other samples of its wavelet, 1.3e-5 off by itself.
     trace = traces[1, 0].astype(np.float64)
     wanted, freqs_hz = pywt.cwt(
-        trace, scales(), "mexh", sampling_period=1 / RATE_HZ, method=method, precision=12
+        trace, compute_scales(), "mexh", sampling_period=1 / RATE_HZ, method=method, precision=12
     )
     np.testing.assert_allclose(freqs_hz, FREQS_HZ)
-    np.testing.assert_array_equal(by_pywt(trace, method=method), wanted)
-    ours = scalograms_of(trace[None], parity="pywt")[0]
+    np.testing.assert_array_equal(transform_by_pywt(trace, method=method), wanted)
+    ours = compute_scalograms(trace[None], parity="pywt")[0]
     assert largest(ours - wanted) < TOLERANCE * largest(wanted)
 
 
 @pytest.mark.parametrize("tone_hz", [25, 60, 125, 180])
 def test_a_tone_peaks_at_its_own_frequency(tone_hz: int) -> None:
     tone = np.sin(2 * np.pi * tone_hz * np.arange(SAMPLES) / RATE_HZ)
-    power = np.abs(scalograms_of(tone[None])[0][:, 1000:-1000]).max(axis=1)
+    power = np.abs(compute_scalograms(tone[None])[0][:, 1000:-1000]).max(axis=1)
     # The hat's spectrum peaks at sqrt(2) / (2 pi) cycles a scale, sqrt(5 / 2) with a^(-1/2) before
     # it; the frequency it is named after is 0.25.
     peak_hz = tone_hz * 0.25 / (np.sqrt(2.5) / (2 * np.pi))
@@ -60,7 +65,7 @@ def test_a_tone_peaks_at_its_own_frequency(tone_hz: int) -> None:
 @pytest.mark.parametrize("level_mv", [-70.0, 0.0, 1000.0])
 def test_a_constant_is_dark(level_mv: float) -> None:
     # The mean of 400 float32 numbers is off by a few units in their last place.
-    assert largest(scalograms_of(np.full((1, SAMPLES), level_mv))) <= 1e-6 * abs(level_mv)
+    assert largest(compute_scalograms(np.full((1, SAMPLES), level_mv))) <= 1e-6 * abs(level_mv)
 
 
 def test_edges_stay_dark_at_minus_70_mv(traces: Floats) -> None:
@@ -68,18 +73,18 @@ def test_edges_stay_dark_at_minus_70_mv(traces: Floats) -> None:
     trace[2400] += 90
     trace[-1500:] += 15
     trace[2900:3300] = np.linspace(-70, -55, 400)
-    scalogram = np.abs(scalograms_of(trace[None])[0])
+    scalogram = np.abs(compute_scalograms(trace[None])[0])
     edges = max(scalogram[:, :300].max(), scalogram[:, -300:].max())
     assert edges < 1e-5 * scalogram.max()
     # By pywt the same edges outshine the spike.
-    by_zeros = np.abs(scalograms_of(trace[None], parity="pywt")[0])
+    by_zeros = np.abs(compute_scalograms(trace[None], parity="pywt")[0])
     assert by_zeros[:, :300].max() > by_zeros[:, 2000:2800].max()
 
 
 def test_it_is_linear(traces: Floats) -> None:
     first, second = traces[2].astype(np.float64)
-    mixed = scalograms_of((2 * first - 0.5 * second)[None])[0]
-    apart = scalograms_of(traces[2])
+    mixed = compute_scalograms((2 * first - 0.5 * second)[None])[0]
+    apart = compute_scalograms(traces[2])
     assert largest(mixed - (2 * apart[0] - 0.5 * apart[1])) < ROUNDING * largest(mixed)
 
 
@@ -87,13 +92,13 @@ def test_a_later_spike_has_the_same_scalogram_later() -> None:
     spike = np.zeros(SAMPLES)
     spike[2000:2004] = 90, 60, 30, 10
     shift = 777
-    here, later = scalograms_of(np.stack([spike, np.roll(spike, shift)]))
+    here, later = compute_scalograms(np.stack([spike, np.roll(spike, shift)]))
     assert largest(here[:, :-shift] - later[:, shift:]) < ROUNDING * largest(here)
 
 
 def test_a_deeper_resting_potential_changes_nothing(traces: Floats) -> None:
-    here = scalograms_of(traces[0])
-    there = scalograms_of(traces[0] - 16)
+    here = compute_scalograms(traces[0])
+    there = compute_scalograms(traces[0] - 16)
     # float32 keeps fewer digits of larger voltages.
     assert largest(here - there) < ROUNDING * largest(here)
 
@@ -156,6 +161,6 @@ def test_wrong_arguments_are_refused(direct: Transform) -> None:
 @pytest.mark.cuda
 def test_cuda_gives_what_the_cpu_gives(cuda: torch.device, traces: Floats) -> None:
     for parity in PARITIES:
-        here = scalograms_of(traces.reshape(-1, SAMPLES), parity=parity)
-        there = scalograms_of(traces.reshape(-1, SAMPLES), parity=parity, device=cuda)
+        here = compute_scalograms(traces.reshape(-1, SAMPLES), parity=parity)
+        there = compute_scalograms(traces.reshape(-1, SAMPLES), parity=parity, device=cuda)
         assert largest(here - there) < TOLERANCE * largest(here)

@@ -6,12 +6,12 @@ import pywt
 
 from sts.scalograms.wavelet import (
     FREQS_HZ,
-    by_pywt,
-    direct_sum,
+    compute_scales,
     hat_kernels,
     psi,
     pywt_kernels,
-    scales,
+    sum_directly,
+    transform_by_pywt,
 )
 from sts.signals.resample import RATE_HZ, SAMPLES
 
@@ -21,8 +21,8 @@ def test_there_are_180_frequencies_from_20_to_199_hz() -> None:
 
 
 def test_20_hz_is_50_samples_wide_and_a_scale_times_its_frequency_is_constant() -> None:
-    assert scales()[0] == 50
-    np.testing.assert_allclose(scales() * FREQS_HZ, 0.25 * RATE_HZ)
+    assert compute_scales()[0] == 50
+    np.testing.assert_allclose(compute_scales() * FREQS_HZ, 0.25 * RATE_HZ)
 
 
 def test_the_hat_has_no_mean_and_unit_energy() -> None:
@@ -47,9 +47,9 @@ def test_the_direct_sum_is_the_formula() -> None:
     trace = np.random.default_rng(1).normal(size=SAMPLES)
     trace[:500] = trace[-500:] = 0
     t, row, b = np.arange(SAMPLES), 40, 2345
-    scale = scales()[row]
+    scale = compute_scales()[row]
     wanted = np.sum(trace * psi((t - b) / scale)) / np.sqrt(scale)
-    assert direct_sum(trace)[row, b] == pytest.approx(wanted, rel=1e-6)
+    assert sum_directly(trace)[row, b] == pytest.approx(wanted, rel=1e-6)
 
 
 def test_the_kernels_of_pywt_convolve_to_what_pywt_gives() -> None:
@@ -58,14 +58,14 @@ def test_the_kernels_of_pywt_convolve_to_what_pywt_gives() -> None:
     padded = np.pad(trace, kernels.middle)
     ours = [np.correlate(padded, weights, mode="valid") for weights in kernels.weights]
     # Both sum float64 over at most 801 samples of 70 mV.
-    np.testing.assert_allclose(ours, by_pywt(trace), atol=1e-8)
+    np.testing.assert_allclose(ours, transform_by_pywt(trace), atol=1e-8)
 
 
 def test_pywt_is_further_from_the_definition_than_anything_of_ours_may_be() -> None:
     # The reason why parity is a mode of its own: 5 to 15 % on spikes one sample wide.
     trace = np.zeros(SAMPLES)
     trace[1000::333] = 90
-    truth = direct_sum(trace)
+    truth = sum_directly(trace)
     inside = slice(400, -400)
-    away = np.abs(by_pywt(trace) - truth)[:, inside].max() / np.abs(truth).max()
+    away = np.abs(transform_by_pywt(trace) - truth)[:, inside].max() / np.abs(truth).max()
     assert 0.02 < away < 0.3

@@ -185,7 +185,7 @@ def test_deconvolution_tells_how_well_it_finds_the_truth(
         (["train", "--recording", "nowhere.h5"], "no file or folder"),
         (["train", "--name", NAME, "--length", "4000"], "frames are too few"),
         (["train", "--name", NAME, "--length", "64", "--smallest", "99"], "fewer than two neurons"),
-        (["evaluate", "--name", "nobody"], "no generator at"),
+        (["evaluate", "--name", "nobody"], "unknown generator in"),
         (["deconvolve"], "no recording given"),
         (["dg", "--statistics", "a.json", "--measure", "b.h5"], "either given or measured"),
     ],

@@ -7,7 +7,7 @@ from sts.augment.deep import DeepGenerator
 from sts.augment.layers import PlainLayers
 from sts.augment.settings import GanSettings
 from sts.augment.training import Batch, Network, Trainer, adam, set_rate
-from sts.learning.updates import gradient_penalty
+from sts.learning.training import gradient_penalty
 
 # How many rows are drawn for each held-out one.
 DRAWS = 4

@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from sts.augment.rows import held_out_rows, seed_from
 from sts.augment.settings import LoopSettings
 from sts.base.types import Floats, Ints
-from sts.learning.checkpoint import TrainingProgress
 from sts.learning.device import draw_from_seed
-from sts.learning.updates import MovingAverage
-from sts.scalograms.traces import indices_on
+from sts.learning.training import MovingAverage, TrainingProgress
+from sts.scalograms.wavelet import move_rows
 
 # The moving average of the weights looks back on no more than a tenth of the steps so far.
 WARM: Final = 10
@@ -164,7 +163,7 @@ def _batch(scores: Floats, classes: Ints, device: torch.device) -> Batch:
 
 
 def _at(rows: Batch, places: Ints) -> Batch:
-    at = indices_on(places, rows.classes.device)
+    at = move_rows(places, rows.classes.device)
     return Batch(scores=rows.scores[at], classes=rows.classes[at])
 
 

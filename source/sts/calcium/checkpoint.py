@@ -1,4 +1,4 @@
-"""A trained generator on disk: model.safetensors and model.json, which vouch for each other."""
+"""A trained generator on disk: model.safetensors, and model.json with its digest."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,26 +28,29 @@ from sts.calcium.networks import (
     make_networks,
     sample_windows,
 )
-from sts.calcium.trainer import GanTrainSettings
+from sts.calcium.train import GanTrainSettings
 from sts.calcium.windows import Scale, WindowSettings
-from sts.learning.checkpoint import arrays_of, forms_of, load_arrays
+from sts.learning.training import arrays_of, forms_of, load_arrays
 
 FORMAT: Final = "sts-calcium-gan 1"
 TENSORS: Final = "model.safetensors"
+# Folder of the generators in models/.
 FOLDER: Final = "CalciumGAN"
+# Libraries whose versions are stored with a model.
 LIBRARIES: Final = ("numpy", "torch")
+# Advice at the end of messages about a damaged model.
 AGAIN: Final = "train it again with `calcium_gan.py train`"
 
 
 @dataclass(frozen=True, kw_only=True)
 class GanCard:
-    """What there is to know of a generator besides its weights."""
+    """The description of a generator: everything except its weights."""
 
     name: str
     networks: NetworkSettings
     windows: WindowSettings
     oasis: OasisSettings
-    """How its traces are deconvolved, in physical units."""
+    """Deconvolution of its traces, in physical units."""
     rate_hz: Positive
     unit: str = ""
     neurons: tuple[str, ...] = ()
@@ -62,7 +65,7 @@ class GanCard:
     format: str = FORMAT
 
     def __post_init__(self) -> None:
-        """Refuse numbers that no training leaves behind."""
+        """Refuse impossible numbers."""
         check_fields(self)
 
 
@@ -81,7 +84,7 @@ class CalciumGan:
 
 
 def gan_folder(models: Path, name: str) -> Path:
-    """Return where the generator of a recording is kept."""
+    """Return the folder of the generator with this name."""
     return models / FOLDER / check_plain_name(name)
 
 
@@ -91,18 +94,16 @@ def save_gan(folder: Path, gan: CalciumGan) -> GanCard:
     arrays |= {"scale.low": gan.scale.low, "scale.high": gan.scale.high}
     with write_model(folder) as files:
         digest = files.add_arrays(TENSORS, arrays, form=FORMAT)
-        card = replace(
-            gan.card,
-            versions=library_versions(LIBRARIES),
-            sha256=digest,
-        )
+        card = replace(gan.card, versions=library_versions(LIBRARIES), sha256=digest)
         files.add_card(card)
     return card
 
 
 def load_gan(folder: Path) -> CalciumGan:
-    """Return the generator of `folder`, checked to be whole."""
-    card = load_gan_card(folder)
+    """Return the generator in `folder`; refuse one that is damaged."""
+    card = read_card(folder, GanCard, form=FORMAT, missing=AGAIN, again=AGAIN)
+    if len(card.neurons) not in (0, card.networks.neurons):
+        raise StsError(f"{folder / CARD} contradicts itself: {AGAIN}")
     path = folder / TENSORS
     arrays = read_arrays(path, digest=card.sha256, again=AGAIN)
     scale = {name: arrays.pop(f"scale.{name}", np.empty(0)) for name in ("low", "high")}
@@ -111,7 +112,7 @@ def load_gan(folder: Path) -> CalciumGan:
     if not fits or not (scale["high"] > scale["low"]).all():
         raise StsError(f"{path} does not hold the scale of its {CARD}: {AGAIN}")
     try:
-        # Sizes are compared before anything of that size is made.
+        # Sizes are compared before memory is allocated.
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
             empty = _join(WindowGenerator(card.networks), WindowCritic(card.networks))
         check_arrays(arrays, forms_of(empty))
@@ -125,13 +126,5 @@ def load_gan(folder: Path) -> CalciumGan:
 
 
 def _join(generator: WindowGenerator, critic: WindowCritic) -> nn.Module:
-    """Return both networks as one, whose weights are called as in the file."""
+    """Return both networks as one, whose weights have the names in the file."""
     return nn.ModuleDict({"generator": generator, "critic": critic})
-
-
-def load_gan_card(folder: Path) -> GanCard:
-    """Return the card alone, which is quick."""
-    card = read_card(folder, GanCard, form=FORMAT, missing=AGAIN, again=AGAIN)
-    if len(card.neurons) not in (0, card.networks.neurons):
-        raise StsError(f"{folder / CARD} contradicts itself: {AGAIN}")
-    return card

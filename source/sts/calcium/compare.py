@@ -1,4 +1,4 @@
-"""Statistics of windows of traces, how far two kinds of windows are apart, and control windows."""
+"""Statistics of windows of traces, differences between two kinds of windows, and controls."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,51 +10,53 @@ from scipy.signal import lfilter, welch
 from sts.base.types import Floats, Ints
 from sts.calcium.fluorescence import OasisSettings, deconvolve
 
+# Width of the bins in which spikes are counted for correlations.
 BIN_S: Final = 0.5
-# Time constant of van Rossum's kernel, as elephant has it by default.
+# Time constant of van Rossum's kernel; the default of elephant.
 TAU_S: Final = 1.0
-# How far an autocorrelation is followed.
+# Longest lag of an autocorrelation.
 LAG_S: Final = 2.0
+# Number of bins of a histogram.
 BINS: Final = 30
-# Quantity -> what it is called, and its unit.
+# Field of Measures -> name and unit.
 QUANTITIES: Final = {
     "rates_hz": "firing rate (Hz)",
     "correlations": "pairwise correlation",
     "van_rossum": "van Rossum distance",
     "intervals_s": "inter-spike interval (s)",
 }
-# What a model is chosen by; intervals between spikes follow from the others.
+# Quantities by which a model is chosen; intervals follow from the others.
 SCORED: Final = ("rates_hz", "correlations", "van_rossum")
-# Power below this part of the largest is taken for it: recordings that were smoothed or resampled
-# have bands of nothing, in which only rounding errors differ.
+# Smallest power, relative to the largest; smaller values are set to it. Recordings that were
+# smoothed or resampled have bands that hold only rounding errors.
 SILENT: Final = 1e-4
-# A generated window counts as a copy where it is nearer to a training window than this part of
-# the real windows that were not trained on.
+# A generated window is a copy if it is nearer to a training window than this fraction of the real
+# windows that were not trained on.
 COPY_PART: Final = 0.01
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Measures:
-    """What is known of some windows: samples of quantities, and curves."""
+    """Statistics of windows: samples of quantities, and curves."""
 
     rates_hz: Floats
     """(neurons,)."""
     correlations: Floats
-    """(pairs,) of counts in bins of 0.5 s; NaN where a neuron is silent."""
+    """(pairs,) of counts in bins of 0.5 s; NaN if a neuron has no spikes."""
     van_rossum: Floats
     """(windows * pairs,) between the trains of two neurons in the same window."""
     intervals_s: Floats
-    """Between spikes of a neuron, all neurons together."""
+    """Between spikes of a neuron, of all neurons."""
     covariances: Floats
-    """(neurons, neurons) of frames with a spike or none."""
+    """(neurons, neurons) of frames, which have a spike or none."""
     autocorrelation: Floats
-    """(lags,) of the traces, mean of all."""
+    """(lags,) mean over all traces."""
     spectrum: Floats
-    """(frequencies,) of the traces, mean of all."""
+    """(frequencies,) mean over all traces."""
 
 
 def measure_windows(traces: Floats, rate_hz: float, settings: OasisSettings) -> Measures:
-    """Return the statistics of windows (n, neurons, frames), whose spikes OASIS finds."""
+    """Return the statistics of windows (n, neurons, frames), with the spikes found by OASIS."""
     trains = (deconvolve(traces, settings).spikes > 0).astype(np.float32)
     matrix = correlate_counts(trains, rate_hz)
     pairs = np.triu_indices(len(matrix), k=1)
@@ -71,26 +73,22 @@ def measure_windows(traces: Floats, rate_hz: float, settings: OasisSettings) -> 
 
 
 def join_windows(trains: Floats | Ints) -> Floats:
-    """Return the windows of each neuron one after the other, (neurons, n * frames)."""
+    """Return the windows of each neuron joined one after the other, (neurons, n * frames)."""
     return np.asarray(np.swapaxes(trains, 0, 1).reshape(trains.shape[1], -1))
 
 
 def measure_rates(trains: Floats | Ints, rate_hz: float) -> Floats:
-    """Return spikes a second of each neuron, over all windows."""
+    """Return the spikes per second of each neuron, over all windows."""
     return np.asarray(trains.mean(axis=(0, 2), dtype=np.float64) * rate_hz)
 
 
-def sum_in_bins(trains: Floats | Ints, rate_hz: float, bin_s: float = BIN_S) -> Floats:
-    """Return counts (neurons, bins) in bins that lie within a window; what is left over is cut."""
-    size = max(round(bin_s * rate_hz), 1)
-    n, neurons, frames = trains.shape
-    kept = trains[..., : frames // size * size].reshape(n, neurons, -1, size)
-    return join_windows(kept.sum(axis=-1))
-
-
 def correlate_counts(trains: Floats | Ints, rate_hz: float) -> Floats:
-    """Return Pearson correlations (neurons, neurons) of counts; NaN where a neuron is silent."""
-    counts = sum_in_bins(trains, rate_hz).astype(np.float64)
+    """Return Pearson correlations (neurons, neurons) of counts; NaN if a neuron has no spikes."""
+    size = max(round(BIN_S * rate_hz), 1)
+    n, neurons, frames = trains.shape
+    # Frames behind the last full bin of a window are not used.
+    binned = trains[..., : frames // size * size].reshape(n, neurons, -1, size)
+    counts = join_windows(binned.sum(axis=-1)).astype(np.float64)
     counts -= counts.mean(axis=1, keepdims=True)
     norms = np.linalg.norm(counts, axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -100,22 +98,22 @@ def correlate_counts(trains: Floats | Ints, rate_hz: float) -> Floats:
 def measure_van_rossum(
     trains: Floats | Ints, rate_hz: float, others: Floats | Ints | None = None
 ) -> Floats:
-    """Return van Rossum's distances (2001) of trains (n, frames) to one another or to others.
+    """Return van Rossum's distances (2001) of trains (n, frames) to each other or to others.
 
-    Scaled so that a single spike is at distance 1 from silence, as in elephant: the squared
-    distance is 2 / tau times the integral of the squared difference of the filtered trains.
+    Scaled as in elephant, so that a single spike has distance 1 from no spike: the squared distance
+    is 2 / tau times the integral of the squared difference of the filtered trains.
     """
     first = np.asarray(trains, dtype=np.float64)
     second = first if others is None else np.asarray(others, dtype=np.float64)
     decay = float(np.exp(-1 / (rate_hz * TAU_S)))
     # Sums over pairs of spikes of exp(-|difference| / tau) are products with a filtered train.
-    cross = first @ _both_ways(second, decay).T
-    own_first = np.einsum("nt,nt->n", first, _both_ways(first, decay))
-    own_second = np.einsum("nt,nt->n", second, _both_ways(second, decay))
+    cross = first @ _filter_both_ways(second, decay).T
+    own_first = np.einsum("nt,nt->n", first, _filter_both_ways(first, decay))
+    own_second = np.einsum("nt,nt->n", second, _filter_both_ways(second, decay))
     return np.asarray(np.sqrt(np.maximum(own_first[:, None] + own_second - 2 * cross, 0.0)))
 
 
-def _both_ways(trains: Floats, decay: float) -> Floats:
+def _filter_both_ways(trains: Floats, decay: float) -> Floats:
     coefficients = [1.0], [1.0, -decay]
     forward = lfilter(*coefficients, trains, axis=1)
     backward = lfilter(*coefficients, trains[:, ::-1], axis=1)[:, ::-1]
@@ -136,22 +134,23 @@ def autocorrelate(traces: Floats, lags: int) -> Floats:
     rows = rows - rows.mean(axis=1, keepdims=True)
     variance = np.maximum((rows**2).sum(axis=1), 1e-300)
     lags = min(lags, rows.shape[1] - 1)
-    found = [
-        np.mean((rows[:, lag:] * rows[:, :-lag]).sum(axis=1) / variance)
-        for lag in range(1, lags + 1)
-    ]
-    return np.array(found)
+    return np.array(
+        [
+            np.mean((rows[:, lag:] * rows[:, :-lag]).sum(axis=1) / variance)
+            for lag in range(1, lags + 1)
+        ]
+    )
 
 
 def measure_spectrum(traces: Floats) -> Floats:
-    """Return the mean power spectrum of windows (n, neurons, frames), neurons counting alike."""
+    """Return the mean power spectrum of windows (n, neurons, frames), each neuron scaled to 1."""
     power = welch(traces, nperseg=min(256, traces.shape[-1]), axis=-1)[1].mean(axis=0)
     return np.asarray((power / power.sum(axis=1, keepdims=True)).mean(axis=0))[1:]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Likeness:
-    """How far some windows are from the real ones; 0 is alike."""
+    """Differences between windows and the real ones; 0 for equal statistics."""
 
     divergences: dict[str, float]
     """Quantity -> KL(real || these), nats."""
@@ -166,9 +165,9 @@ class Likeness:
 
 
 def score_likeness(likeness: Likeness) -> float:
-    """Return one number for all differences, in which none outweighs the others; 0 is alike.
+    """Return one number for all differences, 0 for equal statistics.
 
-    Divergences of rates move in leaps of a neuron from bin to bin, errors do not: both count.
+    Divergences of rates jump when a neuron changes its bin, errors do not: both are used.
     """
     errors = (
         likeness.rate_error,
@@ -176,46 +175,44 @@ def score_likeness(likeness: Likeness) -> float:
         likeness.autocorrelation_error,
         likeness.spectrum_error_db / 10,
     )
-    # Each below 1, or the first that goes wrong would decide alone.
+    # Each error is mapped to below 1, so that no large one decides alone.
     bounded = sum(error / (1 + error) for error in errors)
     return bounded + sum(likeness.divergences[name] for name in SCORED)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Copying:
-    """Distances to the nearest training window, of generated and of real unseen ones.
+    """Distances of generated and of unseen real windows to the nearest training window.
 
-    Each in units of the window's median distance to all training windows: a smooth window is near
-    to all of them, a copy to one.
+    In units of the window's median distance to all training windows: a smooth window is near to all
+    of them, a copy to one.
     """
 
     generated: float
-    """Median."""
+    """Median over the generated windows."""
     unseen: float
     copies: float
-    """Part of the generated windows nearer than all but 1 % of the unseen ones; 0.01 is chance."""
+    """Fraction of generated windows nearer than 99 % of the unseen ones; 0.01 by chance."""
 
 
 def choose_edges(training: Measures) -> dict[str, Floats]:
     """Return the edges of 30 bins of each quantity, from the real training windows."""
     edges = {}
     for name in QUANTITIES:
-        values = drop_unknown(getattr(training, name))
+        values = _keep_finite(getattr(training, name))
         low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
         edges[name] = np.linspace(low, high if high > low else low + 1.0, BINS + 1)
     return edges
 
 
-def drop_unknown(values: Floats) -> Floats:
-    """Return the values that are numbers."""
+def _keep_finite(values: Floats) -> Floats:
     return np.asarray(values[np.isfinite(values)])
 
 
 def count_values(values: Floats, edges: Floats) -> Floats:
-    """Return counts in bins; what lies outside counts into the first or last."""
-    return np.histogram(np.clip(drop_unknown(values), edges[0], edges[-1]), bins=edges)[0].astype(
-        float
-    )
+    """Return counts in bins; values outside are counted in the first or last bin."""
+    inside = np.clip(_keep_finite(values), edges[0], edges[-1])
+    return np.histogram(inside, bins=edges)[0].astype(float)
 
 
 def measure_divergence(real: Floats, other: Floats, edges: Floats) -> float:
@@ -226,12 +223,10 @@ def measure_divergence(real: Floats, other: Floats, edges: Floats) -> float:
 
 
 def compare_windows(real: Measures, other: Measures, edges: Mapping[str, Floats]) -> Likeness:
-    """Return how far some windows are from the real ones."""
+    """Return the differences between windows and the real ones."""
     faint = SILENT * float(real.spectrum.max())
     ratio = np.log10(np.maximum(other.spectrum, faint) / np.maximum(real.spectrum, faint))
-    off = ~np.eye(len(real.rates_hz), dtype=bool)
-    norm = max(float(np.linalg.norm(real.covariances[off])), 1e-300)
-    rates = np.maximum(real.rates_hz, 1e-300)
+    rate_error, covariance_error = measure_errors(real.rates_hz, real.covariances, other)
     return Likeness(
         divergences={
             name: measure_divergence(getattr(real, name), getattr(other, name), edges[name])
@@ -239,13 +234,24 @@ def compare_windows(real: Measures, other: Measures, edges: Mapping[str, Floats]
         },
         autocorrelation_error=_rms(other.autocorrelation - real.autocorrelation),
         spectrum_error_db=10 * _rms(ratio),
-        rate_error=float(np.median(np.abs(other.rates_hz - real.rates_hz) / rates)),
-        covariance_error=float(np.linalg.norm((other.covariances - real.covariances)[off])) / norm,
+        rate_error=rate_error,
+        covariance_error=covariance_error,
+    )
+
+
+def measure_errors(rates_hz: Floats, covariances: Floats, other: Measures) -> tuple[float, float]:
+    """Return the median relative error of rates, and the relative error of covariances."""
+    off = ~np.eye(len(rates_hz), dtype=bool)
+    norm = max(float(np.linalg.norm(covariances[off])), 1e-300)
+    errors = np.abs(other.rates_hz - rates_hz) / np.maximum(rates_hz, 1e-300)
+    return (
+        float(np.median(errors)),
+        float(np.linalg.norm((other.covariances - covariances)[off])) / norm,
     )
 
 
 def find_highest_hz(windows: Floats, rate_hz: float) -> float:
-    """Return the highest frequency at which windows (n, neurons, frames) have any power."""
+    """Return the highest frequency at which windows (n, neurons, frames) have power."""
     power = measure_spectrum(windows)
     top = int(np.flatnonzero(power > SILENT * power.max())[-1]) + 1
     return top / len(power) * rate_hz / 2
@@ -256,8 +262,8 @@ def _rms(values: Floats) -> float:
 
 
 def measure_copying(generated: Floats, unseen: Floats, training: Floats) -> Copying:
-    """Return how near generated and unseen windows (n, neurons, frames) come to training ones."""
-    near, far = (measure_nearness(windows, training) for windows in (generated, unseen))
+    """Return how near generated and unseen windows (n, neurons, frames) are to training ones."""
+    near, far = (_measure_nearness(windows, training) for windows in (generated, unseen))
     return Copying(
         generated=float(np.median(near)),
         unseen=float(np.median(far)),
@@ -265,8 +271,8 @@ def measure_copying(generated: Floats, unseen: Floats, training: Floats) -> Copy
     )
 
 
-def measure_nearness(windows: Floats, training: Floats) -> Floats:
-    """Return each window's distance to the nearest training window over that to the median one."""
+def _measure_nearness(windows: Floats, training: Floats) -> Floats:
+    """Return the distance of each window to the nearest training window, over the median one."""
     first, second = (each.reshape(len(each), -1).astype(np.float64) for each in (windows, training))
     squares = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1) - 2 * first @ second.T
     distances = np.sqrt(np.maximum(squares, 0.0))
@@ -274,9 +280,9 @@ def measure_nearness(windows: Floats, training: Floats) -> Floats:
 
 
 def shuffle_phases(windows: Floats, rng: np.random.Generator) -> Floats:
-    """Return windows (n, neurons, frames) with the phases of their spectra moved at random.
+    """Return windows (n, neurons, frames) with random shifts of the phases of their spectra.
 
-    All neurons of a window are moved alike (Prichard and Theiler, 1994): spectra and linear
+    All neurons of a window have the same shifts (Prichard and Theiler, 1994): spectra and linear
     correlations stay, the shape of a transient is lost.
     """
     frames = windows.shape[-1]
@@ -286,14 +292,14 @@ def shuffle_phases(windows: Floats, rng: np.random.Generator) -> Floats:
     phases[..., 0] = 0
     if frames % 2 == 0:
         phases[..., -1] = 0
-    moved = np.fft.irfft(spectra * np.exp(1j * phases), n=frames, axis=-1)
-    return np.asarray(moved, dtype=np.float32)
+    shifted = np.fft.irfft(spectra * np.exp(1j * phases), n=frames, axis=-1)
+    return np.asarray(shifted, dtype=np.float32)
 
 
 def shuffle_neurons(windows: Floats, rng: np.random.Generator) -> Floats:
-    """Return windows in which each neuron is as it was at some other time than its neighbours.
+    """Return windows (n, neurons, frames) whose order is shuffled for each neuron separately.
 
-    Every neuron stays what it is alone; nothing is left that neurons do together.
+    The statistics of each neuron stay; the relations between neurons are lost.
     """
     n, neurons, _ = windows.shape
     order = rng.permuted(np.tile(np.arange(n), (neurons, 1)), axis=1).T

@@ -1,4 +1,4 @@
-"""Does it help? A decoder trained on few real windows, with and without generated ones."""
+"""A test of generated windows: a decoder is trained on real windows, with and without them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,25 +9,26 @@ import numpy as np
 from sts.base.types import Floats
 from sts.evaluation.scores import Interval, interval_of
 
-# A neuron is read from what the others do up to so many frames before and after.
+# Largest lag in frames, before and after, between a neuron and those that predict it.
 REACH: Final = 3
-# Penalties tried, of the mean variance of a predictor; the validation windows choose.
+# Penalties that are tried, relative to the mean variance of a predictor.
 PENALTIES: Final = tuple(10.0**k for k in range(-4, 4))
-# How much the generated windows together may count, of the real ones; 0 leaves them out.
+# Total weights of the generated windows that are tried, relative to the real ones.
 WEIGHTS: Final = (0.0, 0.1, 0.3, 1.0, 3.0)
+# Bootstrap samples of an interval.
 RESAMPLES: Final = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecoderScore:
-    """Variance of held-out windows that a decoder explains, by how it was trained."""
+    """Explained variance of held-out windows, by the training windows of the decoder."""
 
     windows: int
-    """Real ones it was trained on."""
+    """Number of real training windows."""
     real: Interval
-    """On these alone."""
+    """With these alone."""
     both: Interval
-    """With generated windows as well, counting as the validation windows found best."""
+    """With generated windows too, at the weight that is best for the validation windows."""
     difference: Interval
     """Paired, over the same held-out windows."""
     weight: float
@@ -46,12 +47,12 @@ class DecoderWindows:
 def compare_decoders(
     stretches: DecoderWindows, counts: Sequence[int], rng: np.random.Generator
 ) -> list[DecoderScore]:
-    """Return the decoders' scores for each number of real training windows.
+    """Return the scores of decoders for each number of real training windows.
 
-    Each neuron's trace is predicted from all others by ridge regression, a task for which any
-    window serves as teacher. Penalty and weight are chosen on the validation windows.
+    The trace of each neuron is predicted from all others by ridge regression, which can be trained
+    on any window. Penalty and weight are chosen on the validation windows.
     """
-    # Traces in units of the training stretch: all neurons count alike.
+    # Traces are scaled by the training stretch, so that all neurons count the same.
     mean = stretches.training.mean(axis=(0, 2), keepdims=True)
     deviation = stretches.training.std(axis=(0, 2), keepdims=True)
     scaled = {
@@ -63,17 +64,17 @@ def compare_decoders(
     found = []
     for count in counts:
         real = sum_products(scaled["training"][order[:count]])
-        alone, _ = _best(real, None, validation)
-        both, weight = _best(real, generated, validation)
-        found.append(_helped(count, alone, both, weight, scaled["test"], rng))
+        alone, _ = _choose_decoder(real, None, validation)
+        both, weight = _choose_decoder(real, generated, validation)
+        found.append(_score(count, alone, both, weight, scaled["test"], rng))
     return found
 
 
 def sum_products(windows: Floats) -> tuple[Floats, float]:
-    """Return the mean product of every lagged trace with every other, (p, p), and the frames."""
+    """Return the mean products of all lagged traces, (p, p), and the number of frames."""
     size = windows.shape[1] * (2 * REACH + 1)
     products, frames = np.zeros((size, size)), 0
-    # A window at a time: all of them at all lags would not fit into memory.
+    # One window at a time: all of them at all lags would not fit into memory.
     for window in windows:
         rows = stack_lags(window)
         products += rows @ rows.T
@@ -90,8 +91,8 @@ def stack_lags(window: Floats) -> Floats:
 def fit_decoder(products: Floats, neurons: int, penalty: float) -> Floats:
     """Return weights (neurons, lags * neurons) that predict each neuron from the others.
 
-    One inverse P serves all neurons: with S the lags of a neuron and o all else, the products A
-    fulfil A_oo P_oS + A_oS P_SS = 0, and the weights are A_oo^-1 A_oS = -P_oS P_SS^-1.
+    One inverse P serves all neurons: with S the lags of a neuron and o all others, the products A
+    satisfy A_oo P_oS + A_oS P_SS = 0, and the weights are A_oo^-1 A_oS = -P_oS P_SS^-1.
     """
     size = len(products)
     inverse = np.linalg.inv(products + penalty * np.eye(size))
@@ -115,9 +116,9 @@ def measure_residuals(weights: Floats, windows: Floats) -> tuple[Floats, Floats]
 
 
 def measure_explained(weights: Floats, products: Floats) -> float:
-    """Return the part of the variance that is explained in windows of these products.
+    """Return the explained fraction of variance in windows with these products.
 
-    Below 0 is worse than the mean.
+    Below 0 the prediction is worse than the mean.
     """
     neurons = len(weights)
     now = slice(REACH * neurons, (REACH + 1) * neurons)
@@ -127,16 +128,10 @@ def measure_explained(weights: Floats, products: Floats) -> float:
     return float((2 * crossed - predicted) / variance)
 
 
-def _best(
+def _choose_decoder(
     real: tuple[Floats, float], generated: tuple[Floats, float] | None, validation: Floats
 ) -> tuple[Floats, float]:
-    """Return the weights of the best decoder and the weight of generated windows.
-
-    Parameters
-    ----------
-    validation
-        Products of the windows that choose.
-    """
+    """Return the best decoder for the validation products, and its weight of generated windows."""
     neurons = len(validation) // (2 * REACH + 1)
     tried = []
     for weight in WEIGHTS if generated is not None else WEIGHTS[:1]:
@@ -150,7 +145,7 @@ def _best(
     return best[1], best[2]
 
 
-def _helped(
+def _score(
     count: int,
     alone: Floats,
     both: Floats,

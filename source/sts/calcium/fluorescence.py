@@ -1,4 +1,4 @@
-"""Calcium that follows spikes, and the spikes of calcium traces, which OASIS finds."""
+"""Fluorescence simulated from spikes, and spikes found in fluorescence by OASIS."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,21 +12,22 @@ from sts.base.errors import StsError
 from sts.base.parallel import worker_count
 from sts.base.settings import Bounds, NotNegative, check_fields
 from sts.base.types import Floats, Ints
-from sts.calcium.oasis import first_order, second_order
+from sts.calcium.oasis import solve_first_order, solve_second_order
 
-# The published decay and noise (Li et al., 2020), at 24 frames a second.
+# The published decay (Li et al., 2020), at 24 frames per second.
 DECAY: Final = (0.95,)
+# Rounding error of the discriminant of two equal roots.
 ROUNDING: Final = 1e-12
-# Lags that the decay is estimated from (Pnevmatikakis et al., 2016).
+# Number of lags from which the decay is estimated (Pnevmatikakis et al., 2016).
 LAGS: Final = 10
-# Slow drift makes a decay look slower than it is: an estimated one is taken to be this much faster.
+# Factor of the roots of an estimated decay, which slow drift makes too large.
 SHRINKAGE: Final = 0.98
-# What takes the place of a root that grows, and of one that rings.
+# Values that replace estimated roots above 1, and roots of 0 or less.
 GROWING: Final = 0.95
 RINGING: Final = 0.15
-# Halvings of the penalty's range; the noise is known less well than that.
+# Halvings of the range of the penalty: more exact than the estimate of the noise.
 HALVINGS: Final = 25
-# Frames below which neither noise nor decay can be estimated.
+# Fewest frames from which noise and decay can be estimated.
 LEAST_FRAMES: Final = 32
 Coefficient = Annotated[float, Bounds(-2, 2)]
 Level = Annotated[float, Bounds(-1e12, 1e12)]
@@ -34,18 +35,18 @@ Level = Annotated[float, Bounds(-1e12, 1e12)]
 
 @dataclass(frozen=True, kw_only=True)
 class CalciumModel:
-    """How calcium follows spikes: c(t) = g1 c(t-1) + g2 c(t-2) + spikes(t), and what is seen."""
+    """Model of calcium, c(t) = g1 c(t-1) + g2 c(t-2) + spikes(t), and of its fluorescence."""
 
     decay: tuple[float, ...] = DECAY
-    """g of a first-order model, or g1 and g2 of one that also rises slowly."""
+    """g of a first-order model, or g1 and g2 of a model that also rises slowly."""
     noise: float = 0.3
-    """Deviation of what is added, in units of a spike."""
+    """Standard deviation, in units of a spike."""
     amplitude: float = 1.0
-    """Of a spike."""
+    """Fluorescence of a spike."""
     baseline: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse a decay that grows, and noise below nothing."""
+        """Refuse a decay that grows, and negative noise."""
         check_decay(self.decay)
         if self.noise < 0 or self.amplitude <= 0:
             raise StsError(
@@ -55,11 +56,11 @@ class CalciumModel:
 
 
 def check_decay(decay: tuple[float, ...]) -> None:
-    """Refuse coefficients whose response to a spike does not decay without ringing."""
+    """Refuse coefficients whose response to a spike does not decay, or oscillates."""
     if len(decay) not in (1, 2):
-        raise StsError(f"a decay has 1 or 2 coefficients, {len(decay)} came: give g, or g1 and g2")
+        raise StsError(f"a decay has 1 or 2 coefficients, not {len(decay)}: give g, or g1 and g2")
     first, second = (*decay, 0.0)[:2]
-    # What rounding leaves of two equal roots is no ringing.
+    # Two equal roots may have a negative discriminant by rounding.
     rings = first**2 + 4 * second < -ROUNDING
     if not np.isfinite(decay).all() or rings or not all(0 < root < 1 for root in find_roots(decay)):
         raise StsError(
@@ -80,12 +81,12 @@ def find_roots(decay: tuple[float, ...]) -> Floats:
 def simulate_fluorescence(
     spikes: Ints | Floats, model: CalciumModel, rng: np.random.Generator
 ) -> Floats:
-    """Return what is seen of spikes (..., frames), float32 of the same shape."""
-    seen = simulate_calcium(spikes, model.decay) * np.float32(model.amplitude)
-    seen += np.float32(model.baseline)
+    """Return the fluorescence of spikes (..., frames), float32 of the same shape."""
+    traces = simulate_calcium(spikes, model.decay) * np.float32(model.amplitude)
+    traces += np.float32(model.baseline)
     if model.noise:
-        seen += np.float32(model.noise) * rng.standard_normal(seen.shape, dtype=np.float32)
-    return seen
+        traces += np.float32(model.noise) * rng.standard_normal(traces.shape, dtype=np.float32)
+    return traces
 
 
 def simulate_calcium(spikes: Ints | Floats, decay: tuple[float, ...]) -> Floats:
@@ -97,23 +98,22 @@ def simulate_calcium(spikes: Ints | Floats, decay: tuple[float, ...]) -> Floats:
 
 @dataclass(frozen=True, kw_only=True)
 class OasisSettings:
-    """How traces are deconvolved; defaults as published (Li et al., 2020)."""
+    """Settings of a deconvolution; defaults as published (Li et al., 2020)."""
 
     decay: tuple[Coefficient, ...] | None = DECAY
-    """g, or g1 and g2; None: estimated from each trace, of `order`."""
+    """g, or g1 and g2; None: estimated from each trace, with `order` coefficients."""
     order: int = 1
-    """Of an estimated decay."""
     smallest: NotNegative = 0.55
     """Size of the smallest spike, in units of the trace; 0 allows any."""
     penalty: NotNegative | None = 0.0
     """On the sum of spikes (L1); None: as large as the noise allows."""
     noise: NotNegative | None = None
-    """Deviation; None: estimated from the upper half of each trace's spectrum."""
+    """Standard deviation; None: estimated from the upper half of the spectrum of each trace."""
     baseline: Level | None = 0.0
-    """Taken off first; None: the 15th percentile of each trace."""
+    """Subtracted first; None: the 15th percentile of each trace."""
 
     def __post_init__(self) -> None:
-        """Refuse what contradicts itself."""
+        """Refuse settings that contradict each other."""
         check_fields(self)
         if self.decay is not None:
             check_decay(self.decay)
@@ -128,49 +128,47 @@ class OasisSettings:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Deconvolved:
-    """What OASIS found, each as large as the traces that were given."""
+    """The result of OASIS, in arrays of the shape of the traces."""
 
     calcium: Floats
     """Without noise and baseline."""
     spikes: Floats
-    """0 where there is none, else its size."""
+    """Sizes of spikes, 0 in frames without one."""
 
 
-def deconvolve(
-    traces: Floats, settings: OasisSettings | None = None, *, workers: int | None = None
-) -> Deconvolved:
-    """Deconvolve traces (..., frames), in as many threads as there are cores."""
+def deconvolve(traces: Floats, settings: OasisSettings | None = None) -> Deconvolved:
+    """Deconvolve traces (..., frames), with one thread for each core."""
     settings = settings or OasisSettings()
-    if traces.shape[-1] < LEAST_FRAMES:
-        raise StsError(
-            f"traces of at least {LEAST_FRAMES} frames are wanted, {traces.shape[-1]} came"
-        )
-    rows = traces.reshape(-1, traces.shape[-1])
+    frames = traces.shape[-1]
+    if frames < LEAST_FRAMES:
+        raise StsError(f"traces of at least {LEAST_FRAMES} frames are wanted, not {frames}")
+    rows = traces.reshape(-1, frames)
     calcium, spikes = (np.empty(rows.shape, np.float32) for _ in range(2))
-    shared = _Responses(rows.shape[1], settings.decay)
+    # A given decay has the same response for all traces.
+    shared = None if settings.decay is None else _compute_response(frames, settings.decay)
 
     def work(index: int) -> None:
-        calcium[index], spikes[index] = _one(rows[index], settings, shared)
+        calcium[index], spikes[index] = _deconvolve_trace(rows[index], settings, shared)
 
-    with ThreadPoolExecutor(worker_count(workers)) as pool:
+    with ThreadPoolExecutor(worker_count(None)) as pool:
         list(pool.map(work, range(len(rows))))
     return Deconvolved(calcium=calcium.reshape(traces.shape), spikes=spikes.reshape(traces.shape))
 
 
 def estimate_noise(trace: Floats) -> float:
-    """Return the deviation of white noise, from the upper half of the spectrum."""
+    """Return the standard deviation of white noise, from the upper half of the spectrum."""
     frequencies, power = welch(trace, nperseg=min(256, len(trace)))
-    # A calcium transient is slow: what is left above a quarter of the frame rate is noise. At half
-    # of it, cosines alone count, and the power is half as sure.
+    # Calcium transients are slow: power above a quarter of the frame rate is noise. The power at
+    # half of the frame rate is left out: it comes from cosines only and is less certain.
     return float(np.sqrt(np.mean(power[(frequencies > 0.25) & (frequencies < 0.5)]) / 2))
 
 
 def estimate_decay(
     trace: Floats, order: int, noise: float, *, shrinkage: float = 1.0
 ) -> tuple[float, ...]:
-    """Return the coefficients of an autoregression that the autocovariance follows.
+    """Return the coefficients of an autoregression, from the autocovariance of a trace.
 
-    The noise adds to the variance alone, which is therefore taken off (Pnevmatikakis et al., 2016).
+    Noise adds only to the variance, so its variance is subtracted (Pnevmatikakis et al., 2016).
     Roots are made real and put between 0 and 1.
     """
     centred = trace - trace.mean()
@@ -187,62 +185,51 @@ def estimate_decay(
     return tuple(float(g) for g in -np.poly(shrinkage * roots)[1:])
 
 
-class _Responses:
-    """The response to a spike, made once where the decay is given."""
-
-    def __init__(self, frames: int, decay: tuple[float, ...] | None) -> None:
-        self._frames = frames
-        self._shared = None if decay is None else self._make(decay)
-        self._decay = decay
-
-    def of(self, decay: tuple[float, ...]) -> Floats:
-        """Return the response after 0, 1, ... frames."""
-        if self._shared is not None and decay == self._decay:
-            return self._shared
-        return self._make(decay)
-
-    def _make(self, decay: tuple[float, ...]) -> Floats:
-        lags = np.arange(self._frames + 1, dtype=np.float64)
-        if len(decay) == 1:
-            return np.asarray(decay[0] ** lags)
-        return np.asarray(lfilter([1.0], [1.0, *(-g for g in decay)], lags == 0))
+def _compute_response(frames: int, decay: tuple[float, ...]) -> Floats:
+    """Return the response to a spike after 0, 1, ... frames."""
+    lags = np.arange(frames + 1, dtype=np.float64)
+    if len(decay) == 1:
+        return np.asarray(decay[0] ** lags)
+    return np.asarray(lfilter([1.0], [1.0, *(-g for g in decay)], lags == 0))
 
 
-def _one(trace: Floats, settings: OasisSettings, responses: _Responses) -> tuple[Floats, Floats]:
+def _deconvolve_trace(
+    trace: Floats, settings: OasisSettings, response: Floats | None
+) -> tuple[Floats, Floats]:
+    """Return calcium and spikes (frames,); `response` is None if the decay is to be estimated."""
     y = trace.astype(np.float64)
     y -= np.percentile(y, 15) if settings.baseline is None else settings.baseline
     noise = settings.noise
     if noise is None and (settings.decay is None or settings.penalty is None):
         noise = estimate_noise(y)
     decay = settings.decay or estimate_decay(y, settings.order, noise or 0.0, shrinkage=SHRINKAGE)
-    solve = partial(_solved, y, decay, responses.of(decay), settings.smallest)
+    if response is None:
+        response = _compute_response(len(y), decay)
+    solve = partial(_solve, y, decay, response, settings.smallest)
     if settings.penalty is not None:
         return solve(settings.penalty)
-    return solve(_penalty_for(solve, y, noise or 0.0))
+    return solve(_find_penalty(solve, y, noise or 0.0))
 
 
-def _solved(
+def _solve(
     y: Floats, decay: tuple[float, ...], response: Floats, smallest: float, penalty: float
 ) -> tuple[Floats, Floats]:
     calcium, spikes = np.empty(len(y)), np.empty(len(y))
-    shifted = y - penalty * _penalty_weights(len(y), decay) if penalty else y
+    if penalty:
+        # The sum of all spikes is a sum of the calcium of each frame with these weights.
+        weights = np.full(len(y), 1 - sum(decay))
+        for missing in range(1, len(decay) + 1):
+            weights[-missing] = 1 - sum(decay[: missing - 1])
+        y = y - penalty * weights
     if len(decay) == 1:
-        first_order(shifted, response, smallest, calcium, spikes)
+        solve_first_order(y, response, smallest, calcium, spikes)
     else:
         slow = float(find_roots(decay)[0])
-        second_order(shifted, response, slow, decay[1], smallest, calcium, spikes)
+        solve_second_order(y, response, slow, decay[1], smallest, calcium, spikes)
     return calcium, spikes
 
 
-def _penalty_weights(frames: int, decay: tuple[float, ...]) -> Floats:
-    """Return how often each frame's calcium enters the sum of all spikes, signs included."""
-    weights = np.full(frames, 1 - sum(decay))
-    for missing in range(1, len(decay) + 1):
-        weights[-missing] = 1 - sum(decay[: missing - 1])
-    return weights
-
-
-def _penalty_for(solve: "partial[tuple[Floats, Floats]]", y: Floats, noise: float) -> float:
+def _find_penalty(solve: "partial[tuple[Floats, Floats]]", y: Floats, noise: float) -> float:
     """Return the penalty at which the residual is as large as the noise."""
 
     def residual(penalty: float) -> float:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 import numpy as np
 import torch
@@ -14,63 +14,172 @@ from torch.nn import functional
 from sts.base.errors import StsError, one_of
 from sts.base.settings import Bounds, check_fields
 from sts.base.types import Floats
-from sts.calcium.kinetics import SpikesEnding
 
 Upsampling = Literal["transposed", "nearest"]
-UPSAMPLINGS: Final[tuple[Upsampling, ...]] = ("transposed", "nearest")
 Ending = Literal["sigmoid", "spikes"]
-ENDINGS: Final[tuple[Ending, ...]] = ("sigmoid", "spikes")
+Width = Annotated[int, Bounds(1, 8192)]
 
+# Stride of the convolutions, and slope of the leaky ReLUs below 0.
 STRIDE: Final = 2
 SLOPE: Final = 0.2
-# Each halves the frames: of 2**20 there are no more.
+# Each layer halves the frames, and a window has at most 2**20 frames.
 MAX_LAYERS: Final = 20
-Width = Annotated[int, Bounds(1, 8192)]
 # Windows that are generated at a time.
 BATCH: Final = 64
-# Enough to validate with: as many as there are in a quarter of an hour of short windows.
-COUNT: Final = 128
+
+# Slope of the sigmoid that turns a drive into spikes; steeper ones learn no better.
+STEEPNESS: Final = 30.0
+# Initial values, typical of a recording at 24 Hz that is scaled to 0..1.
+DECAY: Final = 0.95
+AMPLITUDE: Final = 0.14
+BASELINE: Final = 0.1
+NOISE: Final = 0.05
+THRESHOLD: Final = 1.4
+# Ranges of the first estimates of decay and of the probability of a spike in a frame.
+KEEPS: Final = (0.3, 0.995)
+CHANCES: Final = (0.001, 0.4)
+# Smallest variance of an estimate.
+FAINTEST: Final = 1e-6
+# Scale of these parameters: Adam moves all parameters by equal steps, and these have good initial
+# values, so they should move less than weights.
+SPEED: Final = 0.1
+# Units of the layer that computes the initial calcium.
+HIDDEN: Final = 64
+
+
+class SpikesEnding(nn.Module):
+    """Drive (B, neurons, W) -> traces: spikes where it is above a threshold, decay and noise.
+
+    Threshold, decay, amplitude, baseline and noise are learned for each neuron.
+    """
+
+    def __init__(self, neurons: int, noise: int, slope: float) -> None:
+        super().__init__()
+
+        def make(value: float) -> nn.Parameter:
+            return nn.Parameter(torch.full((neurons, 1), value / SPEED))
+
+        self.threshold, self.decay = make(THRESHOLD), make(math.log(DECAY / (1 - DECAY)))
+        self.amplitude, self.baseline = make(math.log(AMPLITUDE)), make(BASELINE)
+        self.noise = make(math.log(NOISE))
+        self.start = nn.Sequential(
+            nn.Linear(noise, HIDDEN), nn.LeakyReLU(slope), nn.Linear(HIDDEN, neurons)
+        )
+
+    def forward(self, drive: Tensor, noise: Tensor, fresh: Tensor) -> Tensor:
+        """Return traces in about 0..1.
+
+        Parameters
+        ----------
+        noise
+            (B, noise) from which the window is generated; here it sets the initial calcium.
+        fresh
+            (B, neurons, W) standard normal.
+        """
+        known = self.parameters_by_name()
+        spikes = torch.sigmoid(STEEPNESS * (drive.float() - known["threshold"]))
+        before = functional.softplus(self.start(noise).float())[..., None]
+        spikes = spikes + functional.pad(before, (0, spikes.shape[-1] - 1))
+        calcium = decay_spikes(spikes, known["keep"])
+        return known["baseline"] + known["amplitude"] * calcium + known["noise"] * fresh
+
+    def begin_from(self, traces: Tensor) -> None:
+        """Estimate decay, noise, amplitude, rate and baseline of each neuron from traces.
+
+        Decay and noise follow from the autocovariances of the traces; number and size of the
+        spikes follow from the variance and the third moment of the residuals of the decay.
+
+        Parameters
+        ----------
+        traces
+            (neurons, frames) of the training stretch in 0..1.
+        """
+        centred = (traces - traces.mean(dim=1, keepdim=True)).double()
+        keep = (_lagged(centred, 2) / _lagged(centred, 1)).nan_to_num(DECAY).clamp(*KEEPS)
+        left = centred[:, 1:] - keep * centred[:, :-1]
+        noise = (-_lagged(left, 1) / keep).clamp_min(FAINTEST)
+        variance = (_lagged(left, 0) - noise * (1 + keep**2)).clamp_min(FAINTEST)
+        third = (left**3).mean(dim=1, keepdim=True).clamp_min(FAINTEST**1.5)
+        # Spikes of size a and chance p: variance a^2 p (1 - p), third over variance a (1 - 2 p).
+        skew = third / variance
+        amplitude = (4 * variance + skew**2).sqrt()
+        chance = ((1 - skew / amplitude) / 2).clamp(*CHANCES)
+        amplitude = (variance / chance / (1 - chance)).sqrt()
+        baseline = traces.mean(dim=1, keepdim=True) - amplitude * chance / (1 - keep)
+        with torch.no_grad():
+            self.decay.copy_(torch.logit(keep) / SPEED)
+            self.noise.copy_(noise.log() / 2 / SPEED)
+            self.amplitude.copy_(amplitude.log() / SPEED)
+            self.threshold.copy_(-torch.special.ndtri(chance) / SPEED)
+            self.baseline.copy_(baseline / SPEED)
+
+    def parameters_by_name(self) -> dict[str, Tensor]:
+        """Return the parameters of each neuron, (neurons, 1), for traces in 0..1."""
+        return {
+            "threshold": SPEED * self.threshold,
+            "keep": torch.sigmoid(SPEED * self.decay),
+            "amplitude": torch.exp(SPEED * self.amplitude),
+            "baseline": SPEED * self.baseline,
+            "noise": torch.exp(SPEED * self.noise),
+        }
+
+
+def decay_spikes(spikes: Tensor, keep: Tensor) -> Tensor:
+    """Return c(t) = keep c(t-1) + spikes(t) for spikes (..., W), without a loop over frames."""
+    shift = 1
+    while shift < spikes.shape[-1]:
+        # 1 / (1 - keep L) is the product of all (1 + (keep L)^(2^k)), where L delays by a frame.
+        spikes = spikes + keep * functional.pad(spikes[..., :-shift], (shift, 0))
+        keep = keep * keep
+        shift *= 2
+    return spikes
+
+
+def _lagged(centred: Tensor, lag: int) -> Tensor:
+    """Return the autocovariance of traces (neurons, frames) at a lag, (neurons, 1)."""
+    frames = centred.shape[1] - lag
+    return (centred[:, :frames] * centred[:, lag:]).mean(dim=1, keepdim=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkSettings:
-    """The sizes of both networks; defaults as published."""
+    """Sizes and options of both networks; defaults as published."""
 
     neurons: Annotated[int, Bounds(2, 100_000)]
     length: Annotated[int, Bounds(1, 2**20)] = 2048
     noise: Annotated[int, Bounds(1, 4096)] = 32
-    """Dimension of what a window is generated from."""
+    """Dimension of the noise from which a window is generated."""
     kernel: Annotated[int, Bounds(STRIDE, 4096)] = 24
     units: tuple[Width, ...] = (320, 256, 192, 128)
-    """Filters of the generator, whose last layer has one a neuron."""
+    """Filters of the generator, except those of its last layer, which has one for each neuron."""
     critic_units: tuple[Width, ...] = (64, 128, 192, 256, 320)
     shuffle: Annotated[int, Bounds(0, 10_000)] = 10
-    """Frames by which phase shuffle moves a sample at most; 0 leaves it out."""
+    """Largest shift of phase shuffle in frames; 0 turns it off."""
     upsampling: Upsampling = "transposed"
     """How the generator doubles frames; `nearest` repeats them and convolves, without ripples."""
     frame_noise: bool = False
-    """Every layer of the generator takes fresh noise for each frame, which `noise` cannot hold."""
+    """Every layer of the generator also gets fresh noise for each frame."""
     ending: Ending = "sigmoid"
-    """What the generator's last layer becomes; `spikes` lets them decay and adds noise."""
+    """The end of the generator; `spikes` makes spikes that decay, and adds noise."""
     differences: bool = False
-    """The critic sees what changes from frame to frame as well, where spikes stand out."""
+    """The critic also gets the differences between frames, in which spikes are clear."""
 
     def __post_init__(self) -> None:
-        """Refuse sizes that make no network."""
-        one_of(self.upsampling, UPSAMPLINGS, "upsampling")
-        one_of(self.ending, ENDINGS, "ending")
+        """Refuse impossible sizes."""
+        one_of(self.upsampling, get_args(Upsampling), "upsampling")
+        one_of(self.ending, get_args(Ending), "ending")
         check_fields(self)
         if max(len(self.units), len(self.critic_units)) > MAX_LAYERS:
             raise StsError(f"a network of more than {MAX_LAYERS} layers is too deep to be trained")
 
     @property
     def first_length(self) -> int:
-        """Return the frames that the generator begins with; what is too much is cut off its end."""
+        """Return the initial frames of the generator; surplus frames are cut off at its end."""
         return math.ceil(self.length / float(STRIDE) ** (len(self.units) + 1))
 
     @property
     def fresh_shapes(self) -> tuple[tuple[int, int], ...]:
-        """Return channels and frames of all fresh noise that makes a window, in order of use."""
+        """Return channels and frames of all fresh noise of a window, in order of use."""
         last = (self.neurons, self.length)
         shapes: list[tuple[int, int]] = []
         if self.frame_noise:
@@ -80,11 +189,6 @@ class NetworkSettings:
                 shapes.append((channels, frames))
             shapes.append(last)
         return tuple(shapes) + ((last,) if self.ending == "spikes" else ())
-
-    @property
-    def shuffled_layers(self) -> int:
-        """Return after how many of the critic's layers samples are shuffled: all but the last."""
-        return len(self.critic_units) - 1 if self.shuffle else 0
 
 
 class ChannelNorm(nn.Module):
@@ -96,12 +200,11 @@ class ChannelNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise (B, C, W)."""
-        normed: Tensor = self.norm(x.transpose(1, 2)).transpose(1, 2)
-        return normed
+        return torch.transpose(self.norm(x.transpose(1, 2)), 1, 2)
 
 
 class RepeatedFrames(nn.Module):
-    """Doubles frames by repeating each, then convolves: all frames are made by the same weights."""
+    """Doubles frames by repeating each, then convolves: all frames have the same weights."""
 
     def __init__(self, before: int, after: int, kernel: int) -> None:
         super().__init__()
@@ -111,8 +214,8 @@ class RepeatedFrames(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, after, 2 W)."""
         doubled = x.repeat_interleave(STRIDE, dim=-1)
-        made: Tensor = self.conv(functional.pad(doubled, self.ends))
-        return made
+        convolved: Tensor = self.conv(functional.pad(doubled, self.ends))
+        return convolved
 
 
 def make_doubling(before: int, after: int, kernel: int, *, repeat: bool) -> nn.Module:
@@ -126,26 +229,26 @@ def make_doubling(before: int, after: int, kernel: int, *, repeat: bool) -> nn.M
 
 
 def pad_ends(x: Tensor, kernel: int) -> Tensor:
-    """Return x with zeros at both ends, so that a convolution halves its length, rounded up."""
+    """Return x padded with zeros, so that a convolution halves its length, rounded up."""
     frames = x.shape[-1]
     missing = max((math.ceil(frames / STRIDE) - 1) * STRIDE + kernel - frames, 0)
     return functional.pad(x, (missing // 2, missing - missing // 2))
 
 
 def phase_shuffle(x: Tensor, shifts: Tensor) -> Tensor:
-    """Return x (B, C, W) with each sample moved by its own shift, its ends mirrored."""
+    """Return x (B, C, W) with each sample moved by its own shift, the ends mirrored."""
     last = x.shape[-1] - 1
     if last == 0:
         return x
     frames = torch.arange(last + 1, device=x.device)
-    # A short layer is moved by no more than it can mirror.
+    # A shift cannot be larger than the mirrored end.
     at = frames + shifts.clamp(-last, last)[:, None]
     at = last - (last - at.abs()).abs()
     return x.gather(2, at[:, None, :].expand(-1, x.shape[1], -1))
 
 
 class WindowGenerator(nn.Module):
-    """Noise (B, noise) -> windows (B, neurons, length) in 0..1, as `spikes` about there."""
+    """Noise (B, noise) -> windows (B, neurons, length) in 0..1; with `spikes` roughly."""
 
     def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
@@ -170,7 +273,7 @@ class WindowGenerator(nn.Module):
         if settings.ending == "spikes":
             self.ending = SpikesEnding(neurons, settings.noise, SLOPE)
         if settings.frame_noise:
-            # Neurons share some of what is fresh. A spike needs much of it, a sigmoid little.
+            # Neurons share some of the fresh noise. Spikes need much of it, a sigmoid little.
             self.mixing = nn.Parameter(torch.eye(neurons) * (1.0 if self.ending else 0.1))
 
     def forward(self, noise: Tensor, fresh: Sequence[Tensor] = ()) -> Tensor:
@@ -179,10 +282,10 @@ class WindowGenerator(nn.Module):
         Parameters
         ----------
         fresh
-            What `draw_fresh` returned; nothing where settings ask for no noise of frames.
+            From `draw_fresh`; empty if the settings need no fresh noise.
         """
         if len(fresh) != len(self.settings.fresh_shapes):
-            raise ValueError("this generator takes fresh noise: give what draw_fresh returns")
+            raise ValueError("this generator needs fresh noise: give the output of draw_fresh")
         x = self.begin(noise).view(len(noise), self.settings.noise, self.settings.first_length)
         x = functional.leaky_relu(x, SLOPE)
         for number, layer in enumerate(self.layers):
@@ -194,19 +297,17 @@ class WindowGenerator(nn.Module):
         x = x[..., : self.settings.length]
         mixed: Tensor = self.end(x.transpose(1, 2)).transpose(1, 2)
         if self.settings.frame_noise:
-            mixed = mixed + self._shared() @ fresh[len(self.layers)]
+            # A threshold is in units of the noise of a drive, which mixing must not change.
+            mixing = functional.normalize(self.mixing, dim=1) if self.ending else self.mixing
+            mixed = mixed + mixing @ fresh[len(self.layers)]
         if self.ending is not None:
             windows: Tensor = self.ending(mixed, noise, fresh[-1])
             return windows
         return torch.sigmoid(mixed)
 
-    def _shared(self) -> Tensor:
-        # Of a drive, noise is the measure: what a threshold means must not change with mixing.
-        return functional.normalize(self.mixing, dim=1) if self.ending else self.mixing
-
 
 class WindowCritic(nn.Module):
-    """Windows (B, neurons, length) -> how real they look (B,), without bounds."""
+    """Windows (B, neurons, length) -> ratings (B,), higher for real windows, without bounds."""
 
     def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
@@ -217,19 +318,12 @@ class WindowCritic(nn.Module):
             nn.Conv1d(before, after, settings.kernel, STRIDE)
             for before, after in pairwise(channels)
         )
-        frames = settings.length
-        for _ in settings.critic_units:
-            frames = math.ceil(frames / STRIDE)
+        # Halving and rounding up layer by layer equals rounding up once.
+        frames = math.ceil(settings.length / STRIDE ** len(settings.critic_units))
         self.end = nn.Linear(settings.critic_units[-1] * frames, 1)
 
     def forward(self, windows: Tensor, shifts: Tensor | None = None) -> Tensor:
-        """Rate windows.
-
-        Parameters
-        ----------
-        shifts
-            (layers, B) frames that `phase_shuffle` moves each sample by; None moves none.
-        """
+        """Rate windows, with phase shuffle by `shifts` (layers, B) if they are given."""
         x = windows
         if self.settings.differences:
             x = torch.cat([x, functional.pad(x.diff(dim=-1), (1, 0))], dim=1)
@@ -242,25 +336,20 @@ class WindowCritic(nn.Module):
 
 
 def draw_shifts(settings: NetworkSettings, batch: int, generator: torch.Generator) -> Tensor:
-    """Return (layers, batch) whole shifts from -m to m, one for each sample and layer."""
+    """Return integer shifts (layers, batch) for phase shuffle, after all layers but the last."""
     most = settings.shuffle
-    size = (settings.shuffled_layers, batch)
+    size = (len(settings.critic_units) - 1 if most else 0, batch)
     return torch.randint(-most, most + 1, size, generator=generator, device=generator.device)
 
 
 def draw_fresh(
     settings: NetworkSettings, batch: int, generator: torch.Generator
 ) -> tuple[Tensor, ...]:
-    """Return standard normal noise for every frame, wherever the generator takes it."""
+    """Return standard normal noise for every frame, for each input of the generator."""
     return tuple(
         torch.randn(batch, *shape, generator=generator, device=generator.device)
         for shape in settings.fresh_shapes
     )
-
-
-def parameter_count(network: nn.Module) -> int:
-    """Return how many numbers a network learns."""
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def initialise(networks: Sequence[nn.Module], generator: torch.Generator) -> None:
@@ -272,13 +361,13 @@ def initialise(networks: Sequence[nn.Module], generator: torch.Generator) -> Non
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         if isinstance(network, WindowGenerator) and network.ending is not None:
-            # Spikes come from fresh noise alone until there is a reason for more.
+            # At the start spikes follow from fresh noise alone.
             nn.init.zeros_(network.end.weight)
 
 
 def make_networks(sizes: NetworkSettings, seed: int) -> tuple[WindowGenerator, WindowCritic]:
     """Return both networks, their weights drawn from a seed."""
-    # What torch draws on its own is drawn again: its global generator must be left alone.
+    # torch draws initial weights from its global generator, whose state is kept here.
     with torch.random.fork_rng(devices=[]):
         generator, critic = WindowGenerator(sizes), WindowCritic(sizes)
     initialise((generator, critic), torch.Generator().manual_seed(seed))
@@ -286,18 +375,19 @@ def make_networks(sizes: NetworkSettings, seed: int) -> tuple[WindowGenerator, W
 
 
 def sample_windows(
-    generator: WindowGenerator, count: int = COUNT, *, seed: int | tuple[int, ...]
+    generator: WindowGenerator, count: int, *, seed: int | tuple[int, ...]
 ) -> Floats:
     """Return `count` windows (count, neurons, length) in 0..1, the same for a seed."""
     rng = np.random.default_rng(seed)
     noise = rng.standard_normal((count, generator.settings.noise), dtype=np.float32)
-    # On the CPU, so that a seed gives the same windows everywhere.
+    # On the CPU, so that a seed gives the same windows on every device.
     random = torch.Generator().manual_seed(int(rng.integers(2**63)))
     device = next(generator.parameters()).device
-    made = []
+    windows = []
     with torch.inference_mode():
         for begin in range(0, count, BATCH):
             some = torch.from_numpy(noise[begin : begin + BATCH]).to(device)
             fresh = draw_fresh(generator.settings, len(some), random)
-            made.append(generator(some, [each.to(device) for each in fresh]).float().cpu().numpy())
-    return np.concatenate(made)
+            found = generator(some, [each.to(device) for each in fresh])
+            windows.append(found.float().cpu().numpy())
+    return np.concatenate(windows)

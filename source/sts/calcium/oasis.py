@@ -1,8 +1,8 @@
-"""The compiled loops of OASIS, one trace each: pools of frames between two spikes, merged in order.
+"""The compiled loops of OASIS for one trace: pools of frames between two spikes, merged in order.
 
-Written from Friedrich et al. (2017): a pool begins with a spike and decays; where the spike at its
-begin would be smaller than allowed, it is joined to the pool before it. What came before a trace is
-not known: its first pool only decays, and the frames that the model would need are without spikes.
+After Friedrich et al. (2017): a pool begins with a spike and decays. If its spike would be smaller
+than allowed, the pool is joined with the one before it. The calcium before a trace is not known:
+its first pool only decays, and the first frames, whose model needs earlier ones, have no spikes.
 """
 
 from collections.abc import Callable
@@ -17,15 +17,15 @@ F = TypeVar("F", bound=Callable[..., object])
 
 
 def compile_loop(function: F) -> F:
-    """Compile a function for threads that run side by side, and keep the result on disk."""
+    """Compile a function for parallel threads, and cache the result on disk."""
     return cast(F, njit(nogil=True, cache=True)(function))
 
 
 @compile_loop
-def first_order(
+def solve_first_order(
     y: Floats, powers: Floats, smallest: float, calcium: Floats, spikes: Floats
 ) -> None:
-    """Fill `calcium` and `spikes` (frames,) of a trace whose penalty and baseline are taken off.
+    """Fill `calcium` and `spikes` (frames,) for a trace without penalty and baseline.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def first_order(
             last = before
     end = 0.0
     for pool in range(last + 1):
-        # Behind a pool below zero, whose calcium is none, a spike can turn out too small.
+        # Behind a pool below zero, whose calcium is set to 0, a spike can become too small.
         top = value[pool] if value[pool] >= (smallest if pool else 0.0) else 0.0
         first, frames_of = start[pool], length[pool]
         spikes[first] = max(top - powers[1] * end, 0.0) if pool else 0.0
@@ -65,10 +65,10 @@ def first_order(
 
 
 @compile_loop
-def _predicted(
+def _predict(
     pool: int, value: Floats, end: Floats, length: Ints, response: Floats, slow: float, g2: float
 ) -> float:
-    """Return the calcium that a pool leaves to the first frame of the next one."""
+    """Return the calcium of a pool in the first frame of the next one."""
     if pool == 0:
         return float(slow * end[0])
     n = length[pool]
@@ -87,13 +87,13 @@ def _fill(
     calcium: Floats,
     spikes: Floats,
 ) -> None:
-    """Write out the calcium of all pools, and the spike that each but the first begins with."""
+    """Fill in the calcium of all pools, and the first spike of each pool except the first."""
     spikes[:] = 0.0
     for k in range(length[0]):
         calcium[k] = value[0] * slow**k
     for pool in range(1, len(value)):
         first, before = start[pool], end[pool - 1]
-        left = _predicted(pool - 1, value, end, length, response, slow, g2)
+        left = _predict(pool - 1, value, end, length, response, slow, g2)
         if first > 1:
             spikes[first] = max(value[pool] - left, 0.0)
         calcium[first] = value[pool]
@@ -102,7 +102,7 @@ def _fill(
 
 
 @compile_loop
-def second_order(
+def solve_second_order(
     y: Floats,
     response: Floats,
     slow: float,
@@ -113,22 +113,22 @@ def second_order(
 ) -> None:
     """Fill `calcium` and `spikes` by the greedy algorithm for models of second order.
 
-    Within a pool c(t + k) = response(k) v + g2 response(k - 1) u, where v is the value at its
-    begin and u the last one of the pool before it; v fits the pool's frames best.
+    Within a pool c(t + k) = response(k) v + g2 response(k - 1) u, where v is its first value and u
+    the last value of the pool before it; v is the best fit to the frames of the pool.
 
     Parameters
     ----------
     response
         The response to a spike after 0, 1, ... frames.
     slow
-        The larger root, by which the first pool decays from frame to frame.
+        The larger root, the decay of the first pool from frame to frame.
     """
     frames = len(y)
     value, end = np.empty(frames), np.empty(frames)
     start, length = np.empty(frames, np.int64), np.empty(frames, np.int64)
-    # Of each pool: its frames times the response, times the response a frame later, and times
-    # the slow decay. Responses obey the model too, so that the sums of two pools follow from
-    # theirs: no frame is looked at twice.
+    # Sums over each pool of its frames times the response, the response a frame later, and the
+    # slow decay. Responses obey the model, so the sums of a joined pool follow from those of its
+    # parts, and no frame is used twice.
     matched, delayed, slowly = np.empty(frames), np.empty(frames), np.empty(frames)
     late = np.append(0.0, g2 * response)[:frames]
     squares = np.cumsum(response[:frames] ** 2)
@@ -142,7 +142,7 @@ def second_order(
             value[0] = end[0] = max(y[0], 0.0)
         while last > 0:
             before = last - 1
-            left = _predicted(before, value, end, length, response, slow, g2)
+            left = _predict(before, value, end, length, response, slow, g2)
             if value[last] - left >= smallest:
                 break
             n = length[before]

@@ -1,21 +1,41 @@
-"""Traces of a population and what is wanted of them before anything else is done."""
+"""Traces of a population: as a reader returns them, checked, and prepared for use."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d, maximum_filter1d, minimum_filter1d
+from scipy.signal import resample_poly
 
-from sts.base.errors import StsError
-from sts.base.types import Bools, Floats, Ints
+from sts.base.errors import StsError, one_of
+from sts.base.settings import Positive, check_fields
+from sts.base.types import Floats, Ints
 
-# Frame rates that a recording of calcium can have, by a wide margin.
+# Frame rates that are accepted; those of microscopes lie far inside.
 SLOWEST_HZ: Final = 0.01
 FASTEST_HZ: Final = 100_000.0
+# Largest array of a file: a thousand neurons for five hours at 30 Hz.
+MAX_BYTES: Final = 4 * 2**30
+# Largest relative difference of two frame rates that count as equal.
+SAME_RATE: Final = 0.01
+# Units of traces in percent.
+PERCENT: Final = ("%", "percent", "per cent", "percentage", "percent df/f", "df/f (%)", "% df/f")
+# Longest name that is kept of a file.
+MAX_LETTERS: Final = 80
+# Largest denominator and value of the ratio of two frame rates; large ones make resampling slow.
+MOST_UP: Final = 1000
+MOST_TIMES: Final = 100
+# Width of the filters that find the baseline.
+BASELINE_S: Final = 60.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CalciumRecording:
-    """Simultaneous traces of some neurons."""
+    """Simultaneous traces of a population."""
 
     name: str
     traces: Floats
@@ -24,43 +44,37 @@ class CalciumRecording:
     neurons: tuple[str, ...]
     unit: str = ""
     spikes: Ints | None = None
-    """(neurons, frames) where the truth is known: spikes in each frame."""
+    """(neurons, frames) number of true spikes in each frame; None if they are not known."""
     origin: str = ""
-    """Which reader it came through."""
+    """The reader that read it."""
     notes: tuple[str, ...] = ()
-    """What the reader had to choose."""
+    """Choices that the reader made, for the user."""
     lengths: tuple[int, ...] = ()
-    """Frames of each neuron, behind which its last one stands again; () where all have as many."""
-
-    @property
-    def seconds(self) -> float:
-        """Return how long it is."""
-        return float(self.traces.shape[1] / self.rate_hz)
+    """Frames of each neuron; its last one is repeated behind them. (): all are equally long."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """How a file is to be read."""
+    """How to read a file."""
 
-    rate_hz: float | None = None
-    """Frames a second; None: what the file says."""
+    rate_hz: Positive | None = None
+    """Frames per second; None: the rate in the file."""
     series: str = ""
-    """Which RoiResponseSeries or array of a file that has several; "" takes the likeliest."""
+    """RoiResponseSeries or array to read if a file has several; "": the most likely one."""
     transpose: bool = False
     """Arrays are (frames, neurons)."""
     least: int = 2
-    """Neurons that are needed."""
+    """Smallest number of neurons."""
     cut: bool = True
-    """Rows of different lengths are cut to the shortest, else filled up to the longest."""
+    """Cut rows of different lengths to the shortest, instead of filling them up to the longest."""
 
     def __post_init__(self) -> None:
-        """Refuse a rate that is none."""
-        if self.rate_hz is not None and not 0 < self.rate_hz < np.inf:
-            raise StsError(f"a frame rate must be above 0 Hz, not {self.rate_hz:g}")
+        """Refuse an impossible rate."""
+        check_fields(self)
 
 
 def check_recording(recording: CalciumRecording, *, least: int = 2) -> CalciumRecording:
-    """Return a recording that can be worked with, or say in one line why it cannot."""
+    """Return a recording with float32 traces, or raise if it cannot be used."""
     traces, name = recording.traces, recording.name
     if traces.ndim != 2:
         raise StsError(
@@ -83,25 +97,20 @@ def check_recording(recording: CalciumRecording, *, least: int = 2) -> CalciumRe
         )
     with np.errstate(over="ignore"):
         traces = np.ascontiguousarray(traces, dtype=np.float32)
-    wrong: Bools = np.asarray(~np.isfinite(traces).all(axis=1))
-    if wrong.any():
-        raise StsError(
-            f"{_first(recording, wrong)} has NaN or infinite values ({wrong.sum()} such "
-            "neurons): leave them out or fill them in"
-        )
-    constant: Bools = np.asarray(np.ptp(traces, axis=1) == 0)
-    if constant.any():
-        raise StsError(
-            f"{_first(recording, constant)} is constant ({constant.sum()} such neurons): leave it "
-            "out"
-        )
+    faults = {
+        "has NaN or infinite values": (~np.isfinite(traces).all(axis=1), "or fill the gaps"),
+        "is constant": (np.ptp(traces, axis=1) == 0, ""),
+    }
+    for fault, (wrong, remedy) in faults.items():
+        if wrong.any():
+            first = recording.neurons[int(np.argmax(wrong))]
+            raise StsError(
+                f"neuron {first} of {name} {fault} ({wrong.sum()} such neurons): "
+                f"leave these out {remedy}".rstrip()
+            )
     if recording.spikes is not None:
         _check_spikes(recording, recording.spikes)
     return replace(recording, traces=traces)
-
-
-def _first(recording: CalciumRecording, wrong: Bools) -> str:
-    return f"neuron {recording.neurons[int(np.argmax(wrong))]} of {recording.name}"
 
 
 def _check_spikes(recording: CalciumRecording, spikes: Ints) -> None:
@@ -111,3 +120,145 @@ def _check_spikes(recording: CalciumRecording, spikes: Ints) -> None:
         raise StsError(
             f"the spikes of {recording.name} are no counts: whole numbers from 0 are wanted"
         )
+
+
+def build_recording(
+    path: Path,
+    traces: Any,
+    *,
+    reading: Reading,
+    origin: str,
+    rate_hz: float | None = None,
+    spikes: Any = None,
+    neurons: Sequence[str] = (),
+    unit: str = "",
+    notes: tuple[str, ...] = (),
+    lengths: tuple[int, ...] = (),
+) -> CalciumRecording:
+    """Return a recording from the content of a file, not yet checked by `check_recording`.
+
+    Parameters
+    ----------
+    rate_hz
+        The rate in the file, None if there is none.
+    """
+    name = clean_text(path.name)
+    array: Floats = _numbers(traces, "traces", name)
+    counts: Ints | None = None if spikes is None else _numbers(spikes, "spikes", name)
+    if reading.transpose:
+        array, counts = array.T, None if counts is None else counts.T
+    elif array.ndim == 2 and len(array) > array.shape[1]:
+        held = f"{name} is taken to hold {len(array)} neurons of {array.shape[1]} frames"
+        notes += (f"{held}: give --transpose if it is the other way round",)
+    if unit.lower() in PERCENT:
+        array, unit = array / np.float32(100), "dF/F"
+        notes += (f"the percent of {name} are divided by 100",)
+    asked = reading.rate_hz
+    if asked and rate_hz is not None and abs(rate_hz / asked - 1) > SAME_RATE:
+        found = f"{name} says {rate_hz:g} frames a second"
+        notes += (f"{found}: the {asked:g} of --rate are taken instead",)
+    count = len(array) if array.ndim else 0
+    names = [clean_text(each) for each in neurons]
+    return CalciumRecording(
+        name=name,
+        traces=array,
+        rate_hz=asked or (math.nan if rate_hz is None else rate_hz),
+        neurons=tuple(names if len(names) == count else map(str, range(count))),
+        unit=clean_text(unit),
+        spikes=counts,
+        origin=clean_text(origin),
+        notes=notes,
+        lengths=lengths,
+    )
+
+
+def _numbers(values: Any, what: str, name: str) -> Any:
+    array = np.asarray(values)
+    if array.dtype.kind not in "iuf":
+        raise StsError(f"{name} holds no numbers where {what} are wanted")
+    return array
+
+
+def choose_series(names: Sequence[str], reading: Reading, what: str, path: Path) -> str:
+    """Return the name of the series to read: the one asked for, else the first."""
+    if reading.series:
+        return one_of(reading.series, names, f"{what} of {clean_text(path.name)}")
+    return names[0]
+
+
+def clean_text(text: str) -> str:
+    """Return text on one line, without control characters."""
+    words = " ".join(str(text)[: 4 * MAX_LETTERS].split())
+    return "".join(letter for letter in words if letter.isprintable())[:MAX_LETTERS]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """Steps that are applied to traces, in this order."""
+
+    detrend: bool = False
+    """Subtract the slow baseline."""
+    relative: bool = False
+    """Subtract the slow baseline and divide by it: dF/F."""
+    rate_hz: Positive | None = None
+    """Resample to this frame rate; None keeps the rate of the recording."""
+
+    def __post_init__(self) -> None:
+        """Refuse an impossible rate."""
+        check_fields(self)
+
+
+def prepare(recording: CalciumRecording, preparation: Preparation) -> CalciumRecording:
+    """Return a recording after the steps of the preparation."""
+    if preparation.detrend or preparation.relative:
+        baseline = find_baseline(recording.traces, recording.rate_hz)
+        traces = recording.traces - baseline
+        if preparation.relative:
+            if low := np.flatnonzero((baseline <= 0).any(axis=1)).tolist():
+                raise StsError(
+                    f"the baseline of neuron {recording.neurons[low[0]]} of {recording.name} is "
+                    f"not above 0 everywhere ({len(low)} such neurons), dF/F needs that: these "
+                    "traces may be relative already, leave --relative out"
+                )
+            traces /= baseline
+        unit = "dF/F" if preparation.relative else recording.unit
+        recording = replace(recording, traces=traces.astype(np.float32), unit=unit)
+    if preparation.rate_hz is not None and preparation.rate_hz != recording.rate_hz:
+        recording = _resample(recording, preparation.rate_hz)
+    return recording
+
+
+def find_baseline(traces: Floats, rate_hz: float) -> Floats:
+    """Return the lower envelope of smoothed traces: the maximum of the minimum within 60 s."""
+    frames = max(int(BASELINE_S * rate_hz), 1)
+    smooth = gaussian_filter1d(traces.astype(np.float64), rate_hz, axis=1)
+    lowest = minimum_filter1d(smooth, frames, axis=1)
+    return np.asarray(maximum_filter1d(lowest, frames, axis=1))
+
+
+def _resample(recording: CalciumRecording, rate_hz: float) -> CalciumRecording:
+    """Return a recording at another frame rate, with the spikes of each new frame."""
+    ratio = Fraction(rate_hz / recording.rate_hz).limit_denominator(MOST_UP)
+    if ratio == 0:
+        raise StsError("the frame rate asked for is less than a thousandth of the recording's")
+    if ratio > MOST_TIMES:
+        raise StsError(
+            f"the frame rate asked for is more than {MOST_TIMES} times the recording's: nothing "
+            "is known about the time between two frames"
+        )
+    up, down = ratio.numerator, ratio.denominator
+    traces = resample_poly(recording.traces.astype(np.float64), up, down, axis=1, padtype="line")
+    spikes = recording.spikes
+    if spikes is not None:
+        rows, frames = np.nonzero(spikes)
+        at = np.minimum((frames * up) // down, traces.shape[1] - 1)
+        counted = np.zeros(traces.shape, dtype=np.int64)
+        np.add.at(counted, (rows, at), spikes[rows, frames])
+        spikes = counted
+    return replace(
+        recording,
+        traces=traces.astype(np.float32),
+        rate_hz=recording.rate_hz * up / down,
+        lengths=tuple(min(n * up // down, traces.shape[1]) for n in recording.lengths),
+        spikes=spikes,
+    )

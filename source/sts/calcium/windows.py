@@ -1,4 +1,4 @@
-"""Stretches of a recording and the windows cut from them, scaled to 0..1."""
+"""Training, validation and test stretches of a recording, and windows cut from them."""
 
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
@@ -15,32 +15,32 @@ PARTS: Final[tuple[Part, ...]] = ("training", "validation", "test")
 
 @dataclass(frozen=True, kw_only=True)
 class WindowSettings:
-    """How a recording is cut."""
+    """Settings of stretches and windows."""
 
     length: Annotated[int, Bounds(32, 2**20)] = 2048
     """Frames of a window."""
     stride: Count = 2
-    """Frames from one training window to the next; others do not overlap."""
+    """Frames from one training window to the next; validation and test windows do not overlap."""
     validation: Share = 0.15
-    """Part of the time that chooses the best model."""
+    """Fraction of the time by which the best model is chosen."""
     test: Share = 0.15
-    """Part of the time, the last one, that the best model is tested on."""
+    """Fraction of the time, at the end, on which the best model is tested."""
     gap_s: NotNegative = 5.0
-    """Left out between the stretches."""
+    """Time between the stretches that is not used."""
 
     def __post_init__(self) -> None:
-        """Refuse what leaves nothing to train on."""
+        """Refuse fractions that leave no time for training."""
         check_fields(self)
         if self.validation + self.test >= 1:
             raise StsError(
-                f"validation and test take parts above 0 that leave some of the time, not "
-                f"{self.validation} and {self.test}"
+                f"validation and test must together be less than 1, not {self.validation} and "
+                f"{self.test}"
             )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scale:
-    """What takes the traces of each neuron to 0..1 and back."""
+    """A linear map of the traces of each neuron to 0..1 and back."""
 
     low: Floats
     """(neurons,), smallest value in the training stretch."""
@@ -61,7 +61,7 @@ class Scale:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Windows:
-    """Windows of one stretch; they share the memory of the recording."""
+    """Windows of one stretch, without a copy of the traces."""
 
     traces: Floats
     """(neurons, frames) of the whole recording."""
@@ -89,7 +89,7 @@ class Windows:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Cut:
-    """The windows of the three stretches, in physical units, and the scale of the first."""
+    """The windows of the three stretches in physical units, and the scale of the training one."""
 
     windows: dict[Part, Windows]
     scale: Scale
@@ -98,7 +98,7 @@ class Cut:
 def split_time(
     frames: int, rate_hz: float, settings: WindowSettings
 ) -> dict[Part, tuple[int, int]]:
-    """Return begin and end of the three stretches: disjoint, in order, with gaps between them."""
+    """Return begin and end of the three stretches, with gaps between them."""
     gap = round(settings.gap_s * rate_hz)
     left = frames - 2 * gap
     sizes = {"validation": settings.validation * left, "test": settings.test * left}
@@ -126,15 +126,13 @@ def cut_windows(traces: Floats, rate_hz: float, settings: WindowSettings) -> Cut
         stride = settings.stride if part == "training" else settings.length
         starts = np.arange(begin, end - settings.length + 1, stride)
         windows[part] = Windows(traces=traces, starts=starts, length=settings.length)
-    return Cut(windows=windows, scale=measure_scale(traces[:, slice(*ends["training"])]))
-
-
-def measure_scale(traces: Floats) -> Scale:
-    """Return smallest and largest value of each neuron; a constant one is refused."""
-    low, high = traces.min(axis=1), traces.max(axis=1)
+    training = traces[:, slice(*ends["training"])]
+    low, high = training.min(axis=1), training.max(axis=1)
     if constant := np.flatnonzero(high <= low).tolist():
         raise StsError(
             f"neuron {constant[0]} is constant in the training stretch "
             f"({len(constant)} such neurons): leave it out"
         )
-    return Scale(low=low.astype(np.float32), high=high.astype(np.float32))
+    return Cut(
+        windows=windows, scale=Scale(low=low.astype(np.float32), high=high.astype(np.float32))
+    )

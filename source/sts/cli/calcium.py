@@ -1,66 +1,84 @@
-"""The commands of calcium_gan.py: settings from arguments, and what is printed."""
+"""The flags of calcium_gan.py, the settings that they give, and what is printed."""
 
 import argparse
 import logging
 import re
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sts import __version__
+from sts.base.errors import StsError, one_of
 from sts.base.logs import program
 from sts.cli import flags
-from sts.cli.calcium_flags import add_deconvolve, add_dg, add_evaluate, add_generate, add_train
-from sts.cli.flags import data_of
+from sts.cli.flags import add_command, data_of
 from sts.cli.run import Status, parse_arguments, run_command, say, say_table
 
 logger = logging.getLogger("sts")
 
 if TYPE_CHECKING:
+    from sts.cli.flags import Commands
     from sts.studies.calcium.pages import GanEvaluation
     from sts.studies.calcium.source import CalciumSource
+
+PRECISIONS = ("auto", "float32", "tf32", "bfloat16")
+# Flag, type, name of its value, help.
+Row = tuple[str, Callable[[str], Any], str, str]
+TRAINING: tuple[Row, ...] = (
+    ("--length", flags.positive, "FRAMES", "of a window (default: 2048)"),
+    ("--stride", flags.positive, "FRAMES", "between windows (default: 2)"),
+    ("--steps", flags.positive, "N", "of the generator (default: 20000)"),
+    ("--critic-steps", flags.positive, "N", "for each step of the generator (default: 5)"),
+    ("--batch", flags.positive, "N", "windows (default: 128)"),
+    ("--learning-rate", flags.share, "R", "(default: 1e-4)"),
+    ("--check-every", flags.positive, "N", "steps (default: 500)"),
+    ("--noise", flags.positive, "N", "dimension of the noise (default: 32)"),
+    ("--kernel", flags.positive, "N", "frames (default: 24)"),
+    ("--shuffle", flags.natural, "M", "largest phase shuffle (default: 10)"),
+)
+BEYOND: tuple[Row, ...] = (
+    ("--moments", flags.not_negative, "W", "weight of means, third moments and lagged covariances"),
+    ("--critic-rate", flags.share, "R", "learning rate of the critic"),
+    ("--cooling", flags.part, "PART", "of the steps, at the end, over which rates fall to 0"),
+)
+DECONVOLUTION: tuple[Row, ...] = (
+    ("--smallest", flags.not_negative, "S", "smallest spike (default: 0.55)"),
+    ("--deviation", flags.not_negative, "S", "deviation of the noise (default: estimated)"),
+    ("--penalty", str, "L", "on the sum of spikes, or auto: from the noise (default: 0)"),
+    ("--baseline", str, "B", "subtracted first, or auto: a percentile (default: 0)"),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run calcium_gan.py with these arguments and return its exit status."""
     parser = make_calcium_parser()
     words = sys.argv[1:] if argv is None else argv
-    if words and not words[0].startswith("-") and (hint := _hint(words[0])):
-        parser.error(hint)
+    if words and not words[0].startswith("-"):
+        try:
+            one_of(words[0], [add.__name__.removeprefix("_add_") for add in COMMANDS], "command")
+        except StsError as error:
+            parser.error(str(error))
     args = parse_arguments(parser, words)
     if args.command is not _demo and words[0].startswith("-"):
-        # The command has the same flags: its defaults would silently take their place.
+        # The command has the same flags: its defaults would replace these without a word.
         parser.error(f"{words[0]} stands before the command: flags go behind it")
     return run_command(args, _start)
 
 
-def _hint(word: str) -> str:
-    """Return what is said about a command there is not, "" for one there is."""
-    from difflib import get_close_matches
-
-    names = [command.__name__.strip("_") for _, command in COMMANDS]
-    if word in names:
-        return ""
-    near = get_close_matches(word, names, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"unknown command {word!r}: {hint}choose from {', '.join(names)}"
-
-
 def _start(args: argparse.Namespace) -> int:
-    # pynwb warns of names at length, which does not help a user.
+    # pynwb gives long warnings about names, which do not help a user.
     logging.getLogger("hdmf").setLevel(logging.ERROR)
-    command: Callable[[argparse.Namespace], int] = args.command
-    return command(args)
+    return int(args.command(args))
 
 
 def make_calcium_parser() -> argparse.ArgumentParser:
     """Return the parser of calcium_gan.py."""
     parser = argparse.ArgumentParser(
         prog=program("calcium_gan.py"),
-        description="Calcium traces of populations: ground truth, a generator of them, and how "
-        "like the real ones they are.",
-        epilog="`%(prog)s --demo` runs it all on sixteen made-up neurons.",
+        description="Simulate calcium traces, train a generator and compare both.",
+        epilog="`%(prog)s --demo` runs all commands on sixteen simulated neurons.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     flags.add_place(parser)
@@ -68,17 +86,76 @@ def make_calcium_parser() -> argparse.ArgumentParser:
     flags.add_seed(parser)
     parser.set_defaults(command=_demo)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for add, command in COMMANDS:
-        add(commands, command)
+    for add in COMMANDS:
+        add(commands)
     return parser
 
 
-def _dg(args: argparse.Namespace) -> int:
-    from sts.calcium.fluorescence import CalciumModel
-    from sts.studies.calcium.demo import make_demo_truth
-    from sts.studies.calcium.ground_truth import FOLDER, GroundTruthJob, make_ground_truth
+def _add_rows(group: "argparse._ActionsContainer", rows: Sequence[Row]) -> None:
+    for flag, kind, metavar, text in rows:
+        group.add_argument(flag, type=kind, metavar=metavar, help=text)
 
-    job = GroundTruthJob(
+
+def _add_name(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    text = f"of the data and its generator (default: {default or 'ground-truth'})"
+    parser.add_argument("--name", type=flags.plain_name, default=default, metavar="NAME", help=text)
+
+
+def _add_recording(parser: argparse.ArgumentParser, default: str) -> None:
+    text = f".npy, .npz, .h5, .nwb, .mat, .csv or a folder of suite2p ({default})"
+    parser.add_argument("--recording", type=Path, metavar="FILE", help=text)
+
+
+def _add_source(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add the recording, how it is read and prepared, and how it is deconvolved."""
+    _add_recording(parser, default)
+    add = parser.add_argument
+    add("--rate", type=flags.above_zero, metavar="HZ", help="frames a second, if not in the file")
+    add("--series", default="", metavar="NAME", help="RoiResponseSeries or array to read")
+    add("--transpose", action="store_true", help="arrays of the file are (frames, neurons)")
+    add("--resample", type=flags.above_zero, metavar="HZ", help="to this frame rate first")
+    add("--detrend", action="store_true", help="subtract a slow baseline")
+    add("--relative", action="store_true", help="subtract the slow baseline and divide by it: dF/F")
+    group = parser.add_argument_group("OASIS")
+    add = group.add_argument
+    add("--decay", nargs="+", metavar="G", help="g, or g1 and g2, or auto (default: 0.95)")
+    add("--order", type=int, choices=(1, 2), default=1, help="of --decay auto (default: 1)")
+    _add_rows(group, DECONVOLUTION)
+
+
+def _add_dg(commands: "Commands") -> None:
+    text = (
+        "Simulate a population with known rates and covariances. Dichotomised Gaussian spike "
+        "trains, calcium that follows them, and noise; written as HDF5."
+    )
+    parser = add_command(commands, "dg", _dg, text)
+    _add_name(parser, "ground-truth")
+    add = parser.add_argument
+    for flag, kind, unit, default, words in (
+        ("--neurons", flags.whole(2, 10_000), "N", 100, ""),
+        ("--frames", flags.whole(1, 10**9), "N", 200_000, ""),
+        ("--rate", flags.above_zero, "HZ", 24.0, "frames a second "),
+        ("--mean-rate", flags.above_zero, "HZ", 2.0, "of spikes "),
+        ("--correlation", flags.part, "PART", 0.5, "of the latent variance that neurons share "),
+        ("--memory", flags.not_negative, "S", 0.0, "correlation in time "),
+        ("--noise", flags.not_negative, "S", 0.3, "deviation, in spikes "),
+    ):
+        about = f"{words}(default: {default:g})"
+        add(flag, type=kind, default=default, metavar=unit, help=about)
+    add("--decay", nargs="+", metavar="G", help="g, or g1 and g2, of a frame (default: 0.95)")
+    text = "rates_hz (n) and covariances (n x n) of frames with a spike or none, or correlations"
+    add("--statistics", type=Path, metavar="JSON", help=text)
+    add("--measure", type=Path, metavar="FILE", help="use the statistics of this recording")
+    add("--clip", action="store_true", help="move impossible covariances to their bound")
+    add("--out", type=Path, metavar="FILE", help="(default: ROOT/data/calcium/NAME.h5)")
+    flags.add_seed(parser)
+
+
+def _dg(args: argparse.Namespace) -> int:
+    from sts.calcium.fluorescence import DECAY, CalciumModel
+    from sts.studies.calcium import ground_truth
+
+    job = ground_truth.GroundTruthJob(
         name=args.name,
         neurons=args.neurons,
         frames=args.frames,
@@ -86,48 +163,76 @@ def _dg(args: argparse.Namespace) -> int:
         mean_hz=args.mean_rate,
         correlation=args.correlation,
         memory_s=args.memory,
-        calcium=CalciumModel(decay=parse_decay(args) or (0.95,), noise=args.noise),
+        calcium=CalciumModel(decay=parse_decay(args) or DECAY, noise=args.noise),
         given=str(args.statistics or ""),
         measured=str(args.measure or ""),
         clip=args.clip,
         seed=args.seed,
     )
     if args.demo:
-        job = make_demo_truth(args.seed)
-    out = args.out or data_of(args) / FOLDER / f"{job.name}.h5"
+        job = ground_truth.make_demo_truth(args.seed)
+    out = args.out or data_of(args) / ground_truth.FOLDER / f"{job.name}.h5"
     if out.exists() and not args.demo:
-        logger.warning("%s is there already: it is written anew", out)
-    made = make_ground_truth(flags.workspace_of(args), job, out=out)
-    say_table(("asked and found", "value"), [(n, _short(v)) for n, v in made.found.items()])
-    say(f"data    {made.data}")
+        logger.warning("%s exists already: it is replaced", out)
+    truth = ground_truth.make_ground_truth(flags.workspace_of(args), job, out=out)
+    rows = [(n, f"{v:.4g}" if isinstance(v, float) else str(v)) for n, v in truth.found.items()]
+    say_table(("asked and found", "value"), rows)
+    say(f"data    {truth.data}")
     return Status.DONE
 
 
+def _add_train(commands: "Commands") -> None:
+    text = (
+        "Train a generator on windows of a recording. Training, validation and test windows come "
+        "from disjoint stretches of time; interrupted, the same call resumes."
+    )
+    parser = add_command(commands, "train", _train, text)
+    _add_name(parser)
+    add = parser.add_argument
+    _add_rows(parser, TRAINING)
+    add("--units", type=flags.positive, nargs="+", metavar="N", help="of the generator's layers")
+    add("--critic-units", type=flags.positive, nargs="+", metavar="N", help="of the critic's")
+    choose = partial(add, type=str.lower)
+    choose("--precision", choices=PRECISIONS, help="of products on a GPU (default: tf32)")
+    add("--compile", action="store_true", default=None, help="compile the networks, on a GPU")
+    group = parser.add_argument_group("beyond the published model (default: none)")
+    add = group.add_argument
+    choose = partial(add, type=str.lower)
+    choose("--ending", choices=("sigmoid", "spikes"), help="spikes: end in spikes that decay")
+    choose("--upsampling", choices=("transposed", "nearest"), help="nearest: without ripples")
+    add("--frame-noise", action="store_true", default=None, help="fresh noise in every frame")
+    text = "the critic also gets the differences between frames"
+    add("--differences", action="store_true", default=None, help=text)
+    _add_rows(group, BEYOND)
+    _add_source(parser, "ROOT/data/calcium/NAME.h5")
+    flags.add_wandb(parser)
+    flags.add_device(parser)
+    flags.add_seed(parser)
+
+
 def _train(args: argparse.Namespace) -> int:
-    from sts.studies.calcium.demo import ensure_demo_truth, make_demo_job
-    from sts.studies.calcium.train import GanJob, Sizes, train_gan
+    from sts.calcium.train import GanTrainSettings
+    from sts.studies.calcium.ground_truth import FOLDER, ensure_demo_truth
+    from sts.studies.calcium.train import GanJob, Sizes, make_demo_job, train_gan
 
     workspace = flags.workspace_of(args)
     if args.demo:
         job = make_demo_job(ensure_demo_truth(workspace, args.seed), args.seed)
     else:
-        from sts.base.errors import StsError
-        from sts.calcium.trainer import GanTrainSettings
-
-        name = args.name or (_safe_name(args.recording) if args.recording else "ground-truth")
-        path = args.recording or data_of(args) / "calcium" / f"{name}.h5"
+        stem = args.recording.stem if args.recording else "ground-truth"
+        # Characters that a file may have in its name and a generator may not are replaced.
+        name = args.name or re.sub(r"^\W+|[^\w.+-]", "_", stem) or "recording"
+        path = args.recording or data_of(args) / FOLDER / f"{name}.h5"
         if args.recording is None and not path.is_file():
             raise StsError(
-                f"nothing to train on at {path}: make it up first with `calcium_gan.py dg`, or "
+                f"nothing to train on at {path}: simulate it first with `calcium_gan.py dg`, or "
                 "name a recording of yours with --recording FILE --rate HZ"
             )
         sizes = _take_given(args, "noise", "kernel", "units", "critic_units", "shuffle")
         sizes |= _take_given(args, "ending", "frame_noise", "upsampling", "differences")
-        settings = _take_given(
-            args, "steps", "critic_steps", "batch", "learning_rate", "check_every"
-        )
-        settings |= _take_given(args, "moments", "critic_rate", "cooling")
-        settings |= _take_given(args, "precision", "compile", "seed")
+        settings = _take_given(args, "steps", "critic_steps", "batch", "learning_rate", "seed")
+        settings |= _take_given(args, "check_every", "moments", "critic_rate", "cooling")
+        settings |= _take_given(args, "precision", "compile")
         job = GanJob(
             name=name,
             source=make_source(args, path),
@@ -135,58 +240,83 @@ def _train(args: argparse.Namespace) -> int:
             settings=GanTrainSettings(**settings),
         )
     trained = train_gan(workspace, job, device=args.device, wandb=args.wandb)
-    say(f"kept    step {trained.card.best_step}, unlikeness {trained.card.score:.3f}")
+    say(f"kept    step {trained.card.best_step}, score {trained.card.score:.3f}")
     say(f"model   {trained.model}")
     say(f"report  {trained.folder / 'report.html'}")
     return Status.DONE
 
 
+def _add_generate(commands: "Commands") -> None:
+    parser = add_command(commands, "generate", _generate, "Write windows in physical units.")
+    _add_name(parser)
+    add = parser.add_argument
+    add("--windows", type=flags.positive, default=100, metavar="N", help="(default: 100)")
+    kinds = ["npz", "nwb"]
+    add("--kind", nargs="+", type=str.lower, choices=kinds, default=kinds, help="(default: both)")
+    add("--out", type=Path, metavar="DIR", help="(default: ROOT/output/...)")
+    flags.add_seed(parser)
+
+
 def _generate(args: argparse.Namespace) -> int:
     from sts.studies.calcium.generate import GenerateJob, generate_windows
 
-    job = GenerateJob(
-        name=_choose_name(args), windows=args.windows, seed=args.seed, kinds=tuple(args.kind)
-    )
-    _check_known(args, job.name)
+    name, kinds = _find_name(args), tuple(args.kind)
+    job = GenerateJob(name=name, windows=args.windows, seed=args.seed, kinds=kinds)
     for path in generate_windows(flags.workspace_of(args), job, out=args.out):
         say(f"written {path}")
     return Status.DONE
 
 
+def _add_evaluate(commands: "Commands") -> None:
+    text = "Compare generated traces with real ones of the test stretch, a floor and two controls."
+    parser = add_command(commands, "evaluate", _evaluate, text)
+    _add_name(parser)
+    _add_recording(parser, "the one it was trained on")
+    parser.add_argument("--seed", type=flags.seed, default=1, metavar="N", help="(default: 1)")
+
+
 def _evaluate(args: argparse.Namespace) -> int:
     from sts.studies.calcium.evaluate import EvaluateJob, evaluate_gan
 
-    job = EvaluateJob(name=_choose_name(args), recording=str(args.recording or ""), seed=args.seed)
-    _check_known(args, job.name)
+    job = EvaluateJob(name=_find_name(args), recording=str(args.recording or ""), seed=args.seed)
     _say_evaluated(evaluate_gan(flags.workspace_of(args), job))
     return Status.DONE
 
 
-def _check_known(args: argparse.Namespace, name: str) -> None:
-    """Refuse the name of a generator there is not, and name the nearest."""
-    from difflib import get_close_matches
+def _find_name(args: argparse.Namespace) -> str:
+    """Return the name of a generator; if there are others, it must be one of them."""
+    from sts.calcium.checkpoint import FOLDER
 
-    from sts.base.errors import StsError
-    from sts.calcium.checkpoint import gan_folder
+    name = str(args.name or ("demo" if args.demo else "ground-truth"))
+    folder = flags.workspace_of(args).models / FOLDER
+    known = [each.name for each in folder.iterdir() if each.is_dir()] if folder.is_dir() else []
+    return one_of(name, known, f"generator in {folder}:") if known else name
 
-    folder = gan_folder(flags.workspace_of(args).models, name)
-    there = folder.parent.iterdir() if folder.parent.is_dir() else ()
-    known = sorted(each.name for each in there if each.is_dir())
-    if known and name not in known:
-        near = get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise StsError(f"no generator at {folder}: {hint}there are {', '.join(known)}")
+
+def _say_evaluated(found: "GanEvaluation") -> None:
+    header = ("KL(real || these), nats", "rates", "correlations", "van Rossum", "intervals")
+    values = {name: each.divergences.values() for name, each in found.likeness.items()}
+    say_table(header, [(name, *(f"{v:.3f}" for v in some)) for name, some in values.items()])
+    say(f"report  {found.folder / 'report.html'}")
+
+
+def _add_deconvolve(commands: "Commands") -> None:
+    text = (
+        "Find the spikes of a recording with OASIS. Writes calcium and spikes as .npz and, if the "
+        "true spikes are known, prints their correlation with the found ones at 25 Hz."
+    )
+    parser = add_command(commands, "deconvolve", _deconvolve, text)
+    _add_source(parser, "needed")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="(default: ROOT/output/...)")
 
 
 def _deconvolve(args: argparse.Namespace) -> int:
-    from sts.base.errors import StsError
-    from sts.studies.calcium.spikes import deconvolve_recording
+    from sts.studies.calcium.source import deconvolve_recording
 
     if args.recording is None:
         raise StsError("no recording given: name a file or folder with --recording")
-    found = deconvolve_recording(
-        flags.workspace_of(args), make_source(args, args.recording), out=args.out
-    )
+    source = make_source(args, args.recording)
+    found = deconvolve_recording(flags.workspace_of(args), source, out=args.out)
     say_table(("neuron", "spikes a second", "correlation with truth"), found.rows)
     if found.median is not None:
         say(f"median  {found.median:.3f}")
@@ -195,11 +325,10 @@ def _deconvolve(args: argparse.Namespace) -> int:
 
 
 def _demo(args: argparse.Namespace) -> int:
-    from sts.base.errors import StsError
-    from sts.studies.calcium.demo import NAME, ensure_demo_truth, make_demo_job
     from sts.studies.calcium.evaluate import EvaluateJob, evaluate_gan
     from sts.studies.calcium.generate import GenerateJob, generate_windows
-    from sts.studies.calcium.train import train_gan
+    from sts.studies.calcium.ground_truth import DEMO, ensure_demo_truth
+    from sts.studies.calcium.train import make_demo_job, train_gan
 
     if not args.demo:
         raise StsError("no command: choose dg, train, generate, evaluate or deconvolve, or --demo")
@@ -207,64 +336,37 @@ def _demo(args: argparse.Namespace) -> int:
     job = make_demo_job(ensure_demo_truth(workspace, args.seed), args.seed)
     trained = train_gan(workspace, job, device=args.device)
     say(f"model   {trained.model}")
-    for path in generate_windows(workspace, GenerateJob(name=NAME, windows=20)):
+    for path in generate_windows(workspace, GenerateJob(name=DEMO, windows=20)):
         say(f"written {path}")
-    _say_evaluated(evaluate_gan(workspace, EvaluateJob(name=NAME)))
+    _say_evaluated(evaluate_gan(workspace, EvaluateJob(name=DEMO)))
     return Status.DONE
 
 
-def _say_evaluated(found: "GanEvaluation") -> None:
-    rows = [
-        (name, *(f"{value:.3f}" for value in each.divergences.values()))
-        for name, each in found.likeness.items()
-    ]
-    header = ("KL(real || these), nats", "rates", "correlations", "van Rossum", "intervals")
-    say_table(header, rows)
-    say(f"report  {found.folder / 'report.html'}")
-
-
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _safe_name(path: Path) -> str:
-    """Return a name for a recording's generator."""
-    return re.sub(r"^\W+|[^\w.+-]", "_", path.stem) or "recording"
-
-
-def _choose_name(args: argparse.Namespace) -> str:
-    """Return the name of the data and its generator."""
-    return str(args.name or ("demo" if args.demo else "ground-truth"))
-
-
 def make_source(args: argparse.Namespace, path: Path) -> "CalciumSource":
-    """Return the recording and what is done to it."""
+    """Return the recording and the settings of its preparation, cutting and deconvolution."""
     from sts.calcium.fluorescence import OasisSettings
-    from sts.calcium.preparation import Preparation
+    from sts.calcium.recording import Preparation
     from sts.calcium.windows import WindowSettings
     from sts.studies.calcium.source import CalciumSource
 
-    oasis: dict[str, Any] = {"order": args.order}
+    oasis = _take_given(args, "order", "smallest")
     if args.decay:
         oasis["decay"] = parse_decay(args)
     for name in ("penalty", "baseline"):
         if (text := getattr(args, name)) is not None:
-            oasis[name] = None if text == "auto" else _number(text, name)
+            oasis[name] = None if text == "auto" else _parse_number(text, name)
     if args.deviation is not None:
         oasis["noise"] = args.deviation
-    if args.smallest is not None:
-        oasis["smallest"] = args.smallest
-    elif oasis.get("penalty", 0) != 0:
-        # A penalty takes the place of the smallest spike.
+    if args.smallest is None and oasis.get("penalty", 0) != 0:
+        # A penalty replaces the smallest spike.
         oasis["smallest"] = 0.0
+    steps = Preparation(detrend=args.detrend, relative=args.relative, rate_hz=args.resample)
     return CalciumSource(
         path=str(path),
         rate_hz=args.rate,
         series=args.series,
         transpose=args.transpose,
-        preparation=Preparation(
-            detrend=args.detrend, relative=args.relative, rate_hz=args.resample
-        ),
+        preparation=steps,
         windows=WindowSettings(**_take_given(args, "length", "stride")),
         oasis=OasisSettings(**oasis),
     )
@@ -272,34 +374,22 @@ def make_source(args: argparse.Namespace, path: Path) -> "CalciumSource":
 
 def _take_given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
     """Return the arguments that were given, lists as tuples."""
-    values = {name: getattr(args, name, None) for name in names}
-    return {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in values.items()
-        if value is not None
-    }
+    given = {name: getattr(args, name, None) for name in names}
+    return {n: tuple(v) if isinstance(v, list) else v for n, v in given.items() if v is not None}
 
 
 def parse_decay(args: argparse.Namespace) -> tuple[float, ...] | None:
-    """Return the decay that was given, None for one to be estimated."""
+    """Return the decay that was given, None if it is to be estimated."""
     if not args.decay or args.decay == ["auto"]:
         return None
-    return tuple(_number(text, "decay") for text in args.decay)
+    return tuple(_parse_number(text, "decay") for text in args.decay)
 
 
-def _number(text: str, name: str) -> float:
-    from sts.base.errors import StsError
-
+def _parse_number(text: str, name: str) -> float:
     try:
         return float(text)
     except ValueError as error:
         raise StsError(f"--{name} must be numbers or auto, not {text!r}") from error
 
 
-COMMANDS = (
-    (add_dg, _dg),
-    (add_train, _train),
-    (add_generate, _generate),
-    (add_evaluate, _evaluate),
-    (add_deconvolve, _deconvolve),
-)
+COMMANDS = (_add_dg, _add_train, _add_generate, _add_evaluate, _add_deconvolve)

@@ -1,7 +1,7 @@
-"""What all training in torch shares: device, precision, seeds, progress, checkpoints, updates.
+"""What every training in torch shares: device, precision, seeds, progress and checkpoints.
 
 >>> import torch
->>> from sts.learning.checkpoint import TrainingProgress
+>>> from sts.learning.training import TrainingProgress
 >>> network, done = torch.nn.Identity(), TrainingProgress()
 >>> for loss in (0.9, 0.4, 0.6):
 ...     done = done.add(loss, better=done.is_better(loss), score=loss, network=network)

@@ -15,14 +15,14 @@ from sts.base.types import Precision
 
 logger = logging.getLogger("sts")
 
-# A driver is there if it is listed here, whether torch can use it or not.
+# File that exists where an NVIDIA driver is installed, whether torch can use it or not.
 DRIVER: Final = Path("/proc/driver/nvidia/version")
-# GPUs before this generation only pretend to know bfloat16.
+# First compute capability with bfloat16 in hardware; older GPUs emulate it.
 BFLOAT16_FROM: Final = (8, 0)
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """Return the device called `auto`, `cpu`, `cuda` or `cuda:N`, or say why it cannot be had."""
+    """Return the device named `auto`, `cpu`, `cuda` or `cuda:N`, or raise if it is unavailable."""
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -37,7 +37,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def share_devices(name: str, workers: int) -> list[str]:
-    """Return a device for each of some processes: a GPU of its own, or the CPU for all."""
+    """Return a device for each worker process: a GPU of its own, or the CPU for all."""
     if workers == 1:
         return [name]
     first = choose_device(name)
@@ -55,7 +55,7 @@ def share_devices(name: str, workers: int) -> list[str]:
 
 @contextmanager
 def share_cores(workers: int, device: str) -> Iterator[None]:
-    """Let this process take its part of the cores, and its GPU, while others work beside it."""
+    """Restrict torch to this process's share of the cores, and to its GPU, inside the block."""
     if workers == 1:
         yield
         return
@@ -71,11 +71,11 @@ def share_cores(workers: int, device: str) -> Iterator[None]:
 
 @contextmanager
 def multiply_in(precision: Precision, device: torch.device) -> Iterator[None]:
-    """Let float32 products on a GPU take TF32 inside the block, or keep them exact.
+    """Compute float32 products on a GPU in TF32 or exactly, inside the block.
 
-    `float32` keeps every product and convolution in float32; in all other precisions those that
-    are left in float32 (a gradient penalty, say) take TF32. torch by itself lets convolutions take
-    TF32 and other products not.
+    `float32` keeps every product and convolution in float32; with all other precisions, products
+    that stay in float32 (such as a gradient penalty) use TF32. By default torch uses TF32 for
+    convolutions, but not for other products.
     """
     if device.type != "cuda":
         yield
@@ -92,24 +92,24 @@ def multiply_in(precision: Precision, device: torch.device) -> Iterator[None]:
 
 
 def cast_to(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
-    """Return the context in which layers multiply in bfloat16, where that is asked for."""
+    """Return the context in which layers multiply in bfloat16, if the precision asks for it."""
     if precision == "bfloat16" or (precision == "auto" and has_bfloat16(device)):
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Tell whether a device multiplies in bfloat16 by itself and does not imitate it."""
+    """Tell whether a device has bfloat16 in hardware, and does not emulate it."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= BFLOAT16_FROM
-    # Torch has no public name for it. On such a CPU networks train 1.7 times as fast.
+    # torch has no public function for this. On such a CPU networks train 1.7 times as fast.
     native = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return device.type == "cpu" and native is not None and bool(native())
 
 
 @contextmanager
 def draw_from_seed(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
-    """Let torch draw from `seed` inside the block and go on as before after it."""
+    """Seed torch's global generators inside the block and restore their state after it."""
     device = torch.device(device)
     on_cuda = device.type == "cuda"
     with torch.random.fork_rng(devices=[device] if on_cuda else []):
@@ -121,12 +121,12 @@ def draw_from_seed(seed: int, device: torch.device | str = "cpu") -> Iterator[No
 
 
 def mix_seeds(*seeds: int, dtype: type[np.unsignedinteger[Any]] = np.uint32) -> int:
-    """Return a seed that follows from several, such as that of a fit and the number of a step."""
+    """Return one seed derived from several, such as the seed of a fit and the number of a step."""
     return int(np.random.SeedSequence(seeds).generate_state(1, dtype)[0])
 
 
 def _warn_of_unused_gpu() -> None:
-    """Say why a GPU that is there is not used, unless the user hid it."""
+    """Warn that an installed GPU is not used, unless the user has hidden it."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
     if DRIVER.exists() and not hidden:
         logger.warning(

@@ -1,4 +1,4 @@
-"""Four convolutional networks: made, trained, stored, explained.
+"""Four convolutional networks: built, trained, stored and explained.
 
 >>> from sts.networks.backbones import BACKBONES
 >>> [backbone.name for backbone in BACKBONES.values()]

@@ -1,29 +1,93 @@
-"""The four networks as a table, and how one of them is made ready for our classes."""
+"""The four networks as a table, the weights they start from, and how one is built."""
 
+import hashlib
+import pickle
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
+import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torchvision import models
 
 from sts.base.errors import StsError, one_of
-from sts.base.settings import Bounds, check_fields
+from sts.base.files import special_kind
+from sts.base.settings import Bounds, check_fields, shorten
 from sts.base.types import CLASSES
 from sts.learning.device import draw_from_seed
-from sts.networks.weights import State, imagenet_state, read_state
 from sts.scalograms.image import ImageSettings
 
+State = dict[str, Tensor]
 Freeze = Literal["NONE", "FULL"]
 
-# What the loss of InceptionV3's auxiliary output counts (Szegedy et al., 2015).
+# Layer names in torchvision's DenseNet files, which are older than the rule against dots in names.
+OLD_DENSE: Final = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
+# Weight of the loss of InceptionV3's auxiliary output (Szegedy et al., 2015).
 AUXILIARY_SHARE: Final = 0.4
+# Name of the layer with the auxiliary output.
 AUXILIARY: Final = "AuxLogits"
-# What a file of weights may hold beyond a network, and what older ones lack.
+# Prefixes of tensors that a file may hold in addition to the weights of a network.
 OPTIONAL: Final = (f"{AUXILIARY}.", "novelty.")
+# Name of a counter of batch norm, which old files of weights do not have.
 COUNTER: Final = "num_batches_tracked"
+
+
+def read_imagenet_state(weights: Any) -> State:
+    """Return the state that a torchvision weights object names, downloaded if it is not there.
+
+    The hash in the file name is checked at every load; torch.hub checks it only when downloading.
+    """
+    name = Path(urlsplit(weights.url).path).name
+    path = Path(torch.hub.get_dir()) / "checkpoints" / name
+    wanted = name.rsplit("-", 1)[1].removesuffix(".pth")
+    if not path.is_file():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Written beside its place and renamed: other processes never see half a file.
+            torch.hub.download_url_to_file(
+                weights.url, str(path), hash_prefix=wanted, progress=False
+            )
+        except (OSError, RuntimeError) as error:
+            raise StsError(
+                f"no ImageNet weights {name}, and they could not be fetched: get them from "
+                f"{weights.url} and put them in {path.parent}, or use --weights none"
+            ) from error
+    with path.open("rb") as file:
+        came = hashlib.file_digest(file, "sha256").hexdigest()
+    if not came.startswith(wanted):
+        raise StsError(
+            f"the ImageNet weights {path} are damaged (sha256 {came[:8]}, wanted {wanted}): "
+            f"remove the file, and fetch it again from {weights.url}"
+        )
+    return read_state(path)
+
+
+def read_state(path: Path) -> State:
+    """Return the tensors of a .safetensors file, or of a .pth file that holds nothing else."""
+    try:
+        if kind := special_kind(path):
+            raise StsError(f"cannot read the weights {path}: it is {kind}, a file is wanted")
+        if path.suffix == ".safetensors":
+            state = safetensors.torch.load_file(path)
+        else:
+            # A full pickle could run any code.
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise StsError(f"no weights at {path}: give imagenet, none or a file") from None
+    except pickle.UnpicklingError as error:
+        raise StsError(f"refused {path}: it holds more than plain weights") from error
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
+        raise StsError(f"cannot read the weights {path}: is the file whole?") from error
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise StsError(f"{path} holds no state of a network: give names and tensors only")
+    if wrong := [name for name, value in state.items() if not torch.isfinite(value).all()]:
+        raise StsError(f"{path}: {shorten(wrong[0])} holds values that are not finite")
+    return {OLD_DENSE.sub(r"\1\2", str(name)): value for name, value in state.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +97,7 @@ class Backbone:
     name: str
     build: Callable[..., nn.Module]
     imagenet: Any
-    """The weights object that the published models began with."""
+    """The torchvision weights that the published models started from."""
     head: str
     """Name of the last layer, or of the block that ends with it."""
     side: int = 224
@@ -55,12 +119,12 @@ BACKBONES: Final = {
         build=models.inception_v3,
         imagenet=models.Inception_V3_Weights.IMAGENET1K_V1,
         head="fc",
-        # 299: the smallest side whose last feature map still is 8 x 8.
+        # 299: the smallest side whose last feature map is still 8 x 8.
         side=299,
         smallest=75,
         auxiliary_from=299,
-        # Our images are standardised by their own statistics, not by those of photographs; and
-        # torchvision's own initial weights take seconds and say that they will change.
+        # Our images are standardised by their own statistics, not by those of photographs.
+        # torchvision's own initial weights take seconds and give a warning that they will change.
         options=(("transform_input", False), ("init_weights", False), ("dropout", 0.0)),
     ),
     3: Backbone(
@@ -80,17 +144,17 @@ BACKBONES: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """Which network, which of its layers learn, and what it starts from."""
+    """Which network, which of its layers are trained, and which weights it starts from."""
 
     number: int
     freeze: Freeze = "NONE"
-    """FULL keeps the extractor's weights and its batch-norm statistics; only the head learns."""
+    """FULL trains only the head and keeps the weights and batch-norm statistics of the rest."""
     weights: str = "imagenet"
     """`imagenet`, `none` or the path of a file."""
     classes: Annotated[int, Bounds(2, 1000)] = len(CLASSES)
 
     def __post_init__(self) -> None:
-        """Refuse what is not in the table."""
+        """Refuse a network that is not in the table."""
         if self.number not in BACKBONES:
             known = ", ".join(f"{number} {b.name}" for number, b in BACKBONES.items())
             raise StsError(f"unknown model number {self.number}: choose from {known}")
@@ -105,14 +169,14 @@ class Architecture:
     def images(
         self, size: int | tuple[int, int] | None = None, *, parity: str = "direct"
     ) -> ImageSettings:
-        """Return settings of images that this network can look at.
+        """Return settings of images for this network.
 
         Parameters
         ----------
         size
-            Pixels of a side, or height and width; the network's own square if None. For as many
-            pixels a wide image tells more: neighbouring frequencies say much the same, and columns
-            farther apart than a few ms leave out spikes.
+            Pixels of a side, or height and width; the network's own square if None. With the same
+            number of pixels a wide image shows more: neighbouring frequencies are much alike, and
+            columns that are more than a few ms apart miss spikes.
         """
         side = self.backbone.side if size is None else size
         height, width = (side, side) if isinstance(side, int) else side
@@ -120,7 +184,7 @@ class Architecture:
         return ImageSettings(height=height, width=width, parity=parity)
 
     def check_side(self, side: int) -> None:
-        """Raise unless images of this side survive the network's poolings."""
+        """Raise if images of this side are too small for the poolings of the network."""
         if side < self.backbone.smallest:
             raise StsError(
                 f"{self.backbone.name} needs images of at least {self.backbone.smallest} pixels, "
@@ -131,107 +195,90 @@ class Architecture:
 def make_network(
     architecture: Architecture, *, dropout: float = 0.0, auxiliary: bool = False, seed: int = 0
 ) -> nn.Module:
-    """Return a network with a head of its own, in evaluation mode, on the CPU.
+    """Return a network with a head for our classes, in evaluation mode, on the CPU.
 
     Parameters
     ----------
     auxiliary
-        Keep InceptionV3's second output, which only its training uses; no other network has one.
+        Keep InceptionV3's second output, which is used only in training; no other network has one.
     seed
-        Of the weights that are drawn at random: the head's, or all of them.
+        Of the random weights: those of the head, or all of them.
     """
     backbone = architecture.backbone
     with draw_from_seed(seed):
         network: nn.Module = backbone.build(weights=None, **dict(backbone.options))
-        put_head(network, backbone, classes=architecture.classes, dropout=dropout)
+        old = network.get_submodule(backbone.head)
+        last = old if isinstance(old, nn.Linear) else list(old.children())[-1]
+        linear = nn.Linear(_count_inputs(last), architecture.classes)
+        setattr(network, backbone.head, nn.Sequential(nn.Dropout(dropout), linear))
         if backbone.auxiliary_from is not None and auxiliary:
-            last = network.get_submodule(AUXILIARY).get_submodule("fc")
-            fresh = nn.Linear(_inputs(last), architecture.classes)
-            network.get_submodule(AUXILIARY).fc = fresh
+            branch = network.get_submodule(AUXILIARY)
+            inputs = _count_inputs(branch.get_submodule("fc"))
+            branch.fc = nn.Linear(inputs, architecture.classes)
         else:
             drop_auxiliary(network)
     if architecture.weights != "none":
-        _start_from(network, architecture)
+        _load_start(network, architecture)
     if architecture.freeze == "FULL":
-        _freeze(network, backbone)
+        network.requires_grad_(False)
+        network.get_submodule(backbone.head).requires_grad_(True)
     return network.eval()
 
 
-def put_head(network: nn.Module, backbone: Backbone, *, classes: int, dropout: float) -> None:
-    """Replace the last layer by dropout and a fresh linear layer."""
-    old = network.get_submodule(backbone.head)
-    linear = old if isinstance(old, nn.Linear) else list(old.children())[-1]
-    head = nn.Sequential(nn.Dropout(dropout), nn.Linear(_inputs(linear), classes))
-    setattr(network, backbone.head, head)
-
-
-def head_of(network: nn.Module) -> nn.Sequential:
-    """Return dropout and linear layer, the part that turns features into logits."""
+def find_head(network: nn.Module) -> nn.Sequential:
+    """Return the layers that turn features into logits: dropout and a linear layer."""
     for backbone in BACKBONES.values():
         head = getattr(network, backbone.head, None)
         if isinstance(head, nn.Sequential) and isinstance(head[-1], nn.Linear):
             return head
-    raise ValueError(f"the head of {type(network).__name__} was not made by us")
+    raise ValueError(f"this {type(network).__name__} is not from make_network")
 
 
 def drop_auxiliary(network: nn.Module) -> None:
-    """Take InceptionV3's auxiliary output away; other networks have none."""
+    """Remove InceptionV3's auxiliary output; other networks have none."""
     if getattr(network, AUXILIARY, None) is not None:
         setattr(network, AUXILIARY, None)
-        setattr(network, "aux_logits", False)  # noqa: B010 - of InceptionV3 alone
+        setattr(network, "aux_logits", False)  # noqa: B010 - only InceptionV3 has it
 
 
-def both_outputs(output: Any) -> tuple[Tensor, Tensor | None]:
-    """Return logits and auxiliary logits of what a network gave."""
+def split_outputs(output: Any) -> tuple[Tensor, Tensor | None]:
+    """Return logits and, if there are any, auxiliary logits of the output of a network."""
     if isinstance(output, Tensor):
         return output, None
     logits, auxiliary = output
     return logits, auxiliary
 
 
-def placed(network: nn.Module, device: torch.device | str) -> nn.Module:
-    """Return the network on `device`, in the memory layout in which convolutions are quickest."""
+def place_network(network: nn.Module, device: torch.device | str) -> nn.Module:
+    """Move a network to `device`, in the memory layout that is fastest for convolutions."""
     return network.to(device).to(memory_format=torch.channels_last)
 
 
-def _inputs(linear: nn.Module) -> int:
+def _count_inputs(linear: nn.Module) -> int:
     return int(linear.get_parameter("weight").shape[1])
 
 
-def _freeze(network: nn.Module, backbone: Backbone) -> None:
-    network.requires_grad_(False)
-    network.get_submodule(backbone.head).requires_grad_(True)
-
-
-def _start_from(network: nn.Module, architecture: Architecture) -> None:
-    """Load everything but the heads, whose classes are others."""
+def _load_start(network: nn.Module, architecture: Architecture) -> None:
+    """Load all weights except those of the heads, which are for other classes."""
     backbone = architecture.backbone
     if architecture.weights == "imagenet":
-        where, state = "ImageNet", imagenet_state(backbone.imagenet)
+        where, state = "ImageNet", read_imagenet_state(backbone.imagenet)
     else:
         where, state = architecture.weights, read_state(Path(architecture.weights))
     heads = (f"{backbone.head}.", f"{AUXILIARY}.fc.")
     body = {name: value for name, value in state.items() if not name.startswith(heads)}
-    faults = _load_body(network, body, heads)
-    if faults:
-        raise StsError(
-            f"the weights of {where} are not of {backbone.name}: {faults} do not fit; "
-            "give the file of this network"
-        )
-
-
-def _load_body(network: nn.Module, body: State, heads: tuple[str, ...]) -> str:
-    """Load `body` and return the first name that does not fit, or nothing."""
     ours = network.state_dict()
-    # What a stored model of ours carries along, and an output that was taken away.
     extra = [name for name in body if name not in ours and not name.startswith(OPTIONAL)]
-    lacking = [
+    missing = [
         name
         for name in ours
         if name not in body and not name.startswith((*heads, AUXILIARY)) and COUNTER not in name
     ]
     wrong = [name for name in body if name in ours and ours[name].shape != body[name].shape]
-    if faults := extra + lacking + wrong:
-        return f"{faults[0]} and {len(faults) - 1} others" if len(faults) > 1 else faults[0]
+    if faults := extra + missing + wrong:
+        others = f" and {len(faults) - 1} others" if len(faults) > 1 else ""
+        raise StsError(
+            f"the weights of {where} are not of {backbone.name}: {faults[0]}{others} do not fit; "
+            "give the file of this network"
+        )
     network.load_state_dict({**ours, **{n: v for n, v in body.items() if n in ours}})
-    return ""

@@ -1,4 +1,4 @@
-"""A trained network on disk: model.safetensors and model.json, which vouch for each other."""
+"""A trained network on disk: model.safetensors, and model.json with its digest."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,38 +20,41 @@ from sts.base.settings import Bounds, Part, check_fields, shorten
 from sts.base.types import CLASSES
 from sts.evaluation.calibration import Temperature
 from sts.evaluation.neighbours import NoveltyRule
-from sts.learning.checkpoint import arrays_of, load_arrays
-from sts.networks.backbones import BACKBONES, Architecture, head_of, make_network, placed
+from sts.learning.training import arrays_of, load_arrays
+from sts.networks.backbones import BACKBONES, Architecture, find_head, make_network, place_network
 from sts.networks.novelty import NetworkNovelty
 from sts.networks.settings import TrainSettings
 from sts.scalograms.image import ImageSettings
 
 FORMAT: Final = "sts-network 1"
 TENSORS: Final = "model.safetensors"
+# Prefix of the arrays of the novelty rule in TENSORS.
 NOVELTY: Final = "novelty."
+# Libraries whose versions are stored with a model.
 LIBRARIES: Final = ("numpy", "torch", "torchvision")
+# Advice at the end of messages about a damaged model.
 AGAIN: Final = "train the model again"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """What there is to know of a network besides its weights."""
+    """The description of a network: everything except its weights."""
 
     name: str
     architecture: Architecture
     images: ImageSettings
-    """How its images are made, with the mean and deviation it was trained with."""
+    """With the mean and deviation of the training images."""
     classes: tuple[str, ...] = CLASSES
     dropout: Part = 0.0
     temperature: Temperature = 1.0
-    """What its logits are divided by, from calibration."""
+    """Divisor of the logits, from calibration."""
     settings: TrainSettings | None = None
-    """None for a model that others trained."""
+    """None for an imported model."""
     epochs: Annotated[int, Bounds(0, 1_000_000)] = 0
     origin: str = "trained here"
     scores: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
-    """What it was trained on: numbers of cells, digest of the store."""
+    """Training data: numbers of cells, digest of the store."""
     novelty: NoveltyRule | None = None
     versions: dict[str, str] = field(default_factory=dict)
     sha256: str = ""
@@ -59,13 +62,13 @@ class ModelCard:
     format: str = FORMAT
 
     def __post_init__(self) -> None:
-        """Refuse numbers that no training leaves behind."""
+        """Refuse impossible numbers."""
         check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Model:
-    """A network with its card, and what it knows of its training cells."""
+    """A network with its card and its novelty rule."""
 
     network: nn.Module
     card: ModelCard
@@ -73,9 +76,9 @@ class Model:
 
 
 def model_folder(models: Path, architecture: Architecture, name: str | None = None) -> Path:
-    """Return where the model of a network and freeze level, or of a name of one's own, is kept."""
-    own = architecture.freeze if name is None else check_plain_name(name)
-    return models / f"{architecture.backbone.name}_best_models" / own
+    """Return the folder of the model with a network and freeze level, or with a name."""
+    last = architecture.freeze if name is None else check_plain_name(name)
+    return models / f"{architecture.backbone.name}_best_models" / last
 
 
 def save_model(folder: Path, model: Model) -> ModelCard:
@@ -98,30 +101,36 @@ def save_model(folder: Path, model: Model) -> ModelCard:
 def load_model(
     folder: str | Path, *, wanted: Architecture | None = None, device: torch.device | str = "cpu"
 ) -> Model:
-    """Return the model of `folder`, checked to be whole and, where given, of the wanted network."""
+    """Return the model in `folder`; refuse one that is damaged or not of the wanted network."""
     folder = Path(folder)
     card = load_network_card(folder, wanted=wanted)
     path = folder / TENSORS
     arrays = read_arrays(path, digest=card.sha256, again=AGAIN)
     network = make_network(replace(card.architecture, weights="none"), dropout=card.dropout)
-    own = {name: value for name, value in arrays.items() if not name.startswith(NOVELTY)}
+    weights = {name: value for name, value in arrays.items() if not name.startswith(NOVELTY)}
     try:
-        load_arrays(network, own)
+        load_arrays(network, weights)
     except ValueError as error:
         raise StsError(f"{path} does not hold a {card.name}: {error}: {AGAIN}") from error
     novelty = None
     if card.novelty is not None:
         rest = {name[len(NOVELTY) :]: v for name, v in arrays.items() if name.startswith(NOVELTY)}
         novelty = NetworkNovelty.of(card.novelty, rest)
-        head = head_of(network)[-1].get_parameter("weight")
+        head = find_head(network)[-1].get_parameter("weight")
         if len(novelty.mean) != head.shape[1]:
             raise StsError(f"{path}: novelty is not of the features of a {card.name}: {AGAIN}")
-    return Model(network=placed(network, device), card=card, novelty=novelty)
+    return Model(network=place_network(network, device), card=card, novelty=novelty)
 
 
 def load_network_card(folder: Path, *, wanted: Architecture | None = None) -> ModelCard:
-    """Return the card of the model in `folder` alone, which is quick."""
-    card = read_card(folder, ModelCard, form=FORMAT, missing=_how_to_get(wanted), again=AGAIN)
+    """Return only the card of the model in `folder`, which is fast."""
+    number = next(iter(BACKBONES)) if wanted is None else wanted.number
+    freeze = "NONE" if wanted is None else wanted.freeze
+    advice = (
+        f"train it with `sts_pipeline.py {number} TRAIN {freeze}`, or bring the published one with "
+        "`data_pipeline.py import-models`"
+    )
+    card = read_card(folder, ModelCard, form=FORMAT, missing=advice, again=AGAIN)
     path = folder / CARD
     if card.name != card.architecture.backbone.name:
         raise StsError(f"{path} contradicts itself: {AGAIN}")
@@ -136,15 +145,6 @@ def load_network_card(folder: Path, *, wanted: Architecture | None = None) -> Mo
     ):
         raise StsError(
             f"{folder} holds {card.name} {card.architecture.freeze}, "
-            f"wanted is {wanted.backbone.name} {wanted.freeze}: {_how_to_get(wanted)}"
+            f"wanted is {wanted.backbone.name} {wanted.freeze}: {advice}"
         )
     return card
-
-
-def _how_to_get(wanted: Architecture | None) -> str:
-    number = next(iter(BACKBONES)) if wanted is None else wanted.number
-    freeze = "NONE" if wanted is None else wanted.freeze
-    return (
-        f"train it with `sts_pipeline.py {number} TRAIN {freeze}`, or bring the published one with "
-        "`data_pipeline.py import-models`"
-    )

@@ -1,4 +1,4 @@
-"""Networks at work: one pass gives logits and the features that heads see."""
+"""Trained networks applied to images: one pass gives logits and the features before the head."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,16 +12,17 @@ from torch import Tensor, nn
 from sts.base.types import Floats, Ints
 from sts.evaluation.calibration import apply_temperature
 from sts.learning.device import multiply_in
-from sts.networks.backbones import both_outputs, head_of
+from sts.networks.backbones import find_head, split_outputs
 from sts.networks.settings import cut_batches
 from sts.scalograms.image import Rows
-from sts.scalograms.traces import indices_on
+from sts.scalograms.wavelet import move_rows
 
+# Images of a batch.
 BATCH: Final = {"cpu": 32, "cuda": 256}
 
 
 class Inputs(Protocol):
-    """What a network is fed with, by row."""
+    """The inputs of a network, by row."""
 
     @property
     def device(self) -> torch.device:
@@ -33,25 +34,25 @@ class Inputs(Protocol):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Outputs:
-    """What one pass of a network gives, row by row in the order that was asked for."""
+    """The outputs of one pass of a network, in the order of the rows."""
 
     logits: Floats
     """(rows, classes) float64, computed in float32 on any device."""
     features: Floats
-    """(rows, features) float64: what the head was given."""
+    """(rows, features) float64: the inputs of the head."""
 
 
 def run_network(network: nn.Module, inputs: Inputs, rows: Rows) -> Outputs:
-    """Show `rows` to a network once and return all that is asked of it.
+    """Run a network once on `rows` and return logits and features.
 
     Parameters
     ----------
     inputs
-        An image bank with the mean and deviation of the network: `bank.like(fitted.images)`, or
-        one made with the settings that the network's model was stored with.
+        An image bank with the mean and deviation of the network: `bank.like(fitted.images)`, or a
+        bank with the image settings that are stored with the model.
     """
     if len(rows) == 0:
-        raise ValueError("no rows to look at: give at least one")
+        raise ValueError("no rows to run on: give at least one")
     logits: list[Tensor] = []
     features: list[Tensor] = []
 
@@ -59,14 +60,15 @@ def run_network(network: nn.Module, inputs: Inputs, rows: Rows) -> Outputs:
         features.append(arguments[0])
 
     batches = cut_batches(np.asarray(rows), BATCH.get(inputs.device.type, BATCH["cpu"]))
-    hook = head_of(network).register_forward_pre_hook(keep)
+    hook = find_head(network).register_forward_pre_hook(keep)
     try:
-        with evaluating(network), torch.no_grad(), multiply_in("float32", inputs.device):
+        with evaluation_mode(network), torch.no_grad(), multiply_in("float32", inputs.device):
             for images in inputs.batches(batches):
-                logits.append(both_outputs(network(images))[0])
+                logits.append(split_outputs(network(images))[0])
     finally:
         hook.remove()
-    return Outputs(logits=_stack(logits), features=_stack(features))
+    arrays = [torch.cat(parts).double().cpu().numpy() for parts in (logits, features)]
+    return Outputs(logits=arrays[0], features=arrays[1])
 
 
 def predict(network: nn.Module, inputs: Inputs, rows: Rows, *, temperature: float = 1.0) -> Floats:
@@ -75,17 +77,17 @@ def predict(network: nn.Module, inputs: Inputs, rows: Rows, *, temperature: floa
     Parameters
     ----------
     temperature
-        What logits are divided by, from calibration.
+        Divisor of the logits, from calibration.
     """
     return apply_temperature(run_network(network, inputs, rows).logits, temperature)
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureBank:
-    """Features of cells in place of their images: what a head of a frozen network is fed with."""
+    """Features of cells instead of their images: the inputs for the head of a frozen network."""
 
     values: Tensor
-    """(cells, features); rows that nobody asks for may hold anything."""
+    """(cells, features); unused rows may hold anything."""
 
     @property
     def device(self) -> torch.device:
@@ -95,20 +97,22 @@ class FeatureBank:
     def batches(self, rows: Sequence[Ints]) -> Iterator[Tensor]:
         """Yield the features of every batch of rows."""
         for some in rows:
-            yield self.values[indices_on(some, self.device)]
+            yield self.values[move_rows(some, self.device)]
 
 
-def feature_bank(network: nn.Module, inputs: Inputs, rows: Rows, *, cells: int) -> FeatureBank:
-    """Return the features of `rows`, addressed as the cells of `inputs` are."""
+def compute_feature_bank(
+    network: nn.Module, inputs: Inputs, rows: Rows, *, cells: int
+) -> FeatureBank:
+    """Return the features of `rows`, under the row numbers of `inputs`."""
     found = torch.from_numpy(run_network(network, inputs, rows).features).float()
     values = torch.zeros((cells, found.shape[1]))
-    values[indices_on(rows, values.device)] = found
+    values[move_rows(rows, values.device)] = found
     return FeatureBank(values.to(inputs.device))
 
 
 @contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """Put a network in evaluation mode inside the block, each of its layers back after it."""
+def evaluation_mode(network: nn.Module) -> Iterator[None]:
+    """Put a network into evaluation mode inside the block, and reset every layer after it."""
     before = {module: module.training for module in network.modules()}
     network.eval()
     try:
@@ -116,7 +120,3 @@ def evaluating(network: nn.Module) -> Iterator[None]:
     finally:
         for module, training in before.items():
             module.training = training
-
-
-def _stack(parts: list[Tensor]) -> Floats:
-    return np.asarray(torch.cat(parts).double().cpu().numpy())

@@ -1,8 +1,8 @@
-"""The published models, brought out of their pickles without running anything in them.
+"""The published models, read from their pickles without running any code in them.
 
-A pickle names what it wants called. Here every name that a published model holds is answered with
-a stand-in of ours that only keeps what it is given; any other name ends the reading. The weights
-are then copied from the stand-ins into a network that we made.
+A pickle names the functions and classes that it calls. Here every name in a published model gets a
+stand-in of ours that only stores its arguments; any other name stops the reading. Then the weights
+are copied from the stand-ins into a new network.
 """
 
 import contextlib
@@ -19,18 +19,18 @@ import torch
 from torch import Tensor
 
 from sts.base.errors import StsError
-from sts.networks.backbones import BACKBONES, Architecture, make_network
+from sts.networks.backbones import BACKBONES, Architecture, State, make_network
 from sts.networks.checkpoint import Model, ModelCard
-from sts.networks.weights import State
 from sts.scalograms.image import ImageSettings
 
-# Which class of torchvision stands for which network, and how the folders are called.
+# Module and class of torchvision -> number of the network.
 ROOTS: Final = {
     ("torchvision.models.resnet", "ResNet"): 1,
     ("torchvision.models.inception", "Inception3"): 2,
     ("torchvision.models.densenet", "DenseNet"): 3,
     ("torchvision.models.mobilenetv2", "MobileNetV2"): 4,
 }
+# Number of the network -> names of the published folder.
 FOLDERS: Final = {
     1: ("ResNet18_best_models",),
     2: ("InceptionV3_best_models", "Incep_v3_best_models"),
@@ -38,7 +38,7 @@ FOLDERS: Final = {
     4: ("MobileNetV2_best_models", "MobileNet_v2_best_models"),
 }
 FILES: Final = ("best_model.pkl", "best_estimator.pkl")
-# Height and width; 244 is what the published code says.
+# Number of the network -> height and width; 244 stands in the published code.
 SIZES: Final = {1: (224, 244), 2: (299, 299), 3: (224, 244), 4: (224, 244)}
 ESTIMATOR: Final = ("__main__", "MyEstimator")
 LAYERS: Final = frozenset(
@@ -57,7 +57,7 @@ LAYERS: Final = frozenset(
         ("torchvision.models.densenet", "_DenseLayer"),
         ("torchvision.models.densenet", "_Transition"),
         ("torchvision.models.mobilenetv2", "InvertedResidual"),
-        # What one and the same block was called over the years.
+        # Two names of one block in different releases.
         ("torchvision.ops.misc", "Conv2dNormActivation"),
         ("torchvision.ops.misc", "ConvNormActivation"),
         ("torch.nn.modules.activation", "ReLU"),
@@ -72,28 +72,29 @@ LAYERS: Final = frozenset(
         ("torch.nn.modules.pooling", "MaxPool2d"),
     }
 )
-# torchvision's InceptionV3 turns what was standardised for one set of weights into what suits
-# another: channel c becomes SCALE[c] * x + SHIFT[c].
+# torchvision's InceptionV3 adapts its input to the standardisation of other weights: channel c
+# becomes SCALE[c] * x + SHIFT[c].
 SCALE: Final = (0.229 / 0.5, 0.224 / 0.5, 0.225 / 0.5)
 SHIFT: Final = ((0.485 - 0.5) / 0.5, (0.456 - 0.5) / 0.5, (0.406 - 0.5) / 0.5)
-# How an archive begins that torch.save writes, and what its older format begins with.
+# First bytes of an archive of torch.save, and first number of its older format.
 ZIP: Final = b"PK\x03\x04"
 TORCH_MAGIC: Final = 0x1950A86A20F9469CFC6C
 OF_TORCH: Final = (
     "is an archive of torch.save, not a pickle of a whole estimator as the published models are: "
     "name the folder with the published best_model.pkl, or give weights to TRAIN with --weights"
 )
+# Types of numpy numbers that a pickle may hold.
 NUMBERS: Final = ("f4", "f8", "i4", "i8", "b1")
 
 
 class _Part:
-    """Stand-in for a layer, a network or the estimator: keeps its attributes, does nothing."""
+    """Stand-in for a layer, a network or the estimator: stores its attributes, does nothing."""
 
     origin: tuple[str, str]
 
 
 def find_published_models(folder: Path) -> dict[int, Path]:
-    """Return the pickle of each network that lies under `folder`, by model number."""
+    """Return the pickle of each network under `folder`, by model number."""
     found = {}
     for number, names in FOLDERS.items():
         places = [folder / name / file for file in FILES for name in names]
@@ -108,24 +109,27 @@ def find_published_models(folder: Path) -> dict[int, Path]:
 
 
 def import_published(path: Path) -> Model:
-    """Return a published model as one of ours: pywt parity, no standardisation, their size."""
-    content = _read(path)
+    """Return a published model in our form: pywt parity, no standardisation, its own image size."""
+    content = _unpickle(path)
     if type(content) is int and content == TORCH_MAGIC:
         raise StsError(f"{path} {OF_TORCH}")
-    estimator = vars(content) if _origin(content) == ESTIMATOR else {}
+    estimator = vars(content) if _find_origin(content) == ESTIMATOR else {}
     root = estimator.get("model", content)
-    number = ROOTS.get(_origin(root) or ("", ""))
+    number = ROOTS.get(_find_origin(root) or ("", ""))
     if number is None:
         raise StsError(f"{path} holds none of the four networks: is it a published model?")
     try:
-        state, dropout, freeze = _taken(root, number)
+        state, dropout, freeze = _convert(root, number)
         architecture = Architecture(number=number, freeze=freeze, weights="none")
         network = make_network(architecture, dropout=dropout)
         network.load_state_dict(state)
     except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
         name = BACKBONES[number].name
         raise StsError(f"{path} is not a published {name} of 4 classes: fetch it again") from error
-    height, width = _size(estimator, number)
+    height, width = SIZES[number]
+    size = estimator.get("size_model")
+    if isinstance(size, tuple | list) and [type(side) for side in size] == [int, int]:
+        height, width = size
     card = ModelCard(
         name=architecture.backbone.name,
         architecture=architecture,
@@ -136,7 +140,7 @@ def import_published(path: Path) -> Model:
     return Model(network=network, card=card)
 
 
-def _read(path: Path) -> Any:
+def _unpickle(path: Path) -> Any:
     try:
         with path.open("rb") as file:
             if file.read(len(ZIP)) == ZIP:
@@ -151,22 +155,22 @@ def _read(path: Path) -> Any:
         ) from None
     except OSError as error:
         raise StsError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
-    # What a damaged pickle can raise is not listed anywhere.
+    # A damaged pickle can raise any error.
     except Exception as error:
         raise StsError(f"{path} is damaged or no pickle: fetch it again") from error
 
 
 class RefusedError(Exception):
-    """Say which name was refused."""
+    """A pickle holds a name that is not allowed."""
 
 
 class _Reader(pickle.Unpickler):
-    """Read a pickle in which only stand-ins can be called."""
+    """Read a pickle that can call only stand-ins."""
 
     def __init__(self, file: io.BufferedReader) -> None:
         super().__init__(file)
-        # Made anew for every file: a pickle may set attributes of what it can name.
-        self._known = _stand_ins()
+        # New ones for every file: a pickle may set attributes of the stand-ins.
+        self._known = _make_stand_ins()
 
     def find_class(self, module: str, name: str, /) -> Any:
         """Return the stand-in for an exact name."""
@@ -175,17 +179,17 @@ class _Reader(pickle.Unpickler):
         return self._known[module, name]
 
     def persistent_load(self, identity: Any) -> Any:
-        """Refuse what lies outside the pickle."""
+        """Refuse references to objects outside the pickle."""
         raise RefusedError("something outside the file")
 
 
-def _stand_ins() -> dict[tuple[str, str], Any]:
+def _make_stand_ins() -> dict[tuple[str, str], Any]:
     known: dict[tuple[str, str], Any] = {
         name: type(f"_{name[1]}", (_Part,), {"origin": name}) for name in LAYERS
     }
 
     class Kind:
-        """Stand-in for a numpy dtype, as the settings of an estimator hold one."""
+        """Stand-in for a numpy dtype in the settings of an estimator."""
 
         def __init__(self, text: str, *rest: object) -> None:
             self.text = text
@@ -228,21 +232,21 @@ def _stand_ins() -> dict[tuple[str, str], Any]:
 
 def _load_storage(data: bytes) -> Tensor:
     """Return the storage of a tensor, which is a pickle within the pickle."""
-    # What torch itself calls here would unpickle `data` without any check.
+    # The function that torch calls here would unpickle `data` without any check.
     try:
         typed = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    # What a damaged one can raise is not listed anywhere.
+    # A damaged pickle can raise any error.
     except Exception as error:
-        if hidden := _strange_name(data):
+        if hidden := _find_foreign_name(data):
             raise RefusedError(f"{hidden}, hidden in a tensor") from error
         raise
     return torch.empty(0, dtype=typed.dtype).set_(typed._untyped_storage)
 
 
-def _strange_name(data: bytes) -> str:
-    """Return the first name in a pickle that no storage of a tensor holds, "" if there is none."""
+def _find_foreign_name(data: bytes) -> str:
+    """Return the first name in a pickle that is not from torch or collections, else ""."""
     texts: list[str] = []
-    # What ends the reading of a damaged pickle is not listed anywhere; its names came before.
+    # A damaged pickle can raise any error; the names before it have been read.
     with contextlib.suppress(Exception):
         for code, value, _ in pickletools.genops(data):
             if isinstance(value, str):
@@ -258,30 +262,22 @@ def _strange_name(data: bytes) -> str:
     return ""
 
 
-def _origin(value: Any) -> tuple[str, str] | None:
+def _find_origin(value: Any) -> tuple[str, str] | None:
     return type(value).origin if isinstance(value, _Part) else None
 
 
-def _size(estimator: dict[str, Any], number: int) -> tuple[int, int]:
-    """Return the height and width a model was trained with; a bare model does not tell."""
-    size = estimator.get("size_model")
-    if isinstance(size, tuple | list) and [type(side) for side in size] == [int, int]:
-        return size[0], size[1]
-    return SIZES[number]
-
-
-def _taken(root: _Part, number: int) -> tuple[State, float, Any]:
-    """Return the state as our network names it, the dropout, and the freeze level."""
+def _convert(root: _Part, number: int) -> tuple[State, float, Any]:
+    """Return the state with the names of our network, the dropout, and the freeze level."""
     state: State = {}
     dropouts: dict[str, float] = {}
-    _walk(root, "", state, dropouts)
+    _collect(root, "", state, dropouts)
     backbone = BACKBONES[number]
     state = {name: value for name, value in state.items() if not name.startswith("AuxLogits.")}
     if vars(root).get("transform_input"):
         _fold_input(state)
     head = {name: value for name, value in state.items() if name.startswith(f"{backbone.head}.")}
     body = {name: value for name, value in state.items() if name not in head}
-    # A bare layer, or a dropout and a layer, in MobileNetV2 behind another dropout.
+    # The head is a layer, or a dropout and a layer; in MobileNetV2 behind another dropout.
     renamed = {f"{backbone.head}.1.{name.rsplit('.', 1)[1]}": value for name, value in head.items()}
     if len(renamed) != len(head):
         raise ValueError("more than one layer in the head")
@@ -291,26 +287,26 @@ def _taken(root: _Part, number: int) -> tuple[State, float, Any]:
     return plain, inside[-1] if inside else 0.0, "FULL" if frozen else "NONE"
 
 
-def _walk(part: Any, prefix: str, state: State, dropouts: dict[str, float]) -> None:
+def _collect(part: Any, prefix: str, state: State, dropouts: dict[str, float]) -> None:
     """Collect the tensors and the dropout rates of a stand-in and of those inside it."""
     if prefix.count(".") > 12:
-        raise ValueError("layers within layers without end")
+        raise ValueError("too many layers within layers")
     inside = vars(part)
     for name, value in {**inside["_parameters"], **inside["_buffers"]}.items():
         if isinstance(value, Tensor):
             state[f"{prefix}{name}"] = value
-    if _origin(part) == ("torch.nn.modules.dropout", "Dropout"):
+    if _find_origin(part) == ("torch.nn.modules.dropout", "Dropout"):
         dropouts[prefix] = float(inside["p"])
     for name, child in inside["_modules"].items():
         if child is not None:
-            _walk(child, f"{prefix}{name}.", state, dropouts)
+            _collect(child, f"{prefix}{name}.", state, dropouts)
 
 
 def _fold_input(state: State) -> None:
-    """Put InceptionV3's input transform into its first convolution, which pads with nothing.
+    """Fold InceptionV3's input transform into its first convolution, which has no padding.
 
-    The slope goes into the kernels; what the shift adds is the same in every pixel, so the
-    normalisation behind it can take it off its mean.
+    The kernels are scaled. The shift adds the same constant to every pixel, so it is subtracted
+    from the mean of the batch norm behind the convolution.
     """
     layer = "Conv2d_1a_3x3"
     kernels = state[f"{layer}.conv.weight"]

@@ -1,11 +1,11 @@
-"""Where in a scalogram a network finds its reasons, cell by cell.
+"""Saliency: which parts of a scalogram a network's decision rests on, in maps and in shares.
 
-Maps are (cells, 2, H, W): one for each sweep, over the same axes as the scalograms. The image's
-third channel repeats the first sweep, so what it tells is added to the first sweep's map.
+Maps are (cells, 2, H, W): one for each sweep, over the same axes as the scalograms. The third
+channel of an image repeats the first sweep, so its values are added to the map of that sweep.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -14,48 +14,69 @@ from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from sts.base.types import Floats, Ints
-from sts.networks.backbones import Architecture, both_outputs, make_network, placed
-from sts.networks.predict import evaluating
+from sts.networks.backbones import Architecture, make_network, place_network, split_outputs
+from sts.networks.predict import evaluation_mode
 from sts.networks.settings import cut_batches
 from sts.scalograms.bank import ImageBank
 from sts.scalograms.image import SWEEPS, Rows
+from sts.scalograms.wavelet import FREQS_HZ
+from sts.signals.resample import BEFORE_S, WINDOW_S
 
+# Steps of the integral of integrated gradients.
 STEPS: Final = 32
-# The seed of random weights; not 0, which a network may have been trained from.
+# Seed of the random weights that a network is compared with; not 0, the default of a training.
 RANDOM: Final = 20180810
+# Images of a batch.
 BATCH: Final = {"cpu": 16, "cuda": 128}
+# Parts of the window, in seconds from the onset of a stimulus of 1 s.
+TIMES_S: Final = {
+    "before": (-BEFORE_S, 0.0),
+    "first 100 ms": (0.0, 0.1),
+    "during": (0.1, 0.9),
+    "last 100 ms": (0.9, 1.0),
+    "after": (1.0, WINDOW_S - BEFORE_S),
+}
+# Parts of about an octave. A row of a scalogram covers half a hertz on either side.
+BANDS_HZ: Final = {
+    "20-40 Hz": (FREQS_HZ[0] - 0.5, 40.0),
+    "40-80 Hz": (40.0, 80.0),
+    "80-140 Hz": (80.0, 140.0),
+    "140-200 Hz": (140.0, FREQS_HZ[-1] + 0.5),
+}
+SWEEP_NAMES: Final = ("rheobase sweep", "second sweep")
 
 
 def gradient(network: nn.Module, bank: ImageBank, rows: Rows, targets: Ints) -> Floats:
-    """Return how much each coefficient would raise the logit of each cell's target class.
+    """Return the derivative of the logit of each cell's target class by every coefficient.
 
     Simonyan et al. (2014), signed.
     """
+    deviation = torch.tensor(bank.settings.deviation or (1.0, 1.0, 1.0), device=bank.device)
 
-    def slopes(images: Tensor, wanted: Tensor) -> Tensor:
-        return _slopes(network, images, wanted) / _deviation(bank)
+    def explain(images: Tensor, wanted: Tensor) -> Tensor:
+        return _differentiate(network, images, wanted) / deviation[:, None, None]
 
-    return _maps(network, bank, rows, targets, slopes)
+    return _make_maps(network, bank, rows, targets, explain)
 
 
 def integrated_gradients(
     network: nn.Module, bank: ImageBank, rows: Rows, targets: Ints, *, steps: int = STEPS
 ) -> Floats:
-    """Return what each coefficient adds to the logit of each cell's target class.
+    """Return the contribution of every coefficient to the logit of each cell's target class.
 
-    Sundararajan et al. (2017), from the image of a trace in which nothing happens. Maps add up to
-    the difference between the two logits, but for the error of `steps` midpoints.
+    Sundararajan et al. (2017), with the image of a constant trace as baseline. A map adds up to
+    the difference between the two logits, up to the error of an integral of `steps` midpoints.
     """
 
-    def contributions(images: Tensor, wanted: Tensor) -> Tensor:
+    def explain(images: Tensor, wanted: Tensor) -> Tensor:
         dark = bank.dark()
         way = images - dark
         total = torch.zeros_like(images)
         for step in range(steps):
-            total += _slopes(network, dark + (step + 0.5) / steps * way, wanted)
+            total += _differentiate(network, dark + (step + 0.5) / steps * way, wanted)
         return way * total / steps
 
-    return _maps(network, bank, rows, targets, contributions)
+    return _make_maps(network, bank, rows, targets, explain)
 
 
 METHODS: Final[dict[str, Callable[[nn.Module, ImageBank, Rows, Ints], Floats]]] = {
@@ -64,41 +85,38 @@ METHODS: Final[dict[str, Callable[[nn.Module, ImageBank, Rows, Ints], Floats]]] 
 }
 
 
-def shares(maps: Floats) -> Floats:
-    """Return maps without sign whose values sum to one in every cell."""
+def normalise_maps(maps: Floats) -> Floats:
+    """Return the absolute values of maps, divided so that they sum to one in every cell."""
     sizes = np.abs(maps.astype(np.float64))
     sums = sizes.sum(axis=(1, 2, 3), keepdims=True)
     return np.asarray(sizes / np.where(sums > 0, sums, 1))
 
 
-def class_averages(maps: Floats, classes: Ints, count: int) -> dict[int, Floats]:
-    """Return the mean share (2, H, W) over the cells of each class that has any.
-
-    All cells count the same, and all windows begin 0.1 s before the stimulus.
-    """
-    parts = shares(maps)
-    return {c: parts[classes == c].mean(axis=0) for c in range(count) if (classes == c).any()}
+def average_classes(maps: Floats, classes: Ints, count: int) -> dict[int, Floats]:
+    """Return the mean normalised map (2, H, W) of each class that has cells."""
+    normalised = normalise_maps(maps)
+    return {c: normalised[classes == c].mean(axis=0) for c in range(count) if (classes == c).any()}
 
 
-def random_correlation(
+def correlate_with_random(
     architecture: Architecture, bank: ImageBank, rows: Rows, targets: Ints, maps: dict[str, Floats]
 ) -> dict[str, float]:
-    """Return how alike `maps` and those of the same network with random weights are, by method.
+    """Return the correlation of `maps` with those of the same network with random weights.
 
-    The mean over cells of Spearman's rank correlation of maps without sign (Adebayo et al., 2018).
-    A map that stays the same does not tell what the network has learnt. Integrated gradients
-    contain the image itself, so they keep some likeness.
+    By method: the mean over cells of Spearman's rank correlation of absolute values (Adebayo et
+    al., 2018). A map that stays the same does not show what the network has learnt. Integrated
+    gradients contain the image itself, so they stay similar to some degree.
     """
     untrained = make_network(replace(architecture, weights="none"), seed=RANDOM)
-    random = placed(untrained, bank.device)
+    random = place_network(untrained, bank.device)
     return {
-        name: rank_correlation(map_, METHODS[name](random, bank, rows, targets))
+        name: correlate_ranks(map_, METHODS[name](random, bank, rows, targets))
         for name, map_ in maps.items()
     }
 
 
-def rank_correlation(maps: Floats, others: Floats) -> float:
-    """Return the mean over cells of Spearman's correlation of maps without sign."""
+def correlate_ranks(maps: Floats, others: Floats) -> float:
+    """Return the mean over cells of Spearman's correlation of the absolute values of maps."""
     pairs = zip(np.abs(maps), np.abs(others), strict=True)
     found = [
         np.corrcoef(rankdata(one.ravel()), rankdata(other.ravel()))[0, 1] for one, other in pairs
@@ -106,20 +124,20 @@ def rank_correlation(maps: Floats, others: Floats) -> float:
     return float(np.mean(found))
 
 
-def _maps(
+def _make_maps(
     network: nn.Module,
     bank: ImageBank,
     rows: Rows,
     targets: Ints,
     explain: Callable[[Tensor, Tensor], Tensor],
 ) -> Floats:
-    """Return what `explain` makes of images (n, 3, H, W), a sweep's channels added up."""
+    """Return the output of `explain` for images (n, 3, H, W), the channels of a sweep added up."""
     whole = np.asarray(rows, dtype=np.int64)
     if len(whole) == 0 or len(whole) != len(targets):
         raise ValueError(f"{len(whole)} cells and {len(targets)} targets: give one for each cell")
     wanted = torch.as_tensor(np.asarray(targets, dtype=np.int64), device=bank.device)
     parts = []
-    with evaluating(network):
+    with evaluation_mode(network):
         batches = cut_batches(whole, BATCH.get(bank.device.type, BATCH["cpu"]))
         for images in bank.batches(batches):
             found = explain(images, wanted[: len(images)])
@@ -129,16 +147,64 @@ def _maps(
     return np.concatenate(parts)
 
 
-def _slopes(network: nn.Module, images: Tensor, wanted: Tensor) -> Tensor:
-    """Return the gradient of each image's wanted logit."""
+def _differentiate(network: nn.Module, images: Tensor, wanted: Tensor) -> Tensor:
+    """Return the gradient of the wanted logit of each image."""
     images = images.detach().requires_grad_()
-    logits = both_outputs(network(images))[0]
-    # In evaluation mode no image sees another: one sum gives every image its own gradient.
+    logits = split_outputs(network(images))[0]
+    # In evaluation mode images do not depend on each other: the gradient of the sum of logits
+    # holds the gradient of each image.
     (found,) = torch.autograd.grad(logits.gather(1, wanted[:, None]).sum(), images)
     return found
 
 
-def _deviation(bank: ImageBank) -> Tensor:
-    """Return by what an image is a coefficient's multiple, (3, 1, 1)."""
-    deviation = bank.settings.deviation or (1.0, 1.0, 1.0)
-    return torch.tensor(deviation, device=bank.device)[:, None, None]
+@dataclass(frozen=True, kw_only=True)
+class Attention:
+    """Shares of attention, averaged over cells; each group sums to one.
+
+    `even_times` and `even_bands` are the shares of an even map.
+    """
+
+    cells: int
+    times: dict[str, float]
+    bands: dict[str, float]
+    sweeps: dict[str, float]
+    even_times: dict[str, float]
+    even_bands: dict[str, float]
+
+
+def measure_attention(maps: Floats) -> Attention:
+    """Return the shares of attention of maps (cells, 2, H, W); every cell counts the same."""
+    mean = normalise_maps(maps).mean(axis=0)
+    height, width = mean.shape[1:]
+    edges_s = np.linspace(-BEFORE_S, WINDOW_S - BEFORE_S, width + 1)
+    edges_hz = np.linspace(FREQS_HZ[0] - 0.5, FREQS_HZ[-1] + 0.5, height + 1)
+    return Attention(
+        cells=len(maps),
+        times=_sum_parts(mean.sum(axis=(0, 1)), edges_s, TIMES_S),
+        bands=_sum_parts(mean.sum(axis=(0, 2)), edges_hz, BANDS_HZ),
+        sweeps=dict(zip(SWEEP_NAMES, mean.sum(axis=(1, 2)).tolist(), strict=True)),
+        even_times=_sum_parts(np.full(width, 1 / width), edges_s, TIMES_S),
+        even_bands=_sum_parts(np.full(height, 1 / height), edges_hz, BANDS_HZ),
+    )
+
+
+def measure_attention_by_class(
+    maps: Floats, classes: Ints, names: tuple[str, ...]
+) -> dict[str, Attention]:
+    """Return the attention of each class that has cells, by name."""
+    return {
+        name: measure_attention(maps[classes == index])
+        for index, name in enumerate(names)
+        if (classes == index).any()
+    }
+
+
+def _sum_parts(
+    values: Floats, edges: Floats, parts: dict[str, tuple[float, float]]
+) -> dict[str, float]:
+    """Return the sum of `values` in each part; a pixel on a border is divided by its area."""
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    return {
+        name: float(np.interp(end, edges, sums) - np.interp(start, edges, sums))
+        for name, (start, end) in parts.items()
+    }

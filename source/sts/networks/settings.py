@@ -1,4 +1,4 @@
-"""How a network is trained: settings, the published search space, learning rates and batches."""
+"""Settings of a network's training, the published search space, learning rates and batches."""
 
 import math
 from collections.abc import Sequence
@@ -13,16 +13,17 @@ from sts.base.types import PRECISIONS, Ints, Precision
 
 Schedule = Literal["step", "one_cycle"]
 
-# A single image has no statistics to normalise it by, and InceptionV3 cannot train on one.
+# Smallest batch: batch norm needs more than one image.
 LEAST: Final = 2
 
-# One cycle as Smith and Topin (2018) have it and torch's OneCycleLR defaults to.
+# One cycle (Smith and Topin, 2018) with the defaults of torch's OneCycleLR: part of the epochs in
+# which the rate rises, rates at both ends relative to the highest one, and the range of momentum.
 RISE: Final = 0.3
 START: Final = 1 / 25
 END: Final = START / 1e4
 HIGH_MOMENTUM: Final = 0.95
 LOW_MOMENTUM: Final = 0.85
-# Field of TrainSettings -> kind and its arguments, as Amprimo et al. (2025) searched.
+# Field of TrainSettings -> kind and its arguments, as in the search of Amprimo et al. (2025).
 SPACE: Final[dict[str, tuple[Any, ...]]] = {
     "batch": ("choice", (32, 64)),
     "learning_rate": ("log_float", 1e-3, 8e-2),
@@ -36,13 +37,12 @@ SPACE: Final[dict[str, tuple[Any, ...]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-    """One way to train a network; defaults lie inside the published space."""
+    """Settings of a training; the defaults lie inside the published space."""
 
-    # One image has no batch statistics.
-    batch: Annotated[int, Bounds(2, 65536)] = 32
+    batch: Annotated[int, Bounds(LEAST, 65536)] = 32
     learning_rate: Share = 1e-3
     factor: Share = 1.0
-    """What the learning rate is multiplied with every `every` epochs."""
+    """The learning rate is multiplied by this every `every` epochs."""
     every: Count = 10
     patience: Count = 15
     """Epochs without a better validation loss after which training stops."""
@@ -54,23 +54,23 @@ class TrainSettings:
     seed: Seed = 0
     compile: bool = False
     precision: Precision = "auto"
-    """What layers multiply in; `auto`: bfloat16 on a GPU or CPU that is built for it. On a GPU
-    `float32` keeps convolutions from TF32 too."""
+    """Precision of products; `auto`: bfloat16 on a device that has it in hardware. On a GPU
+    `float32` also keeps convolutions from using TF32."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be trained with."""
+        """Refuse settings that cannot train a network."""
         check_fields(self)
         if self.schedule not in ("step", "one_cycle"):
             raise StsError(f"schedule must be step or one_cycle, not {self.schedule!r}")
         one_of(self.precision, PRECISIONS, "precision")
 
 
-# Rates and batches are functions of the settings and the epoch, and carry no state: a fit that was
-# interrupted goes on as if it had not been.
+# Rates and batches follow from the settings and the epoch alone and have no state, so that a fit
+# which is interrupted and resumed gives the same result.
 
 
 def learning_rate(settings: TrainSettings, epoch: int, progress: float) -> float:
-    """Return the rate in `epoch` (from 0), of which the part `progress` is done."""
+    """Return the rate in `epoch` (counted from 0) after the fraction `progress` of it."""
     if settings.schedule == "step":
         return settings.learning_rate * settings.factor ** (epoch // settings.every)
     return settings.learning_rate * _one_cycle(settings, epoch, progress, START, 1.0, END)
@@ -98,12 +98,12 @@ def _cosine(start: float, end: float, done: float) -> float:
 
 
 def epoch_batches(rows: Ints, settings: TrainSettings, epoch: int) -> list[Ints]:
-    """Return the rows of every batch of `epoch`, in an order of that epoch's own.
+    """Return the rows of every batch of `epoch`, in a random order for each epoch.
 
-    A last batch of a single row joins the one before it.
+    A last batch of a single row is joined with the one before it.
     """
     if len(rows) < LEAST:
-        raise StsError(f"training needs at least {LEAST} cells, {len(rows)} came: give it more")
+        raise StsError(f"training needs at least {LEAST} cells, not {len(rows)}: give more cells")
     order = np.random.default_rng((settings.seed, epoch)).permutation(rows)
     batches = cut_batches(order, settings.batch)
     if len(batches) > 1 and len(batches[-1]) < LEAST:

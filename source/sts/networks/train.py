@@ -1,54 +1,205 @@
-"""The training loop of networks: epochs until the validation loss no longer falls."""
+"""The training of networks: epochs until the validation loss no longer falls."""
 
 import logging
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from sts.base.errors import StsError
 from sts.base.types import CLASSES, Floats, Ints
-from sts.learning.checkpoint import TrainingFile, TrainingProgress, make_key
-from sts.learning.device import draw_from_seed
+from sts.learning.device import cast_to, draw_from_seed, mix_seeds, multiply_in
+from sts.learning.training import TrainingFile, TrainingProgress, TrainingState, make_key
 from sts.networks.backbones import (
+    AUXILIARY_SHARE,
     Architecture,
     drop_auxiliary,
-    head_of,
+    find_head,
     make_network,
-    placed,
+    place_network,
+    split_outputs,
 )
-from sts.networks.learner import Epoch, Learner
-from sts.networks.predict import Inputs, feature_bank
-from sts.networks.settings import TrainSettings
+from sts.networks.predict import Inputs, compute_feature_bank, evaluation_mode
+from sts.networks.settings import TrainSettings, cut_batches, epoch_batches, learning_rate, momentum
 from sts.scalograms.bank import ImageBank
 from sts.scalograms.image import ImageSettings
+from sts.scalograms.wavelet import move_rows
 
 logger = logging.getLogger("sts")
 
-# A fit that was killed loses at most this and an epoch; writing more often would cost time.
+# Fraction by which a validation loss must fall to count as better (Amprimo et al., 2025).
+GAIN: Final = 0.05
+# Time between two writes of a fit's state: a kill loses at most this and one epoch.
 KEEP_EVERY_S: Final = 20.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """One point of the loss curves."""
+
+    number: int
+    """Counted from 1."""
+    learning_rate: float
+    """At the beginning of the epoch."""
+    train_loss: float
+    train_accuracy: float
+    """Both during training, with dropout."""
+    validation_loss: float | None
+    validation_accuracy: float | None
+    better: bool
+    """Whether the validation loss fell by at least `GAIN`."""
+
+
+class Learner:
+    """The layers that are trained, with their optimiser, inputs and labels."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        inputs: Inputs,
+        labels: Ints,
+        weights: Floats,
+        settings: TrainSettings,
+    ) -> None:
+        self._device = inputs.device
+        self._module, self._inputs, self._settings = module, inputs, settings
+        self._labels = np.asarray(labels, dtype=np.int64)
+        self._weights = weights
+        self._targets = torch.from_numpy(self._labels).to(self._device)
+        self._target_weights = torch.tensor(weights, dtype=torch.float32, device=self._device)
+        # Not dynamic: fixed shapes give faster kernels, and a fit has only one batch size.
+        self._forward = torch.compile(module, dynamic=False) if settings.compile else module
+        learned = [value for value in module.parameters() if value.requires_grad]
+        self._optimizer = torch.optim.Adam(learned, lr=settings.learning_rate, fused=True)
+        self.state = TrainingState(
+            networks={"learner": module}, optimisers={"learner": self._optimizer}
+        )
+
+    def run_epoch(
+        self, done: TrainingProgress[Epoch], rows: Ints, checked: Ints
+    ) -> TrainingProgress[Epoch]:
+        """Run one more epoch and return the progress after it."""
+        epoch = done.steps
+        with draw_from_seed(mix_seeds(self._settings.seed, epoch), self._device):
+            train_loss, train_accuracy = self._train(rows, epoch)
+        if not math.isfinite(train_loss):
+            raise FloatingPointError(
+                f"the training loss is {train_loss} in epoch {epoch + 1}: lower the learning rate"
+            )
+        loss, accuracy = self._validate(checked) if len(checked) else (None, None)
+        better = loss is None or done.is_better(loss, gain=GAIN)
+        record = Epoch(
+            number=epoch + 1,
+            learning_rate=learning_rate(self._settings, epoch, 0.0),
+            train_loss=train_loss,
+            train_accuracy=train_accuracy,
+            validation_loss=loss,
+            validation_accuracy=accuracy,
+            better=better,
+        )
+        done = replace(done, steps=epoch + 1)
+        if loss is None:
+            return done.add(record, better=better)
+        return done.add(record, better=better, score=loss, network=self._module)
+
+    def _train(self, rows: Ints, epoch: int) -> tuple[float, float]:
+        """Train on all batches once and return mean loss and accuracy."""
+        self._module.train()
+        settings = self._settings
+        batches = epoch_batches(rows, settings, epoch)
+        targets = self.select_targets(batches)
+        sums = torch.zeros(4, dtype=torch.float64, device=self._device)
+        for step, images in enumerate(self._inputs.batches(batches)):
+            progress = step / len(batches)
+            for group in self._optimizer.param_groups:
+                group["lr"] = learning_rate(settings, epoch, progress)
+                group["betas"] = (momentum(settings, epoch, progress), group["betas"][1])
+            sums += self.backward(images, batches[step], targets[step])
+            self._optimizer.step()
+            self._optimizer.zero_grad()
+        return self._means(sums)
+
+    def select_targets(self, batches: Sequence[Ints]) -> tuple[Tensor, ...]:
+        """Return the classes of every batch, moved to the device in one copy."""
+        every = self._targets[move_rows(np.concatenate(batches), self._device)]
+        return torch.split(every, [len(batch) for batch in batches])
+
+    def backward(self, images: Tensor, batch: Ints, targets: Tensor) -> Tensor:
+        """Add the gradients of the weighted mean loss of a batch; return its sums."""
+        # The network is compiled for full batches; a smaller last one is not compiled.
+        forward = self._forward if len(batch) == self._settings.batch else self._module
+        with multiply_in(self._settings.precision, self._device):
+            with cast_to(self._settings.precision, self._device):
+                output = forward(images)
+            logits, auxiliary = split_outputs(output)
+            loss = self._loss(logits, targets)
+            total = loss
+            if auxiliary is not None:
+                total = loss + AUXILIARY_SHARE * self._loss(auxiliary, targets)
+            weight = float(self._weights[self._labels[batch]].sum())
+            (total / weight).backward()  # type: ignore[no-untyped-call]
+        return self._sums(loss.detach(), logits.detach(), targets)
+
+    def take_best(self, done: TrainingProgress[Epoch]) -> None:
+        """Load the weights of the best epoch, if there are any."""
+        if done.best_state:
+            self._module.load_state_dict(done.best_state)
+
+    @torch.no_grad()
+    def _validate(self, rows: Ints) -> tuple[float, float]:
+        """Return loss and accuracy of `rows`."""
+        batches, precision = cut_batches(rows, 2 * self._settings.batch), self._settings.precision
+        targets = self.select_targets(batches)
+        sums = torch.zeros(4, dtype=torch.float64, device=self._device)
+        with evaluation_mode(self._module):
+            for some, images in zip(targets, self._inputs.batches(batches), strict=True):
+                # The images are made outside of this block: they stay in float32.
+                with multiply_in(precision, self._device), cast_to(precision, self._device):
+                    logits = split_outputs(self._module(images))[0]
+                sums += self._sums(self._loss(logits, some), logits, some)
+        loss, accuracy = self._means(sums)
+        return (loss if math.isfinite(loss) else math.inf), accuracy
+
+    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return functional.cross_entropy(
+            logits.float(), targets, weight=self._target_weights, reduction="sum"
+        )
+
+    def _sums(self, loss: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return sums of loss, weights, correct predictions and predictions of a batch."""
+        # The sums stay on the device: copying a number from a GPU makes it wait.
+        right = (logits.argmax(dim=1) == targets).sum()
+        weight = self._target_weights[targets].sum()
+        count = torch.full_like(weight, len(targets))
+        return torch.stack([loss.double(), weight.double(), right.double(), count.double()])
+
+    def _means(self, sums: Tensor) -> tuple[float, float]:
+        loss, weight, right, count = sums.tolist()
+        return loss / weight, right / count
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fitted:
-    """A network as it was in its best epoch, in evaluation mode on the bank's device."""
+    """A network with the weights of its best epoch, in evaluation mode on the bank's device."""
 
     network: nn.Module
     architecture: Architecture
     settings: TrainSettings
     images: ImageSettings
-    """With the mean and deviation of the training rows: what to make images with from now on."""
+    """With the mean and deviation of the training rows; use them for all images from now on."""
     curves: tuple[Epoch, ...]
     best_epoch: int
-    """Counted from 1; the last one where nothing was validated."""
+    """Counted from 1; the last one if nothing was validated."""
 
     @property
     def epochs(self) -> int:
-        """Return how many epochs were run."""
+        """Return the number of epochs that were run."""
         return len(self.curves)
 
 
@@ -65,24 +216,24 @@ def fit(
 ) -> Fitted:
     """Train a network on `train_rows` and return it.
 
-    With validation rows training stops early and the best epoch's network is returned; without,
-    `settings.epochs` are run (`dataclasses.replace(settings, epochs=n)` for a refit). Images are
-    standardised by `train_rows` alone. The same seed gives the same network on a CPU.
+    With validation rows, training stops early and the network of the best epoch is returned;
+    without, `settings.epochs` are run (`dataclasses.replace(settings, epochs=n)` for a refit).
+    Images are standardised by `train_rows` only. On a CPU the same seed gives the same network.
 
     Parameters
     ----------
     labels
-        Index into the classes of every cell of the bank; rows that are not used may hold anything.
+        Class index of every cell of the bank; unused rows may hold anything.
     on_epoch
         Called after every epoch.
     state
-        A file that the fit is kept in now and then, and that the same fit goes on from after it
-        was killed, to the same result; remove it once the model is written.
+        A file that the fit writes from time to time. After a kill the same fit resumes from it and
+        gives the same result. Remove it when the model is written.
 
     Raises
     ------
     FloatingPointError
-        The loss is not finite any more.
+        The loss is no longer finite.
     """
     job = _Job(
         architecture=architecture,
@@ -91,14 +242,16 @@ def fit(
         checked=np.asarray([] if validation_rows is None else validation_rows, dtype=np.int64),
         settings=settings,
     )
-    _check(job, bank)
-    bank = bank.standardised(job.rows)
+    _check_job(job, bank)
+    bank = bank.standardise(job.rows)
+    key = make_key(architecture, settings, bank.settings, job.rows, job.checked, job.labels)
+    file = TrainingFile(state, key, Epoch, every_s=KEEP_EVERY_S)
     with draw_from_seed(settings.seed, bank.device):
         network, learner = _prepare(job, bank)
-        done = _run(job, learner, _file(state, job, bank.settings), on_epoch)
+        done = _run_epochs(job, learner, file, on_epoch)
     learner.take_best(done)
     return Fitted(
-        network=_plain(network, job, bank.device),
+        network=_rebuild(network, job, bank.device),
         architecture=architecture,
         settings=settings,
         images=bank.settings,
@@ -107,15 +260,15 @@ def fit(
     )
 
 
-def class_weights(labels: Ints, rows: Ints, classes: int) -> Floats:
-    """Return a weight a class that makes all classes of `rows` count the same."""
+def balance_classes(labels: Ints, rows: Ints, classes: int) -> Floats:
+    """Return one weight for each class, so that all classes of `rows` have the same total."""
     counts = np.bincount(np.asarray(labels)[rows], minlength=classes)
     return np.asarray(len(rows) / (classes * counts))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Job:
-    """What is to be fitted."""
+    """The arguments of a fit."""
 
     architecture: Architecture
     labels: Ints
@@ -124,12 +277,7 @@ class _Job:
     settings: TrainSettings
 
 
-def _file(path: Path | None, job: _Job, images: ImageSettings) -> TrainingFile[Epoch]:
-    key = make_key(job.architecture, job.settings, images, job.rows, job.checked, job.labels)
-    return TrainingFile(path, key, Epoch, every_s=KEEP_EVERY_S)
-
-
-def _run(
+def _run_epochs(
     job: _Job,
     learner: Learner,
     file: TrainingFile[Epoch],
@@ -137,7 +285,7 @@ def _run(
 ) -> TrainingProgress[Epoch]:
     done = file.restore(learner.state)
     if done.steps:
-        logger.info("the fit goes on after epoch %d", done.steps)
+        logger.info("the fit resumes after epoch %d", done.steps)
     while done.steps < job.settings.epochs and done.since_best < job.settings.patience:
         done = learner.run_epoch(done, job.rows, job.checked)
         file.keep(learner.state, done)
@@ -148,7 +296,7 @@ def _run(
     return done
 
 
-def _check(job: _Job, bank: ImageBank) -> None:
+def _check_job(job: _Job, bank: ImageBank) -> None:
     architecture, labels = job.architecture, job.labels
     architecture.check_side(min(bank.settings.height, bank.settings.width))
     if len(labels) != len(bank):
@@ -159,58 +307,50 @@ def _check(job: _Job, bank: ImageBank) -> None:
     if len(used) and not 0 <= used.min() <= used.max() < architecture.classes:
         raise ValueError(f"labels must lie in 0..{architecture.classes - 1}")
     counts = np.bincount(labels[job.rows], minlength=architecture.classes)
-    if absent := [_name(job, index) for index, count in enumerate(counts) if count == 0]:
+    if absent := np.flatnonzero(counts == 0).tolist():
+        named = architecture.classes == len(CLASSES)
+        names = ", ".join(CLASSES[index] if named else str(index) for index in absent)
         raise StsError(
-            f"no cell of class {', '.join(absent)} among the {len(job.rows)} to train on: "
+            f"no cell of class {names} among the {len(job.rows)} to train on: "
             "give more cells or use fewer folds"
         )
 
 
-def _name(job: _Job, index: int) -> str:
-    return CLASSES[index] if job.architecture.classes == len(CLASSES) else str(index)
-
-
 def _prepare(job: _Job, bank: ImageBank) -> tuple[nn.Module, Learner]:
-    """Return the network and what trains it, or its head alone where the rest is frozen."""
+    """Return the network and the learner that trains it, or only its head if the rest is frozen."""
     frozen = job.architecture.freeze == "FULL"
     smallest = job.architecture.backbone.auxiliary_from
     side = min(bank.settings.height, bank.settings.width)
     network = make_network(
         job.architecture,
         dropout=job.settings.dropout,
-        # It teaches the extractor, and its poolings need large images.
+        # It trains only the extractor, and its poolings need large images.
         auxiliary=not frozen and smallest is not None and side >= smallest,
         seed=job.settings.seed,
     )
-    network = placed(network, bank.device)
+    network = place_network(network, bank.device)
+    head: nn.Module = find_head(network)
     module: nn.Module = network
     inputs: Inputs = bank
     if job.settings.compile:
-        _keep_plain(head_of(network))
+        # A search varies the dropout of the head: torch would compile the network again for every
+        # value, and stops compiling after eight of them.
+        head.forward = torch.compiler.disable(head.forward)  # type: ignore[no-untyped-call]
     if frozen:
-        # What a frozen extractor makes of an image never changes: it is made once.
-        module = head_of(network)
+        # The features of a frozen extractor never change: they are computed once.
+        module = head
         every = np.concatenate([job.rows, job.checked])
-        inputs = feature_bank(network, bank, every, cells=len(bank))
+        inputs = compute_feature_bank(network, bank, every, cells=len(bank))
     classes = job.architecture.classes
     weights: Floats = np.ones(classes)
     if job.settings.class_weights:
-        weights = class_weights(job.labels, job.rows, classes)
+        weights = balance_classes(job.labels, job.rows, classes)
     return network, Learner(module, inputs, job.labels, weights, job.settings)
 
 
-def _keep_plain(head: nn.Module) -> None:
-    """Let a compiled network call its head as it is.
-
-    A search varies the dropout of the head: compiled too, every value of it would be compiled anew,
-    and after eight of them torch compiles no more.
-    """
-    head.forward = torch.compiler.disable(head.forward)  # type: ignore[no-untyped-call]
-
-
-def _plain(network: nn.Module, job: _Job, device: torch.device) -> nn.Module:
-    """Return a network as `make_network` makes it, with the weights of the trained one."""
+def _rebuild(network: nn.Module, job: _Job, device: torch.device) -> nn.Module:
+    """Return a new network from `make_network` with the weights of the trained one."""
     drop_auxiliary(network)
-    plain = make_network(replace(job.architecture, weights="none"), dropout=job.settings.dropout)
-    plain.load_state_dict(network.state_dict())
-    return placed(plain, device)
+    rebuilt = make_network(replace(job.architecture, weights="none"), dropout=job.settings.dropout)
+    rebuilt.load_state_dict(network.state_dict())
+    return place_network(rebuilt, device)

@@ -1,8 +1,8 @@
 """Traces become scalograms, scalograms become images.
 
 >>> import numpy as np
->>> from sts.scalograms.transform import scalograms_of
+>>> from sts.scalograms.transform import compute_scalograms
 >>> resting_mv = np.full((1, 4800), -70, np.float32)
->>> scalograms_of(resting_mv).shape
+>>> compute_scalograms(resting_mv).shape
 (1, 180, 4800)
 """

@@ -22,23 +22,22 @@ from sts.scalograms.image import (
     ImageSource,
     Rows,
     TraceSource,
-    plain,
 )
-from sts.scalograms.traces import indices_on
+from sts.scalograms.wavelet import move_rows
 
-# The part of free memory in which images are kept: 2.2 GB are all 5,590 cells at 224 pixels. A GPU
-# makes images faster than it would miss the memory.
+# Fraction of free memory in which images are kept: all 5,590 cells at 224 pixels take 2.2 GB. A GPU
+# computes images so fast that its memory is better used otherwise.
 KEPT_PART: Final = {"cpu": 1 / 4, "cuda": 0}
-# Images that are made in one go, though a batch be smaller: on a GPU launches cost more than sums.
+# Images that are computed together, even if a batch is smaller: a GPU is slow to launch work.
 BLOCK: Final = {"cpu": 1, "cuda": 1024}
-# The channel that each colour of an image shows.
+# Channel that each colour of an image shows.
 COLOURS: Final = (0, 1, 0)
 
 
 class ImageBank:
     """The images of all cells of a store, on the device, standardised or not.
 
-    `bank.standardised(rows)` and `bank.like(settings)` share the images of `bank`.
+    `bank.standardise(rows)` and `bank.like(settings)` share the images of `bank`.
     """
 
     def __init__(
@@ -51,12 +50,12 @@ class ImageBank:
     ) -> None:
         device = torch.device(device)
         if isinstance(store, SweepStore):
-            store = TraceSource(store.traces, plain(settings), device)
-        if store.settings != plain(settings):
-            raise ValueError("a source makes images of the bank's settings, without mean and so on")
-        self._take(_Raw(store, device, budget_bytes), settings)
+            store = TraceSource(store.traces, settings.plain, device)
+        if store.settings != settings.plain:
+            raise ValueError("a source needs the settings of the bank, without mean and deviation")
+        self._set(_Channels(store, device, budget_bytes), settings)
 
-    def _take(self, raw: "_Raw", settings: ImageSettings) -> None:
+    def _set(self, raw: "_Channels", settings: ImageSettings) -> None:
         self._raw, self.settings = raw, settings
         means = settings.mean or (0.0,) * CHANNELS
         deviations = settings.deviation or (1.0,) * CHANNELS
@@ -72,60 +71,57 @@ class ImageBank:
     def __len__(self) -> int:
         return len(self._raw.source)
 
-    def standardised(self, rows: Rows) -> "ImageBank":
-        """Return the bank whose images have mean 0 and deviation 1 over `rows`, a channel.
+    def standardise(self, rows: Rows) -> "ImageBank":
+        """Return a bank whose images have mean 0 and deviation 1 over `rows`, in each channel.
 
-        Only rows that a model is fitted on belong here: statistics of a test row are a leak.
+        Give only rows that a model is fitted on: statistics of test rows would be a leak.
         """
         mean, deviation = self._raw.statistics(np.asarray(rows, dtype=np.int64))
         return self.like(replace(self.settings, mean=mean, deviation=deviation))
 
     def like(self, settings: ImageSettings) -> "ImageBank":
-        """Return the bank of the same images with the mean and deviation of `settings`."""
-        if plain(settings) != plain(self.settings):
-            raise ValueError(f"images are made by {plain(self.settings)}, not {plain(settings)}")
+        """Return a bank of the same images with the mean and deviation of `settings`."""
+        if settings.plain != self.settings.plain:
+            raise ValueError(f"the images have {self.settings.plain}, not {settings.plain}")
         other = object.__new__(ImageBank)
-        other._take(self._raw, settings)
+        other._set(self._raw, settings)
         return other
 
     def images(self, rows: Rows) -> Tensor:
         """Return images (len(rows), 3, H, W), in the order of `rows`."""
-        images = self._room(len(rows))
+        images = self._allocate(len(rows))
         self._fill(images, np.asarray(rows, dtype=np.int64))
         return images
 
     def dark(self) -> Tensor:
-        """Return the image (1, 3, H, W) of a trace in which nothing happens."""
-        images = self._room(1)
+        """Return the image (1, 3, H, W) of a constant trace."""
+        images = self._allocate(1)
         self._write(images, images.new_zeros(1, SWEEPS, *images.shape[2:]))
         return images
 
     def batches(self, rows: Sequence[Ints]) -> Iterator[Tensor]:
         """Yield the images of every batch of rows; on a CPU each is overwritten by the next.
 
-        New memory costs a CPU more than what is written into it.
+        On a CPU new memory costs more time than writing into it.
         """
         reused = None
         if self.device.type == "cpu":
-            reused = self._room(max(map(len, rows), default=0))
-        for some in _blocks(rows, BLOCK.get(self.device.type, BLOCK["cpu"])):
+            reused = self._allocate(max(map(len, rows), default=0))
+        for some in _join_batches(rows, BLOCK.get(self.device.type, BLOCK["cpu"])):
             block = np.concatenate(some)
-            images = self._room(len(block)) if reused is None else reused[: len(block)]
+            images = self._allocate(len(block)) if reused is None else reused[: len(block)]
             self._fill(images, block)
             yield from torch.split(images, [len(batch) for batch in some])
 
-    def _room(self, count: int) -> Tensor:
-        """Return room for images (count, 3, H, W), colours last in memory.
-
-        That is the layout in which convolutions are quickest, on a CPU too.
-        """
+    def _allocate(self, count: int) -> Tensor:
+        """Return memory for images (count, 3, H, W), colours last: the fastest for convolutions."""
         shape = (count, self.settings.height, self.settings.width, CHANNELS)
         return torch.empty(shape, device=self.device).permute(0, 3, 1, 2)
 
     def _fill(self, images: Tensor, rows: Ints) -> None:
         """Write the images of `rows`."""
         start = 0
-        with _one_of_two_threads():
+        with _use_one_of_two_threads():
             for channels in self._raw.channels(rows):
                 self._write(images[start : start + len(channels)], channels)
                 start += len(channels)
@@ -142,8 +138,8 @@ class ImageBank:
             )
 
 
-class _Raw:
-    """The channels of all cells before they are standardised; the first of them may be kept."""
+class _Channels:
+    """The channels of all cells, not standardised; those of the first cells are kept in memory."""
 
     def __init__(
         self, source: ImageSource, device: torch.device, budget_bytes: int | None = None
@@ -154,11 +150,11 @@ class _Raw:
         self._moments: tuple[Floats, Floats] | None = None
 
     def channels(self, rows: Ints) -> Iterator[Tensor]:
-        """Yield channels (n, 2, H, W) of some of `rows` at a time, overwritten by the next."""
+        """Yield channels (n, 2, H, W) of a few `rows` at a time, overwritten by the next."""
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(self.source):
             raise ValueError(f"rows must lie in 0..{len(self.source) - 1}")
         if self._kept is None:
-            self._kept = self._made()
+            self._kept = self._keep_first()
         is_kept = rows < len(self._kept)
         for some in np.split(rows, np.flatnonzero(np.diff(is_kept)) + 1):
             if len(some) == 0 or some[0] >= len(self._kept):
@@ -166,13 +162,17 @@ class _Raw:
             elif self.device.type == "cpu":
                 yield from (self._kept[row : row + 1] for row in some)
             else:
-                yield self._kept[indices_on(some, self.device)]
+                yield self._kept[move_rows(some, self.device)]
 
-    def _made(self) -> Tensor:
-        """Return the channels of as many cells as there is room for."""
+    def _keep_first(self) -> Tensor:
+        """Return the channels of the first cells, as many as fit into the memory budget."""
+        part = KEPT_PART.get(self.device.type, 0)
+        budget = self._budget_bytes
+        if budget is None:
+            budget = int(part * free_memory_bytes()) if part else 0
         settings = self.source.settings
         shape = (SWEEPS, settings.height, settings.width)
-        count = min(len(self.source), self._budget() // (4 * math.prod(shape)))
+        count = min(len(self.source), budget // (4 * math.prod(shape)))
         kept = torch.empty((count, *shape), device=self.device)
         start = 0
         for channels in self.source.channels(range(count)):
@@ -180,28 +180,22 @@ class _Raw:
             start += len(channels)
         return kept
 
-    def _budget(self) -> int:
-        if self._budget_bytes is not None:
-            return self._budget_bytes
-        part = KEPT_PART.get(self.device.type, 0)
-        return int(part * free_memory_bytes()) if part else 0
-
     def statistics(self, rows: Ints) -> tuple[Channels, Channels]:
         """Return mean and deviation of every channel over all pixels of `rows`."""
         if len(rows) == 0:
             raise StsError("no rows to measure mean and deviation of: give at least one")
         if self._moments is None:
-            with _one_of_two_threads():
+            with _use_one_of_two_threads():
                 self._moments = self._measure()
-        # Every image has as many pixels, so the variance of all is the mean of the variances
-        # within images and the variance between their means.
+        # All images have equally many pixels: the variance of all pixels is the mean variance
+        # within images plus the variance of their means.
         means, variances = (values[rows] for values in self._moments)
         deviation = np.sqrt(variances.mean(axis=0) + means.var(axis=0))
-        return _colours(means.mean(axis=0)), _colours(deviation)
+        return _spread_to_colours(means.mean(axis=0)), _spread_to_colours(deviation)
 
     @torch.no_grad()
     def _measure(self) -> tuple[Floats, Floats]:
-        """Return means and variances (cells, 2), each of one image alone."""
+        """Return means and variances (cells, 2) of single images."""
         means, variances = [], []
         for channels in self.channels(np.arange(len(self.source))):
             pixels = channels.flatten(2).double()
@@ -211,11 +205,11 @@ class _Raw:
 
 
 @contextmanager
-def _one_of_two_threads() -> Iterator[None]:
-    """Let torch use one thread inside the block where it has two.
+def _use_one_of_two_threads() -> Iterator[None]:
+    """Restrict torch to one thread inside the block if it has two.
 
-    A scalogram is many small products. The second thread saves a quarter of the time at best; when
-    its core is busy otherwise, the first waits for it at every product, up to 50 times as long.
+    A scalogram is many small products. A second thread saves at best a quarter of the time; if its
+    core is busy, the first thread waits for it at every product, up to 50 times as long.
     """
     before = torch.get_num_threads()
     if before == 2:
@@ -227,8 +221,8 @@ def _one_of_two_threads() -> Iterator[None]:
             torch.set_num_threads(before)
 
 
-def _blocks(rows: Sequence[Ints], size: int) -> Iterator[list[Ints]]:
-    """Yield runs of batches of about `size` rows together, at least one batch each."""
+def _join_batches(rows: Sequence[Ints], size: int) -> Iterator[list[Ints]]:
+    """Yield lists of successive batches with at least `size` rows together."""
     some: list[Ints] = []
     for batch in rows:
         some.append(batch)
@@ -239,6 +233,6 @@ def _blocks(rows: Sequence[Ints], size: int) -> Iterator[list[Ints]]:
         yield some
 
 
-def _colours(values: Floats) -> Channels:
+def _spread_to_colours(values: Floats) -> Channels:
     first, second, third = values[list(COLOURS)].tolist()
     return first, second, third

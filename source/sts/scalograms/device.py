@@ -1,4 +1,4 @@
-"""Whether a device computes scalograms right."""
+"""A check that a device computes scalograms correctly."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -10,22 +10,23 @@ from torch.nn import functional
 from sts.scalograms.bank import ImageBank
 from sts.scalograms.image import ImageSettings, TraceSource
 from sts.scalograms.transform import Transform
-from sts.scalograms.wavelet import direct_sum
+from sts.scalograms.wavelet import sum_directly
 from sts.signals.resample import RATE_HZ, SAMPLES
 
+# Frequency of the test signal.
 TONE_HZ: Final = 60.0
-# Of the largest coefficient; an image goes through products, which TF32 alone makes 1e-3 wrong.
+# Largest errors that pass, relative to the largest coefficient. TF32 gives images errors of 1e-3.
 FULL_TOLERANCE: Final = 1e-5
 IMAGE_TOLERANCE: Final = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceCheck:
-    """What is known of a device, and how far a scalogram computed on it is from the definition."""
+    """Facts about a device, and the error of a scalogram computed on it."""
 
     facts: dict[str, str]
     error: float
-    """The larger of the errors at full and at image resolution, of the largest coefficient."""
+    """The larger error of full and image resolution, relative to the largest coefficient."""
     sound: bool
 
 
@@ -33,7 +34,7 @@ def check_device(device: torch.device | str) -> DeviceCheck:
     """Compute the scalogram of a tone on `device` and compare it with its definition."""
     device = torch.device(device)
     trace = np.sin(2 * np.pi * TONE_HZ * np.arange(SAMPLES) / RATE_HZ).astype(np.float32)
-    truth = torch.from_numpy(direct_sum(trace))
+    truth = torch.from_numpy(sum_directly(trace))
     largest = truth.abs().max()
     settings = ImageSettings()
     wanted = functional.interpolate(
@@ -65,7 +66,7 @@ def _gpu(device: torch.device) -> str:
 
 
 def _torchvision_mismatch() -> str:
-    """Return what is wrong with torchvision, or nothing."""
+    """Return the fault of torchvision, "" if there is none."""
     try:
         from torchvision import ops
 

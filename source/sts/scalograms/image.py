@@ -1,32 +1,39 @@
-"""What an image of a cell is, and where it comes from: one interface over all sources."""
+"""Images of cells: their settings, and their sources, which are traces or published scalograms."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated, Final, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from sts.base.errors import StsError, one_of
 from sts.base.settings import MAX_PIXELS, MAX_SIDE, Bounds, check_fields
 from sts.base.types import Floats, Ints
 from sts.scalograms.fused import FusedOperator
-from sts.scalograms.traces import PARITIES, check_traces, indices_on, on_device
+from sts.scalograms.wavelet import FREQS_HZ, PARITIES, check_traces, move_rows
 from sts.signals.resample import SAMPLES
 
-# Rheobase, rheobase + 40 pA, and the rheobase sweep again, as the published networks have it.
+# Rheobase, rheobase + 40 pA, and the rheobase sweep again, as in the published networks.
 CHANNELS: Final = 3
 SWEEPS: Final = 2
-# Working memory of a piece on a GPU, which less would leave idle. On a CPU a piece is one cell: it
-# stays in the cache, and comes out the same to the last bit in whatever batch.
+# Working memory of a piece on a GPU; with less, the GPU would wait. On a CPU a piece is one cell:
+# it stays in the cache, and the result is the same to the last bit in any batch.
 PIECE_BYTES: Final = {"cuda": 2**29}
+DATASETS: Final = ("PatchClamp", "PatchSeq")
+# The published README and the published code spell the folder differently.
+FOLDERS: Final = ("{dataset}GouwensCWT", "{dataset}Gouwens_CWT")
+# Shape of a published file.
+SHAPE: Final = (len(FREQS_HZ), SAMPLES, SWEEPS)
 
 Rows = Sequence[int] | Ints
 Channels = tuple[float, float, float]
 Side = Annotated[int, Bounds(1, MAX_SIDE)]
 Level = Annotated[float, Bounds(-1e9, 1e9)]
-# Below this float32 divides by nothing.
+# Smaller deviations make the images overflow in float32.
 Deviation = Annotated[float, Bounds(1e-9, 1e9)]
 
 
@@ -36,9 +43,9 @@ class ImageSettings:
 
     height: Side = 224
     width: Side = 224
-    # Off, as the published networks had it. Coefficients are signed and swing faster than columns
-    # follow each other: averaging over a column, as antialiasing does, darkens all rows above the
-    # columns' Nyquist frequency (93 Hz for 224) instead of showing how strong they are.
+    # Off, as in the published networks. Coefficients are signed and change sign within a column:
+    # antialiasing averages over a column, so it darkens all rows above the Nyquist frequency of the
+    # columns (93 Hz for 224), however strong they are.
     antialias: bool = False
     parity: str = "direct"
     mean: tuple[Level, Level, Level] | None = None
@@ -57,14 +64,14 @@ class ImageSettings:
         if {len(each) for each in (self.mean, self.deviation) if each is not None} - {CHANNELS}:
             raise StsError(f"an image's mean and deviation are {CHANNELS} numbers each")
 
-
-def plain(settings: ImageSettings) -> ImageSettings:
-    """Return the settings of images that are not standardised."""
-    return replace(settings, mean=None, deviation=None)
+    @property
+    def plain(self) -> "ImageSettings":
+        """Return the settings of the same images, not standardised."""
+        return replace(self, mean=None, deviation=None)
 
 
 class ImageSource(Protocol):
-    """Cells whose images can be had by row: computed, or read where others have computed them."""
+    """Cells whose images are computed or read, by row."""
 
     @property
     def settings(self) -> ImageSettings:
@@ -74,7 +81,7 @@ class ImageSource(Protocol):
         """Return the number of cells."""
 
     def channels(self, rows: Rows) -> Iterator[Tensor]:
-        """Yield both channels (n, 2, H, W) of some of `rows` at a time, not standardised.
+        """Yield both channels (n, 2, H, W) of a few `rows` at a time, not standardised.
 
         Each piece may be overwritten by the next.
         """
@@ -83,8 +90,8 @@ class ImageSource(Protocol):
 class TraceSource:
     """Images computed from traces (n, 2, 4800) that stay on the device.
 
-    On CUDA the products run at the precision torch is set to, which is float32 unless
-    `torch.set_float32_matmul_precision` was called: TF32 costs a tenth of a percent.
+    On CUDA the products have the precision that torch is set to: float32, unless
+    `torch.set_float32_matmul_precision` was called. TF32 gives errors of a tenth of a percent.
     """
 
     def __init__(
@@ -93,7 +100,7 @@ class TraceSource:
         self.settings, self._device = settings, torch.device(device)
         traces = torch.from_numpy(np.ascontiguousarray(traces_mv, dtype=np.float32))
         check_traces(traces, (SWEEPS, SAMPLES))
-        self._traces = on_device(traces, self._device)
+        self._traces = traces.to(self._device)
         self._operator = FusedOperator(
             settings.height,
             settings.width,
@@ -108,14 +115,100 @@ class TraceSource:
 
     @torch.no_grad()
     def channels(self, rows: Rows) -> Iterator[Tensor]:
-        """Yield both channels (n, 2, H, W) of some of `rows` at a time, not standardised.
+        """Yield both channels (n, 2, H, W) of a few `rows` at a time, not standardised.
 
         Each piece is overwritten by the next.
         """
-        sweeps = self._traces[indices_on(rows, self._device)].reshape(-1, SAMPLES)
+        sweeps = self._traces[move_rows(rows, self._device)].reshape(-1, SAMPLES)
         room = PIECE_BYTES.get(self._device.type, 0)
         cells = max(1, room // (SWEEPS * self._operator.bytes_a_trace))
         for coefficients in self._operator.chunks(sweeps, SWEEPS * cells):
             height, count, width = coefficients.shape
             by_cell = coefficients.view(height, count // SWEEPS, SWEEPS, width)
             yield by_cell.permute(1, 2, 0, 3)
+
+
+class PublishedSource:
+    """Images of published scalograms, each read and resized once; 14 MB become 0.4 MB.
+
+    `settings.parity` has no effect here.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        settings: ImageSettings,
+        device: torch.device | str = "cpu",
+        *,
+        on_cell: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Read the files; `on_cell` is called after each of them."""
+        self.settings = settings
+        self.faults: dict[int, StsError] = {}
+        """By place in `paths`, the error of each file that could not be read and has no cell."""
+        size, read = (settings.height, settings.width), 0
+        channels = torch.empty(len(paths), SWEEPS, *size)
+        for place, path in enumerate(paths):
+            try:
+                channels[read] = functional.interpolate(
+                    torch.from_numpy(read_published(path))[None],
+                    size=size,
+                    mode="bilinear",
+                    antialias=settings.antialias,
+                )[0]
+                read += 1
+            except StsError as error:
+                self.faults[place] = error
+            on_cell()
+        self._channels = channels[:read].to(device)
+
+    def __len__(self) -> int:
+        """Return the number of cells."""
+        return len(self._channels)
+
+    def channels(self, rows: Rows) -> Iterator[Tensor]:
+        """Yield both channels (1, 2, H, W) of each of `rows`, not standardised."""
+        for row in map(int, rows):
+            yield self._channels[row : row + 1]
+
+
+def has_published(data: Path) -> bool:
+    """Tell whether a data folder holds a folder of published scalograms."""
+    folders = (folder.format(dataset=dataset) for dataset in DATASETS for folder in FOLDERS)
+    return any((data / folder).is_dir() for folder in folders)
+
+
+def find_published(data: Path, dataset: str, specimen_id: str) -> Path:
+    """Return the file of a cell under the folder `data`; `dataset` may be empty if not known."""
+    if not specimen_id.isalnum():
+        raise StsError(f"{specimen_id!r} is no specimen id: letters and digits only")
+    datasets = (dataset,) if dataset else DATASETS
+    folders = (folder.format(dataset=each) for each in datasets for folder in FOLDERS)
+    places = [data / folder / f"cell_{specimen_id}.npy" for folder in folders]
+    for place in places:
+        if place.is_file():
+            return place
+    looked = " and ".join(str(place) for place in places)
+    raise StsError(f"no published scalogram of cell {specimen_id}: looked for {looked}")
+
+
+def read_published(path: Path) -> Floats:
+    """Return the scalograms of a cell, (2, 180, 4800) float32, the rheobase sweep first."""
+    try:
+        # A memory map reads only the header: an array that is too large is refused unread.
+        header = np.lib.format.open_memmap(path, mode="r")
+        if header.shape != SHAPE or header.dtype.kind != "f":
+            came = f"{header.shape} of {header.dtype}"
+            raise StsError(f"{path} must hold {SHAPE} of floating-point numbers, not {came}")
+        with np.errstate(over="ignore"):
+            scalograms = np.load(path, allow_pickle=False).astype(np.float32)
+    except FileNotFoundError:
+        raise StsError(
+            f"no published scalogram at {path}: fetch it or leave the cell out"
+        ) from None
+    except (OSError, ValueError, EOFError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise StsError(f"{path} is no .npy array ({reason}): fetch it again") from error
+    if not np.isfinite(scalograms).all():
+        raise StsError(f"{path} holds values that are not finite: fetch it again")
+    return np.ascontiguousarray(scalograms.transpose(2, 0, 1))

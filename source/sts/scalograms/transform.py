@@ -10,17 +10,24 @@ from torch import Tensor
 
 from sts.base.errors import one_of
 from sts.base.types import Floats
-from sts.scalograms.traces import PARITIES, check_traces, on_device, padded
-from sts.scalograms.wavelet import FREQS_HZ, Kernels, hat_kernels, pywt_kernels
+from sts.scalograms.wavelet import (
+    FREQS_HZ,
+    PARITIES,
+    Kernels,
+    check_traces,
+    hat_kernels,
+    pad_traces,
+    pywt_kernels,
+)
 from sts.signals.resample import SAMPLES
 
-# Lengths at which the FFT libraries are quick; most kernels fit into the shorter one.
+# Lengths for which FFT libraries are fast; most kernels fit into the shorter one.
 POINTS: Final = (5120, 5400)
-# A chunk of 60 rows stays in a core's cache; a whole batch at once takes 3.5 times as long, most of
-# it page faults. A GPU wants more work for each launch.
+# Rows of a chunk. 60 rows stay in a core's cache; a whole batch at once takes 3.5 times as long,
+# mostly in page faults. A GPU needs more work for each launch.
 ROWS: Final = 60
 CHUNK_BYTES: Final = {"cpu": 2**22, "cuda": 2**28}
-# Traces whose spectra are held at a time.
+# Number of traces whose spectra are in memory at a time.
 BLOCK: Final = 128
 
 
@@ -36,7 +43,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class _Band:
-    """Frequencies that are transformed together."""
+    """Frequencies that are transformed together, with FFTs of the same length."""
 
     rows: slice
     points: int
@@ -51,11 +58,11 @@ class Transform:
         self.parity = one_of(parity, PARITIES, "parity")
         self.device = torch.device(device)
         kernels = hat_kernels() if parity == "direct" else pywt_kernels()
-        self._bands = tuple(_bands(kernels, parity, self.device))
+        self._bands = tuple(_make_bands(kernels, parity, self.device))
 
     @torch.no_grad()
     def __call__(self, traces_mv: Tensor, *, out: Tensor | None = None) -> Tensor:
-        """Return (n, 180, 4800) coefficients of traces (n, 4800), in `out` where one is given."""
+        """Return (n, 180, 4800) coefficients of traces (n, 4800), in `out` if it is given."""
         check_traces(traces_mv, (SAMPLES,))
         shape = (len(traces_mv), len(FREQS_HZ), SAMPLES)
         if out is None:
@@ -71,16 +78,18 @@ class Transform:
         """Yield the coefficients of traces (n, 4800) in pieces of bounded size."""
         check_traces(traces_mv, (SAMPLES,))
         for start in range(0, len(traces_mv), BLOCK):
-            block = on_device(traces_mv[start : start + BLOCK], self.device)
+            block = traces_mv[start : start + BLOCK].to(self.device, torch.float32)
             for points in POINTS:
                 bands = [band for band in self._bands if band.points == points]
                 yield from self._block(block, start, bands, points)
 
     def _block(self, block: Tensor, start: int, bands: list[_Band], points: int) -> Iterator[Chunk]:
         pad = (points - SAMPLES) // 2
-        spectra = torch.fft.rfft(padded(block, pad, parity=self.parity))[:, None]
+        spectra = torch.fft.rfft(pad_traces(block, pad, parity=self.parity))[:, None]
+        room = CHUNK_BYTES.get(self.device.type, CHUNK_BYTES["cpu"])
         for band in bands:
-            count = _traces_a_chunk(band, self.device)
+            # The product and its inverse take about 4 bytes a point each.
+            count = max(1, room // (8 * points * len(band.spectrum)))
             shape = (min(count, len(block)), *band.spectrum.shape)
             product = torch.empty(shape, dtype=torch.complex64, device=self.device)
             for at in range(0, len(block), count):
@@ -90,7 +99,7 @@ class Transform:
                 yield Chunk(slice(start + at, start + at + len(some)), band.rows, coefficients)
 
 
-def scalograms_of(
+def compute_scalograms(
     traces_mv: Floats, *, parity: str = "direct", device: torch.device | str = "cpu"
 ) -> Floats:
     """Return (n, 180, 4800) coefficients of traces (n, 4800) as float32 numpy arrays."""
@@ -98,29 +107,23 @@ def scalograms_of(
     return np.asarray(Transform(parity, device)(traces).cpu().numpy())
 
 
-def _bands(kernels: Kernels, parity: str, device: torch.device) -> Iterator[_Band]:
-    # The circle of an FFT joins both ends. Zeros may be shared by them, edge values may not.
+def _make_bands(kernels: Kernels, parity: str, device: torch.device) -> Iterator[_Band]:
+    # An FFT joins both ends of a trace. They may share zeros, but not edge values.
     ends = 2 if parity == "direct" else 1
     needed = SAMPLES + ends * kernels.reach
     points = np.array([next(size for size in POINTS if size >= n) for n in needed])
     for size in POINTS:
         (rows,) = np.nonzero(points == size)
         for some in np.array_split(rows, -(-len(rows) // ROWS)):
-            spectrum = torch.from_numpy(_spectrum(kernels.weights[some], size))
+            spectrum = torch.from_numpy(_compute_spectrum(kernels.weights[some], size))
             yield _Band(slice(int(some[0]), int(some[-1]) + 1), size, spectrum.to(device))
 
 
-def _spectrum(weights: Floats, points: int) -> Floats:
-    """Return what a trace's spectrum is multiplied with, (rows, points // 2 + 1)."""
+def _compute_spectrum(weights: Floats, points: int) -> Floats:
+    """Return the spectra of kernels, (rows, points // 2 + 1)."""
     middle = weights.shape[1] // 2
     circle = np.zeros((len(weights), points))
     circle[:, : middle + 1] = weights[:, middle:]
     circle[:, points - middle :] = weights[:, :middle]
-    # conj: the weights are indexed by lag, a correlation, where a product of spectra convolves.
+    # conj: weights are indexed by lag, as in a correlation; a product of spectra convolves.
     return np.conj(np.fft.rfft(circle)).astype(np.complex64)
-
-
-def _traces_a_chunk(band: _Band, device: torch.device) -> int:
-    # The product and its inverse, about 4 bytes a point each.
-    one = 8 * band.points * len(band.spectrum)
-    return max(1, CHUNK_BYTES.get(device.type, CHUNK_BYTES["cpu"]) // one)

@@ -23,7 +23,7 @@ from sts.reports.figures.style import (
     save,
     shade,
 )
-from sts.scalograms.transform import scalograms_of
+from sts.scalograms.transform import compute_scalograms
 from sts.scalograms.wavelet import FREQS_HZ
 from sts.signals.resample import BEFORE_S, RATE_HZ
 
@@ -87,7 +87,7 @@ def picture_of(cell: SweepStore) -> CellPicture:
         label=str(cell.label[0]),
         dataset=str(cell.dataset[0]),
         traces=traces,
-        scalograms=scalograms_of(traces),
+        scalograms=compute_scalograms(traces),
         freqs_hz=FREQS_HZ,
         amplitudes_pa=(float(cell.rheobase_pa[0]), float(cell.step_pa[0])),
         rate_hz=RATE_HZ,

@@ -1,15 +1,14 @@
-"""`evaluate`: generated windows against a stretch that neither trained nor chose the model."""
+"""`evaluate`: generated windows compared with the test stretch, which was not used before."""
 
 import logging
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from sts.base.errors import StsError
 from sts.base.runs import start_run
 from sts.base.settings import from_dict, to_dict
-from sts.base.types import Floats
 from sts.base.workspace import Workspace
 from sts.calcium.checkpoint import CalciumGan, gan_folder, load_gan
 from sts.calcium.compare import (
@@ -18,83 +17,86 @@ from sts.calcium.compare import (
     compare_windows,
     join_windows,
     measure_copying,
+    measure_errors,
     measure_rates,
     shuffle_neurons,
     shuffle_phases,
 )
 from sts.calcium.downstream import DecoderScore, DecoderWindows, compare_decoders
-from sts.studies.calcium.pages import ComparedWindows, GanEvaluation, write_pages
+from sts.studies.calcium.pages import GENERATED, ComparedWindows, GanEvaluation, write_pages
 from sts.studies.calcium.source import CalciumSource, SplitRecording, load_split
 
 logger = logging.getLogger("sts")
 
 STUDY: Final = "calcium-evaluate"
-GENERATED: Final = "generated"
+# Names of the floor and of the two controls.
 FLOOR: Final = "real, other stretch"
 PHASES: Final = "phase-shuffled"
 INDEPENDENT: Final = "independent neurons"
-# Generated windows for the decoder, as many times the real ones.
+# Number of generated windows for the decoder, relative to the real ones.
 MORE: Final = 4
+# Smallest number of real windows that a decoder is trained on.
 FEWEST: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateJob:
-    """Which generator is compared, and with what."""
+    """The settings of an evaluation."""
 
     name: str
+    """Name of the generator."""
     recording: str = ""
-    """Another recording than the one it was trained on, of the same neurons."""
+    """Another recording of the same neurons; "": the one that it was trained on."""
     seed: int = 1
 
 
 def evaluate_gan(workspace: Workspace, job: EvaluateJob) -> GanEvaluation:
-    """Judge a generator by ground truth and by spike statistics, and write the report."""
+    """Compare a generator with true spikes and spike statistics, and write the report."""
     gan = load_gan(gan_folder(workspace.models, job.name))
-    cohort = _cohort(gan, job)
+    cohort = _load_cohort(gan, job)
     rng = np.random.default_rng(job.seed)
     with start_run(workspace, study=STUDY, what=job.name, settings=job) as run:
         real, training = cohort.windows("test"), cohort.windows("training")
         logger.info("the test stretch of %d windows is opened", len(real))
-        candidates = _candidates(gan, real, training, rng, seed=job.seed)
-        measured = {name: cohort.measured(each) for name, each in candidates.items()}
-        edges = choose_edges(cohort.measured(training))
-        truly = cohort.measured(real)
-        likeness = {name: compare_windows(truly, each, edges) for name, each in measured.items()}
-        scale = cohort.cut.scale
-        copied = measure_copying(
-            *(scale.apply(each) for each in (candidates[GENERATED], real, training))
-        )
-        helped = _helped(cohort, gan, rng, seed=job.seed)
+        # As many windows of each kind as there are test windows.
+        some = training[rng.permutation(len(training))[: len(real)]]
+        windows = {
+            GENERATED: gan.generate(len(real), seed=job.seed),
+            FLOOR: some,
+            PHASES: shuffle_phases(some, rng),
+            INDEPENDENT: shuffle_neurons(some, rng),
+        }
+        measures = {name: cohort.measure(each) for name, each in windows.items()}
+        edges = choose_edges(cohort.measure(training))
+        truth = cohort.measure(real)
+        scaled = (cohort.cut.scale.apply(each) for each in (windows[GENERATED], real, training))
         found = GanEvaluation(
             folder=run.path,
-            likeness=likeness,
-            copying=copied,
-            truth=_truth(cohort, truly, measured),
-            helped=helped,
+            likeness={n: compare_windows(truth, each, edges) for n, each in measures.items()},
+            copying=measure_copying(*scaled),
+            truth=_compare_with_truth(cohort, {"real, deconvolved": truth, **measures}),
+            decoders=_compare_decoders(cohort, gan, rng, seed=job.seed),
         )
-        run.report(as_report(found) | {"model": to_dict(gan.card)})
+        report = {
+            "likeness": {name: to_dict(each) for name, each in found.likeness.items()},
+            "copying": to_dict(found.copying),
+            "truth": found.truth,
+            "downstream": [to_dict(each) for each in found.decoders],
+            "model": to_dict(gan.card),
+        }
+        run.report(report)
         compared = ComparedWindows(
             real=real,
-            generated=candidates[GENERATED],
-            measured={"real": truly, **measured},
+            generated=windows[GENERATED],
+            measures={"real": truth, **measures},
             edges=edges,
         )
         write_pages(run, gan.card, compared, found)
     return replace(found, folder=run.final)
 
 
-def as_report(found: GanEvaluation) -> dict[str, Any]:
-    """Return what was found as plain values."""
-    return {
-        "likeness": {name: to_dict(each) for name, each in found.likeness.items()},
-        "copying": to_dict(found.copying),
-        "truth": found.truth,
-        "downstream": [to_dict(each) for each in found.helped],
-    }
-
-
-def _cohort(gan: CalciumGan, job: EvaluateJob) -> SplitRecording:
+def _load_cohort(gan: CalciumGan, job: EvaluateJob) -> SplitRecording:
+    """Return the recording of the job, which must have the neurons of the generator."""
     source = from_dict(CalciumSource, gan.card.data.get("source", {}), where="the card's source")
     if job.recording:
         source = replace(source, path=job.recording)
@@ -109,41 +111,23 @@ def _cohort(gan: CalciumGan, job: EvaluateJob) -> SplitRecording:
     return cohort
 
 
-def _candidates(
-    gan: CalciumGan, real: Floats, training: Floats, rng: np.random.Generator, *, seed: int
-) -> dict[str, Floats]:
-    """Return as many windows of each kind as there are real ones to compare them with."""
-    some = training[rng.permutation(len(training))[: len(real)]]
-    return {
-        GENERATED: gan.generate(len(real), seed=seed),
-        FLOOR: some,
-        PHASES: shuffle_phases(some, rng),
-        INDEPENDENT: shuffle_neurons(some, rng),
-    }
-
-
-def _truth(
-    cohort: SplitRecording, real: Measures, measured: dict[str, Measures]
+def _compare_with_truth(
+    cohort: SplitRecording, measures: dict[str, Measures]
 ) -> dict[str, dict[str, float]]:
+    """Return the errors of rates and covariances from the true spikes, if these are known."""
     trains = cohort.true_windows("test")
     if trains is None:
         return {}
-    rates = measure_rates(trains, cohort.recording.rate_hz)
+    rates_hz = measure_rates(trains, cohort.recording.rate_hz)
     covariances = np.cov(join_windows(trains))
-    off = ~np.eye(len(rates), dtype=bool)
-    norm = max(float(np.linalg.norm(covariances[off])), 1e-300)
+    errors = {name: measure_errors(rates_hz, covariances, m) for name, m in measures.items()}
     return {
-        name: {
-            "rate_error": float(
-                np.median(np.abs(each.rates_hz - rates) / np.maximum(rates, 1e-300))
-            ),
-            "covariance_error": float(np.linalg.norm((each.covariances - covariances)[off])) / norm,
-        }
-        for name, each in {"real, deconvolved": real, **measured}.items()
+        name: {"rate_error": rates, "covariance_error": covariance}
+        for name, (rates, covariance) in errors.items()
     }
 
 
-def _helped(
+def _compare_decoders(
     cohort: SplitRecording, gan: CalciumGan, rng: np.random.Generator, *, seed: int
 ) -> list[DecoderScore]:
     training = cohort.windows("training")

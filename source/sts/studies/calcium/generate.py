@@ -1,28 +1,134 @@
-"""`generate`: windows from a trained generator, in physical units."""
+"""`generate`: windows from a trained generator in physical units, as .npz and as NWB 2."""
 
+import datetime
 import json
+import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
+from pynwb import NWBHDF5IO, NWBFile
+from pynwb.file import Subject
+from pynwb.ophys import DfOverF, Fluorescence, ImageSegmentation, OpticalChannel, RoiResponseSeries
 
 from sts import __version__
 from sts.base.errors import StsError
 from sts.base.files import atomic_path
+from sts.base.guard import new_hdf5
+from sts.base.types import Floats
 from sts.base.workspace import Workspace
-from sts.calcium.checkpoint import CalciumGan, gan_folder, load_gan
-from sts.calcium.nwb import write_generated_nwb
+from sts.calcium.checkpoint import GanCard, gan_folder, load_gan
 
 Kind = Literal["npz", "nwb"]
+
+# Folder of the generated windows in output/.
 FOLDER: Final = "calcium-generated"
-# Above it, one series a window makes an NWB file that viewers take minutes to open.
+# Most windows of an NWB file; viewers would take minutes to open more series.
 MOST_SERIES: Final = 2000
+# Date of all NWB files: equal windows give equal files.
+START: Final = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+# Namespace of the identifiers of NWB files.
+NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "spike-train-scalograms/generated")
+# Text for fields of NWB that generated traces do not have.
+INDICATOR: Final = "none: generated"
+# Unidentified organism in the taxonomy of NCBI.
+SPECIES: Final = "http://purl.obolibrary.org/obo/NCBITaxon_32644"
+# Time between two windows, which are independent of each other.
+BETWEEN_S: Final = 1.0
+
+
+def write_generated_nwb(
+    path: Path,
+    windows: Floats,
+    *,
+    rate_hz: float,
+    unit: str,
+    description: str,
+    neurons: Sequence[str] = (),
+    provenance: Mapping[str, Any] | None = None,
+) -> None:
+    """Write windows (n, neurons, frames) in physical units, each as a RoiResponseSeries.
+
+    Parameters
+    ----------
+    neurons
+        Names of the neurons, a column of the table of regions.
+    provenance
+        Origin of the windows, stored as JSON in the notes.
+    """
+    origin = json.dumps(provenance or {}, sort_keys=True, default=str)
+    file = NWBFile(
+        session_description=description,
+        identifier=str(uuid.uuid5(NAMESPACE, f"{path.stem} {origin}")),
+        session_id=path.stem,
+        session_start_time=START,
+        file_create_date=START,
+        institution=INDICATOR,
+        lab=INDICATOR,
+        experimenter=["Generator, A"],
+        experiment_description="Calcium traces from a generative adversarial network",
+        keywords=["generated", "calcium imaging"],
+        notes=origin,
+        subject=Subject(
+            subject_id="generated",
+            species=SPECIES,
+            sex="U",
+            age="P0D/",
+            description="no animal: a generative adversarial network",
+        ),
+    )
+    module = file.create_processing_module("ophys", "generated traces")
+    region = _add_regions(file, module, neurons or list(map(str, range(windows.shape[1]))))
+    relative = unit == "dF/F"
+    container: Any = DfOverF() if relative else Fluorescence()
+    module.add(container)
+    for number, window in enumerate(windows):
+        container.add_roi_response_series(
+            RoiResponseSeries(
+                name=f"window_{number:05d}",
+                description="generated, independent of the other windows",
+                data=np.ascontiguousarray(window.T),
+                rois=region,
+                unit="n.a." if relative else unit or "a.u.",
+                rate=float(rate_hz),
+                starting_time=number * (windows.shape[2] / rate_hz + BETWEEN_S),
+            )
+        )
+    with new_hdf5(path) as hdf5, NWBHDF5IO(file=hdf5, mode="w") as output:
+        output.write(file)
+
+
+def _add_regions(file: NWBFile, module: Any, neurons: Sequence[str]) -> Any:
+    device = file.create_device(name="Generator", description="a generative adversarial network")
+    plane = file.create_imaging_plane(
+        name="ImagingPlane",
+        optical_channel=OpticalChannel(
+            name="OpticalChannel", description=INDICATOR, emission_lambda=500.0
+        ),
+        description=INDICATOR,
+        device=device,
+        excitation_lambda=900.0,
+        indicator=INDICATOR,
+        location=INDICATOR,
+    )
+    segmentation = ImageSegmentation()
+    table = segmentation.create_plane_segmentation(
+        name="PlaneSegmentation", description="generated neurons have no place", imaging_plane=plane
+    )
+    table.add_column("neuron", "name of the neuron that it stands for")
+    for index, name in enumerate(neurons):
+        table.add_roi(pixel_mask=[(index, 0, 1.0)], neuron=name)
+    module.add(segmentation)
+    return table.create_roi_table_region(
+        region=list(range(len(neurons))), description="all generated neurons"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateJob:
-    """What is to be generated."""
+    """The settings of a generation."""
 
     name: str
     windows: int = 100
@@ -39,17 +145,26 @@ def generate_windows(
             f"an NWB file takes at most {MOST_SERIES} windows, {job.windows} came: use --kind npz"
         )
     gan = load_gan(gan_folder(workspace.models, job.name))
+    card = gan.card
     windows = gan.generate(job.windows, seed=job.seed)
-    origin = provenance(gan, job)
+    origin = {
+        "software": f"spike-train-scalograms {__version__}",
+        "generator": card.name,
+        "sha256": card.sha256,
+        "step": card.best_step,
+        "data": card.data,
+        "versions": card.versions,
+        "seed": job.seed,
+        "windows": job.windows,
+    }
     folder = out or workspace.output / FOLDER
     paths = []
-    # A kind that is named twice is written once.
+    # A kind that is given twice is written once.
     for kind in dict.fromkeys(job.kinds):
         path = folder / f"{job.name}-seed{job.seed}.{kind}"
         if kind == "npz":
-            write_npz(path, windows, gan, origin)
+            _write_npz(path, windows, card, origin)
         else:
-            card = gan.card
             write_generated_nwb(
                 path,
                 windows,
@@ -63,28 +178,14 @@ def generate_windows(
     return paths
 
 
-def provenance(gan: CalciumGan, job: GenerateJob) -> dict[str, Any]:
-    """Return what made the windows, and of what it was made."""
-    return {
-        "software": f"spike-train-scalograms {__version__}",
-        "generator": gan.card.name,
-        "sha256": gan.card.sha256,
-        "step": gan.card.best_step,
-        "data": gan.card.data,
-        "versions": gan.card.versions,
-        "seed": job.seed,
-        "windows": job.windows,
-    }
-
-
-def write_npz(path: Path, windows: Any, gan: CalciumGan, origin: dict[str, Any]) -> None:
+def _write_npz(path: Path, windows: Floats, card: GanCard, origin: dict[str, Any]) -> None:
     """Write windows (n, neurons, frames) with their rate, unit, names and origin."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(
             file,
             traces=windows,
-            rate_hz=np.float64(gan.card.rate_hz),
-            unit=np.array(gan.card.unit),
-            neurons=np.array(gan.card.neurons),
+            rate_hz=np.float64(card.rate_hz),
+            unit=np.array(card.unit),
+            neurons=np.array(card.neurons),
             provenance=np.array(json.dumps(origin, sort_keys=True, default=str)),
         )

@@ -1,4 +1,4 @@
-"""`dg`: calcium of a population whose rates and covariances are known."""
+"""`dg`: simulated calcium of a population with known rates and covariances."""
 
 import logging
 from dataclasses import dataclass, field
@@ -11,7 +11,15 @@ from sts.base.errors import StsError
 from sts.base.runs import start_run
 from sts.base.types import Floats, Ints
 from sts.base.workspace import Workspace
-from sts.calcium.dichotomised import DichotomisedGaussian, dichotomised_gaussian
+from sts.calcium.arrays import write_hdf5
+from sts.calcium.dichotomised import (
+    DichotomisedGaussian,
+    SpikeStatistics,
+    dichotomised_gaussian,
+    draw_statistics,
+    measure_spike_statistics,
+    read_statistics,
+)
 from sts.calcium.fluorescence import (
     CalciumModel,
     OasisSettings,
@@ -19,54 +27,51 @@ from sts.calcium.fluorescence import (
     estimate_noise,
     simulate_fluorescence,
 )
-from sts.calcium.preparation import Preparation, prepare
 from sts.calcium.readers import read_calcium
-from sts.calcium.readers.arrays import write_hdf5
-from sts.calcium.recording import CalciumRecording
-from sts.calcium.statistics import (
-    SpikeStatistics,
-    draw_statistics,
-    measure_spike_statistics,
-    read_statistics,
-)
+from sts.calcium.recording import CalciumRecording, Preparation, prepare
 
 logger = logging.getLogger("sts")
 
 STUDY: Final = "calcium-dg"
+# Folder of the simulated recordings in data/.
 FOLDER: Final = "calcium"
+# Number of pairs that are named in warnings.
 NAMED: Final = 20
-# Neurons times frames: as many numbers of 4 bytes as a recording may have.
+# Largest number of values (neurons times frames): that of the largest recording.
 MOST_VALUES: Final = 2**30
-# How spikes of a recording in units of its noise are found.
+# Settings that find spikes in traces in units of their noise.
 IN_NOISE: Final = OasisSettings(decay=None, smallest=3.0, baseline=None)
-# Frames so many time constants apart are independent.
+# Number of time constants after which frames count as independent.
 APART: Final = 4.0
+# Name and frames of the demo; with fewer, chance would change the correlations of the test stretch.
+DEMO: Final = "demo"
+DEMO_FRAMES: Final = 400_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class GroundTruthJob:
-    """What is to be made up."""
+    """The settings of a simulated population."""
 
     name: str = "ground-truth"
     neurons: int = 100
     frames: int = 200_000
     rate_hz: float = 24.0
-    """Frames a second."""
+    """Frames per second."""
     mean_hz: float = 2.0
-    """Of the rates that are drawn."""
+    """Mean of rates that are drawn."""
     correlation: float = 0.5
-    """Part of the latent variance that neurons share, where statistics are drawn."""
+    """Fraction of the latent variance that neurons share, if statistics are drawn."""
     memory_s: float = 0.0
     calcium: CalciumModel = field(default_factory=CalciumModel)
     given: str = ""
-    """A JSON file of rates_hz and covariances or correlations; "" draws them."""
+    """A JSON file of rates_hz and covariances or correlations; "": they are drawn."""
     measured: str = ""
-    """A recording whose rates and covariances are taken."""
+    """A recording from which rates and covariances are taken."""
     clip: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what contradicts itself."""
+        """Refuse settings that contradict each other."""
         if self.given and self.measured:
             raise StsError("statistics are either given or measured: leave one of them out")
         if self.frames < 1 or self.neurons < 2 or self.rate_hz <= 0:
@@ -82,30 +87,30 @@ class GroundTruthJob:
             )
         if self.neurons * self.frames > MOST_VALUES:
             raise StsError(
-                f"{self.neurons} neurons of {self.frames} frames take more memory than is sane: "
-                f"at most {MOST_VALUES:.0e} values are made at once"
+                f"{self.neurons} neurons of {self.frames} frames take too much memory: "
+                f"at most {MOST_VALUES:.0e} values are allowed"
             )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class GroundTruth:
-    """What was made, and how near it came to what was asked."""
+    """The simulated recording, and its differences from the statistics that were asked for."""
 
     data: Path
     folder: Path
-    """Of the run."""
+    """Run folder."""
     found: dict[str, Any]
 
 
 def make_ground_truth(
     workspace: Workspace, job: GroundTruthJob, *, out: Path | None = None
 ) -> GroundTruth:
-    """Make spikes and calcium, write them to data/calcium and say how near they came."""
+    """Simulate spikes and calcium, write them to data/calcium and compare their statistics."""
     path = out or workspace.data / FOLDER / f"{job.name}.h5"
     rng = np.random.default_rng(job.seed)
     with start_run(workspace, study=STUDY, what=job.name, settings=job) as run:
         gaussian = dichotomised_gaussian(
-            _statistics(job, rng), clip=job.clip, memory_s=job.memory_s
+            _get_statistics(job, rng), clip=job.clip, memory_s=job.memory_s
         )
         for each in gaussian.beyond[:NAMED]:
             logger.warning(
@@ -133,11 +138,26 @@ def make_ground_truth(
     return GroundTruth(data=path, folder=run.final, found=found)
 
 
-def _statistics(job: GroundTruthJob, rng: np.random.Generator) -> SpikeStatistics:
+def make_demo_truth(seed: int = 0) -> GroundTruthJob:
+    """Return the population of the demo."""
+    return GroundTruthJob(
+        name=DEMO, neurons=16, frames=DEMO_FRAMES, mean_hz=2.0, correlation=0.6, seed=seed
+    )
+
+
+def ensure_demo_truth(workspace: Workspace, seed: int = 0) -> Path:
+    """Write the population of the demo, unless it is there, and return its path."""
+    path = workspace.data / FOLDER / f"{DEMO}.h5"
+    if not path.is_file():
+        make_ground_truth(workspace, make_demo_truth(seed), out=path)
+    return path
+
+
+def _get_statistics(job: GroundTruthJob, rng: np.random.Generator) -> SpikeStatistics:
     if job.given:
         return read_statistics(Path(job.given), rate_hz=job.rate_hz)
     if job.measured:
-        return _measured(Path(job.measured), job.rate_hz)
+        return _measure_recording(Path(job.measured), job.rate_hz)
     return draw_statistics(
         job.neurons,
         rng,
@@ -147,15 +167,15 @@ def _statistics(job: GroundTruthJob, rng: np.random.Generator) -> SpikeStatistic
     )
 
 
-def _measured(path: Path, rate_hz: float) -> SpikeStatistics:
-    """Return the statistics of a recording: of its true spikes, else of what OASIS finds."""
-    # These name no frame rate: they are taken to have the one that is asked for.
-    nameless = path.is_dir() or path.suffix.lower() == ".npy"
-    found = read_calcium(path, rate_hz=rate_hz if nameless else None)
+def _measure_recording(path: Path, rate_hz: float) -> SpikeStatistics:
+    """Return the statistics of a recording: of its true spikes, else of the spikes from OASIS."""
+    # Files of these kinds hold no frame rate: they are assumed to have the one asked for.
+    without_rate = path.is_dir() or path.suffix.lower() == ".npy"
+    found = read_calcium(path, rate_hz=rate_hz if without_rate else None)
     recording = prepare(found, Preparation(rate_hz=rate_hz))
     spikes: Floats | Ints | None = recording.spikes
     if spikes is None:
-        # In units of each trace's noise, since those of a stranger's file may be any.
+        # The unit of the file is not known, so each trace is scaled by its noise.
         noise = np.array([estimate_noise(trace) for trace in recording.traces])
         scaled = recording.traces / np.maximum(noise, np.finfo(np.float32).tiny)[:, None]
         spikes = deconvolve(scaled, IN_NOISE).spikes
@@ -163,10 +183,10 @@ def _measured(path: Path, rate_hz: float) -> SpikeStatistics:
 
 
 def describe_truth(gaussian: DichotomisedGaussian, spikes: Ints) -> dict[str, Any]:
-    """Return how far rates and covariances are from what was asked, in units of chance too."""
+    """Return the errors of rates and covariances; those of covariances in standard errors."""
     asked = gaussian.statistics
     rates = spikes.mean(axis=1, dtype=np.float64) * asked.rate_hz
-    # What is remembered makes frames alike: those far apart are left, whose error is known.
+    # With memory, frames depend on each other: only distant ones are used, whose error is known.
     stride = max(int(np.ceil(APART * gaussian.memory_s * asked.rate_hz)), 1)
     binary = spikes[:, ::stride].astype(np.float32)
     frames = binary.shape[1]
@@ -174,7 +194,7 @@ def describe_truth(gaussian: DichotomisedGaussian, spikes: Ints) -> dict[str, An
     chances = binary.mean(axis=1, dtype=np.float64)
     found = together - np.outer(chances, chances)
     pairs = np.triu_indices(len(rates), k=1)
-    z = ((found - asked.covariances) / covariance_errors(asked, frames))[pairs]
+    z = ((found - asked.covariances) / _estimate_errors(asked, frames))[pairs]
     return {
         "neurons": len(rates),
         "frames": spikes.shape[1],
@@ -187,11 +207,11 @@ def describe_truth(gaussian: DichotomisedGaussian, spikes: Ints) -> dict[str, An
     }
 
 
-def covariance_errors(asked: SpikeStatistics, frames: int) -> Floats:
-    """Return the standard errors of covariances measured on so many independent frames, (n, n)."""
+def _estimate_errors(asked: SpikeStatistics, frames: int) -> Floats:
+    """Return the standard errors of covariances of `frames` independent frames, (n, n)."""
     p, q = asked.chances[:, None], asked.chances
     both = asked.covariances + p * q
-    # The mean square of (x - p)(y - q) over the four things that a pair can do.
+    # The mean square of (x - p)(y - q) over the four states of a pair in a frame.
     squared = (
         both * (1 - p) ** 2 * (1 - q) ** 2
         + (p - both) * (1 - p) ** 2 * q**2

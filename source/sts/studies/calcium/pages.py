@@ -13,6 +13,7 @@ from sts.base.types import Bools, Floats
 from sts.calcium.checkpoint import GanCard
 from sts.calcium.compare import (
     QUANTITIES,
+    SCORED,
     SILENT,
     Copying,
     Likeness,
@@ -34,55 +35,60 @@ from sts.reports.figures.calcium import (
 from sts.reports.page import Block, Code, Facts, Picture, Section, Table, write_page
 from sts.reports.tables import settings_table
 
+# Name of the generated windows.
 GENERATED: Final = "generated"
-# Trains of one neuron in a heat map.
+# Most trains of one neuron in a heat map.
 MOST_TRAINS: Final = 60
 HOW: Final = (
-    "Each row takes the place of the generated windows: as many windows, deconvolved alike, "
-    "compared with the same real test windows. The first line of the controls is the floor: real "
-    "windows of the training stretch. Phase-shuffled windows keep spectra and linear correlations "
-    "and lose the shape of transients; in independent neurons each neuron is as it was at another "
-    "time than its neighbours."
+    "Each row compares windows of one kind with the same real test windows: equally many windows, "
+    "deconvolved in the same way. The row below the generated windows is the floor: real windows "
+    "of the training stretch. Phase-shuffled windows keep spectra and linear correlations and lose "
+    "the shape of transients. For independent neurons the windows of each neuron are shuffled "
+    "separately."
 )
 HELP: Final = (
-    "Every neuron's trace is predicted from all others by ridge regression; the table tells which "
-    "part of the variance of the held-out test windows is explained. The validation windows choose "
-    "penalty and weight of the generated windows (0: leave them out). The generator has seen all "
-    "training windows: only the last row, in which the decoder has seen them too, tells whether it "
-    "adds anything to them; the rows above tell what it passes on."
+    "The trace of every neuron is predicted from all others by ridge regression; the table shows "
+    "the explained fraction of the variance of the held-out test windows. Penalty and weight of "
+    "the generated windows (0: not used) are chosen on the validation windows. The generator was "
+    "trained on all training windows. So only the last row, where the decoder was trained on all "
+    "of them too, shows whether generated windows add anything; the rows above show how much of "
+    "the training windows the generator passes on."
 )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ComparedWindows:
-    """What the figures show."""
+    """The data of the figures."""
 
     real: Floats
     generated: Floats
-    measured: dict[str, Measures]
+    measures: dict[str, Measures]
     edges: dict[str, Floats]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class GanEvaluation:
-    """What `evaluate` found."""
+    """The results of `evaluate`."""
 
     folder: Path
     likeness: dict[str, Likeness]
     """Of the generated windows, the floor and the controls."""
     copying: Copying
     truth: dict[str, dict[str, float]]
-    """Errors of rates and covariances from the true spikes; empty where these are not known."""
-    helped: list[DecoderScore]
+    """Errors of rates and covariances from the true spikes; empty if these are not known."""
+    decoders: list[DecoderScore]
 
 
 def write_pages(run: Run, card: GanCard, compared: ComparedWindows, found: GanEvaluation) -> None:
     """Draw the figures and write report.html."""
     sections = [
-        Section("Likeness", [_headline(found), HOW, _likeness(found), *_truth(found)]),
-        Section("Side by side", draw_pictures(run, card, compared)),
-        Section("Copying", _copying(found)),
-        Section("Does it help?", [HELP, _helped(found)]),
+        Section(
+            "Likeness",
+            [_make_headline(found), HOW, _tabulate_likeness(found), *_tabulate_truth(found)],
+        ),
+        Section("Side by side", _draw_pictures(run, card, compared)),
+        Section("Copying", [_describe_copying(found)]),
+        Section("Does it help?", [HELP, _tabulate_decoders(found)]),
         Section(
             "Settings",
             [
@@ -100,7 +106,7 @@ def write_pages(run: Run, card: GanCard, compared: ComparedWindows, found: GanEv
     )
 
 
-def _headline(found: GanEvaluation) -> Facts:
+def _make_headline(found: GanEvaluation) -> Facts:
     rows = list(found.likeness.values())
     generated, floor, independent = rows[0].divergences, rows[1].divergences, rows[-1].divergences
     return Facts(
@@ -110,12 +116,12 @@ def _headline(found: GanEvaluation) -> Facts:
                 f"{generated[name]:.3f}",
                 f"nats; real {floor[name]:.3f}, independent {independent[name]:.3f}",
             )
-            for name in ("rates_hz", "correlations", "van_rossum")
+            for name in SCORED
         ]
     )
 
 
-def _likeness(found: GanEvaluation) -> Table:
+def _tabulate_likeness(found: GanEvaluation) -> Table:
     return Table(
         columns=[
             "windows",
@@ -142,33 +148,31 @@ def _likeness(found: GanEvaluation) -> Table:
     )
 
 
-def _truth(found: GanEvaluation) -> list[Block]:
+def _tabulate_truth(found: GanEvaluation) -> list[Block]:
     if not found.truth:
         return []
-    rows = [[name, *each.values()] for name, each in found.truth.items()]
-    columns = ["windows", "median relative error of rates", "relative error of covariances"]
     return [
         Table(
-            columns=columns,
-            rows=rows,
-            caption="Against the true spikes of the test stretch. The first row is what "
-            "deconvolution alone does.",
+            columns=["windows", "median relative error of rates", "relative error of covariances"],
+            rows=[[name, *each.values()] for name, each in found.truth.items()],
+            caption="Compared with the true spikes of the test stretch. The errors in the first "
+            "row come from deconvolution alone.",
         )
     ]
 
 
-def _copying(found: GanEvaluation) -> list[Block]:
+def _describe_copying(found: GanEvaluation) -> str:
     copying = found.copying
-    text = (
-        f"The nearest training window of a generated one is at {copying.generated:.2f} of its "
-        f"median distance to all of them, that of an unseen real window at {copying.unseen:.2f}. "
-        f"{100 * copying.copies:.1f} % of the generated windows are nearer than all but 1 % of the "
-        "unseen ones; of a generator that repeats its training windows nearly all would be."
+    return (
+        "The distance of a generated window to the nearest training window is "
+        f"{copying.generated:.2f} of its median distance to all of them; for an unseen real window "
+        f"it is {copying.unseen:.2f} (medians). {100 * copying.copies:.1f} % of the generated "
+        "windows are nearer than 99 % of the unseen ones; for a generator that repeats its "
+        "training windows nearly all would be."
     )
-    return [text]
 
 
-def _helped(found: GanEvaluation) -> Table:
+def _tabulate_decoders(found: GanEvaluation) -> Table:
     return Table(
         columns=["real windows", "real alone", "with generated", "difference", "weight"],
         rows=[
@@ -179,14 +183,14 @@ def _helped(found: GanEvaluation) -> Table:
                 each.difference.in_words(4),
                 each.weight,
             ]
-            for each in found.helped
+            for each in found.decoders
         ],
-        caption="Variance explained; in brackets 95 % intervals over the test windows, those of "
-        "the difference paired.",
+        caption="Explained variance; in brackets 95 % intervals over the test windows, paired for "
+        "the difference.",
     )
 
 
-def draw_pictures(run: Run, card: GanCard, compared: ComparedWindows) -> list[Block]:
+def _draw_pictures(run: Run, card: GanCard, compared: ComparedWindows) -> list[Block]:
     """Draw the figures and return them with their captions."""
     panels = [
         TracePanel(title=title, traces=each, spikes=deconvolve(each, card.oasis).spikes > 0)
@@ -197,23 +201,24 @@ def draw_pictures(run: Run, card: GanCard, compared: ComparedWindows) -> list[Bl
         )
     ]
     traces = draw_traces(run.figures / "traces", panels, rate_hz=card.rate_hz, unit=card.unit)
-    histograms = draw_histograms(run.figures / "histograms", _histograms(compared))
+    histograms = draw_histograms(run.figures / "histograms", _make_histograms(compared))
+    curves = draw_spectra(run.figures / "curves", _make_curves(compared, card.rate_hz))
     return [
         Picture(files=traces, caption="A window of the test stretch and two generated ones."),
         Picture(files=histograms, caption="Distributions that the divergences compare."),
         Picture(
-            files=draw_spectra(run.figures / "curves", _curves(compared, card.rate_hz)),
+            files=curves,
             caption="Autocorrelation and power spectrum of the traces, means over neurons.",
         ),
-        *_matrices(run, card, compared),
+        *_draw_heat_maps(run, card, compared),
     ]
 
 
-def _curves(compared: ComparedWindows, rate_hz: float) -> list[CurvePanel]:
-    shown = {name: each for name, each in compared.measured.items() if name != "real"}
-    real = compared.measured["real"]
+def _make_curves(compared: ComparedWindows, rate_hz: float) -> list[CurvePanel]:
+    shown = {name: each for name, each in compared.measures.items() if name != "real"}
+    real = compared.measures["real"]
     lags = np.arange(1, len(real.autocorrelation) + 1) / rate_hz
-    # The power at 0 Hz is left out, the last one is at half the frame rate or just below.
+    # Without the power at 0 Hz; the last one is at half the frame rate or just below.
     points = len(real.spectrum)
     length = min(256, compared.real.shape[-1])
     frequencies = np.arange(1, points + 1) * rate_hz / length
@@ -229,24 +234,24 @@ def _curves(compared: ComparedWindows, rate_hz: float) -> list[CurvePanel]:
             x_label="frequency (Hz)",
             y_label="part of the power (dB)",
             x=frequencies,
-            real=convert_to_db(real.spectrum),
-            others={name: convert_to_db(each.spectrum) for name, each in shown.items()},
+            real=_convert_to_db(real.spectrum),
+            others={name: _convert_to_db(each.spectrum) for name, each in shown.items()},
         ),
     ]
 
 
-def convert_to_db(spectrum: Floats) -> Floats:
-    """Return a spectrum in dB, what is silent at the level below which none is told apart."""
+def _convert_to_db(spectrum: Floats) -> Floats:
+    """Return a spectrum in dB, with the smallest power that is compared as its minimum."""
     return np.asarray(10 * np.log10(np.maximum(spectrum, SILENT * spectrum.max())))
 
 
-def _histograms(compared: ComparedWindows) -> list[HistogramPanel]:
-    shown = {name: each for name, each in compared.measured.items() if name != "real"}
+def _make_histograms(compared: ComparedWindows) -> list[HistogramPanel]:
+    shown = {name: each for name, each in compared.measures.items() if name != "real"}
     return [
         HistogramPanel(
             title=title,
             edges=compared.edges[name],
-            real=count_values(getattr(compared.measured["real"], name), compared.edges[name]),
+            real=count_values(getattr(compared.measures["real"], name), compared.edges[name]),
             others={
                 other: count_values(getattr(each, name), compared.edges[name])
                 for other, each in shown.items()
@@ -256,19 +261,19 @@ def _histograms(compared: ComparedWindows) -> list[HistogramPanel]:
     ]
 
 
-def _matrices(run: Run, card: GanCard, compared: ComparedWindows) -> Sequence[Block]:
+def _draw_heat_maps(run: Run, card: GanCard, compared: ComparedWindows) -> Sequence[Block]:
     neurons = card.networks.neurons
     squares = {
-        title: _square(compared.measured[name].correlations, neurons)
+        title: _make_square(compared.measures[name].correlations, neurons)
         for title, name in (("real", "real"), ("generated", GENERATED))
     }
     correlations = draw_matrices(
         run.figures / "correlations", squares, label="correlation of counts in 0.5 s"
     )
-    real, generated = compared.measured["real"], compared.measured[GENERATED]
+    real, generated = compared.measures["real"], compared.measures[GENERATED]
     shown = int(np.argmax(np.minimum(real.rates_hz, generated.rates_hz)))
     first, second = (
-        _ordered(deconvolve(each[:MOST_TRAINS, shown], card.oasis).spikes > 0)
+        _sort_trains(deconvolve(each[:MOST_TRAINS, shown], card.oasis).spikes > 0)
         for each in (compared.real, compared.generated)
     )
     distances = draw_matrices(
@@ -285,18 +290,19 @@ def _matrices(run: Run, card: GanCard, compared: ComparedWindows) -> Sequence[Bl
         Picture(files=correlations, caption="Correlations of all pairs of neurons."),
         Picture(
             files=distances,
-            caption=f"Distances between trains of neuron {card.neurons[shown]}, each ordered by "
-            "its number of spikes: alike where both panels look alike.",
+            caption=f"Distances between trains of neuron {card.neurons[shown]}, sorted by their "
+            "number of spikes. Both panels look the same if the trains have the same statistics.",
         ),
     ]
 
 
-def _square(values: Floats, neurons: int) -> Floats:
+def _make_square(values: Floats, neurons: int) -> Floats:
+    """Return the symmetric matrix with these values above its diagonal of ones."""
     matrix = np.eye(neurons)
     rows, columns = np.triu_indices(neurons, k=1)
     matrix[rows, columns] = matrix[columns, rows] = values
     return matrix
 
 
-def _ordered(trains: Bools) -> Floats:
+def _sort_trains(trains: Bools) -> Floats:
     return np.asarray(trains[np.argsort(trains.sum(axis=1), kind="stable")].astype(float))

@@ -1,49 +1,55 @@
-"""The recording of a study: read, prepared, cut, and the measures of its stretches."""
+"""Recordings of a study: read, prepared and split for a generator, or deconvolved."""
 
 import hashlib
+import json
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from sts.base.errors import StsError
-from sts.base.types import Floats
-from sts.calcium.compare import (
-    Measures,
-    choose_edges,
-    compare_windows,
-    measure_windows,
-    score_likeness,
-)
-from sts.calcium.fluorescence import OasisSettings
-from sts.calcium.preparation import Preparation, prepare
+from sts.base.files import atomic_path
+from sts.base.settings import to_dict
+from sts.base.types import Floats, Ints
+from sts.base.workspace import Workspace
+from sts.calcium.compare import Measures, measure_windows
+from sts.calcium.fluorescence import LEAST_FRAMES, Deconvolved, OasisSettings, deconvolve
 from sts.calcium.readers import read_calcium
-from sts.calcium.recording import CalciumRecording, Reading
+from sts.calcium.recording import CalciumRecording, Preparation, Reading, prepare
 from sts.calcium.windows import Cut, WindowSettings, cut_windows
+
+logger = logging.getLogger("sts")
+
+# Folder of the spikes in output/.
+FOLDER: Final = "calcium-spikes"
+# Rate of the bins in which found spikes are compared with true ones.
+COMPARED_HZ: Final = 25.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class CalciumSource:
-    """Which recording, and what is done to it."""
+    """A recording, how it is read and prepared, and how it is cut and deconvolved."""
 
     path: str
     rate_hz: float | None = None
-    """Of a file that names none, or a wrong one."""
+    """Frame rate, if the file has none or a wrong one."""
     series: str = ""
-    """Which one of a file that has several."""
+    """Series or array to read, if the file has several."""
     transpose: bool = False
     """Arrays of the file are (frames, neurons)."""
     preparation: Preparation = field(default_factory=Preparation)
     windows: WindowSettings = field(default_factory=WindowSettings)
     oasis: OasisSettings = field(default_factory=OasisSettings)
 
-    def recording(self, *, alone: bool = False) -> CalciumRecording:
+    def read(self, *, alone: bool = False) -> CalciumRecording:
         """Read and prepare the recording.
 
         Parameters
         ----------
         alone
-            Neurons are treated each alone: one will do, and all keep their lengths.
+            Each neuron is used alone: a single one is enough, and all keep their lengths.
         """
         reading = Reading(
             rate_hz=self.rate_hz,
@@ -57,7 +63,7 @@ class CalciumSource:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SplitRecording:
-    """A recording in pieces."""
+    """A recording cut into three stretches of windows."""
 
     recording: CalciumRecording
     cut: Cut
@@ -67,12 +73,12 @@ class SplitRecording:
         """Return the windows of a stretch that do not overlap, (n, neurons, frames)."""
         return self.cut.windows[part].without_overlap().at()  # type: ignore[index]
 
-    def measured(self, windows: Floats) -> Measures:
+    def measure(self, windows: Floats) -> Measures:
         """Return the statistics of windows."""
         return measure_windows(windows, self.recording.rate_hz, self.oasis)
 
     def true_windows(self, part: str) -> Floats | None:
-        """Return the true spikes in those windows, None where they are not known."""
+        """Return the true spikes in these windows, None if they are not known."""
         if self.recording.spikes is None:
             return None
         starts = self.cut.windows[part].without_overlap().starts  # type: ignore[index]
@@ -86,10 +92,10 @@ class SplitRecording:
 
 def load_split(source: CalciumSource) -> SplitRecording:
     """Read, prepare and cut a recording."""
-    recording = source.recording()
+    recording = source.read()
     cut = cut_windows(recording.traces, recording.rate_hz, source.windows)
     cohort = SplitRecording(recording=recording, cut=cut, oasis=source.oasis)
-    measured = cohort.measured(cohort.windows("training"))
+    measured = cohort.measure(cohort.windows("training"))
     if not np.isfinite(measured.correlations).any():
         raise StsError(
             f"OASIS finds spikes in fewer than two neurons of {recording.name}: give a --smallest "
@@ -98,20 +104,81 @@ def load_split(source: CalciumSource) -> SplitRecording:
     return cohort
 
 
-class ValidationScore:
-    """Scores generated windows by the validation stretch, never the test stretch.
+@dataclass(frozen=True, kw_only=True)
+class FoundSpikes:
+    """The file of the spikes, and a summary for each neuron."""
 
-    The best model is chosen by it.
-    """
+    path: Path
+    rows: list[tuple[str, str, str]]
+    """Neuron, spikes per second, correlation with the true spikes or ""."""
+    median: float | None = None
+    """Median of the correlations."""
 
-    def __init__(self, cohort: SplitRecording) -> None:
-        self._cohort = cohort
-        self.count = len(cohort.windows("validation"))
-        self._edges = choose_edges(cohort.measured(cohort.windows("training")))
-        self._real = cohort.measured(cohort.windows("validation"))
 
-    def __call__(self, windows: Floats) -> float:
-        """Return how unlike the validation windows these are; lower is better."""
-        return score_likeness(
-            compare_windows(self._real, self._cohort.measured(windows), self._edges)
+def deconvolve_recording(
+    workspace: Workspace, source: CalciumSource, *, out: Path | None = None
+) -> FoundSpikes:
+    """Deconvolve a recording and write calcium and spikes as .npz."""
+    recording = source.read(alone=True)
+    lengths = recording.lengths or (recording.traces.shape[1],) * len(recording.traces)
+    found = _deconvolve_rows(recording.traces, lengths, source)
+    if not found.spikes.any():
+        logger.warning(
+            "no spike is found in %s: a smallest spike is in units of the traces, try "
+            "--decay auto --penalty auto --baseline auto",
+            recording.name,
         )
+    path = out or workspace.output / FOLDER / f"{Path(source.path).stem}.npz"
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(
+            file,
+            calcium=found.calcium,
+            spikes=found.spikes,
+            frames=np.array(lengths),
+            rate_hz=np.float64(recording.rate_hz),
+            unit=np.array(recording.unit),
+            neurons=np.array(recording.neurons),
+            settings=np.array(json.dumps(to_dict(source), sort_keys=True)),
+        )
+    rows, known = [], []
+    for index, (name, frames) in enumerate(zip(recording.neurons, lengths, strict=True)):
+        spikes = found.spikes[index, :frames]
+        correlated = ""
+        if recording.spikes is not None:
+            value = correlate_spikes(spikes, recording.spikes[index, :frames], recording.rate_hz)
+            correlated = f"{value:.3f}"
+            known.append(value)
+        rows.append((name, f"{(spikes > 0).mean() * recording.rate_hz:.2f}", correlated))
+    finite = [value for value in known if np.isfinite(value)]
+    return FoundSpikes(path=path, rows=rows, median=float(np.median(finite)) if finite else None)
+
+
+def _deconvolve_rows(
+    traces: Floats, lengths: tuple[int, ...], source: CalciumSource
+) -> Deconvolved:
+    """Return calcium and spikes of the shape of the traces, 0 behind the last frame of each."""
+    if min(lengths) == traces.shape[1]:
+        return deconvolve(traces, source.oasis)
+    calcium, spikes = np.zeros_like(traces), np.zeros_like(traces)
+    for index, frames in enumerate(lengths):
+        # A trial of a second or less is too short: it stays without spikes.
+        if frames >= LEAST_FRAMES:
+            found = deconvolve(traces[index, :frames], source.oasis)
+            calcium[index, :frames], spikes[index, :frames] = found.calcium, found.spikes
+    return Deconvolved(calcium=calcium, spikes=spikes)
+
+
+def correlate_spikes(spikes: Floats, truth: Ints | Floats, rate_hz: float) -> float:
+    """Return Pearson's correlation in bins of 1/25 s; NaN if one of them has no spikes."""
+    first, second = (_bin_spikes(each, rate_hz) for each in (spikes, truth))
+    if not (first.std() and second.std()):
+        return float("nan")
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+def _bin_spikes(values: Ints | Floats, rate_hz: float) -> Floats:
+    """Return sums in bins of 1/25 s, or the values of the frames if these are longer."""
+    if rate_hz <= COMPARED_HZ:
+        return np.asarray(values, dtype=np.float64)
+    bins = (np.arange(len(values)) * COMPARED_HZ / rate_hz).astype(np.int64)
+    return np.bincount(bins, weights=values).astype(np.float64)

@@ -1,4 +1,4 @@
-"""`train`: windows of a recording, a generator, and what it looked like on the way."""
+"""`train`: a generator is trained on windows of a recording, and its progress is drawn."""
 
 import logging
 from dataclasses import dataclass, field
@@ -11,33 +11,39 @@ from sts.base.tracking import Mode, Tracker, track
 from sts.base.types import Floats
 from sts.base.workspace import Workspace
 from sts.calcium.checkpoint import CalciumGan, GanCard, gan_folder, save_gan
-from sts.calcium.compare import find_highest_hz
+from sts.calcium.compare import choose_edges, compare_windows, find_highest_hz, score_likeness
 from sts.calcium.fluorescence import deconvolve
-from sts.calcium.networks import Ending, NetworkSettings, Upsampling, parameter_count
-from sts.calcium.train import FittedGan, Validation, train_generator
-from sts.calcium.trainer import GanTrainSettings
+from sts.calcium.networks import Ending, NetworkSettings, Upsampling
+from sts.calcium.train import FittedGan, GanTrainSettings, Validation, train_generator
+from sts.calcium.windows import WindowSettings
 from sts.learning.device import choose_device
+from sts.learning.training import count_parameters
 from sts.reports.figures.calcium import TracePanel, draw_traces, draw_training
 from sts.reports.page import Block, Facts, Picture, Section, write_page
 from sts.reports.tables import settings_table
-from sts.studies.calcium.source import CalciumSource, SplitRecording, ValidationScore, load_split
+from sts.studies.calcium.ground_truth import DEMO
+from sts.studies.calcium.source import CalciumSource, SplitRecording, load_split
 
 logger = logging.getLogger("sts")
 
 STUDY: Final = "calcium"
+# File in the run folder that an interrupted training resumes from.
 STATE: Final = "training.safetensors"
-# A recording that is silent above this part of what its frame rate can tell was resampled.
+# Frames of a window of the demo.
+DEMO_LENGTH: Final = 128
+# A recording without power above this fraction of half its frame rate was probably resampled.
 LOUD: Final = 0.6
 KEPT: Final = (
-    "Kept is the generator that is least unlike the validation stretch: divergences of rates, "
-    "correlations and van Rossum distances, errors of rates, covariances, autocorrelation and "
-    "spectrum, added up. Judge it with `evaluate`, on a stretch that chose nothing."
+    "The generator with the lowest score is kept. The score is the sum of its differences from the "
+    "validation stretch: divergences of rates, correlations and van Rossum distances, errors of "
+    "rates, covariances, autocorrelation and spectrum. Test the generator with `evaluate`, on a "
+    "stretch that was not used to choose it."
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """The networks, but for what the recording decides."""
+    """Settings of the networks, except those that follow from the recording."""
 
     noise: int = 32
     kernel: int = 24
@@ -49,15 +55,15 @@ class Sizes:
     ending: Ending = "sigmoid"
     differences: bool = False
 
-    def of(self, cohort: SplitRecording, length: int) -> NetworkSettings:
-        """Return the networks for a recording."""
+    def complete(self, cohort: SplitRecording, length: int) -> NetworkSettings:
+        """Return all settings of the networks for a recording and a length of windows."""
         neurons = len(cohort.recording.traces)
         return NetworkSettings(neurons=neurons, length=length, **to_dict(self))
 
 
 @dataclass(frozen=True, kw_only=True)
 class GanJob:
-    """What is to be trained."""
+    """The settings of a training."""
 
     name: str
     source: CalciumSource
@@ -65,9 +71,59 @@ class GanJob:
     settings: GanTrainSettings = field(default_factory=GanTrainSettings)
 
 
+def make_demo_job(path: Path, seed: int = 0) -> GanJob:
+    """Return the training of the demo, which takes two minutes on two cores."""
+    return GanJob(
+        name=DEMO,
+        source=CalciumSource(path=str(path), windows=WindowSettings(length=DEMO_LENGTH)),
+        sizes=Sizes(
+            kernel=8,
+            units=(48, 32, 16),
+            critic_units=(48, 48, 48),
+            shuffle=0,
+            upsampling="nearest",
+            frame_noise=True,
+            ending="spikes",
+            differences=True,
+        ),
+        settings=GanTrainSettings(
+            steps=900,
+            critic_steps=2,
+            batch=64,
+            learning_rate=5e-3,
+            critic_rate=2e-3,
+            cooling=0.7,
+            beta1=0.5,
+            penalty=1.0,
+            moments=3.0,
+            average=0.99,
+            check_every=100,
+            seed=seed,
+        ),
+    )
+
+
+class ValidationScore:
+    """A score of generated windows against the validation stretch, by which the best is chosen.
+
+    It never uses the test stretch.
+    """
+
+    def __init__(self, cohort: SplitRecording) -> None:
+        self._cohort = cohort
+        self.count = len(cohort.windows("validation"))
+        self._edges = choose_edges(cohort.measure(cohort.windows("training")))
+        self._real = cohort.measure(cohort.windows("validation"))
+
+    def __call__(self, windows: Floats) -> float:
+        """Return the difference from the validation windows; lower is better."""
+        found = compare_windows(self._real, self._cohort.measure(windows), self._edges)
+        return score_likeness(found)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainedGan:
-    """What `train` left."""
+    """The results of `train`."""
 
     model: Path
     folder: Path
@@ -77,13 +133,13 @@ class TrainedGan:
 def train_gan(
     workspace: Workspace, job: GanJob, *, device: str = "auto", wandb: Mode = "off"
 ) -> TrainedGan:
-    """Train a generator; interrupted, the same call goes on."""
+    """Train a generator, or resume an interrupted training with the same settings."""
     cohort = load_split(job.source)
     with start_run(workspace, study=STUDY, what=job.name, settings=job, resume=True) as run:
         tracker = track(wandb, folder=run.path, project=STUDY, name=job.name, settings=job)
         fitted = _fit(job, cohort, run, tracker, device=device)
         model = gan_folder(workspace.models, job.name)
-        card = save_gan(model, _made(job, cohort, fitted))
+        card = save_gan(model, _describe(job, cohort, fitted))
         _write_report(run, card, fitted)
         tracker.finish({"score": card.score})
         (run.path / STATE).unlink(missing_ok=True)
@@ -93,14 +149,14 @@ def train_gan(
 def _fit(
     job: GanJob, cohort: SplitRecording, run: Run, tracker: Tracker, *, device: str
 ) -> FittedGan:
-    _warn_of_silence(cohort)
+    _warn_of_resampling(cohort)
     chosen, score = choose_device(device), ValidationScore(cohort)
-    sizes = job.sizes.of(cohort, job.source.windows.length)
+    sizes = job.sizes.complete(cohort, job.source.windows.length)
 
     def on_check(check: Validation, windows: Floats) -> None:
         values = to_dict(check)
         tracker.log({name: values[name] for name in values if name != "step"}, step=check.step)
-        draw_windows(run.figures / "samples", cohort, windows, title=f"step {check.step:,}")
+        _draw_windows(run.figures / "samples", cohort, windows, title=f"step {check.step:,}")
 
     logger.info(
         "training on %d windows of %d neurons on %s",
@@ -121,13 +177,14 @@ def _fit(
     )
 
 
-def _warn_of_silence(cohort: SplitRecording) -> None:
+def _warn_of_resampling(cohort: SplitRecording) -> None:
+    """Warn of a recording whose frame rate seems to be raised."""
     rate = cohort.recording.rate_hz
     top = find_highest_hz(cohort.windows("training"), rate)
     if top < LOUD * rate / 2:
         logger.warning(
-            "%s has no power above %.3g Hz at %g frames a second: it was made from fewer; "
-            "--resample %.3g spares the networks what is not there",
+            "%s has no power above %.3g Hz at %g frames a second: it was recorded with fewer; "
+            "with --resample %.3g the networks need not learn empty frames",
             cohort.recording.name,
             top,
             rate,
@@ -135,7 +192,7 @@ def _warn_of_silence(cohort: SplitRecording) -> None:
         )
 
 
-def draw_windows(stem: Path, cohort: SplitRecording, windows: Floats, *, title: str) -> list[Path]:
+def _draw_windows(stem: Path, cohort: SplitRecording, windows: Floats, *, title: str) -> None:
     """Draw a validation window beside two generated ones."""
     shown = {
         "real": cohort.windows("validation")[0],
@@ -146,10 +203,10 @@ def draw_windows(stem: Path, cohort: SplitRecording, windows: Floats, *, title: 
         TracePanel(title=name, traces=each, spikes=deconvolve(each, cohort.oasis).spikes > 0)
         for name, each in shown.items()
     ]
-    return draw_traces(stem, panels, rate_hz=cohort.recording.rate_hz, unit=cohort.recording.unit)
+    draw_traces(stem, panels, rate_hz=cohort.recording.rate_hz, unit=cohort.recording.unit)
 
 
-def _made(job: GanJob, cohort: SplitRecording, fitted: FittedGan) -> CalciumGan:
+def _describe(job: GanJob, cohort: SplitRecording, fitted: FittedGan) -> CalciumGan:
     recording = cohort.recording
     card = GanCard(
         name=job.name,
@@ -177,13 +234,13 @@ def _write_report(run: Run, card: GanCard, fitted: FittedGan) -> None:
         f"Calcium generator of {card.name}",
         subtitle=f"{card.networks.neurons} neurons, windows of {card.networks.length} frames",
         sections=[
-            Section("Training", _training(run, card, fitted)),
+            Section("Training", _draw_training(run, card, fitted)),
             Section("Settings", [settings_table(settings)]),
         ],
     )
 
 
-def _training(run: Run, card: GanCard, fitted: FittedGan) -> list[Block]:
+def _draw_training(run: Run, card: GanCard, fitted: FittedGan) -> list[Block]:
     curves = draw_training(
         run.figures / "training",
         [check.step for check in fitted.checks],
@@ -193,9 +250,9 @@ def _training(run: Run, card: GanCard, fitted: FittedGan) -> list[Block]:
     )
     facts = [
         ("kept", f"step {card.best_step:,}", f"of {card.settings.steps:,}"),
-        ("unlikeness", f"{card.score:.3f}", "from the validation stretch"),
-        ("generator", f"{parameter_count(fitted.generator):,}", "parameters"),
-        ("critic", f"{parameter_count(fitted.critic):,}", "parameters"),
+        ("score", f"{card.score:.3f}", "from the validation stretch"),
+        ("generator", f"{count_parameters(fitted.generator):,}", "parameters"),
+        ("critic", f"{count_parameters(fitted.critic):,}", "parameters"),
     ]
     samples = [run.figures / f"samples.{kind}" for kind in ("png", "svg")]
     return [

@@ -20,7 +20,7 @@ from sts.datasets.store import SweepStore, write_store
 from sts.networks.backbones import Architecture
 from sts.networks.checkpoint import load_model, model_folder, save_model
 from sts.networks.published import import_published
-from sts.scalograms.transform import scalograms_of
+from sts.scalograms.transform import compute_scalograms
 from sts.studies.classify.networks.cells import ORIGINS, NetworkCohort, load_sweeps
 from sts.studies.classify.networks.stored import check_same_split
 from tests.networks.test_published import dump, published
@@ -65,7 +65,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, cells: SweepStore) -> Path:
         kind = np.float64 if row % 2 else np.float32
         path = file_of(root, cells, row)
         path.parent.mkdir(exist_ok=True)
-        scalograms = scalograms_of(cells.traces[row], parity="pywt").transpose(1, 2, 0)
+        scalograms = compute_scalograms(cells.traces[row], parity="pywt").transpose(1, 2, 0)
         np.save(path, scalograms.astype(kind), allow_pickle=False)
     model = import_published(dump(root / "best_model.pkl", published(MODEL.number)))
     # Smaller than the published 224 x 244, for the time it takes; higher than wide, to tell apart.

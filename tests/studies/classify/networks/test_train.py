@@ -101,7 +101,7 @@ def test_a_network_is_calibrated_on_cells_that_it_was_not_fitted_on(trained: Pat
     assert not set(experiment.fit_rows) & set(experiment.kept_rows)
     model = load_model(trained / "models" / "ResNet18_best_models" / "NONE")
     # Images are standardised by what was fitted, and by nothing else.
-    images = experiment.bank.standardised(experiment.fit_rows)
+    images = experiment.bank.standardise(experiment.fit_rows)
     assert model.card.images == images.settings
     unseen = run_network(model.network, images, experiment.kept_rows).logits
     found = calibrate(unseen, experiment.cohort.truth[experiment.kept_rows])

@@ -22,8 +22,7 @@ from sts.datasets.splits import PUBLISHED, find_split, leave_out_held, read_spli
 from sts.datasets.store import SweepStore, load_store, merge_stores
 from sts.learning.device import choose_device
 from sts.scalograms.bank import ImageBank
-from sts.scalograms.image import ImageSettings
-from sts.scalograms.published import has_published
+from sts.scalograms.image import ImageSettings, has_published
 from sts.studies.classify.cohort import Cohort, find_sides
 
 logger = logging.getLogger("sts")

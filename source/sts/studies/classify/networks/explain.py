@@ -12,17 +12,19 @@ from sts.base.types import CLASSES, Floats, Ints
 from sts.base.workspace import Workspace
 from sts.datasets.store import SweepStore
 from sts.evaluation.predictions import Predictions
-from sts.networks.attention import TIMES_S, Attention, attention_by_class
 from sts.networks.saliency import (
     METHODS,
-    class_averages,
+    TIMES_S,
+    Attention,
+    average_classes,
+    correlate_with_random,
     integrated_gradients,
-    random_correlation,
+    measure_attention_by_class,
 )
 from sts.reports.figures.saliency import ClassSaliency, draw_class_saliency, draw_saliency
 from sts.reports.figures.scalogram import CellPicture, picture_of
 from sts.reports.page import Picture, Section, Table, write_page
-from sts.scalograms.published import read_published
+from sts.scalograms.image import read_published
 from sts.scalograms.wavelet import FREQS_HZ
 from sts.signals.resample import BEFORE_S, RATE_HZ, SAMPLES, WINDOW_S
 from sts.studies.classify.networks.stored import OpenedStudy, StoredNetworkJob, open_study
@@ -74,9 +76,9 @@ def explain_network(
             model.model.network, model.bank, many, cohort.truth[many], steps=STEPS
         )
         averages = _draw_classes(run, maps, cohort.truth[many])
-        attention = attention_by_class(maps, cohort.truth[many], CLASSES)
+        attention = measure_attention_by_class(maps, cohort.truth[many], CLASSES)
         plain = replace(model.card.architecture, weights="none")
-        random = random_correlation(plain, model.bank, drawn, cohort.truth[drawn], own_maps)
+        random = correlate_with_random(plain, model.bank, drawn, cohort.truth[drawn], own_maps)
         table = attention_table(attention)
         write_page(
             run.path / "report.html",
@@ -187,7 +189,7 @@ def _draw_cells(
 def _draw_classes(run: Run, maps: Floats, classes: Ints) -> Picture:
     averages = [
         ClassSaliency(label=CLASSES[label], cells=int((classes == label).sum()), saliency=mean)
-        for label, mean in class_averages(maps, classes, len(CLASSES)).items()
+        for label, mean in average_classes(maps, classes, len(CLASSES)).items()
     ]
     files = draw_class_saliency(
         run.figures / "class-saliency", averages, freqs_hz=FREQS_HZ, window_ms=WINDOW_MS

@@ -17,8 +17,7 @@ from sts.networks.backbones import Architecture
 from sts.networks.checkpoint import Model, load_model, model_folder
 from sts.reports.new_cells import PredictResult
 from sts.scalograms.bank import ImageBank
-from sts.scalograms.image import ImageSettings, plain
-from sts.scalograms.published import PublishedSource, find_published
+from sts.scalograms.image import ImageSettings, PublishedSource, find_published
 from sts.studies.classify.networks.cells import NetworkCohort, load_sweeps
 from sts.studies.classify.networks.model import NetworkModel
 from sts.studies.classify.pages import LeftOut
@@ -129,7 +128,7 @@ def _open_published(
     held_out = cohort.open_holdout("its published scalograms are read")
     wanted = np.union1d(held_out, named)
     cells = identify_cells(cohort.cells, wanted)
-    read = read_scalograms(Path(job.data), cells, plain(images), device=device)
+    read = read_scalograms(Path(job.data), cells, images.plain, device=device)
     for cell in read.left_out:
         if cell.specimen_id in job.cells:
             raise StsError(cell.reason)

@@ -1,10 +1,10 @@
-"""Traces are resampled, detrended and made relative as far as that is asked for."""
+"""Recordings are resampled, detrended and made relative if asked for."""
 
 import numpy as np
 import pytest
 
 from sts.base.errors import StsError
-from sts.calcium.preparation import Preparation, prepare, slow_baseline
+from sts.calcium.recording import Preparation, find_baseline, prepare
 from tests.calcium.test_readers import RATE_HZ, recording
 
 
@@ -34,7 +34,7 @@ def test_detrending_takes_off_what_is_slow_and_keeps_transients() -> None:
     # the baseline of 130 lags behind the drift by at most its window, 12
     assert prepared.traces[0, 3005] == pytest.approx(50 / 130, rel=0.25)
     assert np.abs(prepared.traces[0, 1500:2900]).max() < 0.1
-    assert (slow_baseline(traces, RATE_HZ)[:, 3005] < 140).all()
+    assert (find_baseline(traces, RATE_HZ)[:, 3005] < 140).all()
 
 
 def test_a_frame_rate_far_above_the_recordings_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""Plain arrays: .npy, .npz, folders of suite2p, and HDF5, which is also written."""
+"""Readers of plain arrays: .npy, .npz, folders of suite2p, and HDF5, which is also written."""
 
 import zipfile
 import zlib
@@ -13,24 +13,32 @@ from sts.base import guard
 from sts.base.errors import StsError
 from sts.base.guard import new_hdf5
 from sts.base.types import Floats
-from sts.calcium.readers.common import MAX_BYTES, build_recording, choose_series, clean_text
-from sts.calcium.recording import CalciumRecording, Reading
+from sts.calcium.recording import (
+    MAX_BYTES,
+    CalciumRecording,
+    Reading,
+    build_recording,
+    choose_series,
+    clean_text,
+)
 
+# Names of arrays that are read as traces and as frame rates, the first one found.
 TRACES: Final = ("traces", "F", "dff", "calcium", "signals", "data")
 RATES: Final = ("rate_hz", "fs", "frame_rate", "sampling_rate")
-# How much of the surrounding neuropil suite2p itself takes off.
+# Fraction of the neuropil that is subtracted, as in suite2p.
 NEUROPIL: Final = 0.7
+# Errors of numpy and zipfile for damaged files.
 DAMAGED: Final = (OSError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error)
 
 
 def read_npy(path: Path, reading: Reading) -> CalciumRecording:
     """Return the traces of a .npy file, (neurons, frames)."""
-    return build_recording(path, load_npy(path), reading=reading, origin="npy")
+    return build_recording(path, _load_npy(path), reading=reading, origin="npy")
 
 
-def load_npy(path: Path) -> Floats:
-    """Return the numbers of a .npy file, from which nothing is unpickled."""
-    with _reading(path):
+def _load_npy(path: Path) -> Floats:
+    """Return the numbers of a .npy file; objects are not unpickled."""
+    with _name_damage(path):
         _check_size(path, path.stat().st_size)
         values = np.load(path, allow_pickle=False)
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "iuf":
@@ -39,10 +47,10 @@ def load_npy(path: Path) -> Floats:
 
 
 def read_npz(path: Path, reading: Reading) -> CalciumRecording:
-    """Return the traces of a .npz file, under a name we know, with its rate and spikes."""
-    # Opened here: numpy leaves a damaged file open.
+    """Return the traces of a .npz file, with its rate and spikes if it has them."""
+    # Opened here, because numpy does not close a damaged file.
     with (
-        _reading(path),
+        _name_damage(path),
         path.open("rb") as stream,
         np.load(stream, allow_pickle=False) as file,
     ):
@@ -50,7 +58,7 @@ def read_npz(path: Path, reading: Reading) -> CalciumRecording:
             raise StsError(f"{path} is no .npz file: it holds a single array, call it .npy")
         members = file.zip.infolist() if file.zip else []
         _check_size(path, max((each.file_size for each in members), default=0))
-        name = _first(list(file.files), reading, path)
+        name = _choose_traces(list(file.files), reading, path)
         traces = file[name]
         found = next((_number(file[rate], rate) for rate in RATES if rate in file.files), None)
         spikes = file["spikes"] if "spikes" in file.files and name != "spikes" else None
@@ -58,9 +66,9 @@ def read_npz(path: Path, reading: Reading) -> CalciumRecording:
         unit = str(file["unit"]) if "unit" in file.files else ""
     notes: tuple[str, ...] = ()
     if traces.ndim == 3:
-        # Windows, as `generate` writes them: one after the other.
+        # Windows, as `generate` writes them.
         traces = np.swapaxes(traces, 0, 1).reshape(traces.shape[1], -1)
-        notes = (f"the windows of {clean_text(path.name)} are taken one after the other",)
+        notes = (f"the windows of {clean_text(path.name)} are joined one after the other",)
     return build_recording(
         path,
         traces,
@@ -75,9 +83,9 @@ def read_npz(path: Path, reading: Reading) -> CalciumRecording:
 
 
 def read_hdf5(path: Path, reading: Reading) -> CalciumRecording:
-    """Return the traces of an HDF5 file, under a name we know, with its rate and spikes."""
+    """Return the traces of an HDF5 file, with its rate and spikes if it has them."""
     with name_file(path), guard.open_hdf5(path) as file:
-        name = _first(list(file), reading, path)
+        name = _choose_traces(list(file), reading, path)
         traces = guard.array(guard.member(file, name), max_bytes=MAX_BYTES)
         found = next((r for key in RATES if (r := guard.number(file, key)) is not None), None)
         spikes = guard.member(file, "spikes") if name != "spikes" else None
@@ -95,34 +103,39 @@ def read_hdf5(path: Path, reading: Reading) -> CalciumRecording:
 
 
 def write_hdf5(path: Path, recording: CalciumRecording, **more: Any) -> None:
-    """Write a recording, whole or not at all; `more` arrays stand beside it."""
+    """Write a recording and `more` arrays, completely or not at all."""
     with new_hdf5(path) as file:
         file.attrs["rate_hz"], file.attrs["unit"] = recording.rate_hz, recording.unit
         file["traces"] = recording.traces
         if recording.spikes is not None:
-            # Mostly zeros: it packs to a twentieth.
+            # Mostly zeros: compression saves 95 %.
             file.create_dataset("spikes", data=recording.spikes, compression="gzip")
         for name, values in more.items():
             file[name] = values
 
 
 def read_suite2p(folder: Path, reading: Reading) -> CalciumRecording:
-    """Return the traces of the ROIs of suite2p that are cells, neuropil taken off.
+    """Return the traces of the ROIs of suite2p that are cells, with the neuropil subtracted.
 
-    The frame rate stands in a pickled file, which is not loaded: it must be given.
+    The frame rate must be given: suite2p has it only in a pickle, which is not loaded.
     """
-    path = _find(folder)
-    traces = load_npy(path / "F.npy").astype(np.float32)
+    places = (folder, folder / "plane0", folder / "suite2p" / "plane0")
+    path = next((place for place in places if (place / "F.npy").is_file()), None)
+    if path is None:
+        raise StsError(
+            f"no F.npy in {folder}: a folder of suite2p is wanted, such as suite2p/plane0"
+        )
+    traces = _load_npy(path / "F.npy").astype(np.float32)
     if traces.ndim != 2:
         raise StsError(f"F.npy of {path} has {traces.ndim} dimensions: (ROIs, frames) is wanted")
     if (path / "Fneu.npy").is_file():
-        neuropil = load_npy(path / "Fneu.npy")
+        neuropil = _load_npy(path / "Fneu.npy")
         if neuropil.shape != traces.shape:
             raise StsError(f"F.npy and Fneu.npy of {path} differ in shape: run suite2p again")
         traces = traces - np.float32(NEUROPIL) * neuropil.astype(np.float32)
     cells = np.arange(len(traces))
     if (path / "iscell.npy").is_file():
-        is_cell = load_npy(path / "iscell.npy")
+        is_cell = _load_npy(path / "iscell.npy")
         if is_cell.ndim != 2 or len(is_cell) != len(traces):
             raise StsError(f"iscell.npy of {path} is not of these {len(traces)} ROIs")
         cells = np.flatnonzero(is_cell[:, 0] > 0)
@@ -142,16 +155,9 @@ def read_suite2p(folder: Path, reading: Reading) -> CalciumRecording:
     )
 
 
-def _find(folder: Path) -> Path:
-    for path in (folder, folder / "plane0", folder / "suite2p" / "plane0"):
-        if (path / "F.npy").is_file():
-            return path
-    raise StsError(f"no F.npy in {folder}: a folder of suite2p is wanted, such as suite2p/plane0")
-
-
 @contextmanager
 def name_file(path: Path) -> Iterator[None]:
-    """Name the file in what is wrong with it."""
+    """Put the name of the file into errors about it."""
     try:
         yield
     except StsError as error:
@@ -173,24 +179,26 @@ def _number(values: Any, name: str) -> float:
     return float(np.ravel(values)[0])
 
 
-def _first(there: list[str], reading: Reading, path: Path) -> str:
+def _choose_traces(names: list[str], reading: Reading, path: Path) -> str:
+    """Return the name of the array with the traces: the one asked for, else a usual name."""
     if reading.series:
-        return choose_series(there, reading, "array", path)
+        return choose_series(names, reading, "array", path)
     for name in TRACES:
-        if name in there:
+        if name in names:
             return name
-    listed = ", ".join(clean_text(each) for each in there[:20]) or "nothing"
+    listed = ", ".join(clean_text(each) for each in names[:20]) or "nothing"
     raise StsError(
         f"{path} has no array {' or '.join(TRACES)}: it has {listed}; choose with --series"
     )
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _name_damage(path: Path) -> Iterator[None]:
+    """Turn errors of numpy about a damaged file into one line."""
     try:
         yield
     except ValueError as error:
-        if "allow_pickle" in str(error) or "pickle" in str(error).lower():
+        if "pickle" in str(error).lower():
             raise StsError(
                 f"{path} holds pickled objects, which are not loaded: save plain numbers"
             ) from error

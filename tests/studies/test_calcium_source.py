@@ -144,7 +144,7 @@ def test_what_the_user_must_change_is_told_in_one_line(
 def test_the_nearest_generator_is_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (root / "models" / "CalciumGAN" / "mouse").mkdir(parents=True)
     assert run(root, "generate", "--name", "mose") == Status.USER
-    assert "did you mean 'mouse'? there are mouse" in capsys.readouterr().err
+    assert "did you mean 'mouse'? choose from mouse" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,42 +1,42 @@
-"""Files and folders are read in a sandbox, by the reader for their ending."""
+"""Reading files and folders in a sandbox, by the reader for their ending."""
 
 import importlib
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import psutil
 
 from sts.base.errors import CellFailed, StsError
 from sts.base.guard import describe_error
 from sts.base.sandbox import Isolated, Limits
-from sts.calcium.readers.common import MAX_BYTES
-from sts.calcium.recording import CalciumRecording, Reading, check_recording
+from sts.calcium.recording import MAX_BYTES, CalciumRecording, Reading, check_recording
 
 logger = logging.getLogger("sts")
 
-# Ending -> module and function, imported when wanted, since some are slow to load; each takes the
-# path and how it is to be read.
+# Ending -> module and function, imported only when used, since some are slow to load. A reader is
+# a function of a path and a `Reading`.
 READERS: Final = {
     ".npy": ("arrays", "read_npy"),
     ".npz": ("arrays", "read_npz"),
     ".h5": ("arrays", "read_hdf5"),
     ".hdf5": ("arrays", "read_hdf5"),
     ".nwb": ("ophys", "read_ophys"),
-    ".mat": ("ground_truth", "read_cascade"),
-    ".csv": ("ground_truth", "read_spikefinder"),
+    ".mat": ("true_spikes", "read_cascade"),
+    ".csv": ("true_spikes", "read_spikefinder"),
 }
 FOLDER: Final = ("arrays", "read_suite2p")
-WORK: Final = "sts.calcium.readers.read:answer"
-# Numbers come in pieces of so many bytes: an answer is bounded.
+# Function that runs in the sandbox.
+WORK: Final = "sts.calcium.readers:answer"
+# Bytes of an array in one answer of the sandbox.
 PIECE: Final = 2**25
-# What the largest recording takes: as read, and as float32 beside it.
+# Memory for the largest recording: the arrays of the file, and traces in float32.
 MOST_MB: Final = 3 * MAX_BYTES // 2**20
 ARRAYS: Final = ("traces", "spikes")
-# In the sandbox: the arrays of the recording that was read last.
+# In the sandbox: the arrays of the last recording.
 _HELD: Final[dict[str, Any]] = {}
 
 
@@ -48,11 +48,12 @@ def read_calcium(
     Parameters
     ----------
     rate_hz
-        Short for a reading with this frame rate.
+        Short for `Reading(rate_hz=...)`.
     """
-    check_path(path)
+    _check_path(path)
     reading = reading or Reading(rate_hz=rate_hz)
-    limits = Limits(memory_mb=min(MOST_MB, _memory_mb() // 2), processor_s=600)
+    half_mb = psutil.virtual_memory().total // 2**21
+    limits = Limits(memory_mb=min(MOST_MB, half_mb), processor_s=600)
     try:
         with Isolated(WORK, limits) as reader:
             reply, _ = reader.ask({"path": str(path), "reading": asdict(reading)})
@@ -76,26 +77,19 @@ def read_calcium(
     )
 
 
-def _memory_mb() -> int:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
-    except (AttributeError, ValueError, OSError):
-        return 2 * MOST_MB
-
-
 def _fetch(reader: Isolated, name: str, form: Any) -> Any:
     if form is None:
         return None
     dtype, shape = np.dtype(form["dtype"]), tuple(form["shape"])
     if dtype.kind not in "iuf" or int(np.prod(shape)) * dtype.itemsize > 2 * MAX_BYTES:
-        raise CellFailed("is damaged: its reader answers nonsense")
+        raise CellFailed("is damaged: its reader gave an impossible answer")
     array = np.empty(shape, dtype)
     raw = array.reshape(-1).view(np.uint8)
     for begin in range(0, len(raw), PIECE):
         piece = raw[begin : begin + PIECE]
         _, data = reader.ask({"array": name, "begin": begin, "size": len(piece)})
         if len(data) != len(piece):
-            raise CellFailed("lost its reader half way: try again")
+            raise CellFailed("lost its reader before it was read: try again")
         piece[:] = np.frombuffer(data, np.uint8)
     return array
 
@@ -103,7 +97,7 @@ def _fetch(reader: Isolated, name: str, form: Any) -> Any:
 def answer(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     """Answer a request of `read_calcium`, in the sandbox."""
     if "array" in request:
-        # Empty in a process that took the place of one that was killed.
+        # Empty in a process that replaced one that was killed.
         raw = _HELD.get(request["array"], np.empty(0)).reshape(-1).view(np.uint8)
         return {}, raw[request["begin"] : request["begin"] + request["size"]].tobytes()
     path = Path(request["path"])
@@ -112,14 +106,18 @@ def answer(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     except StsError as error:
         return {"error": str(error)}, b""
     except MemoryError:
-        return {"error": f"{path} cannot be read: it takes more memory than there is"}, b""
-    # Whatever else a library raises over a file is about the file.
+        return {"error": f"{path} cannot be read: there is not enough memory"}, b""
+    # Any other error of a library is a fault of the file.
     except Exception as error:
         return {
             "error": f"{path} cannot be read: {type(error).__name__}, {describe_error(error)}"
         }, b""
     _HELD.update({name: getattr(recording, name) for name in ARRAYS})
-    return {name: _form(_HELD[name]) for name in ARRAYS} | {
+    forms = {
+        name: None if array is None else {"dtype": array.dtype.str, "shape": array.shape}
+        for name, array in _HELD.items()
+    }
+    return forms | {
         "name": recording.name,
         "rate_hz": recording.rate_hz,
         "neurons": recording.neurons,
@@ -130,21 +128,17 @@ def answer(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     }, b""
 
 
-def _form(array: Any) -> dict[str, Any] | None:
-    return None if array is None else {"dtype": array.dtype.str, "shape": array.shape}
-
-
 def read_here(path: Path, reading: Reading) -> CalciumRecording:
     """Return the recording in a file, or in a folder of suite2p, checked, in this process."""
-    module, function = FOLDER if path.is_dir() else reader_of(path)
+    module, function = FOLDER if path.is_dir() else _find_reader(path)
     read: Callable[[Path, Reading], CalciumRecording] = getattr(
-        importlib.import_module(f"sts.calcium.readers.{module}"), function
+        importlib.import_module(f"sts.calcium.{module}"), function
     )
     return check_recording(read(path, reading), least=reading.least)
 
 
-def reader_of(path: Path) -> tuple[str, str]:
-    """Return module and function that read a file of this ending."""
+def _find_reader(path: Path) -> tuple[str, str]:
+    """Return module and function of the reader for this ending."""
     if path.suffix.lower() not in READERS:
         raise StsError(
             f"{path} is of an unknown kind {path.suffix!r}: choose from {', '.join(READERS)}, or "
@@ -153,8 +147,8 @@ def reader_of(path: Path) -> tuple[str, str]:
     return READERS[path.suffix.lower()]
 
 
-def check_path(path: Path) -> None:
-    """Refuse what is neither a file nor a folder that can be read."""
+def _check_path(path: Path) -> None:
+    """Refuse a path that is neither a file of a known kind nor a folder."""
     try:
         if not path.exists():
             raise StsError(f"no file or folder {path}")
@@ -164,4 +158,4 @@ def check_path(path: Path) -> None:
     if not usual:
         raise StsError(f"{path} is no file and no folder: a recording is wanted")
     if path.is_file():
-        reader_of(path)
+        _find_reader(path)

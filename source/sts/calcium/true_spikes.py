@@ -1,6 +1,6 @@
-"""Calcium with true spikes: the formats of Cascade (.mat) and of spikefinder (.csv)."""
+"""Readers of calcium with true spikes: the formats of Cascade (.mat) and spikefinder (.csv)."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -12,31 +12,36 @@ from scipy.io.matlab import MatReadError
 from sts.base import guard
 from sts.base.errors import StsError
 from sts.base.types import Floats, Ints
-from sts.calcium.readers.common import build_recording, clean_text
-from sts.calcium.recording import FASTEST_HZ, CalciumRecording, Reading
+from sts.calcium.recording import FASTEST_HZ, CalciumRecording, Reading, build_recording, clean_text
 
+# Variable of a Cascade file, and fields of its structures: times, traces, spike times.
 VARIABLE: Final = "CAttached"
 FIELDS: Final = ("fluo_time", "fluo_mean", "events_AP")
-# Spike times are in units of 0.1 ms.
+# Spike times of Cascade are in units of 0.1 ms.
 PER_S: Final = 1e4
+# Frame rate of spikefinder, and ends of its file names.
 SPIKEFINDER_HZ: Final = 100.0
-# Of a frame.
-ROUNDING: Final = 1e-6
 CALCIUM: Final = ".calcium.csv"
 SPIKES: Final = ".spikes.csv"
+# Rounding error of a time, in frames.
+ROUNDING: Final = 1e-6
+# Longest first line of a table in bytes.
 MAX_HEADER: Final = 2**20
-# The largest of the published files takes 2 MB.
+# Largest file; the largest of the published ones takes 2 MB.
 MAX_BYTES: Final = 256 * 2**20
-# Of one trial, as many as a day at 100 Hz.
+# Most frames of a trial: a day at 100 Hz.
 MOST_FRAMES: Final = 10_000_000
+# Errors of scipy for damaged files.
 BROKEN: Final = (MatReadError, OSError, ValueError, TypeError, KeyError, IndexError, EOFError)
 
 
+@dataclass(frozen=True, eq=False)
 class CascadeTrial:
-    """One neuron recorded without a pause: calcium and true spikes."""
+    """Calcium and true spikes of one neuron, recorded without a pause."""
 
-    def __init__(self, times_s: Floats, traces: Floats, spikes_s: Floats) -> None:
-        self.times_s, self.traces, self.spikes_s = times_s, traces, spikes_s
+    times_s: Floats
+    traces: Floats
+    spikes_s: Floats
 
     @property
     def rate_hz(self) -> float:
@@ -45,12 +50,12 @@ class CascadeTrial:
 
     @property
     def seconds(self) -> float:
-        """Return how long it is."""
+        """Return the duration."""
         return float(self.times_s[-1] - self.times_s[0])
 
     def at(self, rate_hz: float) -> tuple[Floats, Ints]:
-        """Return trace and spike counts (frames,) on an even grid of another rate."""
-        # The last frame must not fall to rounding.
+        """Return trace and spike counts (frames,) on an even grid with another rate."""
+        # Without ROUNDING the last frame could be lost.
         frames = int(self.seconds * rate_hz + ROUNDING) + 1
         grid = self.times_s[0] + np.arange(frames) / rate_hz
         edges = np.append(grid, grid[-1] + 1 / rate_hz) - 0.5 / rate_hz
@@ -59,9 +64,8 @@ class CascadeTrial:
 
 
 def read_trials(path: Path) -> list[CascadeTrial]:
-    """Return the trials of a Cascade file; of its structures only arrays of numbers are taken."""
-    if path.stat().st_size > MAX_BYTES:
-        raise StsError(f"{path} is larger than {MAX_BYTES / 1e6:.0f} MB: no ground truth is")
+    """Return the trials of a Cascade file; only arrays of numbers are read from it."""
+    _check_size(path)
     try:
         found = loadmat(path, variable_names=[VARIABLE]).get(VARIABLE)
     except (*BROKEN, NotImplementedError, MemoryError) as error:
@@ -70,32 +74,33 @@ def read_trials(path: Path) -> list[CascadeTrial]:
         ) from error
     if not isinstance(found, np.ndarray) or found.size == 0:
         raise StsError(f"{path} has no variable {VARIABLE}: a file of Cascade is wanted")
-    trials = [_trial(each, path) for each in found.ravel()]
+    trials = [_read_trial(each, path) for each in found.ravel()]
     return [trial for trial in trials if trial is not None]
 
 
-def _trial(struct: Any, path: Path) -> CascadeTrial | None:
+def _read_trial(struct: Any, path: Path) -> CascadeTrial | None:
+    """Return the trial in a structure, None if it has less than two frames."""
     names = getattr(getattr(struct, "dtype", None), "names", None) or ()
     if missing := [name for name in FIELDS if name not in names]:
         raise StsError(
             f"{VARIABLE} of {path} is no structure with {', '.join(missing)}: a file of Cascade "
             "is wanted"
         )
-    times, traces, events = (_numbers(struct[name], name, path) for name in FIELDS)
+    times, traces, events = (_read_numbers(struct[name], name, path) for name in FIELDS)
     frames = min(len(times), len(traces))
     if frames < 2:
         return None
     times, traces = times[:frames], traces[:frames]
-    # The last frame of many published trials stands there twice.
+    # In many published trials the last frame is there twice.
     known = np.isfinite(times) & np.isfinite(traces) & (np.diff(times, prepend=-np.inf) != 0)
     if known.sum() < 2 or not (np.diff(times[known]) > 0).all():
         raise StsError(f"a trial of {path} has times that do not rise: it cannot be read")
     return CascadeTrial(times[known], traces[known], events[np.isfinite(events)] / PER_S)
 
 
-def _numbers(value: Any, name: str, path: Path) -> Floats:
+def _read_numbers(value: Any, name: str, path: Path) -> Floats:
     array = value
-    # A structure's field is an array inside an array of one.
+    # A field of a structure is an array inside an array of one element.
     while isinstance(array, np.ndarray) and array.dtype == object and array.size == 1:
         array = array.ravel()[0]
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
@@ -104,7 +109,7 @@ def _numbers(value: Any, name: str, path: Path) -> Floats:
 
 
 def read_cascade(path: Path, reading: Reading) -> CalciumRecording:
-    """Return the trials of a Cascade file as if they were neurons, cut to the shortest."""
+    """Return the trials of a Cascade file as if they were neurons."""
     trials = read_trials(path)
     if not trials:
         raise StsError(f"{path} has no trial with frames")
@@ -112,37 +117,37 @@ def read_cascade(path: Path, reading: Reading) -> CalciumRecording:
     if not 0 < rate <= FASTEST_HZ or max(each.seconds for each in trials) * rate > MOST_FRAMES:
         raise StsError(f"{path} would have more than {MOST_FRAMES:.0e} frames at {rate:g} Hz")
     sampled = [trial.at(rate) for trial in trials]
-    return _stacked(
+    return _stack(
         path,
         [traces for traces, _ in sampled],
         [counts for _, counts in sampled],
         reading=reading,
-        # Already at the rate that was asked for.
+        # The trials are sampled at the rate that was asked for.
         rate_hz=rate,
         origin="Cascade, a row a trial",
     )
 
 
 def read_spikefinder(path: Path, reading: Reading) -> CalciumRecording:
-    """Return the neurons of a spikefinder table and, where they stand beside it, their spikes.
+    """Return the neurons of a spikefinder table, with the spikes if their table is beside it.
 
-    Columns end in blanks where a neuron was recorded for less long: all are cut to the shortest.
+    The columns of shorter neurons end in blanks.
     """
-    traces = _columns(path)
+    traces = _read_columns(path)
     beside = path.with_name(path.name.replace(CALCIUM, SPIKES))
-    spikes = _columns(beside) if path.name.endswith(CALCIUM) and beside.is_file() else None
-    return _stacked(
+    spikes = _read_columns(beside) if path.name.endswith(CALCIUM) and beside.is_file() else None
+    return _stack(
         path,
-        list(traces),
-        spikes and list(spikes),
+        traces,
+        spikes,
         reading=reading,
-        # The format has no place for a rate: the one asked for contradicts nothing.
+        # The format holds no rate that the one asked for could contradict.
         rate_hz=reading.rate_hz or SPIKEFINDER_HZ,
         origin="spikefinder",
     )
 
 
-def _stacked(
+def _stack(
     path: Path,
     traces: list[Floats],
     spikes: list[Any] | None,
@@ -151,7 +156,7 @@ def _stacked(
     rate_hz: float,
     origin: str,
 ) -> CalciumRecording:
-    """Return rows of different lengths as a recording: cut to the shortest, or filled up."""
+    """Return rows of different lengths as a recording, cut to the shortest or filled up."""
     lengths = [len(row) for row in traces]
     if spikes is not None:
         if len(spikes) != len(traces):
@@ -163,14 +168,14 @@ def _stacked(
     return build_recording(
         path,
         np.stack(
-            [_filled(row[:n], frames, "edge") for row, n in zip(traces, lengths, strict=True)]
+            [_resize(row[:n], frames, "edge") for row, n in zip(traces, lengths, strict=True)]
         ),
         reading=replace(reading, transpose=False),
         rate_hz=rate_hz,
         origin=origin,
         spikes=spikes
         and np.stack(
-            [_filled(row[:n], frames, "constant") for row, n in zip(spikes, lengths, strict=True)]
+            [_resize(row[:n], frames, "constant") for row, n in zip(spikes, lengths, strict=True)]
         ),
         unit="dF/F",
         notes=(f"{found}: all are cut to the shortest",) if uneven and reading.cut else (),
@@ -178,15 +183,19 @@ def _stacked(
     )
 
 
-def _filled(row: Any, frames: int, mode: Literal["edge", "constant"]) -> Any:
+def _resize(row: Any, frames: int, mode: Literal["edge", "constant"]) -> Any:
     return row[:frames] if len(row) >= frames else np.pad(row, (0, frames - len(row)), mode=mode)
 
 
-def _columns(path: Path) -> list[Floats]:
+def _check_size(path: Path) -> None:
     if path.stat().st_size > MAX_BYTES:
         raise StsError(f"{path} is larger than {MAX_BYTES / 1e6:.0f} MB: no ground truth is")
+
+
+def _read_columns(path: Path) -> list[Floats]:
+    _check_size(path)
     try:
-        table = pd.read_csv(path, dtype=np.float64, header=_header(path)).to_numpy()
+        table = pd.read_csv(path, dtype=np.float64, header=_find_header(path)).to_numpy()
     except (OSError, ValueError) as error:
         raise StsError(f"{path} is no table of numbers: {guard.describe_error(error)}") from error
     if table.size == 0:
@@ -201,13 +210,13 @@ def _columns(path: Path) -> list[Floats]:
     return columns
 
 
-def _header(path: Path) -> int | None:
-    """Return which line names the columns, None where the first one holds numbers already."""
+def _find_header(path: Path) -> int | None:
+    """Return the line with the names of columns, None if the first line holds data."""
     with path.open(encoding="utf-8", errors="replace") as file:
         names = file.readline(MAX_HEADER).strip().split(",")
     try:
         values = [float(name) for name in names]
     except ValueError:
         return 0
-    # spikefinder calls its columns 0, 1, 2, ...
+    # The columns of spikefinder have the names 0, 1, 2, ...
     return 0 if values in ([*range(len(values))], [*range(1, len(values) + 1)]) else None

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from pynwb import NWBHDF5IO, validate
 
-from sts.calcium.nwb import BETWEEN_S, write_generated_nwb
-from sts.calcium.readers.read import read_here
+from sts.calcium.readers import read_here
 from sts.calcium.recording import Reading
+from sts.studies.calcium.generate import BETWEEN_S, write_generated_nwb
 
 RATE_HZ = 24.0
 WINDOWS = np.random.default_rng(0).random((3, 4, 64)).astype(np.float32)

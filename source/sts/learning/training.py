@@ -1,13 +1,14 @@
-"""Weights that are kept: the best ones of a training, its file after a kill, and stored models."""
+"""What every training shares: progress, the file it resumes from, weights, parts of a step."""
 
+import copy
 import hashlib
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 import safetensors.torch
@@ -21,29 +22,27 @@ from sts.base.model_files import Arrays, check_arrays
 from sts.base.settings import to_dict
 
 Tensors = dict[str, Tensor]
+N = TypeVar("N", bound=nn.Module)
 R = TypeVar("R")
 
+# Name of the metadata of a training's file that holds its progress as JSON.
 HEADER: Final = "progress"
+# Prefix of the best weights in that file.
 BEST: Final = "best."
-
-
-def copy_state(network: nn.Module) -> Tensors:
-    """Return the weights of a network as they are now."""
-    return {name: value.detach().clone() for name, value in network.state_dict().items()}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingProgress(Generic[R]):
-    """What a training has come to; `R` is what is recorded of an epoch or a validation."""
+    """How far a training is; `R` is the record of an epoch or of a validation."""
 
     steps: int = 0
-    """Steps that are over, or epochs."""
+    """Steps or epochs that are done."""
     records: tuple[R, ...] = ()
     best_record: int = 0
-    """Which record is the best one, counted from 1; 0 where none is."""
+    """Number of the best record, counted from 1; 0 if there is none."""
     best_score: float = math.inf
     best_state: Tensors = field(default_factory=dict)
-    """Weights at the best record; empty where nothing was scored."""
+    """Weights at the best record; empty if nothing was scored."""
 
     @property
     def best(self) -> R | None:
@@ -56,7 +55,7 @@ class TrainingProgress(Generic[R]):
         return len(self.records) - self.best_record
 
     def is_better(self, score: float, *, gain: float = 0.0) -> bool:
-        """Tell whether a score is lower than the best one by at least the part `gain` of it."""
+        """Tell whether a score is below the best one by more than the fraction `gain` of it."""
         return score < (1 - gain) * self.best_score
 
     def add(
@@ -67,14 +66,18 @@ class TrainingProgress(Generic[R]):
         Parameters
         ----------
         better
-            This record is the best one from now on, with its score and the weights of `network`.
+            This record becomes the best one, with its score and a copy of the weights of `network`.
         """
         longer = replace(self, records=(*self.records, record))
         if not better:
             return longer
-        state = {} if network is None else copy_state(network)
-        best = len(longer.records)
-        return replace(longer, best_record=best, best_score=score, best_state=state)
+        weights = {} if network is None else network.state_dict()
+        return replace(
+            longer,
+            best_record=len(longer.records),
+            best_score=score,
+            best_state={name: value.detach().clone() for name, value in weights.items()},
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -85,7 +88,7 @@ class TrainingState:
     optimisers: Mapping[str, torch.optim.Optimizer]
 
     def tensors(self) -> Tensors:
-        """Return all of it under plain names."""
+        """Return all tensors by name."""
         named = dict(nn.ModuleDict(dict(self.networks)).state_dict(prefix="network."))
         for name, optimiser in self.optimisers.items():
             for index, values in optimiser.state_dict()["state"].items():
@@ -94,7 +97,7 @@ class TrainingState:
 
     @torch.no_grad()
     def restore(self, tensors: Tensors) -> None:
-        """Take over what `tensors` returned."""
+        """Load tensors that `tensors` returned."""
         for name, network in self.networks.items():
             network.load_state_dict(_strip(f"network.{name}.", tensors))
         for name, optimiser in self.optimisers.items():
@@ -103,7 +106,7 @@ class TrainingState:
             for key, value in _strip(f"optimiser.{name}.", tensors).items():
                 index, _, part = key.partition(".")
                 like = learned[int(index)]
-                # The same memory layout as the parameter, which fused steps count on.
+                # Fused steps need the memory layout of the parameter.
                 laid = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
                 states.setdefault(int(index), {})[part] = laid
             optimiser.load_state_dict({**optimiser.state_dict(), "state": states})
@@ -115,7 +118,7 @@ def _strip(prefix: str, tensors: Tensors) -> Tensors:
 
 
 def make_key(*parts: object) -> str:
-    """Return a digest of settings and arrays, by which a training knows its file."""
+    """Return a digest of settings and arrays: a training resumes only from a file with its key."""
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, np.ndarray):
@@ -128,7 +131,7 @@ def make_key(*parts: object) -> str:
 
 
 class TrainingFile(Generic[R]):
-    """The file that a training is kept in now and then, if there is one."""
+    """The file that a training writes from time to time and resumes from; None: no file."""
 
     def __init__(self, path: Path | None, key: str, record: type[R], *, every_s: float) -> None:
         """Name the file.
@@ -136,17 +139,17 @@ class TrainingFile(Generic[R]):
         Parameters
         ----------
         key
-            From `make_key`; the file of a training with another key is left alone.
+            From `make_key`; a file with another key is not read.
         record
             The dataclass of the records.
         every_s
-            A kill loses at most the work of so many seconds.
+            Seconds between two writes, which is the work that a kill loses at most.
         """
         self._path, self._key, self._record, self._every_s = path, key, record, every_s
         self._written_s = time.monotonic()
 
     def restore(self, state: TrainingState) -> TrainingProgress[R]:
-        """Return how far the training had come, and put `state` there."""
+        """Return the progress in the file and load its tensors into `state`."""
         found = None if self._path is None else self._read(self._path)
         if found is None:
             return TrainingProgress()
@@ -155,30 +158,28 @@ class TrainingFile(Generic[R]):
         return done
 
     def keep(self, state: TrainingState, done: TrainingProgress[R]) -> None:
-        """Write how far the training has come, unless that was done a moment ago."""
-        if self._path is not None and time.monotonic() - self._written_s >= self._every_s:
-            self._write(self._path, state, done)
-            self._written_s = time.monotonic()
-
-    def _write(self, path: Path, state: TrainingState, done: TrainingProgress[R]) -> None:
+        """Write the progress, if the last write is long enough ago."""
+        if self._path is None or time.monotonic() - self._written_s < self._every_s:
+            return
         tensors = {f"{BEST}{name}": value for name, value in done.best_state.items()}
         header = {
             "key": self._key,
             "steps": done.steps,
             "best_record": done.best_record,
-            # JSON knows no infinity.
+            # JSON has no infinity.
             "best_score": done.best_score if math.isfinite(done.best_score) else None,
             "records": [asdict(each) for each in done.records],  # type: ignore[call-overload]
         }
-        with atomic_path(path) as temporary:
+        with atomic_path(self._path) as temporary:
             safetensors.torch.save_file(
                 {name: value.contiguous() for name, value in (tensors | state.tensors()).items()},
                 temporary,
                 metadata={HEADER: json.dumps(header)},
             )
+        self._written_s = time.monotonic()
 
     def _read(self, path: Path) -> tuple[TrainingProgress[R], Tensors] | None:
-        """Return what the file holds, None where another training wrote it."""
+        """Return progress and tensors of the file, None if another training wrote it."""
         if not path.is_file():
             return None
         try:
@@ -187,22 +188,24 @@ class TrainingFile(Generic[R]):
                 if header.get("key") != self._key:
                     return None
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
-            done = self._progress(header, _strip(BEST, tensors))
+            score = header["best_score"]
+            done = TrainingProgress(
+                steps=header["steps"],
+                records=tuple(self._record(**each) for each in header["records"]),
+                best_record=header["best_record"],
+                best_score=math.inf if score is None else score,
+                best_state=_strip(BEST, tensors),
+            )
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
             raise StsError(
                 f"{path} is damaged: remove it, and the training starts again"
             ) from error
         return done, tensors
 
-    def _progress(self, header: dict[str, Any], best: Tensors) -> TrainingProgress[R]:
-        score = header["best_score"]
-        return TrainingProgress(
-            steps=header["steps"],
-            records=tuple(self._record(**each) for each in header["records"]),
-            best_record=header["best_record"],
-            best_score=math.inf if score is None else score,
-            best_state=best,
-        )
+
+def count_parameters(network: nn.Module) -> int:
+    """Return the number of parameters of a network."""
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def arrays_of(network: nn.Module) -> Arrays:
@@ -211,7 +214,7 @@ def arrays_of(network: nn.Module) -> Arrays:
 
 
 def forms_of(network: nn.Module) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Return dtype and shape of all weights of a network, which may be on torch's meta device."""
+    """Return dtype and shape of every weight of a network, which may be on torch's meta device."""
     return {
         name: (str(value.dtype).removeprefix("torch."), tuple(value.shape))
         for name, value in network.state_dict().items()
@@ -219,10 +222,53 @@ def forms_of(network: nn.Module) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 
 def load_arrays(network: nn.Module, arrays: Arrays) -> None:
-    """Give a network stored weights; raise `ValueError` where they are not those of such a one."""
+    """Load stored weights into a network; raise `ValueError` if they do not fit it."""
     check_arrays(arrays, forms_of(network))
     for name, value in arrays.items():
-        # The square root of a variance is divided by.
+        # Batch norm divides by the square root of a variance.
         if name.endswith("running_var") and (value < 0).any():
             raise ValueError(f"{name} holds a negative variance")
     network.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
+
+
+def gradient_penalty(
+    critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, *, random: torch.Generator
+) -> Tensor:
+    """Return the mean squared difference between the norm of the critic's gradient and 1.
+
+    Gradients are taken at a random point on the line between each real and fake sample (Gulrajani
+    et al., 2017), always in float32: half precision loses them.
+
+    Parameters
+    ----------
+    critic
+        Takes samples like `real`, (B, ...), and returns a number for each, (B,).
+    """
+    with torch.autocast(real.device.type, enabled=False):
+        shape = (len(real), *(1 for _ in real.shape[1:]))
+        place = torch.rand(shape, generator=random, device=real.device)
+        between = (place * real.float() + (1 - place) * fake.float()).requires_grad_()
+        (slopes,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+        norms = torch.linalg.vector_norm(slopes.flatten(1), dim=1)
+        penalty: Tensor = (norms - 1).square().mean()
+    return penalty
+
+
+class MovingAverage(Generic[N]):
+    """A moving average of the weights of a network, in evaluation mode.
+
+    torch's `AveragedModel` replaces its weights at the first update instead of averaging them.
+    """
+
+    def __init__(self, network: N) -> None:
+        """Start at the weights of a network, which must stay on its device from now on."""
+        self.network = copy.deepcopy(network).requires_grad_(False).eval()
+        means, values = self.network.state_dict(), network.state_dict()
+        moving = [name for name, value in values.items() if value.is_floating_point()]
+        self._means = [means[name] for name in moving]
+        self._values = [values[name] for name in moving]
+
+    @torch.no_grad()
+    def follow(self, decay: float) -> None:
+        """Update: `decay` times the average, plus `1 - decay` times the weights of the network."""
+        torch._foreach_lerp_(self._means, self._values, 1 - decay)
