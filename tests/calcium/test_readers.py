@@ -20,7 +20,6 @@ from sts.calcium.arrays import write_hdf5
 from sts.calcium.readers import READERS, read_calcium, read_here
 from sts.calcium.recording import CalciumRecording, Reading, check_recording
 from sts.calcium.true_spikes import read_trials
-from sts.studies.calcium.generate import write_generated_nwb
 
 RATE_HZ = 20.0
 TRACES = np.random.default_rng(0).standard_normal((3, 200)).astype(np.float32)
@@ -54,6 +53,9 @@ def write_h5(folder: Path) -> Path:
 
 
 def write_ophys(folder: Path) -> Path:
+    # Imported here: it loads torch, and the sandbox loads this module.
+    from sts.studies.calcium.generate import write_generated_nwb
+
     write_generated_nwb(
         folder / "a.nwb", TRACES[None], rate_hz=RATE_HZ, unit="dF/F", description="made"
     )
