@@ -77,5 +77,5 @@ def test_looking_leaves_a_network_as_it_was(fitted: Fitted, seen: ImageBank) -> 
 
 
 def test_no_rows_are_refused(fitted: Fitted, seen: ImageBank) -> None:
-    with pytest.raises(ValueError, match="no rows to look at"):
+    with pytest.raises(ValueError, match="no rows to run on"):
         run_network(fitted.network, seen, [])
