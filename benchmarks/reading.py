@@ -22,9 +22,9 @@ from sts.base.parallel import map_unordered, worker_count
 from sts.datasets.build import BuildJob, build
 from sts.datasets.cell_results import BuildSettings
 from sts.recordings.recording import Sweep
-from sts.recordings.simulated import write_nwb
 from sts.recordings.simulated.cells import Entry, roster, simulate_cell
 from sts.recordings.simulated.neuron import RATE_HZ
+from sts.recordings.simulated.nwb import write_nwb
 
 
 def resample_sweep(sweep: Sweep, factor: int) -> Sweep:

@@ -9,8 +9,16 @@ import pytest
 from sts.base.errors import StsError
 from sts.base.types import CLASSES
 from sts.recordings.recording import Sweep
-from sts.recordings.simulated import SimulatedCell, simulate_cells
-from sts.recordings.simulated.cells import DATASETS, LEAST, PUBLISHED, Entry, roster, simulate_cell
+from sts.recordings.simulated.cells import (
+    DATASETS,
+    LEAST,
+    PUBLISHED,
+    Entry,
+    SimulatedCell,
+    roster,
+    simulate_cell,
+    simulate_cells,
+)
 from sts.recordings.simulated.neuron import BENCHES
 from sts.recordings.simulated.populations import load_populations
 from sts.signals.analysis import analyse

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from sts.recordings.nwb import read_nwb2
-from sts.recordings.simulated import SimulatedCell, simulate_cells, write_nwb
-from sts.recordings.simulated.cells import roster
-from sts.recordings.simulated.nwb import path_of
+from sts.recordings.simulated.cells import SimulatedCell, roster, simulate_cells
+from sts.recordings.simulated.nwb import path_of, write_nwb
 
 
 @pytest.fixture(scope="module")

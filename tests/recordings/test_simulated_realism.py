@@ -11,7 +11,7 @@ from sts.base.types import CLASSES
 from sts.datasets.ep_tables import find_ep_tables, load_ep_tables, with_labels
 from sts.datasets.feature_sets import PAPER
 from sts.datasets.labels import labels_of
-from sts.recordings.simulated import simulate_cells
+from sts.recordings.simulated.cells import simulate_cells
 from sts.signals.analysis import analyse
 from sts.signals.features import measure_features
 

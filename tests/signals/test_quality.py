@@ -11,7 +11,7 @@ from sts.base.errors import CellExcluded, CellFailed, StsError
 from sts.base.settings import load_settings
 from sts.base.types import Floats
 from sts.recordings.recording import Recording, Sweep
-from sts.recordings.simulated import simulate_cells
+from sts.recordings.simulated.cells import simulate_cells
 from sts.signals.analysis import analyse
 from sts.signals.quality import ALLEN, QUALITY, QualitySettings, keep_sound
 from sts.signals.select import find_long_squares
