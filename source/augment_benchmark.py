@@ -1,10 +1,10 @@
-"""Whether synthetic data help to tell neuron types, how real they are, and if they are copies.
+"""Test whether synthetic data helps to classify neurons, how realistic it is, and if it is a copy.
 
     python augment_benchmark.py --method smote
 
     --method   smote, gan, vae, flow, ddpm, all; controls: random, weights, copula, ...
 
-`python augment_benchmark.py --demo` runs it all on simulated neurons.
+`python augment_benchmark.py --demo` does all this on simulated neurons.
 """
 
 import sys

@@ -1,10 +1,10 @@
-"""Classifiers of electrophysiology features, LightGBM and others.
+"""Train, test and use classifiers of electrophysiology features: LightGBM and others.
 
     python baseline_pipeline.py [MODE]
 
     MODE       TRAIN (the default), TEST or PREDICT
 
-`python baseline_pipeline.py --demo` runs it all on simulated cells.
+`python baseline_pipeline.py --demo` does all this on simulated cells.
 """
 
 import sys

@@ -1,10 +1,10 @@
-"""Calcium traces of neuronal populations from a generative adversarial network.
+"""Generate calcium traces of neuronal populations by a generative adversarial network.
 
     python calcium_gan.py COMMAND
 
     COMMAND    dg, train, generate, evaluate or deconvolve
 
-`python calcium_gan.py --demo` runs it all on sixteen made-up neurons.
+`python calcium_gan.py --demo` does all this on sixteen simulated neurons.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Convolutional networks on scalograms of two current-clamp sweeps.
+"""Train, test and use convolutional networks on scalograms of two current-clamp sweeps.
 
     python sts_pipeline.py MODEL_NO MODE [FREEZE]
 
@@ -6,7 +6,7 @@
     MODE       TRAIN, TEST, EXPLAIN or PREDICT
     FREEZE     FULL trains the head only, NONE (the default) all layers
 
-`python sts_pipeline.py 1 TRAIN NONE --demo` runs it all on simulated cells.
+`python sts_pipeline.py 1 TRAIN NONE --demo` does all this on simulated cells.
 """
 
 import sys
