@@ -1,4 +1,4 @@
-"""The Allen Institute's tables of cells: who a cell is, and the class its metadata speak for."""
+"""The Allen Institute's tables of cells: who a cell is, and the class its metadata indicate."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -13,29 +13,29 @@ from sts.base.types import CLASSES
 
 MAPPING: Final = Path(__file__).with_name("mapping.csv")
 MOUSE: Final = "Mus musculus"
-# Of mice that were recorded for both data sets the laboratory's number is the only common name.
+# The laboratory's number of a mouse: the only name that is the same in both data sets.
 DONOR_NUMBER: Final = re.compile(r"-(\d{5,7})$")
 SESSION: Final = re.compile(r"(?:^|[_/])ses-(\d+)(?=_|/|\.|$)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class AllenCell:
-    """What a table says of one mouse neuron; empty where it is silent."""
+    """One mouse neuron in a table; texts are empty where the table has none."""
 
     specimen_id: str
     dataset: str
     donor_id: str = ""
     session_id: str = ""
-    """What the file in the DANDI archive is named by (`ses`), instead of by the specimen."""
+    """The id in the name of its file in the DANDI archive (`ses`), instead of the specimen's."""
     line: str = ""
-    """The transgenic line, which the class follows from where there is no T-type."""
+    """The transgenic line, which decides the class of a cell without a T-type."""
     t_type: str = ""
     dendrite: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
-    """The class that metadata speak for, or none, and why."""
+    """The class that metadata indicate, or none, and the reason."""
 
     label: str
     reason: str
@@ -43,7 +43,7 @@ class Assignment:
 
 @dataclass(frozen=True, kw_only=True)
 class AllenTable:
-    """What the columns of a table are called; every one of them must be there."""
+    """The names of the columns of a table; every one of them must be there."""
 
     dataset: str
     specimen_id: str
@@ -62,8 +62,8 @@ class AllenTable:
         return tuple(name for name in names if name)
 
 
-# The transgenic line is left out of the first: what a line marks is known for certain only by the
-# T-type, which says Pvalb of many a cell from a Vip line.
+# The transgenic line is left out of the first: the T-type is more certain, and is Pvalb for many
+# cells from a Vip line.
 TABLES: Final = {
     "20200711_patchseq_metadata_mouse.csv": AllenTable(
         dataset="PatchSeq",
@@ -141,7 +141,7 @@ def _cell(row: Mapping[str, str], table: AllenTable) -> AllenCell:
 
 
 def by_name(cells: Iterable[AllenCell]) -> dict[str, AllenCell]:
-    """Return cells by every id that a file may bear: its specimen's and its session's."""
+    """Return cells by every id that a file may have: its specimen's and its session's."""
     names: dict[str, AllenCell] = {}
     for cell in cells:
         names |= {name: cell for name in (cell.session_id, cell.specimen_id) if name}
@@ -151,8 +151,8 @@ def by_name(cells: Iterable[AllenCell]) -> dict[str, AllenCell]:
 def specimen_of(name: str | Path, known: Mapping[str, AllenCell]) -> str | None:
     """Return the specimen id behind a file's path, a session id or a specimen id, None if unknown.
 
-    Files of the DANDI archive are named `sub-..._ses-{session id}_icephys.nwb`; neither `sub` nor
-    `ses` is what the tables of features call the cell.
+    Files of the DANDI archive are named `sub-..._ses-{session id}_icephys.nwb`; the tables of
+    features name a cell neither by `sub` nor by `ses`.
     """
     session = SESSION.search(str(name))
     cell = known.get(session.group(1) if session else str(name))
@@ -161,7 +161,7 @@ def specimen_of(name: str | Path, known: Mapping[str, AllenCell]) -> str | None:
 
 @cache
 def mapping() -> dict[str, dict[str, Assignment]]:
-    """Return the table that says which class a T-type, a line or a dendrite speaks for."""
+    """Return the class that each T-type, line and dendrite indicates, by kind and name."""
     table: dict[str, dict[str, Assignment]] = {}
     for row in read_csv(MAPPING, ["kind", "name", "label", "reason"]):
         known = table.setdefault(row["kind"], {})
@@ -170,7 +170,7 @@ def mapping() -> dict[str, dict[str, Assignment]]:
 
 
 def assign(cell: AllenCell) -> Assignment:
-    """Return the class that a cell's metadata speak for.
+    """Return the class that a cell's metadata indicate.
 
     The T-type decides if there is one, else the transgenic line, else the dendrite. A line whose
     class contradicts the dendrite decides nothing.

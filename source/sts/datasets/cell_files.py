@@ -23,7 +23,7 @@ COLUMNS: Final = ("file", "specimen_id")
 
 @dataclass(frozen=True, kw_only=True)
 class FileStamp:
-    """How a file was when it was looked at; a size of -1 where that was not possible."""
+    """The state of a file at one moment; a size of -1 where it could not be read."""
 
     file: str
     size: int = -1
@@ -33,10 +33,10 @@ class FileStamp:
 
 @dataclass(frozen=True, kw_only=True)
 class CellFiles:
-    """The files of one cell, and who it is if the user has declared it."""
+    """The files of one cell, and its ids if the user has declared it."""
 
     name: str
-    """How the cell's files are called together in the tables."""
+    """The name of the cell's files in the tables, all together."""
     paths: dict[str, Path]
     """By their own names, in the order of their sweeps."""
     specimen_id: str = ""
@@ -44,7 +44,7 @@ class CellFiles:
 
 
 def stamp_file(path: Path, *, file: str) -> FileStamp:
-    """Return the state and the digest of a file; of what is no file nothing is opened."""
+    """Return the state and the digest of a file; a FIFO or device is never opened."""
     try:
         state = path.stat()
         known = FileStamp(file=file, size=state.st_size, mtime_ns=state.st_mtime_ns)
@@ -62,7 +62,7 @@ def stamp_cell(cell: CellFiles) -> tuple[FileStamp, ...]:
 
 
 def is_unchanged(stamp: FileStamp, path: Path) -> bool:
-    """Tell whether a file is there as it was, by its state alone."""
+    """Tell whether a file is unchanged, by its state alone."""
     try:
         state = path.stat()
     except OSError:
@@ -71,7 +71,7 @@ def is_unchanged(stamp: FileStamp, path: Path) -> bool:
 
 
 def read_cell(cell: CellFiles, stamps: Sequence[FileStamp]) -> Recording:
-    """Return what all files of a cell hold; one that cannot be read is left out and named."""
+    """Return the sweeps of all files of a cell; one that cannot be read is left out and named."""
     if len(cell.paths) == 1:
         return _read_file(next(iter(cell.paths.values())), stamps[0])
     found: dict[str, Recording] = {}
@@ -109,7 +109,7 @@ def _with_twins(stamps: Sequence[FileStamp]) -> Iterator[tuple[FileStamp, str]]:
 
 
 def _join(cell: CellFiles, found: dict[str, Recording]) -> Recording:
-    """Return the sweeps of several files under one numbering, and a note of how it goes."""
+    """Return the sweeps of several files under one numbering, which a note describes."""
     donors = sorted({each.donor_id for each in found.values()} - {""})
     if len(donors) > 1 and not cell.donor_id:
         raise CellFailed(
@@ -136,18 +136,18 @@ def _join(cell: CellFiles, found: dict[str, Recording]) -> Recording:
 
 
 def _on_one_line(text: str) -> str:
-    # Flags are parted by semicolons.
+    # Semicolons separate flags.
     return " ".join(text.replace(";", ",").split())
 
 
 def identity_of_cell(cell: CellFiles) -> FileIdentity | None:
-    """Return who the files of a cell say it is, though it could not be measured."""
+    """Return whose recording the files of a cell are, though it could not be measured."""
     found = (read_identity(path) for path in cell.paths.values())
     return next((each for each in found if each is not None), None)
 
 
 def group_files(paths: Mapping[str, Path], table: Path | None) -> dict[str, CellFiles]:
-    """Return the cells that files make up, by name: those a table declares, else each file one."""
+    """Return the cells by name: those that a table declares; each other file is a cell."""
     cells = {} if table is None else _read_declared(table, paths)
     taken = {file for cell in cells.values() for file in cell.paths}
     single = {
@@ -197,7 +197,7 @@ def _checked_id(specimen: str, where: str) -> str:
 
 
 def _find_file(file: str, paths: Mapping[str, Path], table: Path, where: str) -> str:
-    """Return the name of a recording that a table names in any of the ways people do."""
+    """Return the name of a recording, which a table may name in several ways."""
     for name in _candidates(file, paths, table):
         return name
     near = difflib.get_close_matches(file, paths, n=1)
@@ -206,7 +206,7 @@ def _find_file(file: str, paths: Mapping[str, Path], table: Path, where: str) ->
 
 
 def _candidates(file: str, paths: Mapping[str, Path], table: Path) -> Iterator[str]:
-    """Yield names: as in cells.csv, as a path, as a file name that only one recording has."""
+    """Yield names of the recording: as in cells.csv, by path, by a file name that is unique."""
     if file in paths:
         yield file
     if "\0" not in file:

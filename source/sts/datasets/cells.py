@@ -19,7 +19,7 @@ STORE_NAME: Final = "sweeps.h5"
 
 
 class Identified(Protocol):
-    """Cells that say who they are; element i of every array is cell i."""
+    """Cells with their ids, donors and labels; element i of every array is cell i."""
 
     @property
     def specimen_id(self) -> Texts:
@@ -58,7 +58,7 @@ T = TypeVar("T", bound=Rows)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Cells:
-    """Who n cells are, and nothing else of them."""
+    """Who n cells are, without sweeps or features."""
 
     specimen_id: Texts
     donor_id: Texts
@@ -83,7 +83,7 @@ def identify_cells(cells: Identified, rows: Ints | None = None) -> Cells:
 def with_donors(cells: T, data: Path) -> T:
     """Return the cells with the donors that the Allen Institute's tables in `data` give them.
 
-    Their numbers of animals are the same in all data sets; other names stay where they say nothing.
+    Their numbers of animals are the same in all data sets; other cells keep the donors they have.
     """
     tables = [read_allen(path) for path in find_allen([data])]
     known = {name: cell.donor_id for table in tables for name, cell in table.items()}
@@ -106,7 +106,7 @@ def find_stores(data: Path) -> list[Path]:
 
 
 def require_stores(data: Path) -> list[Path]:
-    """Return the same, or say how to get one."""
+    """Return the sweep stores, or say how to make one."""
     if not (found := find_stores(data)):
         raise StsError(
             f"no {STORE_NAME} in {data} or the folders in it: make one with `data_pipeline.py "

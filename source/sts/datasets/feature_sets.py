@@ -13,7 +13,7 @@ from sts.datasets.ep_tables import EpTable, with_onsets
 from sts.datasets.formulas import FORMULAS, STIMULI, derive, ingredients_of
 from sts.signals.features import FEATURES
 
-# In place of a unit: ratios have none, and an indicator is 1 for yes and 0 for no.
+# In place of a unit: a ratio has none, and an indicator is 1 for yes and 0 for no.
 RATIO: Final = ""
 YES_OR_NO: Final = "yes or no"
 
@@ -38,7 +38,7 @@ OF_CELLS: Final = {
     "missing_adaptation": YES_OR_NO,
     "missing_ramp": YES_OR_NO,
 }
-# Of the first spike under a stimulus, whose name stands behind the feature's.
+# Features of the first spike under a stimulus, whose name follows that of the feature.
 OF_SPIKES: Final = {
     "threshold_v": "mV",
     "threshold_t": "s",
@@ -83,9 +83,9 @@ def _table() -> dict[str, str]:
 
 
 UNITS: Final = _table()
-"""Feature -> unit, of the 45 measured ones and of those that are derived from them."""
+"""The unit of every feature, measured or derived."""
 
-# What laboratories call a feature, where the published name hides it.
+# Names that laboratories use, where the published name of a feature is hard to recognise.
 TITLES: Final = {
     "threshold_i_long_square": "rheobase",
     "ri": "input resistance",
@@ -135,13 +135,13 @@ def feature_names(features: str) -> tuple[str, ...]:
         try:
             one_of(name, KNOWN, "feature")
         except StsError as error:
-            # The list of all would be longer than a line.
+            # All names would be longer than a line.
             raise StsError(f"{path}: {str(error).split(' choose from')[0]}") from error
     return _ordered(listed)
 
 
 def feature_title(features: str) -> str:
-    """Return what a set of features is called in names of folders."""
+    """Return the name of a set of features for folders."""
     return features if features in FEATURE_SETS else Path(features).stem
 
 
@@ -165,7 +165,7 @@ def _ordered(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def raw_features(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the measured features that these are made of."""
+    """Return the measured features that these are derived from."""
     needed = set(names) & set(FEATURES)
     for name in set(names) & FORMULAS.keys():
         needed |= ingredients_of(FORMULAS[name])

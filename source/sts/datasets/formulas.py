@@ -10,8 +10,8 @@ from sts.base.types import Floats
 
 STIMULI: Final = ("long_square", "short_square", "ramp")
 
-# Of the first spike under each stimulus, whose name takes the place of {s}: what the voltage at the
-# electrode, the liquid junction and the begin of the sweep cancel out of.
+# Features of the first spike under each stimulus, whose name replaces {s}. They do not depend on
+# the offset of the electrode, the liquid junction potential and the begin of the sweep.
 OF_EACH_STIMULUS: Final = {
     "height_{s}": "peak_v_{s} - threshold_v_{s}",
     "fast_drop_{s}": "threshold_v_{s} - fast_trough_v_{s}",
@@ -29,7 +29,7 @@ OF_EACH_STIMULUS: Final = {
     "missing_slow_trough_{s}": "missing(slow_trough_v_{s})",
 }
 
-# The short square and the ramp, in turn, beside the long square.
+# The short square and the ramp, each compared with the long square.
 BESIDE_THE_LONG_SQUARE: Final = {
     "threshold_gap_{s}": "threshold_v_{s} - threshold_v_long_square",
     "peak_gap_{s}": "peak_v_{s} - peak_v_long_square",
@@ -70,7 +70,7 @@ def _table() -> dict[str, str]:
 FORMULAS: Final = _table()
 """Name -> formula: sums, differences, products and quotients of features, `log` and `missing`."""
 
-# Of the first spike under each stimulus: parts of it beside each other.
+# Parts of the first spike under each stimulus, compared with each other.
 CONTRASTS_OF_EACH: Final = {
     "width_{s}": "fast_trough_t_{s} - threshold_t_{s}",
     "fast_drop_of_height_{s}": (
@@ -78,7 +78,7 @@ CONTRASTS_OF_EACH: Final = {
     ),
     "fall_of_recovery_{s}": "(fast_trough_t_{s} - peak_t_{s}) / (trough_t_{s} - peak_t_{s})",
 }
-# What is compared between two stimuli, as a difference and as a quotient.
+# Features that are compared between two stimuli, as a difference and as a quotient.
 GAPS: Final = ("threshold_v", "peak_v", "fast_trough_v", "trough_v")
 CHANGES: Final = ("height", "fall", "recovery", "rise_rate", "fall_rate")
 
@@ -100,7 +100,7 @@ OF_THE_TRAIN: Final = {
 }
 
 OF_THE_MEMBRANE: Final = {
-    # The current that a passive membrane would need, beside the one that it took.
+    # The current at threshold, compared with the current that a passive membrane would need.
     "rheobase_over_passive": (
         "threshold_i_long_square * ri / (1000 * (threshold_v_long_square - vrest))"
     ),
@@ -121,8 +121,8 @@ OF_THE_MEMBRANE: Final = {
     "sag_conductance": "sag / (ri * (1 - sag))",
 }
 
-# What says again, to the last digit, what a formula and the threshold say: absolute times and
-# voltages hide the shape of a spike behind when and where it began.
+# Features that follow exactly from a formula and the threshold: absolute times and voltages hide
+# the shape of a spike behind the time and the voltage at which it begins.
 REPLACED: Final = {
     name.format(s=stimulus): formula.format(s=stimulus)
     for name, formula in {
@@ -138,7 +138,7 @@ REPLACED: Final = {
 
 
 def _between(one: str, other: str, gaps: Sequence[str]) -> dict[str, str]:
-    """Return what the first spikes under two stimuli are compared by."""
+    """Return the formulas that compare the first spikes under two stimuli."""
     pair = f"{one}_to_{other}"
     found = {f"{name}_gap_{pair}": f"{name}_{one} - {name}_{other}" for name in gaps}
     for name in CHANGES:
@@ -164,7 +164,7 @@ def _with_contrasts() -> dict[str, str]:
 
 
 FORMULAS_WITH_CONTRASTS: Final = _with_contrasts()
-"""The same with those that set one stimulus, or one part of a spike, against another."""
+"""The same, with formulas that compare stimuli, or parts of a spike."""
 
 
 def derive(columns: Mapping[str, Floats], formulas: Mapping[str, str] = FORMULAS) -> dict[str, Any]:

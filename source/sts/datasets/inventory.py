@@ -1,4 +1,4 @@
-"""What lies in a folder of data: labels, splits, tables, stores, and what cannot be read of it."""
+"""What a folder of data holds: labels, splits, tables, stores, and files that cannot be read."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -51,7 +51,7 @@ class SplitSides:
     group_by: str
     is_published: bool
     train: Mapping[str, str]
-    """Data set of each specimen, empty where the file does not say it."""
+    """Data set of each specimen, empty where the file has none."""
     test: Mapping[str, str]
 
 

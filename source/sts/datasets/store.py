@@ -21,7 +21,7 @@ TEXTS: Final = ("specimen_id", "donor_id", "label", "dataset", "claimed_id")
 CLAIMED: Final = "claimed_id"
 NUMBERS: Final = ("rheobase_pa", "step_pa", "onset_s")
 SETTINGS: Final = ("rate_hz", "window_s")
-# 20 MB of traces
+# Rows of traces that are read at a time: 20 MB.
 ROWS_AT_ONCE: Final = 512
 Texts = NDArray[np.str_]
 
@@ -57,7 +57,7 @@ class SweepStore:
 
 
 def write_store(path: str | Path, store: SweepStore) -> None:
-    """Write a store, whole or not at all; its traces are asked for a few rows at a time."""
+    """Write a store, completely or not at all; its traces are read a few rows at a time."""
     path = Path(path)
     if fault := fault_of(store):
         raise StsError(f"cannot write {path}: {fault}")
@@ -78,7 +78,7 @@ def write_store(path: str | Path, store: SweepStore) -> None:
 
 
 def load_store(path: str | Path) -> SweepStore:
-    """Return a store whole in memory, its content checked once and for all."""
+    """Return a store in memory, its content checked."""
     path = Path(path)
     try:
         with guard.open_hdf5(path) as file:
@@ -136,7 +136,7 @@ def merge_stores(stores: Sequence[SweepStore]) -> SweepStore:
 
 
 def fault_of(store: SweepStore) -> str | None:
-    """Say what is wrong with a store, None if nothing is."""
+    """Return the fault of a store in words, None if it has none."""
     n = len(store)
     if (store.rate_hz, store.window_s) != (RATE_HZ, WINDOW_S):
         return (
