@@ -27,9 +27,8 @@ import numpy as np
 
 from augment_peers import time_classifiers
 from sts.augment.contract import GENERATORS, METHODS, make_generator
-from sts.augment.division import divisions, fold_count
-from sts.augment.evaluate import Bench, evaluate
-from sts.augment.grid import Grid, Item
+from sts.augment.evaluate import PreparedItem, evaluate
+from sts.augment.grid import Grid, Item, choose_fold_count, divide_neurons
 from sts.augment.tasks import Task, load_task
 from sts.base.files import write_json
 from sts.base.parallel import worker_count
@@ -80,14 +79,14 @@ def time_grid(data: Path, *, quick: bool) -> float:
 
 def first_item(task: Task, method: str, grid: Grid) -> Item:
     """Return a method on the first fold."""
-    division = divisions(task, "cv", folds=fold_count(task), repeats=1, seed=0)[0]
+    division = divide_neurons(task, "cv", folds=choose_fold_count(task), repeats=1, seed=0)[0]
     return Item(method=method, task=task.name, division=division, neurons=task.neurons, grid=grid)
 
 
 def time_generator(task: Task, method: str, *, each: int) -> Row:
     """Time fitting a generator and making `each` rows of every class."""
-    bench = Bench(first_item(task, method, Grid()))
-    X, y = bench.view.native, bench.view.y
+    prepared = PreparedItem(first_item(task, method, Grid()))
+    X, y = prepared.view.native, prepared.view.y
     begin_s = time.perf_counter()
     generator = make_generator(method, task=task.name).fit(X, y, np.random.default_rng(0))
     fitted_s = time.perf_counter()
@@ -136,7 +135,7 @@ def measure(data: Path, methods: Sequence[str], *, quick: bool) -> dict[str, Any
     one_seed_s = cells[0] + sum(
         sum(seconds for n, seconds in cells.items() if n) + generators[name] for name in generators
     )
-    peers = Bench(first_item(task, "smote", Grid(added=tuple(added), classifiers=GRID)))
+    peers = PreparedItem(first_item(task, "smote", Grid(added=tuple(added), classifiers=GRID)))
     return {
         "machine": where,
         "versions": {n: metadata.version(n) for n in ("lightgbm", "scikit-learn", "torch")},

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from sts.augment.evaluate import Bench, training_rows
+from sts.augment.evaluate import PreparedItem, make_training_rows
 from sts.tabular.classifiers import BenchmarkClassifier, predict_probabilities
 
 
@@ -48,16 +48,16 @@ def usual_of(name: str) -> Any:
     }[name]()
 
 
-def time_classifiers(bench: Bench, added: int) -> Iterator[Pair]:
+def time_classifiers(prepared: PreparedItem, added: int) -> Iterator[Pair]:
     """Time the classifiers of an item and the usual ones, with rows added to each class."""
-    training = training_rows(bench, added, 1.0)
-    X, y, scored = training.rows.complete, training.y, bench.view.scored.complete
-    truth = bench.scored.y
-    for name in bench.item.grid.classifiers:
+    training = make_training_rows(bench, added, 1.0)
+    X, y, scored = training.rows.complete, training.y, prepared.view.scored.complete
+    truth = prepared.scored.y
+    for name in prepared.item.grid.classifiers:
         begin_s = time.perf_counter()
         with threadpool_limits(1):
             fitted = BenchmarkClassifier(name=name).fit(X, y)
-            said = predict_probabilities(fitted, scored, classes=len(bench.fit.classes))
+            said = predict_probabilities(fitted, scored, classes=len(prepared.fit.classes))
         ours_s = time.perf_counter() - begin_s
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -21,10 +21,10 @@ from typing import Any, Final
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from sts.augment.contract import GENERATORS, TUNED, changed, make_generator
-from sts.augment.division import deal, nested
+from sts.augment.contract import GENERATORS, TUNED, change_settings, make_generator
+from sts.augment.grid import deal_groups, divide_training_rows
 from sts.augment.neurons import Neurons
-from sts.augment.space import fit_space
+from sts.augment.preparation import fit_space
 from sts.augment.tasks import load_task
 from sts.base.errors import one_of
 from sts.base.files import read_json, write_json
@@ -134,14 +134,14 @@ def tune(
     """Try the candidates of a method on folds; measure the best one on the part set aside."""
     tried = []
     for values in candidates:
-        settings = changed(GENERATORS[method].settings(), values)
+        settings = change_settings(GENERATORS[method].settings(), values)
         found = [measure(method, settings, fold, device=device) for fold in folds]
         mean = {name: float(np.mean([getattr(m, name) for m in found])) for name in NAMES}
         mean = {name: round(value, DIGITS) for name, value in mean.items()}
         tried.append({"settings": values, **mean})
         print(f"{method:8}", *(f"{name} {mean[name]:.3f}" for name in NAMES), values, flush=True)
     best = max(tried, key=lambda one: (one["nearest"] >= NEAREST, one["macro_f1"]))
-    settings = changed(GENERATORS[method].settings(), best["settings"])
+    settings = change_settings(GENERATORS[method].settings(), best["settings"])
     last = asdict(measure(method, settings, aside, device=device))
     checked = {name: round(value, DIGITS) for name, value in last.items()}
     print(f"{method:8}", "set aside:", *(f"{name} {checked[name]:.3f}" for name in NAMES))
@@ -166,10 +166,10 @@ def main() -> None:
     methods = [one_of(method, CANDIDATES, "method") for method in args.methods]
     task = load_task(args.task, args.data)
     neurons = task.neurons
-    dealt = deal(task.universe, PARTS, np.random.default_rng(SEED))
+    dealt = deal_groups(task.groups, PARTS, np.random.default_rng(SEED))
     part = np.array([dealt[group] for group in neurons.group.tolist()])
     rest, last = np.flatnonzero(part > 0), np.flatnonzero(part == 0)
-    inner = nested(neurons.y[rest], FOLDS, np.random.default_rng(SEED))
+    inner = divide_training_rows(neurons.y[rest], FOLDS, np.random.default_rng(SEED))
     folds = [
         make_fold(neurons, rest[fit], rest[scored], number)
         for number, (fit, scored) in enumerate(islice(inner, args.folds))

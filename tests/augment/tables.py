@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sts.augment.division import Division, divisions
+from sts.augment.grid import Division, divide_neurons
 from sts.augment.neurons import Neurons
-from sts.augment.simulated import write_tables
+from sts.augment.simulated import write_simulated_tables
 from sts.augment.tasks import Task, load_task
 
 NAMES = ("vrest", "tau", "sag", "ri", "peak_t_ramp")
@@ -34,7 +34,7 @@ def blobs(counts: tuple[int, ...] = (30, 20, 12), *, seed: int = 0, apart: float
 def simulated_task(folder: Path, name: str = "e", *, features: str = "curated") -> Task:
     """Return a task of made-up tables."""
     if not (folder / "e-type.csv").is_file():
-        write_tables(folder, np.random.default_rng(1))
+        write_simulated_tables(folder, np.random.default_rng(1))
     return load_task(name, folder, features=features)
 
 
@@ -47,4 +47,4 @@ def halves(neurons: Neurons, *, seed: int = 0) -> Division:
 
 def first_division(task: Task, *, folds: int = 3) -> Division:
     """Return the first fold of a task."""
-    return divisions(task, "cv", folds=folds, repeats=1, seed=0)[0]
+    return divide_neurons(task, "cv", folds=folds, repeats=1, seed=0)[0]

@@ -11,9 +11,9 @@ from sts.augment.contract import (
     GENERATORS,
     METHODS,
     TUNED,
-    changed,
+    change_settings,
     make_generator,
-    tuned_settings,
+    read_tuned_settings,
 )
 from sts.augment.settings import (
     AdasynSettings,
@@ -48,7 +48,7 @@ def test_only_class_weights_add_no_row() -> None:
 @pytest.mark.parametrize("name", GENERATORS)
 @pytest.mark.parametrize("task", ["e", "me", "never heard of"])
 def test_every_method_has_settings_for_every_task(name: str, task: str) -> None:
-    assert isinstance(tuned_settings(name, task), GENERATORS[name].settings)
+    assert isinstance(read_tuned_settings(name, task), GENERATORS[name].settings)
     assert make_generator(name, task=task).notes == ()
 
 
@@ -67,7 +67,7 @@ def test_tuned_settings_tell_how_they_were_found() -> None:
 
 
 def test_values_within_settings_change_one_by_one() -> None:
-    settings = changed(GanSettings(), {"noise": 3, "loop": {"batch": 7}})
+    settings = change_settings(GanSettings(), {"noise": 3, "loop": {"batch": 7}})
     loop = replace(GanSettings().loop, batch=7)
     assert settings == replace(GanSettings(), noise=3, loop=loop)
 
@@ -78,7 +78,7 @@ def test_an_unknown_name_within_settings_is_refused() -> None:
 
 
 def test_settings_of_another_method_are_refused() -> None:
-    with pytest.raises(ValueError, match="gan is set up by GanSettings, not by VaeSettings"):
+    with pytest.raises(ValueError, match="gan needs GanSettings, not VaeSettings"):
         make_generator("gan", settings=VaeSettings())
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from sts.augment import evaluate as evaluating
-from sts.augment.evaluate import Bench
-from sts.augment.fidelity.copying import NEW, copying_in_words, nearest, nearness
-from sts.augment.fidelity.measure import measure_fidelity
+from sts.augment.evaluate import PreparedItem
+from sts.augment.fidelity import measure_fidelity
 from sts.augment.grid import Grid, Item
+from sts.augment.measures import NEW, describe_copying, near_share, nearest_distances
 from sts.augment.neurons import Neurons
 from sts.base.types import Floats
 from tests.augment.tables import blobs, halves
@@ -19,17 +19,17 @@ TRAINING, HELD_OUT, NEWLY = (RNG.standard_normal((n, 4)) for n in (200, 200, 200
 
 
 def test_as_many_held_out_rows_are_near_as_near_means() -> None:
-    assert nearness(HELD_OUT, HELD_OUT, TRAINING) == pytest.approx(0.05, abs=0.006)
-    assert nearness(TRAINING, HELD_OUT, TRAINING) == 1.0
+    assert near_share(HELD_OUT, HELD_OUT, TRAINING) == pytest.approx(0.05, abs=0.006)
+    assert near_share(TRAINING, HELD_OUT, TRAINING) == 1.0
     # Of 200 new rows a twentieth, with a standard error of .015 on both sides.
-    assert nearness(NEWLY, HELD_OUT, TRAINING) < 0.12
-    assert np.isnan(nearness(NEWLY[:0], HELD_OUT, TRAINING))
+    assert near_share(NEWLY, HELD_OUT, TRAINING) < 0.12
+    assert np.isnan(near_share(NEWLY[:0], HELD_OUT, TRAINING))
 
 
 @pytest.mark.parametrize("part", [0.3, 0.7])
 def test_the_part_that_is_copied_is_found(part: float) -> None:
     mixed = np.where(np.arange(200)[:, None] < 200 * part, TRAINING, NEWLY)
-    assert nearness(mixed, HELD_OUT, TRAINING) == pytest.approx(part, abs=0.06)
+    assert near_share(mixed, HELD_OUT, TRAINING) == pytest.approx(part, abs=0.06)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_the_part_that_is_copied_is_found(part: float) -> None:
     ],
 )
 def test_words_follow_both_measures(near: float, distance: float, words: str) -> None:
-    assert copying_in_words(near, distance).split(":")[0] == words
+    assert describe_copying(near, distance).split(":")[0] == words
 
 
 class Copier:
@@ -76,7 +76,7 @@ def found_of(method: str, neurons: Neurons) -> dict[str, float]:
     )
     return {
         each.measure: each.value
-        for each in measure_fidelity(Bench(item))
+        for each in measure_fidelity(PreparedItem(item))
         if each.against == "training" and not each.label
     }
 
@@ -91,14 +91,14 @@ def test_a_generator_that_gives_training_rows_is_named(
     assert floor["near"] <= 3 / 45
     monkeypatch.setattr(evaluating, "make_generator", lambda *_, **__: Copier(away))
     found = found_of("smote", neurons)
-    said = copying_in_words(found["near"], found["nearest"] / floor["nearest"])
+    said = describe_copying(found["near"], found["nearest"] / floor["nearest"])
     assert said.split(":")[0] == words
 
 
 def test_a_generator_that_knows_the_law_is_new() -> None:
     neurons = blobs((90, 80, 70))
     floor, found = (found_of(method, neurons) for method in ("none", "copula"))
-    assert copying_in_words(found["near"], found["nearest"] / floor["nearest"]) == NEW
+    assert describe_copying(found["near"], found["nearest"] / floor["nearest"]) == NEW
 
 
 def test_units_of_the_table_play_no_part() -> None:
@@ -112,4 +112,7 @@ def test_units_of_the_table_play_no_part() -> None:
 
 
 def test_the_nearest_row_is_the_nearest() -> None:
-    assert nearest(np.array([[0.0], [9.0]]), np.array([[1.0], [5.0]])).tolist() == [1.0, 4.0]
+    assert nearest_distances(np.array([[0.0], [9.0]]), np.array([[1.0], [5.0]])).tolist() == [
+        1.0,
+        4.0,
+    ]

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from sts.augment.ddpm import DdpmNetwork, signal_left
+from sts.augment.ddpm import DdpmNetwork, remaining_signal
+from sts.augment.deep import Batch
 from sts.augment.settings import DIFFUSION_STEPS, DdpmSettings, LayerSettings
-from sts.augment.training import Batch
 from sts.learning.device import draw_from_seed
 
 SMALL = LayerSettings(width=16, depth=1)
@@ -38,7 +38,7 @@ def made(kind: type[DdpmNetwork], **values: Any) -> DdpmNetwork:
 
 
 def test_less_of_a_row_is_left_at_every_step_until_nothing_is() -> None:
-    left = signal_left()
+    left = remaining_signal()
     assert len(left) == DIFFUSION_STEPS
     assert (left.diff() < 0).all()
     # The first step takes next to nothing, the last leaves next to nothing.
@@ -50,14 +50,14 @@ def test_the_schedule_is_the_cosine() -> None:
     times = torch.arange(1, 900, dtype=torch.float64) / DIFFUSION_STEPS
     start = torch.tensor(0.008 / 1.008 * torch.pi / 2, dtype=torch.float64).cos()
     wanted = (((times + 0.008) / 1.008 * torch.pi / 2).cos() / start).square()
-    torch.testing.assert_close(signal_left()[:899], wanted)
+    torch.testing.assert_close(remaining_signal()[:899], wanted)
 
 
 @pytest.mark.parametrize("time", [0, 300, 700, 999])
 def test_rows_of_unit_variance_keep_it_on_their_way_to_noise(time: int) -> None:
     rows, noise = torch.randn((2, 20000, 3), generator=generator())
     network = made(DdpmNetwork)
-    noised = network.noised(rows, torch.full((20000,), time), noise)
+    noised = network.add_noise(rows, torch.full((20000,), time), noise)
     # 60,000 numbers: a standard error of .006.
     assert float(noised.var()) == pytest.approx(1.0, abs=0.03)
     torch.testing.assert_close(

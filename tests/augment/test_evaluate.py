@@ -9,11 +9,26 @@ import numpy as np
 import pytest
 
 from sts.augment import evaluate as evaluating
-from sts.augment.evaluate import Bench, evaluate, training_rows
-from sts.augment.grid import CURVE, Grid, Item, ScoreKey, key_of, read_scores, rng_of, write_scores
+from sts.augment.evaluate import PreparedItem, evaluate, make_training_rows
+from sts.augment.grid import (
+    CURVE,
+    Grid,
+    Item,
+    ScoreKey,
+    make_rng,
+    read_scores,
+    score_key,
+    write_scores,
+)
 from sts.augment.neurons import Neurons
-from sts.augment.space import fit_space
-from sts.augment.views import Preparing, RowView, ViewedRows, borrowed, make_view
+from sts.augment.preparation import (
+    Preparation,
+    RowView,
+    ViewedRows,
+    fit_space,
+    make_view,
+    view_borrowed,
+)
 from sts.base.types import Floats
 from sts.tabular.classifiers import VOTERS
 from tests.augment.tables import blobs, halves, simulated_task
@@ -44,27 +59,27 @@ def without_times(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
 
 
-def peeking(fit: Neurons, scored: Floats, preparing: Preparing, **named: Any) -> RowView:
+def peeking(fit: Neurons, scored: Floats, preparation: Preparation, **named: Any) -> RowView:
     """Make a view whose scales have seen the scored rows: a planted leak."""
-    view = make_view(fit, scored, preparing, **named)
+    view = make_view(fit, scored, preparation, **named)
     space = fit_space(np.concatenate([fit.X, scored]), fit.names)
     return replace(
         view,
         space=space,
         native=space.transform(fit.X),
         native_scored=space.transform(scored),
-        train=ViewedRows(space.transform(fit.X), space.scaled(fit.X)),
-        scored=ViewedRows(space.transform(scored), space.scaled(scored)),
+        train=ViewedRows(space.transform(fit.X), space.scale(fit.X)),
+        scored=ViewedRows(space.transform(scored), space.scale(scored)),
     )
 
 
 def learnt(neurons: Neurons, monkeypatch: pytest.MonkeyPatch, make: Callable[..., RowView]) -> Any:
     """Return training rows and what is said of the first scored neuron."""
     monkeypatch.setattr(evaluating, "make_view", make)
-    bench = Bench(item_of(neurons=neurons))
-    training = training_rows(bench, 10, 1.0)
+    prepared = PreparedItem(item_of(neurons=neurons))
+    training = make_training_rows(prepared, 10, 1.0)
     monkeypatch.undo()
-    return training.rows.complete, bench.view.scored.complete[0]
+    return training.rows.complete, prepared.view.scored.complete[0]
 
 
 @pytest.mark.parametrize("make", [make_view, peeking])
@@ -81,24 +96,6 @@ def test_what_is_scored_changes_nothing_in_training(
     same = all(np.array_equal(one, two) for one, two in zip(before, after, strict=True))
     # The planted leak is seen, so that the check is known to see.
     assert same == (make is make_view)
-
-
-def test_a_feature_that_only_scored_rows_carry_changes_nothing() -> None:
-    neurons = blobs()
-    telling = np.full(len(neurons), np.nan)
-    division = halves(neurons)
-    telling[division.scored] = neurons.y[division.scored]
-    with_it = replace(
-        neurons, X=np.column_stack([neurons.X, telling]), names=(*neurons.names, "telling")
-    )
-    for method in ("none", "smote"):
-        one, two = (rows_of(item_of(method, neurons=each)) for each in (neurons, with_it))
-        assert without_times(one) == without_times(two)
-    # Were it there in training too, it would tell everything.
-    everywhere = with_it.X.copy()
-    everywhere[:, -1] = neurons.y
-    rows = rows_of(item_of("none", neurons=replace(with_it, X=everywhere)))
-    assert max(row["accuracy"] for row in rows) == 1.0
 
 
 class Spy:
@@ -124,8 +121,8 @@ def test_a_generator_sees_training_rows_only_and_once(
 ) -> None:
     spy = Spy()
     monkeypatch.setattr(evaluating, "make_generator", lambda *_, **__: spy)
-    preparing = Preparing(reducer="pca", components=2, space=space)
-    item = item_of("smote", grid={"preparing": preparing})
+    preparation = Preparation(reducer="pca", components=2, space=space)
+    item = item_of("smote", grid={"preparation": preparation})
     rows_of(item)
     ((X, y),) = spy.seen
     fit = item.neurons.rows(item.division.fit)
@@ -138,33 +135,33 @@ def test_a_generator_sees_training_rows_only_and_once(
 
 
 def test_added_rows_are_so_many_of_each_class() -> None:
-    bench = Bench(item_of("random"))
-    training = training_rows(bench, 20, 1.0)
-    counts = np.bincount(training.y) - np.bincount(bench.fit.y)
+    prepared = PreparedItem(item_of("random"))
+    training = make_training_rows(prepared, 20, 1.0)
+    counts = np.bincount(training.y) - np.bincount(prepared.fit.y)
     assert counts.tolist() == [20, 20, 20]
     assert training.synthetic == 60
     # Repeated rows are training rows.
     made = training.rows.complete[-60:]
-    assert all((bench.view.native == row).all(axis=1).any() for row in made)
+    assert all((prepared.view.native == row).all(axis=1).any() for row in made)
 
 
 def test_cells_are_the_same_in_any_order_and_when_some_are_done() -> None:
     whole = rows_of(item_of())
-    done = [key_of(row) for row in whole[:3]]
+    done = [score_key(row) for row in whole[:3]]
     rest = rows_of(item_of(), done=done)
     assert without_times(rest) == without_times(whole[3:])
-    assert rows_of(item_of(), done=[key_of(row) for row in whole]) == []
+    assert rows_of(item_of(), done=[score_key(row) for row in whole]) == []
 
 
 def test_the_cells_of_an_item_are_those_it_names() -> None:
     for method in ("none", "weights", "smote"):
         item = item_of(method, grid={"curves": True})
-        assert [key_of(row) for row in rows_of(item)] == item.cells()
-    parts = {key.part for key in item_of("none", grid={"curves": True}).cells()}
+        assert [score_key(row) for row in rows_of(item)] == item.score_keys()
+    parts = {key.part for key in item_of("none", grid={"curves": True}).score_keys()}
     assert parts == {*CURVE, 1.0}
     later = item_of("none", grid={"curves": True})
     later = replace(later, division=replace(later.division, repeat=1))
-    assert {key.part for key in later.cells()} == {1.0}
+    assert {key.part for key in later.score_keys()} == {1.0}
 
 
 def test_a_part_of_the_training_rows_holds_every_class() -> None:
@@ -218,17 +215,17 @@ def test_tuning_picks_among_candidates_on_training_rows() -> None:
 
 def test_borrowed_neurons_join_as_real_rows(tmp_path: Path) -> None:
     task = simulated_task(tmp_path, "me")
-    assert task.lenders is not None
-    item = item_of("borrow", neurons=task.neurons, lenders=task.lenders)
-    bench = Bench(item)
-    rows = borrowed(bench.view, task.lenders)
-    shape = [bench.view.space.names.index(name) for name in ("total_length", "number_stems")]
+    assert task.borrowable is not None
+    item = item_of("borrow", neurons=task.neurons, borrowed=task.borrowable)
+    prepared = PreparedItem(item)
+    rows = view_borrowed(prepared.view, task.borrowable)
+    shape = [prepared.view.space.names.index(name) for name in ("total_length", "number_stems")]
     assert np.isnan(rows.missing[:, shape]).all()
     assert np.isfinite(rows.complete).all()
     # Guessed from what is there, so that they differ from neuron to neuron.
     assert (rows.complete[:, shape].std(axis=0) > 0).all()
-    training = training_rows(bench, 0, 1.0)
-    assert len(training.y) == len(item.division.fit) + len(task.lenders)
+    training = make_training_rows(prepared, 0, 1.0)
+    assert len(training.y) == len(item.division.fit) + len(task.borrowable)
     assert rows_of(item)[0]["train_rows"] == len(training.y)
 
 
@@ -237,13 +234,13 @@ def test_cells_come_back_from_their_file(tmp_path: Path) -> None:
     write_scores(tmp_path / "cells.csv", rows, ("class 0", "class 1", "class 2"))
     back = read_scores(tmp_path / "cells.csv")
     assert sorted(map(repr, back)) == sorted(map(repr, rows))
-    assert isinstance(key_of(back[0]), ScoreKey)
+    assert isinstance(score_key(back[0]), ScoreKey)
 
 
 def test_random_numbers_belong_to_their_words() -> None:
     draws = {
-        tuple(rng_of(0, *words).integers(1000, size=3).tolist())
+        tuple(make_rng(0, *words).integers(1000, size=3).tolist())
         for words in (("a", 1), ("a", 2), ("b", 1))
     }
     assert len(draws) == 3
-    assert rng_of(0, "a").integers(1000) == rng_of(0, "a").integers(1000)
+    assert make_rng(0, "a").integers(1000) == make_rng(0, "a").integers(1000)

@@ -5,23 +5,24 @@ import pytest
 from scipy import stats
 from scipy.spatial.distance import cdist
 
-from sts.augment.division import Division
-from sts.augment.evaluate import Bench
-from sts.augment.fidelity.copying import coverage, nearest
-from sts.augment.fidelity.distributions import (
-    below_class_spread,
-    between_classes,
-    by_class,
-    chance_of,
+from sts.augment.evaluate import PreparedItem
+from sts.augment.fidelity import MEASURES, Measurement, measure_fidelity, scale_sides
+from sts.augment.grid import Division, Grid, Item
+from sts.augment.measures import (
+    class_distances,
+    compare_with_class_distances,
     correlation_error,
+    coverage,
     kolmogorov_smirnov,
-    profile_gaps,
+    kolmogorov_smirnov_p,
+    mean_gaps,
+    measure_classes,
+    nearest_distances,
+    score_training,
+    two_sample_auc,
     variance_ratio,
     wasserstein,
 )
-from sts.augment.fidelity.judges import scores_when_trained_on, two_sample_auc
-from sts.augment.fidelity.measure import MEASURES, Found, measure_fidelity, sides_of
-from sts.augment.grid import Grid, Item
 from tests.augment.tables import NAMES, blobs, halves
 
 RNG = np.random.default_rng(0)
@@ -33,7 +34,9 @@ def test_distances_of_distributions_are_scipys() -> None:
     gaps = kolmogorov_smirnov(ONE, OTHER)
     # Equal but for the order of sums; values are rounded, so that many are equal.
     assert gaps == pytest.approx([each.statistic for each in tests], abs=1e-12)
-    assert chance_of(gaps, 40, 25) == pytest.approx([each.pvalue for each in tests], rel=1e-9)
+    assert kolmogorov_smirnov_p(ONE, OTHER) == pytest.approx(
+        [each.pvalue for each in tests], rel=1e-9
+    )
     moved = [stats.wasserstein_distance(*pair) for pair in zip(ONE.T, OTHER.T, strict=True)]
     assert wasserstein(ONE, OTHER) == pytest.approx(moved, abs=1e-12)
     assert kolmogorov_smirnov(ONE, ONE) == pytest.approx([0.0] * 3, abs=1e-12)
@@ -41,23 +44,23 @@ def test_distances_of_distributions_are_scipys() -> None:
 
 def test_a_shift_is_its_own_size() -> None:
     assert wasserstein(ONE + 0.7, ONE) == pytest.approx([0.7] * 3)
-    assert profile_gaps(ONE + 0.7, ONE) == pytest.approx([0.7] * 3)
+    assert mean_gaps(ONE + 0.7, ONE) == pytest.approx([0.7] * 3)
 
 
 def test_classes_with_too_few_rows_are_not_measured() -> None:
     made = (ONE, np.repeat([0, 1], [39, 1]))
     real = (OTHER, np.repeat([0, 1], [20, 5]))
-    table = by_class(wasserstein, made, real)
-    assert table.labels.tolist() == [0, 1]
-    assert np.isfinite(table.values[0]).all()
-    assert np.isnan(table.values[1]).all()
+    table = measure_classes(wasserstein, made, real)
+    assert list(table) == [0, 1]
+    assert np.isfinite(table[0]).all()
+    assert np.isnan(table[1]).all()
 
 
 def test_errors_are_compared_with_the_spread_between_classes() -> None:
-    spread = between_classes(np.array([[0.0], [2.0], [5.0]]), np.array([0, 1, 2]))
+    spread = class_distances(np.array([[0.0], [2.0], [5.0]]), np.array([0, 1, 2]))
     assert sorted(spread.ravel().tolist()) == [2.0, 3.0, 5.0]
     errors = np.array([[0.1, 0.2, 9.0]])
-    share, chance = below_class_spread(errors, spread)
+    share, chance = compare_with_class_distances(errors, spread)
     tested = stats.mannwhitneyu(errors.ravel(), spread.ravel(), alternative="less")
     assert share == pytest.approx(6 / 9)
     assert chance == pytest.approx(tested.pvalue)
@@ -75,7 +78,7 @@ def test_correlations_and_variances_are_numpys() -> None:
 
 
 def test_nearest_and_coverage_are_the_direct_ones() -> None:
-    assert nearest(ONE, OTHER) == pytest.approx(cdist(ONE, OTHER).min(axis=1))
+    assert nearest_distances(ONE, OTHER) == pytest.approx(cdist(ONE, OTHER).min(axis=1))
     assert coverage(ONE, ONE) == 1.0
     radius = np.sort(cdist(OTHER, OTHER), axis=1)[:, 5]
     wanted = (cdist(OTHER, ONE).min(axis=1) <= radius).mean()
@@ -110,7 +113,7 @@ def test_one_learns_from_rows_of_the_right_classes_only() -> None:
     y = np.repeat([0, 1, 2], 40)
     rows = rng.standard_normal((120, 4)) + 4 * y[:, None]
     right, wrong = (
-        scores_when_trained_on((rows, labels), (rows, y), classes=("a", "b", "c"), rng=rng)
+        score_training((rows, labels), (rows, y), classes=("a", "b", "c"), rng=rng)
         for labels in (y, np.roll(y, 40))
     )
     assert right["macro_f1"] == 1.0
@@ -127,7 +130,7 @@ def found_of(method: str) -> dict[tuple[str, str], float]:
         grid=Grid(classifiers=("lda",)),
     )
     values: dict[tuple[str, str], list[float]] = {}
-    for each in measure_fidelity(Bench(item)):
+    for each in measure_fidelity(PreparedItem(item)):
         values.setdefault((each.measure, each.against), []).append(each.value)
     return {key: float(np.nanmean(several)) for key, several in values.items()}
 
@@ -147,10 +150,10 @@ def test_copies_are_told_from_new_rows_and_both_from_the_floor() -> None:
 def test_the_floor_is_what_real_cells_reach_on_either_side() -> None:
     neurons = blobs((60, 45, 30))
     item = Item(method="none", task="e", division=halves(neurons), neurons=neurons, grid=Grid())
-    sides, _ = sides_of(Bench(item))
+    sides = scale_sides(PreparedItem(item))
     floor = {
         (each.measure, each.against): each.value
-        for each in measure_fidelity(Bench(item))
+        for each in measure_fidelity(PreparedItem(item))
         if not each.label and not each.feature
     }
     (training, y), (held_out, z) = sides.training, sides.held_out
@@ -170,14 +173,14 @@ def test_classes_on_one_side_alone_leave_nothing_to_measure() -> None:
     neurons = blobs((1, 1, 1, 1))
     division = Division(repeat=0, fold=0, fit=np.array([0, 1]), scored=np.array([2, 3]))
     item = Item(method="smote", task="e", division=division, neurons=neurons, grid=Grid())
-    assert measure_fidelity(Bench(item)) == []
+    assert measure_fidelity(PreparedItem(item)) == []
 
 
 def test_it_is_measured_in_deviations_of_the_training_cells_without_flags() -> None:
     neurons = blobs((60, 45, 30))
     item = Item(method="none", task="e", division=halves(neurons), neurons=neurons, grid=Grid())
-    sides, scale = sides_of(Bench(item))
+    sides = scale_sides(PreparedItem(item))
     assert sides.names == NAMES
     assert sides.training[0].std(axis=0) == pytest.approx(np.ones(5))
-    assert scale.shape == (5,)
-    assert isinstance(measure_fidelity(Bench(item))[0], Found)
+    assert sides.scale.shape == (5,)
+    assert isinstance(measure_fidelity(PreparedItem(item))[0], Measurement)

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from sts.augment.deep import Batch
 from sts.augment.flow import FlowNetwork
 from sts.augment.settings import FlowSettings
-from sts.augment.training import Batch
 from sts.learning.device import draw_from_seed
 
 FEATURES, CLASSES = 9, 3

@@ -4,9 +4,9 @@ import pytest
 import torch
 from scipy.stats import energy_distance as energy_distance_of_scipy
 
+from sts.augment.deep import Batch
 from sts.augment.gan import Critic, CriticTrainer, GanNetwork, energy_distance
 from sts.augment.settings import GanSettings, LayerSettings
-from sts.augment.training import Batch
 from sts.learning.device import draw_from_seed
 
 SETTINGS = GanSettings(layers=LayerSettings(width=16, depth=1), noise=2)
@@ -54,6 +54,6 @@ def test_the_critic_learns_more_often_than_the_generator() -> None:
     trainer.step(Batch(scores=rows, classes=CLASSES), generator(), done=0.1)
     steps = [
         {float(state["step"]) for state in optimiser.state.values()}
-        for optimiser in (trainer._critics, trainer._optimiser)
+        for optimiser in (trainer._critic_optimiser, trainer._optimiser)
     ]
     assert steps == [{3.0}, {1.0}]

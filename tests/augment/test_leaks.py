@@ -9,12 +9,18 @@ import numpy as np
 import pytest
 
 from sts.augment import evaluate as evaluating
-from sts.augment.division import Division, divisions
-from sts.augment.evaluate import Bench, evaluate, training_rows
-from sts.augment.grid import Grid, Item
+from sts.augment.evaluate import PreparedItem, evaluate, make_training_rows
+from sts.augment.grid import Division, Grid, Item, divide_neurons
 from sts.augment.neurons import Neurons
-from sts.augment.reducers import REDUCERS, fit_reducer, reduced
-from sts.augment.views import Preparing, RowView, ViewedRows, make_view
+from sts.augment.preparation import (
+    REDUCERS,
+    Preparation,
+    RowView,
+    ViewedRows,
+    fit_reducer,
+    make_view,
+    reduce_rows,
+)
 from sts.base.types import Floats
 from sts.tabular.classifiers import BenchmarkClassifier
 from tests.augment.tables import blobs, halves, simulated_task
@@ -41,16 +47,16 @@ def disturbed(neurons: Neurons) -> Neurons:
     return replace(neurons, X=X)
 
 
-def peeking(
-    fit: Neurons, scored: Floats, preparing: Preparing, *, seed: int, names: Any
-) -> RowView:
+def peeking(fit: Neurons, scored: Floats, preparation: Preparation, *, seed: int) -> RowView:
     """Make a view whose reducer has seen the scored rows: a planted leak."""
-    view = make_view(fit, scored, preparing, seed=seed, names=names)
+    view = make_view(fit, scored, preparation, seed=seed)
     both = np.concatenate([view.native, view.native_scored])
     # NCA needs labels: a leak would guess them.
     y = np.append(fit.y, np.zeros(len(scored), dtype=np.int64))
-    reducer = fit_reducer(preparing.reducer, both, y, components=preparing.components, seed=seed)
-    train, held_out = (reduced(reducer, each) for each in (view.native, view.native_scored))
+    reducer = fit_reducer(
+        preparation.reducer, both, y, components=preparation.components, seed=seed
+    )
+    train, held_out = (reduce_rows(reducer, each) for each in (view.native, view.native_scored))
     return replace(
         view, reducer=reducer, train=ViewedRows(train, train), scored=ViewedRows(held_out, held_out)
     )
@@ -61,10 +67,10 @@ def learnt(
 ) -> list[Floats]:
     """Return training rows, synthetic ones among them, and the first scored row."""
     patch.setattr(evaluating, "make_view", make)
-    preparing = Preparing(reducer=reducer, components=2)
-    bench = Bench(item_of(neurons, preparing=preparing))
-    rows = training_rows(bench, 10, 1.0).rows.complete
-    first = bench.view.scored.complete[0]
+    preparation = Preparation(reducer=reducer, components=2)
+    prepared = PreparedItem(item_of(neurons, preparation=preparation))
+    rows = make_training_rows(prepared, 10, 1.0).rows.complete
+    first = prepared.view.scored.complete[0]
     patch.undo()
     return [rows, first]
 
@@ -104,10 +110,10 @@ def test_a_feature_that_scored_neurons_alone_carry_changes_nothing(
 ) -> None:
     neurons = blobs(apart=0.5)
     division = halves(neurons)
-    preparing = Preparing(reducer=reducer, components=2)
+    preparation = Preparation(reducer=reducer, components=2)
 
     def scored(each: Neurons) -> list[dict[str, Any]]:
-        return rows_of(item_of(each, method, division=division, preparing=preparing))
+        return rows_of(item_of(each, method, division=division, preparation=preparation))
 
     plain = scored(neurons)
     assert scored(with_telling(neurons, division.scored)) == plain
@@ -130,20 +136,20 @@ def test_settings_are_searched_on_training_rows_alone(monkeypatch: pytest.Monkey
     monkeypatch.setattr(BenchmarkClassifier, "fit", spied)
     item = item_of(neurons, "none", tune=True)
     evaluate(item)
-    training = Bench(item).view.train.complete
+    training = PreparedItem(item).view.train.complete
     # Three candidates on three folds, and the one that was chosen on all training rows.
     assert len(seen) == 3 * 3 + 1
     for X in seen:
         assert all((training == row).all(axis=1).any() for row in X)
-    scored = Bench(item).view.scored.complete
+    scored = PreparedItem(item).view.scored.complete
     assert not any((training == row).all(axis=1).any() for row in scored)
 
 
 def test_no_neuron_that_is_scored_is_lent_in_any_fold(tmp_path: Path) -> None:
     task = simulated_task(tmp_path, "me")
-    assert task.lenders is not None
-    lent = set(task.lenders.group.tolist())
-    for division in divisions(task, "cv", folds=3, repeats=2, seed=0):
+    assert task.borrowable is not None
+    lent = set(task.borrowable.group.tolist())
+    for division in divide_neurons(task, "cv", folds=3, repeats=2, seed=0):
         scored = task.neurons.rows(division.scored)
         assert not lent & set(scored.group.tolist())
     # The table of all neurons lends those that are scored: the same check sees it.
@@ -152,10 +158,10 @@ def test_no_neuron_that_is_scored_is_lent_in_any_fold(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("space", ["native", "reduced"])
 def test_made_rows_do_not_depend_on_what_is_scored(space: str) -> None:
-    neurons = blobs()
-    preparing = Preparing(reducer="pca", components=2, space=space)
+    neurons, counts = blobs(), {0: 5, 2: 5}
+    preparation = Preparation(reducer="pca", components=2, space=space)
     made = [
-        Bench(item_of(each, "copula", preparing=preparing)).synthetic({0: 5, 2: 5}, "x")[0]
+        PreparedItem(item_of(each, "copula", preparation=preparation)).generate(counts, "x")[0]
         for each in (neurons, disturbed(neurons))
     ]
     assert np.array_equal(*made)

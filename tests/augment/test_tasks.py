@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sts.augment.curation import curation, family_of, possible, technical_columns
+from sts.augment.curation import drop_impossible, family_of, read_curation, technical_columns
 from sts.augment.simulated import COUNTS
-from sts.augment.tasks import TASKS, load_task, with_derived
+from sts.augment.tasks import TASKS, add_derived, load_task
 from sts.base.errors import StsError
 from sts.datasets.formulas import FORMULAS, FORMULAS_WITH_CONTRASTS, REPLACED
 from tests.augment.tables import simulated_task
 
 
 def test_every_technical_column_has_a_reason_and_no_other_has() -> None:
-    for name, column in curation().items():
+    for name, column in read_curation().items():
         assert bool(column.reason) == (column.family == "technical"), name
     named = technical_columns(("vrest", "seal_gohm", "superseded", "mine"))
     assert set(named) == {"seal_gohm", "superseded"}
@@ -34,12 +34,12 @@ def test_families_are_those_of_the_paper() -> None:
 
 
 def test_a_reconstruction_without_diameters_has_no_volume() -> None:
-    assert np.isnan(possible("total_volume", np.array([-1e-5, np.nan, 300.0]))).tolist() == [
+    assert np.isnan(drop_impossible("total_volume", np.array([-1e-5, np.nan, 300.0]))).tolist() == [
         True,
         True,
         False,
     ]
-    assert possible("mine", np.array([-1.0]))[0] == -1.0
+    assert drop_impossible("mine", np.array([-1.0]))[0] == -1.0
 
 
 def test_a_task_holds_every_neuron_once(tmp_path: Path) -> None:
@@ -53,18 +53,20 @@ def test_a_task_holds_every_neuron_once(tmp_path: Path) -> None:
     assert set(me.left_out) >= {"superseded", "number_nodes", "seal_gohm"}
 
 
-def test_lenders_are_those_without_morphology(tmp_path: Path) -> None:
+def test_borrowable_neurons_are_those_without_morphology(tmp_path: Path) -> None:
     me = simulated_task(tmp_path, "me")
-    lenders = me.lenders
-    assert lenders is not None
-    assert not set(lenders.specimen_id.tolist()) & set(me.neurons.specimen_id.tolist())
-    assert not set(lenders.group.tolist()) & set(me.neurons.group.tolist())
-    assert lenders.names == me.neurons.names
-    shape = [name for name in lenders.names if family_of(name) == "morphology"]
-    assert np.isnan(lenders.rows(np.arange(5)).X[:, [lenders.names.index(n) for n in shape]]).all()
-    assert np.isfinite(lenders.columns()["vrest"]).all()
+    borrowable = me.borrowable
+    assert borrowable is not None
+    assert not set(borrowable.specimen_id.tolist()) & set(me.neurons.specimen_id.tolist())
+    assert not set(borrowable.group.tolist()) & set(me.neurons.group.tolist())
+    assert borrowable.names == me.neurons.names
+    shape = [name for name in borrowable.names if family_of(name) == "morphology"]
+    assert np.isnan(
+        borrowable.rows(np.arange(5)).X[:, [borrowable.names.index(n) for n in shape]]
+    ).all()
+    assert np.isfinite(borrowable.columns()["vrest"]).all()
     e = simulated_task(tmp_path)
-    assert len(lenders) == len(e.neurons) - len(me.neurons)
+    assert len(borrowable) == len(e.neurons) - len(me.neurons)
 
 
 def test_derived_features_stand_behind_the_published_ones(tmp_path: Path) -> None:
@@ -107,8 +109,8 @@ def test_a_column_stays_where_its_formula_cannot_be_had(tmp_path: Path) -> None:
     names = tuple(name for name in neurons.names if name != "threshold_v_ramp")
     columns = neurons.columns()
     fewer = replace(neurons, X=np.column_stack([columns[n] for n in names]), names=names)
-    assert "fast_trough_v_ramp" in with_derived(fewer).names
-    assert "fast_trough_v_long_square" not in with_derived(fewer).names
+    assert "fast_trough_v_ramp" in add_derived(fewer).names
+    assert "fast_trough_v_long_square" not in add_derived(fewer).names
 
 
 def test_formulas_of_the_baseline_are_not_changed() -> None:
@@ -119,7 +121,7 @@ def test_formulas_of_the_baseline_are_not_changed() -> None:
 def test_the_table_that_is_there_is_enough(tmp_path: Path) -> None:
     simulated_task(tmp_path)
     (tmp_path / "e-type.csv").unlink()
-    assert simulated_lone(tmp_path).lenders is None
+    assert simulated_lone(tmp_path).borrowable is None
 
 
 def simulated_lone(folder: Path):  # type: ignore[no-untyped-def]
@@ -148,8 +150,8 @@ def test_tasks_are_these() -> None:
 def test_the_real_tables_are_read(data_dir: Path) -> None:
     e, me = (load_task(name, data_dir / "allen") for name in ("e", "me"))
     assert (len(e.neurons), len(me.neurons)) == (1485, 328)
-    assert me.lenders is not None
-    assert len(me.lenders) == 1485 - 328
+    assert me.borrowable is not None
+    assert len(me.borrowable) == 1485 - 328
     assert e.neurons.counts().min() == 28
     assert set(me.neurons.group.tolist()) <= set(e.neurons.group.tolist())
     # Times count from the onset: the median first spike on a short square comes within 5 ms.

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from sts.augment.deep import Batch, LossTrainer, train_network
 from sts.augment.settings import LayerSettings, LoopSettings, VaeSettings
-from sts.augment.training import Batch, LossTrainer, train_network
-from sts.augment.vae import VaeNetwork, beta_at
+from sts.augment.vae import VaeNetwork, schedule_beta
 from sts.learning.device import draw_from_seed
 
 SETTINGS = VaeSettings(layers=LayerSettings(width=32), latent=2)
@@ -88,5 +88,5 @@ def test_the_decoder_learns_how_sure_it_may_be() -> None:
 
 def test_beta_rises_and_then_stays() -> None:
     settings = VaeSettings(beta=0.5, warm_up=0.2)
-    assert [beta_at(done, settings) for done in (0.0, 0.1, 0.2, 1.0)] == [0.0, 0.25, 0.5, 0.5]
-    assert beta_at(0.0, VaeSettings(warm_up=0.0)) == 1.0
+    assert [schedule_beta(done, settings) for done in (0.0, 0.1, 0.2, 1.0)] == [0.0, 0.25, 0.5, 0.5]
+    assert schedule_beta(0.0, VaeSettings(warm_up=0.0)) == 1.0

@@ -5,8 +5,8 @@ import sys
 
 from sts.augment.contract import GENERATORS
 from sts.augment.contract import METHODS as FIVE
-from sts.augment.reducers import REDUCERS as REDUCING
-from sts.augment.tasks import TASKS as TOLD
+from sts.augment.preparation import REDUCERS as REDUCING
+from sts.augment.tasks import TASKS as KNOWN
 from sts.cli.augment import CLASSIFIERS, CONTROLS, METHODS, REDUCERS, TASKS, make_augment_parser
 from sts.tabular.classifiers import CLASSIFIERS as KINDS
 from sts.tabular.classifiers import VOTE
@@ -49,4 +49,4 @@ def test_the_names_it_knows_are_those_there_are() -> None:
     assert {*METHODS, *CONTROLS} == set(GENERATORS)
     assert (*KINDS, VOTE) == CLASSIFIERS
     assert set(REDUCERS) == set(REDUCING)
-    assert set(TASKS) == set(TOLD)
+    assert set(TASKS) == set(KNOWN)

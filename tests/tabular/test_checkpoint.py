@@ -106,7 +106,7 @@ def edit(folder: Path, **changed: Any) -> None:
         ({"sha256": {}}, "does not name the files"),
         ({"formulas": {"height_ramp": "peak_v_ramp"}}, "derives height_ramp in another way"),
         ({"names": ["vrest", "tau"]}, "does not hold the features"),
-        ({"temperature": 3.0}, "says other than it did"),
+        ({"temperature": 3.0}, "gives other probabilities"),
         ({"model": "lightgbn"}, "does not name the files"),
     ],
 )
@@ -121,7 +121,7 @@ def test_a_card_that_does_not_fit_is_refused(
 def test_a_repeated_fit_that_comes_out_otherwise_is_refused(tmp_path: Path) -> None:
     save_baseline(tmp_path, make_model("logistic"))
     edit(tmp_path, settings={"C": 1e-4, "class_weight": None})
-    with pytest.raises(StsError, match="says other than it did when it was stored under"):
+    with pytest.raises(StsError, match="gives other probabilities than when it was stored under"):
         load_baseline(tmp_path)
 
 
@@ -172,7 +172,7 @@ def test_a_model_that_was_tampered_with_is_refused_in_one_line(
         ({"novelty": {"neighbours": 900}}, "takes 900 neighbours of"),
         ({"novelty": {"percentile": 0}}, "percentile must be"),
         ({"probe": [[0.25] * 4, [0.5] * 2]}, "probe must be"),
-        ({"probe": [[0.25] * 4] * 3}, "says other than it did"),
+        ({"probe": [[0.25] * 4] * 3}, "gives other probabilities"),
         ({"data": {"training_fingerprint": ["a"]}}, "training cells by a digest"),
     ],
 )

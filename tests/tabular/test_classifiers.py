@@ -16,10 +16,10 @@ from sts.tabular.classifiers import (
     VOTE,
     VOTERS,
     BenchmarkClassifier,
-    floored,
-    grid_of,
+    combine_votes,
+    order_classifiers,
     predict_probabilities,
-    together,
+    raise_to_floor,
 )
 from tests.augment.tables import blobs
 
@@ -102,13 +102,15 @@ def test_two_classes_keep_their_sides() -> None:
 
 def test_a_vote_is_the_geometric_mean() -> None:
     rng = np.random.default_rng(0)
-    said = {name: floored(rng.dirichlet(np.ones(4), 20)) for name in VOTERS}
+    said = {name: raise_to_floor(rng.dirichlet(np.ones(4), 20)) for name in VOTERS}
     weights = np.array(list(VOTERS.values()))
     mean = stats.gmean(np.array(list(said.values())), weights=weights[:, None, None], axis=0)
     # The same product by other roundings.
-    assert np.allclose(together(said), floored(mean / mean.sum(axis=1, keepdims=True)), rtol=1e-9)
+    assert np.allclose(
+        combine_votes(said), raise_to_floor(mean / mean.sum(axis=1, keepdims=True)), rtol=1e-9
+    )
     alike = dict.fromkeys(VOTERS, said["svm"])
-    assert np.allclose(together(alike), said["svm"], rtol=1e-9)
+    assert np.allclose(combine_votes(alike), said["svm"], rtol=1e-9)
 
 
 def test_rare_classes_are_lifted_by_their_frequency_unless_all_count_the_same() -> None:
@@ -145,8 +147,8 @@ def test_how_a_column_is_stretched_plays_no_part(name: str) -> None:
 
 
 def test_names_are_checked_and_ordered() -> None:
-    assert grid_of(["vote", "lda", "svm", "lda"]) == ("svm", "lda", "vote")
+    assert order_classifiers(["vote", "lda", "svm", "lda"]) == ("svm", "lda", "vote")
     assert set(VOTERS) <= set(CLASSIFIERS)
     with pytest.raises(StsError, match="did you mean 'forest'"):
-        grid_of(["forrest"])
+        order_classifiers(["forrest"])
     assert VOTE not in CLASSIFIERS

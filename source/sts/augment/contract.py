@@ -1,9 +1,10 @@
-"""What every generator of rows promises, and the table of all of them."""
+"""What every generator of rows promises, and the table of all generators."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, Final, Protocol, Self
 
 import numpy as np
@@ -15,7 +16,7 @@ from sts.augment.settings import (
     DdpmSettings,
     FlowSettings,
     GanSettings,
-    Nothing,
+    NoSettings,
     SmoteSettings,
     VaeSettings,
 )
@@ -25,7 +26,7 @@ from sts.base.settings import from_dict, to_dict
 from sts.base.types import Floats, Ints
 
 TUNED: Final = Path(__file__).with_name("tuned.json")
-# The five of Vasques and Cif (2025).
+# The five methods of Vasques and Cif (2025).
 METHODS: Final = ("smote", "gan", "vae", "flow", "ddpm")
 
 
@@ -34,16 +35,39 @@ class Generator(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Return what was done otherwise than asked for, and why."""
+        """Return where the generator had to deviate from its settings, and why."""
         ...
 
     def fit(self, X: Floats, y: Ints, rng: np.random.Generator) -> Self:
-        """Return a generator that has learned from complete rows, which stay as they are."""
+        """Return a generator fitted on complete rows, which are not changed."""
         ...
 
     def sample(self, label: int, n: int, rng: np.random.Generator) -> Floats:
         """Return `n` rows of a class that was fitted, (n, features)."""
         ...
+
+
+def check_rows(X: Floats, y: Ints) -> tuple[Floats, Ints]:
+    """Return copies of rows and labels, or say what is wrong with them."""
+    X, y = np.array(X, dtype=np.float64), np.array(y)
+    if X.ndim != 2 or not X.size:
+        raise StsError(f"rows of features are wanted, not an array of shape {X.shape}")
+    if y.shape != (len(X),) or not np.issubdtype(y.dtype, np.integer) or y.min() < 0:
+        raise StsError(f"{len(X)} labels from 0 on are wanted, one a row, not {y.dtype} {y.shape}")
+    if not np.isfinite(X).all():
+        raise StsError("rows must be complete: impute missing values first")
+    return X, y.astype(np.int64)
+
+
+def check_label(label: int, labels: Container[Any]) -> None:
+    """Refuse a class without a training row."""
+    if label not in labels:
+        raise StsError(f"class {label} has no training row to make others from")
+
+
+def draw_seed(rng: np.random.Generator) -> int:
+    """Return a seed for a library that cannot use a generator of numpy."""
+    return int(rng.integers(2**31 - 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,85 +76,48 @@ class Method:
 
     title: str
     settings: type
-    make: Callable[[Any, str], Generator]
-    """make(settings, device)."""
+    place: str
+    """Module and class. The class is imported when it is needed: half of them need torch."""
     adds_rows: bool = True
-    """False: `sample` returns nothing, and a classifier is given weights instead."""
+    """False: `sample` returns no row; classifiers get class weights instead."""
     deep: bool = False
+    """Whether it trains a network, on a device."""
+
+    def make(self, settings: Any, device: str) -> Generator:
+        """Return a generator that has not been fitted yet."""
+        generator: Any = resolve_name(self.place)
+        made: Generator = generator(settings, device) if self.deep else generator(settings)
+        return made
 
 
-def _smote(settings: SmoteSettings, device: str) -> Generator:
-    from sts.augment.oversampling import Smote
-
-    return Smote(settings)
-
-
-def _borderline(settings: BorderlineSettings, device: str) -> Generator:
-    from sts.augment.oversampling import BorderlineSmote
-
-    return BorderlineSmote(settings)
-
-
-def _adasyn(settings: AdasynSettings, device: str) -> Generator:
-    from sts.augment.oversampling import Adasyn
-
-    return Adasyn(settings)
-
-
-def _random(settings: Nothing, device: str) -> Generator:
-    from sts.augment.oversampling import RandomOversampling
-
-    return RandomOversampling()
-
-
-def _weights(settings: Nothing, device: str) -> Generator:
-    from sts.augment.oversampling import ClassWeights
-
-    return ClassWeights()
-
-
-def _copula(settings: CopulaSettings, device: str) -> Generator:
-    from sts.augment.frame import Copula
-
-    return Copula(settings)
-
-
-def _gan(settings: GanSettings, device: str) -> Generator:
-    from sts.augment.gan import Gan
-
-    return Gan(settings, device)
-
-
-def _vae(settings: VaeSettings, device: str) -> Generator:
-    from sts.augment.vae import Vae
-
-    return Vae(settings, device)
-
-
-def _flow(settings: FlowSettings, device: str) -> Generator:
-    from sts.augment.flow import Flow
-
-    return Flow(settings, device)
-
-
-def _ddpm(settings: DdpmSettings, device: str) -> Generator:
-    from sts.augment.ddpm import Ddpm
-
-    return Ddpm(settings, device)
-
-
-# The modules are imported when one is made: half of them need torch, which takes seconds.
 GENERATORS: Final[Mapping[str, Method]] = {
-    "smote": Method(title="SMOTE", settings=SmoteSettings, make=_smote),
-    "gan": Method(title="WGAN-GP", settings=GanSettings, make=_gan, deep=True),
-    "vae": Method(title="VAE", settings=VaeSettings, make=_vae, deep=True),
-    "flow": Method(title="MAF", settings=FlowSettings, make=_flow, deep=True),
-    "ddpm": Method(title="DDPM", settings=DdpmSettings, make=_ddpm, deep=True),
-    "random": Method(title="Random oversampling", settings=Nothing, make=_random),
-    "weights": Method(title="Class weights", settings=Nothing, make=_weights, adds_rows=False),
-    "copula": Method(title="Gaussian copula", settings=CopulaSettings, make=_copula),
-    "borderline": Method(title="Borderline-SMOTE", settings=BorderlineSettings, make=_borderline),
-    "adasyn": Method(title="ADASYN", settings=AdasynSettings, make=_adasyn),
+    "smote": Method(title="SMOTE", settings=SmoteSettings, place="sts.augment.oversampling:Smote"),
+    "gan": Method(title="WGAN-GP", settings=GanSettings, place="sts.augment.gan:Gan", deep=True),
+    "vae": Method(title="VAE", settings=VaeSettings, place="sts.augment.vae:Vae", deep=True),
+    "flow": Method(title="MAF", settings=FlowSettings, place="sts.augment.flow:Flow", deep=True),
+    "ddpm": Method(title="DDPM", settings=DdpmSettings, place="sts.augment.ddpm:Ddpm", deep=True),
+    "random": Method(
+        title="Random oversampling",
+        settings=NoSettings,
+        place="sts.augment.oversampling:RandomOversampling",
+    ),
+    "weights": Method(
+        title="Class weights",
+        settings=NoSettings,
+        place="sts.augment.oversampling:ClassWeights",
+        adds_rows=False,
+    ),
+    "copula": Method(
+        title="Gaussian copula", settings=CopulaSettings, place="sts.augment.frame:Copula"
+    ),
+    "borderline": Method(
+        title="Borderline-SMOTE",
+        settings=BorderlineSettings,
+        place="sts.augment.oversampling:BorderlineSmote",
+    ),
+    "adasyn": Method(
+        title="ADASYN", settings=AdasynSettings, place="sts.augment.oversampling:Adasyn"
+    ),
 }
 
 
@@ -146,40 +133,40 @@ def make_generator(
     Parameters
     ----------
     settings
-        Those of the method, or names and values that differ from the tuned ones; None: as tuned.
+        Settings of the method, or names and values that replace tuned ones; None: as tuned.
     task
-        On which table the settings were tuned; one that was not tuned on takes those of `e`.
+        The task whose tuned settings are used; those of `e` where the task has none.
     """
     method = GENERATORS[one_of(name, GENERATORS, "method")]
     if settings is None or isinstance(settings, Mapping):
-        settings = changed(tuned_settings(name, task), settings or {})
+        settings = change_settings(read_tuned_settings(name, task), settings or {})
     if not isinstance(settings, method.settings):
-        wanted, came = method.settings.__name__, type(settings).__name__
-        raise ValueError(f"{name} is set up by {wanted}, not by {came}")
+        wanted, given = method.settings.__name__, type(settings).__name__
+        raise ValueError(f"{name} needs {wanted}, not {given}")
     return method.make(settings, device)
 
 
-def tuned_settings(name: str, task: str = "e") -> Any:
-    """Return the settings of a method that were found best on a task, else its defaults."""
+def read_tuned_settings(name: str, task: str = "e") -> Any:
+    """Return the best settings found for a method on a task; its defaults if it was not tuned."""
     method = GENERATORS[one_of(name, GENERATORS, "method")]
-    tasks = _tuned()["tasks"]
-    found = tasks.get(task, {}).get(name) or tasks["e"].get(name) or {"settings": {}}
-    return from_dict(method.settings, found["settings"], where=f"{TUNED.name}, {name}")
+    tasks = _read_tuned()["tasks"]
+    tuned = tasks.get(task, {}).get(name) or tasks["e"].get(name) or {"settings": {}}
+    return from_dict(method.settings, tuned["settings"], where=f"{TUNED.name}, {name}")
 
 
 @cache
-def _tuned() -> dict[str, Any]:
+def _read_tuned() -> dict[str, Any]:
     content = read_json(TUNED)
     if not isinstance(content, dict) or "e" not in content.get("tasks", {}):
         raise StsError(f"{TUNED} holds no tuned settings: restore it from the repository")
     return content
 
 
-def changed(settings: object, values: Mapping[str, Any]) -> object:
-    """Return settings in which some values are others, also some of settings within settings."""
+def change_settings(settings: object, values: Mapping[str, Any]) -> object:
+    """Return settings with other values, also in the settings inside them."""
     whole = to_dict(settings)
     for name, value in values.items():
-        kept = whole.get(name)
-        within = isinstance(kept, dict) and isinstance(value, Mapping)
-        whole[name] = {**(kept or {}), **value} if within else value
+        old = whole.get(name)
+        nested = isinstance(old, dict) and isinstance(value, Mapping)
+        whole[name] = {**(old or {}), **value} if nested else value
     return from_dict(type(settings), whole)

@@ -1,4 +1,4 @@
-"""Which columns describe the neuron: what family each belongs to, what is technical, and why."""
+"""The published columns: the family of each, and which are technical and why."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,29 +15,29 @@ from sts.datasets.formulas import FORMULAS_WITH_CONTRASTS
 
 TABLE: Final = Path(__file__).with_name("curation.csv")
 TECHNICAL: Final = "technical"
-# What a column is that the table does not list.
+# The family of a column that the table does not list.
 UNLISTED: Final = "continuous"
-# Computed from others by a formula; their tails are long where something is divided by.
+# The family of columns computed by a formula; quotients among them have long tails.
 DERIVED: Final = "derived"
 FAMILIES: Final = ("timing", "voltage", "continuous", "ratio", "morphology", DERIVED)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """What is known of a published column."""
+    """What is known about a published column."""
 
     family: str
     unit: str
-    """Of its values; "" if they have none."""
+    """The unit of its values; "" if they have none."""
     least: float
-    """Below it a value cannot be: a reconstruction without diameters has no volume."""
+    """The least possible value: a reconstruction without diameters has no volume."""
     reason: str
     """Why a technical column is left out."""
 
 
 @cache
-def curation() -> Mapping[str, Column]:
-    """Return what the table says of each published column."""
+def read_curation() -> Mapping[str, Column]:
+    """Return what the table says about each published column."""
     return {
         row["column"]: Column(
             family=one_of(row["family"], (*FAMILIES, TECHNICAL), "family"),
@@ -50,29 +50,29 @@ def curation() -> Mapping[str, Column]:
 
 
 def family_of(name: str) -> str:
-    """Return the family of a column, published, derived or somebody's own."""
-    known = curation().get(name)
-    if known is not None:
-        return known.family
+    """Return the family of a column, be it published, derived or the user's own."""
+    column = read_curation().get(name)
+    if column is not None:
+        return column.family
     return DERIVED if name in FORMULAS_WITH_CONTRASTS else UNLISTED
 
 
-def with_unit(name: str) -> str:
-    """Return a column as figures call it, such as `vrest (mV)`."""
-    known = curation().get(name)
-    return f"{name} ({known.unit})" if known is not None and known.unit else name
+def label_with_unit(name: str) -> str:
+    """Return the label of a column in figures, such as `vrest (mV)`."""
+    column = read_curation().get(name)
+    return f"{name} ({column.unit})" if column is not None and column.unit else name
 
 
 def technical_columns(names: Sequence[str]) -> dict[str, str]:
-    """Return those of the names that are not biology, each with the reason."""
-    known = {name: curation()[name] for name in names if name in curation()}
-    return {name: each.reason for name, each in known.items() if each.family == TECHNICAL}
+    """Return those of the names that do not describe the neuron, each with the reason."""
+    columns = {name: read_curation()[name] for name in names if name in read_curation()}
+    return {name: each.reason for name, each in columns.items() if each.family == TECHNICAL}
 
 
-def possible(name: str, values: Floats) -> Floats:
-    """Return the values of a column, those that cannot be as missing."""
-    known = curation().get(name)
-    if known is None:
+def drop_impossible(name: str, values: Floats) -> Floats:
+    """Return the values of a column with NaN for those that are not possible."""
+    column = read_curation().get(name)
+    if column is None:
         return values
     with np.errstate(invalid="ignore"):
-        return np.where(values < known.least, np.nan, values)
+        return np.where(values < column.least, np.nan, values)

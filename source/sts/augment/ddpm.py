@@ -1,44 +1,47 @@
-"""A conditional diffusion model of tables: a network that separates the noise from a row."""
+"""A conditional diffusion model of tables: a network that separates a row from its noise."""
 
 import math
 
 import torch
 from torch import Tensor, nn
 
-from sts.augment.deep import DeepGenerator
-from sts.augment.layers import ResidualStack, noise_like, uniform
+from sts.augment.deep import Batch, DeepGenerator, Network, ResidualStack, noise_like
 from sts.augment.settings import DIFFUSION_STEPS, DdpmSettings
-from sts.augment.training import Batch, Network
 
-# The least noise of a step, as a fraction of the whole (Nichol and Dhariwal, 2021).
+# Offset of the cosine schedule, which keeps some noise in the first step (Nichol and Dhariwal,
+# 2021).
 OFFSET = 0.008
-# The most that one step may take away (likewise).
+# Largest part of the signal that one step removes (likewise).
 MOST = 0.999
-# How many times and noises a held-out row is scored with.
+# Times and noises that a held-out row is scored with.
 DRAWS = 8
-# Sines and cosines that stand for a time.
+# Sines, and as many cosines, that encode a time.
 WAVES = 16
 
 
 class Ddpm(DeepGenerator):
-    """Rows that are left when noise is taken out of noise, step by step."""
+    """Rows that remain when a network removes noise from pure noise, step by step."""
 
     settings: DdpmSettings
 
-    def network(self, features: int, classes: int) -> Network:
+    def make_network(self, features: int, classes: int) -> Network:
         """Return a new network."""
         return DdpmNetwork(features, classes, self.settings)
 
 
-def signal_left(steps: int = DIFFUSION_STEPS) -> Tensor:
-    """Return the part of the variance that is still a row's own after each step, (steps,)."""
-    times = torch.arange(steps + 1, dtype=torch.float64) / steps
+def remaining_signal() -> Tensor:
+    """Return the part of the variance that is still signal after each step, (DIFFUSION_STEPS,)."""
+    times = torch.arange(DIFFUSION_STEPS + 1, dtype=torch.float64) / DIFFUSION_STEPS
     cosine = torch.cos((times + OFFSET) / (1 + OFFSET) * math.pi / 2).square()
     return (1 - (1 - cosine[1:] / cosine[:-1]).clamp(max=MOST)).cumprod(dim=0)
 
 
 class DdpmNetwork(Network):
-    """Predicts the velocity of a row on its way to noise (Salimans and Ho, 2022)."""
+    """Predicts the velocity of a row on its way to noise (Salimans and Ho, 2022).
+
+    A noisy row is s x row + n x noise, where s and n are what remains of the signal and what the
+    noise has reached; its velocity is s x noise - n x row.
+    """
 
     signal: Tensor
     noise: Tensor
@@ -47,22 +50,22 @@ class DdpmNetwork(Network):
         super().__init__()
         self.settings, self.features = settings, features
         width = settings.layers.width
-        # The last one stands for all classes.
+        # The last embedding stands for all classes.
         self.classes = nn.Embedding(classes + 1, width)
         self.time = nn.Sequential(nn.Linear(2 * WAVES, width), nn.SiLU(), nn.Linear(width, width))
         self.stack = ResidualStack(features, features, settings.layers)
-        left = signal_left()
+        left = remaining_signal()
         self.register_buffer("signal", left.sqrt().float())
         self.register_buffer("noise", (1 - left).sqrt().float())
 
-    def noised(self, scores: Tensor, times: Tensor, noise: Tensor) -> Tensor:
-        """Return rows as they are after some steps of the process, counted from 0."""
+    def add_noise(self, scores: Tensor, times: Tensor, noise: Tensor) -> Tensor:
+        """Return rows with the noise of some steps, counted from 0."""
         return self.signal[times, None] * scores + self.noise[times, None] * noise
 
-    def velocity(self, noised: Tensor, times: Tensor, classes: Tensor) -> Tensor:
-        """Return signal x noise - noise x row, of which the network believes it sees the sum."""
-        condition = self.classes(classes) + self.time(_waves(times))
-        return self.stack(noised, condition)  # type: ignore[no-any-return]
+    def velocity(self, noisy: Tensor, times: Tensor, classes: Tensor) -> Tensor:
+        """Return the velocity of noisy rows, (B, features)."""
+        condition = self.classes(classes) + self.time(_encode_times(times))
+        return self.stack(noisy, condition)  # type: ignore[no-any-return]
 
     def score(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Return the mean square error of the velocity, at several times."""
@@ -70,32 +73,34 @@ class DdpmNetwork(Network):
         return torch.stack(errors).mean()
 
     def loss(self, batch: Batch, generator: torch.Generator, *, done: float) -> Tensor:
-        """Return the mean square error of the velocity, some rows without their class."""
-        hidden = uniform(len(batch.classes), generator) < self.settings.unlabelled
+        """Return the mean square error of the velocity, with the class hidden in some rows."""
+        chances = torch.rand(len(batch.classes), generator=generator, device=generator.device)
+        hidden = chances < self.settings.unlabelled
         classes = batch.classes.masked_fill(hidden, self.classes.num_embeddings - 1)
         return self._error(batch, classes, generator)
 
     def _error(self, batch: Batch, classes: Tensor, generator: torch.Generator) -> Tensor:
-        times = (uniform(len(classes), generator) * len(self.signal)).long()
+        chances = torch.rand(len(classes), generator=generator, device=generator.device)
+        times = (chances * len(self.signal)).long()
         noise = noise_like(batch.scores, generator)
         wanted = self.signal[times, None] * noise - self.noise[times, None] * batch.scores
-        noised = self.noised(batch.scores, times, noise)
-        return (self.velocity(noised, times, classes) - wanted).square().mean()
+        noisy = self.add_noise(batch.scores, times, noise)
+        return (self.velocity(noisy, times, classes) - wanted).square().mean()
 
     def draw(self, classes: Tensor, generator: torch.Generator) -> Tensor:
-        """Return a row of scores for each class asked for, (B, features)."""
+        """Return one row of scores for each class in `classes`, (B, features)."""
         shape = (len(classes), self.features)
         rows = torch.randn(shape, generator=generator, device=classes.device)
         if self.settings.sampler == "ancestral":
-            return self._ancestral(rows, classes, generator)
-        return self._ddim(rows, classes)
+            return self._draw_all_steps(rows, classes, generator)
+        return self._draw_few_steps(rows, classes)
 
-    def _ddim(self, rows: Tensor, classes: Tensor) -> Tensor:
-        """Go back in few steps without fresh noise (Song et al., 2021)."""
+    def _draw_few_steps(self, rows: Tensor, classes: Tensor) -> Tensor:
+        """Remove the noise in few steps, without new noise (Song et al., 2021)."""
         last = len(self.signal) - 1
         times = torch.linspace(last, 0, self.settings.sampling_steps).round().long().tolist()
         for time, following in zip(times, [*times[1:], None], strict=True):
-            velocity = self._guided(rows, time, classes)
+            velocity = self._guide_velocity(rows, time, classes)
             whole = self.signal[time] * rows - self.noise[time] * velocity
             noise = self.noise[time] * rows + self.signal[time] * velocity
             if following is None:
@@ -103,11 +108,11 @@ class DdpmNetwork(Network):
             rows = self.signal[following] * whole + self.noise[following] * noise
         return rows
 
-    def _ancestral(self, rows: Tensor, classes: Tensor, generator: torch.Generator) -> Tensor:
-        """Go back through every step with fresh noise (Ho et al., 2020, equations 6 and 7)."""
+    def _draw_all_steps(self, rows: Tensor, classes: Tensor, generator: torch.Generator) -> Tensor:
+        """Undo every step, with new noise (Ho et al., 2020, equations 6 and 7)."""
         left = self.signal.square()
         for time in reversed(range(len(left))):
-            velocity = self._guided(rows, time, classes)
+            velocity = self._guide_velocity(rows, time, classes)
             whole = self.signal[time] * rows - self.noise[time] * velocity
             if time == 0:
                 return whole
@@ -118,19 +123,21 @@ class DdpmNetwork(Network):
             rows = of_whole * whole + of_rows * rows + variance.sqrt() * noise_like(rows, generator)
         return rows
 
-    def _guided(self, rows: Tensor, time: int, classes: Tensor) -> Tensor:
+    def _guide_velocity(self, rows: Tensor, time: int, classes: Tensor) -> Tensor:
+        """Return the velocity, driven away from what all classes share."""
         times = torch.full((1,), time, device=rows.device)
-        # Rows of one class share their condition, which need not be computed for each.
-        given = classes[:1] if bool((classes == classes[:1]).all()) else classes
-        velocity = self.velocity(rows, times, given)
+        # Rows of one class share one condition, which is computed once.
+        labels = classes[:1] if bool((classes == classes[:1]).all()) else classes
+        velocity = self.velocity(rows, times, labels)
         if not self.settings.guidance:
             return velocity
-        anyone = torch.full((1,), self.classes.num_embeddings - 1, device=rows.device)
-        return velocity + self.settings.guidance * (velocity - self.velocity(rows, times, anyone))
+        all_classes = torch.full((1,), self.classes.num_embeddings - 1, device=rows.device)
+        shared = self.velocity(rows, times, all_classes)
+        return velocity + self.settings.guidance * (velocity - shared)
 
 
-def _waves(times: Tensor) -> Tensor:
-    """Return sines and cosines of times, from half a period in the whole process to fifty."""
+def _encode_times(times: Tensor) -> Tensor:
+    """Return sines and cosines of times, from half a period to fifty in the whole process."""
     rates = torch.logspace(0, 2, WAVES, device=times.device)
     angles = times[:, None] * rates * (math.pi / DIFFUSION_STEPS)
     return torch.cat([angles.sin(), angles.cos()], dim=1)

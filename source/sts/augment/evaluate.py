@@ -1,4 +1,4 @@
-"""One method on one division: the generator is fitted once, then every cell of it is scored."""
+"""One method on one division: the generator is fitted once, then every score is computed."""
 
 import json
 import time
@@ -11,10 +11,17 @@ import numpy as np
 from sklearn.base import clone
 
 from sts.augment.contract import GENERATORS, Generator, make_generator
-from sts.augment.division import nested
-from sts.augment.grid import BASELINE, BORROW, Item, ScoreKey, rng_of, seed_of
+from sts.augment.grid import (
+    BASELINE,
+    BORROW,
+    Item,
+    ScoreKey,
+    divide_training_rows,
+    make_rng,
+    make_seed,
+)
 from sts.augment.neurons import Neurons
-from sts.augment.views import RowView, ViewedRows, borrowed, make_view
+from sts.augment.preparation import RowView, ViewedRows, make_view, view_borrowed
 from sts.base.types import Floats, Ints
 from sts.evaluation.predictions import scores_of
 from sts.tabular.classifiers import (
@@ -22,8 +29,8 @@ from sts.tabular.classifiers import (
     VOTE,
     VOTERS,
     BenchmarkClassifier,
+    combine_votes,
     predict_probabilities,
-    together,
 )
 
 INNER_FOLDS: Final = 3
@@ -32,8 +39,11 @@ Keep = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Bench:
-    """What the cells of an item share; each part is made when it is first asked for."""
+class PreparedItem:
+    """The data, generator and classifiers that the scores of an item share.
+
+    Each is made when it is first needed.
+    """
 
     item: Item
 
@@ -50,35 +60,30 @@ class Bench:
     @cached_property
     def view(self) -> RowView:
         """Return both sides as classifiers take them."""
-        return self.view_of(self.fit)
+        return self.view_with(self.fit)
 
-    def view_of(self, fit: Neurons) -> RowView:
-        """Return both sides, everything learnt from these training neurons."""
+    def view_with(self, fit: Neurons) -> RowView:
+        """Return both sides, prepared by these training neurons."""
         division, grid = self.item.division, self.item.grid
-        return make_view(
-            fit,
-            self.scored.X,
-            grid.preparing,
-            seed=seed_of(grid.seed, "reducer", division.repeat, division.fold),
-            names=fit.names,
-        )
+        seed = make_seed(grid.seed, "reducer", division.repeat, division.fold)
+        return make_view(fit, self.scored.X, grid.preparation, seed=seed)
 
     @cached_property
     def generator(self) -> Generator:
         """Return the generator, fitted on training rows."""
         item = self.item
-        made = make_generator(
+        generator = make_generator(
             item.method, device=item.grid.device, settings=dict(item.settings), task=item.task
         )
-        return made.fit(self.view.learnt_from, self.view.y, self.rng("fit"))
+        return generator.fit(self.view.generator_rows, self.view.y, self.rng("fit"))
 
     def rng(self, *words: str | int) -> np.random.Generator:
         """Return random numbers for one purpose of this item."""
-        division = self.item.division
-        return rng_of(self.item.grid.seed, self.item.method, division.repeat, division.fold, *words)
+        item, division = self.item, self.item.division
+        return make_rng(item.grid.seed, item.method, division.repeat, division.fold, *words)
 
-    def synthetic(self, counts: Mapping[int, int], purpose: str) -> tuple[Floats, Ints]:
-        """Return made rows and their classes, so many of each class."""
+    def generate(self, counts: Mapping[int, int], purpose: str) -> tuple[Floats, Ints]:
+        """Return synthetic rows and their classes, as many of each class as `counts` says."""
         rows = [
             self.generator.sample(label, count, self.rng(purpose, label, count))
             for label, count in counts.items()
@@ -87,44 +92,40 @@ class Bench:
         return np.concatenate(rows), labels.astype(np.int64)
 
     @cached_property
-    def chosen(self) -> dict[str, BenchmarkClassifier]:
-        """Return every classifier, its settings searched on training rows if asked for."""
-        names = [name for name in CLASSIFIERS if name in self._fitted]
-        return {
-            name: self._tuned(name) if self.item.grid.tune else self._plain(name) for name in names
-        }
-
-    def _plain(self, name: str, **settings: Any) -> BenchmarkClassifier:
-        return BenchmarkClassifier(name=name, settings=settings, random_state=self.seed(name))
-
-    @property
-    def _fitted(self) -> set[str]:
+    def classifiers(self) -> dict[str, BenchmarkClassifier]:
+        """Return every classifier; with `tune`, its settings are searched on training rows."""
         wanted = set(self.item.grid.classifiers)
-        return wanted | set(VOTERS) if VOTE in wanted else wanted
+        if VOTE in wanted:
+            wanted |= set(VOTERS)
+        make = self._tune if self.item.grid.tune else self._classifier
+        return {name: make(name) for name in CLASSIFIERS if name in wanted}
 
-    def _tuned(self, name: str) -> BenchmarkClassifier:
-        """Return the settings with the best macro F1 on folds within the training rows."""
+    def _classifier(self, name: str, **settings: Any) -> BenchmarkClassifier:
+        # The seed is the same for all methods, so that their scores are paired.
+        division = self.item.division
+        seed = make_seed(self.item.grid.seed, name, division.repeat, division.fold)
+        return BenchmarkClassifier(name=name, settings=settings, random_state=seed)
+
+    def _tune(self, name: str) -> BenchmarkClassifier:
+        """Return the classifier with the best macro F1 on folds within the training rows."""
         kind, view = CLASSIFIERS[name], self.view
         rows = view.train.missing if kind.takes_missing else view.train.complete
         classes = self.fit.classes
 
-        def value(choice: BenchmarkClassifier) -> float:
-            folds = nested(view.y, INNER_FOLDS, rng_of(self.item.grid.seed, "nested"))
+        def score(candidate: BenchmarkClassifier) -> float:
             scores = []
+            folds = divide_training_rows(
+                view.y, INNER_FOLDS, make_rng(self.item.grid.seed, "nested")
+            )
             for fit, scored in folds:
-                fitted = clone(choice).fit(rows[fit], view.y[fit])
-                said = predict_probabilities(fitted, rows[scored], classes=len(classes))
-                scores.append(scores_of(said, view.y[scored], classes)["macro_f1"])
+                fitted = clone(candidate).fit(rows[fit], view.y[fit])
+                probabilities = predict_probabilities(fitted, rows[scored], classes=len(classes))
+                scores.append(scores_of(probabilities, view.y[scored], classes)["macro_f1"])
             return float(np.mean(scores))
 
-        tried = [self._plain(name, **each) for each in ({}, *kind.candidates)]
-        # The first of equals: the settings as they are.
-        return max(tried, key=value)
-
-    def seed(self, name: str) -> int:
-        """Return the seed of a classifier: the same for all methods, so that they are paired."""
-        division = self.item.division
-        return seed_of(self.item.grid.seed, name, division.repeat, division.fold)
+        candidates = [self._classifier(name, **each) for each in ({}, *kind.candidates)]
+        # The first of equals: the settings without a change.
+        return max(candidates, key=score)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -136,115 +137,132 @@ class TrainingRows:
     y: Ints
     synthetic: int = 0
     balanced: bool = False
+    """Whether all classes count the same."""
 
 
-def evaluate(item: Item, *, done: Sequence[ScoreKey] = (), keep: Keep | None = None) -> Bench:
-    """Score the cells of an item that are not done and hand each to `keep`."""
-    bench = Bench(item)
+def evaluate(
+    item: Item, *, done: Sequence[ScoreKey] = (), keep: Keep | None = None
+) -> PreparedItem:
+    """Compute the scores of an item that are not done yet and hand each to `keep`."""
+    prepared = PreparedItem(item)
     finished = set(done)
-    waiting = [key for key in item.cells() if key not in finished]
-    for added, part in dict.fromkeys((key.added, key.part) for key in waiting):
-        here = [key for key in waiting if (key.added, key.part) == (added, part)]
+    missing = [key for key in item.score_keys() if key not in finished]
+    for added, part in dict.fromkeys((key.added, key.part) for key in missing):
+        here = [key for key in missing if (key.added, key.part) == (added, part)]
         begin_s = time.perf_counter()
-        training = training_rows(bench, added, part)
-        made_s = time.perf_counter() - begin_s
-        _score_level(bench, training, here, keep or (lambda row: None), made_s)
-    return bench
+        training = make_training_rows(prepared, added, part)
+        spent_s = time.perf_counter() - begin_s
+        _score_level(prepared, training, here, keep or (lambda row: None), spent_s)
+    return prepared
 
 
-def training_rows(bench: Bench, added: int, part: float) -> TrainingRows:
+def make_training_rows(prepared: PreparedItem, added: int, part: float) -> TrainingRows:
     """Return the rows that the classifiers of one level are fitted on."""
-    item = bench.item
+    item = prepared.item
     if part < 1:
-        view = bench.view_of(bench.fit.rows(_some(bench.fit.y, part, bench.rng("part"))))
+        chosen = _choose_part(prepared.fit.y, part, prepared.rng("part"))
+        view = prepared.view_with(prepared.fit.rows(chosen))
         return TrainingRows(view=view, rows=view.train, y=view.y)
-    view = bench.view
+    view = prepared.view
     if item.method == BORROW:
-        if item.lenders is None:
-            raise ValueError("an item that borrows needs lenders")
-        more = borrowed(view, item.lenders)
-        return TrainingRows(
-            view=view,
-            rows=view.train.joined(more),
-            y=np.concatenate([view.y, item.lenders.y]),
-        )
+        if item.borrowed is None:
+            raise ValueError("an item that borrows needs neurons to borrow")
+        rows = view.train.join(view_borrowed(view, item.borrowed))
+        return TrainingRows(view=view, rows=rows, y=np.concatenate([view.y, item.borrowed.y]))
     if item.method == BASELINE or not GENERATORS[item.method].adds_rows:
         return TrainingRows(view=view, rows=view.train, y=view.y, balanced=item.method != BASELINE)
     present = np.unique(view.y).tolist()
-    rows, labels = bench.synthetic(dict.fromkeys(present, added), "added")
+    synthetic, labels = prepared.generate(dict.fromkeys(present, added), "added")
     return TrainingRows(
         view=view,
-        rows=view.train.joined(view.made(rows)),
+        rows=view.train.join(view.take(synthetic)),
         y=np.concatenate([view.y, labels]),
         synthetic=len(labels),
     )
 
 
-def _some(y: Ints, part: float, rng: np.random.Generator) -> Ints:
-    """Return a part of the rows of each class, at least one."""
-    kept = []
+def _choose_part(y: Ints, part: float, rng: np.random.Generator) -> Ints:
+    """Return a part of the rows of each class, at least one row."""
+    chosen = []
     for label in np.unique(y):
         rows = rng.permutation(np.flatnonzero(y == label))
-        kept.append(rows[: max(1, round(part * len(rows)))])
-    return np.sort(np.concatenate(kept))
+        chosen.append(rows[: max(1, round(part * len(rows)))])
+    return np.sort(np.concatenate(chosen))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Prediction:
+    """Probabilities of the scored rows by one classifier."""
+
+    probabilities: Floats
+    how: str
+    """How the fit differs from one on fewer rows."""
+    seconds: float = 0.0
 
 
 def _score_level(
-    bench: Bench, training: TrainingRows, keys: Sequence[ScoreKey], keep: Keep, made_s: float
+    prepared: PreparedItem,
+    training: TrainingRows,
+    keys: Sequence[ScoreKey],
+    keep: Keep,
+    spent_s: float,
 ) -> None:
-    said: dict[str, tuple[Floats, str, float]] = {}
+    """Score the classifiers of one level; the first score includes the time spent on the rows."""
+    predictions: dict[str, _Prediction] = {}
 
-    def words_of(name: str) -> tuple[Floats, str, float]:
-        if name not in said:
-            said[name] = _vote(words_of) if name == VOTE else _words(bench, training, name)
-        return said[name]
+    def predict(name: str) -> _Prediction:
+        if name not in predictions:
+            if name == VOTE:
+                predictions[name] = _vote({voter: predict(voter) for voter in VOTERS})
+            else:
+                predictions[name] = _predict(prepared, training, name)
+        return predictions[name]
 
     for key in keys:
-        probabilities, how, seconds = words_of(key.classifier)
-        choice = bench.chosen.get(key.classifier)
+        prediction = predict(key.classifier)
+        classifier = prepared.classifiers.get(key.classifier)
         keep(
             {
                 **vars(key),
-                **scores_of(probabilities, bench.scored.y, bench.fit.classes),
-                "setup": setup_of(key.classifier, choice),
-                "how": how,
+                **scores_of(prediction.probabilities, prepared.scored.y, prepared.fit.classes),
+                "setup": describe_setup(key.classifier, classifier),
+                "how": prediction.how,
                 "train_rows": len(training.y) - training.synthetic,
                 "synthetic_rows": training.synthetic,
-                "scored_rows": len(bench.scored),
-                # The generator's share goes to the first cell that waited for it.
-                "seconds": round(seconds + made_s, 4),
+                "scored_rows": len(prepared.scored),
+                "seconds": round(prediction.seconds + spent_s, 4),
             }
         )
-        made_s = 0.0
+        spent_s = 0.0
 
 
-def setup_of(name: str, choice: BenchmarkClassifier | None) -> str:
-    """Return the settings of a classifier as a cell records them."""
+def describe_setup(name: str, classifier: BenchmarkClassifier | None) -> str:
+    """Return the settings of a classifier as they are stored with its scores."""
     if name == VOTE:
         return json.dumps(VOTERS)
     kind = CLASSIFIERS[name]
-    settings = {**kind.settings, **((choice.settings or {}) if choice else {})}
-    said = {"temperature": kind.temperature, "rarity": kind.rarity}
-    return json.dumps({**settings, **said}, sort_keys=True)
+    settings = {**kind.settings, **((classifier.settings or {}) if classifier else {})}
+    correction = {"temperature": kind.temperature, "rarity": kind.rarity}
+    return json.dumps({**settings, **correction}, sort_keys=True)
 
 
-def _words(bench: Bench, training: TrainingRows, name: str) -> tuple[Floats, str, float]:
-    """Return what a classifier says of the scored rows, how it was fitted, and how long it took."""
+def _predict(prepared: PreparedItem, training: TrainingRows, name: str) -> _Prediction:
     begin_s = time.perf_counter()
-    missing = CLASSIFIERS[name].takes_missing
-    fitted = clone(bench.chosen[name]).set_params(balanced=training.balanced)
-    fitted.fit(training.rows.missing if missing else training.rows.complete, training.y)
+    fitted = clone(prepared.classifiers[name]).set_params(balanced=training.balanced)
     scored = training.view.scored
-    rows = scored.missing if missing else scored.complete
-    probabilities = predict_probabilities(fitted, rows, classes=len(bench.fit.classes))
-    return probabilities, fitted.how_, time.perf_counter() - begin_s
+    if CLASSIFIERS[name].takes_missing:
+        X, X_scored = training.rows.missing, scored.missing
+    else:
+        X, X_scored = training.rows.complete, scored.complete
+    fitted.fit(X, training.y)
+    probabilities = predict_probabilities(fitted, X_scored, classes=len(prepared.fit.classes))
+    seconds = time.perf_counter() - begin_s
+    return _Prediction(probabilities=probabilities, how=fitted.how_, seconds=seconds)
 
 
-def _vote(
-    words_of: Callable[[str], tuple[Floats, str, float]],
-) -> tuple[Floats, str, float]:
-    members = {name: words_of(name) for name in VOTERS}
-    how = "; ".join(f"{name}: {how}" for name, (_, how, _) in members.items() if how)
-    said = together({name: probabilities for name, (probabilities, _, _) in members.items()})
-    # What the members cost is told beside their own cells.
-    return said, how, 0.0
+def _vote(voters: Mapping[str, _Prediction]) -> _Prediction:
+    """Return the vote. It takes no time of its own: that of the voters is in their own scores."""
+    return _Prediction(
+        probabilities=combine_votes({name: each.probabilities for name, each in voters.items()}),
+        how="; ".join(f"{name}: {each.how}" for name, each in voters.items() if each.how),
+    )

@@ -7,17 +7,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 from zuko.flows import MAF
 
-from sts.augment.deep import DeepGenerator
+from sts.augment.deep import Batch, DeepGenerator, Network
 from sts.augment.settings import FlowSettings
-from sts.augment.training import Batch, Network
 
 
 class Flow(DeepGenerator):
-    """Rows that a flow makes of normal noise."""
+    """Rows that a flow makes from normal noise."""
 
     settings: FlowSettings
 
-    def network(self, features: int, classes: int) -> Network:
+    def make_network(self, features: int, classes: int) -> Network:
         """Return a new network."""
         return FlowNetwork(features, classes, self.settings)
 
@@ -38,31 +37,31 @@ class FlowNetwork(Network):
             passes=None,
         )
         for transform in self.maf.transform.transforms:
-            # A transformation begins as none.
+            # A new transformation changes nothing.
             nn.init.zeros_(transform.hyper[-1].weight)
             nn.init.zeros_(transform.hyper[-1].bias)
 
     def log_likelihood(self, batch: Batch) -> Tensor:
         """Return the log likelihood of each row, (B,)."""
-        return self._law(batch.classes).log_prob(batch.scores)  # type: ignore[no-any-return]
+        return self._distribution(batch.classes).log_prob(batch.scores)  # type: ignore[no-any-return]
 
     def to_noise(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the noise that rows are made of, and the log of the change of volume, (B,)."""
-        return self._law(batch.classes).transform.call_and_ladj(batch.scores)  # type: ignore[no-any-return]
+        """Return the noise behind rows, and the logarithm of the change of volume, (B,)."""
+        return self._distribution(batch.classes).transform.call_and_ladj(batch.scores)  # type: ignore[no-any-return]
 
     def to_scores(self, noise: Tensor, classes: Tensor) -> Tensor:
-        """Return the rows that are made of noise, feature after feature."""
-        return self._law(classes).transform.inv(noise)  # type: ignore[no-any-return]
+        """Return the rows made from noise, feature after feature."""
+        return self._distribution(classes).transform.inv(noise)  # type: ignore[no-any-return]
 
     def score(self, batch: Batch, generator: torch.Generator) -> Tensor:
-        """Return the negative log likelihood a feature."""
+        """Return the negative log likelihood per feature."""
         return -self.log_likelihood(batch).mean() / self.features
 
     def draw(self, classes: Tensor, generator: torch.Generator) -> Tensor:
-        """Return a row of scores for each class asked for, (B, features)."""
+        """Return one row of scores for each class in `classes`, (B, features)."""
         shape = (len(classes), self.features)
         noise = torch.randn(shape, generator=generator, device=classes.device)
         return self.to_scores(noise, classes)
 
-    def _law(self, classes: Tensor) -> Any:
+    def _distribution(self, classes: Tensor) -> Any:
         return self.maf(functional.one_hot(classes, self.classes).float())

@@ -1,9 +1,10 @@
-"""Rows to independent normal scores and back: what classes have in common is borrowed by rare ones.
+"""Rows to independent normal scores and back, with information shared between classes.
 
-For every class, each feature is turned normal by its distribution, to which the residuals of all
-classes add some rows, and the scores are made independent by their correlation, to which that
-within all classes adds some. Standard normal scores turned back are a Gaussian copula; whatever
-more there is in the rows is left in the scores for a network to learn.
+In every class, each feature becomes normal by its distribution, and the scores become independent
+by their correlation. Rare classes have few rows, so the residuals of all classes are added to each
+distribution, and the correlation within all classes to each correlation. Standard normal scores
+transformed back are a Gaussian copula; what else there is in the rows stays in the scores, where a
+network can learn it.
 """
 
 from collections.abc import Mapping
@@ -14,18 +15,17 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.special import ndtr, ndtri
 
-from sts.augment.rows import checked
+from sts.augment.contract import check_label, check_rows
 from sts.augment.settings import CopulaSettings, FrameSettings
-from sts.base.errors import StsError
 from sts.base.types import Floats, Ints
 
 # The outermost probabilities, 4.3 deviations from the middle.
 OUTERMOST: Final = 1e-5
-# By how many values the residuals of all classes are spoken for.
+# Number of values that represent the residuals of all classes.
 RESIDUALS: Final = 100
-# A feature of so few values, as an indicator is, takes no other ones.
+# A feature with at most this many values, such as an indicator, keeps to these values.
 FEW: Final = 10
-# What two features that say the same may differ by, in parts of their variance.
+# Variance, as a part of the whole, by which two equal features are taken to differ.
 RIDGE: Final = 1e-4
 
 
@@ -35,10 +35,19 @@ class _Shape:
 
     values: Floats
     below: Floats
-    """The probability of a value lower than that of a point, counting half of its own."""
+    """The probability of a value below each point, counting half of the point's own."""
+
+    @classmethod
+    def fit(cls, values: Floats, weights: Floats) -> Self:
+        """Return the distributions of values (rows, features) with weights (rows,)."""
+        order = np.argsort(values, axis=0, kind="stable")
+        share = weights[order] / weights.sum()
+        return cls(
+            values=np.take_along_axis(values, order, axis=0), below=share.cumsum(axis=0) - share / 2
+        )
 
     def scores(self, X: Floats, rng: np.random.Generator) -> Floats:
-        """Return normal scores; what is tied takes a random place within its tie."""
+        """Return normal scores; equal values get random places within their interval."""
         u = np.empty_like(X)
         for j, (values, below) in enumerate(zip(self.values.T, self.below.T, strict=True)):
             first = np.searchsorted(values, X[:, j], "left")
@@ -50,7 +59,7 @@ class _Shape:
         return np.asarray(ndtri(np.clip(u, OUTERMOST, 1 - OUTERMOST)))
 
     def rows(self, scores: Floats) -> Floats:
-        """Return the values at normal scores, none beyond the outermost ones."""
+        """Return the values at normal scores, none beyond the outermost values."""
         u = ndtr(scores)
         columns = zip(u.T, self.below.T, self.values.T, strict=True)
         return np.column_stack([np.interp(*column) for column in columns])
@@ -58,24 +67,24 @@ class _Shape:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Frame:
-    """A transformation for each class."""
+    """The transformation of every class."""
 
     shapes: Mapping[int, _Shape]
     factors: Mapping[int, Floats]
-    """The Cholesky factor of each correlation."""
+    """The Cholesky factor of the correlation in each class."""
     few: Mapping[int, Floats]
-    """Feature -> its values, where there are few."""
+    """The values of each feature that has few of them, by the place of the feature."""
 
     @classmethod
     def fit(cls, X: Floats, y: Ints, *, settings: FrameSettings, rng: np.random.Generator) -> Self:
-        """Return the frame of complete rows."""
+        """Return the transformation of complete rows."""
         labels = [int(label) for label in np.unique(y)]
         if settings.space == "pooled":
-            shape = _shape(X, np.ones(len(X)))
-            factor = _factor(_correlation(shape.scores(X, rng)))
+            shape = _Shape.fit(X, np.ones(len(X)))
+            factor = _factorise(_correlate(shape.scores(X, rng)))
             shapes, factors = dict.fromkeys(labels, shape), dict.fromkeys(labels, factor)
         else:
-            shapes, factors = _by_class(X, y, settings, rng)
+            shapes, factors = _fit_classes(X, y, settings, rng)
         distinct = {j: np.unique(column) for j, column in enumerate(X.T)}
         few = {j: values for j, values in distinct.items() if len(values) <= FEW}
         return cls(shapes=shapes, factors=factors, few=few)
@@ -97,9 +106,10 @@ class Frame:
         return X
 
 
-def _by_class(
+def _fit_classes(
     X: Floats, y: Ints, settings: FrameSettings, rng: np.random.Generator
 ) -> tuple[dict[int, _Shape], dict[int, Floats]]:
+    """Return the distributions and the factors of each class, with rows added from all classes."""
     labels = [int(label) for label in np.unique(y)]
     centres = {label: X[y == label].mean(axis=0) for label in labels}
     residuals = X - np.array([centres[int(label)] for label in y])
@@ -109,43 +119,35 @@ def _by_class(
     for label in labels:
         own = X[y == label]
         values = np.vstack([own, centres[label] + typical])
-        shapes[label] = _shape(values, np.append(np.ones(len(own)), weight))
+        shapes[label] = _Shape.fit(values, np.append(np.ones(len(own)), weight))
         normal[y == label] = shapes[label].scores(own, rng)
-    common = _correlation(normal)
+    common = _correlate(normal)
     factors = {}
     for label in labels:
         own, rows = normal[y == label], settings.correlation_rows
         mixed = (own.T @ own + rows * common) / (len(own) + rows)
         deviations = np.sqrt(np.diag(mixed))
-        factors[label] = _factor(mixed / np.outer(deviations, deviations))
+        factors[label] = _factorise(mixed / np.outer(deviations, deviations))
     return shapes, factors
 
 
-def _shape(values: Floats, weights: Floats) -> _Shape:
-    order = np.argsort(values, axis=0, kind="stable")
-    share = weights[order] / weights.sum()
-    return _Shape(
-        values=np.take_along_axis(values, order, axis=0), below=share.cumsum(axis=0) - share / 2
-    )
-
-
-def _correlation(scores: Floats) -> Floats:
-    """Return the correlation of scores around nothing, which is their mean by construction."""
+def _correlate(scores: Floats) -> Floats:
+    """Return the correlation of scores, whose mean is 0 by construction."""
     products = scores.T @ scores
     deviations = np.sqrt(np.maximum(np.diag(products), np.finfo(float).tiny))
-    found = products / np.outer(deviations, deviations)
-    np.fill_diagonal(found, 1.0)
-    return np.asarray(found)
+    correlation = products / np.outer(deviations, deviations)
+    np.fill_diagonal(correlation, 1.0)
+    return np.asarray(correlation)
 
 
-def _factor(correlation: Floats) -> Floats:
+def _factorise(correlation: Floats) -> Floats:
     eye = np.eye(len(correlation))
     return np.asarray(np.linalg.cholesky((1 - RIDGE) * correlation + RIDGE * eye))
 
 
 @dataclass(frozen=True, eq=False)
 class Copula:
-    """Rows whose normal scores are normal together."""
+    """Rows from a Gaussian copula: their normal scores are normal together."""
 
     settings: CopulaSettings
     frame: Frame | None = None
@@ -153,8 +155,8 @@ class Copula:
     notes: tuple[str, ...] = ()
 
     def fit(self, X: Floats, y: Ints, rng: np.random.Generator) -> Self:
-        """Return a generator that knows the frame of these rows."""
-        X, y = checked(X, y)
+        """Return a generator with the transformation of these rows."""
+        X, y = check_rows(X, y)
         frame = Frame.fit(X, y, settings=self.settings.frame, rng=rng)
         return replace(self, frame=frame, features=X.shape[1])
 
@@ -162,6 +164,5 @@ class Copula:
         """Return `n` rows of a class."""
         if self.frame is None:
             raise ValueError("fit before you sample")
-        if label not in self.frame.shapes:
-            raise StsError(f"class {label} has no training row to make others from")
+        check_label(label, self.frame.shapes)
         return self.frame.rows(rng.standard_normal((n, self.features)), label)

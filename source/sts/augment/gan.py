@@ -3,31 +3,58 @@
 import torch
 from torch import Tensor, nn
 
-from sts.augment.deep import DeepGenerator
-from sts.augment.layers import PlainLayers
-from sts.augment.settings import GanSettings
-from sts.augment.training import Batch, Network, Trainer, adam, set_rate
+from sts.augment.deep import (
+    Batch,
+    DeepGenerator,
+    Network,
+    Trainer,
+    make_adam,
+    set_learning_rate,
+)
+from sts.augment.settings import GanSettings, LayerSettings
 from sts.learning.training import gradient_penalty
 
-# How many rows are drawn for each held-out one.
+# Rows that are drawn for each held-out one.
 DRAWS = 4
-# Against a critic that changes, old gradients mislead (Gulrajani et al., 2017: 0 or 0.5).
+# Slope of the layers for negative values.
+LEAK = 0.2
+# Decay rates of Adam. The critic changes, so old gradients mislead (Gulrajani et al., 2017).
 BETAS = (0.5, 0.9)
 
 
 class Gan(DeepGenerator):
-    """Draws rows that a critic cannot tell from real ones."""
+    """Rows that a critic cannot tell from real ones."""
 
     settings: GanSettings
 
-    def network(self, features: int, classes: int) -> Network:
+    def make_network(self, features: int, classes: int) -> Network:
         """Return a new network."""
         return GanNetwork(features, classes, self.settings)
 
-    def trainer(self, network: Network, features: int, classes: int) -> Trainer:
-        """Return what trains the network against a critic."""
+    def make_trainer(self, network: Network, features: int, classes: int) -> Trainer:
+        """Return what trains the network, against a critic."""
         critic = Critic(features, classes, self.settings).to(next(network.parameters()).device)
         return CriticTrainer(network, critic, self.settings)
+
+
+class PlainLayers(nn.Module):
+    """Layers without shortcuts or norms, under a condition."""
+
+    def __init__(self, inputs: int, outputs: int, settings: LayerSettings) -> None:
+        super().__init__()
+        width = settings.width
+        self.first = nn.Linear(inputs, width)
+        self.inner = nn.ModuleList(nn.Linear(width, width) for _ in range(settings.depth))
+        self.dropout = nn.Dropout(settings.dropout)
+        self.last = nn.Linear(width, outputs)
+
+    def forward(self, inputs: Tensor, condition: Tensor) -> Tensor:
+        """Return outputs (B, outputs) of inputs (B, inputs) and condition (B or 1, width)."""
+        hidden: Tensor = self.first(inputs) + condition
+        for layer in self.inner:
+            hidden = layer(self.dropout(nn.functional.leaky_relu(hidden, LEAK)))
+        outputs: Tensor = self.last(nn.functional.leaky_relu(hidden, LEAK))
+        return outputs
 
 
 class GanNetwork(Network):
@@ -39,27 +66,27 @@ class GanNetwork(Network):
         self.number = classes
         self.classes = nn.Embedding(classes, settings.layers.width)
         self.layers = PlainLayers(features + settings.noise, features, settings.layers)
-        # It begins at plain noise, which the frame turns into a Gaussian copula.
+        # A new network returns its noise, which the frame turns into a Gaussian copula.
         nn.init.zeros_(self.layers.last.weight)
         nn.init.zeros_(self.layers.last.bias)
 
     def draw(self, classes: Tensor, generator: torch.Generator) -> Tensor:
-        """Return a row of scores for each class asked for, (B, features)."""
+        """Return one row of scores for each class in `classes`, (B, features)."""
         shape = (len(classes), self.features + self.noise)
         noise = torch.randn(shape, generator=generator, device=classes.device)
-        bent: Tensor = self.layers(noise, self.classes(classes))
-        return noise[:, : self.features] + bent
+        change: Tensor = self.layers(noise, self.classes(classes))
+        return noise[:, : self.features] + change
 
     def score(self, batch: Batch, generator: torch.Generator) -> Tensor:
-        """Return the energy distance of drawn from held-out rows, each beside its class."""
+        """Return the energy distance between drawn and held-out rows, classes included."""
         classes = batch.classes.repeat(DRAWS)
         drawn = self.draw(classes, generator)
-        # Rows of two classes are as far apart as rows are on average.
+        # A difference in class counts as much as the mean distance between two rows.
         distance = self.features**0.5
         one_hot = nn.functional.one_hot
         real = torch.cat([batch.scores, distance * one_hot(batch.classes, self.number)], dim=1)
-        made = torch.cat([drawn, distance * one_hot(classes, self.number)], dim=1)
-        return energy_distance(real, made)
+        synthetic = torch.cat([drawn, distance * one_hot(classes, self.number)], dim=1)
+        return energy_distance(real, synthetic)
 
 
 class Critic(nn.Module):
@@ -71,27 +98,27 @@ class Critic(nn.Module):
         self.layers = PlainLayers(features, 1, settings.layers)
 
     def forward(self, scores: Tensor, classes: Tensor) -> Tensor:
-        """Return a number a row, (B,)."""
-        said: Tensor = self.layers(scores, self.classes(classes))
-        return said[:, 0]
+        """Return one rating for each row, (B,)."""
+        ratings: Tensor = self.layers(scores, self.classes(classes))
+        return ratings[:, 0]
 
 
 class CriticTrainer:
-    """Trains a generator against a critic, which learns more often."""
+    """Trains a generator against a critic, which takes more steps."""
 
     def __init__(self, network: Network, critic: Critic, settings: GanSettings) -> None:
         self._network, self._critic, self._settings = network, critic, settings
-        self._optimiser = adam(network, settings.loop, BETAS)
-        self._critics = adam(critic, settings.loop, BETAS)
+        self._optimiser = make_adam(network, settings.loop, BETAS)
+        self._critic_optimiser = make_adam(critic, settings.loop, BETAS)
 
     def step(self, batch: Batch, generator: torch.Generator, *, done: float) -> None:
-        """Let the critic learn from the batch, each time against new rows, then the generator."""
-        for optimiser in (self._optimiser, self._critics):
-            set_rate(optimiser, self._settings.loop, done)
+        """Train the critic on the batch, each time against new rows, then the generator."""
+        for optimiser in (self._optimiser, self._critic_optimiser):
+            set_learning_rate(optimiser, self._settings.loop, done)
         for _ in range(self._settings.critic_steps):
             with torch.no_grad():
                 drawn = self._network.draw(batch.classes, generator)
-            self._critics.zero_grad()
+            self._critic_optimiser.zero_grad()
             penalty = gradient_penalty(
                 lambda rows: self._critic(rows, batch.classes),
                 batch.scores,
@@ -99,10 +126,10 @@ class CriticTrainer:
                 random=generator,
             )
             both = torch.cat([drawn, batch.scores])
-            said = self._critic(both, batch.classes.repeat(2)).chunk(2)
-            gap = said[0].mean() - said[1].mean()
+            of_drawn, of_real = self._critic(both, batch.classes.repeat(2)).chunk(2)
+            gap = of_drawn.mean() - of_real.mean()
             (gap + self._settings.penalty * penalty).backward()
-            self._critics.step()
+            self._critic_optimiser.step()
         self._optimiser.zero_grad()
         drawn = self._network.draw(batch.classes, generator)
         (-self._critic(drawn, batch.classes).mean()).backward()
@@ -111,10 +138,10 @@ class CriticTrainer:
 
 def energy_distance(one: Tensor, other: Tensor) -> Tensor:
     """Return twice the mean distance between two samples less those within (Szekely, 2003)."""
-    return 2 * torch.cdist(one, other).mean() - _within(one) - _within(other)
+    return 2 * torch.cdist(one, other).mean() - _mean_distance(one) - _mean_distance(other)
 
 
-def _within(rows: Tensor) -> Tensor:
+def _mean_distance(rows: Tensor) -> Tensor:
     """Return the mean distance between two of the rows."""
     total: Tensor = torch.cdist(rows, rows).sum()
     return total / max(len(rows) * (len(rows) - 1), 1)

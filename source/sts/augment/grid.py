@@ -1,7 +1,8 @@
-"""The grid of a benchmark: its cells, the file of finished ones, and one method on one division."""
+"""The grid of a benchmark: the divisions of its neurons, and the scores of a method on each."""
 
 import math
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
@@ -9,27 +10,115 @@ from typing import Any, Final
 
 import numpy as np
 
-from sts.augment.division import Division
 from sts.augment.neurons import Neurons
-from sts.augment.views import Preparing
+from sts.augment.preparation import Preparation
+from sts.augment.tasks import SplitGroups, Task
+from sts.base.errors import StsError
 from sts.base.files import read_csv, write_csv
+from sts.base.types import Ints
 from sts.evaluation.predictions import PLAIN_SCORES, RECALL
 from sts.tabular.classifiers import CLASSIFIERS, VOTE
 
+PROTOCOLS: Final = ("cv", "paper")
+# The paper holds one in five neurons out.
+PAPER_PARTS: Final = 5
+FEWEST_FOLDS: Final = 3
+MOST_FOLDS: Final = 5
 KEYS: Final = ("method", "repeat", "fold", "added", "part", "classifier")
 TIME: Final = "seconds"
 ABOUT: Final = ("setup", "how", "train_rows", "synthetic_rows", "scored_rows", TIME)
-# Beside which all others are seen: training rows as they are.
+# The method that all others are compared with: training rows as they are.
 BASELINE: Final = "none"
-# Real neurons without morphology that join the training rows.
+# The method that adds real neurons without morphology to the training rows.
 BORROW: Final = "borrow"
+WEIGHTS: Final = "weights"
+# Parts of the training rows in the learning curve, besides the whole.
+CURVE: Final = (0.2, 0.4, 0.6, 0.8)
 
 Row = Mapping[str, Any]
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Division:
+    """Training and scored neurons of one division, as places among those of the task."""
+
+    repeat: int
+    fold: int
+    fit: Ints
+    scored: Ints
+
+
+def choose_fold_count(task: Task) -> int:
+    """Return as many folds as the rarest class has neurons, at least 3 and at most 5."""
+    counts = task.neurons.counts()
+    return int(np.clip(counts[counts > 0].min(), FEWEST_FOLDS, MOST_FOLDS))
+
+
+def divide_neurons(
+    task: Task, protocol: str, *, folds: int, repeats: int, seed: int
+) -> list[Division]:
+    """Return the divisions of a protocol.
+
+    Tasks with the same groups share them: with the same folds and seed, a neuron is on the same
+    side in all tasks. The paper's protocol repeats one division with other seeds.
+    """
+    if protocol == "paper":
+        fold_of = deal_groups(task.groups, PAPER_PARTS, np.random.default_rng([seed, 0]))
+        return [_divide(task, fold_of, repeat=repeat, fold=0) for repeat in range(repeats)]
+    if folds < FEWEST_FOLDS:
+        raise StsError(f"--folds must be at least {FEWEST_FOLDS}, not {folds}")
+    divisions = []
+    for repeat in range(repeats):
+        fold_of = deal_groups(task.groups, folds, np.random.default_rng([seed, repeat]))
+        divisions += [_divide(task, fold_of, repeat=repeat, fold=fold) for fold in range(folds)]
+    return divisions
+
+
+def _divide(task: Task, fold_of: Mapping[str, int], *, repeat: int, fold: int) -> Division:
+    held_out = np.array([fold_of[group] == fold for group in task.neurons.group.tolist()])
+    if not held_out.any() or held_out.all():
+        groups = len(set(task.neurons.group.tolist()))
+        raise StsError(
+            f"{len(held_out)} neurons, {groups} of them with different values, are too few to "
+            "divide: add neurons or lower --folds"
+        )
+    fit, scored = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+    return Division(repeat=repeat, fold=fold, fit=fit, scored=scored)
+
+
+def deal_groups(groups: SplitGroups, folds: int, rng: np.random.Generator) -> dict[str, int]:
+    """Return the fold of each group, spread evenly within strata, within classes and in all."""
+    order = rng.permutation(len(groups.group))
+    counts: dict[str, Counter[int]] = {}
+    fold_of: dict[str, int] = {}
+    for row in sorted(order.tolist(), key=lambda row: str(groups.stratum[row])):
+        keys = (f"s {groups.stratum[row]}", f"c {groups.label[row]}", "all")
+        chances = rng.permutation(folds)
+        fold = min(
+            range(folds),
+            key=lambda f: (*(counts.setdefault(key, Counter())[f] for key in keys), chances[f]),
+        )
+        for key in keys:
+            counts[key][fold] += 1
+        fold_of[str(groups.group[row])] = fold
+    return fold_of
+
+
+def divide_training_rows(
+    y: Ints, folds: int, rng: np.random.Generator
+) -> Iterator[tuple[Ints, Ints]]:
+    """Yield rows to fit on and rows to score within training rows, classes evenly spread."""
+    places = np.arange(len(y)).astype(str)
+    labels = y.astype(str)
+    fold_of = deal_groups(SplitGroups(group=places, stratum=labels, label=labels), folds, rng)
+    fold = np.array([fold_of[place] for place in places])
+    for each in range(folds):
+        yield np.flatnonzero(fold != each), np.flatnonzero(fold == each)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScoreKey:
-    """One cell of the grid."""
+    """Which score of the grid it is."""
 
     method: str
     repeat: int
@@ -37,76 +126,64 @@ class ScoreKey:
     added: int
     """Rows that are added to every class."""
     part: float
-    """Of the training rows that is used."""
+    """The part of the training rows that is used."""
     classifier: str
 
 
-def key_of(row: Row) -> ScoreKey:
-    """Return which cell a row is of."""
+def score_key(row: Row) -> ScoreKey:
+    """Return the key of a row of scores."""
     return ScoreKey(**{name: row[name] for name in KEYS})
 
 
-def columns_for(classes: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns of a table of cells."""
+def score_columns(classes: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns of a table of scores."""
     return (*KEYS, *PLAIN_SCORES, *(RECALL + name for name in classes), *ABOUT)
 
 
 def write_scores(path: Path, rows: Iterable[Row], classes: Sequence[str]) -> None:
-    """Write cells, one a row, in the order of their keys."""
-    write_csv(path, columns_for(classes), in_order(rows))
+    """Write scores in the order of their keys."""
+    write_csv(path, score_columns(classes), sort_scores(rows))
 
 
-def in_order(rows: Iterable[Row]) -> list[Row]:
-    """Return cells in the order of their keys."""
-    return sorted(rows, key=lambda row: astuple(key_of(row)))
+def sort_scores(rows: Iterable[Row]) -> list[Row]:
+    """Return scores in the order of their keys."""
+    return sorted(rows, key=lambda row: astuple(score_key(row)))
 
 
 def read_scores(path: Path) -> list[dict[str, Any]]:
-    """Return what `write_scores` has written."""
+    """Return the scores that `write_scores` has written."""
     return [
-        {name: _value(name, text) for name, text in row.items()}
+        {name: _read_value(name, text) for name, text in row.items()}
         for row in read_csv(path, (*KEYS, *PLAIN_SCORES, *ABOUT))
     ]
 
 
-WHOLE: Final = ("repeat", "fold", "added", "train_rows", "synthetic_rows", "scored_rows")
-TEXT: Final = ("method", "classifier", "setup", "how")
-
-
-def _value(name: str, text: str) -> Any:
-    if name in TEXT:
+def _read_value(name: str, text: str) -> Any:
+    if name in ("method", "classifier", "setup", "how"):
         return text
-    if name in WHOLE:
+    if name in ("repeat", "fold", "added", "train_rows", "synthetic_rows", "scored_rows"):
         return int(text)
     return float(text) if text else math.nan
 
 
-def rng_of(seed: int, *words: str | int) -> np.random.Generator:
-    """Return a generator of random numbers that belongs to these words alone."""
-    return np.random.default_rng([seed, *(_number(word) for word in words)])
+def make_rng(seed: int, *words: str | int) -> np.random.Generator:
+    """Return random numbers that belong to these words alone."""
+    numbers = (word if isinstance(word, int) else zlib.crc32(word.encode()) for word in words)
+    return np.random.default_rng([seed, *numbers])
 
 
-def seed_of(seed: int, *words: str | int) -> int:
+def make_seed(seed: int, *words: str | int) -> int:
     """Return a seed that belongs to these words alone."""
-    return int(rng_of(seed, *words).integers(2**31 - 1))
-
-
-def _number(word: str | int) -> int:
-    return word if isinstance(word, int) else zlib.crc32(word.encode())
-
-
-# Parts of the training rows at which the learning curve is drawn; all of them are the baseline.
-CURVE: Final = (0.2, 0.4, 0.6, 0.8)
-WEIGHTS: Final = "weights"
+    return int(make_rng(seed, *words).integers(2**31 - 1))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """Which cells there are, and how each is made."""
+    """Which scores there are, and how each is computed."""
 
     added: tuple[int, ...] = (100, 500, 1000)
     classifiers: tuple[str, ...] = (*CLASSIFIERS, VOTE)
-    preparing: Preparing = field(default_factory=Preparing)
+    preparation: Preparation = field(default_factory=Preparation)
     tune: bool = False
     curves: bool = True
     seed: int = 0
@@ -115,19 +192,20 @@ class Grid:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Item:
-    """One method on one division, with all that is needed to work on it anywhere."""
+    """One method on one division, with everything that a worker needs."""
 
     method: str
     task: str
     division: Division
     neurons: Neurons
     grid: Grid
-    lenders: Neurons | None = None
+    borrowed: Neurons | None = None
+    """Real neurons that the method `borrow` adds."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Of the generator, where they differ from the tuned ones."""
+    """Settings of the generator that differ from the tuned ones."""
 
-    def cells(self) -> list[ScoreKey]:
-        """Return the cells of this item."""
+    def score_keys(self) -> list[ScoreKey]:
+        """Return the scores of this item, in the order in which they are computed."""
         return [
             ScoreKey(
                 method=self.method,
@@ -142,10 +220,11 @@ class Item:
         ]
 
     def _levels(self) -> Iterator[tuple[int, float]]:
+        """Yield rows added and the part of the training rows."""
         if self.method in (BORROW, WEIGHTS):
             yield 0, 1.0
         elif self.method == BASELINE:
-            # One repeat is enough for a curve.
+            # One repeat is enough for a learning curve.
             parts = CURVE if self.grid.curves and self.division.repeat == 0 else ()
             yield from ((0, part) for part in (*parts, 1.0))
         else:

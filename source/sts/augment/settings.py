@@ -1,87 +1,53 @@
-"""How every generator is set up, one dataclass a method; none of them needs torch."""
+"""The settings of every generator, one dataclass a method; none of them needs torch."""
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-from sts.base.errors import StsError
+from sts.base.settings import Bounds, CheckedSettings, Count, NotNegative, Part, Positive
 
-# How many steps the way from a row to noise is cut into.
+# Steps from a row to noise in the diffusion model.
 DIFFUSION_STEPS: Final = 1000
 
 
-def _at_least(settings: Any, least: int, *names: str) -> None:
-    for name in names:
-        if (value := getattr(settings, name)) < least:
-            raise StsError(f"{name} must be at least {least}, not {value}")
-
-
-def _positive(settings: Any, *names: str) -> None:
-    for name in names:
-        if not (value := getattr(settings, name)) > 0:
-            raise StsError(f"{name} must be above 0, not {value:g}")
-
-
-def _within(settings: Any, *names: str) -> None:
-    for name in names:
-        if not 0 <= (value := getattr(settings, name)) < 1:
-            raise StsError(f"{name} must be at least 0, below 1, not {value:g}")
-
-
 @dataclass(frozen=True, kw_only=True)
-class Nothing:
+class NoSettings:
     """The settings of a method that has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class SmoteSettings:
+class SmoteSettings(CheckedSettings):
     """SMOTE (Chawla et al., 2002)."""
 
-    neighbours: int = 5
-    """Fewer where a class has no more rows than this."""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be done."""
-        _at_least(self, 1, "neighbours")
+    neighbours: Count = 5
+    """Fewer in a class that has no more rows than this."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class BorderlineSettings:
+class BorderlineSettings(CheckedSettings):
     """Borderline-SMOTE (Han et al., 2005)."""
 
-    neighbours: int = 5
-    border_neighbours: int = 10
-    """By how many neighbours it is told whether a row lies at the border of its class."""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be done."""
-        _at_least(self, 1, "neighbours", "border_neighbours")
+    neighbours: Count = 5
+    border_neighbours: Count = 10
+    """Neighbours that decide whether a row lies at the border of its class."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdasynSettings:
+class AdasynSettings(CheckedSettings):
     """ADASYN (He et al., 2008)."""
 
-    neighbours: int = 5
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be done."""
-        _at_least(self, 1, "neighbours")
+    neighbours: Count = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class FrameSettings:
-    """How rows become independent normal scores before anything is learned of them."""
+class FrameSettings(CheckedSettings):
+    """How rows are transformed to independent normal scores."""
 
     space: Literal["class", "pooled"] = "class"
-    """`pooled`: all classes share one transformation, and nothing is borrowed."""
-    shape_rows: float = 2.0
-    """How many rows the residuals of all classes count for in the distribution of a feature."""
-    correlation_rows: float = 10.0
-    """How many rows the correlation within all classes counts for in that of one."""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be done."""
-        _positive(self, "shape_rows", "correlation_rows")
+    """`pooled`: all classes share one transformation."""
+    shape_rows: Positive = 2.0
+    """Weight, in rows, of the residuals of all classes in the distribution of a feature."""
+    correlation_rows: Positive = 10.0
+    """Weight, in rows, of the correlation within all classes in that of one class."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,123 +58,86 @@ class CopulaSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoopSettings:
+class LoopSettings(CheckedSettings):
     """How a network is trained until its score on held-out rows no longer falls."""
 
-    steps: int = 4000
+    steps: Count = 4000
     """At most."""
-    batch: int = 256
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-3
-    average: float = 0.99
-    """The decay of the running mean of the weights, which is what is scored and kept."""
-    balance: float = 0.5
-    """0: classes are met as often as they are common; 1: all equally often."""
-    held_out: float = 0.1
+    batch: Count = 256
+    learning_rate: Positive = 1e-3
+    weight_decay: NotNegative = 1e-3
+    average: Part = 0.99
+    """Decay of the running mean of the weights; the network with the mean weights is kept."""
+    balance: Part = 0.5
+    """0: classes are drawn as often as they are common; 1: all equally often."""
+    held_out: Part = 0.1
     """The part of each class that is not trained on."""
-    check_every: int = 50
-    patience: int = 10
-    """Checks without a better score after which training stops."""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be trained with."""
-        _at_least(self, 1, "steps", "batch", "check_every", "patience")
-        _positive(self, "learning_rate")
-        _within(self, "average", "balance", "held_out")
-        if self.weight_decay < 0:
-            raise StsError(f"weight_decay must be 0 or more, not {self.weight_decay:g}")
+    check_every: Count = 50
+    """Steps between two scores on held-out rows."""
+    patience: Count = 10
+    """Scores in a row without a better one after which training stops."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class LayerSettings:
-    """A stack of residual layers that knows the class."""
+class LayerSettings(CheckedSettings):
+    """A stack of layers that is given the class."""
 
-    width: int = 128
-    depth: int = 2
-    dropout: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be built."""
-        _at_least(self, 1, "width", "depth")
-        _within(self, "dropout")
+    width: Count = 128
+    depth: Count = 2
+    dropout: Part = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class GanSettings:
+class GanSettings(CheckedSettings):
     """A conditional Wasserstein GAN with gradient penalty (Gulrajani et al., 2017)."""
 
     frame: FrameSettings = FrameSettings()
     layers: LayerSettings = LayerSettings()
     loop: LoopSettings = LoopSettings(steps=500, learning_rate=5e-4)
-    noise: int = 32
-    """How many random numbers a row is made from, beside one for each feature."""
-    critic_steps: int = 3
-    """How often the critic learns before the generator does."""
-    penalty: float = 10.0
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be trained."""
-        _at_least(self, 1, "noise", "critic_steps")
-        _positive(self, "penalty")
+    noise: Count = 32
+    """Random numbers a row is made from, besides one for each feature."""
+    critic_steps: Count = 3
+    """Steps of the critic before each step of the generator."""
+    penalty: Positive = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class VaeSettings:
+class VaeSettings(CheckedSettings):
     """A conditional variational autoencoder (Kingma and Welling, 2014; Sohn et al., 2015)."""
 
     frame: FrameSettings = FrameSettings()
     layers: LayerSettings = LayerSettings()
     loop: LoopSettings = LoopSettings(learning_rate=3e-4)
-    latent: int = 16
-    beta: float = 1.0
-    """What the divergence of the code is multiplied with in the end."""
-    warm_up: float = 0.2
-    """The part of all steps in which beta rises from nothing."""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be trained."""
-        _at_least(self, 1, "latent")
-        _positive(self, "beta")
-        _within(self, "warm_up")
+    latent: Count = 16
+    beta: Positive = 1.0
+    """Final weight of the divergence of the code."""
+    warm_up: Part = 0.2
+    """The part of all steps in which beta rises from 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class FlowSettings:
+class FlowSettings(CheckedSettings):
     """A conditional masked autoregressive flow (Papamakarios et al., 2017)."""
 
     frame: FrameSettings = FrameSettings()
     loop: LoopSettings = LoopSettings(learning_rate=3e-4)
-    transforms: int = 3
-    width: int = 64
-    depth: int = 2
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be built."""
-        _at_least(self, 1, "transforms", "width", "depth")
+    transforms: Count = 3
+    width: Count = 64
+    depth: Count = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class DdpmSettings:
+class DdpmSettings(CheckedSettings):
     """A denoising diffusion model (Ho et al., 2020) with a cosine schedule."""
 
     frame: FrameSettings = FrameSettings()
     layers: LayerSettings = LayerSettings()
     loop: LoopSettings = LoopSettings()
     sampler: Literal["ddim", "ancestral"] = "ddim"
-    """`ancestral`: every step of the process is undone, with fresh noise."""
-    sampling_steps: int = 50
-    """How many steps DDIM (Song et al., 2021) takes."""
-    guidance: float = 0.0
+    """`ancestral`: every step is undone, with new noise."""
+    sampling_steps: Annotated[int, Bounds(1, DIFFUSION_STEPS)] = 50
+    """Steps of DDIM (Song et al., 2021)."""
+    guidance: NotNegative = 0.0
     """How far a row is driven away from what all classes share (Ho and Salimans, 2022)."""
-    unlabelled: float = 0.1
-    """The part of rows that is learned from without the class."""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be trained or sampled."""
-        _within(self, "unlabelled")
-        if not 1 <= self.sampling_steps <= DIFFUSION_STEPS:
-            raise StsError(
-                f"sampling_steps must lie in 1..{DIFFUSION_STEPS}, not {self.sampling_steps}"
-            )
-        if self.guidance < 0:
-            raise StsError(f"guidance must be 0 or more, not {self.guidance:g}")
+    unlabelled: Part = 0.1
+    """The part of rows that is trained on without the class."""

@@ -1,4 +1,4 @@
-"""Made-up tables under the published names: for a demonstration, and as ground for tests."""
+"""Simulated tables with the published columns, for the demonstration and for tests."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ from sts.augment.neurons import ONSET_S, SUPERSEDED
 from sts.base.files import write_text
 from sts.datasets.labels import ETYPE, KEY
 
-# How many neurons of each class, and how many of them have a morphology.
+# Neurons of each class, and those of them with a morphology.
 COUNTS: Final = {
     "Exc_1": (70, 26),
     "Exc_2": (44, 16),
@@ -19,7 +19,8 @@ COUNTS: Final = {
     "Inh_2": (30, 10),
     "Inh_3": (20, 4),
 }
-# Name -> mean, spread between classes, spread within; of logarithms where the mean is positive.
+# Name -> mean, spread between classes, spread within; spreads of the logarithm if the mean is
+# positive.
 ELECTRICAL: Final = {
     "vrest": (-72.0, 3.0, 4.0),
     "ri": (165.0, 0.3, 0.3),
@@ -62,22 +63,25 @@ MORPHOLOGY: Final = {
     "total_surface": (3450.0, 0.3, 0.4),
     "total_volume": (376.0, 0.3, 0.5),
 }
+# Columns that are the same for all neurons with a morphology.
 FIXED: Final = {
     "neuron_reconstruction_type": "full",
     "scale_factor_x": "0.1144",
     "scale_factor_y": "0.1144",
     "scale_factor_z": "0.28",
 }
-# Seconds from the onset to the threshold under each stimulus, and how much of the voltages differs.
+# Seconds from the onset to the threshold under each stimulus.
 STIMULI: Final = {"long_square": 0.1, "ramp": 4.0, "short_square": 0.002}
+# Deviation of voltages between stimuli.
 JITTER_MV: Final = 1.5
 
+Spread = tuple[float, float, float]
 Row = dict[str, str]
 
 
-def write_tables(folder: Path, rng: np.random.Generator, *, ids: bool = True) -> None:
-    """Write `e-type.csv` and `mee-type.csv`: the same neurons, one reconstructed twice."""
-    e, me = _draw(rng)
+def write_simulated_tables(folder: Path, rng: np.random.Generator, *, ids: bool = True) -> None:
+    """Write `e-type.csv` and `mee-type.csv`: the same neurons, one of them reconstructed twice."""
+    e, me = _draw_rows(rng)
     again = {**me[0], SUPERSEDED: "True", "total_length": f"{0.9 * float(me[0]['total_length']):g}"}
     for name, rows in (("e-type.csv", e), ("mee-type.csv", [again, *me])):
         columns = [column for column in rows[0] if ids or column != KEY]
@@ -85,49 +89,49 @@ def write_tables(folder: Path, rng: np.random.Generator, *, ids: bool = True) ->
         write_text(folder / name, "".join(";".join(line) + "\n" for line in lines))
 
 
-def _draw(rng: np.random.Generator) -> tuple[list[Row], list[Row]]:
+def _draw_rows(rng: np.random.Generator) -> tuple[list[Row], list[Row]]:
+    """Return the rows of both tables."""
     e: list[Row] = []
     me: list[Row] = []
     for label, (count, reconstructed) in COUNTS.items():
-        electrical, morphology = _centres(ELECTRICAL, rng), _centres(MORPHOLOGY, rng)
+        electrical, morphology = _draw_centres(ELECTRICAL, rng), _draw_centres(MORPHOLOGY, rng)
         for number in range(count):
             head = {KEY: str(500_000_000 + len(e)), ETYPE: label}
-            body = _electrical(_cell(ELECTRICAL, electrical, rng), rng)
+            body = _make_electrical_columns(_draw_neuron(ELECTRICAL, electrical, rng), rng)
             e.append(head | body)
             if number < reconstructed:
-                shape = {name: f"{v:g}" for name, v in _cell(MORPHOLOGY, morphology, rng).items()}
+                values = _draw_neuron(MORPHOLOGY, morphology, rng)
+                shape = {name: f"{value:g}" for name, value in values.items()}
                 me.append(head | body | shape | FIXED | {SUPERSEDED: "False"})
     return e, me
 
 
-def _centres(
-    table: Mapping[str, tuple[float, float, float]], rng: np.random.Generator
-) -> dict[str, float]:
+def _draw_centres(table: Mapping[str, Spread], rng: np.random.Generator) -> dict[str, float]:
+    """Return the centre of a class in every feature, relative to the mean."""
     return {name: between * rng.standard_normal() for name, (_, between, _) in table.items()}
 
 
-def _cell(
-    table: Mapping[str, tuple[float, float, float]],
-    centres: Mapping[str, float],
-    rng: np.random.Generator,
+def _draw_neuron(
+    table: Mapping[str, Spread], centres: Mapping[str, float], rng: np.random.Generator
 ) -> dict[str, float]:
-    """Return one neuron: around the mean by so much, or by such a factor."""
-    found = {}
+    """Return the features of one neuron of a class."""
+    values = {}
     for name, (mean, _, within) in table.items():
         away = centres[name] + within * rng.standard_normal()
-        found[name] = mean * float(np.exp(away)) if mean > 0 else mean + away
-    return found
+        values[name] = mean * float(np.exp(away)) if mean > 0 else mean + away
+    return values
 
 
-def _electrical(cell: Mapping[str, float], rng: np.random.Generator) -> Row:
-    """Return the published columns of a neuron, times from the begin of the sweep."""
+def _make_electrical_columns(cell: Mapping[str, float], rng: np.random.Generator) -> Row:
+    """Return the published columns of a neuron, with times from the start of the sweep."""
     cell = dict(cell)
     rheobase, threshold = cell.pop("rheobase"), cell.pop("threshold")
     height, fast, slow = (cell.pop(name) for name in ("height", "fast_drop", "slow_drop"))
     ratio = cell.pop("upstroke_downstroke_ratio")
     values = dict(cell)
     for stimulus, begin_s in STIMULI.items():
-        at, shift = _first_spike(begin_s, rng), JITTER_MV * rng.standard_normal(3)
+        at = ONSET_S + begin_s * float(np.exp(0.4 * rng.standard_normal()))
+        shift = JITTER_MV * rng.standard_normal(3)
         voltage = threshold + shift[0]
         values |= {
             f"threshold_i_{stimulus}": rheobase * (5.0 if stimulus == "short_square" else 1.0),
@@ -143,13 +147,9 @@ def _electrical(cell: Mapping[str, float], rng: np.random.Generator) -> Row:
             f"slow_trough_t_{stimulus}": at + 0.04,
             f"slow_trough_v_{stimulus}": voltage - slow,
         }
-        # Often the voltage does not fall again behind the fast trough.
+        # Often the voltage does not fall again after the fast trough.
         if rng.random() < (0.6 if fast > 13.0 else 0.25):
             values[f"slow_trough_t_{stimulus}"] = values[f"slow_trough_v_{stimulus}"] = np.nan
     if rng.random() < 0.1:
         values["adaptation"] = np.nan
     return {name: "" if np.isnan(value) else f"{value:.10g}" for name, value in values.items()}
-
-
-def _first_spike(begin_s: float, rng: np.random.Generator) -> float:
-    return ONSET_S + begin_s * float(np.exp(0.4 * rng.standard_normal()))

@@ -1,4 +1,4 @@
-"""A conditional variational autoencoder whose decoder says how sure it is of each feature."""
+"""A conditional variational autoencoder whose decoder also gives the variance of each feature."""
 
 import math
 from typing import Final
@@ -6,30 +6,28 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from sts.augment.deep import DeepGenerator
-from sts.augment.layers import ResidualStack, noise_like
+from sts.augment.deep import Batch, DeepGenerator, Network, ResidualStack, noise_like
 from sts.augment.settings import VaeSettings
-from sts.augment.training import Batch, Network
 
-# Natural logarithms of variances: from a fiftieth of a deviation to four.
-SUREST: Final = -8.0
-LEAST_SURE: Final = 3.0
-# How many codes a held-out row is scored with.
+# Natural logarithms of the smallest and the largest variance.
+LEAST_LOG_VARIANCE: Final = -8.0
+MOST_LOG_VARIANCE: Final = 3.0
+# Codes that a held-out row is scored with.
 CODES: Final = 8
 
 
 class Vae(DeepGenerator):
-    """Rows decoded from normal codes, with the noise that the decoder has learned."""
+    """Rows decoded from normal codes, with the noise that the decoder gives."""
 
     settings: VaeSettings
 
-    def network(self, features: int, classes: int) -> Network:
+    def make_network(self, features: int, classes: int) -> Network:
         """Return a new network."""
         return VaeNetwork(features, classes, self.settings)
 
 
 class VaeNetwork(Network):
-    """Encoder and decoder, both normal, both given the class."""
+    """An encoder and a decoder, both normal, both given the class."""
 
     def __init__(self, features: int, classes: int, settings: VaeSettings) -> None:
         super().__init__()
@@ -45,40 +43,40 @@ class VaeNetwork(Network):
         2017); with 1 this is the bound itself.
         """
         condition = self.classes(batch.classes)
-        mean, log_variance = _halves(self.encoder(batch.scores, condition))
+        mean, log_variance = _split_outputs(self.encoder(batch.scores, condition))
         code = mean + noise_like(mean, generator) * (log_variance / 2).exp()
-        likelihood = _log_normal(batch.scores, *_halves(self.decoder(code, condition)))
+        likelihood = _log_normal(batch.scores, *_split_outputs(self.decoder(code, condition)))
         divergence = (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1) / 2
         return likelihood - beta * divergence
 
     def loss(self, batch: Batch, generator: torch.Generator, *, done: float) -> Tensor:
-        """Return the negative bound a feature, the divergence counting more and more."""
-        beta = beta_at(done, self.settings)
+        """Return the negative bound per feature, with the weight of the divergence rising."""
+        beta = schedule_beta(done, self.settings)
         return -self.bound(batch, generator, beta=beta).mean() / batch.scores.shape[1]
 
     def score(self, batch: Batch, generator: torch.Generator) -> Tensor:
-        """Return the negative bound a feature, from several codes a row."""
+        """Return the negative bound per feature, from several codes a row."""
         bounds = [self.bound(batch, generator).mean() for _ in range(CODES)]
         return -torch.stack(bounds).mean() / batch.scores.shape[1]
 
     def draw(self, classes: Tensor, generator: torch.Generator) -> Tensor:
-        """Return a row of scores for each class asked for, (B, features)."""
+        """Return one row of scores for each class in `classes`, (B, features)."""
         code = torch.randn(
             (len(classes), self.settings.latent), generator=generator, device=classes.device
         )
-        mean, log_variance = _halves(self.decoder(code, self.classes(classes)))
+        mean, log_variance = _split_outputs(self.decoder(code, self.classes(classes)))
         return mean + noise_like(mean, generator) * (log_variance / 2).exp()
 
 
-def beta_at(done: float, settings: VaeSettings) -> float:
-    """Return what the divergence counts when the part `done` of the training is over."""
+def schedule_beta(done: float, settings: VaeSettings) -> float:
+    """Return the weight of the divergence after the part `done` of all steps."""
     return settings.beta * min(1.0, done / settings.warm_up if settings.warm_up else 1.0)
 
 
-def _halves(outputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Return means and logarithms of variances."""
+def _split_outputs(outputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return means and logarithms of variances, which are the two halves of the outputs."""
     mean, log_variance = outputs.chunk(2, dim=1)
-    return mean, log_variance.clamp(SUREST, LEAST_SURE)
+    return mean, log_variance.clamp(LEAST_LOG_VARIANCE, MOST_LOG_VARIANCE)
 
 
 def _log_normal(values: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:

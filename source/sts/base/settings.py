@@ -81,6 +81,14 @@ def check_fields(settings: object) -> None:
         _check_ranges(kind, getattr(settings, name), name)
 
 
+class CheckedSettings:
+    """Base of dataclasses whose numbers must lie in the ranges that their types name."""
+
+    def __post_init__(self) -> None:
+        """Refuse a number outside its range."""
+        check_fields(self)
+
+
 @cache
 def _field_types(cls: Any) -> Mapping[str, Any]:
     """Return the types of the fields that a dataclass is made from, with their ranges."""

@@ -1,4 +1,4 @@
-"""The flags of augment_benchmark.py, what they ask for, and what it prints."""
+"""The flags of augment_benchmark.py, and what it prints."""
 
 import argparse
 from collections.abc import Sequence
@@ -82,10 +82,10 @@ def _plan(args: argparse.Namespace) -> int:
     from sts.studies.augment.benchmark import plan
 
     workspace, job = flags.workspace_of(args), _job(args)
-    found = plan(workspace, job, data=_data(args, workspace), force=args.force)
-    say(f"{found.cells} cells, {found.cells - found.waiting} of them scored in {found.folder}")
-    for method, count in found.methods.items():
-        say(f"{method}: {count} cells to score")
+    todo = plan(workspace, job, data=_data(args, workspace), force=args.force)
+    say(f"{todo.total} scores, {todo.total - todo.missing} of them stored in {todo.folder}")
+    for method, count in todo.methods.items():
+        say(f"{method}: {count} scores to compute")
     return Status.DONE
 
 
@@ -103,31 +103,30 @@ def _benchmark(args: argparse.Namespace) -> int:
         force=args.force,
         simulated=args.demo and args.data is None,
     )
-    _say_results(results)
+    _say_scores(results)
     say()
-    _say_words(results)
+    _say_conclusions(results)
     say(f"report  {results.folder / 'report.html'}")
     for where, reason in results.failed.items():
         complain(f"failed: {where}: {reason}")
     return Status.PARTIAL if results.failed else Status.DONE
 
 
-def _say_results(results: "Results") -> None:
-    from sts.studies.augment.results import baseline_of, name_of
-    from sts.studies.augment.words import gain_in_words
+def _say_scores(results: "Results") -> None:
+    from sts.studies.augment.conclusions import format_gain
+    from sts.studies.augment.results import method_title, summarise_baseline
     from sts.tabular.classifiers import classifier_title
 
-    base = baseline_of(results)
     say_table(
         ("nothing added", "accuracy", "macro F1"),
         [
             (classifier_title(name), scores["accuracy"].in_words(), scores["macro_f1"].in_words())
-            for name, scores in base.items()
+            for name, scores in summarise_baseline(results).items()
         ],
     )
     say()
-    shown = [each for each in results.differences if each.score == "macro_f1"]
-    number = shown[0].comparisons if shown else 0
+    gains = [each for each in results.gains if each.score == "macro_f1"]
+    number = gains[0].comparisons if gains else 0
     say_table(
         (
             "method",
@@ -140,75 +139,71 @@ def _say_results(results: "Results") -> None:
         ),
         [
             (
-                name_of(each.method),
+                method_title(each.method),
                 classifier_title(each.classifier),
                 each.added,
                 f"{each.value:.3f}",
-                gain_in_words(each.difference),
+                format_gain(each.difference),
                 each.verdict,
                 each.holm_verdict,
             )
-            for each in shown
+            for each in gains
         ],
     )
 
 
-def _say_words(results: "Results") -> None:
-    from sts.studies.augment.results import fidelity_summary, name_of
-    from sts.studies.augment.words import in_words
+def _say_conclusions(results: "Results") -> None:
+    from sts.studies.augment.conclusions import describe_method
+    from sts.studies.augment.results import method_title, summarise_fidelity
 
-    fidelity = fidelity_summary(results)
-    for method in results.job.rows_of_grid[1:]:
-        said = in_words(results, fidelity, method)
-        say(f"{name_of(method)}: {'; '.join(filter(None, said.values())) or 'nothing scored'}")
+    fidelity = summarise_fidelity(results)
+    for method in results.job.all_methods[1:]:
+        parts = describe_method(results, fidelity, method).values()
+        say(f"{method_title(method)}: {'; '.join(filter(None, parts)) or 'no score'}")
 
 
 def make_augment_parser() -> argparse.ArgumentParser:
     """Return the parser of augment_benchmark.py."""
     parser = argparse.ArgumentParser(
         prog=program("augment_benchmark.py"),
-        description="Does synthetic data help to tell neuron types, how real is it, and is it more "
-        "than a copy?",
-        epilog="`%(prog)s --demo` runs it all on simulated neurons. Interrupted, the "
-        "same command goes on; cells that are scored already are not scored again.",
+        description="Does synthetic data help to classify neuron types, how real is it, and is it "
+        "more than a copy?",
+        epilog="`%(prog)s --demo` runs everything on simulated neurons. After an interruption the "
+        "same command goes on; scores that are stored are not computed again.",
     )
     parser.add_argument("--version", action="version", version=__version__)
-    _add_question(parser)
+    _add_comparison(parser)
     _add_protocol(parser)
     _add_features(parser)
     flags.add_place(parser)
     flags.add_seed(parser)
-    flags.add_device(parser, auto="the CPU, for every core has a process of its own")
+    flags.add_device(parser, auto="the CPU, because every core has its own process")
     flags.add_work(parser)
     flags.add_again(parser)
     flags.add_wandb(parser)
     return parser
 
 
-def _add_question(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("what is compared")
-    group.add_argument(
+def _add_comparison(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("comparison")
+    add_name = partial(group.add_argument, type=str.lower, metavar="NAME")
+    add_name(
         "--method",
-        type=str.lower,
         nargs="+",
         default=["smote"],
-        metavar="NAME",
         help=f"{', '.join(METHODS)}, all (these and two controls); {', '.join(CONTROLS)} "
         "(default: smote)",
     )
-    group.add_argument(
+    add_name(
         "--task",
-        type=str.lower,
         default="e",
         metavar="TASK",
         help="e: electrophysiology to e-type (default); me: with morphology; sts: to STS class",
     )
-    group.add_argument(
+    add_name(
         "--classifiers",
-        type=str.lower,
         nargs="+",
         default=(),
-        metavar="NAME",
         help=f"{', '.join(CLASSIFIERS)} (default: all)",
     )
     group.add_argument(
@@ -220,11 +215,10 @@ def _add_question(parser: argparse.ArgumentParser) -> None:
 
 def _add_protocol(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("protocol")
-    group.add_argument(
+    add_name = partial(group.add_argument, type=str.lower, metavar="NAME")
+    add_name(
         "--protocol",
-        type=str.lower,
         default="cv",
-        metavar="NAME",
         help="cv: repeated folds by specimen (default); paper: one 80/20 holdout, five seeds",
     )
     group.add_argument(
@@ -261,18 +255,17 @@ def _add_protocol(parser: argparse.ArgumentParser) -> None:
 
 def _add_features(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("features")
-    group.add_argument(
+    add_name = partial(group.add_argument, type=str.lower, metavar="NAME")
+    add_name(
         "--features",
-        type=str.lower,
         default="curated",
         metavar="SET",
-        help="curated: the published ones but technical columns (default); derived: and formulas",
+        help="curated: published features without technical columns (default); derived: also "
+        "formulas",
     )
-    group.add_argument(
+    add_name(
         "--reducer",
-        type=str.lower,
         default="none",
-        metavar="NAME",
         help=f"{', '.join(REDUCERS)} (default: none)",
     )
     group.add_argument(
@@ -280,12 +273,11 @@ def _add_features(parser: argparse.ArgumentParser) -> None:
         type=flags.positive,
         default=15,
         metavar="N",
-        help="dimensions behind a reducer (default: 15)",
+        help="dimensions after a reducer (default: 15)",
     )
-    group.add_argument(
+    add_name(
         "--space",
-        type=str.lower,
         default="native",
         metavar="SPACE",
-        help="where generators work: native, before a reducer (default), or reduced, behind it",
+        help="where generators work: native, before a reducer (default), or reduced, after it",
     )

@@ -1,8 +1,8 @@
 """A model of the baseline on disk: model.json, the cells it was fitted on, and LightGBM's text.
 
-The trees of LightGBM are kept in its own text format. The others have no format that is safe to
-load, so that of them settings and training cells are kept and the fit is repeated when it is
-loaded, which takes seconds; a few probabilities of before tell whether it is the same model.
+The trees of LightGBM are stored in its own text format. The other models have no format that is
+safe to load. Their settings and training cells are stored, and the fit is repeated when they are
+loaded, which takes seconds; a few stored probabilities show whether it is the same model.
 """
 
 from dataclasses import dataclass, field, replace
@@ -36,49 +36,49 @@ FORMAT: Final = "sts-baseline 1"
 CELLS: Final = "cells.safetensors"
 TREES: Final = "model.txt"
 LIBRARIES: Final = ("lightgbm", "numpy", "scikit-learn")
-# Cells whose probabilities are kept, to tell whether a repeated fit is the same.
+# Cells whose probabilities are stored, to show whether a repeated fit is the same.
 PROBED: Final = 20
-# A thousand times what another order of summation changes.
-ALIKE: Final = 1e-6
+# Largest difference of the same probability: a thousand times what the order of sums changes.
+SAME_WITHIN: Final = 1e-6
 AGAIN: Final = "train the model again"
 NOVELTY: Final = "novelty."
 TIMES: Final = ("onset", "absolute")
-# Numbers of training cells from which a fit can be repeated in seconds to minutes.
+# Most values (cells x features) with which a fit is repeated, in minutes at most.
 MAX_FITTED: Final = 20_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineCard:
-    """What there is to know of a model besides its trees."""
+    """Everything about a model except its trees."""
 
     name: str
     """As in the name of its folder."""
     model: str
     """Name in MODELS."""
     features: str
-    """What the set of features is called."""
+    """The name of the set of features."""
     names: tuple[str, ...]
     formulas: dict[str, str] = field(default_factory=dict)
-    """Of those features that are derived."""
+    """The formulas of derived features."""
     times: str = "onset"
     classes: tuple[str, ...] = CLASSES
     temperature: Temperature = 1.0
-    """What its logits are divided by, from calibration."""
+    """The divisor of its logits, from calibration."""
     settings: dict[str, Any] = field(default_factory=dict)
     seed: Seed = 0
     scores: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
-    """What it was trained on: numbers of cells, digest of the training cells."""
+    """The training data: numbers of cells, digest of the training cells."""
     novelty: TableNoveltyRule = field(default_factory=TableNoveltyRule)
     probe: tuple[tuple[float, ...], ...] = ()
     """Probabilities of its first training cells."""
     versions: dict[str, str] = field(default_factory=dict)
     sha256: dict[str, str] = field(default_factory=dict)
-    """Of the other files, by name."""
+    """The digests of the other files, by name."""
     format: str = FORMAT
 
     def __post_init__(self) -> None:
-        """Refuse numbers that no training leaves behind."""
+        """Refuse numbers that no training gives."""
         check_fields(self)
 
 
@@ -99,9 +99,9 @@ class Baseline:
 
 
 def baseline_folder(models: Path, model: str, variant: str, name: str | None = None) -> Path:
-    """Return where the model of a kind and a set of features, or of an own name, is kept."""
-    own = variant if name is None else check_plain_name(name)
-    return models / f"{find_kind(model).title}_best_models" / own
+    """Return the folder of a model, named by its set of features or by a name of the user."""
+    last = variant if name is None else check_plain_name(name)
+    return models / f"{find_kind(model).title}_best_models" / last
 
 
 def save_baseline(folder: Path, model: Baseline) -> BaselineCard:
@@ -114,7 +114,7 @@ def save_baseline(folder: Path, model: Baseline) -> BaselineCard:
             text = model.classifier.text().encode()
             if len(text) > MAX_TEXT_BYTES:
                 raise StsError(
-                    f"a model of {len(text):,} bytes of trees is too large to be kept: set "
+                    f"a model of {len(text):,} bytes of trees is too large to be stored: set "
                     "n_estimators or num_leaves lower"
                 )
             digests[TREES] = files.add(TREES, text)
@@ -122,7 +122,7 @@ def save_baseline(folder: Path, model: Baseline) -> BaselineCard:
             model.card,
             formulas={name: FORMULAS[name] for name in model.card.names if name in FORMULAS},
             novelty=model.novelty.rule,
-            probe=_probe(model),
+            probe=_predict_probe(model),
             versions=library_versions(LIBRARIES),
             sha256=digests,
         )
@@ -130,13 +130,13 @@ def save_baseline(folder: Path, model: Baseline) -> BaselineCard:
     return card
 
 
-def _probe(model: Baseline) -> tuple[tuple[float, ...], ...]:
-    found = model.probabilities(model.X[:PROBED])
-    return tuple(tuple(float(value) for value in row) for row in found)
+def _predict_probe(model: Baseline) -> tuple[tuple[float, ...], ...]:
+    probabilities = model.probabilities(model.X[:PROBED])
+    return tuple(tuple(float(value) for value in row) for row in probabilities)
 
 
 def load_baseline(folder: str | Path) -> Baseline:
-    """Return the model of `folder`, checked to be whole; one without trees is fitted again."""
+    """Return the model of `folder` after checks; a model without trees is fitted again."""
     folder = Path(folder)
     card = load_card(folder)
     path = folder / CELLS
@@ -145,7 +145,7 @@ def load_baseline(folder: str | Path) -> Baseline:
     _check_cells(path, own, card)
     X, y = own["X"], own["y"]
     model = Baseline(
-        classifier=_classifier(folder, card, X, y),
+        classifier=_load_classifier(folder, card, X, y),
         card=card,
         novelty=Novelty.of(card.novelty, own),
         X=X,
@@ -156,7 +156,7 @@ def load_baseline(folder: str | Path) -> Baseline:
 
 
 def load_card(folder: Path) -> BaselineCard:
-    """Return the card of the model in `folder` alone, which is quick."""
+    """Return only the card of the model in `folder`, which is quick."""
     missing = "train it with `baseline_pipeline.py TRAIN`"
     card = read_card(folder, BaselineCard, form=FORMAT, missing=missing, again=AGAIN)
     path = folder / CARD
@@ -164,7 +164,7 @@ def load_card(folder: Path) -> BaselineCard:
     if set(card.sha256) != files:
         raise StsError(f"{path} does not name the files that belong to it: {AGAIN}")
     kind = find_kind(card.model)
-    # It becomes part of the names of folders.
+    # The name becomes part of folder names.
     check_plain_name(card.features)
     if card.name != kind.title or card.times not in TIMES:
         raise StsError(f"{path} contradicts itself: {AGAIN}")
@@ -185,7 +185,7 @@ def load_card(folder: Path) -> BaselineCard:
 
 
 def _check_cells(path: Path, arrays: Arrays, card: BaselineCard) -> None:
-    """Refuse training cells that no model of this card was fitted on."""
+    """Refuse training cells that do not fit the card."""
     if strange := sorted(set(arrays) ^ {"X", "y", *ARRAYS}):
         raise StsError(f"{path} lacks, or should not hold, {shorten(strange[0])}: {AGAIN}")
     X, y = arrays["X"], arrays["y"]
@@ -197,7 +197,7 @@ def _check_cells(path: Path, arrays: Arrays, card: BaselineCard) -> None:
         raise StsError(f"{path} holds cells that no {card.name} can be fitted on: {AGAIN}")
 
 
-def _classifier(folder: Path, card: BaselineCard, X: Floats, y: Ints) -> Classifier:
+def _load_classifier(folder: Path, card: BaselineCard, X: Floats, y: Ints) -> Classifier:
     if card.model == "lightgbm":
         path = folder / TREES
         content = read_file(path, digest=card.sha256[TREES], again=AGAIN, max_bytes=MAX_TEXT_BYTES)
@@ -214,11 +214,11 @@ def _classifier(folder: Path, card: BaselineCard, X: Floats, y: Ints) -> Classif
 
 
 def _check_probe(model: Baseline, folder: Path) -> None:
-    now = np.array(_probe(model))
+    now = np.array(_predict_probe(model))
     then = np.array(model.card.probe)
-    if now.shape != then.shape or not np.allclose(now, then, rtol=0, atol=ALIKE):
+    if now.shape != then.shape or not np.allclose(now, then, rtol=0, atol=SAME_WITHIN):
         there = ", ".join(f"{name} {number}" for name, number in model.card.versions.items())
         raise StsError(
-            f"the model in {folder} says other than it did when it was stored under {there}: "
-            f"{AGAIN}, or install these versions"
+            f"the model in {folder} gives other probabilities than when it was stored under "
+            f"{there}: {AGAIN}, or install these versions"
         )

@@ -1,6 +1,6 @@
-"""The classifiers of the benchmark: how each is set up, and how one says how likely a class is.
+"""The classifiers of the benchmark: their settings, and how their probabilities are corrected.
 
-All run on one thread, since cells of the grid run side by side.
+All run on one thread, because scores of the grid are computed side by side.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,21 +31,22 @@ from sts.tabular.estimators import (
 from sts.tabular.trees import BoostedTrees
 
 VOTE: Final = "vote"
-# How much the word of each counts: the best alone, and three that err otherwise than it does.
+# Weights in the vote: the best single classifier, and three that make other errors.
 VOTERS: Final = {"svm": 2.0, "lda": 1.0, "extra-trees": 1.0, "lightgbm": 3.0}
-# libsvm needs the square of the rows; beyond this many the kernel is approximated.
+# Rows above which the kernel is approximated: libsvm takes memory with the square of the rows.
 SVM_ROWS: Final = 50_000
-# A tree of a forest sees no more rows than this, and boosting draws as many for each.
+# Most rows that a tree is grown on.
 TREE_ROWS: Final = 20_000
-# What an MLP may learn from in all, and logistic regression look at.
+# Rows times epochs of an MLP, and rows above which logistic regression stops early.
 MLP_ROWS: Final = 500_000
 LOGISTIC_ROWS: Final = 20_000
 
 Settings = Mapping[str, Any]
-Made = tuple[Any, str]
+# An estimator, and how it differs from one for fewer rows.
+EstimatorAndNote = tuple[Any, str]
 
 
-def _make_svm(settings: Settings, rows: int, seed: int) -> Made:
+def _make_svm(settings: Settings, rows: int, seed: int) -> EstimatorAndNote:
     """Return a support vector machine with a radial kernel."""
     if rows <= SVM_ROWS:
         return Prepared(RankScores(), PairwiseSvm(**settings, random_state=seed)), ""
@@ -53,69 +54,70 @@ def _make_svm(settings: Settings, rows: int, seed: int) -> Made:
     return Prepared(RankScores(), LandmarkSvm(**settings, random_state=seed)), how
 
 
-def _make_mlp(settings: Settings, rows: int, seed: int) -> Made:
+def _make_mlp(settings: Settings, rows: int, seed: int) -> EstimatorAndNote:
     """Return a perceptron of one hidden layer."""
     epochs = int(np.clip(MLP_ROWS // rows, 10, 120))
     estimator = MLPClassifier(
         (settings["hidden"],),
         alpha=settings["alpha"],
-        # Few epochs over many rows: larger batches keep their price down.
+        # Few epochs over many rows: larger batches take less time.
         batch_size=int(np.clip(rows // 50, 32, 256)),
         max_iter=epochs,
-        # A loss that must fall by this much would end it early; it never does.
+        # As many as there are epochs, so that training never stops early.
         n_iter_no_change=epochs,
         random_state=seed,
     )
     return Prepared(RankScores(), estimator), f"{epochs} epochs" if epochs < 120 else ""
 
 
-def _make_tree(settings: Settings, rows: int, seed: int) -> Made:
+def _make_tree(settings: Settings, rows: int, seed: int) -> EstimatorAndNote:
     """Return one decision tree."""
     return DecisionTreeClassifier(**settings, random_state=seed), ""
 
 
-def _make_forest(settings: Settings, rows: int, seed: int) -> Made:
+def _make_forest(settings: Settings, rows: int, seed: int) -> EstimatorAndNote:
     """Return a random forest."""
-    part, how = _part(rows)
+    part, how = _limit_rows(rows)
     return RandomForestClassifier(**settings, max_samples=part, random_state=seed), how
 
 
-def _make_extra_trees(settings: Settings, rows: int, seed: int) -> Made:
+def _make_extra_trees(settings: Settings, rows: int, seed: int) -> EstimatorAndNote:
     """Return extremely randomised trees."""
-    part, how = _part(rows)
+    part, how = _limit_rows(rows)
     estimator = ExtraTreesClassifier(
         **settings, bootstrap=part is not None, max_samples=part, random_state=seed
     )
-    # Thresholds are drawn evenly between the ends of a column: ranks make them even over the rows.
+    # Thresholds are drawn evenly over the range of a column: ranks spread them over the rows.
     return Prepared(RankScores(), estimator), how
 
 
-def _part(rows: int) -> tuple[float | None, str]:
+def _limit_rows(rows: int) -> tuple[float | None, str]:
+    """Return the part of the rows that a tree is grown on, and the note about it."""
     if rows <= TREE_ROWS:
         return None, ""
     return TREE_ROWS / rows, f"{TREE_ROWS:,} rows drawn for each tree"
 
 
-def _make_naive_bayes(settings: Settings, rows: int, seed: int) -> Made:
+def _make_naive_bayes(settings: Settings, rows: int, seed: int) -> EstimatorAndNote:
     """Return Gaussian naive Bayes."""
     return Prepared(RankScores(), GaussianNB(**settings)), ""
 
 
-def _make_lda(settings: Settings, rows: int, seed: int) -> Made:
+def _make_lda(settings: Settings, rows: int, seed: int) -> EstimatorAndNote:
     """Return linear discriminant analysis whose covariance is shrunk."""
     return Prepared(RankScores(), LinearDiscriminantAnalysis(solver="lsqr", **settings)), ""
 
 
-def _make_logistic(settings: Settings, rows: int, seed: int) -> Made:
+def _make_logistic(settings: Settings, rows: int, seed: int) -> EstimatorAndNote:
     """Return multinomial logistic regression; nothing in it is random."""
     how = "" if rows <= LOGISTIC_ROWS else "stopped after 50 iterations"
     regression = LogisticRegression(**settings, max_iter=50 if how else 500, tol=1e-3)
     return Prepared(RankScores(), regression), how
 
 
-def _make_lightgbm(settings: Settings, rows: int, seed: int) -> Made:
-    """Return gradient-boosted trees, which take missing values as they are."""
-    _, how = _part(rows)
+def _make_lightgbm(settings: Settings, rows: int, seed: int) -> EstimatorAndNote:
+    """Return gradient-boosted trees, which take missing values."""
+    _, how = _limit_rows(rows)
     subsample = min(0.8, TREE_ROWS / rows)
     return BoostedTrees(**settings, subsample=subsample, extra_trees=True, random_state=seed), how
 
@@ -125,36 +127,36 @@ class BenchmarkKind:
     """One kind of classifier."""
 
     title: str
-    make: Callable[[Settings, int, int], Made]
-    """make(settings, rows, seed) gives an estimator and what it does otherwise than it would."""
+    make: Callable[[Settings, int, int], EstimatorAndNote]
+    """make(settings, rows, seed) returns an estimator and a note."""
     settings: Settings
     candidates: Sequence[Settings] = ()
-    """What a nested search tries beside the settings, each in their place."""
+    """Settings that a nested search tries in place of the default ones."""
     takes_missing: bool = False
     temperature: float = 1.0
-    """What logarithms of probabilities are divided by: above 1 for one that is too sure of itself.
-    The nearest of .5 to 8 by log loss, over folds of task E without added rows."""
+    """Divisor of the logarithms of probabilities: above 1 if the classifier is overconfident.
+    Chosen from .5 to 8 by log loss, over folds of task E without added rows."""
     rarity: float = 0.0
-    """Power of the frequencies of the training rows that probabilities are divided by: above 0 for
-    one that says too little of rare classes. Chosen with the temperature."""
+    """Probabilities are divided by this power of the class frequencies: above 0 if the classifier
+    underrates rare classes. Chosen with the temperature."""
     weighted: bool = True
-    """False: without weights of rows; what is asked to be balanced is told by `priors`."""
+    """Whether it takes weights of rows; if not, it is balanced by its `priors`."""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class BenchmarkClassifier(ProbableClassifier):
-    """A classifier of the benchmark by name, its probabilities corrected as its kind needs it."""
+    """A classifier of the benchmark by name, with corrected probabilities."""
 
     name: str = "lightgbm"
     settings: Settings | None = None
-    """What takes the place of the settings of the kind."""
+    """Settings that replace those of the kind."""
     balanced: bool = False
-    """Let every class count the same, however many rows it has."""
+    """Whether all classes count the same, however many rows they have."""
     random_state: int = 0
 
     @property
     def kind(self) -> BenchmarkKind:
-        """Return the kind of that name, or say which name is nearest."""
+        """Return the kind of that name; an error names the nearest one."""
         return CLASSIFIERS[one_of(self.name, CLASSIFIERS, "classifier")]
 
     @property
@@ -163,7 +165,7 @@ class BenchmarkClassifier(ProbableClassifier):
         return self.kind.takes_missing
 
     def fit(self, X: Any, y: Any) -> Self:
-        """Fit on training rows; `how_` says what was done otherwise than with fewer rows."""
+        """Fit on training rows; `how_` notes what differs from a fit on fewer rows."""
         kind = self.kind
         finite: Any = "allow-nan" if kind.takes_missing else True
         X, y = validate_data(self, X, y, ensure_all_finite=finite, dtype=np.float64)
@@ -176,7 +178,7 @@ class BenchmarkClassifier(ProbableClassifier):
             weights["sample_weight"] = len(labels) / (len(counts) * counts[labels])
         elif self.balanced:
             estimator.set_params(estimator__priors=np.full(len(counts), 1 / len(counts)))
-        # Where all classes count the same, none is rare.
+        # If all classes count the same, none is rare.
         self.lift_ = 1.0 if self.balanced else (counts / len(labels)) ** -kind.rarity
         self.estimator_ = estimator.fit(X, labels, **weights)
         return self
@@ -184,42 +186,42 @@ class BenchmarkClassifier(ProbableClassifier):
     def predict_proba(self, X: Any) -> Floats:
         """Return the probability of each class that was fitted, (rows, classes)."""
         X = self._checked(X)
-        said = np.nan_to_num(self.estimator_.predict_proba(X))
-        powers = np.maximum(said, FLOOR**2) ** (1 / self.kind.temperature) * self.lift_
+        raw = np.nan_to_num(self.estimator_.predict_proba(X))
+        powers = np.maximum(raw, FLOOR**2) ** (1 / self.kind.temperature) * self.lift_
         return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
 def predict_probabilities(classifier: BenchmarkClassifier, X: Floats, *, classes: int) -> Floats:
-    """Return the probability of each class, also those without a row, none below the floor."""
-    found = np.zeros((len(X), classes))
-    # A class without a training row has no column.
-    found[:, classifier.classes_] = classifier.predict_proba(X)
-    return floored(found)
+    """Return the probability of each class, none below the floor, (rows, classes)."""
+    probabilities = np.zeros((len(X), classes))
+    # A class without a training row has no column in the prediction.
+    probabilities[:, classifier.classes_] = classifier.predict_proba(X)
+    return raise_to_floor(probabilities)
 
 
-def together(said: Mapping[str, Floats]) -> Floats:
-    """Return the vote: the weighted geometric mean of what each voter says."""
-    logs = [weight * np.log(said[name]) for name, weight in VOTERS.items()]
-    # Unlike in an arithmetic mean, one voter alone can say that a class is out of question.
+def combine_votes(probabilities: Mapping[str, Floats]) -> Floats:
+    """Return the vote: the weighted geometric mean of the probabilities of the voters."""
+    logs = [weight * np.log(probabilities[name]) for name, weight in VOTERS.items()]
+    # Unlike in an arithmetic mean, one voter alone can rule out a class.
     powers = np.exp(np.sum(logs, axis=0) / sum(VOTERS.values()))
-    return floored(powers / powers.sum(axis=1, keepdims=True))
+    return raise_to_floor(powers / powers.sum(axis=1, keepdims=True))
 
 
-def floored(probabilities: Floats) -> Floats:
+def raise_to_floor(probabilities: Floats) -> Floats:
     """Return probabilities of at least the floor, with a sum of one."""
     raised = np.maximum(probabilities, FLOOR)
     return np.asarray(raised / raised.sum(axis=1, keepdims=True))
 
 
-def grid_of(names: Sequence[str]) -> tuple[str, ...]:
-    """Return classifiers in the order of the table, each once; refuse unknown ones."""
+def order_classifiers(names: Sequence[str]) -> tuple[str, ...]:
+    """Return classifiers in the order of the table, each once; refuse unknown names."""
     known = (*CLASSIFIERS, VOTE)
     wanted = {one_of(name, known, "classifier") for name in names}
     return tuple(name for name in known if name in wanted)
 
 
 def classifier_title(name: str) -> str:
-    """Return what figures call a classifier."""
+    """Return the name of a classifier in figures."""
     return "Soft vote" if name == VOTE else CLASSIFIERS[name].title
 
 

@@ -1,6 +1,6 @@
 """Estimators that scikit-learn lacks, and the scores of any of its classifiers for all classes.
 
-They are scikit-learn's in every way: they can be cloned, put in a Pipeline and cross-validated.
+They keep scikit-learn's conventions: they can be cloned, put in a Pipeline and cross-validated.
 """
 
 import warnings
@@ -37,13 +37,14 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from sts.base.types import CLASSES, Floats, Ints
 
-# The smallest probability whose logarithm is taken: trees of a forest may all agree.
+# The smallest probability whose logarithm is taken: the trees of a forest may all agree.
 FLOOR: Final = 1e-4
-# Ranks are told apart no finer than this, and no score lies further out.
+# Number of quantiles from which ranks are interpolated, and the largest normal score of a rank.
 QUANTILES: Final = 200
 OUTERMOST: Final = 3.0
+# Rows that approximate a kernel.
 LANDMARKS: Final = 300
-# How steeply the probability of a pair rises with the distance from the boundary between both.
+# Slope of the log odds of a pair of classes with the distance from the boundary between them.
 SLOPE: Final = 3.0
 
 
@@ -59,18 +60,18 @@ class Classifier(Protocol):
 def predict_logits(classifier: Any, X: Floats, *, classes: int = len(CLASSES)) -> Floats:
     """Return scores (rows, classes) whose softmax, at some temperature, is a probability.
 
-    A class without a training row has the lowest score.
+    A class without a training row gets the lowest score.
     """
     if hasattr(classifier, "decision_function"):
-        found = np.asarray(classifier.decision_function(X))
-        if found.ndim == 1:
-            # scikit-learn gives the log odds of the second of two classes alone.
-            found = np.column_stack([-found / 2, found / 2])
+        scores = np.asarray(classifier.decision_function(X))
+        if scores.ndim == 1:
+            # Of two classes scikit-learn returns only the log odds of the second.
+            scores = np.column_stack([-scores / 2, scores / 2])
     else:
-        found = np.log(np.maximum(classifier.predict_proba(X), FLOOR))
-    whole = np.full((len(X), classes), np.log(FLOOR))
-    whole[:, classifier.classes_] = found
-    return whole
+        scores = np.log(np.maximum(classifier.predict_proba(X), FLOOR))
+    logits = np.full((len(X), classes), np.log(FLOOR))
+    logits[:, classifier.classes_] = scores
+    return logits
 
 
 def encode_labels(y: Any, classes: int | None) -> tuple[Any, Ints]:
@@ -79,29 +80,29 @@ def encode_labels(y: Any, classes: int | None) -> tuple[Any, Ints]:
     Parameters
     ----------
     classes
-        Labels are numbers below this, which are all classes; None: the classes are those in `y`.
+        The classes are the numbers below this; None: the classes are those in `y`.
     """
     check_classification_targets(y)
     if classes is not None:
         return np.arange(classes), np.asarray(y)
-    found, labels = np.unique(y, return_inverse=True)
-    if len(found) < 2:
-        raise ValueError(f"rows of one class, {found[0]!r}, cannot be told apart")
-    return found, labels
+    present, labels = np.unique(y, return_inverse=True)
+    if len(present) < 2:
+        raise ValueError(f"all rows are of one class, {present[0]!r}: give rows of two or more")
+    return present, labels
 
 
 def check_weights(weights: Any, X: Floats) -> Floats | None:
     """Return weights of rows as an array, None if there are none."""
     if weights is None:
         return None
-    found: Floats = _check_sample_weight(weights, X)
-    if not found.any():
-        raise ValueError("a row of a weight above 0 is wanted, all are 0")
-    return found
+    checked: Floats = _check_sample_weight(weights, X)
+    if not checked.any():
+        raise ValueError("all weights are zero: give some row a weight above 0")
+    return checked
 
 
 class ProbableClassifier(ClassifierMixin, BaseEstimator):
-    """A classifier that calls the most probable class."""
+    """A classifier that predicts the most probable class."""
 
     @property
     def takes_missing(self) -> bool:
@@ -110,7 +111,7 @@ class ProbableClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Any) -> Any:
         """Return the most probable class of each row."""
-        # First, so that an estimator without a fit says that it has none.
+        # First, so that an estimator that is not fitted says so.
         probabilities = self.predict_proba(X)
         return self.classes_[probabilities.argmax(axis=1)]
 
@@ -127,16 +128,16 @@ class ProbableClassifier(ClassifierMixin, BaseEstimator):
         return tags
 
 
-def _has(method: str) -> Callable[[Callable[..., Floats]], Callable[..., Floats]]:
-    found: Callable[..., Any] = available_if(lambda self: hasattr(self.estimator, method))
-    return found
+def _available_with(method: str) -> Callable[[Callable[..., Floats]], Callable[..., Floats]]:
+    decorator: Callable[..., Any] = available_if(lambda self: hasattr(self.estimator, method))
+    return decorator
 
 
 class Prepared(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     """A classifier behind a transformer that is fitted on the same rows.
 
-    Unlike a Pipeline it takes weights of rows, and a fit that ends after a given number of
-    iterations is what is wanted and no reason for a warning.
+    Unlike a Pipeline it takes weights of rows, and it does not warn when a fit stops after a given
+    number of iterations, which is wanted here.
     """
 
     def __init__(self, preparation: Any, estimator: Any) -> None:
@@ -160,25 +161,25 @@ class Prepared(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         """Return the number of features."""
         return int(self.preparation_.n_features_in_)
 
-    def _ready(self, X: Any) -> Any:
+    def _transform(self, X: Any) -> Any:
         check_is_fitted(self)
         return self.preparation_.transform(X)
 
     def predict(self, X: Any) -> Any:
         """Return the class of each row."""
-        ready = self._ready(X)
+        ready = self._transform(X)
         return self.estimator_.predict(ready)
 
-    @_has("predict_proba")
+    @_available_with("predict_proba")
     def predict_proba(self, X: Any) -> Floats:
         """Return probabilities of the classes that were fitted."""
-        ready = self._ready(X)
+        ready = self._transform(X)
         return np.asarray(self.estimator_.predict_proba(ready))
 
-    @_has("decision_function")
+    @_available_with("decision_function")
     def decision_function(self, X: Any) -> Floats:
         """Return the scores of the classes that were fitted."""
-        ready = self._ready(X)
+        ready = self._transform(X)
         return np.asarray(self.estimator_.decision_function(ready))
 
     def __sklearn_tags__(self) -> Any:
@@ -192,7 +193,7 @@ class Prepared(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
 
 class RankScores(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
-    """Normal scores of the ranks in each column: no tail outweighs, or hides, how rows differ."""
+    """Normal scores of the ranks in each column, so that long tails do not dominate."""
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Fit ranks and scales on the rows."""
@@ -209,7 +210,7 @@ class RankScores(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return np.asarray(np.clip(self.ranks_.transform(X), -OUTERMOST, OUTERMOST))
 
     def transform(self, X: Any) -> Floats:
-        """Return the scores, each column of mean 0 and deviation 1 on the rows that were fitted."""
+        """Return the scores; each column has mean 0 and deviation 1 on the fitted rows."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=np.float64)
         return np.asarray((self._scores(X) - self.mean_) / self.deviation_)
@@ -221,16 +222,16 @@ class HistogramBoosting(HistGradientBoostingClassifier):
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit on rows in which NaN is missing."""
         if isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind == "f":
-            # scikit-learn stumbles over a column without any value; a constant one is never used.
+            # scikit-learn fails on a column without any value; a constant one is never used.
             X = np.where(np.isnan(X).all(axis=0), 0.0, X)
-        # Folds run side by side; threads of their own would only wait for each other.
+        # Folds run side by side; their threads would only wait for each other.
         with threadpool_limits(1, user_api="openmp"):
             super().fit(X, y, sample_weight=sample_weight)
         return self
 
 
 class PairwiseSvm(ProbableClassifier):
-    """A machine for every pair of classes; a class is as probable as all its pairs together say."""
+    """A support vector machine for every pair of classes; probabilities combine all pairs."""
 
     def __init__(self, *, C: float = 1.0, gamma: float = 0.1, random_state: int = 0) -> None:
         self.C = C
@@ -240,7 +241,7 @@ class PairwiseSvm(ProbableClassifier):
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit on standardised rows."""
         X, y = validate_data(self, X, y, dtype=np.float64)
-        # libsvm asks for a seed though it uses none here.
+        # libsvm wants a seed, though it uses none here.
         self.machine_ = SVC(
             C=self.C,
             gamma=self.gamma,
@@ -257,7 +258,7 @@ class PairwiseSvm(ProbableClassifier):
         distances = self.machine_.decision_function(X).reshape(len(X), -1)
         count = len(self.classes_)
         if count == 2:
-            # For two classes alone, the sign speaks for the second.
+            # Of two classes, a positive distance means the second.
             distances = -distances
         first, second = np.triu_indices(count, k=1)
         logits = np.zeros((len(X), count))
@@ -269,7 +270,7 @@ class PairwiseSvm(ProbableClassifier):
 
 
 class LandmarkSvm(ProbableClassifier):
-    """A linear machine on the kernel's values at some rows (Williams and Seeger, 2001)."""
+    """A linear support vector machine on the kernel at some rows (Williams and Seeger, 2001)."""
 
     def __init__(self, *, C: float = 1.0, gamma: float = 0.1, random_state: int = 0) -> None:
         self.C = C
@@ -304,46 +305,46 @@ class LandmarkSvm(ProbableClassifier):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Stack(ProbableClassifier):
-    """Logistic regression on what classifiers say of rows that they were not fitted on.
+    """Logistic regression on the predictions of classifiers for rows they were not fitted on.
 
-    scikit-learn's StackingClassifier shows the top bare scores or probabilities; ours are
-    logarithms of probabilities, which all members have in the same unit.
+    scikit-learn's StackingClassifier passes on scores or probabilities; here it is logarithms of
+    probabilities, which have the same unit for all members.
     """
 
     members: Sequence[Any] = ()
     C: float = 0.02
-    """Of the logistic regression on top."""
+    """Of the logistic regression."""
     parts: int = 3
-    """Folds within the training rows, each predicted by members fitted on the others."""
+    """Folds within the training rows; members fitted on the others predict each."""
     classes: int | None = None
-    """Classes are the numbers below this, also those without a row; None: those in `y`."""
+    """Classes are the numbers below this, with or without a row; None: those in `y`."""
     random_state: int = 0
 
     @property
     def takes_missing(self) -> bool:
-        """Tell whether rows may lack values: members see to it."""
+        """Tell whether rows may lack values: the members handle them."""
         return True
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Fit the members on parts of the rows, the top on the rest, the members again on all."""
+        """Fit the members on folds, the regression on the rest, then the members on all rows."""
         X, y = validate_data(self, X, y, ensure_all_finite="allow-nan", dtype=np.float64)
         self.classes_, labels = encode_labels(y, self.classes)
         sample_weight = check_weights(sample_weight, X)
-        words = np.zeros((len(X), len(self.members) * len(self.classes_)))
+        logs = np.zeros((len(X), len(self.members) * len(self.classes_)))
         parts = StratifiedKFold(self.parts, shuffle=True, random_state=self.random_state)
-        for fitted, said in parts.split(X, labels):
+        for fitted, rest in parts.split(X, labels):
             weights = None if sample_weight is None else sample_weight[fitted]
             members = self._fit_members(X[fitted], labels[fitted], weights)
-            words[said] = self._words(members, X[said])
+            logs[rest] = self._log_probabilities(members, X[rest])
         self.top_ = LogisticRegression(C=self.C, max_iter=2000)
-        self.top_.fit(words, labels, sample_weight=sample_weight)
+        self.top_.fit(logs, labels, sample_weight=sample_weight)
         self.members_ = self._fit_members(X, labels, sample_weight)
         return self
 
     def _fit_members(self, X: Floats, labels: Ints, weights: Any) -> list[Any]:
         return [clone(each).fit(X, labels, sample_weight=weights) for each in self.members]
 
-    def _words(self, members: Sequence[Any], X: Floats) -> Floats:
+    def _log_probabilities(self, members: Sequence[Any], X: Floats) -> Floats:
         count = len(self.classes_)
         return np.column_stack(
             [log_softmax(predict_logits(each, X, classes=count), axis=1) for each in members]
@@ -351,8 +352,8 @@ class Stack(ProbableClassifier):
 
     def _logits(self, X: Any) -> Floats:
         X = self._checked(X)
-        words = self._words(self.members_, X)
-        return predict_logits(self.top_, words, classes=len(self.classes_))
+        logs = self._log_probabilities(self.members_, X)
+        return predict_logits(self.top_, logs, classes=len(self.classes_))
 
     def decision_function(self, X: Any) -> Floats:
         """Return the score of each class; of two classes, their difference."""

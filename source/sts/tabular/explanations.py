@@ -1,7 +1,7 @@
-"""What each feature adds to the score of each class in a cell, and what a model loses without it.
+"""SHAP values of tree models, and permutation importance of any model.
 
-SHAP values (Lundberg et al., 2020) are exact for models of trees; what shuffling a feature costs
-can be measured for every model.
+SHAP values (Lundberg et al., 2020) say what each feature adds to the score of each class in a cell;
+they are exact for trees. Permutation importance is the loss when a feature is shuffled.
 """
 
 import warnings
@@ -23,31 +23,34 @@ from sts.evaluation.scores import Interval, interval_of
 from sts.tabular.estimators import Classifier, Prepared, predict_logits
 from sts.tabular.trees import BoostedTrees
 
-# Of the largest score: thousands of leaves are summed in float64 along two paths.
+# Largest error of a sum of contributions, as a part of the largest score: thousands of leaves are
+# summed in float64 in two orders.
 TOLERANCE: Final = 1e-6
+# Units of the scores that are explained.
 LOGIT, PROBABILITY = "logit", "probability"
-OF_TREES: Final = (
+TREE_MODELS: Final = (
     ExtraTreesClassifier,
     HistGradientBoostingClassifier,
     RandomForestClassifier,
     DecisionTreeClassifier,
 )
+# Shuffles of each feature.
 REPEATS: Final = 10
-# More cells cost time and hardly narrow the intervals.
+# Most cells that are shuffled: more take time and hardly narrow the intervals.
 CELLS: Final = 400
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Contributions:
-    """SHAP values, which with the base add up to the score of each class."""
+    """SHAP values; with the base they add up to the score of each class."""
 
     values: Floats
     """(cells, features, classes)."""
     base: Floats
-    """(classes,), the scores of a cell of which nothing is known."""
+    """(classes,), the scores without any knowledge of a cell."""
     names: tuple[str, ...]
     unit: str = LOGIT
-    """Of the score: "logit", or "probability" where trees vote."""
+    """Unit of the score: "logit", or "probability" where trees vote."""
 
     def importance(self) -> Floats:
         """Return the mean absolute contribution, (features, classes)."""
@@ -61,7 +64,7 @@ class Contributions:
 
 
 def import_shap() -> Any:
-    """Return shap, which takes seconds to import and warns of its own use of matplotlib."""
+    """Return shap, which takes seconds to import and gives a warning about matplotlib."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import shap
@@ -70,31 +73,31 @@ def import_shap() -> Any:
 
 def has_contributions(classifier: Classifier) -> bool:
     """Tell whether a classifier is made of trees, for which SHAP values are exact."""
-    return _trees_of(classifier) is not None
+    return _find_trees(classifier) is not None
 
 
 def has_quick_contributions(classifier: Classifier) -> bool:
     """Tell whether SHAP values take milliseconds a cell, as those of boosted trees do.
 
-    Trees of a forest are grown to the end: they take a fifth of a second.
+    Trees of a forest are deeper: they take a fifth of a second.
     """
-    trees = _trees_of(classifier)
+    trees = _find_trees(classifier)
     return trees is not None and not isinstance(
         trees, ExtraTreesClassifier | RandomForestClassifier
     )
 
 
-def _trees_of(classifier: Any) -> Any:
-    """Return what shap reads the trees of, None if there are none."""
+def _find_trees(classifier: Any) -> Any:
+    """Return the object whose trees shap reads, None if there are no trees."""
     if isinstance(classifier, BoostedTrees):
         return classifier.booster_
     inner = classifier.estimator_ if isinstance(classifier, Prepared) else classifier
-    return inner if isinstance(inner, OF_TREES) else None
+    return inner if isinstance(inner, TREE_MODELS) else None
 
 
 def compute_contributions(classifier: Classifier, X: Floats, names: Sequence[str]) -> Contributions:
-    """Return the contributions in cells X; in each they and the base add up to the scores."""
-    trees = _trees_of(classifier)
+    """Return the contributions in cells X; with the base they add up to the scores."""
+    trees = _find_trees(classifier)
     if trees is None:
         raise ValueError(f"{type(classifier).__name__} is not made of trees")
     votes = not hasattr(classifier, "decision_function")
@@ -102,35 +105,33 @@ def compute_contributions(classifier: Classifier, X: Floats, names: Sequence[str
     base: Floats = np.zeros(len(CLASSES))
     if len(X):
         explainer = import_shap().TreeExplainer(trees)
-        values = _by_class(classifier, explainer.shap_values(_shown(classifier, X)), axis=2)
-        base = _by_class(classifier, np.ravel(explainer.expected_value), axis=0)
-        values = _by_feature(classifier, values, X.shape[1])
-        scores = _scores_of(classifier, X, votes=votes)
+        model: Any = classifier
+        ready = model.preparation_.transform(X) if isinstance(model, Prepared) else X
+        values = _spread_classes(model, explainer.shap_values(ready), axis=2)
+        base = _spread_classes(model, np.ravel(explainer.expected_value), axis=0)
+        values = _merge_flags(model, values, X.shape[1])
+        scores = model.predict_proba(X) if votes else model.decision_function(X)
+        scores = _spread_classes(model, scores, axis=1)
         check_additivity(values.sum(axis=1) + base, scores)
     return Contributions(
         values=values, base=base, names=tuple(names), unit=PROBABILITY if votes else LOGIT
     )
 
 
-def _shown(classifier: Any, X: Floats) -> Floats:
-    """Return the cells as the trees are shown them."""
-    return classifier.preparation_.transform(X) if isinstance(classifier, Prepared) else X
-
-
-def _by_class(classifier: Any, found: Any, *, axis: int) -> Floats:
-    """Return what was found with a place for every class, 0 for one that was not fitted."""
-    found = np.asarray(found, dtype=np.float64)
-    if found.ndim == axis or found.shape[axis] == 1:
-        # Of two classes the log odds of the second alone.
-        odds = found if found.ndim == axis else found.take(0, axis=axis)
-        found = np.stack([-odds / 2, odds / 2], axis=axis)
-    whole = np.zeros((*found.shape[:axis], len(CLASSES)))
-    whole[..., classifier.classes_] = found
+def _spread_classes(classifier: Any, values: Any, *, axis: int) -> Floats:
+    """Return values with a place for every class on an axis, 0 for a class that was not fitted."""
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim == axis or values.shape[axis] == 1:
+        # Of two classes there are only the log odds of the second.
+        odds = values if values.ndim == axis else values.take(0, axis=axis)
+        values = np.stack([-odds / 2, odds / 2], axis=axis)
+    whole = np.zeros((*values.shape[:axis], len(CLASSES)))
+    whole[..., classifier.classes_] = values
     return whole
 
 
-def _by_feature(classifier: Any, values: Floats, features: int) -> Floats:
-    """Add what a column that says "missing" contributes to the feature that it speaks of."""
+def _merge_flags(classifier: Any, values: Floats, features: int) -> Floats:
+    """Return the contributions of features, with those of the flags of their missing values."""
     preparation = getattr(classifier, "preparation_", None)
     if isinstance(preparation, SimpleImputer) and preparation.indicator_ is not None:
         whole = values[:, :features].copy()
@@ -139,34 +140,27 @@ def _by_feature(classifier: Any, values: Floats, features: int) -> Floats:
     return values
 
 
-def _scores_of(classifier: Any, X: Floats, *, votes: bool) -> Floats:
-    """Return the scores that are explained, (cells, classes), 0 of a class that was not fitted."""
-    if votes:
-        return _by_class(classifier, classifier.predict_proba(X), axis=1)
-    return _by_class(classifier, classifier.decision_function(X), axis=1)
-
-
 def check_additivity(sums: Floats, scores: Floats) -> None:
-    """Refuse contributions that do not add up to what they explain."""
-    apart = float(np.abs(sums - scores).max(initial=0.0))
-    if apart > TOLERANCE * max(1.0, float(np.abs(scores).max(initial=0.0))):
-        raise RuntimeError(f"the contributions miss the scores by {apart:.3g}: shap changed?")
+    """Refuse contributions that do not add up to the scores."""
+    error = float(np.abs(sums - scores).max(initial=0.0))
+    if error > TOLERANCE * max(1.0, float(np.abs(scores).max(initial=0.0))):
+        raise RuntimeError(f"the contributions miss the scores by {error:.3g}: did shap change?")
 
 
 def rank_features(contributions: Contributions, cell: int, label: int) -> list[int]:
-    """Return the features that speak for one class in one cell, the strongest first."""
+    """Return the features that support one class in one cell, the strongest first."""
     size = contributions.values[cell, :, label]
     return [int(at) for at in np.argsort(-size, kind="stable") if size[at] > 0]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Importance:
-    """Loss of balanced accuracy when a feature tells nothing (Breiman, 2001)."""
+    """Loss of balanced accuracy when a feature is shuffled (Breiman, 2001)."""
 
     names: tuple[str, ...]
     """The largest loss first."""
     losses: tuple[Interval, ...]
-    """The interval spans what shuffling again and again gave."""
+    """The interval is over repeated shuffles."""
     cells: int
 
 
@@ -179,9 +173,9 @@ def permutation_importance(
     rng: np.random.Generator,
     repeats: int = REPEATS,
 ) -> Importance:
-    """Shuffle each feature among some of the cells X (cells, features) and look what is lost.
+    """Shuffle each feature among some of the cells X (cells, features) and measure the loss.
 
-    scikit-learn's function of that name predicts once a shuffle, which for a stack takes minutes.
+    scikit-learn's function of that name predicts once per shuffle, which takes minutes for a stack.
     """
     if len(X) > CELLS:
         chosen = np.sort(rng.permutation(len(X))[:CELLS])
@@ -190,11 +184,11 @@ def permutation_importance(
     orders = [rng.permutation(len(X)) for _ in range(repeats)]
     losses = []
     for column in range(X.shape[1]):
-        # All shufflings of a feature at once: most of the time would go into calls.
+        # All shuffles of a feature at once: single calls would take most of the time.
         shuffled = np.tile(X, (repeats, 1))
         shuffled[:, column] = np.concatenate([X[order, column] for order in orders])
-        found = predict_logits(model, shuffled).argmax(axis=1).reshape(repeats, len(X))
-        each = np.array([whole - _mean_recall(row, y) for row in found])
+        predicted = predict_logits(model, shuffled).argmax(axis=1).reshape(repeats, len(X))
+        each = np.array([whole - _mean_recall(row, y) for row in predicted])
         losses.append(interval_of(float(each.mean()), each))
     ranked = sorted(range(len(losses)), key=lambda at: -losses[at].value)
     return Importance(
@@ -204,5 +198,5 @@ def permutation_importance(
     )
 
 
-def _mean_recall(found: Ints, y: Ints) -> float:
-    return float(np.mean([(found[y == label] == label).mean() for label in np.unique(y)]))
+def _mean_recall(predicted: Ints, y: Ints) -> float:
+    return float(np.mean([(predicted[y == label] == label).mean() for label in np.unique(y)]))

@@ -1,7 +1,7 @@
-"""The models of the baseline: how each is made, what it can be set to, where a search looks.
+"""The models of the baseline: how each is made, its settings, and the space of a search.
 
-Missing values become the median of the training cells beside a column that says so, and scales
-become ranks turned normal, where a model needs it. Both are fitted with the model.
+Where a model needs it, missing values become the median of the training cells, with a column that
+flags them, and values become normal scores of their ranks. Both are fitted with the model.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,18 +16,18 @@ from sklearn.preprocessing import QuantileTransformer
 from sklearn.svm import SVC
 
 from sts.base.errors import one_of
-from sts.base.settings import Bounds, Count, NotNegative, Share, check_fields, from_dict
+from sts.base.settings import Bounds, CheckedSettings, Count, NotNegative, Share, from_dict
 from sts.base.types import CLASSES, Floats, Ints
 from sts.search.trials import Choice, Float, Int, Parameter
 from sts.tabular.estimators import QUANTILES, Classifier, HistogramBoosting, Prepared, Stack
 from sts.tabular.trees import BoostedTrees, TreeSettings
 
-# Beyond these a fit takes for ever, or learns nothing.
+# Beyond these bounds a fit does not end, or learns nothing.
 Weight = Annotated[float, Bounds(1e-8, 1e5)]
 ClassWeight = Literal["balanced"] | None
 WEIGHTING: Final = Choice((None, "balanced"))
 
-# As Amprimo et al. (2025) searched.
+# The search space of Amprimo et al. (2025).
 PUBLISHED_SPACE: Final[Mapping[str, Parameter]] = {
     "num_leaves": Int(10, 100),
     "max_depth": Int(3, 12),
@@ -39,12 +39,12 @@ PUBLISHED_SPACE: Final[Mapping[str, Parameter]] = {
     "reg_alpha": Float(0.0, 1.0),
     "reg_lambda": Float(0.0, 1.0),
 }
-# What the published code left to LightGBM: without a frequency its `subsample` does nothing.
+# Settings that the published code left to LightGBM: with frequency 0 its `subsample` has no effect.
 PUBLISHED_SETTINGS: Final = {"subsample_freq": 0, "max_bin": 255}
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtraTreesSettings:
+class ExtraTreesSettings(CheckedSettings):
     """Extremely randomised trees (Geurts et al., 2006)."""
 
     n_estimators: Annotated[int, Bounds(1, 5000)] = 400
@@ -52,13 +52,9 @@ class ExtraTreesSettings:
     min_samples_leaf: Count = 1
     class_weight: ClassWeight = None
 
-    def __post_init__(self) -> None:
-        """Refuse what cannot be fitted."""
-        check_fields(self)
-
 
 @dataclass(frozen=True, kw_only=True)
-class HistogramSettings:
+class HistogramSettings(CheckedSettings):
     """Histogram-based gradient boosting of scikit-learn."""
 
     max_iter: Annotated[int, Bounds(1, 5000)] = 150
@@ -68,51 +64,35 @@ class HistogramSettings:
     l2_regularization: NotNegative = 1.0
     max_features: Share = 0.3
 
-    def __post_init__(self) -> None:
-        """Refuse what cannot be fitted."""
-        check_fields(self)
-
 
 @dataclass(frozen=True, kw_only=True)
-class SvmSettings:
+class SvmSettings(CheckedSettings):
     """A support vector machine with a radial kernel."""
 
     C: Weight = 10.0
     gamma: Weight = 0.0005
     class_weight: ClassWeight = None
 
-    def __post_init__(self) -> None:
-        """Refuse what cannot be fitted."""
-        check_fields(self)
-
 
 @dataclass(frozen=True, kw_only=True)
-class LogisticSettings:
+class LogisticSettings(CheckedSettings):
     """Multinomial logistic regression."""
 
     C: Weight = 0.03
     class_weight: ClassWeight = "balanced"
 
-    def __post_init__(self) -> None:
-        """Refuse what cannot be fitted."""
-        check_fields(self)
-
 
 @dataclass(frozen=True, kw_only=True)
-class StackSettings:
-    """How the members' words are weighed."""
+class StackSettings(CheckedSettings):
+    """Logistic regression on the predictions of other models, the members."""
 
     C: Weight = 0.02
-    """Of the logistic regression on top; small, since the members hardly differ."""
+    """Of the logistic regression; small, because the members hardly differ."""
     parts: Annotated[int, Bounds(2, 20)] = 3
-    """Folds within the training cells, each predicted by members fitted on the others."""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be fitted."""
-        check_fields(self)
+    """Folds within the training cells; members fitted on the others predict each."""
 
 
-# Member of the stack -> its settings.
+# The members of the stack and their settings.
 MEMBERS: Final[Mapping[str, Any]] = {
     "lightgbm": TreeSettings(),
     "extra-trees": ExtraTreesSettings(),
@@ -127,7 +107,7 @@ def _make_trees(settings: TreeSettings, seed: int) -> BoostedTrees:
 
 
 def _make_extra_trees(settings: ExtraTreesSettings, seed: int) -> Prepared:
-    return Prepared(_filling(), ExtraTreesClassifier(**vars(settings), random_state=seed))
+    return Prepared(_make_imputer(), ExtraTreesClassifier(**vars(settings), random_state=seed))
 
 
 def _make_histogram_boosting(settings: HistogramSettings, seed: int) -> HistogramBoosting:
@@ -135,15 +115,15 @@ def _make_histogram_boosting(settings: HistogramSettings, seed: int) -> Histogra
 
 
 def _make_svm(settings: SvmSettings, seed: int) -> Prepared:
-    # libsvm asks for a seed though it uses none here; without one it would take numpy's global one.
+    # libsvm wants a seed, though it uses none here; without one it takes numpy's global state.
     machine = SVC(**vars(settings), decision_function_shape="ovr", random_state=seed)
-    return Prepared(make_pipeline(_filling(), _ranks()), machine)
+    return Prepared(make_pipeline(_make_imputer(), _make_ranks()), machine)
 
 
 def _make_logistic(settings: LogisticSettings, seed: int) -> Prepared:
     """Return logistic regression; nothing in it is random."""
     regression = LogisticRegression(**vars(settings), max_iter=2000)
-    return Prepared(make_pipeline(_filling(), _ranks()), regression)
+    return Prepared(make_pipeline(_make_imputer(), _make_ranks()), regression)
 
 
 def _make_stack(settings: StackSettings, seed: int) -> Stack:
@@ -157,13 +137,13 @@ def _make_stack(settings: StackSettings, seed: int) -> Stack:
     )
 
 
-def _filling() -> SimpleImputer:
-    # A column without any value stays, as zeros, so that the features keep their places.
+def _make_imputer() -> SimpleImputer:
+    # A column without any value becomes zeros, so that the features keep their places.
     return SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
 
 
-def _ranks() -> QuantileTransformer:
-    # Without subsampling nothing is left to chance.
+def _make_ranks() -> QuantileTransformer:
+    # Without subsampling nothing is random.
     return QuantileTransformer(n_quantiles=QUANTILES, output_distribution="normal", subsample=None)
 
 
@@ -172,16 +152,16 @@ class Kind:
     """One kind of model."""
 
     title: str
-    """As in names of folders."""
+    """The name in folders."""
     settings: type
     make: Callable[[Any, int], Any]
-    """make(settings, seed) gives a classifier of scikit-learn that was not fitted."""
+    """make(settings, seed) returns a classifier of scikit-learn that is not fitted yet."""
     space: Mapping[str, Parameter]
     trials: int = 50
-    """How many settings a search tries unless it is told."""
+    """Settings that a search tries by default."""
 
     def make_settings(self, values: Mapping[str, Any], where: str = "settings") -> Any:
-        """Return settings of this kind, those not named at their defaults."""
+        """Return settings of this kind; those that are not named have their defaults."""
         return from_dict(self.settings, values, where=where)
 
     def fit(
@@ -199,7 +179,7 @@ class Kind:
         Parameters
         ----------
         names
-            Of the features, for the text in which trees of LightGBM are kept.
+            Of the features, for the text in which trees of LightGBM are stored.
         """
         classifier = self.make(settings, seed)
         if names is not None and isinstance(classifier, BoostedTrees):
@@ -213,7 +193,7 @@ MODELS: Final[Mapping[str, Kind]] = {
         title="LightGBM",
         settings=TreeSettings,
         make=_make_trees,
-        # Many of the engineered features say nearly the same: few of them a tree, and they take
+        # Many of the engineered features are nearly equal: with few of them per tree, they take
         # turns.
         space={**PUBLISHED_SPACE, "colsample_bytree": Float(0.1, 1.0)},
     ),
@@ -271,5 +251,5 @@ MODELS: Final[Mapping[str, Kind]] = {
 
 
 def find_kind(model: str) -> Kind:
-    """Return the kind of that name, or say which name is nearest."""
+    """Return the kind of that name; an error names the nearest one."""
     return MODELS[one_of(model, MODELS, "model")]

@@ -1,9 +1,9 @@
-"""LightGBM's text format, read strictly before LightGBM reads it.
+"""LightGBM's text format, checked strictly before LightGBM reads it.
 
-The library trusts its files: a child that points nowhere, or back, ends it in a crash or in an
-endless loop. Here every count is compared with what is there, and every tree is seen to be one. A
-text that passes is loaded in the sandbox first, through ctypes: only the library, since the package
-of Python around it takes a second.
+The library trusts its files: a child that points nowhere, or back, causes a crash or an endless
+loop. Here every count is compared with the text, and every tree is checked to be a tree. A text
+that passes is first loaded in the sandbox, through ctypes, because the Python package around the
+library takes a second to import.
 """
 
 import ctypes
@@ -20,10 +20,10 @@ from sts.base.errors import StsError
 from sts.base.settings import shorten
 from sts.base.types import CLASSES, Ints
 
-# Larger than any model that a search of ours can leave: 10,000 rounds of 31 leaves take 140 MB.
+# Larger than any model of a search: 10,000 rounds of 31 leaves take 140 MB.
 MAX_TEXT_BYTES: Final = 2**28
 MAX_LEAVES: Final = 131072
-# The explanation of a prediction takes memory that grows with the square of the depth.
+# Explaining a prediction takes memory with the square of the depth.
 MAX_DEPTH: Final = 1000
 VERSION: Final = "v4"
 HEADER: Final = (
@@ -59,7 +59,7 @@ MAX_COUNT: Final = 2**31 - 1
 # Numeric splits, with each way to treat a missing value; odd ones split categories.
 DECISIONS: Final = (0, 2, 4, 6, 8, 10)
 NUMBER: Final = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
-# What is left of a text without these letters is no number; Python takes 1_000 for one, too.
+# Numbers consist of these letters only. Python alone would also accept 1_000.
 WHOLE_LETTERS: Final = str.maketrans("", "", "0123456789- ")
 REAL_LETTERS: Final = str.maketrans("", "", "0123456789-+.e ")
 INFO: Final = re.compile(rf"none|\[(?:{NUMBER}|-?inf):(?:{NUMBER}|-?inf)\]")
@@ -68,25 +68,25 @@ TAIL: Final = re.compile(
     r"|[^=\[\]]+=\d{1,12}|\[[a-z0-9_]+: [\w .,:+-]*\]"
 )
 END: Final = b"end of trees\n"
-# What the sandbox runs.
+# The function that the sandbox runs.
 LOADING: Final = "sts.tabular.tree_text:load_library"
 LIBRARY: Final = "lib/lib_lightgbm.so"
-# As the C interface numbers them: an array of float64; scores before the softmax.
+# Constants of the C interface: an array of float64; scores before the softmax.
 DOUBLE: Final = 1
 RAW: Final = 1
 
 
 class NotTrees(StsError):  # noqa: N818 - a verdict on a text, not an error of a program
-    """Say what is wrong with a text that should hold trees."""
+    """What is wrong with a text that should hold trees."""
 
 
 def check_tree_text(content: bytes, names: Sequence[str]) -> str:
-    """Return the text of a model of our classes and these features, or say what is wrong with it.
+    """Return the text of a model of the four classes and these features, or say what is wrong.
 
     Parameters
     ----------
     content
-        What `Trees.text` returned, as UTF-8.
+        The text that `BoostedTrees.text` returned, as UTF-8.
     """
     if len(content) > MAX_TEXT_BYTES:
         raise NotTrees(f"{len(content):,} bytes are too many")
@@ -123,7 +123,7 @@ def _check_header(header: Mapping[str, str], names: Sequence[str]) -> None:
         if header[name] != value:
             raise NotTrees(f"{name} must be {value}, not {shorten(header[name])}")
     if header["feature_names"].split(" ") != list(names):
-        raise NotTrees("it takes other features than its card says")
+        raise NotTrees("its features are not those of its card")
     infos = header["feature_infos"].split(" ")
     if len(infos) != len(names) or not all(map(INFO.fullmatch, infos)):
         raise NotTrees(f"feature_infos must be a range for each of {len(names)} features")
@@ -133,39 +133,39 @@ def _check_trees(trees: Sequence[Mapping[str, str]], features: int) -> None:
     """Check all trees at once, line by line: most have hundreds."""
     ones = np.ones(len(trees), dtype=np.int64)
     for name in ("num_cat", "is_linear"):
-        if _numbers(trees, name, ones).any():
+        if _read_line(trees, name, ones).any():
             raise NotTrees(f"{name} must be 0 in every tree: categories are not used")
-    leaves = _numbers(trees, "num_leaves", ones)
+    leaves = _read_line(trees, "num_leaves", ones)
     if leaves.min() < 1 or leaves.max() > MAX_LEAVES:
         raise NotTrees(f"a tree must have 1 to {MAX_LEAVES} leaves")
     lengths = {name: leaves - 1 for name in INNER} | dict.fromkeys(LEAF, leaves)
-    found = {name: _numbers(trees, name, lengths[name]) for name in WHOLE}
+    found = {name: _read_line(trees, name, lengths[name]) for name in WHOLE}
     for name in (*REAL, "shrinkage"):
-        # Missing values alone go the other way where a threshold is infinite.
-        _numbers(trees, name, lengths.get(name, ones), real=True, infinite=name == "threshold")
+        # At an infinite threshold only missing values go the other way.
+        _read_line(trees, name, lengths.get(name, ones), real=True, infinite=name == "threshold")
     split = found["split_feature"]
     if (split < 0).any() or (split >= features).any():
-        raise NotTrees("a tree splits a feature that there is not")
+        raise NotTrees("a tree splits a feature that does not exist")
     if not np.isin(found["decision_type"], DECISIONS).all():
-        raise NotTrees("a decision_type is not of a split of numbers")
+        raise NotTrees("a decision_type is not that of a split of numbers")
     _check_nodes(found, leaves)
 
 
 def _check_nodes(found: Mapping[str, Ints], leaves: Ints) -> None:
-    """Refuse nodes that do not hang together as one tree each, and counts that do not add up."""
+    """Refuse nodes that do not form one tree each, and counts that do not add up."""
     inner = leaves - 1
     tree = np.repeat(np.arange(len(leaves)), inner)
     first_inner, first_leaf = np.cumsum(inner) - inner, np.cumsum(leaves) - leaves
     node = np.arange(inner.sum()) - first_inner[tree]
     children = np.stack([found["left_child"], found["right_child"]])
-    # A leaf k is a child of number -1 - k. Nodes are numbered as they are made, so that none leads
-    # back to an earlier one.
+    # Leaf k is the child with number -1 - k. Nodes are numbered in the order of their making, so
+    # that no child has a smaller number than its parent.
     sound = np.where(
         children < 0, -1 - children < leaves[tree], (children > node) & (children < inner[tree])
     )
     if not sound.all():
         raise NotTrees(f"tree {tree[~sound.all(axis=0)][0]}: a child leads nowhere, or back")
-    # All inner nodes of all trees, then all leaves.
+    # Places of children: all inner nodes of all trees, then all leaves.
     place = np.where(
         children < 0, inner.sum() + first_leaf[tree] - 1 - children, first_inner[tree] + children
     )
@@ -173,7 +173,7 @@ def _check_nodes(found: Mapping[str, Ints], leaves: Ints) -> None:
     parents[first_inner[inner > 0]] += 1
     parents[inner.sum() + first_leaf[inner == 0]] += 1
     if (parents != 1).any():
-        raise NotTrees("nodes of a tree do not hang together")
+        raise NotTrees("the nodes of a tree do not form a tree")
     counts = np.concatenate([found["internal_count"], found["leaf_count"]])
     if (counts[place].sum(axis=0) != found["internal_count"]).any() or (counts < 0).any():
         raise NotTrees("the counts of a tree do not add up")
@@ -191,7 +191,7 @@ def _check_depth(place: Ints, roots: Ints) -> None:
 
 
 def _check_tail(tail: bytes) -> None:
-    """Refuse what follows the trees unless it is what LightGBM writes there."""
+    """Refuse lines after the trees that LightGBM does not write."""
     if not tail.startswith(END):
         raise NotTrees("the trees do not end where tree_sizes say: it is cut off or changed")
     for line in _lines(tail.removeprefix(END).removesuffix(b"\n")):
@@ -209,18 +209,18 @@ def _lines(block: bytes) -> list[str]:
 def _values(
     lines: Sequence[str], names: Sequence[str] | frozenset[str], where: str, *, first: str
 ) -> dict[str, str]:
-    """Return what stands behind the names, each of which is there once and no other."""
+    """Return the values by name; every name must be there once, and no other."""
     if lines[0] != first:
         raise NotTrees(f"{where} must begin with {first!r}, not {shorten(lines[0])}")
     pairs = [line.partition("=") for line in lines[1:]]
-    found = {name: value for name, _, value in pairs}
-    if len(found) < len(pairs) or found.keys() != set(names):
-        strange = sorted(found.keys() ^ set(names)) or ["a name twice"]
+    values = {name: value for name, _, value in pairs}
+    if len(values) < len(pairs) or values.keys() != set(names):
+        strange = sorted(values.keys() ^ set(names)) or ["a name twice"]
         raise NotTrees(f"{where} lacks a line or has one too many: {shorten(strange[0])}")
-    return found
+    return values
 
 
-def _numbers(
+def _read_line(
     trees: Sequence[Mapping[str, str]],
     name: str,
     lengths: Ints,
@@ -228,12 +228,12 @@ def _numbers(
     real: bool = False,
     infinite: bool = False,
 ) -> Any:
-    """Return the numbers in a line of all trees, so many of each tree."""
+    """Return the numbers in one line of all trees, which must have these lengths."""
     lines = [tree[name] for tree in trees]
-    came = np.array([line.count(" ") + 1 if line else 0 for line in lines])
-    if (wrong := np.flatnonzero(came != lengths)).size:
+    counts = np.array([line.count(" ") + 1 if line else 0 for line in lines])
+    if (wrong := np.flatnonzero(counts != lengths)).size:
         at = wrong[0]
-        raise NotTrees(f"tree {at}: {name} has {came[at]} values, not {lengths[at]}")
+        raise NotTrees(f"tree {at}: {name} has {counts[at]} values, not {lengths[at]}")
     # A tree without inner nodes has none.
     return _read_numbers(" ".join(filter(None, lines)), name, real=real, infinite=infinite)
 
@@ -243,7 +243,7 @@ def _read_numbers(text: str, name: str, *, real: bool = False, infinite: bool = 
     if plain.translate(REAL_LETTERS if real else WHOLE_LETTERS):
         raise NotTrees(f"{name} must be {'numbers' if real else 'whole numbers'} only")
     with warnings.catch_warnings():
-        # It warns of what is no number, and stops there.
+        # numpy stops at the first text that is no number, with a warning.
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
             found = np.fromstring(text, dtype=np.float64 if real else np.int64, sep=" ")
@@ -259,11 +259,11 @@ def _read_numbers(text: str, name: str, *, real: bool = False, infinite: bool = 
 
 
 def load_library(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-    """In the sandbox: load the text in a file, predict a cell of zeros, return how many classes."""
-    found = importlib.util.find_spec("lightgbm")
-    library = Path(found.origin).parent / LIBRARY if found and found.origin else None
+    """In the sandbox: load the text in a file, predict a cell of zeros, return the classes."""
+    spec = importlib.util.find_spec("lightgbm")
+    library = Path(spec.origin).parent / LIBRARY if spec and spec.origin else None
     if library is None or not library.is_file():
-        # On another system it is called otherwise; the check of the text stands all the same.
+        # Another system has another file name; there only the text is checked.
         return {}, b""
     own = ctypes.CDLL(str(library))
     own.LGBM_GetLastError.restype = ctypes.c_char_p
@@ -285,7 +285,7 @@ def load_library(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
 
 
 def _drop(message: bytes) -> None:
-    """Drop what the library would print."""
+    """Drop the messages of the library."""
 
 
 SILENT: Final = ctypes.CFUNCTYPE(None, ctypes.c_char_p)(_drop)

@@ -1,4 +1,4 @@
-"""LightGBM's trees as a classifier of scikit-learn, and the text in which they are kept."""
+"""LightGBM's trees as a classifier of scikit-learn, and the text in which they are stored."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sts.base.errors import CellFailed, StsError
 from sts.base.sandbox import Isolated, Limits
-from sts.base.settings import Bounds, Count, NotNegative, check_fields, shorten
+from sts.base.settings import Bounds, CheckedSettings, Count, NotNegative, shorten
 from sts.base.types import CLASSES, Floats
 from sts.tabular.estimators import ProbableClassifier, check_weights, encode_labels
 from sts.tabular.tree_text import LOADING, MAX_LEAVES, NotTrees, check_tree_text
 
-# One thread, column by column: the same trees on every machine, and the cores are free for other
-# folds.
+# One thread, column by column: the same trees on every machine, and other folds can use the other
+# cores.
 FIXED: Final[dict[str, Any]] = {
     "objective": "multiclass",
     "num_threads": 1,
@@ -25,7 +25,7 @@ FIXED: Final[dict[str, Any]] = {
     "force_col_wise": True,
     "verbosity": -1,
 }
-# The field of TreeSettings -> LightGBM's own name of it.
+# The fields of TreeSettings and LightGBM's own names.
 NAMES: Final = {
     "num_leaves": "num_leaves",
     "max_depth": "max_depth",
@@ -38,9 +38,9 @@ NAMES: Final = {
     "reg_lambda": "lambda_l2",
     "max_bin": "max_bin",
 }
-# Loading takes a second where a model is large; a damaged one must not hold anybody up.
+# Loading a large model takes a second; a damaged one must not block the program.
 LIMITS: Final = Limits(memory_mb=4096, processor_s=8, wall_s=60)
-# Rounds of trees that stay in a processor's cache while cells pass; all of them would not.
+# Rounds of trees that fit into a processor's cache together.
 AT_ONCE: Final = 10
 # LightGBM takes seeds below this.
 LIGHTGBM_SEEDS: Final = 2**31
@@ -48,8 +48,8 @@ Kept = Annotated[float, Bounds(0.01, 1.0)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TreeSettings:
-    """One way to grow the trees; defaults are good ones for the engineered features."""
+class TreeSettings(CheckedSettings):
+    """How trees are grown; the defaults suit the engineered features."""
 
     num_leaves: Annotated[int, Bounds(2, MAX_LEAVES)] = 31
     max_depth: Annotated[int, Bounds(-1, 1000)] = 8
@@ -58,18 +58,14 @@ class TreeSettings:
     n_estimators: Annotated[int, Bounds(1, 100_000)] = 200
     min_child_samples: Count = 10
     subsample: Kept = 0.8
-    """Share of the cells that a tree sees; means nothing while `subsample_freq` is 0."""
+    """Share of the cells that a tree uses; no effect while `subsample_freq` is 0."""
     subsample_freq: Annotated[int, Bounds(0, 1000)] = 1
-    """After how many trees cells are drawn anew; 0, as published: never are any left out."""
+    """Trees after which cells are drawn again; 0, as published: all cells are used."""
     colsample_bytree: Kept = 0.3
     reg_alpha: NotNegative = 0.1
     reg_lambda: NotNegative = 0.3
     max_bin: Annotated[int, Bounds(2, 65535)] = 63
     """As accurate here as LightGBM's own 255, and three times as fast."""
-
-    def __post_init__(self) -> None:
-        """Refuse what LightGBM would refuse in the middle of a search."""
-        check_fields(self)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -94,7 +90,7 @@ class BoostedTrees(ProbableClassifier):
     extra_trees: bool = False
     """Draw the thresholds of splits instead of searching them: better on few rows."""
     classes: int | None = None
-    """Classes are the numbers below this, also those without a row; None: those in `y`."""
+    """Classes are the numbers below this, with or without a row; None: those in `y`."""
     feature_names: tuple[str, ...] | None = None
     """Names in the text of the trees."""
     random_state: int = 0
@@ -133,13 +129,13 @@ class BoostedTrees(ProbableClassifier):
     def decision_function(self, X: Any) -> Floats:
         """Return the score of each class before the softmax; of two classes, their difference."""
         X = self._checked(X)
-        found = np.zeros((len(X), len(self.classes_)))
+        scores = np.zeros((len(X), len(self.classes_)))
         for first in range(0, self.booster_.current_iteration(), AT_ONCE):
             some = self.booster_.predict(
                 X, raw_score=True, num_threads=1, start_iteration=first, num_iteration=AT_ONCE
             )
-            found += np.asarray(some)
-        return found[:, 1] - found[:, 0] if len(self.classes_) == 2 else found
+            scores += np.asarray(some)
+        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
 
     def predict_proba(self, X: Any) -> Floats:
         """Return the probability of each class, (rows, classes)."""
@@ -153,7 +149,7 @@ class BoostedTrees(ProbableClassifier):
 
     @classmethod
     def from_text(cls, text: str) -> "BoostedTrees":
-        """Return what `text` was written from."""
+        """Return the trees in a text that `text` returned."""
         try:
             booster = lightgbm.Booster(model_str=text)
         except (lightgbm.basic.LightGBMError, ValueError, KeyError) as error:
@@ -166,15 +162,15 @@ class BoostedTrees(ProbableClassifier):
 
 
 def load_trees(path: Path, content: bytes, names: Sequence[str]) -> BoostedTrees:
-    """Return the trees in a file nobody vouches for.
+    """Return the trees in a file that cannot be trusted.
 
-    The text is checked by us, then loaded in a process apart, and only then in this one: what a
-    text can make the library do is not known.
+    The text is checked here, then loaded in a separate process, and only then in this one: nobody
+    knows what a text can make the library do.
 
     Parameters
     ----------
     content
-        Of the file, as its digest was taken.
+        Content of the file, as its digest was taken.
     names
         Of the features.
     """
@@ -189,5 +185,5 @@ def load_trees(path: Path, content: bytes, names: Sequence[str]) -> BoostedTrees
         raise NotTrees(f"LightGBM cannot load it: {shorten(answer['error'])}")
     trees = BoostedTrees.from_text(text)
     if trees.classes != len(CLASSES):
-        raise NotTrees(f"it is not of {len(CLASSES)} classes")
+        raise NotTrees(f"it does not have {len(CLASSES)} classes")
     return trees

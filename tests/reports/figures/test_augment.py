@@ -7,14 +7,20 @@ import pytest
 from matplotlib.figure import Figure
 
 from sts.evaluation.scores import Interval
-from sts.reports.figures import augment_fidelity, augment_map, augment_scores
-from sts.reports.figures.augment_fidelity import HeatMap, draw_densities, draw_heat_maps
-from sts.reports.figures.augment_map import MethodPlace, draw_class_gains, draw_map
+from sts.reports.figures import augment_fidelity, augment_scores
+from sts.reports.figures.augment_fidelity import (
+    HeatMap,
+    MethodPlace,
+    draw_densities,
+    draw_heat_maps,
+    draw_map,
+)
 from sts.reports.figures.augment_scores import (
     COLOURS,
     MARKERS,
     Line,
     Panel,
+    draw_class_gains,
     draw_landscape,
     draw_levels,
 )
@@ -68,12 +74,12 @@ def chart(stem: Path, count: int) -> list[Path]:
         MethodPlace(
             name=name,
             gain=Interval(0.002 * number, -0.01, 0.02),
-            told_apart=0.5 + 0.02 * number,
+            auc=0.5 + 0.02 * number,
             distance=0.2 * number,
         )
         for number, name in enumerate(METHODS[:count])
     ]
-    return draw_map(stem, places, floor=0.48, gain_of="Soft vote, 100 rows added to each class")
+    return draw_map(stem, places, real=0.48, gain_of="Soft vote, 100 rows added to each class")
 
 
 def gains(stem: Path, count: int) -> list[Path]:
@@ -84,7 +90,7 @@ def gains(stem: Path, count: int) -> list[Path]:
         values,
         classes=CLASSES,
         methods=METHODS[:count],
-        told=(np.abs(values) > 0.1).tolist(),
+        clear=(np.abs(values) > 0.1).tolist(),
     )
 
 
@@ -93,10 +99,7 @@ DRAWN = [levels, landscape, heat_maps, densities, chart, gains]
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    figures = [
-        keep_figures(monkeypatch, module)
-        for module in (augment_scores, augment_fidelity, augment_map)
-    ]
+    figures = [keep_figures(monkeypatch, module) for module in (augment_scores, augment_fidelity)]
     return Joined(figures)
 
 
@@ -152,15 +155,15 @@ def test_names_of_points_that_lie_close_keep_apart(
         MethodPlace(
             name=name,
             gain=Interval(0.01 + 0.0004 * (number % 3), -0.02, 0.04),
-            told_apart=0.6 + 0.002 * number,
+            auc=0.6 + 0.002 * number,
             distance=1.0,
         )
         for number, name in enumerate(METHODS)
     ]
     places.append(
-        MethodPlace(name="alone", gain=Interval(0.01, -0.02, 0.04), told_apart=0.9, distance=0.0)
+        MethodPlace(name="alone", gain=Interval(0.01, -0.02, 0.04), auc=0.9, distance=0.0)
     )
-    draw_map(Path("x"), places, floor=0.5, gain_of="LDA")
+    draw_map(Path("x"), places, real=0.5, gain_of="LDA")
     assert_legible(drawn[0], monkeypatch)
 
 

@@ -1,4 +1,4 @@
-"""Scores against synthetic rows added, classifiers side by side, and how they learn from more."""
+"""Scores against added rows, classifiers side by side, learning curves, and gains of classes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,10 +9,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from sts.base.types import Floats
 from sts.evaluation.scores import Interval
-from sts.reports.figures.style import FAINT, INK, look, new_figure, save
+from sts.reports.figures.style import DIVERGING, FAINT, INK, look, new_figure, save
 
-# Okabe and Ito's colours, then what is left to tell many lines apart.
+# Okabe and Ito's colours, then other distinct ones.
 COLOURS: Final = (
     "#0072B2",
     "#D55E00",
@@ -25,33 +26,35 @@ COLOURS: Final = (
     "#6B6B6B",
     INK,
 )
+# A marker for each colour.
 MARKERS: Final = "osD^vP<>X*"
-# Columns of methods before a new row of them begins.
+# Most methods side by side.
 WIDEST: Final = 4
+# Scores that are drawn, and their names.
 SHOWN: Final = {"accuracy": "accuracy", "macro_f1": "macro F1"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One classifier: its score at each level, first to last."""
+    """One classifier: its scores at each level."""
 
     name: str
     values: Mapping[str, Sequence[Interval]]
-    """By score."""
+    """The values of each score, one for each level."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """One method."""
+    """One method: a line for each classifier."""
 
     title: str
     levels: Sequence[str]
-    """What stands under each level, such as 0, 100, 1,000."""
+    """The label of each level, such as 0, 100, 1,000."""
     lines: Sequence[Line] = field(default_factory=tuple)
 
 
 def draw_levels(stem: Path, panels: Sequence[Panel]) -> list[Path]:
-    """Draw accuracy and macro F1 against rows added, a column a method; return PNG and SVG."""
+    """Draw accuracy and macro F1 against added rows, one column a method; return PNG and SVG."""
     wide = min(len(panels), WIDEST)
     blocks = [panels[start : start + wide] for start in range(0, len(panels), wide)]
     with look():
@@ -60,47 +63,43 @@ def draw_levels(stem: Path, panels: Sequence[Panel]) -> list[Path]:
         for number, block in enumerate(blocks):
             _draw_block(grid[len(SHOWN) * number : len(SHOWN) * (number + 1)], block)
         for place in range(len(SHOWN)):
-            _share(grid[place :: len(SHOWN)].ravel())
+            _share_limits(grid[place :: len(SHOWN)].ravel())
         names = [line.name for line in panels[0].lines]
         figure.legend(
-            handles=_handles(names),
+            handles=_make_handles(names),
             loc="outside lower center",
-            ncols=_columns(names, panels),
+            ncols=min(len(names), len(panels) + 1, 5),
             frameon=False,
         )
         return save(figure, stem)
 
 
 def _draw_block(rows: Any, panels: Sequence[Panel]) -> None:
-    """Draw a row of axes for each score; those that no method is left for stay empty."""
-    for axes, (score, words) in zip(rows, SHOWN.items(), strict=True):
+    """Draw a row of axes for each score; axes without a method stay empty."""
+    for axes, (score, name) in zip(rows, SHOWN.items(), strict=True):
         for each, panel in zip(axes, panels, strict=False):
             _draw_panel(each, panel, score)
         for each in axes[len(panels) :]:
             each.set_axis_off()
-        axes[0].set_ylabel(words)
+        axes[0].set_ylabel(name)
     for top, bottom, panel in zip(rows[0], rows[-1], panels, strict=False):
         top.set_title(panel.title, loc="left", fontsize=10, fontweight="bold")
         bottom.set_xlabel("rows added to each class")
 
 
-def _share(axes: Sequence[Axes]) -> None:
-    """Give the axes of one score the same limits, so that methods compare."""
+def _share_limits(axes: Sequence[Axes]) -> None:
+    """Give the axes of one score the same limits, so that methods can be compared."""
     used = [each for each in axes if each.axison]
     limits = np.array([each.get_ylim() for each in used])
     for each in used:
         each.set_ylim(limits[:, 0].min(), limits[:, 1].max())
 
 
-def _columns(names: Sequence[str], panels: Sequence[object]) -> int:
-    return min(len(names), len(panels) + 1, 5)
-
-
 def _draw_panel(axes: Axes, panel: Panel, score: str) -> None:
     places = np.arange(len(panel.levels))
     count = len(panel.lines)
     for number, line in enumerate(panel.lines):
-        # Side by side, so that intervals do not hide one another.
+        # Side by side, so that intervals do not hide each other.
         shift = 0.5 * (number - (count - 1) / 2) / max(count, 1)
         _draw_line(axes, places + shift, line.values[score], number)
     axes.set_xticks(places, panel.levels)
@@ -111,19 +110,19 @@ def _draw_panel(axes: Axes, panel: Panel, score: str) -> None:
 def _draw_line(axes: Axes, at: Any, values: Sequence[Interval], number: int) -> None:
     colour = COLOURS[number % len(COLOURS)]
     heights = np.array([each.value for each in values])
-    axes.plot(at, heights, color=colour, linewidth=1.0, **_marker(number))
+    axes.plot(at, heights, color=colour, linewidth=1.0, **_style_marker(number))
     for place, each in zip(at, values, strict=True):
         if np.isfinite([each.low, each.high]).all():
             axes.plot([place, place], [each.low, each.high], color=colour, linewidth=0.6, alpha=0.6)
 
 
-def _marker(number: int) -> dict[str, Any]:
+def _style_marker(number: int) -> dict[str, Any]:
     return {"marker": MARKERS[number % len(MARKERS)], "markersize": 3.2, "zorder": 3}
 
 
-def _handles(names: Sequence[str]) -> list[Line2D]:
+def _make_handles(names: Sequence[str]) -> list[Line2D]:
     return [
-        Line2D([], [], color=COLOURS[number % len(COLOURS)], label=name, **_marker(number))
+        Line2D([], [], color=COLOURS[number % len(COLOURS)], label=name, **_style_marker(number))
         for number, name in enumerate(names)
     ]
 
@@ -136,9 +135,9 @@ def draw_landscape(
     Parameters
     ----------
     lines
-        A classifier each, with one level.
+        One for each classifier, with one level.
     curves
-        The same ones with a level for each part of the training rows; none leaves them out.
+        One for each classifier, with a level for each part of the training rows; may be empty.
     """
     with look():
         figure = new_figure(9.6, 1.6 + 0.28 * max(len(lines), 7))
@@ -147,7 +146,7 @@ def draw_landscape(
         if curves:
             _draw_curves(panels[1], curves, parts)
             figure.legend(
-                handles=_handles([line.name for line in curves]),
+                handles=_make_handles([line.name for line in curves]),
                 loc="outside lower center",
                 ncols=5,
                 frameon=False,
@@ -183,9 +182,56 @@ def _draw_curves(axes: Axes, curves: Sequence[Line], parts: Sequence[str]) -> No
     for number, line in enumerate(curves):
         heights = [each.value for each in line.values["macro_f1"]]
         colour = COLOURS[number % len(COLOURS)]
-        axes.plot(places, heights, color=colour, **_marker(number))
+        axes.plot(places, heights, color=colour, **_style_marker(number))
     axes.set_xticks(places, parts)
     axes.set_xlabel("part of the training neurons")
     axes.set_ylabel("macro F1")
     axes.set_title("Learning curves", loc="left", fontsize=10, fontweight="bold")
     axes.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.5)
+
+
+def draw_class_gains(
+    stem: Path,
+    gains: Floats,
+    *,
+    classes: Sequence[str],
+    methods: Sequence[str],
+    clear: Sequence[Sequence[bool]],
+) -> list[Path]:
+    """Draw the gain in recall of each class by each method; return PNG and SVG.
+
+    Parameters
+    ----------
+    gains
+        (methods, classes), NaN where a gain is not known.
+    classes
+        Names of the classes, with their numbers of neurons.
+    clear
+        (methods, classes), whether the interval excludes 0; these gains are bold.
+    """
+    # The colours end at the largest gain.
+    reach = max(float(np.abs(gains[np.isfinite(gains)]).max(initial=0.0)), 0.01)
+    with look():
+        figure = new_figure(1.8 + 0.52 * len(classes), 1.6 + 0.34 * len(methods))
+        axes: Any = figure.subplots()
+        image = axes.imshow(gains, vmin=-reach, vmax=reach, cmap=DIVERGING, aspect="auto")
+        for row, column in np.ndindex(*gains.shape):
+            value = gains[row, column]
+            if np.isfinite(value):
+                weight = "bold" if clear[row][column] else "normal"
+                colour = "white" if abs(value) > 0.65 * reach else INK
+                axes.text(
+                    column,
+                    row,
+                    f"{value:+.2f}",
+                    ha="center",
+                    va="center",
+                    fontsize=6.5,
+                    fontweight=weight,
+                    color=colour,
+                )
+        axes.set_xticks(range(len(classes)), classes, rotation=90, fontsize=7)
+        axes.set_yticks(range(len(methods)), methods)
+        axes.tick_params(length=0)
+        figure.colorbar(image, label="change in recall", pad=0.01)
+        return save(figure, stem)

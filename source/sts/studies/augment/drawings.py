@@ -1,64 +1,172 @@
-"""Results as the figures want them."""
+"""The figures of a benchmark, drawn from its results, and the rows that one of them shows."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
+from scipy.stats import spearmanr
 
 from sts.augment.contract import GENERATORS
-from sts.augment.curation import with_unit
+from sts.augment.curation import label_with_unit
 from sts.augment.grid import BASELINE
+from sts.augment.neurons import Neurons
+from sts.base.files import write_csv
 from sts.base.runs import Run
+from sts.base.types import Floats, Ints
 from sts.evaluation.predictions import RECALL
 from sts.evaluation.scores import Interval
-from sts.reports.figures.augment_fidelity import HeatMap, draw_densities, draw_heat_maps
-from sts.reports.figures.augment_map import MethodPlace, draw_class_gains, draw_map
-from sts.reports.figures.augment_scores import SHOWN, Line, Panel, draw_landscape, draw_levels
-from sts.studies.augment.differences import Gain, score_levels
-from sts.studies.augment.results import Results, Samples, fidelity_summary, name_of
-from sts.studies.augment.words import copying_ratio
+from sts.reports.figures.augment_fidelity import (
+    HeatMap,
+    MethodPlace,
+    draw_densities,
+    draw_heat_maps,
+    draw_map,
+)
+from sts.reports.figures.augment_scores import (
+    SHOWN,
+    Line,
+    Panel,
+    draw_class_gains,
+    draw_landscape,
+    draw_levels,
+)
+from sts.studies.augment.results import (
+    Gain,
+    Level,
+    Results,
+    copying_ratio,
+    mean_known,
+    method_title,
+    summarise_fidelity,
+    summarise_scores,
+)
 from sts.tabular.classifiers import classifier_title
 
-Levels = dict[tuple[str, str, int, float], Interval]
+TRAINING: Final = "real, training"
+HELD_OUT: Final = "real, held out"
+# Features in the figure of densities.
+DENSITIES: Final = 12
+# Rank correlation above which two features are drawn once.
+ALIKE: Final = 0.9
 
 
-def _levels(results: Results) -> dict[str, Levels]:
-    return {
-        score: score_levels(results.rows, score, protocol=results.job.protocol) for score in SHOWN
-    }
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Samples:
+    """Rows in the units of the table, by where they come from."""
+
+    names: tuple[str, ...]
+    classes: tuple[str, ...]
+    rows: dict[str, Floats]
+    labels: dict[str, Ints]
+    shown: tuple[int, ...]
+    """Places of the features that are drawn."""
+
+
+def collect_samples(results: Results) -> Samples | None:
+    """Return synthetic rows with real ones of both sides; None without synthetic rows."""
+    if not results.samples:
+        return None
+    neurons, division = results.task.neurons, results.divisions[0]
+    fit, scored = neurons.rows(division.fit), neurons.rows(division.scored)
+    synthetic = {method_title(method): each for method, each in results.samples.items()}
+    return Samples(
+        names=neurons.names,
+        classes=neurons.classes,
+        rows={TRAINING: fit.X, HELD_OUT: scored.X} | {n: s.rows for n, s in synthetic.items()},
+        labels={TRAINING: fit.y, HELD_OUT: scored.y} | {n: s.labels for n, s in synthetic.items()},
+        shown=_choose_features(fit),
+    )
+
+
+def _choose_features(neurons: Neurons) -> tuple[int, ...]:
+    """Return the features that separate the classes best, without nearly equal ones."""
+    ratios = []
+    for column in neurons.X.T:
+        known = np.isfinite(column)
+        values, y = column[known], neurons.y[known]
+        groups = [values[y == label] for label in np.unique(y)]
+        means = np.array([each.mean() for each in groups])
+        within = float(np.mean([each.var() for each in groups])) if groups else 0.0
+        ratios.append(float(means.var()) / within if within > 0 else 0.0)
+    chosen: list[int] = []
+    for place in np.argsort(ratios)[::-1].tolist():
+        if all(_correlate(neurons.X[:, place], neurons.X[:, other]) < ALIKE for other in chosen):
+            chosen.append(place)
+    return tuple(chosen[:DENSITIES])
+
+
+def _correlate(one: Floats, other: Floats) -> float:
+    """Return the absolute rank correlation of two features."""
+    known = np.isfinite(one) & np.isfinite(other)
+    if min(len(np.unique(one[known])), len(np.unique(other[known]))) < 2:
+        return 0.0
+    return abs(float(spearmanr(one[known], other[known]).statistic))
+
+
+def write_samples(path: Path, samples: Samples) -> None:
+    """Write all rows with their source and their class."""
+    write_csv(
+        path,
+        ("source", "class", *samples.names),
+        (
+            {
+                "source": source,
+                "class": samples.classes[label],
+                **dict(zip(samples.names, row.tolist(), strict=True)),
+            }
+            for source, rows in samples.rows.items()
+            for row, label in zip(rows, samples.labels[source], strict=True)
+        ),
+    )
+
+
+def draw_samples(run: Run, samples: Samples) -> list[Path]:
+    """Draw the densities of the chosen features."""
+    places = list(samples.shown)
+    return draw_densities(
+        run.figures / "densities",
+        [label_with_unit(samples.names[place]) for place in places],
+        {name: rows[:, places] for name, rows in samples.rows.items()},
+    )
+
+
+def _summarise_shown(results: Results) -> dict[str, dict[Level, Interval]]:
+    protocol = results.job.protocol
+    return {score: summarise_scores(results.rows, score, protocol=protocol) for score in SHOWN}
 
 
 def draw_baseline(run: Run, results: Results) -> list[Path]:
     """Draw classifiers without added rows, and their learning curves."""
-    levels = _levels(results)
-    names = [
-        name for name in results.job.classifiers if (BASELINE, name, 0, 1.0) in levels["accuracy"]
-    ]
-    parts = sorted({key[3] for key in levels["accuracy"] if key[0] == BASELINE})
+    levels = _summarise_shown(results)
+    known = levels["accuracy"]
+    parts = sorted({key[3] for key in known if key[0] == BASELINE})
 
-    def line(name: str, at: list[float]) -> Line:
-        return Line(
-            name=classifier_title(name),
-            values={
-                score: [levels[score][BASELINE, name, 0, part] for part in at] for score in SHOWN
-            },
-        )
+    def make_lines(parts: list[float]) -> list[Line]:
+        """Return a line for each classifier that has a score at all parts."""
+        keys = {
+            name: [(BASELINE, name, 0, part) for part in parts] for name in results.job.classifiers
+        }
+        return [
+            Line(
+                name=classifier_title(name),
+                values={score: [levels[score][key] for key in each] for score in SHOWN},
+            )
+            for name, each in keys.items()
+            if all(key in known for key in each)
+        ]
 
-    whole = [
-        name
-        for name in names
-        if all((BASELINE, name, 0, part) in levels["accuracy"] for part in parts)
-    ]
     return draw_landscape(
         run.figures / "baseline",
-        [line(name, [1.0]) for name in names],
-        [line(name, parts) for name in whole] if len(parts) > 1 else [],
+        make_lines([1.0]),
+        make_lines(parts) if len(parts) > 1 else [],
         [f"{100 * part:.0f} %" for part in parts],
     )
 
 
 def draw_added(run: Run, results: Results) -> list[Path] | None:
-    """Draw accuracy and macro F1 against N, a column a method that adds rows."""
-    levels = _levels(results)
+    """Draw accuracy and macro F1 against N, one column for each method that adds rows."""
+    levels = _summarise_shown(results)
     added = (0, *results.job.added)
     panels = []
     for method in results.job.methods:
@@ -73,7 +181,7 @@ def draw_added(run: Run, results: Results) -> list[Path] | None:
         if lines:
             panels.append(
                 Panel(
-                    title=GENERATORS[method].title,
+                    title=method_title(method),
                     levels=[f"{n:,}" if n % 1000 or not n else f"{n // 1000}k" for n in added],
                     lines=lines,
                 )
@@ -81,85 +189,74 @@ def draw_added(run: Run, results: Results) -> list[Path] | None:
     return draw_levels(run.figures / "added", panels) if panels else None
 
 
-def _told(results: Results, score: str) -> list[Gain]:
-    """Return the differences of the classifier that speaks for all, at one N of each method."""
+def _select_gains(results: Results, score: str) -> list[Gain]:
+    """Return the gains of the main classifier at the smallest N of each method."""
     return [
         each
-        for each in results.differences
-        if each.classifier == results.speaker
+        for each in results.gains
+        if each.classifier == results.main_classifier
         and each.score == score
-        and each.added in (0, _spoken(results))
+        and each.added in (0, results.job.added[0])
     ]
 
 
-def _spoken(results: Results) -> int:
-    """Return the N that is looked at more closely: the least."""
-    return results.job.added[0]
-
-
-def gain_words(results: Results) -> str:
-    """Return whose gain is drawn."""
-    return f"{classifier_title(results.speaker)}, {_spoken(results):,} rows added to each class"
+def describe_selection(results: Results) -> str:
+    """Return which gains are drawn: the classifier and N."""
+    name = classifier_title(results.main_classifier)
+    return f"{name}, {results.job.added[0]:,} rows added to each class"
 
 
 def draw_gains(run: Run, results: Results) -> list[Path] | None:
-    """Draw what the recall of every class gains."""
+    """Draw the gain in recall of every class."""
     neurons = results.task.neurons
-    recalls = [RECALL + name for name in neurons.classes]
-    columns = {score: _told(results, score) for score in recalls}
-    methods = list(dict.fromkeys(each.method for several in columns.values() for each in several))
+    columns = [_select_gains(results, RECALL + name) for name in neurons.classes]
+    methods = list(dict.fromkeys(each.method for several in columns for each in several))
     if not methods:
         return None
-    gains = np.full((len(methods), len(recalls)), np.nan)
-    told = np.zeros(gains.shape, dtype=bool)
-    for column, score in enumerate(recalls):
-        for each in columns[score]:
+    gains = np.full((len(methods), len(columns)), np.nan)
+    clear = np.zeros(gains.shape, dtype=bool)
+    for column, several in enumerate(columns):
+        for each in several:
             row = methods.index(each.method)
             gains[row, column] = each.difference.value
-            told[row, column] = each.verdict in ("helps", "hurts")
+            clear[row, column] = each.verdict in ("helps", "hurts")
     counts = neurons.counts().tolist()
     return draw_class_gains(
         run.figures / "classes",
         gains,
         classes=[f"{name} ({n})" for name, n in zip(neurons.classes, counts, strict=True)],
-        methods=[name_of(method) for method in methods],
-        told=told.tolist(),
+        methods=[method_title(method) for method in methods],
+        clear=clear.tolist(),
     )
 
 
 def draw_places(run: Run, results: Results) -> list[Path] | None:
     """Draw the map of all methods that make rows."""
-    fidelity, name = fidelity_summary(results), "two_sample_auc, held-out"
-    floor = fidelity.get(BASELINE, {}).get(name)
-    if floor is None:
+    fidelity, name = summarise_fidelity(results), "two_sample_auc, held-out"
+    real = fidelity.get(BASELINE, {}).get(name)
+    if real is None:
         return None
     places = []
-    for each in _told(results, "macro_f1"):
-        told_apart = fidelity.get(each.method, {}).get(name)
+    for each in _select_gains(results, "macro_f1"):
+        auc = fidelity.get(each.method, {}).get(name)
         distance = copying_ratio(fidelity, each.method)
-        if told_apart is not None and distance is not None:
-            places.append(
-                MethodPlace(
-                    name=name_of(each.method),
-                    gain=each.difference,
-                    told_apart=told_apart,
-                    distance=distance,
-                )
-            )
+        if auc is not None and distance is not None:
+            title = method_title(each.method)
+            places.append(MethodPlace(name=title, gain=each.difference, auc=auc, distance=distance))
     if not places:
         return None
-    return draw_map(run.figures / "map", places, floor=floor, gain_of=gain_words(results))
+    gain_of = describe_selection(results)
+    return draw_map(run.figures / "map", places, real=real, gain_of=gain_of)
 
 
 def draw_fidelity(run: Run, results: Results) -> list[Path] | None:
-    """Draw the KS distances of every class and feature, the floor first."""
+    """Draw the KS distances of every class and feature, those of real cells first."""
     here = [row for row in results.fidelity if row["measure"] == "ks"]
     features = list(dict.fromkeys(row["feature"] for row in here))
-    classes = [
-        name for name in results.task.neurons.classes if any(r["label"] == name for r in here)
-    ]
+    labels = {row["label"] for row in here}
+    classes = [name for name in results.task.neurons.classes if name in labels]
     maps = []
-    for method in results.job.rows_of_grid:
+    for method in results.job.all_methods:
         values: dict[tuple[str, str], list[float]] = {}
         for row in here:
             if row["method"] == method and row["against"] == "held-out":
@@ -167,28 +264,12 @@ def draw_fidelity(run: Run, results: Results) -> list[Path] | None:
         if not values:
             continue
         table = np.array(
-            [[_mean(values.get((name, each), [])) for each in features] for name in classes]
+            [[mean_known(values.get((name, each), [])) for each in features] for name in classes]
         )
-        name = "Real training cells" if method == BASELINE else name_of(method)
-        title = f"{name} against held-out cells"
-        maps.append(HeatMap(title=title, values=table))
+        name = "Real training cells" if method == BASELINE else method_title(method)
+        maps.append(HeatMap(title=f"{name} against held-out cells", values=table))
     if not maps:
         return None
     return draw_heat_maps(
         run.figures / "fidelity", maps, classes=classes, features=features, what="KS distance"
-    )
-
-
-def _mean(values: list[float]) -> float:
-    known = [value for value in values if np.isfinite(value)]
-    return float(np.mean(known)) if known else float("nan")
-
-
-def draw_samples(run: Run, samples: Samples) -> list[Path]:
-    """Draw the densities of the features that tell most."""
-    places = list(samples.shown)
-    return draw_densities(
-        run.figures / "densities",
-        [with_unit(samples.names[place]) for place in places],
-        {name: rows[:, places] for name, rows in samples.rows.items()},
     )

@@ -1,4 +1,4 @@
-"""What a benchmark leaves behind, and what stands on its page."""
+"""The files of a benchmark and its page."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from sts.augment.fidelity.measure import MEASURES
-from sts.augment.grid import BASELINE, KEYS, TIME, columns_for, in_order
+from sts.augment.fidelity import MEASURES
+from sts.augment.grid import BASELINE, KEYS, TIME, score_columns, sort_scores
 from sts.base.files import write_csv
 from sts.base.runs import Run
 from sts.base.settings import to_dict
@@ -16,91 +16,87 @@ from sts.evaluation.predictions import PLAIN_SCORES, SCORES
 from sts.reports.page import Block, Facts, Picture, Section, Table, write_page
 from sts.reports.tables import settings_table
 from sts.studies.augment import drawings
-from sts.studies.augment.differences import COLUMNS, Gain, Rows
-from sts.studies.augment.results import (
-    Results,
-    Samples,
-    baseline_of,
-    fidelity_summary,
-    make_samples,
-    name_of,
-    write_samples,
-)
-from sts.studies.augment.words import (
+from sts.studies.augment.conclusions import (
     CIRCULAR,
     INTERVALS,
-    gain_in_words,
-    in_words,
-    notes_of,
-    what_it_says,
+    describe_method,
+    format_gain,
+    make_notes_table,
+    write_conclusions,
 )
+from sts.studies.augment.drawings import Samples, collect_samples, write_samples
+from sts.studies.augment.results import (
+    GAIN_COLUMNS,
+    Gain,
+    Results,
+    Rows,
+    method_title,
+    summarise_baseline,
+    summarise_fidelity,
+)
+from sts.studies.augment.store import FIDELITY
 from sts.tabular.classifiers import classifier_title
 
-FIDELITY_COLUMNS: Final = (
-    "method",
-    "repeat",
-    "fold",
-    "measure",
-    "against",
-    "label",
-    "feature",
-    "value",
+FIDELITY_COLUMNS: Final = ("method", "repeat", "fold", *FIDELITY)
+VERDICTS: Final = ("helps", "hurts", CANNOT_TELL, NO_VERDICT)
+FIDELITY_EXPLAINED: Final = (
+    "Synthetic rows, as many of each class as there are held-out cells, are compared with training "
+    "cells and with held-out cells. The first column is the floor: held-out cells compared with "
+    "training cells, and training cells with held-out cells. A value of `nearest` against training "
+    "cells far below the floor means copies."
 )
 
 
 def write_results(run: Run, results: Results) -> None:
-    """Write tables, draw figures and put both on a page."""
+    """Write tables and figures, and a page with both."""
     classes = results.task.neurons.classes
-    rows = in_order(results.rows)
-    # Times differ from run to run; all else is the same bytes for the same job.
-    columns = [name for name in columns_for(classes) if name != TIME]
-    write_csv(run.path / "results.csv", columns, _only(columns, rows))
-    write_csv(run.path / "times.csv", (*KEYS, TIME), _only((*KEYS, TIME), rows))
-    write_csv(
-        run.path / "differences.csv", COLUMNS, [each.to_row() for each in results.differences]
-    )
+    rows = sort_scores(results.rows)
+    # Times differ between runs; all other bytes are the same for the same job.
+    columns = [name for name in score_columns(classes) if name != TIME]
+    write_csv(run.path / "results.csv", columns, _select_columns(columns, rows))
+    write_csv(run.path / "times.csv", (*KEYS, TIME), _select_columns((*KEYS, TIME), rows))
+    gains = [each.to_row() for each in results.gains]
+    write_csv(run.path / "differences.csv", GAIN_COLUMNS, gains)
     write_csv(run.path / "fidelity.csv", FIDELITY_COLUMNS, results.fidelity)
-    samples = make_samples(results)
+    samples = collect_samples(results)
     if samples is not None:
         write_samples(run.path / "samples.csv", samples)
     with warnings.catch_warnings():
-        # Names of classes may be in any script; what the font lacks is drawn as a box.
+        # Class names may be in any script; a character that the font lacks is drawn as a box.
         warnings.filterwarnings("ignore", r"Glyph .* missing from")
         sections = make_sections(run, results, samples)
     write_page(
         run.path / "report.html",
         f"Augmentation: {results.task.title}",
-        subtitle=subtitle_of(results),
+        subtitle=_describe_division(results),
         sections=sections,
     )
-    run.report(report_of(results))
+    run.report(make_report(results))
 
 
-def _only(columns: Sequence[str], rows: Rows) -> Iterator[dict[str, Any]]:
+def _select_columns(columns: Sequence[str], rows: Rows) -> Iterator[dict[str, Any]]:
     return ({name: row[name] for name in columns} for row in rows)
 
 
-def report_of(results: Results) -> dict[str, Any]:
-    """Return what `report.json` holds."""
-    job, fidelity = results.job, fidelity_summary(results)
+def make_report(results: Results) -> dict[str, Any]:
+    """Return the content of `report.json`."""
+    job, neurons, fidelity = results.job, results.task.neurons, summarise_fidelity(results)
     return {
         "job": to_dict(job),
-        "neurons": len(results.task.neurons),
+        "neurons": len(neurons),
         "simulated": results.simulated,
-        "features": list(results.task.neurons.names),
-        "classes": dict(
-            zip(results.task.neurons.classes, results.task.neurons.counts().tolist(), strict=True)
-        ),
+        "features": list(neurons.names),
+        "classes": dict(zip(neurons.classes, neurons.counts().tolist(), strict=True)),
         "left_out": results.task.left_out,
-        "divisions": len(results.divided),
+        "divisions": len(results.divisions),
         "baseline": {
             classifier: {name: vars(interval) for name, interval in scores.items()}
-            for classifier, scores in baseline_of(results).items()
+            for classifier, scores in summarise_baseline(results).items()
         },
-        "verdicts": [each.to_row() for each in results.differences if each.score in PLAIN_SCORES],
+        "verdicts": [each.to_row() for each in results.gains if each.score in PLAIN_SCORES],
         "fidelity": fidelity,
         "in_words": {
-            method: in_words(results, fidelity, method) for method in results.job.rows_of_grid[1:]
+            method: describe_method(results, fidelity, method) for method in job.all_methods[1:]
         },
         "notes": [
             {"method": method, "note": note, "divisions": count}
@@ -110,20 +106,10 @@ def report_of(results: Results) -> dict[str, Any]:
     }
 
 
-FLOOR: Final = "real cells"
-VERDICTS: Final = ("helps", "hurts", CANNOT_TELL, NO_VERDICT)
-IN_PLACE: Final = (
-    "Rows are made in the place of held-out cells, as many of each class, and compared with "
-    "training cells and with held-out ones. The first column is the floor: real cells in the "
-    "place of made ones, held-out ones against training cells and training cells against "
-    "held-out ones. `nearest` against training cells well below the floor means copies."
-)
-
-
-def subtitle_of(results: Results) -> str:
-    """Return how many neurons were divided how."""
+def _describe_division(results: Results) -> str:
+    """Return the size of the data and how it was divided."""
     job, neurons = results.job, results.task.neurons
-    folds = len({row.fold for row in results.divided})
+    folds = len({row.fold for row in results.divisions})
     how = (
         f"one holdout, {job.repeats} seeds"
         if job.protocol == "paper"
@@ -136,77 +122,67 @@ def subtitle_of(results: Results) -> str:
 
 
 def make_sections(run: Run, results: Results, samples: Samples | None) -> list[Section]:
-    """Draw all figures and return what the page says."""
+    """Draw all figures and return the sections of the page."""
     sections = [
-        Section("What it says", _verdicts(run, results)),
-        Section("Without added rows", _baseline(run, results)),
-        Section("With added rows", _added(run, results)),
+        Section("Conclusions", _show_conclusions(run, results)),
+        Section("Without added rows", _show_baseline(run, results)),
+        Section("With added rows", _show_gains(run, results)),
     ]
     if results.fidelity:
-        sections.append(Section("How real it is", _fidelity(run, results, samples)))
-    sections.append(Section("Cells and features", _about(results)))
+        sections.append(Section("Fidelity", _show_fidelity(run, results, samples)))
+    sections.append(Section("Cells and features", _show_neurons(results)))
     sections.append(Section("Settings", [settings_table(to_dict(results.job))]))
     return sections
 
 
-def _verdicts(run: Run, results: Results) -> list[Block]:
-    blocks: list[Block] = [_facts(results)]
-    blocks += what_it_says(results, fidelity_summary(results))
+def _show_conclusions(run: Run, results: Results) -> list[Block]:
+    blocks: list[Block] = [_make_facts(results)]
+    blocks += write_conclusions(results, summarise_fidelity(results))
     if results.task.circular:
         blocks.append(CIRCULAR)
-    blocks += [INTERVALS[results.job.protocol], _counts(results)]
+    blocks += [INTERVALS[results.job.protocol], _make_verdict_table(results)]
     if results.failed:
-        blocks.append(
-            Table(
-                columns=["where cells are missing", "why"],
-                rows=[[where, why] for where, why in results.failed.items()],
-            )
-        )
+        rows = [[where, why] for where, why in results.failed.items()]
+        blocks.append(Table(columns=["missing scores", "reason"], rows=rows))
     places = drawings.draw_places(run, results)
     if places is not None:
         caption = (
-            "Each method: what it adds to macro F1, how easily it is told from real cells (dashed: "
-            "as real training cells are), and whether it repeats training cells (dark) or not "
-            "(light)."
+            "Each method: its gain in macro F1, how well a classifier separates its rows from real "
+            "cells (dashed: real training cells), and whether it repeats training cells (dark) or "
+            "not (light)."
         )
         blocks.append(Picture(files=places, caption=caption))
     return blocks
 
 
-def _facts(results: Results) -> Facts:
-    base = baseline_of(results)
+def _make_facts(results: Results) -> Facts:
+    base = summarise_baseline(results)
     facts = []
     if base:
         best = max(base, key=lambda name: base[name]["macro_f1"].value)
-        for score, words in (
+        for score, name in (
             ("macro_f1", "best macro F1, nothing added"),
-            ("accuracy", "its accuracy"),
+            ("accuracy", "accuracy of the same"),
         ):
             each = base[best][score]
             known = np.isfinite([each.low, each.high]).all()
-            reach = f", {each.low:.3f} to {each.high:.3f}" if known else ""
-            remark = f"{classifier_title(best)}{reach}"
-            facts.append((words, f"{each.value:.3f}", remark))
-    told = [each for each in results.differences if each.score == "macro_f1"]
-    if told:
-        top = max(told, key=lambda each: each.value)
+            interval = f", {each.low:.3f} to {each.high:.3f}" if known else ""
+            facts.append((name, f"{each.value:.3f}", f"{classifier_title(best)}{interval}"))
+    gains = [each for each in results.gains if each.score == "macro_f1"]
+    if gains:
+        top = max(gains, key=lambda each: each.value)
         added = f", {top.added:,} added" if top.added else ""
-        remark = f"{classifier_title(top.classifier)}, {name_of(top.method)}{added}"
-        facts.append(("best macro F1 with any", f"{top.value:.3f}", remark))
+        remark = f"{classifier_title(top.classifier)}, {method_title(top.method)}{added}"
+        facts.append(("best macro F1 with a method", f"{top.value:.3f}", remark))
     return Facts(facts)
 
 
-def _counts(results: Results) -> Table:
-    """Return how often each method helps, hurts or cannot be told."""
+def _make_verdict_table(results: Results) -> Table:
+    """Return how often each method helps and hurts, and how often this is unknown."""
     rows: list[list[object]] = []
-    methods = dict.fromkeys(each.method for each in results.differences)
-    for method in methods:
+    for method in dict.fromkeys(each.method for each in results.gains):
         for score in PLAIN_SCORES:
-            here = [
-                each
-                for each in results.differences
-                if each.method == method and each.score == score
-            ]
+            here = [each for each in results.gains if (each.method, each.score) == (method, score)]
             counts = [sum(each.verdict == verdict for each in here) for verdict in VERDICTS]
             corrected = [
                 sum(each.holm_verdict == verdict for each in here) for verdict in VERDICTS[:2]
@@ -214,7 +190,7 @@ def _counts(results: Results) -> Table:
             mean = float(np.mean([each.difference.value for each in here]))
             number = here[0].comparisons
             rows.append(
-                [name_of(method), SCORES[score], *counts, *corrected, number, f"{mean:+.4f}"]
+                [method_title(method), SCORES[score], *counts, *corrected, number, f"{mean:+.4f}"]
             )
     return Table(
         columns=[
@@ -232,49 +208,55 @@ def _counts(results: Results) -> Table:
     )
 
 
-def _baseline(run: Run, results: Results) -> list[Block]:
+def _show_baseline(run: Run, results: Results) -> list[Block]:
     rows = [
         [classifier_title(name), *(scores[score].in_words() for score in PLAIN_SCORES)]
-        for name, scores in baseline_of(results).items()
+        for name, scores in summarise_baseline(results).items()
     ]
     table = Table(columns=["classifier", *(SCORES[score] for score in PLAIN_SCORES)], rows=rows)
     caption = "Every classifier on real training neurons alone, and on parts of them."
     return [Picture(files=drawings.draw_baseline(run, results), caption=caption), table]
 
 
-def _added(run: Run, results: Results) -> list[Block]:
+def _show_gains(run: Run, results: Results) -> list[Block]:
     blocks: list[Block] = []
     if (files := drawings.draw_added(run, results)) is not None:
         caption = "Accuracy and macro F1 against the rows added to each class, 95 % intervals."
         blocks.append(Picture(files=files, caption=caption))
     if (files := drawings.draw_gains(run, results)) is not None:
         caption = (
-            f"Change in recall of each class, {drawings.gain_words(results)}; bold where its own "
-            "verdict, which is not corrected for the number of comparisons, is that it helps or "
-            "hurts."
+            f"Change in recall of each class, {drawings.describe_selection(results)}; bold where "
+            "its own verdict, which is not corrected for the number of comparisons, is that it "
+            "helps or hurts."
         )
         blocks.append(Picture(files=files, caption=caption))
-    blocks.append(_difference_table(results.differences))
-    blocks.append("All of these and the recall of every class are in differences.csv.")
-    blocks += [table for table in (_approximations(results), notes_of(results)) if table]
+    blocks.append(_make_gain_table(results.gains))
+    blocks.append("differences.csv holds all of these, and the recall of every class.")
+    how = {(row["classifier"], row["added"], row["how"]) for row in results.rows if row["how"]}
+    if how:
+        rows = [[classifier_title(name), added, text] for name, added, text in sorted(how)]
+        columns = ["classifier", "added", "difference to a fit on few rows"]
+        blocks.append(Table(columns=columns, rows=rows))
+    if (notes := make_notes_table(results)) is not None:
+        blocks.append(notes)
     return blocks
 
 
-def _difference_table(differences: Sequence[Gain]) -> Table:
+def _make_gain_table(gains: Sequence[Gain]) -> Table:
     rows = [
         [
-            name_of(each.method),
+            method_title(each.method),
             classifier_title(each.classifier),
             each.added,
             SCORES[each.score],
             f"{each.baseline:.3f}",
             f"{each.value:.3f}",
-            gain_in_words(each.difference),
+            format_gain(each.difference),
             each.verdict,
             each.holm_verdict,
             each.comparisons,
         ]
-        for each in differences
+        for each in gains
         if each.score in ("accuracy", "macro_f1")
     ]
     return Table(
@@ -296,53 +278,37 @@ def _difference_table(differences: Sequence[Gain]) -> Table:
     )
 
 
-def _approximations(results: Results) -> Table | None:
-    found = {
-        (row["classifier"], row["added"], row["how"]): None for row in results.rows if row["how"]
-    }
-    if not found:
-        return None
-    rows = [[classifier_title(name), added, how] for name, added, how in sorted(found)]
-    return Table(
-        columns=["classifier", "added", "what it did otherwise than with few rows"], rows=rows
+def _show_fidelity(run: Run, results: Results, samples: Samples | None) -> list[Block]:
+    summary = summarise_fidelity(results)
+    methods = [method for method in results.job.all_methods if method in summary]
+    order = list(MEASURES)
+    sides = sorted(
+        {name for method in methods for name in summary[method]},
+        key=lambda name: (order.index(name.split(",")[0]), name),
     )
-
-
-def _fidelity(run: Run, results: Results, samples: Samples | None) -> list[Block]:
-    summary = fidelity_summary(results)
-    methods = [method for method in results.job.rows_of_grid if method in summary]
-    sides = list(dict.fromkeys(name for method in methods for name in summary[method]))
-    rows = [
-        [name, *(summary[method].get(name) for method in methods)]
-        for name in sorted(sides, key=_order)
-    ]
-    heads = [FLOOR if method == BASELINE else name_of(method) for method in methods]
+    rows = [[name, *(summary[method].get(name) for method in methods)] for name in sides]
+    heads = ["real cells" if method == BASELINE else method_title(method) for method in methods]
     blocks: list[Block] = [
-        IN_PLACE,
+        FIDELITY_EXPLAINED,
         Table(columns=["measure, against", *heads], rows=rows),
-        Table(columns=["measure", "is"], rows=[list(pair) for pair in MEASURES.items()]),
+        Table(columns=["measure", "meaning"], rows=[list(pair) for pair in MEASURES.items()]),
     ]
     if (files := drawings.draw_fidelity(run, results)) is not None:
         caption = (
-            "Kolmogorov-Smirnov distance of every class and feature to held-out cells, what real "
-            "training cells reach first; white where a class has fewer than two cells on a side."
+            "Kolmogorov-Smirnov distance of every class and feature to held-out cells, real "
+            "training cells first; white where a class has fewer than two cells on a side."
         )
         blocks.append(Picture(files=files, caption=caption))
     if samples is not None:
         caption = (
-            f"Densities in the first fold: the {len(samples.shown)} features by which classes of "
-            "training cells differ most, of those that say nearly the same one."
+            f"Densities in the first fold of the {len(samples.shown)} features in which classes of "
+            "training cells differ most; of nearly equal features one is drawn."
         )
         blocks.append(Picture(files=drawings.draw_samples(run, samples), caption=caption))
     return blocks
 
 
-def _order(name: str) -> tuple[int, str]:
-    measure = name.split(",")[0]
-    return (list(MEASURES).index(measure), name)
-
-
-def _about(results: Results) -> list[Block]:
+def _show_neurons(results: Results) -> list[Block]:
     task = results.task
     counts = task.neurons.counts().tolist()
     blocks: list[Block] = [
@@ -355,9 +321,9 @@ def _about(results: Results) -> list[Block]:
     if task.left_out:
         rows = [[name, why] for name, why in task.left_out.items()]
         blocks.append(Table(columns=["column that is left out", "why"], rows=rows))
-    if task.lenders is not None and results.job.borrow:
+    if task.borrowable is not None and results.job.borrow:
         blocks.append(
-            f"{len(task.lenders)} neurons without morphology may join the training rows; none of "
-            "them is scored in any fold."
+            f"{len(task.borrowable)} neurons without morphology may join the training rows; none "
+            "of them is scored in any fold."
         )
     return blocks

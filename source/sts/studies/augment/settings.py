@@ -1,4 +1,4 @@
-"""What a run of augment_benchmark.py is asked to do."""
+"""The settings of a run of augment_benchmark.py."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,29 +6,27 @@ from pathlib import Path
 from typing import Any, Final
 
 from sts.augment.contract import GENERATORS, METHODS, make_generator
-from sts.augment.division import PROTOCOLS
-from sts.augment.grid import BASELINE, BORROW, WEIGHTS, Grid
-from sts.augment.reducers import NONE, REDUCERS
+from sts.augment.grid import BASELINE, BORROW, PROTOCOLS, WEIGHTS, Grid
+from sts.augment.preparation import NONE, REDUCERS, SPACES, Preparation
 from sts.augment.tasks import FEATURES, TASKS
-from sts.augment.views import SPACES, Preparing
 from sts.base.errors import StsError, one_of
 from sts.base.files import read_json
-from sts.tabular.classifiers import CLASSIFIERS, VOTE, grid_of
+from sts.tabular.classifiers import CLASSIFIERS, VOTE, order_classifiers
 
 ALL: Final = "all"
-# The controls that a benchmark of all methods must have.
+# The controls that a benchmark of all methods includes.
 CONTROLS: Final = ("random", WEIGHTS)
 DEFAULT_ADDED: Final = {"cv": (100, 500, 1000), "paper": (100, 500, 1000, 5000, 10000)}
 # Repeats of the folds, or seeds of the one holdout.
 DEFAULT_REPEATS: Final = {"cv": 2, "paper": 5}
-# Of the demo: enough to see every part of it at work.
+# Settings of the demo: enough to show every part of the benchmark.
 DEMO_ADDED: Final = (50, 200)
 DEMO_CLASSIFIERS: Final = ("lda", "logistic", "extra-trees")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """All that decides what a benchmark arrives at, besides the cells."""
+    """All settings of a benchmark."""
 
     task: str = "e"
     features: str = "curated"
@@ -48,29 +46,32 @@ class Job:
     fidelity: bool = True
     seed: int = 0
     device: str = "cpu"
-    """Of the deep generators; `auto` is the CPU, since one process a core would share one GPU."""
+    """Device of the deep generators; `auto` is the CPU, because all processes would share one GPU.
+    """
     generators: dict[str, Any] = field(default_factory=dict)
-    """Settings by method, where they differ from the tuned ones."""
+    """Settings by method that differ from the tuned ones."""
 
     @property
     def what(self) -> str:
-        """Return what names of runs call this benchmark."""
+        """Return the name of this benchmark in run folders."""
         methods = ALL if set(METHODS) <= set(self.methods) else "+".join(self.methods)
         return f"{self.task}-{self.features}-{self.protocol}-{methods}"
 
     @property
-    def rows_of_grid(self) -> tuple[str, ...]:
+    def all_methods(self) -> tuple[str, ...]:
         """Return everything that is evaluated, the baseline first."""
-        borrowed = (BORROW,) if self.borrow else ()
-        return (BASELINE, *self.methods, *borrowed)
+        borrow = (BORROW,) if self.borrow else ()
+        return (BASELINE, *self.methods, *borrow)
 
     @property
     def grid(self) -> Grid:
-        """Return how cells are made."""
+        """Return how scores are computed."""
         return Grid(
             added=self.added,
             classifiers=self.classifiers,
-            preparing=Preparing(reducer=self.reducer, components=self.components, space=self.space),
+            preparation=Preparation(
+                reducer=self.reducer, components=self.components, space=self.space
+            ),
             tune=self.tune,
             curves=self.curves,
             seed=self.seed,
@@ -91,7 +92,7 @@ def make_benchmark_job(
     device: str = "cpu",
     **others: Any,
 ) -> Job:
-    """Return what a command line asks for; what is empty or None stays at its default.
+    """Return the settings that a command line asks for; empty ones and None mean the default.
 
     Parameters
     ----------
@@ -106,11 +107,11 @@ def make_benchmark_job(
         task=one_of(task, TASKS, "task"),
         features=one_of(features, FEATURES, "features"),
         protocol=protocol,
-        methods=_methods(methods),
-        classifiers=grid_of(classifiers) if classifiers else (*CLASSIFIERS, VOTE),
+        methods=_expand_methods(methods),
+        classifiers=order_classifiers(classifiers) if classifiers else (*CLASSIFIERS, VOTE),
         added=tuple(sorted(set(added))) or DEFAULT_ADDED[protocol],
         repeats=repeats or DEFAULT_REPEATS[protocol],
-        generators=_generators(file),
+        generators={} if file is None else _read_generators(file),
         device="cpu" if device == "auto" else device,
         **others,
     )
@@ -125,18 +126,18 @@ def make_benchmark_job(
     return job
 
 
-def _methods(names: Sequence[str]) -> tuple[str, ...]:
+def _expand_methods(names: Sequence[str]) -> tuple[str, ...]:
+    """Return methods once each, with `all` replaced by the methods it stands for."""
     known = (*GENERATORS, ALL)
     wanted = [one_of(name, known, "method") for name in names]
-    spread = [
+    methods = [
         each for name in wanted for each in ((*METHODS, *CONTROLS) if name == ALL else (name,))
     ]
-    return tuple(dict.fromkeys(spread))
+    return tuple(dict.fromkeys(methods))
 
 
-def _generators(file: Path | None) -> dict[str, Any]:
-    if file is None:
-        return {}
+def _read_generators(file: Path) -> dict[str, Any]:
+    """Return settings of generators by method, or say what is wrong with them."""
     given = read_json(file)
     if not isinstance(given, Mapping):
         raise StsError(f'{file} does not hold settings by method: {{"vae": {{...}}}} is wanted')
@@ -145,7 +146,7 @@ def _generators(file: Path | None) -> dict[str, Any]:
         if not isinstance(settings, Mapping):
             raise StsError(f"{file}, {name}: names and values are wanted, not {settings!r}")
         try:
-            # Refused here, not in the middle of a grid.
+            # Wrong settings are refused here, not in the middle of a grid.
             make_generator(name, settings=settings)
         except StsError as error:
             raise StsError(f"{file}, {name}: {error}") from error

@@ -1,4 +1,4 @@
-"""Finished cells on disk, shared by all runs that would arrive at the same ones."""
+"""Computed scores on disk, shared by all runs with the same settings."""
 
 import contextlib
 import hashlib
@@ -11,11 +11,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from sts.augment.contract import GENERATORS, tuned_settings
-from sts.augment.division import Division
-from sts.augment.evaluate import setup_of
-from sts.augment.fidelity.measure import MEASURES, Found
-from sts.augment.grid import key_of, read_scores, write_scores
+from sts.augment.contract import GENERATORS, read_tuned_settings
+from sts.augment.evaluate import describe_setup
+from sts.augment.fidelity import MEASURES, Measurement
+from sts.augment.grid import Division, read_scores, score_key, write_scores
 from sts.augment.tasks import Task
 from sts.base.errors import StsError
 from sts.base.files import make_folder, read_csv, try_lock, write_csv
@@ -23,57 +22,65 @@ from sts.base.settings import to_dict
 from sts.studies.augment.results import GeneratedRows
 from sts.studies.augment.settings import Job
 
-# Raised where the same settings come to mean something else.
+# Changed whenever the same settings come to mean something else.
 FORMAT: Final = "sts-augment 1"
-# The column of the class, which is no feature.
+# The column of the class in files of samples. No feature has this name.
 LABEL: Final = "class of the row"
 NOTE: Final = "note"
-# What is kept of an item beside its cells: figures, rows to look at, what was done otherwise.
+# Files of an item besides its scores, by the end of their name.
 KINDS: Final = ("fidelity", "made", "notes")
 LOCK: Final = ".lock"
-# How often a lock that another run holds is asked for.
-ASKED_S: Final = 0.02
+# Seconds between two tries to lock a folder.
+RETRY_S: Final = 0.02
 FIDELITY: Final = ("measure", "against", "label", "feature", "value")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Store:
-    """A folder with a file for each method and division."""
+    """A folder with files for each method and division."""
 
     folder: Path
     task: str
     classes: tuple[str, ...]
     names: tuple[str, ...]
-    """Of the features."""
+    """The features."""
     tuned: bool
     generators: Mapping[str, Any]
     device: str = "cpu"
-    """The kind that deep generators run on: another kind gives other rows."""
+    """The kind of device of deep generators: another kind gives other rows."""
 
     def path(self, method: str, division: Division, kind: str = "") -> Path:
-        """Return the file of an item: of its cells, of another kind."""
+        """Return the file of an item: of its scores, or of another kind."""
         name = method
         if method in GENERATORS:
-            given = self.generators.get(method, {})
-            name += f"-{_digest([to_dict(tuned_settings(method, self.task)), given])}"
+            changes = self.generators.get(method, {})
+            name += f"-{_digest([to_dict(read_tuned_settings(method, self.task)), changes])}"
             if GENERATORS[method].deep and self.device != "cpu":
                 name += f"-{self.device}"
-        what = f"-{kind}" if kind else ""
-        return self.folder / f"{name}-{division.repeat}-{division.fold}{what}.csv"
+        end = f"-{kind}" if kind else ""
+        return self.folder / f"{name}-{division.repeat}-{division.fold}{end}.csv"
 
-    def cells(self, method: str, division: Division) -> list[dict[str, Any]]:
-        """Return the finished cells of an item whose classifiers are set up as they are now."""
+    def scores(self, method: str, division: Division) -> list[dict[str, Any]]:
+        """Return the stored scores of an item whose classifiers have their present settings."""
         path = self.path(method, division)
         if not path.is_file():
             return []
         try:
             rows = read_scores(path)
         except ValueError as error:
-            raise StsError(f"{path} holds no cells ({error}): delete it and run again") from error
+            raise StsError(f"{path} holds no scores ({error}): delete it and run again") from error
         return [row for row in rows if self.tuned or _is_current(row)]
 
-    def found(self, method: str, division: Division) -> list[Found]:
-        """Return what was measured on the generator of an item; nothing if not all of it was."""
+    def add_scores(
+        self, method: str, division: Division, rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Write the scores of an item, with those that another run has written meanwhile."""
+        with _lock_folder(self.folder):
+            known = {score_key(row): row for row in (*self.scores(method, division), *rows)}
+            write_scores(self.path(method, division), known.values(), self.classes)
+
+    def measurements(self, method: str, division: Division) -> list[Measurement]:
+        """Return the fidelity of an item's generator; nothing if a measure is missing."""
         path = self.path(method, division, "fidelity")
         if not path.is_file():
             return []
@@ -81,22 +88,19 @@ class Store:
         if {row["measure"] for row in rows} != set(MEASURES):
             return []
         return [
-            Found(**{**row, "value": float(row["value"] or "nan")})  # type: ignore[arg-type]
+            Measurement(**{**row, "value": float(row["value"] or "nan")})  # type: ignore[arg-type]
             for row in rows
         ]
 
-    def keep(self, method: str, division: Division, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write the cells of an item, beside those that another run has scored meanwhile."""
-        with _alone(self.folder):
-            known = {key_of(row): row for row in (*self.cells(method, division), *rows)}
-            write_scores(self.path(method, division), known.values(), self.classes)
+    def write_measurements(
+        self, method: str, division: Division, measurements: Sequence[Measurement]
+    ) -> None:
+        """Write the fidelity of a generator."""
+        path = self.path(method, division, "fidelity")
+        write_csv(path, FIDELITY, [vars(each) for each in measurements])
 
-    def keep_found(self, method: str, division: Division, found: Sequence[Found]) -> None:
-        """Write what was measured on a generator."""
-        write_csv(self.path(method, division, "fidelity"), FIDELITY, [vars(each) for each in found])
-
-    def made(self, method: str, division: Division) -> GeneratedRows | None:
-        """Return the rows that were made to be looked at, None if none were."""
+    def samples(self, method: str, division: Division) -> GeneratedRows | None:
+        """Return the stored rows of a generator, None if there are none."""
         path = self.path(method, division, "made")
         if not path.is_file():
             return None
@@ -108,38 +112,38 @@ class Store:
             labels=np.array(labels, dtype=np.int64),
         )
 
-    def keep_made(self, method: str, division: Division, made: GeneratedRows) -> None:
-        """Write rows that were made to be looked at."""
+    def write_samples(self, method: str, division: Division, samples: GeneratedRows) -> None:
+        """Write rows of a generator."""
         rows = (
             {LABEL: self.classes[label], **dict(zip(self.names, row.tolist(), strict=True))}
-            for label, row in zip(made.labels, made.rows, strict=True)
+            for label, row in zip(samples.labels, samples.rows, strict=True)
         )
         write_csv(self.path(method, division, "made"), (LABEL, *self.names), rows)
 
     def notes(self, method: str, division: Division) -> list[str]:
-        """Return what the generator of an item did otherwise than asked for."""
+        """Return the notes of an item's generator."""
         path = self.path(method, division, "notes")
         return [row[NOTE] for row in read_csv(path, (NOTE,))] if path.is_file() else []
 
-    def keep_notes(self, method: str, division: Division, notes: Sequence[str]) -> None:
-        """Write what a generator did otherwise than asked for."""
+    def write_notes(self, method: str, division: Division, notes: Sequence[str]) -> None:
+        """Write the notes of a generator."""
         write_csv(self.path(method, division, "notes"), (NOTE,), [{NOTE: note} for note in notes])
 
-    def forget(self, method: str, division: Division) -> None:
-        """Throw away what is known of an item."""
+    def delete(self, method: str, division: Division) -> None:
+        """Delete all files of an item."""
         for kind in ("", *KINDS):
             self.path(method, division, kind).unlink(missing_ok=True)
 
 
-def open_store(output: Path, job: Job, task: Task, divided: Sequence[Division]) -> Store:
-    """Return the store of all cells on these neurons, divided and prepared so."""
+def open_store(output: Path, job: Job, task: Task, divisions: Sequence[Division]) -> Store:
+    """Return the store of all scores on these neurons with these divisions and preparation."""
     parts = {
         "format": FORMAT,
         "neurons": task.neurons.fingerprint(),
-        "lenders": task.lenders.fingerprint() if task.lenders and job.borrow else None,
-        # More repeats go on with what fewer began.
-        "divided": [row.scored.tolist() for row in divided if row.repeat == 0],
-        "preparing": to_dict(job.grid.preparing),
+        "lenders": task.borrowable.fingerprint() if task.borrowable and job.borrow else None,
+        # A run with more repeats uses the scores of one with fewer.
+        "divided": [row.scored.tolist() for row in divisions if row.repeat == 0],
+        "preparing": to_dict(job.grid.preparation),
         "tune": job.tune,
         "seed": job.seed,
     }
@@ -151,12 +155,12 @@ def open_store(output: Path, job: Job, task: Task, divided: Sequence[Division]) 
         names=task.neurons.names,
         tuned=job.tune,
         generators=job.generators,
-        device=_device_of(job),
+        device=_choose_kind_of_device(job),
     )
 
 
-def _device_of(job: Job) -> str:
-    """Return the kind of device that deep generators run on; without one torch is not needed."""
+def _choose_kind_of_device(job: Job) -> str:
+    """Return the kind of device of deep generators; torch is imported only if there are some."""
     if not any(method in GENERATORS and GENERATORS[method].deep for method in job.methods):
         return "cpu"
     from sts.learning.device import choose_device
@@ -165,21 +169,21 @@ def _device_of(job: Job) -> str:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Let one process at a time change what is in a folder."""
+def _lock_folder(folder: Path) -> Iterator[None]:
+    """Let one process at a time change the files in a folder."""
     make_folder(folder)
     with contextlib.ExitStack() as stack:
-        # Where no lock can be made, the writing itself says why.
+        # If the lock file cannot be written, writing the scores fails too, with a clear message.
         with contextlib.suppress(OSError):
             file = stack.enter_context((folder / LOCK).open("ab"))
             while not try_lock(file):
-                time.sleep(ASKED_S)
+                time.sleep(RETRY_S)
         yield
 
 
 def _is_current(row: Mapping[str, Any]) -> bool:
     try:
-        return bool(row["setup"] == setup_of(row["classifier"], None))
+        return bool(row["setup"] == describe_setup(row["classifier"], None))
     except (KeyError, StsError):
         return False
 

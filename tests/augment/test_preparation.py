@@ -8,8 +8,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.preprocessing import RobustScaler, StandardScaler
 
 from sts.augment.curation import FAMILIES, family_of
-from sts.augment.reducers import REDUCERS, fit_reducer, reduced
-from sts.augment.space import SCALERS, fit_space
+from sts.augment.preparation import REDUCERS, SCALERS, fit_reducer, fit_space, reduce_rows
 from sts.base.errors import StsError
 from tests.augment.tables import blobs, simulated_task
 
@@ -42,7 +41,7 @@ def test_it_scales_as_the_papers_column_transformer(tmp_path: Path) -> None:
         for at in places[name]
     ]
     space = fit_space(neurons.X, neurons.names)
-    found = space.scaled(neurons.X)[:, order]
+    found = space.scale(neurons.X)[:, order]
     inside = (wanted > space.low[order]) & (wanted < space.high[order])
     # Values far out are drawn in; they are few, and all others are equal to the last digit.
     assert inside[np.isfinite(wanted)].mean() > 0.98
@@ -57,13 +56,13 @@ def test_it_is_complete_and_flags_say_what_was_missing() -> None:
     assert np.isfinite(Z).all()
     assert space.names == (*neurons.names, "missing_tau")
     assert np.array_equal(Z[:, -1] == 1, np.isnan(neurons.X[:, 1]))
-    assert np.array_equal(np.isnan(space.with_missing(Z)), np.isnan(neurons.X))
+    assert np.array_equal(np.isnan(space.restore_missing(Z)), np.isnan(neurons.X))
 
 
 def test_back_in_units_it_is_what_it_was() -> None:
     neurons = blobs()
     space = fit_space(neurons.X, neurons.names)
-    back = space.inverse(space.transform(neurons.X))
+    back = space.inverse_transform(space.transform(neurons.X))
     # Nothing lies far out here, so that scaling and back lose rounding only.
     assert np.allclose(back, neurons.X, rtol=1e-9, atol=1e-9, equal_nan=True)
 
@@ -109,12 +108,12 @@ def test_a_reducer_learns_from_its_rows_and_draws_nothing_global(name: str) -> N
     neurons = blobs((30, 30, 20))
     X = np.nan_to_num(neurons.X)
     reducers = [fit_reducer(name, X[:60], neurons.y[:60], components=3, seed=1) for _ in range(2)]
-    small, again = (reduced(each, X[60:]) for each in reducers)
+    small, again = (reduce_rows(each, X[60:]) for each in reducers)
     assert small.shape == (20, 5 if name == "none" else 3)
     assert np.isfinite(small).all()
     assert np.array_equal(small, again)
     # Each row goes its own way, whatever comes with it.
-    assert np.allclose(reduced(reducers[0], X[60:61]), small[:1], atol=1e-8)
+    assert np.allclose(reduce_rows(reducers[0], X[60:61]), small[:1], atol=1e-8)
 
 
 def test_wrong_reducers_are_refused() -> None:

@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from sts.augment.division import divisions
-from sts.augment.grid import Item
-from sts.augment.simulated import write_tables
+from sts.augment.grid import Item, divide_neurons
+from sts.augment.simulated import write_simulated_tables
 from sts.augment.tasks import load_task
 from sts.base.workspace import Workspace
 from sts.studies.augment.settings import Job, make_benchmark_job
@@ -20,7 +19,7 @@ TIMES = ("seconds",)
 def made_workspace(folder: Path) -> Workspace:
     """Return a workspace with simulated tables."""
     workspace = Workspace(folder)
-    write_tables(workspace.data, np.random.default_rng(1))
+    write_simulated_tables(workspace.data, np.random.default_rng(1))
     return workspace
 
 
@@ -33,7 +32,7 @@ def job_of(**changes: Any) -> Job:
 def first_item(place: Workspace, job: Job) -> tuple[Item, Store]:
     """Return SMOTE on the first fold, and where its cells are kept."""
     task = load_task("e", place.data)
-    divided = divisions(task, "cv", folds=3, repeats=1, seed=0)
+    divided = divide_neurons(task, "cv", folds=3, repeats=1, seed=0)
     store = open_store(place.output, job, task, divided)
     item = Item(method="smote", task="e", division=divided[0], neurons=task.neurons, grid=job.grid)
     return item, store

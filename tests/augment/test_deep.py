@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sts.augment.rows import held_out_rows
+from sts.augment.deep import Batch, HeldOutScore, Network, hold_out_rows, train_network
 from sts.augment.settings import LoopSettings
-from sts.augment.training import Batch, HeldOutCheck, Network, train_network
 from sts.base.types import Ints
 from sts.learning.training import TrainingProgress
 
@@ -50,7 +49,7 @@ class Counting:
 
 def run(
     network: Mean, learner: Counting, classes: Ints, **values: Any
-) -> TrainingProgress[HeldOutCheck]:
+) -> TrainingProgress[HeldOutScore]:
     # A moving average that forgets at once lets the numbers be counted.
     settings = {"steps": 100, "batch": 8, "average": 0.0, "check_every": 1, "patience": 5}
     loop = LoopSettings(**(settings | values))
@@ -77,7 +76,7 @@ def test_held_out_rows_are_never_learned_from() -> None:
     learner = Counting(network)
     run(network, learner, CLASSES, held_out=0.2)
     seen = set(torch.cat(learner.seen).int().tolist())
-    _, judged = held_out_rows(CLASSES, 0.2, np.random.default_rng(1))
+    _, judged = hold_out_rows(CLASSES, 0.2, np.random.default_rng(1))
     assert len(judged) == 12 + 6 + 1
     assert not seen & set(judged.tolist())
     # 800 draws from 76 rows.
@@ -85,7 +84,7 @@ def test_held_out_rows_are_never_learned_from() -> None:
 
 
 def test_a_class_too_rare_for_a_part_keeps_all_its_rows() -> None:
-    trained, judged = held_out_rows(np.array([0] * 10 + [1] * 4), 0.1, np.random.default_rng(1))
+    trained, judged = hold_out_rows(np.array([0] * 10 + [1] * 4), 0.1, np.random.default_rng(1))
     assert len(judged) == 1
     assert set(range(10, 14)) <= set(trained.tolist())
 

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from imblearn.over_sampling import ADASYN, SMOTE, BorderlineSMOTE
 
-from sts.augment.contract import make_generator
-from sts.augment.rows import seed_from
+from sts.augment.contract import draw_seed, make_generator
 from sts.base.types import Floats, Ints
 from tests.augment.generator_worlds import clouds
 
@@ -30,7 +29,7 @@ def theirs(sampler: Any, X: Floats, y: Ints) -> Floats:
 def test_smote_makes_the_rows_of_imbalanced_learn(label: int, k: int) -> None:
     X, y = crowded()
     made = make_generator("smote").fit(X, y, np.random.default_rng(0))
-    seed = seed_from(np.random.default_rng(7))
+    seed = draw_seed(np.random.default_rng(7))
     wanted = theirs(
         SMOTE(sampling_strategy={label: COUNTS[label] + 25}, k_neighbors=k, random_state=seed), X, y
     )
@@ -40,7 +39,7 @@ def test_smote_makes_the_rows_of_imbalanced_learn(label: int, k: int) -> None:
 def test_borderline_smote_makes_the_rows_of_imbalanced_learn() -> None:
     X, y = crowded()
     made = make_generator("borderline").fit(X, y, np.random.default_rng(0))
-    seed = seed_from(np.random.default_rng(7))
+    seed = draw_seed(np.random.default_rng(7))
     sampler = BorderlineSMOTE(sampling_strategy={1: 65}, random_state=seed)
     assert np.array_equal(made.sample(1, 25, np.random.default_rng(7)), theirs(sampler, X, y))
 
@@ -48,7 +47,7 @@ def test_borderline_smote_makes_the_rows_of_imbalanced_learn() -> None:
 def test_adasyn_makes_rows_of_imbalanced_learn() -> None:
     X, y = crowded()
     made = make_generator("adasyn").fit(X, y, np.random.default_rng(0))
-    seed = seed_from(np.random.default_rng(7))
+    seed = draw_seed(np.random.default_rng(7))
     # It is asked for 40 more, since it rounds, and gives about as many.
     wanted = theirs(ADASYN(sampling_strategy={1: 105}, random_state=seed), X, y)
     rows = made.sample(1, 25, np.random.default_rng(7))
@@ -61,7 +60,7 @@ def test_adasyn_makes_rows_of_imbalanced_learn() -> None:
 def test_rare_classes_are_told_of() -> None:
     fitted = make_generator("smote").fit(*crowded(), np.random.default_rng(0))
     assert fitted.notes == (
-        "class 2: 2 neighbours, for it has 3 rows",
+        "class 2: 2 neighbours, because it has 3 rows",
         "class 3: its only row is repeated",
     )
 
@@ -83,7 +82,7 @@ def test_classes_that_nothing_comes_near_are_left_to_smote_and_told_of(name: str
     rows = [made.sample(1, 9, np.random.default_rng(7)) for made in (plain, other)]
     assert np.array_equal(*rows)
     assert len(other.notes) == 2
-    assert all("finds nothing to start from" in note for note in other.notes)
+    assert all("finds no row to start at" in note for note in other.notes)
 
 
 def test_adasyn_starts_from_rows_among_others_more_than_smote_does() -> None:

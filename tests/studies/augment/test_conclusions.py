@@ -10,10 +10,20 @@ import pytest
 from sts.augment.tasks import load_task
 from sts.evaluation.scores import Interval
 from sts.reports.page import Block
-from sts.studies.augment.differences import differences_of, score_levels
-from sts.studies.augment.results import Results, fidelity_summary
-from sts.studies.augment.words import copying, gain_in_words, helping, realness, what_it_says
-from tests.studies.augmented import job_of, made_workspace
+from sts.studies.augment.conclusions import (
+    describe_gains,
+    describe_novelty,
+    describe_realism,
+    format_gain,
+    write_conclusions,
+)
+from sts.studies.augment.results import (
+    Results,
+    compare_with_baseline,
+    summarise_fidelity,
+    summarise_scores,
+)
+from tests.studies.augment.worlds import job_of, made_workspace
 
 
 def row(method: str, fold: int, value: float, added: int = 0) -> dict[str, Any]:
@@ -34,13 +44,13 @@ def row(method: str, fold: int, value: float, added: int = 0) -> dict[str, Any]:
 def test_differences_are_paired_by_fold() -> None:
     base = [row("none", fold, value) for fold, value in enumerate((0.2, 0.5, 0.8))]
     more = [row("smote", fold, value, 9) for fold, value in enumerate((0.31, 0.6, 0.89))]
-    accuracy, recall = differences_of([*base, *more], protocol="cv")
+    accuracy, recall = compare_with_baseline([*base, *more], protocol="cv")
     assert accuracy.difference.value == pytest.approx(0.1)
     # Folds differ far more than the method does, and cancel.
     assert accuracy.verdict == "helps"
     assert (accuracy.baseline, accuracy.value) == pytest.approx((0.5, 0.6))
     assert (accuracy.pairs, recall.pairs) == (3, 2)
-    level = score_levels(base, "accuracy", protocol="cv")["none", "lda", 0, 1.0]
+    level = summarise_scores(base, "accuracy", protocol="cv")["none", "lda", 0, 1.0]
     assert level.low < 0.2
 
 
@@ -54,7 +64,9 @@ def test_a_verdict_stands_beside_that_after_holm_s_correction() -> None:
     rows += [
         row("smote", fold, 0.5 + value, 99) for fold, value in enumerate((5e-2, 6e-2, 3e-2, 4e-2))
     ]
-    found = [each for each in differences_of(rows, protocol="cv") if each.score == "accuracy"]
+    found = [
+        each for each in compare_with_baseline(rows, protocol="cv") if each.score == "accuracy"
+    ]
     assert {each.comparisons for each in found} == {12}
     last = found[-1]
     assert 0.01 < last.p < 0.05
@@ -66,17 +78,17 @@ def test_a_verdict_stands_beside_that_after_holm_s_correction() -> None:
 def test_folds_that_all_differ_by_the_same_have_no_verdict() -> None:
     base = [row("none", fold, value) for fold, value in enumerate((0.25, 0.5, 0.75))]
     more = [row("smote", fold, value, 9) for fold, value in enumerate((0.375, 0.625, 0.875))]
-    accuracy = differences_of([*base, *more], protocol="cv")[0]
+    accuracy = compare_with_baseline([*base, *more], protocol="cv")[0]
     assert (accuracy.verdict, accuracy.holm_verdict) == ("no verdict", "no verdict")
     assert accuracy.comparisons == 0
-    assert gain_in_words(accuracy.difference) == "0.125 (no variance: no interval)"
+    assert format_gain(accuracy.difference) == "0.125 (no variance: no interval)"
 
 
 def test_the_published_protocol_has_no_verdicts() -> None:
     """Its seeds share one holdout, however much they agree."""
     base = [row("none", fold, value) for fold, value in enumerate((0.2, 0.5, 0.8))]
     more = [row("smote", fold, value, 9) for fold, value in enumerate((0.31, 0.6, 0.89))]
-    for each in differences_of([*base, *more], protocol="paper"):
+    for each in compare_with_baseline([*base, *more], protocol="paper"):
         assert (each.verdict, each.holm_verdict) == ("no verdict", "no verdict")
     assert each.difference.excludes(0.0)
 
@@ -84,25 +96,25 @@ def test_the_published_protocol_has_no_verdicts() -> None:
 def test_the_page_of_the_published_protocol_says_why(tmp_path: Path) -> None:
     rows = [*folds_of("none", (0.2, 0.5, 0.8)), *folds_of("smote", (0.31, 0.6, 0.89), 9)]
     results = results_of(tmp_path, rows, protocol="paper")
-    said = text_of(what_it_says(results, fidelity_summary(results)))
+    said = text_of(write_conclusions(results, summarise_fidelity(results)))
     assert "No verdicts on 1 comparisons in macro F1" in said
     assert "helps" not in said
-    assert "SMOTE: macro F1 +0.100 on the mean, no verdict;" in said
+    assert "SMOTE: macro F1 +0.100 on average, no verdict;" in said
 
 
 def test_a_level_ends_where_its_score_does() -> None:
     rows = [row("none", fold, value) for fold, value in enumerate((0.2, 0.5, 0.99))]
-    level = score_levels(rows, "accuracy", protocol="cv")["none", "lda", 0, 1.0]
+    level = summarise_scores(rows, "accuracy", protocol="cv")["none", "lda", 0, 1.0]
     assert (level.low, level.high) == (0.0, 1.0)
     losses = [{**each, "log_loss": 3 * each["accuracy"]} for each in rows]
-    loss = score_levels(losses, "log_loss", protocol="cv")["none", "lda", 0, 1.0]
+    loss = summarise_scores(losses, "log_loss", protocol="cv")["none", "lda", 0, 1.0]
     assert loss.low == 0.0
     assert loss.high > 3.0
 
 
 def test_one_division_has_no_interval_to_show() -> None:
-    assert gain_in_words(Interval(0.25, -np.inf, np.inf)) == "0.250 (one division: no interval)"
-    assert gain_in_words(Interval(0.25, 0.2, 0.3)) == "0.250 [0.200, 0.300]"
+    assert format_gain(Interval(0.25, -np.inf, np.inf)) == "0.250 (one division: no interval)"
+    assert format_gain(Interval(0.25, 0.2, 0.3)) == "0.250 [0.200, 0.300]"
 
 
 def figure(method: str, measure: str, against: str, value: float) -> dict[str, Any]:
@@ -130,12 +142,12 @@ def results_of(folder: Path, rows: list[dict[str, Any]], protocol: str = "cv") -
     return Results(
         job=replace(job_of(methods=("smote", "random")), protocol=protocol),
         task=task,
-        divided=(),
+        divisions=(),
         rows=whole,
         fidelity=FIDELITY,
-        made={},
+        samples={},
         failed={},
-        differences=differences_of(whole, protocol=protocol),
+        gains=compare_with_baseline(whole, protocol=protocol),
     )
 
 
@@ -154,33 +166,40 @@ def test_the_page_says_what_helps_what_is_real_and_what_is_a_copy(tmp_path: Path
         *folds_of("random", (0.1, 0.4, 0.69), 9),
     ]
     results = results_of(tmp_path, rows)
-    said = text_of(what_it_says(results, fidelity_summary(results)))
+    said = text_of(write_conclusions(results, summarise_fidelity(results)))
     assert "Of 2 comparisons in macro F1" in said
-    assert "1 say that it helps, 1 that it hurts, and 0 cannot tell" in said
-    assert "Corrected for all 2 (Holm, 1979), 1 say that it helps and 1 that it hurts." in said
+    assert "1 find that the method helps, 1 that it hurts, and 0 cannot tell" in said
+    assert (
+        "Corrected for all 2 comparisons (Holm, 1979), 1 find that it helps and 1 that it hurts."
+        in said
+    )
     assert "is SMOTE with LDA, 9 rows added to each class: 0.500 to 0.600" in said
     assert "a gain of 0.16 by SMOTE" in said
-    corrected = "(corrected for 2 comparisons: helps in 1); told from real cells"
-    assert f"SMOTE: macro F1 +0.100 on the mean, helps in 1 of 1 {corrected}" in said
+    corrected = "(corrected for 2 comparisons: helps in 1); distinguishable"
+    assert f"SMOTE: macro F1 +0.100 on average, helps in 1 of 1 {corrected}" in said
     assert "close to copies: most rows lie nearer to a training cell than real cells do" in said
     assert "reaches 0.600, 75 % of the 0.800" in said
-    corrected = "(corrected for 2 comparisons: hurts in 1); not told"
-    assert f"Random oversampling: macro F1 -0.103 on the mean, hurts in 1 of 1 {corrected}" in said
+    corrected = "(corrected for 2 comparisons: hurts in 1); not distinguishable"
+    assert f"Random oversampling: macro F1 -0.103 on average, hurts in 1 of 1 {corrected}" in said
     assert "copies: its rows are training cells (nearest training cell at 0 %" in said
 
 
 def test_of_neurons_that_are_made_up_it_says_so_and_compares_with_no_study(tmp_path: Path) -> None:
     results = results_of(tmp_path, folds_of("none", (0.2, 0.5)))
-    said = text_of(what_it_says(replace(results, simulated=True), {}))
-    assert said.startswith("These neurons are made up")
+    said = text_of(write_conclusions(replace(results, simulated=True), {}))
+    assert said.startswith("These neurons are simulated")
     assert "Vasques" not in said
 
 
 def test_where_nothing_is_measured_nothing_is_said() -> None:
-    assert (helping([], "smote"), realness({}, "smote"), copying({}, "smote")) == ("", "", "")
+    assert (
+        describe_gains([], "smote"),
+        describe_realism({}, "smote"),
+        describe_novelty({}, "smote"),
+    ) == ("", "", "")
 
 
 def test_held_out_cells_that_are_training_cells_again_are_no_yardstick() -> None:
     floor = {"nearest, training": 0.0, "near, training": 0.0}
     found = {"nearest, training": 0.0, "near, training": 0.0}
-    assert copying({"none": floor, "smote": found}, "smote").startswith("new")
+    assert describe_novelty({"none": floor, "smote": found}, "smote").startswith("new")

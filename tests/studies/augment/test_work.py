@@ -15,7 +15,7 @@ from sts.studies.augment import benchmark as benchmarking
 from sts.studies.augment import work as working
 from sts.studies.augment.benchmark import benchmark
 from sts.tabular.classifiers import BenchmarkClassifier
-from tests.studies.augmented import job_of, made_workspace
+from tests.studies.augment.worlds import job_of, made_workspace
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_figures_that_fail_cost_no_cell(place: Workspace, monkeypatch: pytest.Mo
     monkeypatch.setattr(working, "measure_fidelity", measure)
     results = benchmark(place, job_of(fidelity=True), data=place.data, workers=1)
     assert len(results.failed) == 6
-    assert results.failed["smote, repeat 0, fold 2, how real"] == "ValueError: nothing to compare"
+    assert results.failed["smote, repeat 0, fold 2, fidelity"] == "ValueError: nothing to compare"
     assert {row["method"] for row in results.rows} == {"none", "smote"}
 
 

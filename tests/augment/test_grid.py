@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sts.augment.division import deal, divisions, fold_count, nested
-from sts.augment.tasks import Task, Universe
+from sts.augment.grid import choose_fold_count, deal_groups, divide_neurons, divide_training_rows
+from sts.augment.tasks import SplitGroups, Task
 from sts.base.errors import StsError
 from tests.augment.tables import blobs, simulated_task
 
 
-def universe_of(strata: list[str], labels: list[str]) -> Universe:
+def groups_of(strata: list[str], labels: list[str]) -> SplitGroups:
     groups = np.array([f"g{number}" for number in range(len(labels))])
-    return Universe(group=groups, stratum=np.array(strata), label=np.array(labels))
+    return SplitGroups(group=groups, stratum=np.array(strata), label=np.array(labels))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -23,9 +23,9 @@ def test_strata_and_classes_are_as_even_as_can_be(seed: int, folds: int) -> None
     rng = np.random.default_rng(seed)
     labels = rng.choice(["a", "b", "c"], 101, p=[0.7, 0.25, 0.05]).tolist()
     strata = [f"{label}|{rng.random() < 0.3}" for label in labels]
-    universe = universe_of(strata, labels)
-    dealt = deal(universe, folds, rng)
-    fold = np.array([dealt[group] for group in universe.group])
+    groups = groups_of(strata, labels)
+    dealt = deal_groups(groups, folds, rng)
+    fold = np.array([dealt[group] for group in groups.group])
     for kinds in (strata, labels):
         for kind in set(kinds):
             counts = np.bincount(fold[np.array(kinds) == kind], minlength=folds)
@@ -33,8 +33,8 @@ def test_strata_and_classes_are_as_even_as_can_be(seed: int, folds: int) -> None
 
 
 def test_the_same_seed_deals_the_same_and_another_does_not() -> None:
-    universe = universe_of(["a"] * 30, ["a"] * 30)
-    first, again, other = (deal(universe, 3, np.random.default_rng(s)) for s in (1, 1, 2))
+    groups = groups_of(["a"] * 30, ["a"] * 30)
+    first, again, other = (deal_groups(groups, 3, np.random.default_rng(s)) for s in (1, 1, 2))
     assert first == again != other
 
 
@@ -43,7 +43,7 @@ def overlap(task: Task, protocol: str = "cv") -> int:
     groups = task.neurons.group
     return sum(
         len(set(groups[row.fit].tolist()) & set(groups[row.scored].tolist()))
-        for row in divisions(task, protocol, folds=3, repeats=2, seed=0)
+        for row in divide_neurons(task, protocol, folds=3, repeats=2, seed=0)
     )
 
 
@@ -59,10 +59,10 @@ def test_no_specimen_is_on_both_sides(tmp_path: Path, protocol: str) -> None:
     leaky = replace(
         twice,
         neurons=replace(twice.neurons, group=rows),
-        universe=universe_of(["x"] * len(rows), ["x"] * len(rows)),
+        groups=groups_of(["x"] * len(rows), ["x"] * len(rows)),
     )
-    leaky = replace(leaky, universe=replace(leaky.universe, group=rows))
-    sides = divisions(leaky, protocol, folds=3, repeats=1, seed=0)[0]
+    leaky = replace(leaky, groups=replace(leaky.groups, group=rows))
+    sides = divide_neurons(leaky, protocol, folds=3, repeats=1, seed=0)[0]
     ids = leaky.neurons.specimen_id
     assert set(ids[sides.fit].tolist()) & set(ids[sides.scored].tolist())
 
@@ -70,7 +70,7 @@ def test_no_specimen_is_on_both_sides(tmp_path: Path, protocol: str) -> None:
 def test_all_neurons_are_scored_once_a_repeat(tmp_path: Path) -> None:
     task = simulated_task(tmp_path)
     for repeat in range(2):
-        folds = divisions(task, "cv", folds=4, repeats=2, seed=0)[4 * repeat : 4 * repeat + 4]
+        folds = divide_neurons(task, "cv", folds=4, repeats=2, seed=0)[4 * repeat : 4 * repeat + 4]
         scored = np.concatenate([row.scored for row in folds])
         assert sorted(scored.tolist()) == list(range(len(task.neurons)))
         assert all(row.repeat == repeat for row in folds)
@@ -79,7 +79,7 @@ def test_all_neurons_are_scored_once_a_repeat(tmp_path: Path) -> None:
 def test_e_and_me_share_their_splits(tmp_path: Path) -> None:
     e, me = simulated_task(tmp_path), simulated_task(tmp_path, "me")
     for one, other in zip(
-        *(divisions(each, "cv", folds=3, repeats=2, seed=5) for each in (e, me)), strict=True
+        *(divide_neurons(each, "cv", folds=3, repeats=2, seed=5) for each in (e, me)), strict=True
     ):
         held_out = set(e.neurons.specimen_id[one.scored].tolist())
         with_morphology = set(me.neurons.specimen_id.tolist())
@@ -88,7 +88,7 @@ def test_e_and_me_share_their_splits(tmp_path: Path) -> None:
 
 def test_the_paper_holds_one_in_five_out_and_repeats_it(tmp_path: Path) -> None:
     task = simulated_task(tmp_path)
-    found = divisions(task, "paper", folds=3, repeats=5, seed=0)
+    found = divide_neurons(task, "paper", folds=3, repeats=5, seed=0)
     assert [row.repeat for row in found] == list(range(5))
     assert all(np.array_equal(row.scored, found[0].scored) for row in found)
     assert len(found[0].scored) == pytest.approx(len(task.neurons) / 5, abs=3)
@@ -97,24 +97,26 @@ def test_the_paper_holds_one_in_five_out_and_repeats_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("rarest", "folds"), [(1, 3), (3, 3), (4, 4), (5, 5), (40, 5)])
 def test_the_rarest_class_decides_how_many_folds(tmp_path: Path, rarest: int, folds: int) -> None:
     task = replace(simulated_task(tmp_path), neurons=blobs((50, rarest)))
-    assert fold_count(task) == folds
+    assert choose_fold_count(task) == folds
 
 
 def test_too_few_folds_are_refused(tmp_path: Path) -> None:
     with pytest.raises(StsError, match="--folds must be at least 3"):
-        divisions(simulated_task(tmp_path), "cv", folds=2, repeats=1, seed=0)
+        divide_neurons(simulated_task(tmp_path), "cv", folds=2, repeats=1, seed=0)
 
 
 def test_too_few_neurons_are_told_with_how_many_differ(tmp_path: Path) -> None:
     task = simulated_task(tmp_path)
     alike = replace(task.neurons, group=np.full(len(task.neurons), "g0"))
-    universe = universe_of(["a"], ["a"])
-    with pytest.raises(StsError, match="240 neurons, 1 of them with values of their own"):
-        divisions(replace(task, neurons=alike, universe=universe), "cv", folds=3, repeats=1, seed=0)
+    groups = groups_of(["a"], ["a"])
+    with pytest.raises(StsError, match="240 neurons, 1 of them with different values"):
+        divide_neurons(
+            replace(task, neurons=alike, groups=groups), "cv", folds=3, repeats=1, seed=0
+        )
 
 
 def test_nested_folds_stay_within_the_rows() -> None:
     y = np.repeat([0, 1], [9, 5])
-    for fit, scored in nested(y, 3, np.random.default_rng(0)):
+    for fit, scored in divide_training_rows(y, 3, np.random.default_rng(0)):
         assert sorted([*fit, *scored]) == list(range(14))
         assert set(y[fit]) == {0, 1}

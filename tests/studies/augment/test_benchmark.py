@@ -11,7 +11,7 @@ from sts.cli.augment import main
 from sts.studies.augment import benchmark as benchmarking
 from sts.studies.augment.benchmark import benchmark, ensure_tables
 from sts.studies.augment.settings import make_benchmark_job
-from tests.studies.augmented import job_of, made_workspace
+from tests.studies.augment.worlds import job_of, made_workspace
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_the_command_goes_all_the_way(place: Workspace, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ('{"smote": {"neighbours": 0}}', "smote: neighbours must be at least 1"),
+        ('{"smote": {"neighbours": 0}}', "smote: settings.neighbours must be at least 1"),
         ('{"smote": {"neighbors": 5}}', "did you mean 'neighbours'"),
         ('{"smote": {"neighbours": "five"}}', "must be a whole number, not 'five'"),
         ('{"smot": {}}', "did you mean 'smote'"),
@@ -142,7 +142,7 @@ def test_dry_run_says_what_there_is_and_writes_nothing(
     arguments = ["--root", str(place.root), "--dry-run", "-q", "--repeats", "1", "--folds", "3"]
     assert main([*arguments, "--classifiers", "LDA", "--reducer", "ISOMAP"]) == 0
     # 5 parts of the baseline and 3 levels of SMOTE in 3 folds.
-    assert "24 cells, 0 of them scored" in capsys.readouterr().out
+    assert "24 scores, 0 of them stored" in capsys.readouterr().out
     assert not place.output.exists()
 
 

@@ -1,0 +1,233 @@
+"""Measures of synthetic rows: how near their distributions are to real ones, and whether they copy.
+
+Every measure compares synthetic with real rows; `(rows, labels)` stands for rows with their
+classes.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import numpy as np
+from scipy import stats
+from scipy.spatial import cKDTree
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.metrics import roc_auc_score
+
+from sts.base.types import Floats, Ints
+from sts.evaluation.predictions import scores_of
+
+# The region of a cell reaches to this neighbour (Naeem et al., 2020).
+NEIGHBOURS: Final = 5
+# Part of held-out cells that are nearer to a training cell than the distance called near.
+NEAR: Final = 0.05
+# The least part of near rows, the distance of the median row to training cells (with held-out cells
+# at 1), and the verdict where one of them is reached.
+COPYING: Final = (
+    (np.inf, 0.05, "copies: its rows are training cells"),
+    (0.5, 0.5, "close to copies: most rows lie nearer to a training cell than real cells do"),
+    (0.15, 0.8, "near: more of its rows lie near training cells than real cells do"),
+)
+NEW: Final = "new: no nearer to training cells than real cells are"
+# Trees and folds of the classifiers that measure rows.
+TREES: Final = 100
+FOLDS: Final = 3
+# The least probability of a class without a training row.
+FLOOR: Final = 1e-4
+
+LabelledRows = tuple[Floats, Ints]
+
+
+def kolmogorov_smirnov(synthetic: Floats, real: Floats) -> Floats:
+    """Return the largest gap between both cumulative distributions of each feature, (features,)."""
+    values, steps = _merge(synthetic, real)
+    # Within a run of equal values both distributions are still incomplete.
+    last = np.vstack([values[1:] > values[:-1], np.ones((1, values.shape[1]), dtype=bool)])
+    gaps = np.abs(np.cumsum(steps, axis=0))
+    return np.asarray(np.where(last, gaps, 0.0).max(axis=0))
+
+
+def kolmogorov_smirnov_p(synthetic: Floats, real: Floats) -> Floats:
+    """Return how likely gaps as large are between samples of one distribution (asymptotic)."""
+    m, n = len(synthetic), len(real)
+    gaps = kolmogorov_smirnov(synthetic, real)
+    return np.asarray(stats.kstwo.sf(gaps, max(1, round(m * n / (m + n)))))
+
+
+def wasserstein(synthetic: Floats, real: Floats) -> Floats:
+    """Return the earth mover's distance of each feature, (features,)."""
+    values, steps = _merge(synthetic, real)
+    return np.asarray((np.abs(np.cumsum(steps, axis=0))[:-1] * np.diff(values, axis=0)).sum(axis=0))
+
+
+def _merge(synthetic: Floats, real: Floats) -> tuple[Floats, Floats]:
+    """Return the values of both in order, and the step of the difference at each."""
+    values = np.concatenate([synthetic, real])
+    sizes = len(synthetic), len(real)
+    steps = np.concatenate([np.full(sizes[0], 1 / sizes[0]), np.full(sizes[1], -1 / sizes[1])])
+    order = np.argsort(values, axis=0, kind="stable")
+    return np.take_along_axis(values, order, axis=0), steps[order]
+
+
+def mean_gaps(synthetic: Floats, real: Floats) -> Floats:
+    """Return the distance between the means of each feature, (features,)."""
+    return np.asarray(np.abs(synthetic.mean(axis=0) - real.mean(axis=0)))
+
+
+def measure_classes(
+    measure: Callable[[Floats, Floats], Floats], synthetic: LabelledRows, real: LabelledRows
+) -> dict[int, Floats]:
+    """Return a measure (features,) of every class; NaN with fewer than two rows on a side."""
+    values = {}
+    for label in np.intersect1d(synthetic[1], real[1]).tolist():
+        one, other = synthetic[0][synthetic[1] == label], real[0][real[1] == label]
+        enough = min(len(one), len(other)) >= 2
+        values[label] = measure(one, other) if enough else np.full(one.shape[1], np.nan)
+    return values
+
+
+def class_distances(rows: Floats, y: Ints) -> Floats:
+    """Return the distances between the means of all pairs of classes, (pairs, features)."""
+    means = np.stack([rows[y == label].mean(axis=0) for label in np.unique(y)])
+    first, second = np.triu_indices(len(means), k=1)
+    return np.asarray(np.abs(means[first] - means[second]))
+
+
+def compare_with_class_distances(gaps: Floats, distances: Floats) -> tuple[float, float]:
+    """Return how often an error is smaller than a distance of classes, and Mann-Whitney's p.
+
+    Parameters
+    ----------
+    gaps
+        Distances between means of synthetic and real rows, one per class and feature.
+    distances
+        Distances between means of real classes, one per pair and feature.
+    """
+    errors, others = gaps[np.isfinite(gaps)], distances[np.isfinite(distances)]
+    if not len(errors) or not len(others):
+        return np.nan, np.nan
+    test = stats.mannwhitneyu(errors, others, alternative="less")
+    smaller = 1.0 - float(test.statistic) / (len(errors) * len(others))
+    return smaller, float(test.pvalue)
+
+
+def correlation_error(synthetic: Floats, real: Floats) -> float:
+    """Return the mean distance between both correlation matrices, off the diagonal."""
+    if synthetic.shape[1] < 2 or min(len(synthetic), len(real)) < 2:
+        return float("nan")
+    return float(np.abs(_correlate_pairs(synthetic) - _correlate_pairs(real)).mean())
+
+
+def _correlate_pairs(rows: Floats) -> Floats:
+    """Return the correlations of all pairs of features, 0 where one is constant."""
+    centred = rows - rows.mean(axis=0)
+    lengths = np.sqrt((centred**2).sum(axis=0))
+    unit = np.divide(centred, lengths, out=np.zeros_like(centred), where=lengths > 1e-12)
+    above = np.triu_indices(rows.shape[1], k=1)
+    return np.asarray((unit.T @ unit)[above])
+
+
+def variance_ratio(synthetic: LabelledRows, real: LabelledRows) -> float:
+    """Return the variance within classes of synthetic rows over that of real ones, feature mean.
+
+    Classes count as they are common among the synthetic rows, on both sides.
+    """
+    ours, theirs = np.zeros(synthetic[0].shape[1]), np.zeros(synthetic[0].shape[1])
+    for label in np.intersect1d(synthetic[1], real[1]):
+        one, other = synthetic[0][synthetic[1] == label], real[0][real[1] == label]
+        if min(len(one), len(other)) >= 2:
+            ours += len(one) * one.var(axis=0, ddof=1)
+            theirs += len(one) * other.var(axis=0, ddof=1)
+    varies = theirs > 1e-12
+    return float((ours[varies] / theirs[varies]).mean()) if varies.any() else float("nan")
+
+
+def nearest_distances(rows: Floats, real: Floats) -> Floats:
+    """Return the distance of each row to the nearest real one, (rows,)."""
+    distances, _ = cKDTree(real).query(rows, k=1)
+    return np.asarray(distances)
+
+
+def near_share(rows: Floats, held_out: Floats, training: Floats) -> float:
+    """Return the part of rows that are nearer to a training cell than nearly all held-out cells."""
+    if not len(rows):
+        return float("nan")
+    limit = np.quantile(nearest_distances(held_out, training), NEAR)
+    return float((nearest_distances(rows, training) < limit).mean())
+
+
+def describe_copying(near: float, distance: float) -> str:
+    """Return whether synthetic rows are copies.
+
+    Parameters
+    ----------
+    near
+        The part of rows that are nearer to a training cell than nearly all held-out cells.
+    distance
+        The median distance to the nearest training cell; that of held-out cells is 1.
+    """
+    if np.isnan(near) or np.isnan(distance):
+        return "not known"
+    return next((words for many, far, words in COPYING if near >= many or distance < far), NEW)
+
+
+def coverage(synthetic: Floats, real: Floats) -> float:
+    """Return the part of real cells that have a synthetic row in their region.
+
+    The region of a cell reaches to its fifth nearest real neighbour.
+    """
+    count = min(NEIGHBOURS, len(real) - 1)
+    if count < 1 or not len(synthetic):
+        return float("nan")
+    distances, _ = cKDTree(real).query(real, k=[count + 1])
+    return float((nearest_distances(real, synthetic) <= np.ravel(distances)).mean())
+
+
+def two_sample_auc(synthetic: LabelledRows, real: LabelledRows, rng: np.random.Generator) -> float:
+    """Return how well a classifier separates synthetic from real rows (Lopez-Paz, 2017).
+
+    0.5 is chance. Both sides have as many rows of each class; the classifier knows their classes
+    and is scored on rows it was not fitted on.
+    """
+    sides = (synthetic, real)
+    labels = np.intersect1d(synthetic[1], real[1])
+    counts = {label: min((side[1] == label).sum() for side in sides) for label in labels}
+    count = sum(counts.values())
+    if count < 2 * FOLDS:
+        return float("nan")
+    X = np.concatenate([_draw_rows(side, counts, rng) for side in sides])
+    origin = np.repeat([0, 1], count)
+    # Both sides deal their classes out alike. If a fold left out more rows of one side, the
+    # classifier would see too many of the other and do worse than chance.
+    fold = np.tile(np.arange(count) % FOLDS, 2)
+    probabilities = np.zeros(len(X))
+    seed = int(rng.integers(2**31 - 1))
+    for number in range(FOLDS):
+        fit, scored = fold != number, fold == number
+        trees = ExtraTreesClassifier(TREES, min_samples_leaf=2, random_state=seed)
+        trees.fit(X[fit], origin[fit])
+        probabilities[scored] = trees.predict_proba(X[scored])[:, 1]
+    return float(roc_auc_score(origin, probabilities))
+
+
+def _draw_rows(side: LabelledRows, counts: Mapping[int, int], rng: np.random.Generator) -> Floats:
+    """Return as many rows of each class as `counts` says, with the class as last column."""
+    rows, y = side
+    drawn = [rng.permutation(np.flatnonzero(y == label))[:n] for label, n in counts.items()]
+    chosen = np.concatenate(drawn)
+    return np.column_stack([rows[chosen], y[chosen]])
+
+
+def score_training(
+    synthetic: LabelledRows,
+    real: LabelledRows,
+    *,
+    classes: tuple[str, ...],
+    rng: np.random.Generator,
+) -> dict[str, float]:
+    """Return the scores on real rows of a classifier that is fitted on synthetic rows alone."""
+    seed = int(rng.integers(2**31 - 1))
+    trees = ExtraTreesClassifier(TREES, max_features=0.3, random_state=seed).fit(*synthetic)
+    probabilities = np.full((len(real[0]), len(classes)), FLOOR)
+    probabilities[:, trees.classes_] = np.maximum(trees.predict_proba(real[0]), FLOOR)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    return scores_of(probabilities, real[1], classes)

@@ -1,0 +1,232 @@
+"""The conclusions of a benchmark in sentences: whether methods help, look real, or copy."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from sts.augment.grid import BASELINE, BORROW
+from sts.augment.measures import describe_copying
+from sts.evaluation.compare import CANNOT_TELL, NO_VERDICT
+from sts.evaluation.scores import Interval
+from sts.reports.page import Block, Table
+from sts.studies.augment.results import (
+    FidelitySummary,
+    Gain,
+    Results,
+    copying_ratio,
+    method_title,
+)
+from sts.tabular.classifiers import classifier_title
+
+CIRCULAR: Final = (
+    "E-types are clusters of the same electrophysiology that is classified here (Gouwens et al., "
+    "2019), so the task is partly circular: a high score means that the clusters can be read from "
+    "these features, not that a type of cell was found."
+)
+INTERVALS: Final = {
+    "cv": (
+        "Intervals (95 %) are over all folds of all repeats, corrected for the training rows that "
+        "folds share (Nadeau and Bengio, 2003). Differences are paired with the same classifier "
+        "on the same fold without added rows. A verdict says whether this interval excludes 0. "
+        "About one in twenty true differences of 0 would get a verdict; therefore a second verdict "
+        "is corrected for all comparisons in the same score (Holm, 1979). If all folds differ by "
+        "the same amount, there is neither."
+    ),
+    "paper": (
+        "As published: one stratified holdout of 20 %. The intervals are over seeds only and do "
+        "not contain how another holdout would differ, so they are too narrow for a verdict on "
+        "other cells, and there is none. Use --protocol cv for verdicts."
+    ),
+}
+PUBLISHED: Final = {
+    "e": (
+        "Vasques and Cif (2025) report for this task a gain of 0.16 by SMOTE and accuracies of "
+        "0.72 to 0.76 on one holdout of 20 %, moderate gains by deep generators, and none after a "
+        "reducer. Their published code fills missing values before it divides the neurons, scales "
+        "the test set by its own fit, and cross-validates on rows that were generated from the "
+        "rows it scores; this benchmark does none of that."
+    ),
+    "me": (
+        "Vasques and Cif (2025) report for this task a gain of 0.12 by SMOTE and accuracies of "
+        "0.85 to 0.90 on one holdout of 20 %. Their table holds 27 neurons twice, so that a neuron "
+        "can be on both sides. Their published code fills missing values before it divides the "
+        "neurons, and cross-validates on rows that were generated from the rows it scores; this "
+        "benchmark does none of that."
+    ),
+}
+SIMULATED: Final = "These neurons are simulated: this page says nothing about real ones."
+# Largest AUC above that of real cells, and what it means.
+REALISM: Final = (
+    (0.05, "not distinguishable from real cells"),
+    (0.15, "hardly distinguishable from real cells"),
+)
+
+
+def write_conclusions(results: Results, fidelity: FidelitySummary) -> list[Block]:
+    """Return the outcome, the published outcome, and a sentence for each method."""
+    blocks: list[Block] = list(_summarise_gains(results))
+    if results.simulated:
+        blocks.insert(0, SIMULATED)
+    elif results.task.name in PUBLISHED:
+        blocks.append(PUBLISHED[results.task.name] + _compare_with_published(results))
+    for method in dict.fromkeys(each.method for each in results.gains):
+        parts = describe_method(results, fidelity, method)
+        blocks.append(f"{method_title(method)}: {'; '.join(filter(None, parts.values()))}.")
+    return blocks
+
+
+def describe_method(results: Results, fidelity: FidelitySummary, method: str) -> dict[str, str]:
+    """Return whether a method helps, and whether its rows are real, new, and enough alone.
+
+    A text is empty if it was not measured.
+    """
+    return {
+        "helps": describe_gains(results.gains, method),
+        "real": describe_realism(fidelity, method),
+        "new": describe_novelty(fidelity, method),
+        "alone": _describe_training(fidelity, method),
+    }
+
+
+def _summarise_gains(results: Results) -> list[str]:
+    """Return how many comparisons show a change of macro F1, and the largest gains."""
+    gains = [each for each in results.gains if each.score == "macro_f1"]
+    if not gains:
+        return ["No method was compared with the baseline."]
+    text = _count_verdicts(gains)
+    helpful = [each for each in gains if each.verdict == "helps" and each.method != BORROW]
+    if helpful:
+        best = _describe_gain(max(helpful, key=lambda each: each.difference.value))
+        text = f"{text} The largest gain by synthetic rows or weights is {best}."
+    real = [each for each in gains if each.method == BORROW]
+    if not real:
+        return [text]
+    most = _describe_gain(max(real, key=lambda each: each.difference.value))
+    return [text, f"Synthetic rows have to beat other real neurons, without morphology: {most}."]
+
+
+def _count_verdicts(gains: Sequence[Gain]) -> str:
+    """Return how often each verdict is given, alone and corrected."""
+    alone, corrected = (
+        Counter(getattr(each, name) for each in gains) for name in ("verdict", "holm_verdict")
+    )
+    judged = len(gains) - alone[NO_VERDICT]
+    if not judged:
+        return (
+            f"No verdicts on {len(gains)} comparisons in macro F1 (method, classifier, rows "
+            "added): how much another division would change the scores is not known."
+        )
+    without = f" {alone[NO_VERDICT]} more have no verdict." if alone[NO_VERDICT] else ""
+    return (
+        f"Of {judged} comparisons in macro F1 (method, classifier, rows added), {alone['helps']} "
+        f"find that the method helps, {alone['hurts']} that it hurts, and {alone[CANNOT_TELL]} "
+        "cannot tell. If no method changed anything, chance would give about "
+        f"{max(1, round(judged / 20))} verdicts.{without} Corrected for all {judged} comparisons "
+        f"(Holm, 1979), {corrected['helps']} find that it helps and {corrected['hurts']} that it "
+        "hurts."
+    )
+
+
+def _describe_gain(gain: Gain) -> str:
+    """Return one comparison with its scores, interval and verdicts."""
+    added = f", {gain.added:,} rows added to each class" if gain.added else ""
+    verdict = gain.verdict
+    if verdict != NO_VERDICT:
+        verdict += f" (corrected for {gain.comparisons} comparisons: {gain.holm_verdict})"
+    return (
+        f"{method_title(gain.method)} with {classifier_title(gain.classifier)}{added}: "
+        f"{gain.baseline:.3f} to {gain.value:.3f}, {format_gain(gain.difference)}, {verdict}"
+    )
+
+
+def _compare_with_published(results: Results) -> str:
+    """Return the largest gain of SMOTE in accuracy here."""
+    gains = [each for each in results.gains if (each.method, each.score) == ("smote", "accuracy")]
+    if not gains:
+        return ""
+    best = max(gains, key=lambda each: each.difference.value)
+    return f" The largest gain of SMOTE in accuracy here: {_describe_gain(best)}."
+
+
+def format_gain(interval: Interval) -> str:
+    """Return a difference with its interval, or why there is none."""
+    if np.isfinite([interval.low, interval.high]).all() or np.isnan(interval.value):
+        return interval.in_words()
+    why = "no variance" if np.isnan(interval.low) else "one division"
+    return f"{interval.value:.3f} ({why}: no interval)"
+
+
+def describe_gains(gains: Sequence[Gain], method: str) -> str:
+    """Return how often a method helps and hurts, and its mean effect."""
+    here = [each for each in gains if each.method == method and each.score == "macro_f1"]
+    known = [each.difference.value for each in here if np.isfinite(each.difference.value)]
+    if not known:
+        return ""
+    mean = f"macro F1 {np.mean(known):+.3f} on average"
+    judged = [each for each in here if each.verdict != NO_VERDICT]
+    if not judged:
+        return f"{mean}, {NO_VERDICT}"
+    alone, corrected = (
+        _join_counts([getattr(each, name) for each in judged])
+        for name in ("verdict", "holm_verdict")
+    )
+    if not alone:
+        return f"{mean}, {CANNOT_TELL} in any of {len(judged)}"
+    number = judged[0].comparisons
+    return (
+        f"{mean}, {alone} of {len(judged)} (corrected for {number} comparisons: "
+        f"{corrected or CANNOT_TELL})"
+    )
+
+
+def _join_counts(verdicts: Sequence[str]) -> str:
+    """Return a text such as "helps in 3, hurts in 1", empty if there is neither."""
+    counts = Counter(verdicts)
+    return ", ".join(f"{name} in {counts[name]}" for name in ("helps", "hurts") if counts[name])
+
+
+def describe_realism(fidelity: FidelitySummary, method: str) -> str:
+    """Return whether a classifier can separate synthetic rows from held-out cells."""
+    name = "two_sample_auc, held-out"
+    auc, real = (fidelity.get(each, {}).get(name) for each in (method, BASELINE))
+    if auc is None or real is None:
+        return ""
+    otherwise = "distinguishable from real cells"
+    words = next((words for limit, words in REALISM if auc - real < limit), otherwise)
+    return f"{words} (AUC {auc:.2f}, real ones {real:.2f})"
+
+
+def describe_novelty(fidelity: FidelitySummary, method: str) -> str:
+    """Return whether synthetic rows repeat training cells."""
+    values, real = fidelity.get(method, {}), fidelity.get(BASELINE, {})
+    near, distance = values.get("near, training"), copying_ratio(fidelity, method)
+    if near is None or distance is None:
+        return ""
+    return (
+        f"{describe_copying(near, distance)} (nearest training cell at {100 * distance:.0f} % of "
+        f"the distance of real cells; {100 * near:.0f} % of rows are near one, of real cells "
+        f"{100 * real['near, training']:.0f} %)"
+    )
+
+
+def _describe_training(fidelity: FidelitySummary, method: str) -> str:
+    """Return the score of a classifier trained on synthetic rows alone, and on real cells."""
+    score, real = (fidelity.get(each, {}).get("trained_macro_f1") for each in (method, BASELINE))
+    if score is None or not real:
+        return ""
+    return (
+        f"a classifier trained on these rows alone reaches {score:.3f}, {100 * score / real:.0f} % "
+        f"of the {real:.3f} of one trained on real cells"
+    )
+
+
+def make_notes_table(results: Results) -> Table | None:
+    """Return the notes of the generators."""
+    if not results.notes:
+        return None
+    rows: list[list[Any]] = [
+        [method_title(method), note, count] for (method, note), count in results.notes.items()
+    ]
+    return Table(columns=["method", "note of its generator", "in divisions"], rows=rows)
