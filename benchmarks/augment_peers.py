@@ -50,7 +50,7 @@ def usual_of(name: str) -> Any:
 
 def time_classifiers(prepared: PreparedItem, added: int) -> Iterator[Pair]:
     """Time the classifiers of an item and the usual ones, with rows added to each class."""
-    training = make_training_rows(bench, added, 1.0)
+    training = make_training_rows(prepared, added, 1.0)
     X, y, scored = training.rows.complete, training.y, prepared.view.scored.complete
     truth = prepared.scored.y
     for name in prepared.item.grid.classifiers:
