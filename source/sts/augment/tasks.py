@@ -22,9 +22,8 @@ from sts.datasets.ep_tables import (
     load_ep_tables,
     with_labels,
 )
-from sts.datasets.etypes import ETYPE
 from sts.datasets.formulas import FORMULAS_WITH_CONTRASTS, REPLACED, derive
-from sts.datasets.labels import find_labels, read_labels
+from sts.datasets.labels import ETYPE, find_labels, read_labels
 from sts.datasets.splits import donor_groups, find_split, leave_out_held
 from sts.datasets.store import Texts
 
