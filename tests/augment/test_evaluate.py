@@ -22,7 +22,7 @@ from sts.augment.grid import (
 )
 from sts.augment.neurons import Neurons
 from sts.augment.preparation import (
-    Preparation,
+    RowPreparation,
     RowView,
     ViewedRows,
     fit_space,
@@ -59,7 +59,7 @@ def without_times(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
 
 
-def peeking(fit: Neurons, scored: Floats, preparation: Preparation, **named: Any) -> RowView:
+def peeking(fit: Neurons, scored: Floats, preparation: RowPreparation, **named: Any) -> RowView:
     """Make a view whose scales have seen the scored rows: a planted leak."""
     view = make_view(fit, scored, preparation, **named)
     space = fit_space(np.concatenate([fit.X, scored]), fit.names)
@@ -121,7 +121,7 @@ def test_a_generator_sees_training_rows_only_and_once(
 ) -> None:
     spy = Spy()
     monkeypatch.setattr(evaluating, "make_generator", lambda *_, **__: spy)
-    preparation = Preparation(reducer="pca", components=2, space=space)
+    preparation = RowPreparation(reducer="pca", components=2, space=space)
     item = item_of("smote", grid={"preparation": preparation})
     rows_of(item)
     ((X, y),) = spy.seen

@@ -14,7 +14,7 @@ from sts.augment.grid import Division, Grid, Item, divide_neurons
 from sts.augment.neurons import Neurons
 from sts.augment.preparation import (
     REDUCERS,
-    Preparation,
+    RowPreparation,
     RowView,
     ViewedRows,
     fit_reducer,
@@ -47,7 +47,7 @@ def disturbed(neurons: Neurons) -> Neurons:
     return replace(neurons, X=X)
 
 
-def peeking(fit: Neurons, scored: Floats, preparation: Preparation, *, seed: int) -> RowView:
+def peeking(fit: Neurons, scored: Floats, preparation: RowPreparation, *, seed: int) -> RowView:
     """Make a view whose reducer has seen the scored rows: a planted leak."""
     view = make_view(fit, scored, preparation, seed=seed)
     both = np.concatenate([view.native, view.native_scored])
@@ -67,7 +67,7 @@ def learnt(
 ) -> list[Floats]:
     """Return training rows, synthetic ones among them, and the first scored row."""
     patch.setattr(evaluating, "make_view", make)
-    preparation = Preparation(reducer=reducer, components=2)
+    preparation = RowPreparation(reducer=reducer, components=2)
     prepared = PreparedItem(item_of(neurons, preparation=preparation))
     rows = make_training_rows(prepared, 10, 1.0).rows.complete
     first = prepared.view.scored.complete[0]
@@ -110,7 +110,7 @@ def test_a_feature_that_scored_neurons_alone_carry_changes_nothing(
 ) -> None:
     neurons = blobs(apart=0.5)
     division = halves(neurons)
-    preparation = Preparation(reducer=reducer, components=2)
+    preparation = RowPreparation(reducer=reducer, components=2)
 
     def scored(each: Neurons) -> list[dict[str, Any]]:
         return rows_of(item_of(each, method, division=division, preparation=preparation))
@@ -159,7 +159,7 @@ def test_no_neuron_that_is_scored_is_lent_in_any_fold(tmp_path: Path) -> None:
 @pytest.mark.parametrize("space", ["native", "reduced"])
 def test_made_rows_do_not_depend_on_what_is_scored(space: str) -> None:
     neurons, counts = blobs(), {0: 5, 2: 5}
-    preparation = Preparation(reducer="pca", components=2, space=space)
+    preparation = RowPreparation(reducer="pca", components=2, space=space)
     made = [
         PreparedItem(item_of(each, "copula", preparation=preparation)).generate(counts, "x")[0]
         for each in (neurons, disturbed(neurons))

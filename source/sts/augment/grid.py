@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from sts.augment.neurons import Neurons
-from sts.augment.preparation import Preparation
+from sts.augment.preparation import RowPreparation
 from sts.augment.tasks import SplitGroups, Task
 from sts.base.errors import StsError
 from sts.base.files import read_csv, write_csv
@@ -183,7 +183,7 @@ class Grid:
 
     added: tuple[int, ...] = (100, 500, 1000)
     classifiers: tuple[str, ...] = (*CLASSIFIERS, VOTE)
-    preparation: Preparation = field(default_factory=Preparation)
+    preparation: RowPreparation = field(default_factory=RowPreparation)
     tune: bool = False
     curves: bool = True
     seed: int = 0

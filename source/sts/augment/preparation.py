@@ -215,7 +215,7 @@ def reduce_rows(reducer: Reducer, X: Floats) -> Floats:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preparation:
+class RowPreparation:
     """How rows are prepared."""
 
     reducer: str = NONE
@@ -246,7 +246,7 @@ class RowView:
 
     space: Space
     reducer: Reducer
-    preparation: Preparation
+    preparation: RowPreparation
     native: Floats
     """Training rows, complete and scaled."""
     native_scored: Floats
@@ -266,7 +266,7 @@ class RowView:
         return _view_rows(self.space, self.reducer, rows)
 
 
-def make_view(fit: Neurons, scored: Floats, preparation: Preparation, *, seed: int) -> RowView:
+def make_view(fit: Neurons, scored: Floats, preparation: RowPreparation, *, seed: int) -> RowView:
     """Fit the space and the reducer on training neurons alone; transform both sides."""
     space = fit_space(fit.X, fit.names)
     native, native_scored = space.transform(fit.X), space.transform(scored)

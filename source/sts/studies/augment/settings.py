@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sts.augment.contract import GENERATORS, METHODS, make_generator
 from sts.augment.grid import BASELINE, BORROW, PROTOCOLS, WEIGHTS, Grid
-from sts.augment.preparation import NONE, REDUCERS, SPACES, Preparation
+from sts.augment.preparation import NONE, REDUCERS, SPACES, RowPreparation
 from sts.augment.tasks import FEATURES, TASKS
 from sts.base.errors import StsError, one_of
 from sts.base.files import read_json
@@ -69,7 +69,7 @@ class Job:
         return Grid(
             added=self.added,
             classifiers=self.classifiers,
-            preparation=Preparation(
+            preparation=RowPreparation(
                 reducer=self.reducer, components=self.components, space=self.space
             ),
             tune=self.tune,
