@@ -58,7 +58,7 @@ def test_metadata_beside_the_data_set_name_specimens_without_labelling_them(job:
 
 def test_the_same_build_again_finds_all_there(job: BuildJob) -> None:
     build(job)
-    assert plan_build(job).there is not None
+    assert plan_build(job).complete is not None
     assert build(job).worked_on == 0
 
 
