@@ -17,6 +17,7 @@ import pytest
 from sts.base import parallel
 from sts.base.errors import StsError
 from sts.base.parallel import check_cluster_address, free_memory_bytes, map_unordered, worker_count
+from sts.base.sandbox import ONE_THREAD
 from tests.conftest import REPOSITORY
 
 
@@ -27,7 +28,7 @@ def square(number: int) -> int:
 def threads(_: int) -> tuple[int, set[str | None]]:
     import torch
 
-    return torch.get_num_threads(), {os.environ.get(name) for name in parallel.ONE_THREAD}
+    return torch.get_num_threads(), {os.environ.get(name) for name in ONE_THREAD}
 
 
 def interrupts(_: int) -> bool:

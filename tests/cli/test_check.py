@@ -12,7 +12,7 @@ import pytest
 from sts.cli.data import main
 from sts.cli.run import Status
 from sts.datasets.table import read_features
-from sts.signals.features import TIMES
+from sts.signals.feature_names import TIMES
 from tests.datasets.ep_worlds import make_table, rows_of, write_published, write_renamed
 from tests.datasets.laboratory_worlds import write_laboratories
 from tests.datasets.plausible import plausible_table

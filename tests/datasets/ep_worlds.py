@@ -10,7 +10,7 @@ from sts.base.files import write_csv
 from sts.base.types import CLASSES, Floats
 from sts.datasets.ep_tables import EpTable
 from sts.datasets.table import FeatureRow, write_features
-from sts.signals.features import FEATURES, TIMES
+from sts.signals.feature_names import FEATURES, TIMES
 
 DATASETS = ("PatchClamp", "PatchSeq")
 

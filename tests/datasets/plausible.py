@@ -6,7 +6,7 @@ import numpy as np
 
 from sts.datasets.check import ranges
 from sts.datasets.ep_tables import EpTable
-from sts.signals.features import FEATURES
+from sts.signals.feature_names import FEATURES
 from tests.datasets.ep_worlds import make_table
 
 

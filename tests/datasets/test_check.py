@@ -15,7 +15,7 @@ from sts.datasets.ep_tables import find_ep_tables, load_ep_tables, with_onsets
 from sts.datasets.splits import SPLIT_NAME, split_of
 from sts.datasets.store import write_store
 from sts.datasets.table import write_features
-from sts.signals.features import FEATURES, TIMES
+from sts.signals.feature_names import FEATURES, TIMES
 from tests.datasets.allen import CELL_TYPES, PATCHSEQ, write_cell_types, write_patchseq
 from tests.datasets.ep_worlds import make_table, rows_of, write_own, write_published
 from tests.datasets.plausible import plausible_table

@@ -11,7 +11,7 @@ from sts.base.files import read_csv
 from sts.datasets.column_maps import AGREEMENTS, COLUMN_MAPS, read_column_map
 from sts.datasets.ep_tables import read_ep_table
 from sts.datasets.laboratories import LABORATORIES
-from sts.signals.features import FEATURES
+from sts.signals.feature_names import FEATURES
 
 HEADER = "source,feature,factor,offset"
 

@@ -18,7 +18,7 @@ from sts.datasets.ep_tables import (
 )
 from sts.datasets.labels import CellLabel, read_labels
 from sts.datasets.splits import find_split
-from sts.signals.features import FEATURES, TIMES
+from sts.signals.feature_names import FEATURES, TIMES
 from tests.datasets.ep_worlds import make_table, rows_of, write_own, write_published
 
 CLAMP = Path("Split", "PatchClamp_EP_features.csv")

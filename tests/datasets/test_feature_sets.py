@@ -19,7 +19,7 @@ from sts.datasets.feature_sets import (
     with_features,
 )
 from sts.datasets.formulas import FORMULAS, derive
-from sts.signals.features import FEATURES, TIMES
+from sts.signals.feature_names import FEATURES, TIMES
 from tests.datasets.ep_worlds import make_table
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from sts.base.types import Floats
 from sts.datasets.formulas import FORMULAS, derive, ingredients_of
-from sts.signals.features import FEATURES, TIMES
+from sts.signals.feature_names import FEATURES, TIMES
 from tests.datasets.ep_worlds import make_values
 
 

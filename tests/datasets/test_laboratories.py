@@ -17,7 +17,7 @@ from sts.datasets.laboratories import (
     read_laboratory,
     subclass_of,
 )
-from sts.signals.features import FEATURES
+from sts.signals.feature_names import FEATURES
 from tests.datasets.laboratory_worlds import HELD, write_features_of, write_laboratories
 
 SPECIES = {"HumanInterneurons": "human", "AllenHuman": "human"}

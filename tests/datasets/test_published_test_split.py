@@ -18,7 +18,7 @@ from sts.datasets.laboratories import LABORATORIES, read_laboratory
 from sts.datasets.splits import TEST_IDS, held_out_specimens, leave_out_held
 from sts.datasets.store import write_store
 from sts.datasets.table import FeatureRow, write_features
-from sts.signals.features import FEATURES, PUBLISHED_ONSET_S, TIMES
+from sts.signals.feature_names import FEATURES, PUBLISHED_ONSET_S, TIMES
 from sts.studies.classify.networks.cells import load_sweeps
 from sts.studies.classify.tables.cells import Source, load_table
 from sts.studies.classify.tables.settings import choose

@@ -7,7 +7,7 @@ import pytest
 
 from sts.base.files import read_csv
 from sts.base.types import Floats
-from sts.signals.features import PUBLISHED_ONSET_S
+from sts.signals.feature_names import PUBLISHED_ONSET_S
 
 RAMP_PA_PER_S = 25.0
 SHORT_SQUARE_S = 0.003

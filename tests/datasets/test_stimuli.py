@@ -12,7 +12,7 @@ from sts.datasets.stimuli import (
     protocol_masks,
     without_indicators,
 )
-from sts.signals.features import FEATURES
+from sts.signals.feature_names import FEATURES
 from tests.datasets.ep_worlds import make_values
 
 NAMES = without_indicators(feature_names("engineered"))

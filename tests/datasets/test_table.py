@@ -17,7 +17,7 @@ from sts.datasets.table import (
     write_cells,
     write_features,
 )
-from sts.signals.features import FEATURES
+from sts.signals.feature_names import FEATURES
 
 OK = CellRow(
     specimen_id="0601506492",

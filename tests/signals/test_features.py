@@ -11,7 +11,8 @@ from sts.base.errors import CellExcluded, StsError
 from sts.base.types import Floats
 from sts.recordings.recording import Recording, Sweep
 from sts.signals.analysis import analyse
-from sts.signals.features import FEATURES, absolute_times, measure_features
+from sts.signals.feature_names import FEATURES
+from sts.signals.features import absolute_times, measure_features
 from tests.signals.worlds import (
     PEAK_MS,
     PEAK_MV,

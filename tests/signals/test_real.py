@@ -9,7 +9,8 @@ import pytest
 from sts.base.errors import CellExcluded
 from sts.recordings.recording import Recording
 from sts.signals.analysis import analyse
-from sts.signals.features import FEATURES, measure_features
+from sts.signals.feature_names import FEATURES
+from sts.signals.features import measure_features
 from sts.signals.resample import cut_pair
 from sts.signals.select import SelectSettings, select_pair
 from sts.signals.spikes import find_spikes

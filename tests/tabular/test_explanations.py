@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sts.base.types import CLASSES, Floats
-from sts.signals.features import FEATURES
+from sts.signals.feature_names import FEATURES
 from sts.tabular import explanations
 from sts.tabular.estimators import Classifier, predict_logits
 from sts.tabular.explanations import (

@@ -17,7 +17,7 @@ from sts.base.types import Bools, Floats, Ints
 from sts.datasets.labels import ETYPE, KEY, MATCHED
 from sts.datasets.store import Texts
 from sts.datasets.table import LARGEST, check_name
-from sts.signals.features import PUBLISHED_ONSET_S
+from sts.signals.feature_names import PUBLISHED_ONSET_S
 
 logger = logging.getLogger("sts")
 

@@ -22,7 +22,6 @@ from joblib import cpu_count
 from joblib.externals.loky import get_reusable_executor
 
 from sts.base.errors import StsError
-from sts.base.sandbox import ONE_THREAD
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -112,6 +111,8 @@ def map_unordered(
 def _on_this_machine(
     function: Callable[[T], R], items: Iterable[T], workers: int
 ) -> Iterator[tuple[int, R]]:
+    from sts.base.sandbox import ONE_THREAD
+
     # loky replaces a worker that needs much memory, and warns. Where warnings are errors, that
     # would end loky's own thread, and this one would wait for ever.
     warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)

@@ -29,7 +29,8 @@ from sts.recordings.gather import count_reasons
 from sts.recordings.nwb import OTHER_MODES
 from sts.recordings.recording import FileIdentity, Recording
 from sts.signals.analysis import Analysis, analyse
-from sts.signals.features import ONSET, absolute_times, measure_features
+from sts.signals.feature_names import ONSET
+from sts.signals.features import absolute_times, measure_features
 from sts.signals.quality import QualitySettings, keep_sound
 from sts.signals.resample import PAIR_SHAPE, cut_pair
 from sts.signals.select import SelectSettings, select_pair

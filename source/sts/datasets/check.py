@@ -16,7 +16,7 @@ from sts.datasets.allen import assign, contradicts
 from sts.datasets.cells import Identified
 from sts.datasets.ep_tables import EpTable
 from sts.datasets.inventory import Inventory, take_inventory
-from sts.signals.features import FEATURES
+from sts.signals.feature_names import FEATURES
 
 CHANGE: Final = "change"
 NOTE: Final = "note"

@@ -13,7 +13,7 @@ from typing import Final
 from sts.base.errors import StsError, one_of
 from sts.base.files import list_some, read_csv
 from sts.datasets.table import CLAIMED, IDENTITY, check_name, read_number
-from sts.signals.features import FEATURES
+from sts.signals.feature_names import FEATURES
 
 COLUMN_MAPS: Final = Path(__file__).with_name("columns.csv")
 # How well a column agrees with our feature: equal on cells that two data sets share; of the same

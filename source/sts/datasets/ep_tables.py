@@ -16,7 +16,7 @@ from sts.datasets.column_maps import ColumnMap, require_columns, translate_row
 from sts.datasets.labels import UNSURE, CellLabel
 from sts.datasets.store import Texts
 from sts.datasets.table import check_id, check_name, read_features, read_number
-from sts.signals.features import FEATURES, PUBLISHED_ONSET_S, TIME_FRAMES, TIMES
+from sts.signals.feature_names import FEATURES, PUBLISHED_ONSET_S, TIME_FRAMES, TIMES
 
 logger = logging.getLogger("sts")
 P = ParamSpec("P")

@@ -11,7 +11,7 @@ from sts.base.errors import StsError, one_of
 from sts.base.files import read_json
 from sts.datasets.ep_tables import EpTable, with_onsets
 from sts.datasets.formulas import FORMULAS, STIMULI, derive, ingredients_of
-from sts.signals.features import FEATURES
+from sts.signals.feature_names import FEATURES
 
 # In place of a unit: a ratio has none, and an indicator is 1 for yes and 0 for no.
 RATIO: Final = ""

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sts.base.errors import StsError, one_of
 from sts.base.files import read_csv, write_csv
-from sts.signals.features import FEATURES, ONSET, TIME_FRAMES
+from sts.signals.feature_names import FEATURES, ONSET, TIME_FRAMES
 
 LONGEST_NAME: Final = 200
 # No measurement reaches it, and the square of a larger number would be infinite.

@@ -1,12 +1,14 @@
 """Tables of a page: scores, differences between runs, settings."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from sts.evaluation.compare import Comparison, Group
 from sts.evaluation.predictions import RESAMPLED, SCORES
 from sts.evaluation.scores import FEW, Scores
 from sts.reports.page import Facts, Table
+
+if TYPE_CHECKING:
+    from sts.evaluation.compare import Comparison, Group
 
 BRACKETS: Final = "In brackets: 95 % intervals, bootstrap within each class."
 PROPORTIONS: Final = f"{BRACKETS} Those of proportions of fewer than {FEW} cells are Wilson's."
@@ -66,11 +68,11 @@ def notes_on_scores(scores: Mapping[str, Scores]) -> list[str]:
     return [f"{group}: {note}." for group, one in scores.items() for note in one.notes]
 
 
-def difference_table(comparison: Comparison, *, first: str, second: str) -> Table:
+def difference_table(comparison: "Comparison", *, first: str, second: str) -> Table:
     """Return the scores of two runs and their paired differences, pooled and by data set."""
     verdicts = {"first": f"{first} is better", "second": f"{second} is better"}
 
-    def row(score: str, name: str, group: Group) -> list[object]:
+    def row(score: str, name: str, group: "Group") -> list[object]:
         each = group.differences[score]
         scores = [f"{each.first:.3f}", f"{each.second:.3f}"]
         if score not in RESAMPLED:
@@ -88,7 +90,7 @@ def difference_table(comparison: Comparison, *, first: str, second: str) -> Tabl
     )
 
 
-def cells_compared(comparison: Comparison) -> list[str]:
+def cells_compared(comparison: "Comparison") -> list[str]:
     """Return how many and which cells two runs are compared on, a sentence each."""
     pooled, *others = comparison.groups.values()
     names = list(comparison.groups)[1:]

@@ -8,16 +8,19 @@ Beyond its ends a trace is continued by its first and last sample.
 import math
 from fractions import Fraction
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from scipy import signal
 
 from sts.base.errors import CellFailed
 from sts.base.types import Floats
-from sts.recordings.recording import Sweep
-from sts.signals.select import SweepPair
-from sts.signals.steps import Step
+
+if TYPE_CHECKING:
+    # Networks need the constants here, and no code that analyses recordings.
+    from sts.recordings.recording import Sweep
+    from sts.signals.select import SweepPair
+    from sts.signals.steps import Step
 
 # Rate, length and number of samples of a window, and how much of it lies before the onset.
 RATE_HZ: Final = 4000.0
@@ -72,7 +75,7 @@ def sample_at(
     return np.asarray(filtered[skipped : skipped + count]) + level
 
 
-def cut_window(sweep: Sweep, step: Step) -> tuple[Floats, tuple[str, ...]]:
+def cut_window(sweep: "Sweep", step: "Step") -> tuple[Floats, tuple[str, ...]]:
     """Return 1.2 s of voltage at 4 kHz, the onset at 0.1 s, and flags where it was continued.
 
     Sample k lies exactly at onset - 0.1 s + k / 4000 s.
@@ -85,7 +88,7 @@ def cut_window(sweep: Sweep, step: Step) -> tuple[Floats, tuple[str, ...]]:
     return window.astype(np.float32), _flags(sweep, step)
 
 
-def cut_pair(pair: SweepPair) -> tuple[Floats, tuple[str, ...]]:
+def cut_pair(pair: "SweepPair") -> tuple[Floats, tuple[str, ...]]:
     """Return the windows of both sweeps, (2, 4800) float32 in mV, and their flags."""
     windows, flags = zip(
         *(cut_window(sweep, step) for sweep, step in zip(pair.sweeps, pair.steps, strict=True)),
@@ -95,7 +98,7 @@ def cut_pair(pair: SweepPair) -> tuple[Floats, tuple[str, ...]]:
     return np.stack(windows), tuple(dict.fromkeys(flag for each in flags for flag in each))
 
 
-def _flags(sweep: Sweep, step: Step) -> tuple[str, ...]:
+def _flags(sweep: "Sweep", step: "Step") -> tuple[str, ...]:
     flags = []
     if round(step.onset_s * 1000, 1) < BEFORE_S * 1000:
         flags.append(f"baseline of {step.onset_s * 1000:.3g} ms continued to 100 ms")

@@ -38,7 +38,7 @@ from sts.reports.new_cells import (
     list_predictions,
     write_new_cells,
 )
-from sts.signals.features import FEATURES
+from sts.signals.feature_names import FEATURES
 from sts.studies.classify.cohort import Cohort
 from sts.studies.classify.models import FittedModel
 from sts.studies.classify.pages import LeftOut, list_left_out, write_test_report

@@ -17,7 +17,7 @@ from sts.cli.run import Status
 from sts.datasets.feature_sets import FEATURE_SETS
 from sts.evaluation.calibration import calibrate
 from sts.search.trials import FoldScore, SearchResult, TrialRecord
-from sts.signals.features import FEATURES
+from sts.signals.feature_names import FEATURES
 from sts.studies.classify.tables.cells import Source
 from sts.studies.classify.tables.settings import make_table_job
 from sts.studies.classify.tables.training import ParallelFolds, prepare_table

@@ -7,7 +7,7 @@ import pytest
 
 from sts.base.types import Floats, Ints
 from sts.datasets.ep_tables import EpTable
-from sts.signals.features import FEATURES, TIMES
+from sts.signals.feature_names import FEATURES, TIMES
 from sts.studies.classify.transfer.carry_over import (
     carry_over_both_ways,
     list_steps,

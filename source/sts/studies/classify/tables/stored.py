@@ -6,7 +6,7 @@ from sts.base.errors import StsError
 from sts.base.workspace import Workspace
 from sts.datasets.feature_sets import raw_features, with_features
 from sts.reports.new_cells import PredictResult
-from sts.signals.features import PUBLISHED_ONSET_S
+from sts.signals.feature_names import PUBLISHED_ONSET_S
 from sts.studies.classify.stored import (
     CellSource,
     Tested,

@@ -24,7 +24,7 @@ from sts.datasets.splits import folds_of
 from sts.evaluation.compare import compare
 from sts.evaluation.scores import Interval
 from sts.evaluation.transfer import TransferScores, auc, independence_weights, transfer_scores
-from sts.signals.features import PUBLISHED_ONSET_S, TIMES
+from sts.signals.feature_names import PUBLISHED_ONSET_S, TIMES
 from sts.studies.classify.tables.cells import Source, load_table
 from sts.studies.classify.tables.settings import Chosen
 from sts.studies.classify.transfer.carry_over import (

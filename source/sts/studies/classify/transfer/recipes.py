@@ -18,7 +18,7 @@ from sts.base.types import CLASSES, Bools, Floats, Ints
 from sts.datasets.formulas import FORMULAS
 from sts.evaluation.calibration import fit_temperature
 from sts.evaluation.transfer import estimate_shares, with_shares
-from sts.signals.features import FEATURES
+from sts.signals.feature_names import FEATURES
 from sts.tabular.estimators import Classifier, predict_logits
 from sts.tabular.models import ExtraTreesSettings, find_kind
 from sts.tabular.trees import TreeSettings
