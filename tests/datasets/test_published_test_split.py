@@ -19,7 +19,7 @@ from sts.datasets.splits import TEST_IDS, held_out_specimens, leave_out_held
 from sts.datasets.store import write_store
 from sts.datasets.table import FeatureRow, write_features
 from sts.signals.feature_names import FEATURES, PUBLISHED_ONSET_S, TIMES
-from sts.studies.classify.networks.cells import load_sweeps
+from sts.studies.classify.networks.model import load_sweeps
 from sts.studies.classify.tables.cells import Source, load_table
 from sts.studies.classify.tables.settings import choose
 from tests.datasets.ep_worlds import make_table, write_own, write_published, write_renamed
@@ -38,7 +38,7 @@ READERS = {
     "datasets/inventory.py": "checks",
     "studies/classify/stored.py": "predicts",
     "studies/data/show.py": "draws",
-    "studies/classify/networks/cells.py": "trains: load_sweeps",
+    "studies/classify/networks/model.py": "trains: load_sweeps",
 }
 
 

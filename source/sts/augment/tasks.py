@@ -16,7 +16,6 @@ from sts.base.files import read_csv
 from sts.base.types import CLASSES
 from sts.datasets.cells import with_donors
 from sts.datasets.ep_tables import (
-    PUBLISHED_TABLES,
     EpTable,
     find_ep_tables,
     load_ep_tables,
@@ -26,6 +25,7 @@ from sts.datasets.formulas import FORMULAS_WITH_CONTRASTS, REPLACED, derive
 from sts.datasets.labels import ETYPE, find_labels, read_labels
 from sts.datasets.splits import donor_groups, find_split, leave_out_held
 from sts.datasets.store import Texts
+from sts.datasets.table import PUBLISHED_TABLES
 
 logger = logging.getLogger("sts")
 

@@ -11,9 +11,9 @@ from sts.base import guard
 from sts.base.errors import StsError
 from sts.base.types import Bools, Ints
 from sts.datasets.allen import find_allen, read_allen
-from sts.datasets.ep_tables import OWN_TABLE, PUBLISHED_TABLES, read_ep_table
 from sts.datasets.labels import find_labels, read_labels
 from sts.datasets.store import TEXTS, Texts, read_cell_texts
+from sts.datasets.table import OWN_TABLE, PUBLISHED_TABLES
 
 STORE_NAME: Final = "sweeps.h5"
 
@@ -130,6 +130,9 @@ def cells_of_store(path: Path) -> Cells:
 
 def cells_of_table(path: Path) -> Cells:
     """Return who the cells of a table of features are, without their features."""
+    # Most folders of sweeps hold no table.
+    from sts.datasets.ep_tables import read_ep_table
+
     return identify_cells(read_ep_table(path, needed=()))
 
 

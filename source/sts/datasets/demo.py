@@ -13,9 +13,8 @@ from sts.base.parallel import map_unordered, worker_count
 from sts.base.progress import progress
 from sts.datasets.cell_results import make_store_entry
 from sts.datasets.cells import STORE_NAME
-from sts.datasets.ep_tables import OWN_TABLE
 from sts.datasets.store import SweepStore, write_store
-from sts.datasets.table import FeatureRow, write_features
+from sts.datasets.table import OWN_TABLE, FeatureRow, write_features
 from sts.recordings.simulated.cells import DEMO_SEED, Entry, roster, simulate_cell
 from sts.signals.analysis import Analysis, analyse
 from sts.signals.features import measure_features

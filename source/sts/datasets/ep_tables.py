@@ -15,20 +15,20 @@ from sts.base.types import CLASSES, Bools, Floats, Ints
 from sts.datasets.column_maps import ColumnMap, require_columns, translate_row
 from sts.datasets.labels import UNSURE, CellLabel
 from sts.datasets.store import Texts
-from sts.datasets.table import check_id, check_name, read_features, read_number
+from sts.datasets.table import (
+    OWN_TABLE,
+    PUBLISHED_TABLES,
+    check_id,
+    check_name,
+    read_features,
+    read_number,
+)
 from sts.signals.feature_names import FEATURES, PUBLISHED_ONSET_S, TIME_FRAMES, TIMES
 
 logger = logging.getLogger("sts")
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# The published tables, as the published repository keeps them, and the data set of each.
-PUBLISHED_TABLES: Final = {
-    "Split/PatchClamp_EP_features.csv": "PatchClamp",
-    "Split/PatchSeq_EP_features.csv": "PatchSeq",
-}
-# What `data_pipeline.py features` leaves, in a folder of data or in those of several data sets.
-OWN_TABLE: Final = "features.csv"
 KEY: Final = "specimen_id"
 # Without a spike in the first tenth of a second after a step of 3 ms, it does not count from there.
 LATEST_SHORT_SQUARE_S: Final = 0.1

@@ -18,7 +18,10 @@ from sts.datasets.cells import (
     find_tables,
     unite_cells,
 )
-from sts.datasets.ep_tables import PUBLISHED_TABLES, EpTable, read_ep_table
+from sts.datasets.ep_tables import (
+    EpTable,
+    read_ep_table,
+)
 from sts.datasets.labels import (
     CellLabel,
     LabelFile,
@@ -35,6 +38,7 @@ from sts.datasets.splits import (
     held_out_specimens,
     read_split_file,
 )
+from sts.datasets.table import PUBLISHED_TABLES
 
 T = TypeVar("T")
 # What is counted of each class and data set.

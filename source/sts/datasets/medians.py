@@ -11,9 +11,13 @@ from sts.base.errors import StsError
 from sts.datasets.cells import find_tables
 from sts.datasets.check import ranges
 from sts.datasets.column_maps import read_column_map
-from sts.datasets.ep_tables import OWN_TABLE, EpTable, read_ep_table
+from sts.datasets.ep_tables import (
+    EpTable,
+    read_ep_table,
+)
 from sts.datasets.feature_sets import UNITS
 from sts.datasets.laboratories import find_laboratories, read_laboratory
+from sts.datasets.table import OWN_TABLE
 from sts.signals.feature_names import FEATURES
 
 # Behind a median outside the plausible range: another unit, or times from another moment.

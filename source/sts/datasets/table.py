@@ -11,6 +11,14 @@ from sts.base.errors import StsError, one_of
 from sts.base.files import read_csv, write_csv
 from sts.signals.feature_names import FEATURES, ONSET, TIME_FRAMES
 
+# The published tables, as the published repository keeps them, and the data set of each.
+PUBLISHED_TABLES: Final = {
+    "Split/PatchClamp_EP_features.csv": "PatchClamp",
+    "Split/PatchSeq_EP_features.csv": "PatchSeq",
+}
+# What `data_pipeline.py features` leaves, in a folder of data or in those of several data sets.
+OWN_TABLE: Final = "features.csv"
+
 LONGEST_NAME: Final = 200
 # No measurement reaches it, and the square of a larger number would be infinite.
 LARGEST: Final = 1e15

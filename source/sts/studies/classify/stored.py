@@ -20,7 +20,6 @@ from sts.datasets.cell_results import BuildSettings, CellResult, process_cells
 from sts.datasets.cells import require_stores
 from sts.datasets.column_maps import read_column_map
 from sts.datasets.ep_tables import (
-    OWN_TABLE,
     EpTable,
     find_ep_tables,
     load_ep_tables,
@@ -28,7 +27,7 @@ from sts.datasets.ep_tables import (
 )
 from sts.datasets.specimen_ids import name_cells
 from sts.datasets.store import SweepStore, load_store, merge_stores
-from sts.datasets.table import CellRow, FeatureRow, read_cells, read_features
+from sts.datasets.table import OWN_TABLE, CellRow, FeatureRow, read_cells, read_features
 from sts.evaluation.scores import Scores
 from sts.recordings.readers import find_recordings
 from sts.reports.new_cells import (

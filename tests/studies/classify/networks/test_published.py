@@ -21,7 +21,7 @@ from sts.networks.backbones import Architecture
 from sts.networks.checkpoint import load_model, model_folder, save_model
 from sts.networks.published import import_published
 from sts.scalograms.transform import compute_scalograms
-from sts.studies.classify.networks.cells import ORIGINS, NetworkCohort, load_sweeps
+from sts.studies.classify.networks.model import ORIGINS, NetworkCohort, load_sweeps
 from sts.studies.classify.networks.stored import check_same_split
 from tests.networks.test_published import dump, published
 from tests.networks.worlds import make_world

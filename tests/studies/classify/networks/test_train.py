@@ -27,7 +27,7 @@ from sts.networks.backbones import Architecture
 from sts.networks.checkpoint import load_model
 from sts.networks.predict import run_network
 from sts.search.trials import FoldScore, SearchResult, TrialRecord
-from sts.studies.classify.networks.cells import load_sweeps
+from sts.studies.classify.networks.model import load_sweeps
 from sts.studies.classify.networks.training import NetworkJob, make_network_job, prepare_network
 from tests.networks.worlds import make_world
 from tests.studies.cells import write_cell

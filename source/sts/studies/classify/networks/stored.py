@@ -17,9 +17,9 @@ from sts.networks.backbones import Architecture
 from sts.networks.checkpoint import Model, load_model, model_folder
 from sts.reports.new_cells import PredictResult
 from sts.scalograms.bank import ImageBank
-from sts.scalograms.image import ImageSettings, PublishedSource, find_published
-from sts.studies.classify.networks.cells import NetworkCohort, load_sweeps
-from sts.studies.classify.networks.model import NetworkModel
+from sts.scalograms.image import ImageSettings
+from sts.scalograms.image import PublishedSource, find_published
+from sts.studies.classify.networks.model import NetworkCohort, NetworkModel, load_sweeps
 from sts.studies.classify.pages import LeftOut
 from sts.studies.classify.stored import (
     CellSource,
@@ -45,7 +45,7 @@ class StoredNetworkJob:
     cells: tuple[str, ...] = ()
     """EXPLAIN: specimens to draw; empty: one held-out cell of each class, predicted correctly."""
     scalograms: str = "auto"
-    """Where they come from: one of `cells.ORIGINS`."""
+    """Where they come from: one of `model.ORIGINS`."""
     seed: int = 0
     name: str | None = None
     """Of the model, where it has one of its own."""

@@ -29,10 +29,8 @@ from sts.reports.page import Block, Picture
 from sts.scalograms.bank import ImageBank
 from sts.search.address import read_address
 from sts.search.trials import Choice, Float, FoldScore, Int, Parameter, SearchResult, SearchSettings
-from sts.search.workers import workers_beside
 from sts.studies.classify.models import TrainJob, read_settings
-from sts.studies.classify.networks.cells import NetworkCohort, load_sweeps
-from sts.studies.classify.networks.model import NetworkModel
+from sts.studies.classify.networks.model import NetworkCohort, NetworkModel, load_sweeps
 from sts.studies.classify.training import (
     DIGITS,
     REFIT,
@@ -328,6 +326,12 @@ def _search_beside(
 ) -> Iterator[None]:
     """Let a process for each device but the first take part in the search of this one."""
     count = len(devices)
+    if count == 1:
+        with share_cores(1, devices[0]):
+            yield
+        return
+    from sts.search.workers import workers_beside
+
     shared = {"workspace": workspace, "job": job, "data": data, "storage": storage}
     arguments = [{**shared, "workers": count, "device": device} for device in devices[1:]]
     with workers_beside(_search_in_process, arguments), share_cores(count, devices[0]):

@@ -12,7 +12,6 @@ from sts.base.types import Bools, Ints
 from sts.datasets.cells import with_donors
 from sts.datasets.column_maps import read_column_map
 from sts.datasets.ep_tables import (
-    PUBLISHED_TABLES,
     EpTable,
     find_ep_tables,
     load_ep_tables,
@@ -21,6 +20,7 @@ from sts.datasets.ep_tables import (
 from sts.datasets.feature_sets import raw_features, with_features
 from sts.datasets.labels import find_labels, labels_of, read_labels
 from sts.datasets.splits import PUBLISHED, leave_out_held, read_split_file, split_of
+from sts.datasets.table import PUBLISHED_TABLES
 from sts.studies.classify.cohort import Cohort, find_sides
 from sts.studies.classify.tables.settings import Chosen
 
