@@ -307,6 +307,22 @@ def test_killed_and_begun_again_it_ends_the_same(
     assert ours == theirs
 
 
+def test_training_loads_few_of_our_modules(tmp_path: Path) -> None:
+    root = make_workspace(tmp_path / "world")
+    code = (
+        "import sys; from sts.cli.sts import main; status = main(sys.argv[1:]); "
+        "print(status, *(name for name in sys.modules if name.split('.')[0] == 'sts'))"
+    )
+    command = [sys.executable, "-c", code, "1", "TRAIN", "--root", str(root), *QUICK]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    status, *modules = ended.stdout.splitlines()[-1].split()
+    assert int(status) == Status.DONE, ended.stderr
+    assert "sts.studies.classify.networks.training" in modules
+    # It analyses no recording, reads no table of features, explains nothing and predicts no new
+    # cell: the code for these is not loaded.
+    assert len(modules) < 75, sorted(modules)
+
+
 def test_two_processes_share_the_trials_of_one_search(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

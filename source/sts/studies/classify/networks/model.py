@@ -29,8 +29,7 @@ from sts.networks.checkpoint import Model, save_model
 from sts.networks.predict import Outputs, run_network
 from sts.reports.tables import settings_table
 from sts.scalograms.bank import ImageBank
-from sts.scalograms.image import ImageSettings
-from sts.scalograms.image import has_published
+from sts.scalograms.image import ImageSettings, has_published
 from sts.studies.classify.cohort import Cohort, find_sides
 from sts.studies.classify.models import FittedModel
 from sts.studies.classify.pages import CAVEAT, Description

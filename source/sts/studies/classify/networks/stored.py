@@ -17,8 +17,7 @@ from sts.networks.backbones import Architecture
 from sts.networks.checkpoint import Model, load_model, model_folder
 from sts.reports.new_cells import PredictResult
 from sts.scalograms.bank import ImageBank
-from sts.scalograms.image import ImageSettings
-from sts.scalograms.image import PublishedSource, find_published
+from sts.scalograms.image import ImageSettings, PublishedSource, find_published
 from sts.studies.classify.networks.model import NetworkCohort, NetworkModel, load_sweeps
 from sts.studies.classify.pages import LeftOut
 from sts.studies.classify.stored import (
