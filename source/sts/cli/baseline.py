@@ -22,6 +22,7 @@ from sts.cli.classify import (
 )
 from sts.cli.flags import SELECTION, add_selection
 from sts.cli.run import Status, say, say_table
+from sts.cli.types import add_types, check_types, say_types
 
 if TYPE_CHECKING:
     from sts.base.workspace import Workspace
@@ -43,6 +44,8 @@ TAKEN_BY = {
     "storage": ("TRAIN",),
     "wandb": ("TRAIN",),
     "transfer": ("TRAIN",),
+    "types": ("TRAIN",),
+    "coverage": ("TRAIN",),
     "with_networks": ("TRAIN",),
     "workers": ("TRAIN", "PREDICT"),
     "recordings": ("PREDICT",),
@@ -54,7 +57,7 @@ TAKEN_BY |= dict.fromkeys(SELECTION, ("PREDICT",))
 def main(argv: Sequence[str] | None = None) -> int:
     """Run baseline_pipeline.py with these arguments and return its exit status."""
     parser = make_baseline_parser()
-    return run_mode(parser, argv, MODES, taken_by=TAKEN_BY, check=_check_transfer)
+    return run_mode(parser, argv, MODES, taken_by=TAKEN_BY, check=_check)
 
 
 def make_baseline_parser() -> argparse.ArgumentParser:
@@ -80,6 +83,7 @@ def make_baseline_parser() -> argparse.ArgumentParser:
     _add_model(parser)
     _add_training(parser)
     _add_transfer(parser)
+    add_types(parser)
     _add_cells(parser)
     return parser
 
@@ -183,6 +187,11 @@ def _add_transfer(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _check(args: argparse.Namespace) -> None:
+    _check_transfer(args)
+    check_types(args)
+
+
 def _check_transfer(args: argparse.Namespace) -> None:
     """Refuse flags that ask for two things at once."""
     if (args.transfer or args.with_networks) and args.mode != "TRAIN":
@@ -227,6 +236,8 @@ def _job(args: argparse.Namespace) -> "TableJob":
 
 
 def _train(args: argparse.Namespace) -> int:
+    if args.types:
+        return say_types(args, flags.workspace_of(args), _source(args).data)
     job, source = _job(args), _source(args)
     if args.demo:
         from sts.datasets.demo import ensure_table

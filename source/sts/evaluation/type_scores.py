@@ -1,0 +1,138 @@
+"""How well the types of a tree are told, level by level: calls, sets, and silence."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sts.base.types import Bools, Floats, Ints
+from sts.evaluation.abstention import find_threshold, risk_coverage
+from sts.evaluation.bootstrap import Interval, proportion_of
+from sts.evaluation.prediction_sets import (
+    COVERAGE,
+    calibrate_sets,
+    coverage_of,
+    prediction_sets,
+)
+from sts.evaluation.type_tree import TypeTree
+
+# Besides the first: whether the true type is among this many.
+FEW: int = 3
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LevelAnswers:
+    """What is said at one depth of the cells that are known as finely."""
+
+    rows: Ints
+    """Which cells these are."""
+    level: Ints
+    """Nodes of the columns."""
+    probabilities: Floats
+    """(cells, nodes of the level)"""
+    truth: Ints
+    """(cells,), column of the true node."""
+    sets: Bools
+    """(cells, nodes of the level)"""
+    is_given: Bools
+    """(cells,), whether the confidence reaches the threshold."""
+
+    @property
+    def right(self) -> Bools:
+        """Tell where the most probable node is the true one."""
+        return np.asarray(self.probabilities.argmax(axis=1) == self.truth)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelScores:
+    """Scores of some cells at one depth."""
+
+    cells: int
+    first: Interval
+    """Share of cells whose most probable type is the true one."""
+    among_few: Interval
+    """Share of cells whose type is among the three most probable ones."""
+    macro: float
+    """Mean over types of the share of their cells that are called so."""
+    held: Interval
+    """Share of cells whose set holds the true type."""
+    set_size: float
+    empty: float
+    """Share of cells whose set is empty."""
+    risk_area: float
+    wrong_dropped: float
+    """Share of wrong calls that are not given, below the threshold."""
+    right_dropped: float
+
+
+def answer_level(
+    probabilities: Floats,
+    truth: Ints,
+    folds: Sequence[Ints],
+    tree: TypeTree,
+    *,
+    depth: int,
+    coverage: float = COVERAGE,
+) -> LevelAnswers:
+    """Return what is said at a depth; each fold is calibrated on the cells of all others.
+
+    Parameters
+    ----------
+    probabilities
+        (cells, nodes), of each cell by a classifier that was not fitted on it.
+    truth
+        (cells,), the finest node that each cell is known to be of.
+    folds
+        The rows of every fold.
+    """
+    level = tree.level(depth)
+    known = tree.lift(truth, depth) >= 0
+    sets = np.zeros((len(truth), len(level)), dtype=bool)
+    given = np.zeros(len(truth), dtype=bool)
+    places = np.searchsorted(level, np.where(known, tree.lift(truth, depth), level[0]))
+    confidence = probabilities[:, level].max(axis=1)
+    right = probabilities[:, level].argmax(axis=1) == places
+    for fold in folds:
+        others = np.setdiff1d(np.flatnonzero(known), fold)
+        made = calibrate_sets(probabilities[others], truth[others], tree, depth=depth)
+        sets[fold] = prediction_sets(made.p_values(probabilities[fold]), coverage)
+        given[fold] = confidence[fold] >= find_threshold(confidence[others], right[others])
+    rows = np.flatnonzero(known)
+    return LevelAnswers(
+        rows=rows,
+        level=level,
+        probabilities=probabilities[np.ix_(rows, level)],
+        truth=places[rows],
+        sets=sets[rows],
+        is_given=given[rows],
+    )
+
+
+def score_answers(answers: LevelAnswers, which: Bools | None = None) -> LevelScores:
+    """Return the scores of all these cells, or of some.
+
+    Parameters
+    ----------
+    which
+        (cells of the answers,)
+    """
+    chosen = np.ones(len(answers.rows), dtype=bool) if which is None else which
+    probabilities, truth = answers.probabilities[chosen], answers.truth[chosen]
+    right, sets, given = answers.right[chosen], answers.sets[chosen], answers.is_given[chosen]
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :FEW]
+    among = (best == truth[:, None]).any(axis=1)
+    wrong_dropped, right_dropped = (
+        float((~given[side]).mean()) if side.any() else 0.0 for side in (~right, right)
+    )
+    return LevelScores(
+        cells=len(truth),
+        first=proportion_of(int(right.sum()), len(truth)),
+        among_few=proportion_of(int(among.sum()), len(truth)),
+        macro=float(np.mean([right[truth == each].mean() for each in np.unique(truth)])),
+        held=coverage_of(sets, truth),
+        set_size=float(sets.sum(axis=1).mean()),
+        empty=float((~sets.any(axis=1)).mean()),
+        risk_area=risk_coverage(probabilities.max(axis=1), right).area,
+        wrong_dropped=wrong_dropped,
+        right_dropped=right_dropped,
+    )

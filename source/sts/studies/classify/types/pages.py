@@ -1,0 +1,138 @@
+"""The report of --types: scores by level, by type and by data set, and all answers."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Final
+
+import numpy as np
+
+from sts.base.files import write_csv
+from sts.base.runs import Run
+from sts.datasets.laboratories import LabelledTable
+from sts.evaluation.type_scores import LevelAnswers, LevelScores, score_answers
+from sts.evaluation.type_tree import TypeTree
+from sts.reports.page import Section, Table, write_page
+
+COLUMNS: Final = (
+    *("cells", "right", "among three", "mean over types", "set holds it", "types in a set"),
+    *("empty sets", "area under risk", "wrong calls dropped", "right calls dropped"),
+)
+HOW: Final = (
+    "Every cell is predicted by a classifier that was fitted on other donors. Specimens of the "
+    "published test split take no part. A type of fewer than six cells counts as its subclass. "
+    "A cell counts at the levels at which it is known."
+)
+SETS: Final = (
+    "A set holds the true type of {coverage:.0%} of new cells of each subclass (of each class, "
+    "where classes are told) if they come from where these cells come from. It is calibrated on "
+    "the cells of the other folds. An empty set means that the cell is unusual in every type. "
+    "A call is dropped if it is less sure than half of the wrong calls of the other folds."
+)
+
+
+def write_types_report(
+    run: Run,
+    table: LabelledTable,
+    tree: TypeTree,
+    levels: Mapping[str, LevelAnswers],
+    coverage: float,
+) -> None:
+    """Write `report.json`, `report.html` and `predictions.csv`."""
+    whole = {name: score_answers(answers) for name, answers in levels.items()}
+    groups = {name: group_scores(table, tree, answers) for name, answers in levels.items()}
+    run.report(
+        {
+            "cells": len(table),
+            "types": len(tree.leaves),
+            "coverage": coverage,
+            "levels": {name: asdict(scores) for name, scores in whole.items()},
+            "groups": {
+                name: {group: asdict(scores) for group, scores in each.items()}
+                for name, each in groups.items()
+            },
+        }
+    )
+    write_csv(run.path / "predictions.csv", *_lines(table, tree, levels))
+    by_group = [
+        Section(
+            f"By type and data set: {name}",
+            [_as_table("cells of", groups[name], caption=f"Told at the level of the {name}.")],
+        )
+        for name in levels
+    ]
+    write_page(
+        run.path / "report.html",
+        "The tree of types",
+        subtitle=f"{len(table)} cells, {len(tree.leaves)} types, donors apart",
+        sections=[
+            Section("Levels", [HOW, levels_table(whole), SETS.format(coverage=coverage)]),
+            *by_group,
+        ],
+    )
+
+
+def levels_table(scores: Mapping[str, LevelScores]) -> Table:
+    """Return the scores of all cells, a line a level."""
+    return _as_table("level", scores, caption="In brackets: 95 % intervals (Wilson, 1927).")
+
+
+def _as_table(what: str, scores: Mapping[str, LevelScores], *, caption: str) -> Table:
+    rows = [[name, *_values(each)] for name, each in scores.items()]
+    return Table(columns=[what, *COLUMNS], rows=rows, caption=caption)
+
+
+def _values(scores: LevelScores) -> list[object]:
+    return [
+        scores.cells,
+        scores.first.in_words(),
+        scores.among_few.in_words(),
+        f"{scores.macro:.3f}",
+        scores.held.in_words(),
+        f"{scores.set_size:.2f}",
+        f"{scores.empty:.3f}",
+        f"{scores.risk_area:.4f}",
+        f"{scores.wrong_dropped:.3f}",
+        f"{scores.right_dropped:.3f}",
+    ]
+
+
+def group_scores(
+    table: LabelledTable, tree: TypeTree, answers: LevelAnswers
+) -> dict[str, LevelScores]:
+    """Return the scores of each data set and of each type, T-types within their subclass."""
+    sets = table.dataset[answers.rows]
+    found = {str(name): score_answers(answers, sets == name) for name in np.unique(sets)}
+    nodes = answers.level[answers.truth]
+    # Depth 3 is that of subclasses; types above it stand for themselves.
+    groups = np.where(tree.depths[nodes] > 3, tree.lift(nodes, 3), nodes)
+    return found | {
+        tree.labels[group]: score_answers(answers, groups == group) for group in np.unique(groups)
+    }
+
+
+def _lines(
+    table: LabelledTable, tree: TypeTree, levels: Mapping[str, LevelAnswers]
+) -> tuple[list[str], Iterator[dict[str, object]]]:
+    """Return the columns and the lines of `predictions.csv`, one for each cell and level."""
+    columns = ["specimen_id", "dataset", "level", "truth", "call", "probability", "given", "set"]
+    return columns, (
+        line for name, each in levels.items() for line in _level(table, tree, name, each)
+    )
+
+
+def _level(
+    table: LabelledTable, tree: TypeTree, name: str, answers: LevelAnswers
+) -> Iterator[dict[str, object]]:
+    names = [tree.labels[node] for node in answers.level]
+    for at, row in enumerate(answers.rows.tolist()):
+        call = int(answers.probabilities[at].argmax())
+        yield {
+            "specimen_id": table.specimen_id[row],
+            "dataset": table.dataset[row],
+            "level": name,
+            "truth": names[answers.truth[at]],
+            "call": names[call],
+            "probability": round(float(answers.probabilities[at, call]), 6),
+            "given": bool(answers.is_given[at]),
+            "set": "; ".join(names[which] for which in np.flatnonzero(answers.sets[at])),
+        }

@@ -1,0 +1,148 @@
+"""--types on a small world: donors apart, coherent answers, held-out specimens nowhere."""
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sts.base.errors import StsError
+from sts.base.types import CLASSES
+from sts.base.workspace import Workspace
+from sts.cli import baseline
+from sts.datasets.cell_types import LEVELS
+from sts.evaluation.type_scores import score_answers
+from sts.studies.classify.types import judge
+from sts.studies.classify.types.judge import JudgedTypes, TypesJob, judge_types, read_typed_cells
+from sts.tabular.trees import BoostedTrees
+from tests.datasets.allen import write_patchseq
+from tests.datasets.ep_worlds import make_table, write_published
+
+CELLS = 400
+SUBCLASSES = {"Pvalb": ("Pvalb",), "Sst": ("Sst",), "Vip/Lamp5": ("Vip", "Lamp5")}
+DONORS = 23
+
+
+def t_type(at: int, label: str) -> str:
+    """Return one of two T-types of a subclass; excitatory cells have none."""
+    if label == "Excitatory":
+        return ""
+    names = SUBCLASSES[label]
+    return f"{names[at // 8 % len(names)]} type{at // 16 % 2}"
+
+
+def write_world(data: Path) -> None:
+    """Write the study's files; the T-type of an interneuron is to be seen in its features."""
+    table = make_table(CELLS)
+    labels = table.label.tolist()
+    types = [t_type(at, label) for at, label in enumerate(labels)]
+    X = table.X.copy()
+    for at, name in enumerate(types):
+        X[at, 1] *= 3.0 if name.startswith("Lamp5") else 1.0
+        X[at, 3] *= 3.0 if name.endswith("type1") else 1.0
+    write_published(data, replace(table, X=X))
+    cells = zip(table.specimen_id.tolist(), types, table.dataset.tolist(), strict=True)
+    write_patchseq(
+        data / "20200711_patchseq_metadata_mouse.csv",
+        [
+            (specimen, f"9{specimen}", f"a-{331000 + at % DONORS}", name, "aspiny")
+            for at, (specimen, name, dataset) in enumerate(cells)
+            if dataset == "PatchSeq"
+        ],
+    )
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, JudgedTypes]]:
+    root = tmp_path_factory.mktemp("types")
+    write_world(root / "data")
+    quick = BoostedTrees(n_estimators=15, min_child_samples=3, learning_rate=0.2)
+    patched = pytest.MonkeyPatch()
+    patched.setattr(judge, "make_type_members", lambda _seed: quick)
+    yield root, judge_types(Workspace(root), TypesJob(folds=3), data=root / "data")
+    patched.undo()
+
+
+def test_no_published_test_specimen_takes_part(world: tuple[Path, JudgedTypes]) -> None:
+    root, judged = world
+    split = (root / "data" / "Split" / "Test_split.csv").read_text()
+    held = {line.split(",")[0] for line in split.splitlines()}
+    ids = set(judged.cells.table.specimen_id.tolist())
+    assert held
+    assert not held & ids
+    with (judged.folder / "predictions.csv").open() as file:
+        named = {row["specimen_id"] for row in csv.DictReader(file)}
+    assert named == ids
+
+
+def test_every_level_counts_the_cells_that_are_known_as_finely(
+    world: tuple[Path, JudgedTypes],
+) -> None:
+    judged = world[1]
+    assert tuple(judged.levels) == LEVELS
+    table, truth = judged.cells.table, judged.cells.truth
+    known = [len(judged.levels[name].rows) for name in LEVELS]
+    assert known[0] == known[1] == len(table)
+    has_type = (judged.cells.tree.depths[truth] == 4) | (table.label == "Excitatory")
+    assert known[3] == has_type.sum() < len(table)
+
+
+def test_types_are_told_better_than_by_chance_and_sets_hold_them(
+    world: tuple[Path, JudgedTypes],
+) -> None:
+    judged = world[1]
+    scores = {name: score_answers(answers) for name, answers in judged.levels.items()}
+    assert scores["class"].first.value > 0.8
+    # Of two T-types a subclass, half would be right by chance.
+    assert scores["T-type"].first.value > 0.6
+    assert scores["T-type"].among_few.value >= scores["T-type"].first.value
+    for name in LEVELS:
+        # Each fold's cells are calibrated on those of two others: not exact, but near.
+        assert scores[name].held.high > 0.9
+        assert scores[name].wrong_dropped >= scores[name].right_dropped
+
+
+def test_the_report_says_what_was_found(world: tuple[Path, JudgedTypes]) -> None:
+    judged = world[1]
+    report = json.loads((judged.folder / "report.json").read_text())
+    assert set(report["levels"]) == set(report["groups"]) == set(LEVELS)
+    assert report["cells"] == len(judged.cells.table)
+    groups = report["groups"]["class"]
+    counted = sum(groups[name]["cells"] for name in ("PatchClamp", "PatchSeq"))
+    assert counted == report["cells"]
+    sides = {name: "Excitatory" if name == "Excitatory" else "Inhibitory" for name in CLASSES}
+    assert all(f"{side} > {name}" in groups for name, side in sides.items())
+    assert (judged.folder / "report.html").read_text().count("<table") == 1 + len(LEVELS)
+
+
+def test_donors_stand_on_one_side_of_a_fold(tmp_path: Path) -> None:
+    write_world(tmp_path)
+    cells = read_typed_cells(tmp_path)
+    donors = cells.table.donor_id
+    assert len(np.unique(donors[donors != ""])) == DONORS
+    for fitted, scored in judge.folds_of(cells.table, 3, seed=0):
+        assert not (set(donors[fitted]) & set(donors[scored])) - {""}
+
+
+def test_without_a_published_data_set_the_user_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StsError, match="none of the data sets PatchClamp"):
+        read_typed_cells(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--types", "--published"], "leave out --published"),
+        (["TEST", "--types"], "--types"),
+        (["--coverage", "0.9"], "--coverage goes with --types"),
+        (["--types", "--coverage", "90"], "between 0 and 1"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_refused(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert baseline.main([*words, "--root", str(tmp_path)]) == 2
+    assert message in capsys.readouterr().err
