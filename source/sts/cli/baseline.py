@@ -188,12 +188,13 @@ def _add_transfer(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
+    """Refuse flags that ask for two things at once."""
     _check_transfer(args)
     check_types(args)
 
 
 def _check_transfer(args: argparse.Namespace) -> None:
-    """Refuse flags that ask for two things at once."""
+    """Refuse what does not go with --transfer and --with-networks."""
     if (args.transfer or args.with_networks) and args.mode != "TRAIN":
         raise StsError("--transfer and --with-networks go with TRAIN: leave out the mode")
     if not args.transfer:

@@ -29,7 +29,7 @@ def add_types(parser: argparse.ArgumentParser) -> None:
 
 
 def check_types(args: argparse.Namespace) -> None:
-    """Refuse flags that ask for two things at once."""
+    """Refuse what does not go with --types."""
     if not args.types:
         if args.coverage is not None:
             raise StsError("--coverage goes with --types")

@@ -7,13 +7,13 @@ import numpy as np
 
 from sts.base.types import Bools, Floats, Ints
 from sts.evaluation.abstention import find_threshold, risk_coverage
-from sts.evaluation.bootstrap import Interval, proportion_of
 from sts.evaluation.prediction_sets import (
     COVERAGE,
     calibrate_sets,
     coverage_of,
     prediction_sets,
 )
+from sts.evaluation.scores import Interval, proportion_of
 from sts.evaluation.type_tree import TypeTree
 
 # Besides the first: whether the true type is among this many.

@@ -43,6 +43,9 @@ class TypeTreeClassifier(ProbableClassifier):
     ----------
     estimator
         Classifier of the children of each node; it takes NaN and weights of rows.
+    fine_estimator
+        Classifier of the children of nodes at `fine_depth` and below, which are many of few cells;
+        None: as above.
     masks
         (masks, features), true where a mask hides a feature: what a protocol without some stimulus
         lacks.
@@ -62,6 +65,8 @@ class TypeTreeClassifier(ProbableClassifier):
         self,
         *,
         estimator: Any = None,
+        fine_estimator: Any = None,
+        fine_depth: int = 3,
         masks: Any = None,
         copies: int = 1,
         even_sets: bool = True,
@@ -71,6 +76,8 @@ class TypeTreeClassifier(ProbableClassifier):
         random_state: int = 0,
     ) -> None:
         self.estimator = estimator
+        self.fine_estimator = fine_estimator
+        self.fine_depth = fine_depth
         self.masks = masks
         self.copies = copies
         self.even_sets = even_sets
@@ -146,7 +153,9 @@ class TypeTreeClassifier(ProbableClassifier):
         each = weights[known]
         if self.even_sets:
             each = each * np.minimum(independence_weights(child, views[known]), HEAVIEST)
-        estimator = BoostedTrees() if self.estimator is None else self.estimator
+        is_fine = self.fine_estimator is not None and self.tree_.depths[parent] >= self.fine_depth
+        chosen = self.fine_estimator if is_fine else self.estimator
+        estimator = BoostedTrees() if chosen is None else chosen
         return clone(estimator).fit(X[known], child, sample_weight=each / each.mean())
 
     def node_probabilities(self, X: Any, dataset: Any = None) -> Floats:

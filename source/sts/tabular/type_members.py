@@ -23,8 +23,6 @@ from sts.tabular.estimators import (
 )
 from sts.tabular.trees import BoostedTrees
 
-# Boosted trees are the best of the three where cells are many, the others where they are few; the
-# forest goes furthest in a laboratory that none of them has seen.
 FOREST_TREES: Final = 150
 
 
@@ -74,20 +72,30 @@ class WeightedDiscriminant(LinearDiscriminantAnalysis):
         return self
 
 
-def make_type_members(seed: int = 0) -> PooledClassifier:
-    """Return boosted trees, a forest and discriminant analysis, pooled."""
-    filled = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
+def make_members(seed: int = 0) -> PooledClassifier:
+    """Return boosted trees and a forest, pooled: the best two where cells are many.
+
+    The forest goes further in a laboratory that none of them has seen.
+    """
+    return PooledClassifier(members=(BoostedTrees(random_state=seed), _make_forest(seed)))
+
+
+def make_fine_members(seed: int = 0) -> PooledClassifier:
+    """Return smaller trees, a forest and discriminant analysis, pooled: for types of few cells."""
+    boosted = BoostedTrees(n_estimators=80, num_leaves=15, learning_rate=0.08, random_state=seed)
     # Without subsampling nothing is left to chance.
     ranks = QuantileTransformer(n_quantiles=QUANTILES, output_distribution="normal", subsample=None)
-    boosted = BoostedTrees(n_estimators=80, num_leaves=15, learning_rate=0.08, random_state=seed)
+    linear = WeightedDiscriminant(solver="lsqr", shrinkage="auto")
+    discriminant = Prepared(make_pipeline(_make_filling(), ranks), linear)
+    return PooledClassifier(members=(boosted, _make_forest(seed), discriminant))
+
+
+def _make_forest(seed: int) -> Prepared:
     forest = ExtraTreesClassifier(
         FOREST_TREES, max_features=0.3, min_samples_leaf=2, random_state=seed
     )
-    linear = WeightedDiscriminant(solver="lsqr", shrinkage="auto")
-    return PooledClassifier(
-        members=(
-            boosted,
-            Prepared(clone(filled), forest),
-            Prepared(make_pipeline(filled, ranks), linear),
-        )
-    )
+    return Prepared(_make_filling(), forest)
+
+
+def _make_filling() -> SimpleImputer:
+    return SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)

@@ -61,7 +61,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Judg
     write_world(root / "data")
     quick = BoostedTrees(n_estimators=15, min_child_samples=3, learning_rate=0.2)
     patched = pytest.MonkeyPatch()
-    patched.setattr(judge, "make_type_members", lambda _seed: quick)
+    patched.setattr(judge, "make_members", lambda _seed: quick)
+    patched.setattr(judge, "make_fine_members", lambda _seed: quick)
     yield root, judge_types(Workspace(root), TypesJob(folds=3), data=root / "data")
     patched.undo()
 

@@ -23,7 +23,7 @@ from sts.evaluation.type_scores import LevelAnswers, answer_level
 from sts.evaluation.type_tree import TypeTree
 from sts.studies.classify.types.pages import write_types_report
 from sts.tabular.type_classifier import TypeTreeClassifier
-from sts.tabular.type_members import make_type_members
+from sts.tabular.type_members import make_fine_members, make_members
 
 STUDY: Final = "baseline-types"
 # The data sets of one cortical area whose features have one definition, and of each the column of
@@ -124,7 +124,8 @@ def predict_out_of_fold(cells: TypedCells, folds: list[tuple[Ints, Ints]], job: 
     for number, (fitted, scored) in enumerate(folds, start=1):
         logger.info("fold %d of %d: %d cells to fit on", number, len(folds), len(fitted))
         classifier = TypeTreeClassifier(
-            estimator=make_type_members(job.seed),
+            estimator=make_members(job.seed),
+            fine_estimator=make_fine_members(job.seed),
             masks=protocol_masks(table.names),
             copies=job.copies,
             align=True,
