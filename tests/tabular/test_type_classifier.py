@@ -140,6 +140,27 @@ def test_the_same_seed_gives_the_same_classifier() -> None:
     assert not np.array_equal(one, other)
 
 
+def test_deep_nodes_have_classifiers_of_their_own() -> None:
+    linear = LogisticRegression()
+    fitted = TypeTreeClassifier(estimator=QUICK, fine_estimator=linear, fine_depth=2).fit(X, y)
+    kinds = {fitted.tree_.labels[at]: type(each) for at, each in fitted.estimators_.items()}
+    deep = {"Inhibitory > Sst": LogisticRegression}
+    assert kinds == {"": BoostedTrees, "Inhibitory": BoostedTrees} | deep
+
+
+def test_data_sets_are_brought_to_one_scale() -> None:
+    sets = np.array(["one", "other"])[np.arange(400) % 2]
+    offset = np.where(sets == "other", 5.0, 0.0)[:, None] * np.ones(3)
+    fitted = TypeTreeClassifier(estimator=QUICK, align=True, reference="one", copies=0)
+    fitted.fit(X + offset, y, dataset=sets)
+    cells, truth = draw(500, seed=7)
+    for name, moved in (("one", cells), ("other", cells + 5.0), ("unseen", cells - 20.0)):
+        nodes = fitted.node_probabilities(moved, np.full(500, name))
+        called = fitted.classes_[nodes[:, fitted.class_nodes_].argmax(axis=1)]
+        # Types are four deviations apart in one feature; medians leave an error of their own.
+        assert (called == truth).mean() > 0.85, name
+
+
 def test_one_class_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot be told apart"):
         TypeTreeClassifier(estimator=QUICK).fit(X, np.full(len(X), "Inhibitory > Sst"))

@@ -64,11 +64,13 @@ class WeightedDiscriminant(LinearDiscriminantAnalysis):
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit on rows; without weights classes are as frequent as in them."""
+        given = self.priors
         if sample_weight is not None:
             _, place = np.unique(y, return_inverse=True)
             sums = np.bincount(place, weights=sample_weight)
             self.priors = sums / sums.sum()
         super().fit(X, y)
+        self.priors = given
         return self
 
 

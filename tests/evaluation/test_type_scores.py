@@ -1,0 +1,63 @@
+"""Scores of a level: calls, sets and silence of the cells that are known as finely."""
+
+import numpy as np
+import pytest
+
+from sts.base.types import Floats, Ints
+from sts.evaluation.type_scores import LevelAnswers, answer_level, score_answers
+from sts.evaluation.type_tree import TypeTree
+
+TREE = TypeTree.from_labels(["Exc", "Inh > Sst > Sst a", "Inh > Sst > Sst b", "Inh > Vip > Vip c"])
+
+
+def draw(count: int) -> tuple[Floats, Ints]:
+    rng = np.random.default_rng(0)
+    leaf = rng.integers(4, size=count)
+    odds = np.exp(rng.normal(size=(count, 4)) + 2.0 * np.eye(4)[leaf])
+    return TREE.sum_up(odds / odds.sum(axis=1, keepdims=True)), TREE.leaves[leaf]
+
+
+PROBABILITIES, TRUTH = draw(3000)
+# Some cells are known as inhibitory only, others by their subclass.
+TRUTH[:200] = TREE.lift(TRUTH[:200], 1)
+TRUTH[200:400] = TREE.lift(TRUTH[200:400], 2)
+FOLDS = [np.arange(3000)[part::3] for part in range(3)]
+
+
+def answers(depth: int, coverage: float = 0.9) -> LevelAnswers:
+    return answer_level(PROBABILITIES, TRUTH, FOLDS, TREE, depth=depth, coverage=coverage)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_the_scores_are_shares_of_the_cells_known_as_finely(depth: int) -> None:
+    found = answers(depth)
+    level = TREE.level(depth)
+    known = [cell for cell, node in enumerate(TRUTH) if TREE.lift(np.array([node]), depth)[0] >= 0]
+    assert found.rows.tolist() == known
+    called = level[PROBABILITIES[np.ix_(known, level)].argmax(axis=1)]
+    right = called == TREE.lift(TRUTH[known], depth)
+    scores = score_answers(found)
+    assert scores.cells == len(known)
+    assert scores.first.value == pytest.approx(right.mean())
+    assert scores.first.value <= scores.among_few.value <= 1.0
+    # Some 2,600 calibration cells and as many tested: two deviations of a share of .9 are .017.
+    assert scores.held.value == pytest.approx(0.9, abs=0.02)
+    # Half of the wrong calls of the other folds lie below the threshold.
+    assert scores.wrong_dropped == pytest.approx(0.5, abs=0.08)
+    assert scores.right_dropped < scores.wrong_dropped
+
+
+def test_a_higher_coverage_makes_larger_sets() -> None:
+    low, high = (score_answers(answers(3, coverage)) for coverage in (0.8, 0.95))
+    assert low.set_size < high.set_size
+    assert low.held.value < high.held.value
+
+
+def test_all_cells_are_their_groups_together() -> None:
+    found = answers(3)
+    groups = [score_answers(found, found.truth == each) for each in np.unique(found.truth)]
+    whole = score_answers(found)
+    assert sum(each.cells for each in groups) == whole.cells
+    hits = sum(each.first.value * each.cells for each in groups)
+    assert hits == pytest.approx(whole.first.value * whole.cells)
+    assert whole.macro == pytest.approx(np.mean([each.first.value for each in groups]))
