@@ -64,13 +64,13 @@ class WeightedDiscriminant(LinearDiscriminantAnalysis):
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit on rows; without weights classes are as frequent as in them."""
-        given = self.priors
+        given = self.get_params()["priors"]
         if sample_weight is not None:
             _, place = np.unique(y, return_inverse=True)
             sums = np.bincount(place, weights=sample_weight)
-            self.priors = sums / sums.sum()
+            self.set_params(priors=sums / sums.sum())
         super().fit(X, y)
-        self.priors = given
+        self.set_params(priors=given)
         return self
 
 

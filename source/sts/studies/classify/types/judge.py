@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -110,10 +110,12 @@ def read_typed_cells(data: Path) -> TypedCells:
     known = zip(table.label.tolist(), table.subclass.tolist(), finest, strict=True)
     labels = merge_rare_types(np.array([type_label(*each) for each in known], dtype=np.str_))
     kept = np.flatnonzero(labels != "")
-    chosen = with_features(table.rows(kept), without_indicators(feature_names("engineered")))
+    table = table.rows(kept)
+    chosen = with_features(table, without_indicators(feature_names("engineered")))
     tree = TypeTree.from_labels(labels[kept].tolist())
     logger.info("%d cells of %s, %d types", len(kept), ", ".join(names), len(tree.leaves))
-    return TypedCells(table=chosen, labels=labels[kept], tree=tree)
+    typed = replace(table, X=chosen.X, names=chosen.names)
+    return TypedCells(table=typed, labels=labels[kept], tree=tree)
 
 
 def predict_out_of_fold(cells: TypedCells, folds: list[tuple[Ints, Ints]], job: TypesJob) -> Floats:
