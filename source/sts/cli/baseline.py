@@ -21,6 +21,7 @@ from sts.cli.classify import (
     say_trained,
 )
 from sts.cli.flags import SELECTION, add_selection
+from sts.cli.leave_out import add_leave_out, check_leave_out, say_left_out
 from sts.cli.run import Status, say, say_table
 from sts.cli.types import add_types, check_types, say_types
 
@@ -46,6 +47,8 @@ TAKEN_BY = {
     "transfer": ("TRAIN",),
     "types": ("TRAIN",),
     "coverage": ("TRAIN",),
+    "leave_out": ("TRAIN",),
+    "adapt": ("TRAIN",),
     "with_networks": ("TRAIN",),
     "workers": ("TRAIN", "PREDICT"),
     "recordings": ("PREDICT",),
@@ -178,6 +181,7 @@ def _add_transfer(parser: argparse.ArgumentParser) -> None:
         help="train on each data set and test on the other: does it know neurons, or data sets? "
         "(the holdout stays closed, no model is kept)",
     )
+    add_leave_out(group)
     group.add_argument(
         "--with-networks",
         type=Path,
@@ -189,6 +193,7 @@ def _add_transfer(parser: argparse.ArgumentParser) -> None:
 
 def _check(args: argparse.Namespace) -> None:
     """Refuse flags that ask for two things at once."""
+    check_leave_out(args)
     _check_transfer(args)
     check_types(args)
 
@@ -245,6 +250,8 @@ def _train(args: argparse.Namespace) -> int:
 
         ensure_table(source.data)
     workspace = flags.workspace_of(args)
+    if args.leave_out:
+        return say_left_out(args, workspace, source.data)
     if args.transfer:
         return _transfer(args, workspace, source, job)
     network = None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -104,6 +104,7 @@ def value_in_words(name: str, value: float) -> str:
     return f"{title} {value:.4g} {unit}".rstrip()
 
 
+T = TypeVar("T", bound=EpTable)
 # The first spike of the long square, and of the train what the published code gave its model. It
 # lost the average interval by renaming a column before looking for its old name.
 PAPER: Final = tuple(
@@ -172,7 +173,7 @@ def raw_features(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in FEATURES if name in needed)
 
 
-def with_features(table: EpTable, names: Sequence[str], *, times: str = "onset") -> EpTable:
+def with_features(table: T, names: Sequence[str], *, times: str = "onset") -> T:
     """Return the table of these features, measured and derived, in this order.
 
     Parameters

@@ -1,0 +1,309 @@
+"""--transfer --leave-out: each laboratory in turn as the one that training has not seen."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+
+from sts.base.errors import StsError
+from sts.base.files import write_csv
+from sts.base.progress import progress
+from sts.base.runs import Run, start_run
+from sts.base.types import CLASSES, Bools, Floats, Ints
+from sts.base.workspace import Workspace
+from sts.datasets.feature_sets import KNOWN, with_features
+from sts.datasets.laboratories import LabelledTable, read_laboratories
+from sts.datasets.stimuli import without_indicators
+from sts.evaluation.compare import compare
+from sts.evaluation.predictions import Predictions
+from sts.evaluation.scores import Interval, score
+from sts.reports.page import Code, Section, Table, write_page
+from sts.tabular.adaptation import CarriedClassifier, adapt
+
+STUDY: Final = "baseline-leave-out"
+# A feature that fewer cells of a data set have is one that the set lacks.
+RARE: Final = 0.02
+# Fewer cells of a class cannot be scored.
+FEWEST: Final = 5
+FEWEST_LABELS: Final = 3
+AS_MEASURED, ALIGNED, ADAPTED, ALONE = "as measured", "aligned", "adapted", "labels alone"
+COLUMNS: Final = (
+    *("trained on", "tested on", "way", "labels a class", "cells"),
+    *("weighted F1", "macro F1", "balanced accuracy", "macro F1 over labels alone"),
+    *(f"recall {name}" for name in CLASSES),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaveOutJob:
+    """Which data sets are left out in turn, and how many labels of them are given."""
+
+    datasets: tuple[str, ...]
+    labels: tuple[int, ...] = (5, 20, 50)
+    """Labels a class; no more than the class has in half of the donors."""
+    draws: int = 5
+    """Draws of the labels, whose test cells are scored together."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """The scores of one way on the cells of a laboratory that training has not seen."""
+
+    trained_on: tuple[str, ...]
+    tested_on: str
+    way: str
+    labels: int
+    cells: int
+    weighted_f1: Interval
+    macro_f1: Interval
+    balanced_accuracy: Interval
+    recalls: dict[str, Interval]
+    gain: Interval | None = None
+    """Macro F1 beyond that of the labels alone, paired."""
+
+    def to_row(self) -> dict[str, object]:
+        """Return a line of the table."""
+        scores = (self.weighted_f1, self.macro_f1, self.balanced_accuracy)
+        gain = self.gain.in_words() if self.gain else ""
+        recalls = [
+            f"{self.recalls[name].value:.2f}" if name in self.recalls else "" for name in CLASSES
+        ]
+        values = (
+            *(", ".join(self.trained_on), self.tested_on, self.way, self.labels or "", self.cells),
+            *(each.in_words() for each in scores),
+            *(gain, *recalls),
+        )
+        return dict(zip(COLUMNS, values, strict=True))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NewLaboratory:
+    """The cells of a laboratory that is left out, and a classifier of the others."""
+
+    cells: LabelledTable
+    truth: Ints
+    carried: CarriedClassifier
+    X: Floats
+    """The features that all data sets have."""
+    X_own: Floats
+    """All features of this one."""
+    trained_on: tuple[str, ...]
+
+    def predictions(self, probabilities: Floats, rows: Ints, mark: str = "") -> Predictions:
+        """Return the probabilities of some cells as predictions; `mark` ends their ids."""
+        cells = self.cells.rows(rows)
+        donors = np.where(cells.donor_id == "", cells.specimen_id, cells.donor_id)
+        return Predictions(
+            specimen_id=np.char.add(cells.specimen_id, mark),
+            dataset=cells.dataset,
+            truth=self.truth[rows],
+            probabilities=probabilities,
+            # A cell of several draws is one cell.
+            donor_id=donors,
+        )
+
+
+def leave_out(workspace: Workspace, job: LeaveOutJob, *, data: Path) -> tuple[Path, list[LeftOut]]:
+    """Leave each data set out in turn, and leave a report."""
+    table = _read_sets(data, job.datasets)
+    targets = [name for name in job.datasets if _has_classes(table, name)]
+    with start_run(workspace, study=STUDY, what="forest", settings=job) as run:
+        found: list[LeftOut] = []
+        with progress(len(targets), "data sets left out") as bar:
+            for name in targets:
+                found += _score_target(table, name, job)
+                bar.advance()
+        _write_report(run, job, found)
+    return run.final, found
+
+
+def _read_sets(data: Path, names: Sequence[str]) -> LabelledTable:
+    """Return the cells of known class with all features, measured and derived."""
+    if len(names) < 2:
+        raise StsError(f"--leave-out needs two data sets or more, {len(names)} is named")
+    table = read_laboratories(names, data)
+    return with_features(table.rows(table.truth >= 0), without_indicators(KNOWN))
+
+
+def _has_classes(table: LabelledTable, name: str) -> bool:
+    counts = np.bincount(table.truth[table.dataset == name], minlength=len(CLASSES))
+    return bool((counts >= FEWEST).any())
+
+
+def _score_target(table: LabelledTable, name: str, job: LeaveOutJob) -> list[LeftOut]:
+    target = make_target(table, name, seed=job.seed)
+    if target is None:
+        return []
+    every = np.arange(len(target.cells))
+    found = []
+    for way, probabilities in (
+        (AS_MEASURED, target.carried.predict(target.X)),
+        (ALIGNED, target.carried.predict_batch(target.X)),
+    ):
+        for title, kept in _groups(target.cells):
+            rows = every[kept]
+            cells = target.predictions(probabilities[rows], rows)
+            found.append(_score(target, title, way, cells, count=len(rows), seed=job.seed))
+    for labels in job.labels if len(np.unique(target.truth)) > 1 else ():
+        found += _score_adapted(target, name, labels, job)
+    return found
+
+
+def make_target(table: LabelledTable, name: str, *, seed: int) -> NewLaboratory | None:
+    """Return a laboratory to test on, None if no other one of mice can be trained on.
+
+    Models are trained on mice. For human cells they know the classes that are there: interneurons
+    are told by their layer and shape before anything is measured.
+    """
+    here = table.dataset == name
+    is_human = set(table.species[here].tolist()) == {"human"}
+    training = ~here & (table.species == "mouse")
+    if is_human and len(present := np.unique(table.truth[here])) > 1:
+        training &= np.isin(table.truth, present)
+    trained_on = tuple(np.unique(table.dataset[training]).tolist())
+    if len(np.unique(table.truth[training])) < 2:
+        return None
+    own = _has(table.X[here])
+    shared = own.copy()
+    for each in trained_on:
+        shared &= _has(table.X[table.dataset == each])
+    if not shared.any():
+        raise StsError(f"no feature of {name} is in all of {', '.join(trained_on)}: name others")
+    carried = CarriedClassifier(classes=len(CLASSES), seed=seed)
+    carried.fit(table.X[training][:, shared], table.truth[training])
+    cells = table.rows(here)
+    return NewLaboratory(
+        cells=cells,
+        truth=cells.truth,
+        carried=carried,
+        X=cells.X[:, shared],
+        X_own=cells.X[:, own],
+        trained_on=trained_on,
+    )
+
+
+def _has(X: Floats) -> Bools:
+    return np.asarray(np.isfinite(X).mean(axis=0) > RARE)
+
+
+def _groups(cells: LabelledTable) -> Iterator[tuple[str, Bools]]:
+    """Yield all cells of a data set, then its acute and its cultured ones where there are both."""
+    name = str(cells.dataset[0])
+    yield name, np.ones(len(cells), dtype=bool)
+    if {"acute", "cultured"} <= set(cells.preparation.tolist()):
+        for each in ("acute", "cultured"):
+            yield f"{name}, {each}", cells.preparation == each
+
+
+def _score_adapted(
+    target: NewLaboratory, name: str, labels: int, job: LeaveOutJob
+) -> Iterator[LeftOut]:
+    """Yield the scores with labels of half of the donors, tested on those of the other half."""
+    parts: dict[str, list[Predictions]] = {ADAPTED: [], ALONE: []}
+    tested: set[int] = set()
+    for draw in range(job.draws):
+        rows, test = draw_labels(target, labels, seed=job.seed + draw)
+        tested |= set(test.tolist())
+        found = adapt(target.carried, target.X, target.X_own, rows, target.truth[rows])
+        for way, probabilities in (
+            (ADAPTED, found.probabilities),
+            (ALONE, found.labels_alone),
+        ):
+            cells = target.predictions(probabilities[test], test, f" {draw + 1}")
+            parts[way].append(cells)
+    both = {way: _join(each) for way, each in parts.items()}
+    compared = compare(both[ALONE], both[ADAPTED], rng=np.random.default_rng(job.seed))
+    gain = compared.groups["pooled"].differences["macro_f1"].difference
+    about: dict[str, Any] = {"labels": labels, "count": len(tested), "seed": job.seed}
+    yield _score(target, name, ADAPTED, both[ADAPTED], gain=gain, **about)
+    yield _score(target, name, ALONE, both[ALONE], **about)
+
+
+def draw_labels(target: NewLaboratory, labels: int, *, seed: int) -> tuple[Ints, Ints]:
+    """Return rows that get a label, and rows of other donors to test on."""
+    truth, cells = target.truth, target.cells
+    donors = np.where(cells.donor_id == "", cells.specimen_id, cells.donor_id)
+    halves = StratifiedGroupKFold(2, shuffle=True, random_state=seed)
+    pool, test = next(halves.split(truth, truth, donors))
+    rng = np.random.default_rng(seed)
+    drawn = [rng.permutation(pool[truth[pool] == each])[:labels] for each in np.unique(truth)]
+    # Fewer labels of a class cannot be cross-validated.
+    return np.concatenate([each for each in drawn if len(each) >= FEWEST_LABELS]), test
+
+
+def _join(parts: Sequence[Predictions]) -> Predictions:
+    names = ("specimen_id", "dataset", "truth", "probabilities", "donor_id")
+    arrays: dict[str, Any] = {
+        name: np.concatenate([getattr(each, name) for each in parts]) for name in names
+    }
+    return Predictions(**arrays)
+
+
+def _score(
+    target: NewLaboratory,
+    title: str,
+    way: str,
+    cells: Predictions,
+    *,
+    count: int,
+    seed: int,
+    labels: int = 0,
+    gain: Interval | None = None,
+) -> LeftOut:
+    scores = score(cells, rng=np.random.default_rng(seed))
+    return LeftOut(
+        trained_on=target.trained_on,
+        tested_on=title,
+        way=way,
+        labels=labels,
+        cells=count,
+        weighted_f1=scores.weighted_f1,
+        macro_f1=scores.macro_f1,
+        balanced_accuracy=scores.balanced_accuracy,
+        recalls={name: each.recall for name, each in scores.per_class.items() if each.support},
+        gain=gain,
+    )
+
+
+def leave_out_table(found: Sequence[LeftOut]) -> Table:
+    """Return the table of all scores."""
+    return Table(
+        columns=COLUMNS,
+        rows=[list(each.to_row().values()) for each in found],
+        caption="In brackets: 95 % intervals, bootstrap by donor. Labels are of half of the donors "
+        "of the data set, test cells of the other half.",
+    )
+
+
+def _write_report(run: Run, job: LeaveOutJob, found: Sequence[LeftOut]) -> None:
+    write_csv(run.path / "left_out.csv", COLUMNS, (each.to_row() for each in found))
+    command = (
+        f"python source/baseline_pipeline.py --transfer --leave-out {' '.join(job.datasets)} "
+        f"--adapt {' '.join(map(str, job.labels))} --seed {job.seed}"
+    )
+    write_page(
+        run.path / "report.html",
+        "A laboratory that training has not seen",
+        subtitle=f"Each of {', '.join(job.datasets)} in turn",
+        sections=[
+            Section("All scores", [leave_out_table(found)]),
+            Section("The four ways", [f"{way}: {text}" for way, text in WAYS.items()]),
+            Section("How to repeat it", [Code(command)]),
+        ],
+    )
+    run.report({"scores": [asdict(each) for each in found]})
+
+
+WAYS: Final = {
+    AS_MEASURED: "a forest of the features that all data sets have, trained on the other data sets "
+    "of mice, sees the cells as they are. All classes count as equally frequent.",
+    ALIGNED: "the features of the cells are brought to the scale of the training cells as a batch, "
+    "without labels. Use it where another program or another solution was used.",
+    ADAPTED: "some labels choose the scale, and how much a classifier of these labels alone counts "
+    "beside the one carried over.",
+    ALONE: "that classifier of the labels.",
+}

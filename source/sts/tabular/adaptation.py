@@ -1,0 +1,179 @@
+"""A classifier carried over to a laboratory that it was not trained on, with or without labels.
+
+Without labels the cells of the new laboratory can be taken as they are, which is right where the
+same program measured them, or be brought to the scale of the training cells as a batch. With some
+labels there, a classifier of these labels alone joins in, and how much each counts is decided by
+cross-validation on the labels.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any, Final, Self
+
+import numpy as np
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.model_selection import StratifiedKFold
+
+from sts.base.types import Floats, Ints
+from sts.evaluation.transfer import with_shares
+from sts.tabular.estimators import FLOOR, Prepared
+from sts.tabular.set_shift import SetShift
+from sts.tabular.type_members import PooledClassifier, make_type_members
+
+TREES: Final = 150
+FOLDS: Final = 5
+# How much the classifier of the new labels alone counts beside the one carried over.
+PARTS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
+# The three scales on which cells of the new laboratory are shown to the carried classifier.
+AS_MEASURED, ALIGNED, BY_LABELS = "as measured", "aligned", "aligned by labels"
+
+
+def make_forest(seed: int) -> Prepared:
+    """Return the forest that is carried over: of the classifiers tried it errs least elsewhere."""
+    return Prepared(
+        SimpleImputer(strategy="median", keep_empty_features=True),
+        ExtraTreesClassifier(TREES, max_features=0.3, min_samples_leaf=2, random_state=seed),
+    )
+
+
+@dataclass(kw_only=True, eq=False)
+class CarriedClassifier:
+    """A classifier of the cells of known laboratories for those of a new one.
+
+    It takes all classes for equally frequent, since nothing says how frequent they are there.
+    """
+
+    classes: int
+    seed: int = 0
+    _forest: Any = field(init=False)
+    _shift: SetShift = field(init=False)
+    _shares: Floats = field(init=False)
+
+    def fit(self, X: Floats, y: Ints) -> Self:
+        """Fit on cells X (cells, features) of classes y, which are indices."""
+        self._forest = make_forest(self.seed).fit(X, y)
+        self._shift = SetShift().fit(X, y)
+        self._shares = np.bincount(y, minlength=self.classes) / len(y)
+        return self
+
+    def predict(self, X: Floats) -> Floats:
+        """Return the probabilities (cells, classes) of cells as they are."""
+        found = np.zeros((len(X), self.classes))
+        found[:, self._forest.classes_] = self._forest.predict_proba(X)
+        there = self._shares > 0
+        return with_shares(found, self._shares, there / there.sum())
+
+    def predict_batch(self, X: Floats) -> Floats:
+        """Return those of cells of one laboratory, brought to the scale of the training cells."""
+        return self.predict(self._align(X))
+
+    def _align(self, X: Floats) -> Floats:
+        known = np.flatnonzero(self._shares)
+        return self._shift.transform_batch(X, lambda moved: self.predict(moved)[:, known])
+
+    def predict_by_labels(self, X: Floats, rows: Ints, y: Ints) -> Floats:
+        """Return those of cells brought to scale by the classes y of some of them alone."""
+        known = np.flatnonzero(self._shares)
+        shares = (y[:, None] == known).astype(np.float64)
+        return self.predict(X - self._shift.find_shift(X[rows], shares))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Adapted:
+    """What is predicted of the cells of a new laboratory with some labels of it."""
+
+    probabilities: Floats
+    """(cells, classes), of all cells."""
+    labels_alone: Floats
+    """Those of a classifier of the labels alone."""
+    scale: str
+    """The scale on which the carried classifier was shown the cells."""
+    part: float
+    """How much the classifier of the labels alone counts, from 0 to 1."""
+
+
+def adapt(carried: CarriedClassifier, X: Floats, X_own: Floats, rows: Ints, y: Ints) -> Adapted:
+    """Return the probabilities of cells of a new laboratory, of which some have labels.
+
+    Parameters
+    ----------
+    X
+        (cells, features) of all cells there, the features that the classifier was fitted on.
+    X_own
+        (cells, other features) of the same cells: all that were measured there.
+    rows
+        Which of them have labels; `y` are their classes, of each at least three.
+    """
+    scales = {AS_MEASURED: carried.predict(X), ALIGNED: carried.predict_batch(X)}
+    alone, unseen = _predict_from_labels(carried, X_own, rows, y)
+    held = {name: each[rows] for name, each in scales.items()}
+    scales[BY_LABELS] = carried.predict_by_labels(X, rows, y)
+    held[BY_LABELS] = np.zeros_like(unseen)
+    for fit, left_out in _folds(y, carried.seed):
+        held[BY_LABELS][left_out] = carried.predict_by_labels(X, rows[fit], y[fit])[rows[left_out]]
+    scale, part = _choose(held, unseen, y)
+    return Adapted(
+        probabilities=_pool(scales[scale], alone, part),
+        labels_alone=alone,
+        scale=scale,
+        part=part,
+    )
+
+
+def _predict_from_labels(
+    carried: CarriedClassifier, X: Floats, rows: Ints, y: Ints
+) -> tuple[Floats, Floats]:
+    """Return what the labels alone say of all cells, and of labelled ones that were left out."""
+
+    def predict(fit: Ints, of: Ints) -> Floats:
+        model = make_label_classifier(carried.seed).fit(X[rows[fit]], y[fit])
+        found = np.zeros((len(of), carried.classes))
+        found[:, model.classes_] = model.predict_proba(X[of])
+        return found
+
+    unseen = np.zeros((len(rows), carried.classes))
+    for fit, left_out in _folds(y, carried.seed):
+        unseen[left_out] = predict(fit, rows[left_out])
+    return predict(np.arange(len(rows)), np.arange(len(X))), unseen
+
+
+def make_label_classifier(seed: int) -> PooledClassifier:
+    """Return the classifier of a few labels: a forest and discriminant analysis, pooled.
+
+    Boosted trees need more cells than that.
+    """
+    _, forest, linear = make_type_members(seed).members
+    return PooledClassifier(members=(forest, linear))
+
+
+def _folds(y: Ints, seed: int) -> list[tuple[Ints, Ints]]:
+    fewest = int(np.unique(y, return_counts=True)[1].min())
+    parts = StratifiedKFold(min(FOLDS, fewest), shuffle=True, random_state=seed)
+    return list(parts.split(y, y))
+
+
+def _pool(carried: Floats, alone: Floats, part: float) -> Floats:
+    """Return the normalised geometric mean of both."""
+    logs = (1 - part) * np.log(np.maximum(carried, FLOOR)) + part * np.log(np.maximum(alone, FLOOR))
+    powers = np.exp(logs - logs.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def _choose(held: Mapping[str, Floats], unseen: Floats, y: Ints) -> tuple[str, float]:
+    """Return a scale and how much the labels alone count.
+
+    It is the simplest choice whose log loss is within one standard error of the best one: least of
+    the labels, then cells as measured. Few labels so change little (Breiman et al., 1984).
+    """
+    tried = [(scale, part) for part, scale in product(PARTS, held)]
+    losses = np.array([_losses(_pool(held[scale], unseen, part), y) for scale, part in tried])
+    best = losses[losses.mean(axis=1).argmin()]
+    excess = losses - best
+    bounds = excess.std(axis=1, ddof=1) / np.sqrt(len(y))
+    return tried[int(np.argmax(excess.mean(axis=1) <= bounds))]
+
+
+def _losses(probabilities: Floats, y: Ints) -> Floats:
+    return np.asarray(-np.log(np.maximum(probabilities[np.arange(len(y)), y], FLOOR)))
