@@ -33,6 +33,7 @@ READERS = {
     "datasets/cells.py": "who cells are",
     "datasets/laboratories.py": "trains: read_laboratory",
     "datasets/medians.py": "shows",
+    "studies/classify/leave_out.py": "trains: read_laboratories",
     "studies/classify/tables/cells.py": "trains: load_table",
     "datasets/build_files.py": "builds",
     "datasets/inventory.py": "checks",

@@ -9,7 +9,7 @@ import pytest
 from sts.base.workspace import Workspace
 from sts.cli.baseline import main
 from sts.cli.run import Status
-from sts.datasets.laboratories import LabelledTable
+from sts.datasets.laboratories import LabelledTable, join_tables
 from sts.studies.classify import leave_out as module
 from sts.studies.classify.leave_out import LeaveOutJob, draw_labels, leave_out, make_target
 from tests.datasets.ep_worlds import make_table
@@ -45,7 +45,7 @@ def make_set(name: str, species: str, seed: int) -> LabelledTable:
 @pytest.fixture
 def table() -> LabelledTable:
     sets = [make_set(name, species, at) for at, (name, species) in enumerate(SETS.items())]
-    return module.join_tables(sets)
+    return join_tables(sets)
 
 
 def test_what_is_left_out_trains_nothing(table: LabelledTable) -> None:
@@ -66,6 +66,19 @@ def test_human_cells_are_of_the_classes_that_are_there(table: LabelledTable) -> 
     assert target is not None
     assert target.trained_on == ("MotorCortex", "PatchSeq")
     assert (target.carried.predict(target.X)[:, 1] == 0).all(), "no excitatory cell is among them"
+
+
+def test_a_data_set_with_few_of_the_features_does_not_train(table: LabelledTable) -> None:
+    few = table.rows(np.arange(len(table)))
+    few.X[few.dataset == "MotorCortex", 20:] = np.nan
+    target = make_target(few, "HumanInterneurons", seed=0)
+    assert target is not None
+    assert target.trained_on == ("PatchSeq",)
+    assert target.X.shape[1] == target.X_own.shape[1]
+    # The other way round nothing is lost: the features of the small set are in the large one.
+    target = make_target(few, "MotorCortex", seed=0)
+    assert target is not None
+    assert (target.trained_on, target.X.shape[1]) == (("PatchSeq",), 20)
 
 
 def test_labels_are_of_other_donors_than_test_cells(table: LabelledTable) -> None:

@@ -21,6 +21,7 @@ from sts.evaluation.compare import compare
 from sts.evaluation.predictions import Predictions
 from sts.evaluation.scores import Interval, score
 from sts.reports.page import Code, Section, Table, write_page
+from sts.signals.features import FEATURES
 from sts.tabular.adaptation import CarriedClassifier, adapt
 
 STUDY: Final = "baseline-leave-out"
@@ -29,6 +30,8 @@ RARE: Final = 0.02
 # Fewer cells of a class cannot be scored.
 FEWEST: Final = 5
 FEWEST_LABELS: Final = 3
+# A data set with less of the features of another one would take too many from the classifier.
+LEAST_SHARED: Final = 0.5
 AS_MEASURED, ALIGNED, ADAPTED, ALONE = "as measured", "aligned", "adapted", "labels alone"
 COLUMNS: Final = (
     *("trained on", "tested on", "way", "labels a class", "cells"),
@@ -161,13 +164,13 @@ def make_target(table: LabelledTable, name: str, *, seed: int) -> NewLaboratory 
     """
     here = table.dataset == name
     is_human = set(table.species[here].tolist()) == {"human"}
-    training = ~here & (table.species == "mouse")
+    own = _has(table.X[here])
+    training = ~here & (table.species == "mouse") & np.isin(table.dataset, _alike(table, own))
     if is_human and len(present := np.unique(table.truth[here])) > 1:
         training &= np.isin(table.truth, present)
     trained_on = tuple(np.unique(table.dataset[training]).tolist())
     if len(np.unique(table.truth[training])) < 2:
         return None
-    own = _has(table.X[here])
     shared = own.copy()
     for each in trained_on:
         shared &= _has(table.X[table.dataset == each])
@@ -184,6 +187,14 @@ def make_target(table: LabelledTable, name: str, *, seed: int) -> NewLaboratory 
         X_own=cells.X[:, own],
         trained_on=trained_on,
     )
+
+
+def _alike(table: LabelledTable, own: Bools) -> list[str]:
+    """Return the data sets that have enough of the measured features of one."""
+    measured = own & np.isin(table.names, FEATURES)
+    names = np.unique(table.dataset).tolist()
+    shares = {name: _has(table.X[table.dataset == name])[measured].mean() for name in names}
+    return [name for name, share in shares.items() if share >= LEAST_SHARED]
 
 
 def _has(X: Floats) -> Bools:
