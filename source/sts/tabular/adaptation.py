@@ -20,7 +20,7 @@ from sts.base.types import Floats, Ints
 from sts.evaluation.transfer import with_shares
 from sts.tabular.estimators import FLOOR, Prepared
 from sts.tabular.set_shift import SetShift
-from sts.tabular.type_members import PooledClassifier, make_type_members
+from sts.tabular.type_members import PooledClassifier, make_fine_members
 
 TREES: Final = 150
 FOLDS: Final = 5
@@ -144,7 +144,7 @@ def make_label_classifier(seed: int) -> PooledClassifier:
 
     Boosted trees need more cells than that.
     """
-    _, forest, linear = make_type_members(seed).members
+    _, forest, linear = make_fine_members(seed).members
     return PooledClassifier(members=(forest, linear))
 
 

@@ -21,7 +21,7 @@ from sts.evaluation.compare import compare
 from sts.evaluation.predictions import Predictions
 from sts.evaluation.scores import Interval, score
 from sts.reports.page import Code, Section, Table, write_page
-from sts.signals.features import FEATURES
+from sts.signals.feature_names import FEATURES
 from sts.tabular.adaptation import CarriedClassifier, adapt
 
 STUDY: Final = "baseline-leave-out"
