@@ -53,7 +53,7 @@ class LeaveOutJob:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeftOut:
+class UnseenScores:
     """The scores of one way on the cells of a laboratory that training has not seen."""
 
     trained_on: tuple[str, ...]
@@ -110,12 +110,14 @@ class NewLaboratory:
         )
 
 
-def leave_out(workspace: Workspace, job: LeaveOutJob, *, data: Path) -> tuple[Path, list[LeftOut]]:
+def leave_out(
+    workspace: Workspace, job: LeaveOutJob, *, data: Path
+) -> tuple[Path, list[UnseenScores]]:
     """Leave each data set out in turn, and leave a report."""
     table = _read_sets(data, job.datasets)
     targets = [name for name in job.datasets if _has_classes(table, name)]
     with start_run(workspace, study=STUDY, what="forest", settings=job) as run:
-        found: list[LeftOut] = []
+        found: list[UnseenScores] = []
         with progress(len(targets), "data sets left out") as bar:
             for name in targets:
                 found += _score_target(table, name, job)
@@ -137,7 +139,7 @@ def _has_classes(table: LabelledTable, name: str) -> bool:
     return bool((counts >= FEWEST).any())
 
 
-def _score_target(table: LabelledTable, name: str, job: LeaveOutJob) -> list[LeftOut]:
+def _score_target(table: LabelledTable, name: str, job: LeaveOutJob) -> list[UnseenScores]:
     target = make_target(table, name, seed=job.seed)
     if target is None:
         return []
@@ -212,7 +214,7 @@ def _groups(cells: LabelledTable) -> Iterator[tuple[str, Bools]]:
 
 def _score_adapted(
     target: NewLaboratory, name: str, labels: int, job: LeaveOutJob
-) -> Iterator[LeftOut]:
+) -> Iterator[UnseenScores]:
     """Yield the scores with labels of half of the donors, tested on those of the other half."""
     parts: dict[str, list[Predictions]] = {ADAPTED: [], ALONE: []}
     tested: set[int] = set()
@@ -264,9 +266,9 @@ def _score(
     seed: int,
     labels: int = 0,
     gain: Interval | None = None,
-) -> LeftOut:
+) -> UnseenScores:
     scores = score(cells, rng=np.random.default_rng(seed))
-    return LeftOut(
+    return UnseenScores(
         trained_on=target.trained_on,
         tested_on=title,
         way=way,
@@ -280,7 +282,7 @@ def _score(
     )
 
 
-def leave_out_table(found: Sequence[LeftOut]) -> Table:
+def leave_out_table(found: Sequence[UnseenScores]) -> Table:
     """Return the table of all scores."""
     return Table(
         columns=COLUMNS,
@@ -290,7 +292,7 @@ def leave_out_table(found: Sequence[LeftOut]) -> Table:
     )
 
 
-def _write_report(run: Run, job: LeaveOutJob, found: Sequence[LeftOut]) -> None:
+def _write_report(run: Run, job: LeaveOutJob, found: Sequence[UnseenScores]) -> None:
     write_csv(run.path / "left_out.csv", COLUMNS, (each.to_row() for each in found))
     command = (
         f"python source/baseline_pipeline.py --transfer --leave-out {' '.join(job.datasets)} "
