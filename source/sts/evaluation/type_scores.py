@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from sts.evaluation.scores import Interval, proportion_of
 from sts.evaluation.type_tree import TypeTree
 
 # Besides the first: whether the true type is among this many.
-FEW: int = 3
+FEW: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

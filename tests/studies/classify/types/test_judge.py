@@ -116,7 +116,11 @@ def test_the_report_says_what_was_found(world: tuple[Path, JudgedTypes]) -> None
     assert counted == report["cells"]
     sides = {name: "Excitatory" if name == "Excitatory" else "Inhibitory" for name in CLASSES}
     assert all(f"{side} > {name}" in groups for name, side in sides.items())
-    assert (judged.folder / "report.html").read_text().count("<table") == 1 + len(LEVELS)
+    assert (judged.folder / "report.html").read_text().count("<table") == 2 + len(LEVELS)
+    # The study's classes and both of its data sets, each left out once.
+    assert len(report["unlike"]) == len(CLASSES) + 2
+    areas = [report["unlike"][f"class {name}"]["area"]["value"] for name in CLASSES]
+    assert np.mean(areas) > 0.6
 
 
 def test_donors_stand_on_one_side_of_a_fold(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from sts.evaluation.prediction_sets import COVERAGE
 from sts.evaluation.type_scores import LevelAnswers, answer_level
 from sts.evaluation.type_tree import TypeTree
 from sts.studies.classify.types.pages import write_types_report
+from sts.studies.classify.types.unlike import measure_unlike
 from sts.tabular.type_classifier import TypeTreeClassifier
 from sts.tabular.type_members import make_fine_members, make_members
 
@@ -90,7 +91,8 @@ def judge_types(workspace: Workspace, job: TypesJob, *, data: Path) -> JudgedTyp
             for depth, name in enumerate(LEVELS, start=1)
             if depth <= cells.tree.depths.max()
         }
-        write_types_report(run, cells.table, cells.tree, levels, job.coverage)
+        detections = measure_unlike(cells.table, folds[0], seed=job.seed)
+        write_types_report(run, cells.table, cells.tree, levels, detections, job.coverage)
     return JudgedTypes(folder=run.final, cells=cells, levels=levels)
 
 

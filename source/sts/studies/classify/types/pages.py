@@ -12,6 +12,7 @@ from sts.datasets.laboratories import LabelledTable
 from sts.evaluation.type_scores import LevelAnswers, LevelScores, score_answers
 from sts.evaluation.type_tree import TypeTree
 from sts.reports.page import Section, Table, write_page
+from sts.studies.classify.types.unlike import Detection
 
 COLUMNS: Final = (
     *("cells", "right", "among three", "mean over types", "set holds it", "types in a set"),
@@ -28,6 +29,11 @@ SETS: Final = (
     "the cells of the other folds. An empty set means that the cell is unusual in every type. "
     "A call is dropped if it is less sure than half of the wrong calls of the other folds."
 )
+UNLIKE: Final = (
+    "Each class and each data set is left out of the fit of the distances to classes. Are its "
+    "cells recognised as unlike all others? Known cells are of other donors. False alarms are the "
+    "known cells that look as unlike as 95 % of those left out do. Intervals resample cells."
+)
 
 
 def write_types_report(
@@ -35,6 +41,7 @@ def write_types_report(
     table: LabelledTable,
     tree: TypeTree,
     levels: Mapping[str, LevelAnswers],
+    detections: Mapping[str, Detection],
     coverage: float,
 ) -> None:
     """Write `report.json`, `report.html` and `predictions.csv`."""
@@ -50,6 +57,7 @@ def write_types_report(
                 name: {group: asdict(scores) for group, scores in each.items()}
                 for name, each in groups.items()
             },
+            "unlike": {name: asdict(each) for name, each in detections.items()},
         }
     )
     write_csv(run.path / "predictions.csv", *_lines(table, tree, levels))
@@ -67,6 +75,7 @@ def write_types_report(
         sections=[
             Section("Levels", [HOW, levels_table(whole), SETS.format(coverage=coverage)]),
             *by_group,
+            Section("Unlike anything seen", [UNLIKE, unlike_table(detections)]),
         ],
     )
 
@@ -74,6 +83,17 @@ def write_types_report(
 def levels_table(scores: Mapping[str, LevelScores]) -> Table:
     """Return the scores of all cells, a line a level."""
     return _as_table("level", scores, caption="In brackets: 95 % intervals (Wilson, 1927).")
+
+
+def unlike_table(detections: Mapping[str, Detection]) -> Table:
+    """Return how well what was left out is found, a line for each class and data set."""
+    return Table(
+        columns=["left out", "known cells", "cells left out", "AUROC", "false alarms"],
+        rows=[
+            [name, each.known, each.unlike, each.area.in_words(), f"{each.false_alarms:.3f}"]
+            for name, each in detections.items()
+        ],
+    )
 
 
 def _as_table(what: str, scores: Mapping[str, LevelScores], *, caption: str) -> Table:

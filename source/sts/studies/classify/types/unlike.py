@@ -1,0 +1,77 @@
+"""Whether cells of a class or a data set that was left out are recognised as unlike the others."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from sts.base.types import Bools, Ints
+from sts.datasets.laboratories import LabelledTable
+from sts.evaluation.abstention import false_alarms
+from sts.evaluation.scores import Interval
+from sts.evaluation.transfer import auc
+from sts.tabular.class_distance import ClassDistance, unlike_scores
+
+# Fewer cells of either kind say nothing.
+FEWEST: Final = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detection:
+    """How well cells that were left out are found among cells that were not fitted either."""
+
+    known: int
+    unlike: int
+    area: Interval
+    """Under the ROC curve."""
+    false_alarms: float
+    """Share of known cells that look as unlike as 95 % of those left out do."""
+
+
+def measure_unlike(
+    table: LabelledTable, fold: tuple[Ints, Ints], *, seed: int
+) -> dict[str, Detection]:
+    """Return the detection of each class and each data set, left out in turn.
+
+    Parameters
+    ----------
+    fold
+        Rows to fit on, and rows of other donors, which are the known cells.
+    """
+    return {
+        name: found
+        for name, out in _left_out(table)
+        if (found := _detect(table, fold, out, seed=seed)) is not None
+    }
+
+
+def _left_out(table: LabelledTable) -> Iterator[tuple[str, Bools]]:
+    for label in np.unique(table.label).tolist():
+        yield f"class {label}", table.label == label
+    sets = np.unique(table.dataset).tolist()
+    for name in sets if len(sets) > 1 else []:
+        yield f"data set {name}", table.dataset == name
+
+
+def _detect(
+    table: LabelledTable, fold: tuple[Ints, Ints], out: Bools, *, seed: int
+) -> Detection | None:
+    fitted, known = (rows[~out[rows]] for rows in fold)
+    unlike = fold[1][out[fold[1]]]
+    classes, counts = np.unique(table.label[fitted], return_counts=True)
+    if min(len(known), len(unlike), *counts) < FEWEST or len(classes) < 2:
+        return None
+    model = ClassDistance().fit(table.X[fitted], table.label[fitted])
+    reference, others = model.transform(table.X[known]), model.transform(table.X[unlike])
+    scores = unlike_scores(reference, reference), unlike_scores(others, reference)
+    return Detection(
+        known=len(known),
+        unlike=len(unlike),
+        area=auc(
+            np.concatenate(scores),
+            np.repeat([False, True], [len(known), len(unlike)]),
+            rng=np.random.default_rng(seed),
+        ),
+        false_alarms=false_alarms(*scores),
+    )
