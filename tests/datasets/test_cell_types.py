@@ -30,9 +30,15 @@ def test_a_class_that_is_none_is_refused() -> None:
         type_label("Glia")
 
 
-def test_types_of_few_cells_are_their_subclass() -> None:
+def test_types_of_few_cells_are_their_subclass_and_such_subclasses_their_class() -> None:
     often, rare = (type_label("Sst", "Sst", name) for name in ("Sst Chodl", "Sst Rare"))
-    labels = np.array([often] * 6 + [rare] * 5 + ["Inhibitory > Sst", ""])
-    merged = merge_rare_types(labels)
-    expected = [often] * 6 + ["Inhibitory > Sst > Sst"] * 5 + ["Inhibitory > Sst", ""]
+    alone = type_label("Vip/Lamp5", "Sncg", "Sncg Gpr50")
+    few = ["Inhibitory > Pvalb", ""]
+    merged = merge_rare_types(np.array([often] * 6 + [rare] * 5 + [alone] * 2 + few))
+    expected = [often] * 6 + ["Inhibitory > Sst > Sst"] * 5 + ["Inhibitory > Vip/Lamp5"] * 2 + few
     assert merged.tolist() == expected
+
+
+def test_a_subclass_has_the_cells_of_all_its_types() -> None:
+    labels = [type_label("Sst", "Sst", f"Sst {at // 3}") for at in range(6)]
+    assert set(merge_rare_types(np.array(labels)).tolist()) == {"Inhibitory > Sst > Sst"}

@@ -1,5 +1,6 @@
 """Labels of cells on the tree of types: excitatory or inhibitory, class, subclass, T-type."""
 
+from collections import Counter
 from typing import Final
 
 import numpy as np
@@ -11,8 +12,10 @@ from sts.evaluation.type_tree import join_path, split_label
 
 LEVELS: Final = ("excitatory or inhibitory", "class", "subclass", "T-type")
 """What the depths of the tree are called, from the first below the root on."""
+# Classes stay, however rare they are.
+CLASS_DEPTH: Final = 2
 EXCITATORY, INHIBITORY = "Excitatory", "Inhibitory"
-# A T-type of fewer cells can be neither learnt nor judged.
+# A type of fewer cells can be neither learnt nor judged.
 FEWEST: Final = 6
 
 
@@ -43,14 +46,12 @@ def type_label(label: str, subclass: str = "", fine: str = "") -> str:
 
 
 def merge_rare_types(labels: Texts, *, fewest: int = FEWEST) -> Texts:
-    """Return labels in which a T-type of too few cells is its subclass."""
-    names, counts = np.unique(labels, return_counts=True)
-    rare = {
-        name
-        for name, count in zip(names.tolist(), counts.tolist(), strict=True)
-        if count < fewest and len(split_label(name)) == len(LEVELS)
-    }
-    return np.array(
-        [join_path(split_label(name)[:-1]) if name in rare else name for name in labels.tolist()],
-        dtype=np.str_,
-    )
+    """Return labels in which a T-type of too few cells is its subclass, such a subclass its class.
+
+    A subclass has the cells of its T-types too.
+    """
+    paths = [split_label(label) for label in labels.tolist()]
+    for depth in range(len(LEVELS), CLASS_DEPTH, -1):
+        counts = Counter(path[:depth] for path in paths)
+        paths = [path[: depth - 1] if 0 < counts[path[:depth]] < fewest else path for path in paths]
+    return np.array([join_path(path) for path in paths], dtype=np.str_)
