@@ -12,7 +12,7 @@ from sts.datasets.laboratories import LabelledTable
 from sts.evaluation.type_scores import LevelAnswers, LevelScores, score_answers
 from sts.evaluation.type_tree import TypeTree
 from sts.reports.page import Section, Table, write_page
-from sts.studies.classify.types.unlike import LeftOut
+from sts.studies.classify.types.unlike import UnlikeScores
 
 COLUMNS: Final = (
     *("cells", "right", "among three", "mean over types", "set holds it", "types in a set"),
@@ -41,7 +41,7 @@ def write_types_report(
     table: LabelledTable,
     tree: TypeTree,
     levels: Mapping[str, LevelAnswers],
-    detections: Mapping[str, LeftOut],
+    detections: Mapping[str, UnlikeScores],
     coverage: float,
 ) -> None:
     """Write `report.json`, `report.html` and `predictions.csv`."""
@@ -85,7 +85,7 @@ def levels_table(scores: Mapping[str, LevelScores]) -> Table:
     return _as_table("level", scores, caption="In brackets: 95 % intervals (Wilson, 1927).")
 
 
-def unlike_table(detections: Mapping[str, LeftOut]) -> Table:
+def unlike_table(detections: Mapping[str, UnlikeScores]) -> Table:
     """Return how well what was left out is found, a line for each class and data set."""
     return Table(
         columns=["left out", "known cells", "cells left out", "AUROC", "false alarms"],

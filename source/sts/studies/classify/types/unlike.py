@@ -18,7 +18,7 @@ FEWEST: Final = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeftOut:
+class UnlikeScores:
     """How well cells that were left out are found among cells that were not fitted either."""
 
     known: int
@@ -31,7 +31,7 @@ class LeftOut:
 
 def measure_unlike(
     table: LabelledTable, fold: tuple[Ints, Ints], *, seed: int
-) -> dict[str, LeftOut]:
+) -> dict[str, UnlikeScores]:
     """Return the detection of each class and each data set, left out in turn.
 
     Parameters
@@ -56,7 +56,7 @@ def _left_out(table: LabelledTable) -> Iterator[tuple[str, Bools]]:
 
 def _detect(
     table: LabelledTable, fold: tuple[Ints, Ints], out: Bools, *, seed: int
-) -> LeftOut | None:
+) -> UnlikeScores | None:
     fitted, known = (rows[~out[rows]] for rows in fold)
     unlike = fold[1][out[fold[1]]]
     classes, counts = np.unique(table.label[fitted], return_counts=True)
@@ -65,7 +65,7 @@ def _detect(
     model = ClassDistance().fit(table.X[fitted], table.label[fitted])
     reference, others = model.transform(table.X[known]), model.transform(table.X[unlike])
     scores = unlike_scores(reference, reference), unlike_scores(others, reference)
-    return LeftOut(
+    return UnlikeScores(
         known=len(known),
         unlike=len(unlike),
         area=auc(
