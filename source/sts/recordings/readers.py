@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import h5py
 
@@ -25,12 +27,30 @@ from sts.recordings.recording import (
     want_every_sweep,
 )
 
+
+@dataclass(frozen=True, kw_only=True)
+class Reader:
+    """What reads one file format."""
+
+    read: Callable[[Path, Wanted], Recording]
+    identify: Callable[[Path], FileIdentity]
+    """Returns whose recording a file holds, also where its sweeps cannot be used."""
+
+
+def _identify_in(identify: Callable[[Any, Path], FileIdentity]) -> Callable[[Path], FileIdentity]:
+    def open_and_identify(path: Path) -> FileIdentity:
+        with open_hdf5(path) as file:
+            return identify(file, path)
+
+    return open_and_identify
+
+
 SUFFIXES: Final = (".nwb", ".abf")
-# By the begin of what `content_of` returns.
-READERS: Final[dict[str, Callable[[Path, Wanted], Recording]]] = {
-    "NWB 2": read_nwb2,
-    "NWB 1": read_nwb1,
-    "ABF": read_abf,
+# The key is how the text begins that `content_of` returns.
+READERS: Final = {
+    "NWB 2": Reader(read=read_nwb2, identify=_identify_in(identity_in_nwb2)),
+    "NWB 1": Reader(read=read_nwb1, identify=_identify_in(identity_in_nwb1)),
+    "ABF": Reader(read=read_abf, identify=partial(identify_file, stated="")),
 }
 # First bytes of files that are not HDF5, and the name of each kind in messages.
 BEGINNINGS: Final = {
@@ -83,25 +103,23 @@ def read_recording(path: str | Path, wanted: Wanted = want_every_sweep) -> Recor
         Chooses the sweeps by their current; the voltage of the others is not read.
     """
     path = Path(path)
-    content = content_of(path)
-    for kind, read in READERS.items():
-        if content.startswith(kind):
-            return read(path, wanted)
-    raise CellFailed(f"is {content}: what can be read is {', '.join(READERS)}")
+    return _find_reader(path).read(path, wanted)
 
 
 def read_identity(path: Path) -> FileIdentity | None:
     """Return whose recording a file holds, whether it can be measured or not; None if unknown."""
     try:
-        content = content_of(path)
-        if content.startswith("ABF"):
-            return identify_file(path, stated="")
-        with open_hdf5(path) as file:
-            if content.startswith("NWB 1"):
-                return identity_in_nwb1(file, path)
-            return identity_in_nwb2(file, path) if content.startswith("NWB 2") else None
+        return _find_reader(path).identify(path)
     except CellFailed:
         return None
+
+
+def _find_reader(path: Path) -> Reader:
+    content = content_of(path)
+    for kind, reader in READERS.items():
+        if content.startswith(kind):
+            return reader
+    raise CellFailed(f"is {content}: what can be read is {', '.join(READERS)}")
 
 
 def content_of(path: Path) -> str:
