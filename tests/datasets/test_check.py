@@ -79,7 +79,7 @@ Fault = tuple[Callable[[Path], object], str]
 FAULTS: dict[str, Fault] = {
     "unreadable": (
         lambda data: append(data / TEST, "10x0, Seq\n"),
-        "Test_split.csv, line 9: '10x0' is no specimen id",
+        "Test_split.csv, line 9: '10x0' is not a specimen id",
     ),
     "both sides": (lambda data: append(data / TRAIN, "1000, Clamp\n"), "1000 (train and test)"),
     "no side": (lambda data: edit(data / TRAIN, "1001, Clamp\n", ""), "1001 (Excitatory)"),

@@ -142,12 +142,12 @@ def test_a_table_of_ones_own_leaves_out_the_test_side_of_the_published_split(
 
 def test_cells_that_are_all_held_out_are_refused(tmp_path: Path) -> None:
     (tmp_path / TEST_IDS).write_text("1000\n1001\n")
-    with pytest.raises(StsError, match="all cells of here are of the published test split"):
+    with pytest.raises(StsError, match="all cells of here belong to the published test split"):
         leave_out_held(make_table(2), tmp_path, where="here")
 
 
 @pytest.mark.parametrize(
-    ("text", "line"), [("1000\nx1\n", "line 2: 'x1' is no spec"), ("1\n1\n", "listed already")]
+    ("text", "line"), [("1000\nx1\n", "line 2: 'x1' is not a spec"), ("1\n1\n", "already listed")]
 )
 def test_a_wrong_line_of_the_list_is_named(tmp_path: Path, text: str, line: str) -> None:
     (tmp_path / TEST_IDS).write_text(text)

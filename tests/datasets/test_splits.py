@@ -186,7 +186,7 @@ def test_other_donors_break_a_split_by_donor_only(tmp_path: Path) -> None:
     cells = make_cells(80, per_donor=2)
     moved = replace(cells, donor_id=np.roll(cells.donor_id, 1))
     split_of(cells, tmp_path / "donor")
-    with pytest.raises(StsError, match=r"has cells on both sides of .* donors are others"):
+    with pytest.raises(StsError, match=r"has cells on both sides of .* donor ids have changed"):
         split_of(moved, tmp_path / "donor", group_by="donor")
     split = split_of(cells, tmp_path / "specimen", group_by="specimen")
     assert split_of(moved, tmp_path / "specimen") == split
@@ -195,7 +195,7 @@ def test_other_donors_break_a_split_by_donor_only(tmp_path: Path) -> None:
 def test_a_changed_grouping_is_refused(tmp_path: Path) -> None:
     cells = make_cells(40)
     split = split_of(cells, tmp_path, group_by="specimen")
-    with pytest.raises(StsError, match="divided by specimen, not by donor: ask for --group-by sp"):
+    with pytest.raises(StsError, match="divided by specimen, not by donor: use --group-by sp"):
         split_of(cells, tmp_path, group_by="donor")
     assert split_of(cells, tmp_path) == split, "as it was made, where nothing is asked for"
     with pytest.raises(StsError, match="did you mean 'donor'"):
@@ -325,11 +325,11 @@ def test_cells_none_of_which_the_published_split_divides_are_refused(tmp_path: P
     ("train", "reason"),
     [
         ("", "lists no cell"),
-        ("1000, Seq\n1000, Seq\n", "line 2: specimen 1000 is listed already in line 1"),
+        ("1000, Seq\n1000, Seq\n", "line 2: specimen 1000 is already listed in line 1"),
         ("1000, Sec\n", "line 1: unknown source 'Sec': did you mean 'Seq'?"),
         ("\n1000\n", "line 2: 2 values wanted, 1 came"),
-        ("100a, Seq\n", "line 1: '100a' is no specimen id"),
-        ("1001, Seq\n", "1 specimens stand on both sides"),
+        ("100a, Seq\n", "line 1: '100a' is not a specimen id"),
+        ("1001, Seq\n", "1 specimens are on both sides"),
     ],
 )
 def test_a_wrong_line_of_the_published_split_is_named(

@@ -60,14 +60,14 @@ def test_a_reason_has_value_standing_and_direction(reason: Reason, words: str) -
     assert reason.in_words() == words
 
 
-def test_what_was_not_recorded_is_no_reason() -> None:
+def test_a_missing_stimulus_is_no_reason() -> None:
     lost = change(words="tau missing", value=math.nan, lower=0.0, higher=0.0)
-    assert change(**{**vars(lost), "missing": 0.01}).is_of_the_recording
-    assert not change(**{**vars(lost), "missing": 0.2}).is_of_the_recording
+    assert change(**{**vars(lost), "missing": 0.01}).is_missing_stimulus
+    assert not change(**{**vars(lost), "missing": 0.2}).is_missing_stimulus
     told = {"words": "missing_ramp yes", "value": 1.0, "higher": 0.0}
-    assert change(**told, lower=0.99).is_of_the_recording
-    assert not change(**told, lower=0.6).is_of_the_recording
-    assert not REASON.is_of_the_recording
+    assert change(**told, lower=0.99).is_missing_stimulus
+    assert not change(**told, lower=0.6).is_missing_stimulus
+    assert not REASON.is_missing_stimulus
 
 
 def found() -> list[PredictedCell]:
@@ -84,6 +84,7 @@ def answers(*, threshold: float = 2.0) -> Answers:
         probabilities=np.array([[0.1, 0.2, 0.6, 0.1], [0.7, 0.1, 0.1, 0.1]]),
         distances=np.array([1.0, 3.0]),
         threshold=threshold,
+        percentile=99.0,
         because=((REASON,), ()),
     )
 
@@ -92,7 +93,9 @@ def test_answers_find_their_cells_and_the_others_keep_their_reasons() -> None:
     cells = add_answers(found(), answers())
     assert [each.prediction for each in cells] == ["Vip/Lamp5", "", "Pvalb", ""]
     assert [each.unlike_training for each in cells] == [False, None, True, None]
-    assert cells[2].warning().startswith("c looks unlike the training cells (distance 3.0")
+    assert cells[2].warning() == (
+        "c looks unlike the training cells (distance 3.0; 99 % of training cells are below 2.0)"
+    )
     assert [each.reason for each in cells] == ["", "is <b>not</b> NWB", "", "no spike"]
 
 

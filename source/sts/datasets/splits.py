@@ -1,4 +1,4 @@
-"""Training and test cells: the published split, and our own, which is kept and only grows."""
+"""Training and test cells: the published split, and our own, which is stored and only grows."""
 
 import logging
 from collections import Counter
@@ -18,23 +18,24 @@ from sts.datasets.labels import filled_lines
 from sts.datasets.store import Texts
 from sts.datasets.table import locate_errors
 
-# The published files, in the folder the published repository keeps them in.
+# The published files, in the same folder as in the published repository.
 PUBLISHED: Final = {"train": "Split/Train_split.csv", "test": "Split/Test_split.csv"}
-# The names of the data sets in them.
+# The names of the data sets in these files.
 SOURCES: Final = {"Seq": "PatchSeq", "Clamp": "PatchClamp"}
 # A list of the published test specimens, for data that come without the published split.
 TEST_IDS: Final = "published_test_ids.txt"
 SPLIT_NAME: Final = "split.json"
-# The splits of single tables lie here in a folder of data, by the names of the tables.
+# Subfolder of a data folder with the splits of single tables, named like the tables.
 SPLITS_FOLDER: Final = "splits"
 FORMAT: Final = "sts-split 2"
 GROUPS: Final = ("specimen", "donor")
 DONOR: Final = "donor"
 # One in five cells is held out, as in the published study.
 PARTS: Final = 5
-# Cells that are kept aside of a large cohort: a temperature from 200 cells is good to about 7 %.
+# Number of cells to keep aside in a large cohort: a temperature fitted on 200 cells has an error of
+# about 7 %.
 KEPT: Final = 200
-# A refit keeps at most one cell in five aside, and at least one in ten.
+# A refit keeps at most one in five cells aside, and at least one in ten.
 KEPT_PARTS: Final = (5, 10)
 
 logger = logging.getLogger("sts")
@@ -42,37 +43,41 @@ T = TypeVar("T", bound=Rows)
 
 
 def read_split_file(path: Path) -> dict[str, str]:
-    """Return the specimens that a published file lists, and the data set of each."""
+    """Return the specimens in a published file, with the data set of each."""
     found: dict[str, str] = {}
     for where, row in _read_listed(path, ("specimen_id", "source")):
         with locate_errors(where):
             found[row["specimen_id"]] = SOURCES[one_of(row["source"], SOURCES, "source")]
     if not found:
-        raise StsError(f"{path} lists no cell: lines of `specimen_id, Seq` or `, Clamp` are wanted")
+        raise StsError(
+            f"{path} lists no cell: expected lines such as `specimen_id, Seq` or "
+            "`specimen_id, Clamp`"
+        )
     return found
 
 
 def _read_listed(path: Path, columns: tuple[str, ...]) -> list[tuple[str, dict[str, str]]]:
-    """Return the rows of a file without a header, and the place of each; no specimen twice."""
+    """Return the rows of a file without a header, each with its line; no specimen occurs twice."""
     lines: dict[str, int] = {}
     listed = []
     for line, row in zip(filled_lines(path), read_csv(path, [], header=columns), strict=True):
         where, specimen = f"{path}, line {line}", row["specimen_id"]
         if not specimen.isdigit():
-            raise StsError(f"{where}: {specimen[:60]!r} is no specimen id; digits are wanted")
+            raise StsError(f"{where}: {specimen[:60]!r} is not a specimen id: expected digits only")
         if (first := lines.setdefault(specimen, line)) != line:
             raise StsError(
-                f"{where}: specimen {specimen} is listed already in line {first}; keep one of them"
+                f"{where}: specimen {specimen} is already listed in line {first}; "
+                "remove one of the two lines"
             )
         listed.append((where, row))
     return listed
 
 
 def held_out_specimens(data: Path) -> frozenset[str]:
-    """Return the specimens of the published test split that a folder of data knows.
+    """Return the specimens of the published test split, as far as a data folder contains them.
 
-    They are those of its published split and those that `published_test_ids.txt` lists, in the
-    folder or in the one that it lies in.
+    They are listed in the published split of the folder, and in `published_test_ids.txt` in the
+    folder or in its parent folder.
     """
     split = data / PUBLISHED["test"]
     known = set(read_split_file(split)) if split.is_file() else set()
@@ -83,14 +88,15 @@ def held_out_specimens(data: Path) -> frozenset[str]:
 
 
 def leave_out_held(cells: T, data: Path, *, where: str, has_holdout: bool = False) -> T:
-    """Return the cells without those of the published test split, and say how many they were.
+    """Return the cells without those of the published test split, and log their number.
 
     Parameters
     ----------
     where
-        What holds the cells, in words.
+        The file or folder that contains the cells, in words.
     has_holdout
-        Whether the test side of the published split in `data` stays: the cells are divided by it.
+        Whether the test side of the published split in `data` stays, because the cells are divided
+        by this split.
     """
     held = held_out_specimens(data)
     split = data / PUBLISHED["test"]
@@ -100,34 +106,33 @@ def leave_out_held(cells: T, data: Path, *, where: str, has_holdout: bool = Fals
     if not out.any():
         return cells
     logger.warning(
-        "%d cells of the published test split are left out of %s: they train nothing",
+        "%d cells of the published test split are left out of %s: they must "
+        "not be used in training",
         *(int(out.sum()), where),
     )
     if out.all():
         raise StsError(
-            f"all cells of {where} are of the published test split, which trains nothing: bring "
-            "other cells"
+            f"all cells of {where} belong to the published test split, which must not be used in "
+            "training: add other cells"
         )
     kept: T = cells.rows(~out)
     return kept
 
 
 def count_in_words(cells: Identified) -> str:
-    """Return how many cells there are of each class and data set, as "Sst 8 (PatchSeq 8)"."""
+    """Return the number of cells of each class and data set, such as "Sst 8 (PatchSeq 8)"."""
     words = []
     for label in [name for name in CLASSES if name in cells.label]:
         own = cells.dataset[cells.label == label]
         names, counts = np.unique(own, return_counts=True)
-        parts = [
-            f"{name or 'not known'} {count}" for name, count in zip(names, counts, strict=True)
-        ]
+        parts = [f"{name or 'unknown'} {count}" for name, count in zip(names, counts, strict=True)]
         words.append(f"{label} {len(own)} ({', '.join(parts)})")
     return ", ".join(words)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Specimen ids of both sides, and where the division comes from."""
+    """Specimen ids of both sides, and the source of the split."""
 
     train: frozenset[str]
     test: frozenset[str]
@@ -135,24 +140,24 @@ class Split:
     group_by: str = "specimen"
     seed: int = 0
     is_published: bool = False
-    """Whether it is the published one, which is never added to."""
+    """Whether it is the published split, to which no cells are ever added."""
 
 
 def split_of(
     cells: Identified, data: Path, *, table: str = "", group_by: str | None = None, seed: int = 0
 ) -> Split:
-    """Return the split kept in `data`, published or our own; make and keep one if there is none.
+    """Return the split stored in `data`, published or our own; make and store one if there is none.
 
-    Ours divides all labelled cells in `data`, in sweep stores and in tables of features, so that
-    every study finds the same cells on the same side. Cells that are new are divided by themselves:
-    all others stay where they are.
+    Our own split divides all labelled cells in `data`, in sweep stores and in tables of features,
+    so that every study has the same cells on the same side. New cells are divided separately: all
+    others stay on their sides.
 
     Parameters
     ----------
     table
-        The name of a table of one's own: its split is kept in `data`, and holds its cells alone.
+        The name of the user's own table: its split is stored in `data` and contains only its cells.
     group_by
-        One of GROUPS; None: as the split was made, a new one by donor.
+        One of GROUPS; None: the grouping of the stored split, or by donor for a new split.
     """
     if group_by is not None:
         one_of(group_by, GROUPS, "grouping")
@@ -163,7 +168,7 @@ def split_of(
     kept = _read(path) if path.is_file() else None
     if kept is not None and group_by not in (None, kept.group_by):
         raise StsError(
-            f"{path} was divided by {kept.group_by}, not by {group_by}: ask for "
+            f"{path} was divided by {kept.group_by}, not by {group_by}: use "
             f"--group-by {kept.group_by}, or {_advise_remake(path)}"
         )
     everyone = unite_cells([cells] if table else [cells, cells_in(data)])
@@ -175,14 +180,14 @@ def split_of(
 
 
 def _report_left_out(cells: Identified, split: Split) -> None:
-    """Count the labelled cells that the published split does not divide, and the reverse."""
+    """Log which labelled cells the published split does not contain, and the reverse."""
     labelled = cells.label != ""
     divided = split.train | split.test
     rest = labelled & ~np.isin(cells.specimen_id, sorted(divided))
     if labelled.any() and not (labelled & ~rest).any():
         raise StsError(
             f"none of these {int(labelled.sum())} labelled cells is in the published split "
-            f"{split.origin}: name a folder of their own with --data"
+            f"{split.origin}: use a separate folder with --data"
         )
     if rest.any():
         logger.warning(
@@ -198,13 +203,13 @@ def _report_left_out(cells: Identified, split: Split) -> None:
 
 def _advise_remake(path: Path) -> str:
     return (
-        f"move {path} away to divide all cells anew (old holdout figures do not compare with new "
-        "ones)"
+        f"move {path} to another folder to divide all cells again (holdout scores from before and "
+        "after cannot be compared)"
     )
 
 
 def find_split(data: Path) -> Split | None:
-    """Return the split kept in a folder of data, the published one first, None without any."""
+    """Return the split stored in a data folder, preferably the published one, None without any."""
     path = data / SPLIT_NAME
     return _find_published(data) or (_read(path) if path.is_file() else None)
 
@@ -212,41 +217,39 @@ def find_split(data: Path) -> Split | None:
 def folds_of(
     cells: Identified, folds: int, *, group_by: str = DONOR, seed: int = 0
 ) -> list[tuple[Ints, Ints]]:
-    """Return rows to fit on and rows to score on, for each fold, the classes evenly spread."""
+    """Return rows to fit on and rows to score on for each fold, stratified by class."""
     return list(_divide(cells, folds, one_of(group_by, GROUPS, "grouping"), seed))
 
 
 def keep_aside(cells: Identified, *, group_by: str = DONOR, seed: int = 0) -> tuple[Ints, Ints]:
-    """Return rows to fit the final model on, and rows to stop, calibrate and compare it with."""
-    groups = _group(cells, group_by)
+    """Return rows to fit the final model on, and rows to stop, calibrate and compare it."""
+    groups = _list_groups(cells, group_by)
     fewest = min(len(set(groups[cells.label == label].tolist())) for label in set(cells.label))
     wanted = int(np.clip(len(cells) // KEPT, *KEPT_PARTS))
     return folds_of(cells, max(2, min(wanted, fewest)), group_by=group_by, seed=seed)[0]
 
 
 def _divide(cells: Identified, parts: int, group_by: str, seed: int) -> Iterator[tuple[Ints, Ints]]:
-    groups = _group(cells, group_by)
+    groups = _list_groups(cells, group_by)
     by_donor = len(np.unique(groups)) < len(cells)
     for label in CLASSES:
         found = len(set(groups[cells.label == label].tolist()))
         if found < parts:
-            who, more = (
-                ("donor", ", or ask for --group-by specimen") if by_donor else ("specimen", "")
-            )
+            who, more = ("donor", ", or use --group-by specimen") if by_donor else ("specimen", "")
             raise StsError(
-                f"only {found} {who}s of class {label} for {parts} parts: every part needs one; "
-                f"add cells or lower --folds{more}"
+                f"only {found} {who}s of class {label} for {parts} parts: every part needs "
+                f"at least one; add cells or lower --folds{more}"
             )
     rows = np.zeros((len(cells), 1))
     if by_donor:
         grouped = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
-        return iter(grouped.split(rows, _strata(cells, parts), groups))
+        return iter(grouped.split(rows, _find_strata(cells, parts), groups))
     single = StratifiedKFold(parts, shuffle=True, random_state=seed)
-    return iter(single.split(rows, _strata(cells, parts)))
+    return iter(single.split(rows, _find_strata(cells, parts)))
 
 
-def _strata(cells: Identified, parts: int) -> Texts:
-    """Return what is spread evenly: class and data set, or the class where that is too fine."""
+def _find_strata(cells: Identified, parts: int) -> Texts:
+    """Return strata: class and data set, or the class alone if these have too few cells."""
     fine = _label_and_dataset(cells)
     kinds, counts = np.unique(fine, return_counts=True)
     coarse = {str(kind).split("|")[0] for kind in kinds[counts < parts]}
@@ -257,12 +260,12 @@ def _label_and_dataset(cells: Identified) -> Texts:
     return np.array([f"{a}|{b}" for a, b in zip(cells.label, cells.dataset, strict=True)])
 
 
-def _group(cells: Identified, group_by: str) -> Texts:
+def _list_groups(cells: Identified, group_by: str) -> Texts:
     return donor_groups(cells) if group_by == DONOR else cells.specimen_id
 
 
 def donor_groups(cells: Identified) -> Texts:
-    """Return donors; a cell whose donor is not known is one of its own."""
+    """Return donor ids; a cell with an unknown donor is a group of its own."""
     own = [f"specimen {specimen}" for specimen in cells.specimen_id]
     return np.where(cells.donor_id != "", cells.donor_id, own)
 
@@ -278,23 +281,23 @@ def _make_split(cells: Cells, path: Path, group_by: str, seed: int) -> Split:
     )
     _write(split, path)
     logger.info(
-        "%d cells are divided by %s into %s: %d to train on, %d held out",
+        "%d cells are divided by %s into %s: %d for training, %d held out",
         *(len(cells), group_by, path, len(split.train), len(split.test)),
     )
     return split
 
 
 def _add_cells(kept: Split, cells: Cells, path: Path) -> Split:
-    """Return the split with the cells that are new divided too; all others stay where they are."""
+    """Return the split with the new cells added; all others stay on their sides."""
     is_test = {specimen: False for specimen in kept.train} | dict.fromkeys(kept.test, True)
-    groups = _group(cells, kept.group_by)
+    groups = _list_groups(cells, kept.group_by)
     side_of: dict[str, bool] = {}
     for specimen, group in zip(cells.specimen_id.tolist(), groups.tolist(), strict=True):
         side = is_test.get(specimen)
         if side is not None and side_of.setdefault(group, side) != side:
             raise StsError(
-                f"donor {group} has cells on both sides of {path}: donors are others than when it "
-                f"was made; put the old ones back, or {_advise_remake(path)}"
+                f"donor {group} has cells on both sides of {path}: donor ids have changed since "
+                f"the split was made; restore the old ids, or {_advise_remake(path)}"
             )
     new = np.array([specimen not in is_test for specimen in cells.specimen_id.tolist()], dtype=bool)
     if not new.any():
@@ -307,7 +310,8 @@ def _add_cells(kept: Split, cells: Cells, path: Path) -> Split:
     )
     _write(split, path)
     logger.info(
-        "%d new cells are added to %s: %d to train on, %d held out; the others stay on their sides",
+        "%d new cells are added to %s: %d for training, %d held out; the other cells "
+        "stay on their sides",
         *(int(new.sum()), path),
         *(len(split.train) - len(kept.train), len(split.test) - len(kept.test)),
     )
@@ -323,17 +327,17 @@ def _place_cells(
     *,
     seed: int,
 ) -> None:
-    """Put each new group on the side on which its donor is, else where its classes are short.
+    """Put each new group on the side of its donor, else on the side with too few of its classes.
 
-    A group is held out if that brings the held-out part of its classes and data sets closer to one
-    in PARTS.
+    A group is held out if this brings the held-out share of its classes and data sets closer to
+    1 / PARTS.
     """
     kinds = _label_and_dataset(cells)
     wanted = {kind: count / PARTS for kind, count in Counter(kinds.tolist()).items()}
     for specimen, kind in zip(cells.specimen_id.tolist(), kinds.tolist(), strict=True):
         wanted[kind] -= is_test.get(specimen, False)
     order = np.random.default_rng([seed, len(is_test)]).permutation(np.unique(groups[new]))
-    # Those whose side is known first: the others make up for them.
+    # Groups with a fixed side are placed first: the rest balance the counts.
     for group in sorted(order.tolist(), key=lambda name: name not in side_of):
         members = new & (groups == group)
         counts = Counter(kinds[members].tolist())
@@ -353,7 +357,8 @@ def _read(path: Path) -> Split:
     kept = read_json(path)
     if not isinstance(kept, dict) or kept.get("format") != FORMAT:
         raise StsError(
-            f"{path} is not a split of this program (format {FORMAT!r}): move it away to make one"
+            f"{path} is not a split of this program (format {FORMAT!r}): move it to another folder "
+            "to make one"
         )
     sides = [kept.get(side) for side in ("train", "test")]
     listed = [name for side in sides if isinstance(side, list) for name in side]
@@ -362,12 +367,14 @@ def _read(path: Path) -> Split:
     if not all(isinstance(side, list) for side in sides) or not all(
         isinstance(text, str) for text in texts
     ):
-        raise StsError(f"{path} lacks sides or group_by: move it away to make one")
+        raise StsError(f"{path} lacks sides or group_by: move it to another folder to make one")
     if not isinstance(seed, int) or seed < 0:
-        raise StsError(f"seed in {path} is {seed!r}: a whole number from 0 is wanted")
+        raise StsError(f"seed in {path} is {seed!r}: expected a whole number, at least 0")
     if len(set(listed)) < len(listed):
         twice = Counter(listed).most_common(1)[0][0]
-        raise StsError(f"specimen {twice} is listed twice in {path}: move it away to make one")
+        raise StsError(
+            f"specimen {twice} is listed twice in {path}: move it to another folder to make one"
+        )
     return Split(
         train=frozenset(kept["train"]),
         test=frozenset(kept["test"]),
@@ -384,14 +391,14 @@ def _find_published(data: Path) -> Split | None:
         return None
     if len(there) < len(paths):
         raise StsError(
-            f"{there[0]} is one half of the published split: fetch the other with "
-            "`data_pipeline.py fetch sts-tables`, or move this one away"
+            f"{there[0]} is one half of the published split: fetch the other half with "
+            "`data_pipeline.py fetch sts-tables`, or move this file to another folder"
         )
     sides = {side: frozenset(read_split_file(path)) for side, path in paths.items()}
     origin = str(paths["train"].parent)
     if both := sorted(sides["train"] & sides["test"]):
         raise StsError(
-            f"{len(both)} specimens stand on both sides of {origin}, such as {both[0]}: fetch the "
-            "split again, or take them off one side"
+            f"{len(both)} specimens are on both sides of {origin}, such as {both[0]}: fetch the "
+            "split again, or remove them from one side"
         )
     return Split(train=sides["train"], test=sides["test"], origin=origin, is_published=True)

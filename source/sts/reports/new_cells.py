@@ -1,4 +1,4 @@
-"""The predictions of PREDICT, of every kind of model: one row a file, as a table and as a page."""
+"""The predictions of PREDICT for every kind of model: a table with one row per file, and a page."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,38 +10,40 @@ from sts.base.files import write_csv
 from sts.base.types import CLASSES, Floats, Ints
 from sts.reports.page import Block, Facts, Picture, Section, Table, write_page
 
-# Reasons that are shown for a cell.
+# Largest number of reasons shown for a cell.
 REASONS: Final = 5
-# Share of training cells below which a missing value means a missing stimulus, not a trait.
+# If fewer training cells than this share lack a value too, the stimulus is missing: no property of
+# the cell.
 RARE: Final = 0.1
 SEPARATOR: Final = "; "
 # Columns that are fields of `PredictedCell`.
-WHO: Final = ("file", "specimen_id", "dataset", "label", "status", "reason")
-HOW_FAR: Final = ("distance", "threshold", "lacking")
-LIKELY: Final = tuple(f"probability_{label}" for label in CLASSES)
-BECAUSE: Final = tuple(f"because_{number}" for number in range(1, REASONS + 1))
+IDENTITY_COLUMNS: Final = ("file", "specimen_id", "dataset", "label", "status", "reason")
+DISTANCE_COLUMNS: Final = ("distance", "threshold", "lacking")
+PROBABILITY_COLUMNS: Final = tuple(f"probability_{label}" for label in CLASSES)
+REASON_COLUMNS: Final = tuple(f"because_{number}" for number in range(1, REASONS + 1))
 COLUMNS: Final = (
-    *WHO,
+    *IDENTITY_COLUMNS,
     "prediction",
-    *LIKELY,
+    *PROBABILITY_COLUMNS,
     "unlike_training",
-    *BECAUSE,
-    *HOW_FAR,
+    *REASON_COLUMNS,
+    *DISTANCE_COLUMNS,
     "notes",
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reason:
-    """A feature that speaks for the predicted class."""
+    """A feature that supports the predicted class."""
 
     feature: str
     words: str
-    """With its value and unit, such as "rheobase 210 pA"."""
+    """The feature with its value and unit, such as "rheobase 210 pA"."""
     value: float
     lower: float
-    """Share of the training cells with a lower value, of those with a value."""
+    """Share of the training cells with a lower value, among those with a value."""
     higher: float
+    """Share with a higher value, in the same way."""
     missing: float
     """Share of the training cells without a value."""
     contribution: float
@@ -50,14 +52,14 @@ class Reason:
 
     @property
     def same(self) -> float:
-        """Return the share of the training cells with the same value, or without one too."""
+        """Return the share of the training cells with the same value, or also without a value."""
         if math.isnan(self.value):
             return self.missing
         return (1 - self.missing) * (1 - self.lower - self.higher)
 
     @property
-    def is_of_the_recording(self) -> bool:
-        """Tell whether the reason is something that was not recorded, which is no trait."""
+    def is_missing_stimulus(self) -> bool:
+        """Tell whether the reason is a missing stimulus, which is not a property of the cell."""
         lacks = math.isnan(self.value) or self.words.endswith(" yes")
         return lacks and self.same < RARE
 
@@ -65,20 +67,20 @@ class Reason:
         """Return "rheobase 210 pA, higher than 90 % of training cells: towards Pvalb"."""
         tied = not max(self.lower, self.higher)
         if math.isnan(self.value) or tied or self.words.endswith((" yes", " no")):
-            standing = f"as in {_percent(self.same)} of"
+            comparison = f"as in {_percent(self.same)} of"
         else:
-            side, part = max(
+            side, share = max(
                 ("higher", self.lower), ("lower", self.higher), key=lambda pair: pair[1]
             )
-            standing = f"{side} than all" if part == 1 else f"{side} than {_percent(part)} of"
-        return f"{self.words}, {standing} training cells: towards {self.label}"
+            comparison = f"{side} than all" if share == 1 else f"{side} than {_percent(share)} of"
+        return f"{self.words}, {comparison} training cells: towards {self.label}"
 
 
-def _percent(part: float) -> str:
-    """Return a share in whole percents, rounded down: "higher than 99 %" promises no more."""
-    if 0 < part < 0.01:
+def _percent(share: float) -> str:
+    """Return a share in whole percents, rounded down, so that "higher than 99 %" is true."""
+    if 0 < share < 0.01:
         return "under 1 %"
-    return f"{math.floor(100 * part + 1e-9)} %"
+    return f"{math.floor(100 * share + 1e-9)} %"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,17 +98,21 @@ class PredictedCell:
     notes: tuple[str, ...] = ()
     probabilities: tuple[float, ...] = ()
     because: tuple[Reason, ...] = ()
-    """The strongest first; empty for a model without exact reasons."""
+    """The strongest reason first; empty for a model without exact reasons."""
     distance: float = math.nan
     """From the training cells, in units that can only be compared with `threshold`."""
     threshold: float = math.nan
+    """Cells at a larger distance are unlike the training cells."""
+    percentile: float = math.nan
+    """Percentage of training cells whose distance is below `threshold`."""
     lacking: int | None = None
     """Features that the cell lacks and nearly all training cells have."""
-    most_lacking: float = math.nan
+    lacking_threshold: float = math.nan
+    """More missing features than this are unusual."""
 
     @property
     def prediction(self) -> str:
-        """Return the most probable class, "" where there is no prediction."""
+        """Return the most probable class, "" without a prediction."""
         places = range(len(self.probabilities))
         return CLASSES[max(places, key=self.probabilities.__getitem__)] if places else ""
 
@@ -117,30 +123,30 @@ class PredictedCell:
 
     @property
     def lacks_much(self) -> bool:
-        """Tell whether the cell lacks more features than training cells do."""
-        return self.lacking is not None and self.lacking > self.most_lacking
+        """Tell whether the cell lacks more features than is usual for training cells."""
+        return self.lacking is not None and self.lacking > self.lacking_threshold
 
     @property
     def unlike_training(self) -> bool | None:
-        """Tell whether the cell is unlike the training cells; None where that is not known."""
+        """Tell whether the cell is unlike the training cells; None if that is not known."""
         if not self.prediction or (math.isnan(self.threshold) and self.lacking is None):
             return None
         return self.distance > self.threshold or self.lacks_much
 
     def warning(self) -> str:
-        """Return why the prediction is not to be trusted, "" where no reason is known."""
+        """Return why the prediction should not be trusted, "" if no reason is known."""
         if not self.unlike_training:
             return ""
         name = self.specimen_id or self.file
         if self.lacks_much:
             return (
                 f"{name} lacks {self.lacking} features that nearly all training cells have, "
-                "perhaps a whole stimulus: train and ask a model of --features paper+isi, which "
-                "takes the long square alone"
+                "perhaps a whole stimulus: train a model with --features paper+isi (long squares "
+                "only) and predict with it"
             )
         return (
-            f"{name} looks unlike the training cells (distance {self.distance:.1f}, of which 1 in "
-            f"100 of theirs exceeds {self.threshold:.1f})"
+            f"{name} looks unlike the training cells (distance {self.distance:.1f}; "
+            f"{self.percentile:g} % of training cells are below {self.threshold:.1f})"
         )
 
 
@@ -161,13 +167,14 @@ class Answers:
     distances: Floats
     """(n,), NaN for a model without distances."""
     threshold: float = math.nan
+    percentile: float = math.nan
     lacking: Ints | None = None
-    most_lacking: float = math.nan
+    lacking_threshold: float = math.nan
     because: Sequence[tuple[Reason, ...]] = ()
 
 
 def add_answers(cells: Sequence[PredictedCell], answers: Answers) -> list[PredictedCell]:
-    """Return the cells with the answers filled in, in order, where the status is ok."""
+    """Return the cells; those with status ok get the answers, in order."""
     rows = iter(range(len(answers.probabilities)))
 
     def fill(cell: PredictedCell, row: int) -> PredictedCell:
@@ -177,8 +184,9 @@ def add_answers(cells: Sequence[PredictedCell], answers: Answers) -> list[Predic
             because=answers.because[row] if answers.because else (),
             distance=float(answers.distances[row]),
             threshold=answers.threshold,
+            percentile=answers.percentile,
             lacking=None if answers.lacking is None else int(answers.lacking[row]),
-            most_lacking=answers.most_lacking,
+            lacking_threshold=answers.lacking_threshold,
         )
 
     return [fill(cell, next(rows)) if cell.status == "ok" else cell for cell in cells]
@@ -187,9 +195,11 @@ def add_answers(cells: Sequence[PredictedCell], answers: Answers) -> list[Predic
 def list_predictions(cells: Sequence[PredictedCell]) -> Iterator[dict[str, Any]]:
     """Yield the rows of `predictions.csv`."""
     for cell in cells:
-        line: dict[str, Any] = {name: getattr(cell, name) for name in (*WHO, *HOW_FAR)}
+        line: dict[str, Any] = {
+            name: getattr(cell, name) for name in (*IDENTITY_COLUMNS, *DISTANCE_COLUMNS)
+        }
         line |= {"prediction": cell.prediction, "unlike_training": cell.unlike_training}
-        line |= dict(zip(LIKELY, cell.probabilities, strict=False))
+        line |= dict(zip(PROBABILITY_COLUMNS, cell.probabilities, strict=False))
         line |= {f"because_{n}": why.in_words() for n, why in enumerate(cell.because, start=1)}
         yield line | {"notes": SEPARATOR.join(cell.notes)}
 
@@ -211,7 +221,7 @@ def write_new_cells(
         The files of each picture, by its caption.
     """
     write_csv(folder / "predictions.csv", COLUMNS, list_predictions(cells))
-    blocks: list[Block] = [_counts(cells), _table(cells)]
+    blocks: list[Block] = [_list_counts(cells), _build_table(cells)]
     sections = [Section("Cells", blocks)]
     if pictures:
         drawn = [Picture(files=files, caption=caption) for caption, files in pictures.items()]
@@ -225,7 +235,7 @@ def write_new_cells(
     )
 
 
-def _counts(cells: Sequence[PredictedCell]) -> Facts:
+def _list_counts(cells: Sequence[PredictedCell]) -> Facts:
     unlike = sum(bool(cell.unlike_training) for cell in cells)
     lost = sum(not cell.prediction for cell in cells)
     return Facts(
@@ -240,20 +250,20 @@ def _counts(cells: Sequence[PredictedCell]) -> Facts:
     )
 
 
-def _table(cells: Sequence[PredictedCell]) -> Table:
+def _build_table(cells: Sequence[PredictedCell]) -> Table:
     with_reasons = any(cell.because for cell in cells)
     columns = ["specimen", "class", "probability", "unlike training"]
     columns += (["because"] if with_reasons else []) + ["notes", "file"]
     return Table(
         columns=columns,
-        rows=[_row(cell, with_reasons=with_reasons) for cell in cells],
+        rows=[_build_row(cell, with_reasons=with_reasons) for cell in cells],
         caption="Every file or cell that was read. Do not trust the predictions of cells that are "
         "unlike the training cells."
         + (" The strongest reason comes first." if with_reasons else ""),
     )
 
 
-def _row(cell: PredictedCell, *, with_reasons: bool) -> list[object]:
+def _build_row(cell: PredictedCell, *, with_reasons: bool) -> list[object]:
     because = SEPARATOR.join(why.in_words() for why in cell.because)
     return [
         cell.specimen_id or Path(cell.file).name,

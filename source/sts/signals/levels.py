@@ -1,10 +1,10 @@
 """The stretches of an injected current: where it is constant, where it moves, and its edges.
 
-A clean command has few edges, and between them it is constant to a rounding, or rises or falls all
-the way. Any other current is a measurement with noise: it is averaged over blocks, divided into
-segments where its level jumps, and each edge is placed at the sample that divides the two levels
-best. Within the segments, brief pulses are looked for: blocks off the running median of their
-segment are a pulse if their top is flat, long and high enough, and an artefact of a spike if not.
+A clean command has few edges. Between them it is constant except for rounding, or monotonic. Any
+other current is a measurement with noise: it is averaged over blocks and divided into segments
+where its level jumps, and each edge is placed at the sample that separates the two levels best.
+Short pulses within the segments are detected last: blocks that differ from the running median of
+their segment are a pulse if their top is flat, long and high enough, else the artefact of a spike.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,46 +28,48 @@ from sts.signals.blocks import (
 )
 from sts.signals.segments import BRIEF, find_segments, fit_levels, is_steady
 
-# Most edges of a clean command: more of them mean noise or a ramp.
+# Largest number of edges of a clean command: more edges mean noise or a ramp.
 MAX_EDGES: Final = 100
-# Largest share of the span by which a constant command may vary: a rounding of float32, or a bit of
-# a converter that settles slowly.
+# Largest share of the range by which a constant command may vary: a rounding of float32, or the
+# lowest bit of a converter that settles slowly.
 STILL: Final = 1e-4
-# A ramp in whole bits, of 10 bits or more, climbs by less than this share of the span at a time,
-# and by more than the second in all: a step may drift by that much.
+# Largest single stair of a digitised ramp (10 bits or more), as a share of the range.
 STAIR: Final = 5e-3
+# Smallest total rise or fall of a ramp, as a share of the range: less is a drifting step.
 RISE: Final = 0.15
-# A part of a command that is shorter than this belongs to the edge.
+# Shortest part of a command that has a level: a shorter part belongs to the edge.
 SETTLED_S: Final = 0.5e-3
-# A measured step below this share of the span is a drift of the current.
+# Smallest measured step, as a share of the range: less is a drift of the current.
 DRIFT: Final = 0.05
-# Shortest sweep that is judged.
+# Shorter sweeps are not analysed.
 SHORTEST_S: Final = 0.1
 
-# Width of the running median that pulses stand out of, in blocks: 50 ms.
-AROUND: Final = round(50e-3 / BLOCK_S) | 1
+# Width of the running median from which pulses are detected, in blocks: 50 ms.
+PULSE_MEDIAN_BLOCKS: Final = round(50e-3 / BLOCK_S) | 1
 # Smallest height of a pulse: in deviations of the noise, and as a share of the highest pulse of its
 # segment.
 PULSE_CLEAR: Final = 8.0
 PULSE_SHARE: Final = 0.1
-# Shortest pulse. Upon a step a pulse is a pause, back to within the first share of the step from
-# the holding current, or high, by the second share of the step.
+# Shortest pulse.
 PULSE_S: Final = 0.8e-3
+# A pulse during a step is a pause if it returns to the holding current: largest remaining
+# difference, as a share of the step.
 PAUSE: Final = 0.1
+# Smallest height of any other pulse during a step, as a share of the step.
 HIGH: Final = 0.5
-# A pulse that is shorter than this counts if its charge is at least the second: less moves a
-# membrane of 100 pF by no more than 0.6 mV.
+# A pulse shorter than LONG_PULSE_S must have a charge of at least CHARGE_PA_S: a smaller charge
+# changes the voltage of a membrane of 100 pF by less than 0.6 mV.
 LONG_PULSE_S: Final = 2.5e-3
 CHARGE_PA_S: Final = 60e-3
-# Blocks beside an edge in which there are capacitive currents.
+# Number of blocks beside an edge that contain capacitive currents.
 EDGE: Final = 2
 # Largest difference between the last quarters of a flat top, as a share of its height.
 UNEVEN: Final = 0.12
-# The capacitive current of a spike has a second half of the other sign: within this time, and at
-# least this share of the first. The edges of a longer pulse may look like it.
-SECOND_HALF_S: Final = 3e-3
-SECOND_HALF: Final = 0.25
-# Spikes leak less than this.
+# The artefact of a spike is biphasic. Longest time between its two phases, and smallest height of
+# the smaller phase, as a share of the other. The edges of a longer pulse may look the same.
+SECOND_PHASE_S: Final = 3e-3
+SECOND_PHASE: Final = 0.25
+# Artefacts of spikes in the current are smaller than this.
 SPIKE_PA: Final = 200.0
 
 
@@ -80,118 +82,124 @@ class Stretch:
     level_pa: float
     steady: bool
     """False where the current drifts through the stretch, as in a ramp."""
-    head_pa: float = 0.0
-    """The level at the begin of the stretch."""
+    first_level_pa: float = 0.0
+    """The level at the start of the stretch."""
     error_pa: float = 0.0
-    """The error of the level by noise: four standard deviations."""
+    """The error of the level due to noise: four standard deviations."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Levels:
-    """The stretches of a sweep, and which differences between their levels mean something."""
+    """The stretches of a sweep, and which differences of their levels exceed noise and drift."""
 
     stretches: tuple[Stretch, ...]
-    """Together they are the sweep."""
+    """In time order; together they cover the sweep."""
     noise_pa: float
-    """The error of a single value by noise."""
-    least_pa: float
-    """The least step away from the holding current."""
+    """The error of a single value due to noise."""
+    smallest_step_pa: float
+    """Smaller differences from the holding current are not steps."""
     blocks: Blocks | None = None
     """A measured current in blocks; None for a clean command."""
 
 
 def find_levels(current_pa: Floats, rate_hz: float) -> Levels:
-    """Return the stretches of a sweep, and which differences between them mean something."""
+    """Return the stretches of a sweep, and which differences of levels exceed noise and drift."""
     if len(current_pa) < SHORTEST_S * rate_hz:
-        brief = Stretch(start=0, end=len(current_pa), level_pa=0.0, steady=False)
-        return Levels(stretches=(brief,), noise_pa=0.0, least_pa=0.0)
+        unknown = Stretch(start=0, end=len(current_pa), level_pa=0.0, steady=False)
+        return Levels(stretches=(unknown,), noise_pa=0.0, smallest_step_pa=0.0)
     low, high = float(current_pa.min()), float(current_pa.max())
     span = high - low
-    # 1e-5: a hundred roundings of float32
+    # 1e-5: a hundred times the rounding of float32
     if span <= 1e-5 * max(abs(low), abs(high)):
-        still = Stretch(start=0, end=len(current_pa), level_pa=float(current_pa[0]), steady=True)
-        return Levels(stretches=(still,), noise_pa=span, least_pa=span)
-    # The stairs of a ramp in whole bits are no edges: if all moves are too many, only higher ones.
+        constant = Stretch(start=0, end=len(current_pa), level_pa=float(current_pa[0]), steady=True)
+        return Levels(stretches=(constant,), noise_pa=span, smallest_step_pa=span)
+    # If there are too many edges, retry with a higher limit: the stairs of a digitised ramp are not
+    # edges.
     for share in (STILL, STAIR):
-        parts = _settled_parts(current_pa, span, rate_hz, least_edge_pa=share * span)
+        parts = _find_settled_parts(current_pa, span, rate_hz, smallest_edge_pa=share * span)
         if parts is not None:
-            least_pa = 2 * STILL * span
-            stretches = _clean_stretches(current_pa, parts)
-            return Levels(stretches=stretches, noise_pa=least_pa, least_pa=least_pa)
-    return _measured_levels(current_pa, rate_hz)
+            smallest_step_pa = 2 * STILL * span
+            stretches = _build_clean_stretches(current_pa, parts)
+            return Levels(
+                stretches=stretches, noise_pa=smallest_step_pa, smallest_step_pa=smallest_step_pa
+            )
+    return _find_measured_levels(current_pa, rate_hz)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Part:
-    """A settled part of a clean command: constant, or rising or falling all the way."""
+    """A part of a clean command between two edges: constant or monotonic."""
 
     span: Span
     constant: bool
-    head_pa: float
-    tail_pa: float
+    first_level_pa: float
+    last_level_pa: float
 
 
-def _settled_parts(
-    current_pa: Floats, span: float, rate_hz: float, *, least_edge_pa: float
+def _find_settled_parts(
+    current_pa: Floats, span: float, rate_hz: float, *, smallest_edge_pa: float
 ) -> list[_Part] | None:
-    """Return the settled parts of a clean command, or None where the current is not one."""
-    moves_pa = np.diff(current_pa)
-    edges = np.flatnonzero(np.abs(moves_pa) > least_edge_pa) + 1
+    """Return the parts of a clean command between its edges, None if the current is no command."""
+    changes_pa = np.diff(current_pa)
+    edges = np.flatnonzero(np.abs(changes_pa) > smallest_edge_pa) + 1
     if len(edges) > MAX_EDGES:
         return None
     starts, ends = np.concatenate(([0], edges)), np.append(edges, len(current_pa))
     spread = np.maximum.reduceat(current_pa, starts) - np.minimum.reduceat(current_pa, starts)
     constant = spread <= 2 * STILL * span
     for place in np.flatnonzero(~constant):
-        moves = moves_pa[starts[place] : ends[place] - 1]
+        changes = changes_pa[starts[place] : ends[place] - 1]
         # Noise both rises and falls.
-        if not spread[place] > RISE * span or moves.min() < 0 < moves.max():
+        if not spread[place] > RISE * span or changes.min() < 0 < changes.max():
             return None
     settled = [
         _Part(
             span=(start, end),
-            constant=keeps,
-            head_pa=float(current_pa[start]),
-            tail_pa=float(current_pa[end - 1]),
+            constant=is_constant,
+            first_level_pa=float(current_pa[start]),
+            last_level_pa=float(current_pa[end - 1]),
         )
-        for start, end, keeps in zip(starts.tolist(), ends.tolist(), constant.tolist(), strict=True)
+        for start, end, is_constant in zip(
+            starts.tolist(), ends.tolist(), constant.tolist(), strict=True
+        )
         if end - start >= SETTLED_S * rate_hz
     ]
-    # One level on both sides of something brief: that is an artefact, in a measurement.
+    # The same level before and after a short event: it is an artefact, so the current was measured.
     interrupted = any(
-        abs(after.head_pa - before.tail_pa) <= 2 * STILL * span
+        abs(after.first_level_pa - before.last_level_pa) <= 2 * STILL * span
         for before, after in pairwise(settled)
     )
     return None if interrupted or not settled else settled
 
 
-def _clean_stretches(current_pa: Floats, parts: Sequence[_Part]) -> tuple[Stretch, ...]:
+def _build_clean_stretches(current_pa: Floats, parts: Sequence[_Part]) -> tuple[Stretch, ...]:
+    """Return the stretches of a clean command, each with an exact edge."""
     edges = [0]
     for before, after in pairwise(parts):
         first, last = before.span[1], after.span[0]
-        edge = find_edge(current_pa[first:last], before.tail_pa, after.head_pa)
+        edge = find_edge(current_pa[first:last], before.last_level_pa, after.first_level_pa)
         edges.append(first + edge)
     edges.append(len(current_pa))
     return tuple(
         Stretch(
             start=start,
             end=end,
-            # A ramp has no level of its own; a sweep that begins with one begins at its foot.
+            # A ramp has no constant level: it gets its first value.
             level_pa=float(current_pa[slice(*part.span)].mean(dtype=np.float64))
             if part.constant
-            else part.head_pa,
+            else part.first_level_pa,
             steady=part.constant,
-            head_pa=part.head_pa,
+            first_level_pa=part.first_level_pa,
         )
         for (start, end), part in zip(pairwise(edges), parts, strict=True)
     )
 
 
-def _measured_levels(current_pa: Floats, rate_hz: float) -> Levels:
-    """Return the levels of a current that carries noise, artefacts or a ramp."""
+def _find_measured_levels(current_pa: Floats, rate_hz: float) -> Levels:
+    """Return the levels of a current that contains noise, artefacts or a ramp."""
     blocks = blocks_of(current_pa, rate_hz)
     segments = find_segments(blocks)
-    edges = [_edge_between(current_pa, blocks, *pair) for pair in pairwise(segments)]
+    edges = [_find_edge_between(current_pa, blocks, *pair) for pair in pairwise(segments)]
     bounds = list(pairwise([0, *edges, len(current_pa)]))
     steady = [is_steady(blocks, segments, place) for place in range(len(segments))]
     levels_pa = fit_levels(blocks, segments, steady)
@@ -200,11 +208,11 @@ def _measured_levels(current_pa: Floats, rate_hz: float) -> Levels:
             start=start,
             end=end,
             level_pa=level,
-            steady=keeps,
-            head_pa=blocks.head_pa(segment),
+            steady=is_constant,
+            first_level_pa=blocks.first_level_pa(segment),
             error_pa=_error_pa(blocks, end - start),
         )
-        for (start, end), segment, level, keeps in zip(
+        for (start, end), segment, level, is_constant in zip(
             bounds, segments, levels_pa, steady, strict=True
         )
     ]
@@ -218,19 +226,19 @@ def _measured_levels(current_pa: Floats, rate_hz: float) -> Levels:
     return Levels(
         stretches=tuple(divided),
         noise_pa=4 * blocks.noise_pa,
-        least_pa=max(blocks.tolerance_pa, DRIFT * blocks.range_pa),
+        smallest_step_pa=max(blocks.tolerance_pa, DRIFT * blocks.range_pa),
         blocks=blocks,
     )
 
 
 def _error_pa(blocks: Blocks, samples: int) -> float:
-    """Return the error of a mean over some samples: four standard deviations."""
+    """Return the error of a mean over a number of samples: four standard deviations."""
     return 4 * blocks.noise_pa * float(np.sqrt(blocks.size / max(1, samples)))
 
 
-def _edge_between(current_pa: Floats, blocks: Blocks, before: Span, after: Span) -> int:
-    """Return the first sample of a segment that follows another one."""
-    # No farther than the middle of a brief segment: its other edge lies behind that.
+def _find_edge_between(current_pa: Floats, blocks: Blocks, before: Span, after: Span) -> int:
+    """Return the first sample of a segment that follows another segment."""
+    # The search ends at the middle of a short segment: its other edge is beyond the middle.
     first = max(before[1] - NEAR, sum(before) // 2)
     last = min(after[0] + NEAR, (sum(after) + 1) // 2)
     levels = (
@@ -243,7 +251,7 @@ def _edge_between(current_pa: Floats, blocks: Blocks, before: Span, after: Span)
 
 @dataclass(frozen=True, kw_only=True)
 class _Pulse:
-    """A brief pulse of constant current upon a level."""
+    """A short pulse of constant current added to a level."""
 
     start: int
     end: int
@@ -252,7 +260,7 @@ class _Pulse:
 
 
 def _divide_at_pulses(stretch: Stretch, pulses: Sequence[_Pulse]) -> Iterator[Stretch]:
-    """Yield a stretch in parts: what lies before, between and after its pulses, and the pulses."""
+    """Yield the parts of a stretch in time order: its pulses, and the parts between them."""
     rest = stretch
     for pulse in pulses:
         if not rest.start < pulse.start < pulse.end < rest.end:
@@ -274,8 +282,8 @@ def _find_pulses(
 ) -> list[_Pulse]:
     """Return the pulses of at most 15 ms inside a segment, in time order."""
     pulses = (
-        _pulse(current_pa, blocks, excursion, stretch.level_pa - holding_pa)
-        for excursion in _excursions(blocks, segment)
+        _build_pulse(current_pa, blocks, excursion, stretch.level_pa - holding_pa)
+        for excursion in _find_excursions(blocks, segment)
     )
     last = stretch.end - EDGE * blocks.size
     inside = [
@@ -288,22 +296,23 @@ def _find_pulses(
 
 @dataclass(frozen=True, kw_only=True)
 class _Excursion:
-    """Blocks that lie off the level of their segment: a pulse or an artefact."""
+    """Blocks that differ from the level of their segment: a pulse or an artefact."""
 
     span: Span
     level_pa: float
     height_pa: float
-    has_second_half: bool
+    is_biphasic: bool
     """Whether blocks of the other sign follow or precede it, as in the artefact of a spike."""
 
 
-def _excursions(blocks: Blocks, segment: Span) -> Iterator[_Excursion]:
+def _find_excursions(blocks: Blocks, segment: Span) -> Iterator[_Excursion]:
+    """Yield the excursions of a segment, first the positive ones."""
     if segment[1] - segment[0] < SIDE:
         return
     means_pa = blocks.means_pa[segment[0] : segment[1]]
-    level_pa = median_filter(means_pa, size=AROUND, mode="nearest")
+    level_pa = median_filter(means_pa, size=PULSE_MEDIAN_BLOCKS, mode="nearest")
     rest_pa = means_pa - level_pa
-    near = round(SECOND_HALF_S / BLOCK_S)
+    near = round(SECOND_PHASE_S / BLOCK_S)
     for sign in (1, -1):
         off = sign * rest_pa > max(
             PULSE_CLEAR * blocks.noise_pa, PULSE_SHARE * float(np.ptp(rest_pa))
@@ -317,24 +326,24 @@ def _excursions(blocks: Blocks, segment: Span) -> Iterator[_Excursion]:
                 (rest_pa[max(0, first - near) : first], rest_pa[last : last + near])
             )
             other_pa = float((-sign * around).max())
-            least_pa = max(SECOND_HALF * abs(height_pa), PULSE_CLEAR * blocks.noise_pa)
+            smallest_pa = max(SECOND_PHASE * abs(height_pa), PULSE_CLEAR * blocks.noise_pa)
             yield _Excursion(
                 span=(segment[0] + first, segment[0] + last),
                 level_pa=float(level_pa[first]),
                 height_pa=height_pa,
-                has_second_half=other_pa > least_pa,
+                is_biphasic=other_pa > smallest_pa,
             )
 
 
-def _pulse(
+def _build_pulse(
     current_pa: Floats, blocks: Blocks, excursion: _Excursion, step_pa: float
 ) -> _Pulse | None:
-    """Return the pulse that an excursion is, None if it is an artefact.
+    """Return an excursion as a pulse, None if it is an artefact.
 
     Parameters
     ----------
     step_pa
-        Level of the segment, from the holding current.
+        Level of the segment minus the holding current.
     """
     size, (first, last) = blocks.size, excursion.span
     begin, middle, stop = (first - 1) * size, (first + last) * size // 2, (last + 1) * size
@@ -344,13 +353,15 @@ def _pulse(
     duration_s = (end - start) * BLOCK_S / size
     is_on_step = abs(step_pa) > blocks.tolerance_pa
     is_high = abs(excursion.height_pa) >= SPIKE_PA and not is_on_step
-    if excursion.has_second_half and not (duration_s >= LONG_PULSE_S or is_high):
+    if excursion.is_biphasic and not (duration_s >= LONG_PULSE_S or is_high):
         return None
-    if not _matters(blocks, duration_s, step_pa=step_pa, height_pa=excursion.height_pa):
+    if not _is_long_and_large_enough(
+        blocks, duration_s, step_pa=step_pa, height_pa=excursion.height_pa
+    ):
         return None
     if not _is_flat(rest_pa[start:end], blocks):
         return None
-    # The first half may hold the capacitive current of the pulse's own edge.
+    # The first half may contain the capacitive current of the pulse's own edge.
     height_pa = upper_median(rest_pa[(start + end) // 2 : end])
     return _Pulse(
         start=begin + start,
@@ -360,8 +371,10 @@ def _pulse(
     )
 
 
-def _matters(blocks: Blocks, duration_s: float, *, step_pa: float, height_pa: float) -> bool:
-    """Tell whether a pulse upon a step of some height is long and high enough."""
+def _is_long_and_large_enough(
+    blocks: Blocks, duration_s: float, *, step_pa: float, height_pa: float
+) -> bool:
+    """Tell whether a pulse during a step of height `step_pa` is long and large enough."""
     has_charge = abs(height_pa) * duration_s >= CHARGE_PA_S
     if duration_s < PULSE_S:
         return False
@@ -373,8 +386,8 @@ def _matters(blocks: Blocks, duration_s: float, *, step_pa: float, height_pa: fl
 
 
 def _is_flat(top_pa: Floats, blocks: Blocks) -> bool:
-    """Tell whether a pulse keeps its height, as no capacitive current of a spike does."""
-    # The first quarter may hold the capacitive current of the pulse's own edge, and its tail.
+    """Tell whether the height of a pulse is constant, unlike that of a spike artefact."""
+    # The first quarter may contain the capacitive current of the pulse's own edge, and its tail.
     _, *quarters = np.array_split(top_pa, 4)
     if not all(map(len, quarters)):
         return True

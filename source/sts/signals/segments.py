@@ -2,11 +2,11 @@
 
 A jump is where the levels of the 10 ms before and after a block differ most, by more than noise
 causes. Jumps are then removed one by one: those that are smaller than the tolerance or than a share
-of a larger jump nearby, those that are slides, and those around something brief that is no level.
-A segment is steady if its parts have one level and it is not rougher than the holding current.
-Segments whose level, or whose sum of jumps, comes back to that of the begin are at the holding
-current. A slow drift common to all steady segments, a polynomial of time, is fitted and removed
-from their levels.
+of a larger jump nearby, those where the level changes gradually, and those around a short event. A
+segment is steady if its parts have the same level and it is not rougher than the first segment.
+Segments whose level, or whose sum of jumps, returns to the first level are at the holding current.
+A slow drift common to all steady segments, a polynomial of time, is fitted and removed from their
+levels.
 """
 
 from collections.abc import Sequence
@@ -19,36 +19,37 @@ from scipy.ndimage import median_filter
 from sts.base.types import Bools, Floats
 from sts.signals.blocks import DEVIATION, NEAR, SIDE, Blocks, Span, find_edge, upper_median
 
-# A jump is over within a few blocks, so that at least this share of it shows between the levels of
-# the `NEAR` blocks on either side. Of a ramp, a third shows.
+# A jump ends within a few blocks. At least this share of it must be visible between the levels of
+# the `NEAR` blocks on either side; a third of a ramp is visible there.
 SHARP: Final = 0.5
 # Charging currents follow a jump for this many blocks (50 ms). There another jump must have at
 # least this share of the first one.
 CHARGING: Final = 100
 CHARGING_SHARE: Final = 0.05
-# A current with more jumps is a stimulus of another kind.
+# Largest number of jumps: a current with more is another kind of stimulus.
 MAX_JUMPS: Final = 100
-# Longest segment, in blocks, that may be a pulse or the artefact of a spike instead of a level
-# (15 ms), and longest one that is a pulse or an artefact always.
+# Longest segment, in blocks, that can be a pulse or the artefact of a spike instead of a level
+# (15 ms).
 BRIEF: Final = 30
+# Longest segment, in blocks, that always is a pulse or an artefact.
 MOMENTARY: Final = 5
-# A brief segment beside an edge is an artefact if the smaller of its two jumps is below this share
+# A short segment beside an edge is an artefact if the smaller of its two jumps is below this share
 # of the larger one.
 UNEQUAL: Final = 0.25
-# The current is back at holding where it differs from it by at most this share of the largest
-# step since.
+# The current has returned to holding if it differs from it by at most this share of the largest
+# step since then.
 BACK: Final = 0.1
-# Largest drift within a steady segment, in pA and as a share of its height. A ramp rises by more.
+# Largest drift within a steady segment, in pA and as a share of its height. A ramp changes more.
 STEP_DRIFT_PA: Final = 3.0
 STEP_DRIFT: Final = 0.15
 # A segment is injected noise if its roughness is above this share of its height and this many
 # times that of the first segment.
 ROUGH: Final = 0.1
 ROUGHER: Final = 3.0
-# Number of parts whose levels are compared.
+# Number of parts of a segment whose levels are compared.
 PARTS: Final = 8
 # Highest degree of the drift. A further degree is used if it reduces the sum of squares by more
-# than this many times the mean square that is left.
+# than this many times the remaining mean square.
 DEGREES: Final = 3
 WORTH: Final = 6.0
 # Blocks farther from their level than this many deviations are artefacts.
@@ -56,10 +57,12 @@ FARTHEST: Final = 4.0
 
 
 def find_segments(blocks: Blocks) -> list[Span]:
-    """Return the segments of blocks between the jumps of the level; together they are the sweep."""
+    """Return the segments of blocks between the jumps of the level; they cover the sweep."""
     jumps = _find_jumps(blocks)
     edges = [0, *(sorted(jumps) if len(jumps) <= MAX_JUMPS else []), len(blocks.means_pa)]
-    while (wrong := _slight_jump(blocks, edges) or _brief_segment(blocks, edges)) is not None:
+    while (
+        wrong := _find_smallest_jump(blocks, edges) or _find_short_event(blocks, edges)
+    ) is not None:
         del edges[wrong]
     return list(pairwise(edges))
 
@@ -80,37 +83,37 @@ def _find_jumps(blocks: Blocks) -> set[int]:
     return jumps
 
 
-def _slight_jump(blocks: Blocks, edges: list[int]) -> slice | None:
-    """Return the place of the edge with the smallest jump if that is too small."""
+def _find_smallest_jump(blocks: Blocks, edges: list[int]) -> slice | None:
+    """Return the index of the edge with the smallest jump if this jump is too small."""
     if len(edges) == 2:
         return None
-    sizes = np.array([_jump_size_pa(blocks, edges, place) for place in range(1, len(edges) - 1)])
+    sizes = np.array([_measure_jump_pa(blocks, edges, place) for place in range(1, len(edges) - 1)])
     inner = np.array(edges[1:-1])
     is_near = np.abs(inner[:, np.newaxis] - inner) <= CHARGING
-    greatest_near = np.where(is_near, sizes, 0).max(axis=1)
-    excess = sizes - np.maximum(blocks.tolerance_pa, CHARGING_SHARE * greatest_near)
-    least = int(np.argmin(excess))
-    return slice(least + 1, least + 2) if excess[least] <= 0 else None
+    largest_near = np.where(is_near, sizes, 0).max(axis=1)
+    excess = sizes - np.maximum(blocks.tolerance_pa, CHARGING_SHARE * largest_near)
+    smallest = int(np.argmin(excess))
+    return slice(smallest + 1, smallest + 2) if excess[smallest] <= 0 else None
 
 
-def _jump_size_pa(blocks: Blocks, edges: list[int], place: int) -> float:
-    """Return the size of a jump, 0 where the level slides instead."""
+def _measure_jump_pa(blocks: Blocks, edges: list[int], place: int) -> float:
+    """Return the size of a jump, 0 where the level changes gradually instead."""
     before, after = (edges[place - 1], edges[place]), (edges[place], edges[place + 1])
     far = blocks.jump_pa(before, after, blocks=2 * SIDE)
     near = blocks.jump_pa(before, after, blocks=NEAR)
     return abs(far) if near * np.sign(far) > SHARP * abs(far) else 0.0
 
 
-def _brief_segment(blocks: Blocks, edges: list[int]) -> slice | None:
-    """Return the places of the edges around the first brief thing that is no level."""
+def _find_short_event(blocks: Blocks, edges: list[int]) -> slice | None:
+    """Return the indices of the edges around the first short event that is not a level."""
     for first, last in combinations(range(1, len(edges) - 1), 2):
         if edges[last] - edges[first] > BRIEF:
             continue
-        before = blocks.tail_pa((edges[first - 1], edges[first]))
-        after = blocks.head_pa((edges[last], edges[last + 1]))
+        before = blocks.last_level_pa((edges[first - 1], edges[first]))
+        after = blocks.first_level_pa((edges[last], edges[last + 1]))
         brief_pa = blocks.level_pa((edges[first], edges[last]))
-        least_pa = CHARGING_SHARE * max(abs(brief_pa - before), abs(after - brief_pa))
-        if abs(after - before) <= max(blocks.tolerance_pa, least_pa):
+        smallest_pa = CHARGING_SHARE * max(abs(brief_pa - before), abs(after - brief_pa))
+        if abs(after - before) <= max(blocks.tolerance_pa, smallest_pa):
             return slice(first, last + 1)
         if last - first == 1:
             jumps = abs(brief_pa - before), abs(after - brief_pa)
@@ -123,7 +126,7 @@ def _brief_segment(blocks: Blocks, edges: list[int]) -> slice | None:
 
 
 def is_steady(blocks: Blocks, segments: Sequence[Span], place: int) -> bool:
-    """Tell whether a segment keeps its level from begin to end; a brief one always does."""
+    """Tell whether the level of a segment is constant; for a short segment it always is."""
     segment = segments[place]
     if segment[1] - segment[0] < 3 * SIDE:
         return True
@@ -134,27 +137,27 @@ def is_steady(blocks: Blocks, segments: Sequence[Span], place: int) -> bool:
     levels_pa = [
         upper_median(part) for part in np.array_split(inner, min(PARTS, len(inner) // SIDE))
     ]
-    most_pa = max(blocks.tolerance_pa, STEP_DRIFT_PA, STEP_DRIFT * height_pa)
+    largest_pa = max(blocks.tolerance_pa, STEP_DRIFT_PA, STEP_DRIFT * height_pa)
     is_rough = _roughness_pa(blocks, segment) > max(
         ROUGH * height_pa, ROUGHER * _roughness_pa(blocks, segments[0]), blocks.tolerance_pa
     )
-    return bool(np.ptp(levels_pa) <= most_pa) and not is_rough
+    return bool(np.ptp(levels_pa) <= largest_pa) and not is_rough
 
 
 def _roughness_pa(blocks: Blocks, segment: Span) -> float:
-    """Return the deviation of the blocks from the running median."""
+    """Return the robust deviation of the blocks from their running median."""
     inner, _ = _inner_blocks(blocks, segment)
-    around = median_filter(inner, size=2 * SIDE + 1, mode="nearest")
-    return DEVIATION * upper_median(np.abs(inner - around))
+    running_median = median_filter(inner, size=2 * SIDE + 1, mode="nearest")
+    return DEVIATION * upper_median(np.abs(inner - running_median))
 
 
 def fit_levels(blocks: Blocks, segments: Sequence[Span], steady: Sequence[bool]) -> list[float]:
-    """Return the levels of the segments, as they would be had the current not drifted."""
+    """Return the levels of the segments, corrected for the drift of the current."""
     levels_pa = np.array([_mean_pa(blocks, segment) for segment in segments])
     if not steady[0]:
-        # A sweep that begins with a ramp begins at the holding current.
+        # If the sweep starts with a ramp, its first blocks are at the holding current.
         levels_pa[0] = blocks.level_pa((0, 2 * SIDE))
-    at_holding = _at_holding(blocks, segments, levels_pa)
+    at_holding = _find_holding(blocks, segments, levels_pa)
     levels_pa[at_holding] = levels_pa[0]
     long = [
         place
@@ -162,7 +165,7 @@ def fit_levels(blocks: Blocks, segments: Sequence[Span], steady: Sequence[bool])
         if steady[place] and segment[1] - segment[0] > SIDE
     ]
     if at_holding[long].any() and not at_holding[long].all():
-        # All segments at the holding current have one level, that of group 0.
+        # All segments at the holding current share one level, that of group 0.
         groups = np.where(at_holding, 0, np.arange(len(segments)))
         grouped = [(segments[place], int(groups[place])) for place in long]
         for group, level in zip(*_fit_drift(blocks, grouped), strict=True):
@@ -170,8 +173,8 @@ def fit_levels(blocks: Blocks, segments: Sequence[Span], steady: Sequence[bool])
     return [float(level) for level in levels_pa]
 
 
-def _at_holding(blocks: Blocks, segments: Sequence[Span], levels_pa: Floats) -> Bools:
-    """Return which segments are at the holding current: back by their level, or by equal jumps."""
+def _find_holding(blocks: Blocks, segments: Sequence[Span], levels_pa: Floats) -> Bools:
+    """Return which segments are at the holding current, by their levels or sums of jumps."""
     jumps_pa = [blocks.jump_pa(*pair, blocks=2 * SIDE) for pair in pairwise(segments)]
     sums_pa = np.concatenate(([0.0], np.cumsum(jumps_pa)))
     at_holding = np.zeros(len(segments), dtype=bool)
@@ -187,7 +190,7 @@ def _at_holding(blocks: Blocks, segments: Sequence[Span], levels_pa: Floats) -> 
 
 
 def _fit_drift(blocks: Blocks, grouped: Sequence[tuple[Span, int]]) -> tuple[Sequence[int], Floats]:
-    """Return the groups of segments and the level of each, of the best fit with a common drift."""
+    """Fit one level per group of segments and a common drift; return the groups and levels."""
     times, values, groups = [], [], []
     for segment, group in grouped:
         inner, good = _inner_blocks(blocks, segment)
@@ -213,14 +216,14 @@ def _fit_drift(blocks: Blocks, grouped: Sequence[tuple[Span, int]]) -> tuple[Seq
 
 
 def _least_squares(columns: Sequence[Floats], value: Floats) -> tuple[Floats, float]:
-    """Return the weights of some columns, and the sum of squares that is left."""
+    """Return the coefficients of some columns, and the remaining sum of squares."""
     matrix = np.stack(columns)
     weights = np.linalg.solve(matrix @ matrix.T, matrix @ value)
     return weights, float(np.sum((value - weights @ matrix) ** 2))
 
 
 def _inner_blocks(blocks: Blocks, segment: Span) -> tuple[Floats, Bools]:
-    """Return the blocks of a segment without its ends, and which of them are no artefacts."""
+    """Return the blocks of a segment without its ends, and which of them are not artefacts."""
     margin = 2 if segment[1] - segment[0] > SIDE else 0
     inner = blocks.means_pa[segment[0] + margin : segment[1] - margin]
     off_pa = np.abs(inner - upper_median(inner))

@@ -16,7 +16,7 @@ from sts.base.errors import CellExcluded, CellFailed, StsError
 from sts.recordings.recording import Sweep
 from sts.signals.analysis import AnalysedSweep, Analysis
 from sts.signals.spikes import Spikes
-from sts.signals.steps import SLACK_S, Step
+from sts.signals.steps import TOLERANCE_S, Step
 
 # The voltage of no neuron leaves these bounds, and that of every neuron leaves the second.
 VOLTAGE_MV: Final = (-200.0, 150.0)
@@ -168,7 +168,9 @@ def keep_lengths(
 ) -> tuple[LongSquare, ...]:
     """Return the long squares whose steps last from the first to the second length."""
     low, high = lengths_s
-    fitting = [each for each in squares if low - SLACK_S <= each.step.duration_s <= high + SLACK_S]
+    fitting = [
+        each for each in squares if low - TOLERANCE_S <= each.step.duration_s <= high + TOLERANCE_S
+    ]
     if fitting:
         return _share_amplitudes(fitting)
     durations = _list_durations([each.step for each in squares])
@@ -266,7 +268,7 @@ def _find_second(
 
 
 def _flag_lengths(steps: Sequence[Step]) -> tuple[str, ...]:
-    low, high = USUAL_STEP_S[0] - SLACK_S, USUAL_STEP_S[1] + SLACK_S
+    low, high = USUAL_STEP_S[0] - TOLERANCE_S, USUAL_STEP_S[1] + TOLERANCE_S
     unusual = [step for step in steps if not low <= step.duration_s <= high]
     return tuple(f"step lasts {duration} s" for duration in _list_durations(unusual))
 

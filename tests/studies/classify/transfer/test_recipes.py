@@ -32,7 +32,7 @@ from sts.studies.classify.transfer.recipes import (
     ks_distance,
     predict_all_ways,
     predict_dataset,
-    weigh_by_likeness,
+    weight_by_density_ratio,
 )
 from sts.studies.classify.transfer.results import ABSOLUTE, ONSET
 from tests.datasets.ep_worlds import make_table
@@ -49,7 +49,7 @@ def test_cells_that_are_distributed_alike_stay_where_they_are() -> None:
     ones = np.ones(4000)
     # Quantiles of 4000 cells are known to .02 in the middle, to .04 near the ends.
     np.testing.assert_allclose(
-        align_features(X, like, weights=ones, like_weights=ones), X, atol=0.15, rtol=0.05
+        align_features(X, like, weights=ones, reference_weights=ones), X, atol=0.15, rtol=0.05
     )
 
 
@@ -58,7 +58,7 @@ def test_a_scale_that_was_bent_is_unbent() -> None:
     bent = np.exp(0.5 * X) + 3
     ones = np.ones(len(X))
     inside = np.abs(X) < 1.9
-    found = align_features(bent, X, weights=ones, like_weights=ones)
+    found = align_features(bent, X, weights=ones, reference_weights=ones)
     # Between 25 levels the map is a straight line.
     np.testing.assert_allclose(found[inside], X[inside], atol=0.02)
 
@@ -67,7 +67,7 @@ def test_the_order_of_values_stays_and_what_is_missing_stays_missing() -> None:
     rng = generator()
     X, like = rng.normal(size=(200, 1)), rng.exponential(size=(300, 1))
     X[::7] = np.nan
-    found = align_features(X, like, weights=np.ones(200), like_weights=np.ones(300))
+    found = align_features(X, like, weights=np.ones(200), reference_weights=np.ones(300))
     assert (np.isnan(found) == np.isnan(X)).all()
     there = np.isfinite(X[:, 0])
     assert (np.argsort(found[there, 0]) == np.argsort(X[there, 0])).all()
@@ -76,7 +76,7 @@ def test_the_order_of_values_stays_and_what_is_missing_stays_missing() -> None:
 def test_what_has_few_values_has_no_scale() -> None:
     X = np.tile([[0.0], [1.0]], (50, 1))
     like = np.ones((80, 1))
-    found = align_features(X, like, weights=np.ones(100), like_weights=np.ones(80))
+    found = align_features(X, like, weights=np.ones(100), reference_weights=np.ones(80))
     assert (found == X).all()
 
 
@@ -91,10 +91,12 @@ def test_weights_keep_other_shares_of_classes_from_passing_for_another_scale() -
     like, y = shifted_classes(np.array([0.7, 0.1, 0.1, 0.1]), by=0.0)
     X, truth = shifted_classes(np.array([0.1, 0.1, 0.1, 0.7]), by=5.0)
     of_classes = even_weights(np.eye(4)[y])
-    found = align_features(X, like, weights=even_weights(np.eye(4)[truth]), like_weights=of_classes)
+    found = align_features(
+        X, like, weights=even_weights(np.eye(4)[truth]), reference_weights=of_classes
+    )
     # The quantiles of 400 cells of a class are known to .1.
     assert np.median(found - (X - 5.0)) == pytest.approx(0.0, abs=0.2)
-    naive = align_features(X, like, weights=np.ones(4000), like_weights=np.ones(4000))
+    naive = align_features(X, like, weights=np.ones(4000), reference_weights=np.ones(4000))
     assert abs(np.median(naive - (X - 5.0))) > 2.0
 
 
@@ -144,7 +146,7 @@ def test_cells_that_look_like_the_others_weigh_more() -> None:
     rng = generator()
     X, others = rng.normal(size=(300, 2)), rng.normal(size=(300, 2))
     others[:, 0] += 1.5
-    weights = weigh_by_likeness(X, others, seed=0)
+    weights = weight_by_density_ratio(X, others, seed=0)
     assert weights.mean() == pytest.approx(1.0)
     assert weights[X[:, 0] > 1].mean() > 3 * weights[X[:, 0] < 0].mean()
 

@@ -188,11 +188,15 @@ class NetworkModel(FittedModel):
 
         rows, novelty = np.arange(len(self.bank)), self.model.novelty
         outputs = self.outputs(rows)
-        distances, threshold = np.full(len(rows), np.nan), np.nan
-        if novelty is not None:
-            distances, threshold = novelty.distances(outputs.features), novelty.rule.threshold
         probabilities = apply_temperature(outputs.logits, self.card.temperature)
-        return Answers(probabilities=probabilities, distances=distances, threshold=threshold)
+        if novelty is None:
+            return Answers(probabilities=probabilities, distances=np.full(len(rows), np.nan))
+        return Answers(
+            probabilities=probabilities,
+            distances=novelty.distances(outputs.features),
+            threshold=novelty.rule.threshold,
+            percentile=novelty.rule.percentile,
+        )
 
     def draw(self, run: Run, cells: "Sequence[PredictedCell]") -> dict[str, list[Path]]:
         """Draw the first predicted cells; return the files of each picture by caption."""

@@ -88,7 +88,8 @@ class TableModel(FittedModel):
             distances=novelty.distances(X),
             threshold=novelty.rule.threshold,
             lacking=novelty.lacking(X),
-            most_lacking=novelty.rule.most_lacking,
+            percentile=novelty.rule.percentile,
+            lacking_threshold=novelty.rule.most_lacking,
             because=reasons_of(self.model, X, probabilities.argmax(axis=1)),
         )
 
@@ -130,7 +131,7 @@ def reasons_of(model: Baseline, X: Floats, labels: Ints) -> list[tuple[Reason, .
             _reason(model, at, float(X[cell, at]), float(found.values[cell, at, label]), label)
             for at in rank_features(found, cell, label)
         )
-        of_the_cell = (reason for reason in speaking if not reason.is_of_the_recording)
+        of_the_cell = (reason for reason in speaking if not reason.is_missing_stimulus)
         reasons.append(tuple(islice(of_the_cell, REASONS)))
     return reasons
 

@@ -1,7 +1,7 @@
-"""Recipes to carry a classifier over to a data set without labels, each a choice in three tables.
+"""Recipes to apply a classifier to a data set without labels: one choice from each of three tables.
 
-A recipe says on which features the classifier is fitted, on which scale it reads the features of
-the other data set, and how frequent it takes the classes to be there.
+A recipe defines on which features the classifier is fitted, on which scale it reads the features of
+the other data set, and which class frequencies it assumes there.
 """
 
 from collections.abc import Iterator
@@ -42,8 +42,8 @@ USES_OTHER_CELLS: Final = (STEADY, WEIGHTED)
 SCALES: Final = {
     "as measured": "features as they are",
     "ranks": "features of the other data set brought to the scale of this one",
-    "class by class": "features of the other data set brought to the scale of this one, with every "
-    "class weighing alike in both",
+    "class by class": "features of the other data set brought to the scale of this one; each class "
+    "has the same total weight in both data sets",
 }
 SHARES: Final = {
     "kept": "classes as frequent as in training",
@@ -57,27 +57,27 @@ PAIR: Final[dict[str, Any]] = {
     "lightgbm": TreeSettings(),
     "extra-trees": ExtraTreesSettings(n_estimators=100),
 }
-# Folds of the cells by which the temperature of a model is fitted, and data sets are predicted.
+# Number of folds to fit the temperature of a model, and to predict the data set of cells.
 FOLDS: Final = 3
-# Rounds of alignment class by class; after these the weights of cells hardly change.
+# Rounds of alignment class by class; later rounds hardly change the weights of cells.
 ROUNDS: Final = 4
-# Quantiles at which features are aligned; beyond the last ones the map is a shift.
+# Quantiles at which features are aligned; outside them the map is a shift.
 LEVELS: Final = np.linspace(0.02, 0.98, 25)
-# Distinct values that a feature with a scale has at least; indicators have fewer.
+# Smallest number of distinct values of a feature with a scale; indicators have fewer.
 FEWEST_VALUES: Final = 5
-# Probable cells of a class below which the class weighs less than the others.
+# If the probabilities of a class sum to less than this over all cells, the class gets less weight.
 FEWEST_CELLS: Final = 1.0
-# Trees that predict the data set of a cell; more of them only take longer.
+# Trees that predict the data set of a cell; more trees only need more time.
 DATASET_TREES: Final = TreeSettings(n_estimators=100, num_leaves=15)
-# Largest factor by which the weight of a cell may rise or fall.
+# Largest factor by which the weight of a cell may increase or decrease.
 LARGEST_WEIGHT: Final = 10.0
-# Share of the features that are kept as those that differ least.
+# Share of the features that are selected because they differ least.
 KEPT: Final = 2 / 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What is fitted, on which scale cells are read, and how frequent classes are taken to be."""
+    """The features of the fit, the scale on which cells are read, and the assumed class shares."""
 
     fit: str
     scale: str
@@ -106,18 +106,18 @@ class LabelledCells:
 
     @cached_property
     def temperatures(self) -> dict[str, float]:
-        """Return the temperature of each model, from predictions of cells it was not fitted on."""
+        """Return the temperature of each model, from predictions of cells outside its fit."""
         folds = StratifiedKFold(FOLDS, shuffle=True, random_state=self.seed)
         logits = {name: np.zeros((len(self.y), len(CLASSES))) for name in PAIR}
         every = np.arange(len(self.names))
         for fitted, left_out in folds.split(self.X, self.y):
-            for name, found in logits.items():
+            for name, logit in logits.items():
                 model = self._fit_one(name, fitted, every, None)
-                found[left_out] = predict_logits(model, self.X[left_out])
-        return {name: fit_temperature(found, self.y) for name, found in logits.items()}
+                logit[left_out] = predict_logits(model, self.X[left_out])
+        return {name: fit_temperature(logit, self.y) for name, logit in logits.items()}
 
     def fit(self, which: Bools | None = None, weights: Floats | None = None) -> "ModelPair":
-        """Fit both models on some of the features."""
+        """Fit both models on the features in `which`, or on all features."""
         columns = np.arange(len(self.names)) if which is None else np.flatnonzero(which)
         rows = np.arange(len(self.y))
         models = {name: self._fit_one(name, rows, columns, weights) for name in PAIR}
@@ -129,14 +129,14 @@ class LabelledCells:
         )
 
     def choose_features(self, fit: str) -> Bools:
-        """Tell which features a fit takes that needs no other data set."""
+        """Tell which features are used by a fit that does not need the other data set."""
 
-        def is_taken(name: str) -> bool:
+        def is_used(name: str) -> bool:
             if fit == MEASURED:
                 return name in FEATURES
             return fit != WITHIN or name in FORMULAS or name.startswith(RELATIVE)
 
-        return np.array([is_taken(name) for name in self.names])
+        return np.array([is_used(name) for name in self.names])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -150,26 +150,26 @@ class ModelPair:
 
     @cached_property
     def shares(self) -> Floats:
-        """Return how frequent each class was in training, by weight."""
-        weighed = np.bincount(self.training.y, weights=self.weights, minlength=len(CLASSES))
-        shares: Floats = weighed / weighed.sum()
+        """Return the weighted share of each class in training."""
+        weight_of_class = np.bincount(self.training.y, weights=self.weights, minlength=len(CLASSES))
+        shares: Floats = weight_of_class / weight_of_class.sum()
         return shares
 
     @cached_property
     def even_shares(self) -> Floats:
-        """Return equal shares of the classes that training has."""
+        """Return equal shares of the classes that occur in training."""
         return np.where(self.shares > 0, 1.0 / np.count_nonzero(self.shares), 0.0)
 
     def probabilities(self, X: Floats) -> Floats:
-        """Return the probabilities of both models together, (cells, classes)."""
+        """Return the combined probabilities of both models, (cells, classes)."""
         logits = [
             log_softmax(
                 predict_logits(model, X[:, self.columns]) / self.training.temperatures[name], axis=1
             )
             for name, model in self.models.items()
         ]
-        together: Floats = softmax(np.mean(logits, axis=0), axis=1)
-        return together
+        combined: Floats = softmax(np.mean(logits, axis=0), axis=1)
+        return combined
 
 
 def apply_recipes(
@@ -180,7 +180,7 @@ def apply_recipes(
     Parameters
     ----------
     fitted
-        Models that need no other data set, by fit; those that are missing are fitted and added.
+        Models that do not need the other data set, by fit; missing ones are fitted and added.
     """
     for fit in FITS:
         if fit in USES_OTHER_CELLS:
@@ -189,15 +189,15 @@ def apply_recipes(
             if fit not in fitted:
                 fitted[fit] = training.fit(training.choose_features(fit))
             pair = fitted[fit]
-        for (scale, shares), found in predict_all_ways(pair, X).items():
-            yield Recipe(fit=fit, scale=scale, shares=shares), found
+        for (scale, shares), probabilities in predict_all_ways(pair, X).items():
+            yield Recipe(fit=fit, scale=scale, shares=shares), probabilities
 
 
 def _fit_with_other_cells(whole: ModelPair, fit: str, X: Floats) -> ModelPair:
-    """Fit on what the training cells and the cells of another data set have in common."""
+    """Fit on the features or training cells that resemble the other data set."""
     training = whole.training
     if fit == WEIGHTED:
-        return training.fit(weights=weigh_by_likeness(training.X, X, seed=training.seed))
+        return training.fit(weights=weight_by_density_ratio(training.X, X, seed=training.seed))
     stable = find_stable_features(
         training.X,
         X,
@@ -211,59 +211,68 @@ def _fit_with_other_cells(whole: ModelPair, fit: str, X: Floats) -> ModelPair:
 
 def predict_all_ways(pair: ModelPair, X: Floats) -> dict[tuple[str, str], Floats]:
     """Return the probabilities of cells of another data set, by scale and by shares of classes."""
-    like, ones = pair.training.X, np.ones
-    ranked = align_features(X, like, weights=ones(len(X)), like_weights=ones(len(like)))
+    reference_X = pair.training.X
+    ranked = align_features(
+        X, reference_X, weights=np.ones(len(X)), reference_weights=np.ones(len(reference_X))
+    )
     scaled = {"as measured": pair.probabilities(X), "ranks": pair.probabilities(ranked)}
     scaled["class by class"] = _predict_class_by_class(pair, X, scaled["as measured"])
-    found = {}
+    predictions = {}
     for scale, probabilities in scaled.items():
-        wanted = {
+        assumed = {
             "kept": pair.shares,
             "even": pair.even_shares,
             "estimated": estimate_shares(probabilities, pair.shares),
         }
-        for name, shares in wanted.items():
-            found[scale, name] = with_shares(probabilities, pair.shares, shares)
-    return found
+        for name, shares in assumed.items():
+            predictions[scale, name] = with_shares(probabilities, pair.shares, shares)
+    return predictions
 
 
 def _predict_class_by_class(pair: ModelPair, X: Floats, probabilities: Floats) -> Floats:
-    """Align with every class weighing alike, the classes of these cells being those predicted."""
+    """Use the predicted classes of these cells, align with equal class weights, predict again."""
     training = pair.training
-    like_weights = even_weights(np.eye(len(CLASSES))[training.y])
+    reference_weights = even_weights(np.eye(len(CLASSES))[training.y])
     for _ in range(ROUNDS):
         weights = even_weights(with_shares(probabilities, pair.shares, pair.even_shares))
-        aligned = align_features(X, training.X, weights=weights, like_weights=like_weights)
+        aligned = align_features(
+            X, training.X, weights=weights, reference_weights=reference_weights
+        )
         probabilities = pair.probabilities(aligned)
     return probabilities
 
 
-def align_features(X: Floats, like: Floats, *, weights: Floats, like_weights: Floats) -> Floats:
-    """Return features mapped so that each is distributed as in the other data set.
+def align_features(
+    X: Floats, reference_X: Floats, *, weights: Floats, reference_weights: Floats
+) -> Floats:
+    """Return features mapped so that each has the same distribution as in the reference.
 
     Parameters
     ----------
     X
         (cells, features); missing values stay missing.
-    like
-        (other cells, features), of the data set whose scale is wanted.
+    reference_X
+        (reference cells, features), of the data set that defines the scale.
     weights
-        (cells,), and `like_weights` of the other cells: they even out differences that are none in
-        scale, such as other shares of classes.
+        (cells,), and `reference_weights` of the reference cells: they remove differences caused by
+        other class frequencies.
     """
-    columns = [_align(X[:, at], like[:, at], weights, like_weights) for at in range(X.shape[1])]
+    columns = [
+        _align(X[:, at], reference_X[:, at], weights, reference_weights) for at in range(X.shape[1])
+    ]
     return np.column_stack(columns)
 
 
-def _align(x: Floats, like: Floats, weights: Floats, like_weights: Floats) -> Floats:
-    here, there = _weighted_quantiles(x, weights), _weighted_quantiles(like, like_weights)
-    if here is None or there is None:
+def _align(x: Floats, reference: Floats, weights: Floats, reference_weights: Floats) -> Floats:
+    source = _weighted_quantiles(x, weights)
+    target = _weighted_quantiles(reference, reference_weights)
+    if source is None or target is None:
         return x
-    # Equal quantiles in a row would have no place of their own on the map.
-    here = np.maximum.accumulate(here + np.arange(len(here)) * np.finfo(np.float64).eps)
-    inside = np.interp(x, here, there)
-    below, above = x - here[0] + there[0], x - here[-1] + there[-1]
-    return np.where(x < here[0], below, np.where(x > here[-1], above, inside))
+    # np.interp needs increasing values.
+    source = np.maximum.accumulate(source + np.arange(len(source)) * np.finfo(np.float64).eps)
+    inside = np.interp(x, source, target)
+    below, above = x - source[0] + target[0], x - source[-1] + target[-1]
+    return np.where(x < source[0], below, np.where(x > source[-1], above, inside))
 
 
 def _weighted_quantiles(x: Floats, weights: Floats) -> Floats | None:
@@ -279,32 +288,32 @@ def _weighted_quantiles(x: Floats, weights: Floats) -> Floats | None:
 
 
 def even_weights(probabilities: Floats) -> Floats:
-    """Return weights of cells under which every class weighs about the same.
+    """Return weights of cells that give every class about the same total weight.
 
     Parameters
     ----------
     probabilities
-        (cells, classes), of the classes of each cell; 0 and 1 where the class is known.
+        (cells, classes), probabilities of each class; 0 and 1 where the class is known.
     """
-    cells = np.maximum(probabilities.sum(axis=0), FEWEST_CELLS)
-    weights: Floats = (probabilities / cells).sum(axis=1)
+    counts = np.maximum(probabilities.sum(axis=0), FEWEST_CELLS)
+    weights: Floats = (probabilities / counts).sum(axis=1)
     return weights
 
 
 def predict_dataset(X: Floats, is_other: Bools, *, seed: int) -> Floats:
-    """Return the log odds that each cell is of the other data set, by trees not fitted on it."""
+    """Return the log odds that each cell is in the other data set, from trees fitted without it."""
     odds = np.zeros(len(X))
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    for fitted, scored in folds.split(X, is_other):
+    for fitted, left_out in folds.split(X, is_other):
         other = is_other[fitted].astype(np.int64)
         trees = find_kind("lightgbm").fit(X[fitted], other, DATASET_TREES, seed=seed)
-        logits = predict_logits(trees, X[scored])
-        odds[scored] = logits[:, 1] - logits[:, 0]
+        logits = predict_logits(trees, X[left_out])
+        odds[left_out] = logits[:, 1] - logits[:, 0]
     return odds
 
 
-def weigh_by_likeness(X: Floats, others: Floats, *, seed: int) -> Floats:
-    """Return how much more often cells such as each of X occur in the other data set; mean 1."""
+def weight_by_density_ratio(X: Floats, others: Floats, *, seed: int) -> Floats:
+    """Return the density ratio (other data set / this one) at each cell of X, with mean 1."""
     is_other = np.repeat([False, True], [len(X), len(others)])
     odds = np.exp(predict_dataset(np.concatenate([X, others]), is_other, seed=seed)[: len(X)])
     weights = np.clip(odds * len(X) / len(others), 1.0 / LARGEST_WEIGHT, LARGEST_WEIGHT)
@@ -315,18 +324,21 @@ def weigh_by_likeness(X: Floats, others: Floats, *, seed: int) -> Floats:
 def find_stable_features(
     X: Floats, others: Floats, *, weights: Floats, other_weights: Floats
 ) -> Bools:
-    """Tell which features differ least between two data sets, by weighted distributions."""
-    gaps = [ks_distance(X[:, at], others[:, at], weights, other_weights) for at in range(len(X.T))]
-    kept = np.zeros(len(gaps), dtype=bool)
-    kept[np.argsort(gaps, kind="stable")[: max(1, round(KEPT * len(gaps)))]] = True
-    return kept
+    """Tell which features have the most similar weighted distributions in two data sets."""
+    distances = [
+        ks_distance(X[:, at], others[:, at], weights, other_weights) for at in range(len(X.T))
+    ]
+    count = max(1, round(KEPT * len(distances)))
+    stable = np.zeros(len(distances), dtype=bool)
+    stable[np.argsort(distances, kind="stable")[:count]] = True
+    return stable
 
 
 def ks_distance(x: Floats, other: Floats, weights: Floats, other_weights: Floats) -> float:
-    """Return the largest gap between two weighted distributions (Kolmogorov and Smirnov).
+    """Return the largest difference of two weighted distributions (Kolmogorov and Smirnov).
 
-    A missing value counts as larger than all others, so that a feature that is missing more often
-    in one data set differs.
+    Missing values are treated as larger than all others, so that a feature that is missing more
+    often in one data set has a large distance.
     """
     values = np.nan_to_num(np.concatenate([x, other]), nan=np.inf)
     steps = np.concatenate([weights / weights.sum(), -other_weights / other_weights.sum()])
