@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # In place of names: all data sets whose files are there.
 ALL_SETS: Final = "all"
+# What --model is where nobody names one.
+FIRST_MODEL: Final = "lightgbm"
 # Data sets and method are fixed, so that these would change nothing.
 IGNORED: Final = (
     *("table", "labels", "features", "times", "published", "settings", "trials", "folds"),
@@ -48,6 +50,8 @@ def check_leave_out(args: argparse.Namespace) -> None:
     if args.adapt and not args.leave_out:
         raise StsError("--adapt goes with --leave-out: name the data sets")
     given = [name for name in IGNORED if args.leave_out and getattr(args, name)]
+    if args.leave_out and args.model != FIRST_MODEL:
+        given.append("model")
     if given:
         raise StsError(f"--leave-out would ignore --{given[0].replace('_', '-')}: leave it out")
 

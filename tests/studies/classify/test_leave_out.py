@@ -120,6 +120,7 @@ def test_every_set_is_left_out_in_turn(
         (["--leave-out", "all"], "--leave-out goes with --transfer"),
         (["--transfer", "--adapt", "5"], "--adapt goes with --leave-out"),
         (["--transfer", "--leave-out", "all", "--trials", "3"], "would ignore --trials"),
+        (["--transfer", "--leave-out", "all", "--model", "svm"], "would ignore --model"),
         (["--transfer", "--leave-out", "PatchSeq"], "needs two data sets or more"),
         (["--transfer", "--leave-out", "PatchSeq", "Motor"], "no Split/PatchSeq_EP_features.csv"),
     ],
