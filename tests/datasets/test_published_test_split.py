@@ -34,6 +34,7 @@ READERS = {
     "datasets/laboratories.py": "trains: read_laboratory",
     "datasets/medians.py": "shows",
     "studies/classify/leave_out.py": "trains: read_laboratories",
+    "studies/classify/types/judge.py": "trains: read_laboratories",
     "studies/classify/tables/cells.py": "trains: load_table",
     "datasets/build_files.py": "builds",
     "datasets/inventory.py": "checks",
