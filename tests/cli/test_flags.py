@@ -222,7 +222,7 @@ def test_nonsense_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     path = write_cell(tmp_path / "new", "501")
     words = ["show", str(path), "--root", str(tmp_path), "-q"]
     for typed, output in {
-        "--min-step 3": "give a least length",
+        "--min-step 3": "the shortest length",
         "--quality alen": "did you mean 'allen'",
     }.items():
         assert data.main([*words, *typed.split()]) == Status.USER

@@ -72,7 +72,7 @@ def test_a_cell_whose_long_squares_were_left_out_says_why(folder: Path, job: Bui
     build(job)
     for row in (cell_rows(job)[path.name], feature_rows(job)[path.name]):
         assert row.reason == (
-            "no usable sweep with a lone step of constant current: 4 sweeps not read: NaN or Inf "
+            "no usable sweep with a single step of constant current: 4 sweeps not read: NaN or Inf "
             "at 0.00025 s (4 x), none of the other 2 holds one"
         )
 

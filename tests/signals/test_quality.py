@@ -252,13 +252,13 @@ def test_a_cell_that_answers_the_wrong_way_round_has_a_wrong_sign(side: str) -> 
         for sweep in sweeps
     ]
     keep_sound(analyse(recording_of(sweeps)), USUAL)
-    with pytest.raises(CellFailed, match="answers all 3 clear steps the wrong way round"):
+    with pytest.raises(CellFailed, match="the response to all 3 clear steps has the wrong sign"):
         keep_sound(analyse(recording_of(turned)), USUAL)
 
 
 @pytest.mark.parametrize("name", ["noise_mv", "slow_noise_mv", "drift_mv", "amplitude_error"])
 def test_bounds_are_positive(name: str) -> None:
-    with pytest.raises(StsError, match=f"{name} is 0: give more than 0"):
+    with pytest.raises(StsError, match=f"{name} is 0: expected more than 0"):
         QualitySettings(**{name: 0.0})
 
 

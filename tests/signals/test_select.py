@@ -125,7 +125,7 @@ def test_the_hero_sweep_fires_39_to_61_pa_above_or_closest_to_it() -> None:
         (recording_of([]), "no current-clamp sweep: nothing to measure"),
         (
             recording_of([sweep_of(np.full(40_000, -70.0), np.zeros(40_000), RATE_HZ)]),
-            "no long square: no sweep holds a lone step of constant current of 0.4 to 2 s",
+            "no long square: no sweep contains a single step of constant current of 0.4 to 2 s",
         ),
         (
             cell((-50, SILENT), (-30, SILENT)),

@@ -259,11 +259,11 @@ def _keep_sound(recording: Recording, settings: BuildSettings) -> Analysis:
 
 def _explain_no_sweep(recording: Recording, left_out: Sequence[str]) -> str:
     if left_out:
-        rest = f", none of the other {recording.unread} holds one" if recording.unread else ""
-        return f"no usable sweep with a lone step of constant current: {left_out[0]}{rest}"
+        rest = f", none of the other {recording.unread} contains one" if recording.unread else ""
+        return f"no usable sweep with a single step of constant current: {left_out[0]}{rest}"
     return (
-        f"no long square: none of {recording.unread} current clamp sweeps holds a lone step of "
-        "constant current of 0.4 to 2 s"
+        f"no long square: none of {recording.unread} current clamp sweeps contains a single step "
+        "of constant current of 0.4 to 2 s"
     )
 
 

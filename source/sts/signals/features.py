@@ -38,18 +38,19 @@ from sts.signals.subthreshold import (
     time_constant_ms,
 )
 
-# Passive properties are measured on steps between -100 and 0 pA, both left out. A measured -100 pA
-# may read like -99 pA.
+# Passive properties are measured on steps between -100 and 0 pA, without both limits. A measured
+# amplitude of -100 pA can be -99 pA in the file.
 PASSIVE_PA: Final = (-99.0, 0.0)
-# The first part of a short square, in which the current charges the membrane, in places faster than
-# a spike rises. A spike must rise this many times as fast as the membrane charges, and its
-# threshold lie at this many times the dV/dt that is left at the end of the charging, and at this
-# share of the mean upstroke at least.
+# Duration at the start of a short square in which the current charges the membrane, sometimes
+# faster than a spike rises.
 CHARGE_S: Final = 1e-3
+# Smallest dV/dt of a spike, as a multiple of the largest dV/dt during the charging.
 RISE_OVER_CHARGING: Final = 1.1
+# dV/dt at the threshold of a spike, as a multiple of dV/dt at the end of the charging.
 THRESHOLD_OVER_CHARGING: Final = 1.2
-LEAST_FRACTION: Final = 0.1
-# The filter spreads the edge of a pulse over this much before it.
+# Smallest dV/dt at the threshold, as a share of the mean upstroke.
+SMALLEST_FRACTION: Final = 0.1
+# The filter spreads the edge of a pulse to this time before it.
 SPREAD_S: Final = 1e-3
 
 
@@ -60,18 +61,18 @@ class Measured:
     values: dict[str, float]
     """Every name of FEATURES; NaN is missing."""
     notes: tuple[str, ...] = ()
-    """What is unusual about the measurement, in words."""
+    """Unusual properties of the measurement, in words."""
 
 
 def measure_features(
     analysis: Analysis, *, lengths_s: tuple[float, float] | None = None
 ) -> Measured:
-    """Measure all features of a cell; one without a spike on a long square is excluded.
+    """Measure all features of a cell; exclude a cell without a spike on a long square.
 
     Parameters
     ----------
     lengths_s
-        Take only long squares of these lengths; None takes all.
+        Use only long squares of these lengths; None: use all.
     """
     squares = find_long_squares(analysis)
     if lengths_s is not None:
@@ -85,20 +86,20 @@ def measure_features(
         "long_square": _read_first_spike(
             rheobase.spikes, onset=step.onset, rate_hz=step.rate_hz, current_pa=step.amplitude_pa
         ),
-        "short_square": _short_square_spikes(analysis),
-        "ramp": _ramp_spikes(analysis),
+        "short_square": _measure_short_square_spikes(analysis),
+        "ramp": _measure_ramp_spikes(analysis),
     }
     values = dict.fromkeys(FEATURES, np.nan)
     values |= _measure_membrane(squares) | _measure_firing(squares, rheobase)
     for stimulus, spike in first_spikes.items():
         values |= {f"{name}_{stimulus}": value for name, value in spike.items()}
-    # Commands read like 79.99999 pA.
+    # Stored commands can be inexact, such as 79.99999 pA.
     currents = {name: round(values[name], 3) for name in values if name.startswith("threshold_i_")}
-    return Measured(values=values | currents, notes=_notes(squares, values))
+    return Measured(values=values | currents, notes=_list_notes(squares, values))
 
 
 def absolute_times(values: Mapping[str, float], frame: str) -> dict[str, float]:
-    """Return features whose times count from the sweep's begin, as a published table has them."""
+    """Return features with times from the start of the sweep, as in a published table."""
     onset_s = TIME_FRAMES[one_of(frame, TIME_FRAMES, "frame of times")]
     return {name: value + onset_s if name in TIMES else value for name, value in values.items()}
 
@@ -125,23 +126,23 @@ def _measure_firing(squares: Sequence[LongSquare], rheobase: LongSquare) -> dict
     first = int(hero.spikes.threshold_index[0]) - hero.step.onset
     return {
         "f_i_curve_slope": slope(
-            [each.amplitude_pa for each in firing], [_rate_per_s(each) for each in firing]
+            [each.amplitude_pa for each in firing], [_measure_rate_per_s(each) for each in firing]
         ),
-        "adaptation": _adaptation(intervals_ms),
+        "adaptation": _measure_adaptation(intervals_ms),
         "latency": first / hero.step.rate_hz,
         "avg_isi": float(intervals_ms.mean()) if len(intervals_ms) else np.nan,
     }
 
 
-def _adaptation(intervals: Floats) -> float:
-    """Return the mean normalised difference of successive intervals, NaN for fewer than two."""
+def _measure_adaptation(intervals: Floats) -> float:
+    """Return the mean normalised difference of successive intervals, NaN for less than two."""
     if len(intervals) < 2:
         return np.nan
     return float(np.mean(np.diff(intervals) / (intervals[1:] + intervals[:-1])))
 
 
-def _rate_per_s(square: LongSquare) -> float:
-    """Return the spikes of a long square per second of its step."""
+def _measure_rate_per_s(square: LongSquare) -> float:
+    """Return the number of spikes of a long square per second of its step."""
     begins = square.spikes.threshold_index
     step = square.step
     return float(np.sum((begins >= step.onset) & (begins <= step.end)) / step.duration_s)
@@ -171,20 +172,20 @@ def _read_first_spike(
     }
 
 
-def _mean_features(sweeps: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Return the mean of every feature over the sweeps that have it; none from no sweeps."""
+def _average_features(sweeps: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean of every feature over the sweeps that have it; {} without sweeps."""
     if not sweeps:
         return {}
     table = np.array([[sweep[name] for name in SPIKE_FEATURES] for sweep in sweeps])
     with warnings.catch_warnings():
-        # A column without a value has a missing mean.
+        # numpy warns of a column without values; its mean is NaN.
         warnings.simplefilter("ignore", RuntimeWarning)
         means = np.nanmean(table, axis=0)
     return dict(zip(SPIKE_FEATURES, means.tolist(), strict=True))
 
 
-def _ramp_spikes(analysis: Analysis) -> dict[str, float]:
-    """Return the mean features of the first spikes of ramps; empty where none fires."""
+def _measure_ramp_spikes(analysis: Analysis) -> dict[str, float]:
+    """Return the mean features of the first spikes of ramps; empty if there is no spike."""
     values = []
     for each in analysis.sweeps:
         sweep, ramp = each.sweep, each.stimulus.ramp
@@ -200,13 +201,13 @@ def _ramp_spikes(analysis: Analysis) -> dict[str, float]:
                     spikes, onset=ramp.onset, rate_hz=ramp.rate_hz, current_pa=current_pa
                 )
             )
-    return _mean_features(values)
+    return _average_features(values)
 
 
-def _short_square_spikes(analysis: Analysis) -> dict[str, float]:
-    """Return the mean features of the first spikes of short squares; empty where none fires.
+def _measure_short_square_spikes(analysis: Analysis) -> dict[str, float]:
+    """Return the mean features of the first spikes of short squares; empty without a spike.
 
-    The current is that of the amplitude at which most sweeps fire, of equals the lowest.
+    The current is the amplitude at which most sweeps fire; of several, the lowest.
     """
     short_squares = [
         (each.sweep, step)
@@ -215,7 +216,7 @@ def _short_square_spikes(analysis: Analysis) -> dict[str, float]:
     ]
     if not short_squares:
         return {}
-    detection = _short_square_detection(short_squares)
+    detection = _find_short_square_criteria(short_squares)
     values = []
     shared = share_amplitudes([step for _, step in short_squares])
     for (sweep, step), shared_pa in zip(short_squares, shared, strict=True):
@@ -231,25 +232,27 @@ def _short_square_spikes(analysis: Analysis) -> dict[str, float]:
     counts = Counter(round(each["threshold_i"]) for each in values)
     usual = min(counts, key=lambda amplitude: (-counts[amplitude], amplitude))
     currents = [each["threshold_i"] for each in values if round(each["threshold_i"]) == usual]
-    return _mean_features(values) | {"threshold_i": float(np.mean(currents))}
+    return _average_features(values) | {"threshold_i": float(np.mean(currents))}
 
 
-def _short_square_detection(short_squares: Sequence[tuple[Sweep, Step]]) -> Detection:
-    """Return the criteria of a spike on top of the passive charging that all sweeps share."""
-    rises, ends = zip(*(_charging(sweep, step) for sweep, step in short_squares), strict=True)
+def _find_short_square_criteria(short_squares: Sequence[tuple[Sweep, Step]]) -> Detection:
+    """Return the criteria that separate a spike from the charging of the membrane."""
+    rises, ends = zip(
+        *(_measure_charging(sweep, step) for sweep, step in short_squares), strict=True
+    )
     min_rise = RISE_OVER_CHARGING * float(np.median(rises))
     plain = Detection(min_rise=min_rise)
     upstrokes = np.concatenate(
         [_find_evoked(sweep, step, plain).upstroke for sweep, step in short_squares]
     )
     if not len(upstrokes):
-        return Detection(min_rise=min_rise, threshold_fraction=LEAST_FRACTION)
+        return Detection(min_rise=min_rise, threshold_fraction=SMALLEST_FRACTION)
     fraction = THRESHOLD_OVER_CHARGING * float(np.median(ends)) / float(upstrokes.mean())
-    return Detection(min_rise=min_rise, threshold_fraction=max(LEAST_FRACTION, fraction))
+    return Detection(min_rise=min_rise, threshold_fraction=max(SMALLEST_FRACTION, fraction))
 
 
-def _charging(sweep: Sweep, step: Step) -> tuple[float, float]:
-    """Return the largest dV/dt in the first ms of a pulse, and dV/dt at its end."""
+def _measure_charging(sweep: Sweep, step: Step) -> tuple[float, float]:
+    """Return the largest dV/dt in the first ms of a pulse, and dV/dt at the end of this ms."""
     charge = round(CHARGE_S * step.rate_hz)
     first = max(0, step.onset - 5 * charge)
     dvdt = derivative(sweep.voltage_mv[first : step.end + 5 * charge], sweep.rate_hz)
@@ -258,7 +261,7 @@ def _charging(sweep: Sweep, step: Step) -> tuple[float, float]:
 
 
 def _find_evoked(sweep: Sweep, step: Step, detection: Detection) -> Spikes:
-    """Return the spikes that a short square evokes, to the end of the sweep."""
+    """Return the spikes from the start of a short square to the end of the sweep."""
     return find_spikes(
         sweep.voltage_mv,
         sweep.rate_hz,
@@ -268,7 +271,7 @@ def _find_evoked(sweep: Sweep, step: Step, detection: Detection) -> Spikes:
     )
 
 
-def _notes(squares: Sequence[LongSquare], values: Mapping[str, float]) -> tuple[str, ...]:
+def _list_notes(squares: Sequence[LongSquare], values: Mapping[str, float]) -> tuple[str, ...]:
     rates_hz = sorted({each.sweep.rate_hz for each in squares})
     notes = [
         f"10 kHz filter skipped: the rate is {rate_hz / 1000:.6g} kHz"

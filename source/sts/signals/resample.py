@@ -1,8 +1,8 @@
 """The window of 1.2 s around a step, resampled to 4 kHz by a band-limited filter.
 
-The filter is a sinc with a Kaiser window. Its taps lie on a grid as fine as the ratio of the rates
-asks for, and are shifted by a fraction of a sample, so that every output lies exactly at its time.
-Beyond its ends a trace is continued by its first and last sample.
+The filter is a sinc with a Kaiser window. The ratio of the rates determines the grid of its taps,
+which are shifted by a fraction of a sample, so that every output is exactly at its time. Beyond its
+ends a trace is continued by its first and last sample.
 """
 
 import math
@@ -17,12 +17,12 @@ from sts.base.errors import CellFailed
 from sts.base.types import Floats
 
 if TYPE_CHECKING:
-    # Networks need the constants here, and no code that analyses recordings.
+    # Networks import the constants of this module without the code that analyses recordings.
     from sts.recordings.recording import Sweep
     from sts.signals.select import SweepPair
     from sts.signals.steps import Step
 
-# Rate, length and number of samples of a window, and how much of it lies before the onset.
+# Rate, duration and number of samples of a window, and its duration before the onset.
 RATE_HZ: Final = 4000.0
 WINDOW_S: Final = 1.2
 BEFORE_S: Final = 0.1
@@ -31,11 +31,11 @@ SAMPLES: Final = 4800
 PAIR_SHAPE: Final = (2, SAMPLES)
 
 # Highest frequency that passes and lowest that is stopped, as shares of the output rate: at 4 kHz,
-# 1.5 kHz is kept and nothing folds.
+# 1.5 kHz passes and there is no aliasing.
 PASS, STOP = 0.375, 0.5
 STOP_DB: Final = 90.0
-# Largest denominator of the ratio of rates. Odd ratios are rounded to it: over the window that
-# moves a sample by at most a fifth of an input sample, and by nothing at the rates of amplifiers.
+# Largest denominator of the ratio of rates. Unusual ratios are rounded to it: in a window, this
+# shifts a sample by at most a fifth of an input sample, and by nothing at the rates of amplifiers.
 LARGEST_DENOMINATOR: Final = 4000
 
 
@@ -63,29 +63,29 @@ def sample_at(
     fraction = max(0.0, first - whole)
     if ratio == 1 and fraction < 1e-6:
         return _continue(trace, whole, whole + count).astype(np.float64)
-    half = _half_taps(rate_hz)
-    # The first outputs lack earlier samples: `lead` input samples are added, and their outputs cut.
+    half = _count_half_taps(rate_hz)
+    # The first outputs need earlier samples: `lead` input samples are added, their outputs removed.
     lead = -(-2 * half // down) * down
     start = whole + half - lead
     needed = lead + math.ceil(count * ratio) + 2 * half + 2
     piece = _continue(trace, start, start + needed).astype(np.float64) - level
-    taps = _taps(rate_hz, up, half, round(fraction, 9))
+    taps = _compute_taps(rate_hz, up, half, round(fraction, 9))
     filtered = signal.upfirdn(taps, piece, up=up, down=down)
     skipped = lead * up // down
     return np.asarray(filtered[skipped : skipped + count]) + level
 
 
 def cut_window(sweep: "Sweep", step: "Step") -> tuple[Floats, tuple[str, ...]]:
-    """Return 1.2 s of voltage at 4 kHz, the onset at 0.1 s, and flags where it was continued.
+    """Return 1.2 s of voltage at 4 kHz with the onset at 0.1 s, and flags if it was continued.
 
-    Sample k lies exactly at onset - 0.1 s + k / 4000 s.
+    Sample k is exactly at onset - 0.1 s + k / 4000 s.
     """
     rate_hz = sweep.rate_hz
     first = step.onset - BEFORE_S * rate_hz
     baseline = sweep.voltage_mv[max(0, round(first)) : step.onset]
     level_mv = float(np.mean(baseline if len(baseline) else sweep.voltage_mv[:1], dtype=np.float64))
     window = sample_at(sweep.voltage_mv, rate_hz, first=first, count=SAMPLES, level=level_mv)
-    return window.astype(np.float32), _flags(sweep, step)
+    return window.astype(np.float32), _list_flags(sweep, step)
 
 
 def cut_pair(pair: "SweepPair") -> tuple[Floats, tuple[str, ...]]:
@@ -94,11 +94,11 @@ def cut_pair(pair: "SweepPair") -> tuple[Floats, tuple[str, ...]]:
         *(cut_window(sweep, step) for sweep, step in zip(pair.sweeps, pair.steps, strict=True)),
         strict=True,
     )
-    # A flag of both sweeps is given once.
+    # A flag that both sweeps have is returned once.
     return np.stack(windows), tuple(dict.fromkeys(flag for each in flags for flag in each))
 
 
-def _flags(sweep: "Sweep", step: "Step") -> tuple[str, ...]:
+def _list_flags(sweep: "Sweep", step: "Step") -> tuple[str, ...]:
     flags = []
     if round(step.onset_s * 1000, 1) < BEFORE_S * 1000:
         flags.append(f"baseline of {step.onset_s * 1000:.3g} ms continued to 100 ms")
@@ -110,7 +110,7 @@ def _flags(sweep: "Sweep", step: "Step") -> tuple[str, ...]:
 
 
 def _continue(trace: Floats, start: int, stop: int) -> Floats:
-    """Return the samples from `start` to before `stop`, the edges repeated beyond the trace."""
+    """Return the samples from `start` until before `stop`; the edges repeat beyond the trace."""
     inside = trace[max(0, start) : max(0, stop)]
     if not len(inside):
         inside = trace[-1:] if start >= len(trace) else trace[:1]
@@ -119,14 +119,14 @@ def _continue(trace: Floats, start: int, stop: int) -> Floats:
     return np.pad(inside, (before, stop - start - before - len(inside)), mode="edge")
 
 
-def _half_taps(rate_hz: float) -> int:
-    """Return the reach of the filter to either side, in input samples (Kaiser, 1974)."""
+def _count_half_taps(rate_hz: float) -> int:
+    """Return half of the length of the filter, in input samples (Kaiser, 1974)."""
     width = 2 * np.pi * (STOP - PASS) * RATE_HZ / rate_hz
     return math.ceil((STOP_DB - 7.95) / (2.285 * width) / 2) + 1
 
 
 @lru_cache(maxsize=32)
-def _taps(rate_hz: float, up: int, half: int, fraction: float) -> Floats:
+def _compute_taps(rate_hz: float, up: int, half: int, fraction: float) -> Floats:
     """Return the windowed sinc on a grid `up` times finer, shifted by a fraction of a sample."""
     position = np.arange(2 * half * up + 1) / up - half + fraction
     cutoff = (PASS + STOP) * RATE_HZ / rate_hz

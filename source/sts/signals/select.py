@@ -1,9 +1,9 @@
-"""The long squares of a cell, and the two sweeps of them that enter the study.
+"""The long squares of a cell, and the two of its sweeps that are used in the study.
 
-Long squares are ordered by amplitude, then by sweep number; amplitudes that only noise tells apart
-count as equal. Rheobase is the lowest positive amplitude with a spike inside its step. The second
-sweep is the one nearest to 40 pA above rheobase, or on demand Allen's hero sweep. A cell that lacks
-one of them is excluded, with its amplitudes in words.
+Long squares are ordered by amplitude, then by sweep number; amplitudes whose difference is within
+the noise are treated as equal. Rheobase is the lowest positive amplitude with a spike inside its
+step. The second sweep is the one closest to 40 pA above rheobase, or, as an option, the hero sweep
+of the Allen Institute. A cell without one of them is excluded, and the reason names its amplitudes.
 """
 
 from collections.abc import Sequence
@@ -18,28 +18,29 @@ from sts.signals.analysis import AnalysedSweep, Analysis
 from sts.signals.spikes import Spikes
 from sts.signals.steps import TOLERANCE_S, Step
 
-# The voltage of no neuron leaves these bounds, and that of every neuron leaves the second.
+# Lowest and highest voltage that a neuron can have.
 VOLTAGE_MV: Final = (-200.0, 150.0)
-LEAST_VOLTAGE_MV: Final = 1.0
-# The highest step of every protocol lies above the first, the lowest below the second.
+# Every neuron has a larger voltage than this, positive or negative.
+SMALLEST_VOLTAGE_MV: Final = 1.0
+# In every protocol the largest step is above the first value, the smallest below the second.
 CURRENT_PA: Final = (2.0, 5000.0)
-# Allen's hero sweep lies between these distances above rheobase.
+# The hero sweep of the Allen Institute is between these distances above rheobase.
 HERO_PA: Final = (39.0, 61.0)
-# Steps of these lengths fill the window. Others are kept on demand only, and flagged.
+# Steps of these lengths fill the window. Others are used only as an option, and flagged.
 USUAL_STEP_S: Final = (0.9, 1.1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SelectSettings:
-    """The rules by which the two sweeps are picked."""
+    """The rules for the selection of the two sweeps."""
 
     step_tolerance_pa: float = 5.0
-    """How far the second sweep may lie from rheobase + `second_pa`."""
+    """Largest difference of the second sweep from rheobase + `second_pa`."""
     second_pa: float = 40.0
     min_step_s: float = 0.9
     max_step_s: float = 1.1
     hero: bool = False
-    """Take Allen's hero sweep as the second one instead."""
+    """Use the hero sweep of the Allen Institute as the second sweep."""
 
     def __post_init__(self) -> None:
         if not self.step_tolerance_pa >= 0:
@@ -47,7 +48,7 @@ class SelectSettings:
         if not 0 < self.min_step_s <= self.max_step_s:
             raise StsError(
                 f"steps of {self.min_step_s:g} to {self.max_step_s:g} s: "
-                "give a least length above 0 s that is no longer than the greatest"
+                "the shortest length must be above 0 s and not longer than the longest"
             )
 
 
@@ -58,7 +59,7 @@ class LongSquare:
     analysed: AnalysedSweep
     step: Step
     shared_pa: float
-    """The mean amplitude of all steps whose amplitudes only noise tells apart."""
+    """The mean amplitude of all steps whose amplitudes are equal within the noise."""
 
     @property
     def sweep(self) -> Sweep:
@@ -72,17 +73,17 @@ class LongSquare:
 
     @property
     def amplitude_pa(self) -> float:
-        """Return the step's amplitude."""
+        """Return the amplitude of the step."""
         return self.step.amplitude_pa
 
     @property
     def rank(self) -> tuple[float, int]:
-        """Return the order of the sweep: amplitude to the pA, then sweep number."""
+        """Return the sort key of the sweep: amplitude rounded to 1 pA, then sweep number."""
         return round(self.shared_pa), self.sweep.number
 
     @property
     def fires(self) -> bool:
-        """Tell whether a spike peaks inside the step: at its last sample it may still rise."""
+        """Tell whether a spike peaks inside the step; at the last sample it may still rise."""
         return bool(np.any(self.spikes.peak_index < self.step.end - 1))
 
 
@@ -93,18 +94,18 @@ class SweepPair:
     sweeps: tuple[Sweep, Sweep]
     steps: tuple[Step, Step]
     flags: tuple[str, ...] = ()
-    """What is unusual about them, in words."""
+    """Unusual properties of the sweeps, in words."""
 
 
 def select_pair(analysis: Analysis, settings: SelectSettings | None = None) -> SweepPair:
-    """Return the rheobase sweep and the second one; a cell without them is excluded in words."""
+    """Return the rheobase sweep and the second sweep; exclude a cell without them."""
     settings = settings or SelectSettings()
     long_squares = find_long_squares(analysis)
     squares = keep_lengths(long_squares, (settings.min_step_s, settings.max_step_s))
     rheobase = find_rheobase(squares)
     if rheobase is None:
-        raise CellExcluded(f"no spike: {_why_no_spike(squares)}")
-    # However wide the tolerance, the second sweep is another one, and stronger.
+        raise CellExcluded(f"no spike: {_explain_no_spike(squares)}")
+    # Whatever the tolerance is, the second sweep has a higher amplitude than rheobase.
     above = [each for each in squares if each.rank[0] > rheobase.rank[0]]
     if not settings.hero:
         second = _find_second(squares, above, rheobase, settings)
@@ -124,7 +125,7 @@ def select_pair(analysis: Analysis, settings: SelectSettings | None = None) -> S
 
 
 def find_long_squares(analysis: Analysis) -> tuple[LongSquare, ...]:
-    """Return the long squares of a recording; refuse none, and impossible units."""
+    """Return the long squares of a recording; without any, or with impossible units, raise."""
     if not analysis.sweeps:
         raise CellExcluded("no current-clamp sweep: nothing to measure")
     squares = [
@@ -135,13 +136,14 @@ def find_long_squares(analysis: Analysis) -> tuple[LongSquare, ...]:
     if not squares:
         unused = "".join(f"; {words}" for words in analysis.unused)
         raise CellExcluded(
-            f"no long square: no sweep holds a lone step of constant current of 0.4 to 2 s{unused}"
+            f"no long square: no sweep contains a single step of constant current "
+            f"of 0.4 to 2 s{unused}"
         )
     sizes_pa = np.abs([each.amplitude_pa for each in squares])
     if sizes_pa.max() < CURRENT_PA[0] or sizes_pa.min() > CURRENT_PA[1]:
         raise CellFailed(
             f"long squares of {sizes_pa.min():.3g} to {sizes_pa.max():.3g} pA: no protocol has "
-            "these, so their unit is wrong (amperes or nanoamperes read as pA?); mend it in the "
+            "these, so their unit is wrong (amperes or nanoamperes read as pA?); correct it in the "
             "file"
         )
     for square in squares:
@@ -156,17 +158,17 @@ def _check_voltage(sweep: Sweep) -> None:
             f"sweep {sweep.number} reaches from {low:.4g} to {high:.4g} mV, outside -200 to "
             "150 mV: its unit is wrong or the amplifier was overloaded; leave the sweep out"
         )
-    if max(abs(low), abs(high)) < LEAST_VOLTAGE_MV:
+    if max(abs(low), abs(high)) < SMALLEST_VOLTAGE_MV:
         raise CellFailed(
             f"sweep {sweep.number} stays within 1 mV of 0: "
-            "volts read as mV, or no cell; mend the unit in the file"
+            "volts read as mV, or no cell; correct the unit in the file"
         )
 
 
 def keep_lengths(
     squares: Sequence[LongSquare], lengths_s: tuple[float, float]
 ) -> tuple[LongSquare, ...]:
-    """Return the long squares whose steps last from the first to the second length."""
+    """Return the long squares whose steps have a duration between the two lengths."""
     low, high = lengths_s
     fitting = [
         each for each in squares if low - TOLERANCE_S <= each.step.duration_s <= high + TOLERANCE_S
@@ -180,7 +182,7 @@ def keep_lengths(
 
 
 def _list_durations(steps: Sequence[Step]) -> list[str]:
-    """Return the distinct durations of steps in s, rising."""
+    """Return the distinct durations of steps in s, in ascending order."""
     return sorted({f"{step.duration_s:.3g}" for step in steps}, key=float)
 
 
@@ -192,7 +194,7 @@ def _share_amplitudes(squares: Sequence[LongSquare]) -> tuple[LongSquare, ...]:
 
 
 def share_amplitudes(steps: Sequence[Step]) -> list[float]:
-    """Return the amplitude of each step; steps that only noise tells apart get their mean."""
+    """Return the amplitude of each step; steps that are equal within the noise get their mean."""
     order = sorted(range(len(steps)), key=lambda place: steps[place].amplitude_pa)
     groups: list[list[int]] = []
     for place in order:
@@ -212,13 +214,13 @@ def share_amplitudes(steps: Sequence[Step]) -> list[float]:
 
 
 def find_rheobase(squares: Sequence[LongSquare]) -> LongSquare | None:
-    """Return the long square of the lowest positive amplitude that fires, if one does."""
+    """Return the long square of the lowest positive amplitude with a spike, None without one."""
     firing = [each for each in squares if each.amplitude_pa > 0 and each.fires]
     return min(firing, key=lambda each: each.rank, default=None)
 
 
 def find_hero(squares: Sequence[LongSquare], rheobase: LongSquare) -> LongSquare:
-    """Return Allen's hero sweep: the lowest firing one well above rheobase, else the closest."""
+    """Return the hero sweep: the lowest firing sweep within `HERO_PA`, else the closest to it."""
     firing = sorted((each for each in squares if each.fires), key=lambda each: each.rank)
     low, high = (rheobase.shared_pa + offset for offset in HERO_PA)
     inside = [
@@ -232,12 +234,12 @@ def find_hero(squares: Sequence[LongSquare], rheobase: LongSquare) -> LongSquare
 
 
 def list_amplitudes(squares: Sequence[LongSquare]) -> str:
-    """Return the distinct amplitudes in words, rising, to the pA."""
+    """Return the distinct amplitudes in words, in ascending order, rounded to 1 pA."""
     distinct = sorted({round(each.amplitude_pa) for each in squares})
     return f"{', '.join(map(str, distinct))} pA"
 
 
-def _why_no_spike(squares: Sequence[LongSquare]) -> str:
+def _explain_no_spike(squares: Sequence[LongSquare]) -> str:
     rising = [each for each in squares if each.amplitude_pa > 0]
     if not rising:
         return f"no long square depolarises, amplitudes are {list_amplitudes(squares)}"
@@ -250,11 +252,11 @@ def _find_second(
     rheobase: LongSquare,
     settings: SelectSettings,
 ) -> LongSquare:
-    """Return the sweep nearest to the wanted distance from rheobase; of repeats the first one."""
+    """Return the sweep closest to the wanted amplitude above rheobase; of repeats the first."""
     wanted_pa = rheobase.shared_pa + settings.second_pa
 
     def distance(square: LongSquare) -> float:
-        # Amplitudes read like 249.99998 pA.
+        # Stored amplitudes can be inexact, such as 249.99998 pA.
         return round(abs(square.shared_pa - wanted_pa), 1)
 
     near = [each for each in above if distance(each) <= settings.step_tolerance_pa]
@@ -276,7 +278,7 @@ def _flag_lengths(steps: Sequence[Step]) -> tuple[str, ...]:
 def _flag_others(
     long_squares: Sequence[LongSquare], fitting: Sequence[LongSquare]
 ) -> tuple[str, ...]:
-    """Return how many long squares have another length than those that were chosen from."""
+    """Return in words how many long squares were not used because of their length."""
     kept = {id(each.sweep) for each in fitting}
     others = [each.step for each in long_squares if id(each.sweep) not in kept]
     if not others:

@@ -1,10 +1,10 @@
 """Spikes of one sweep and their shapes, by the definitions of the Allen Institute (IPFX).
 
-A spike begins where dV/dt of the filtered voltage passes a criterion, and peaks at the highest
+A spike starts where dV/dt of the filtered voltage exceeds a criterion, and peaks at the highest
 voltage before the next such rise. Its threshold is the last sample before the steepest rise at
-which dV/dt still is below a share of the mean largest dV/dt of all spikes. The fast trough is where
-the fall of the spike is over, the trough the lowest voltage before the next threshold, and the slow
-trough a later minimum. The width is measured halfway between fast trough and peak.
+which dV/dt is still below a share of the mean largest dV/dt of all spikes. The fast trough is where
+the fall of the spike ends, the trough is the lowest voltage before the next threshold, and the slow
+trough is a later minimum. The width is measured halfway between fast trough and peak.
 """
 
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ from sts.base.types import Bools, Floats, Ints
 
 # Cutoff of the low-pass filter of the voltage.
 FILTER_HZ: Final = 10_000.0
-# Samples around the interval that are filtered too: the filters forget within a few ms.
+# Time around the interval that is also filtered: the filters settle within a few ms.
 MARGIN_S: Final = 20e-3
-# The fall of a spike is over where dV/dt has come back to this share of its minimum.
+# The fall of a spike ends where dV/dt has returned to this share of its minimum.
 FALL_OVER: Final = 0.01
-# A spike is complete once the voltage is this near to its threshold again.
+# A spike is complete when the voltage returns to this distance from its threshold.
 RETURN_MV: Final = 1.0
-# A slow trough lies at least this far below the voltage from which it is reached.
+# Smallest depth of a slow trough below the voltage where its decline starts.
 SLOW_TROUGH_MV: Final = 0.5
-# An after-depolarisation is a rise of this many mV/ms behind a slow filter, which begins soon after
-# the fast trough and whose top is near to the trough in time and voltage.
+# An after-depolarisation is a rise of at least this many mV/ms after a slow filter. It starts soon
+# after the fast trough, and its top is close to the trough in time and voltage.
 SLOW_FILTER_HZ: Final = 1000.0
 SLOW_RISE_MV_PER_MS: Final = 0.5
 RISE_WITHIN_S: Final = 0.002
@@ -37,16 +37,16 @@ TOP_WITHIN_MV: Final = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class Detection:
-    """What counts as a spike; the defaults are those of the Allen Institute."""
+    """The criteria of a spike; the defaults are those of the Allen Institute."""
 
     min_rise: float = 20.0
-    """Least dV/dt in mV/ms."""
+    """Smallest dV/dt in mV/ms."""
     threshold_fraction: float = 0.05
-    """The threshold lies where dV/dt is this share of the mean largest upstroke."""
+    """At the threshold, dV/dt is this share of the mean largest upstroke."""
     min_peak_mv: float = -30.0
     min_height_mv: float = 2.0
     max_rise_s: float = 0.005
-    """A peak comes sooner than this after its threshold."""
+    """Longest time from the threshold to the peak."""
 
 
 USUAL: Final = Detection()
@@ -54,7 +54,7 @@ USUAL: Final = Detection()
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Spikes:
-    """The spikes of one sweep in time order: arrays of one length, indices into the sweep.
+    """The spikes of one sweep in time order: arrays of equal length, with indices of the sweep.
 
     A missing index is -1, a missing value NaN.
     """
@@ -74,22 +74,22 @@ class Spikes:
     trough_index: Ints
     trough_v: Floats
     width_ms: Floats
-    """Width at half of the height over the fast trough."""
+    """Width at half of the height above the fast trough."""
     clipped: Bools
-    """True where the interval ends before the spike does: its troughs are missing."""
+    """True if the interval ends before the spike: its troughs are missing."""
 
     def __len__(self) -> int:
         return len(self.threshold_index)
 
     @property
     def upstroke_downstroke_ratio(self) -> Floats:
-        """Return how much faster each spike rises than it falls."""
+        """Return the ratio of upstroke to downstroke, both positive."""
         return -self.upstroke / self.downstroke
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Rises:
-    """Thresholds, places of the largest dV/dt and peaks of the same spikes, as indices."""
+    """Indices of thresholds, largest dV/dt and peaks of the same spikes."""
 
     thresholds: Ints
     upstrokes: Ints
@@ -98,7 +98,7 @@ class _Rises:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Troughs:
-    """Indices of what follows each peak, -1 where it is missing."""
+    """Indices of downstroke and troughs after each peak, -1 where one is missing."""
 
     downstrokes: Ints
     fast: Ints
@@ -117,7 +117,7 @@ _NO_TROUGHS: Final = _Troughs(
 def find_spikes(
     voltage_mv: Floats, rate_hz: float, *, start: int, end: int, detection: Detection = USUAL
 ) -> Spikes:
-    """Return the spikes that begin and peak in the samples from `start` to before `end`."""
+    """Return the spikes that start and peak in the samples from `start` until before `end`."""
     end = min(end, len(voltage_mv) - 1)
     rises, troughs, offset = _NO_RISES, _NO_TROUGHS, 0
     v: Floats = np.empty(0)
@@ -137,19 +137,19 @@ def find_spikes(
         peak_index=rises.peaks + offset,
         peak_v=v[rises.peaks],
         upstroke=dvdt[rises.upstrokes],
-        downstroke=_values_at(dvdt, troughs.downstrokes),
+        downstroke=_take_values(dvdt, troughs.downstrokes),
         fast_trough_index=_shift(troughs.fast, offset),
-        fast_trough_v=_values_at(v, troughs.fast),
+        fast_trough_v=_take_values(v, troughs.fast),
         slow_trough_index=_shift(troughs.slow, offset),
-        slow_trough_v=_values_at(v, troughs.slow),
+        slow_trough_v=_take_values(v, troughs.slow),
         trough_index=_shift(troughs.lowest, offset),
-        trough_v=_values_at(v, troughs.lowest),
-        width_ms=_half_widths_ms(v, rises, troughs, rate_hz=rate_hz),
+        trough_v=_take_values(v, troughs.lowest),
+        width_ms=_measure_half_widths_ms(v, rises, troughs, rate_hz=rate_hz),
         clipped=troughs.clipped,
     )
 
 
-def _values_at(values: Floats, indices: Ints) -> Floats:
+def _take_values(values: Floats, indices: Ints) -> Floats:
     """Return the values at some indices, NaN where an index is missing."""
     return np.where(indices >= 0, values[np.maximum(indices, 0)], np.nan)
 
@@ -159,14 +159,14 @@ def _shift(indices: Ints, offset: int) -> Ints:
 
 
 def filter_fits(rate_hz: float, cutoff_hz: float = FILTER_HZ) -> bool:
-    """Tell whether the filter's cutoff lies below half the sampling rate."""
+    """Tell whether the cutoff of the filter is below half the sampling rate."""
     return cutoff_hz < rate_hz / 2
 
 
 def derivative(voltage_mv: Floats, rate_hz: float, *, cutoff_hz: float = FILTER_HZ) -> Floats:
     """Return dV/dt in mV/ms between successive samples, one fewer than there are samples.
 
-    A fourth-order Bessel low-pass runs forwards and backwards first, where the rate allows it.
+    If the rate allows it, a fourth-order Bessel low-pass is applied first, in both directions.
     """
     voltage = np.asarray(voltage_mv, dtype=np.float64)
     if filter_fits(rate_hz, cutoff_hz) and len(voltage) > 1:
@@ -187,21 +187,21 @@ def _find_rises(
     v: Floats, dvdt: Floats, *, window: tuple[int, int], rate_hz: float, detection: Detection
 ) -> _Rises:
     """Return thresholds, upstrokes and peaks of the spikes between the two samples of `window`."""
-    begins, peaks = _begins_and_peaks(v, dvdt, window, detection)
-    if not len(begins):
+    starts, peaks = _find_starts_and_peaks(v, dvdt, window, detection)
+    if not len(starts):
         return _NO_RISES
-    upstrokes = _argmax_between(dvdt, begins, peaks)
+    upstrokes = _argmax_between(dvdt, starts, peaks)
     target = detection.threshold_fraction * dvdt[upstrokes].mean()
     thresholds = _find_thresholds(dvdt, upstrokes, target)
-    # Of two spikes of which the second begins before the first has peaked, one is left.
+    # If a spike starts before the peak of the previous spike, both are one spike.
     overlaps = np.flatnonzero(thresholds[1:] <= peaks[:-1] + 1)
     rises = _Rises(
         thresholds=np.delete(thresholds, overlaps + 1),
         upstrokes=np.delete(upstrokes, overlaps),
         peaks=np.delete(peaks, overlaps),
     )
-    rises = _mend_late_peaks(v, dvdt, rises, rate_hz=rate_hz, detection=detection)
-    # The threshold lies before the rise, where dV/dt may have been larger still.
+    rises = _correct_late_peaks(v, dvdt, rises, rate_hz=rate_hz, detection=detection)
+    # The threshold is before the detected rise; dV/dt may be even larger between them.
     return _Rises(
         thresholds=rises.thresholds,
         upstrokes=_argmax_between(dvdt, rises.thresholds, rises.peaks),
@@ -209,28 +209,28 @@ def _find_rises(
     )
 
 
-def _begins_and_peaks(
+def _find_starts_and_peaks(
     v: Floats, dvdt: Floats, window: tuple[int, int], detection: Detection
 ) -> tuple[Ints, Ints]:
-    """Return where dV/dt is about to pass the criterion, and the peaks that follow."""
+    """Return the last samples before dV/dt exceeds the criterion, and the peaks that follow."""
     start, end = window
     fast = dvdt[start:end] >= detection.min_rise
-    begins = np.flatnonzero(fast[1:] & ~fast[:-1]) + start
-    if not len(begins):
-        return begins, begins
-    peaks = _argmax_between(v, begins, np.append(begins[1:], end))
+    starts = np.flatnonzero(fast[1:] & ~fast[:-1]) + start
+    if not len(starts):
+        return starts, starts
+    peaks = _argmax_between(v, starts, np.append(starts[1:], end))
     # A second rise is another spike only if the voltage fell from the peak before it.
     falls = np.concatenate(([0], np.cumsum(dvdt < 0)))
-    fell = falls[begins[1:]] > falls[peaks[:-1]]
+    fell = falls[starts[1:]] > falls[peaks[:-1]]
     peaks = peaks[np.append(fell, True)]
-    begins = begins[np.append(True, fell)]
+    starts = starts[np.append(True, fell)]
     high = v[peaks] >= detection.min_peak_mv
-    high &= v[peaks] - v[begins] >= detection.min_height_mv
-    return begins[high], peaks[high]
+    high &= v[peaks] - v[starts] >= detection.min_height_mv
+    return starts[high], peaks[high]
 
 
 def _argmax_between(values: Floats, starts: Ints, stops: Ints) -> Ints:
-    """Return where the values are largest from each start to before each stop."""
+    """Return the index of the largest value from each start until before each stop."""
     return np.array(
         [values[a:b].argmax() + a for a, b in zip(starts, stops, strict=True)], dtype=np.intp
     )
@@ -239,7 +239,7 @@ def _argmax_between(values: Floats, starts: Ints, stops: Ints) -> Ints:
 def _find_thresholds(dvdt: Floats, upstrokes: Ints, target: float) -> Ints:
     """Return the last sample before each upstroke at which dV/dt is at most `target`.
 
-    Where there is none after the upstroke before, that upstroke takes its place.
+    If there is none after the previous upstroke, the previous upstroke is returned.
     """
     slow = np.flatnonzero(dvdt[: upstrokes[-1] + 1] <= target)
     before = np.concatenate(([0], upstrokes[:-1]))
@@ -248,41 +248,41 @@ def _find_thresholds(dvdt: Floats, upstrokes: Ints, target: float) -> Ints:
     return np.where((place >= 0) & (nearest > before), nearest, before)
 
 
-def _mend_late_peaks(
+def _correct_late_peaks(
     v: Floats, dvdt: Floats, rises: _Rises, *, rate_hz: float, detection: Detection
 ) -> _Rises:
-    """Correct spikes whose peak comes too long after the threshold, or drop them."""
+    """Correct spikes whose peak is too late after the threshold, or remove them."""
     longest = detection.max_rise_s * rate_hz
     late = np.flatnonzero(rises.peaks - rises.thresholds >= longest)
     if not len(late):
         return rises
     target = detection.threshold_fraction * dvdt[rises.upstrokes].mean()
     thresholds, peaks = rises.thresholds.copy(), rises.peaks.copy()
-    lost = []
+    removed = []
     for spike in late:
-        # First keep the peak and look for a threshold near it.
+        # First try: the same peak with a threshold closer to it.
         earliest = max(0, round(peaks[spike] - longest))
         slow = np.flatnonzero(dvdt[rises.upstrokes[spike] : earliest : -1] <= target)
         if len(slow):
             thresholds[spike] = rises.upstrokes[spike] - slow[0]
             continue
-        # Then keep the threshold and look for a peak near it.
+        # Second try: the same threshold with a peak closer to it.
         begin = thresholds[spike]
         peak = v[begin : round(begin + 2 * longest)].argmax() + begin
         following = thresholds[spike + 1] if spike + 1 < len(thresholds) else len(v)
         if peak - begin < longest and peak < following:
             peaks[spike] = peak
         else:
-            lost.append(spike)
+            removed.append(spike)
     return _Rises(
-        thresholds=np.delete(thresholds, lost),
-        upstrokes=np.delete(rises.upstrokes, lost),
-        peaks=np.delete(peaks, lost),
+        thresholds=np.delete(thresholds, removed),
+        upstrokes=np.delete(rises.upstrokes, removed),
+        peaks=np.delete(peaks, removed),
     )
 
 
 def _find_troughs(v: Floats, dvdt: Floats, rises: _Rises, *, end: int, rate_hz: float) -> _Troughs:
-    """Return what follows each peak before the next threshold, or before `end` for the last."""
+    """Return the troughs of each spike before the next threshold, or before `end` for the last."""
     stops = np.append(rises.thresholds[1:], end)
     clipped = np.zeros(len(stops), dtype=np.bool_)
     lowest = np.full(len(stops), -1)
@@ -296,22 +296,22 @@ def _find_troughs(v: Floats, dvdt: Floats, rises: _Rises, *, end: int, rate_hz: 
             continue
         lowest[spike] = v[peak:stop].argmin() + peak
         downstrokes[spike] = dvdt[peak : max(lowest[spike], peak + 1)].argmin() + peak
-        fast[spike] = _fast_trough(dvdt, peak, stop)
+        fast[spike] = _find_fast_trough(dvdt, peak, stop)
         clipped[spike] = fast[spike] < 0
-    slow = _slow_troughs(v, fast, stops, rate_hz)
+    slow = _find_slow_troughs(v, fast, stops, rate_hz)
     return _Troughs(downstrokes=downstrokes, fast=fast, slow=slow, lowest=lowest, clipped=clipped)
 
 
-def _fast_trough(dvdt: Floats, peak: int, stop: int) -> int:
-    """Return the first sample at which the fall of a spike is over, or -1."""
+def _find_fast_trough(dvdt: Floats, peak: int, stop: int) -> int:
+    """Return the first sample at which the fall of a spike has ended, or -1."""
     steepest = int(dvdt[peak:stop].argmin()) + peak
     over = dvdt[steepest:stop] >= FALL_OVER * dvdt[steepest]
     first = int(over.argmax())
     return steepest + first if over[first] else -1
 
 
-def _slow_troughs(v: Floats, fast: Ints, stops: Ints, rate_hz: float) -> Ints:
-    """Return the later minimum of every spike that has one; the last one's is not reliable."""
+def _find_slow_troughs(v: Floats, fast: Ints, stops: Ints, rate_hz: float) -> Ints:
+    """Return the slow trough of every spike, -1 without one or for the last spike (unreliable)."""
     slow = np.full(len(fast), -1)
     inner = np.flatnonzero(fast[:-1] >= 0)
     if not len(inner):
@@ -321,22 +321,22 @@ def _slow_troughs(v: Floats, fast: Ints, stops: Ints, rate_hz: float) -> Ints:
     stop = int(stops[inner[-1]]) + margin
     slow_dvdt = derivative(v[offset:stop], rate_hz, cutoff_hz=SLOW_FILTER_HZ)
     for spike in inner:
-        begin = _after_depolarisation(v, slow_dvdt, fast[spike], stops[spike], offset, rate_hz)
+        begin = _find_after_depolarisation(v, slow_dvdt, fast[spike], stops[spike], offset, rate_hz)
         minimum = int(v[begin : stops[spike]].argmin()) + begin
         if v[begin] - v[minimum] >= SLOW_TROUGH_MV:
             slow[spike] = minimum
     return slow
 
 
-def _after_depolarisation(
+def _find_after_depolarisation(
     v: Floats, slow_dvdt: Floats, fast: int, stop: int, offset: int, rate_hz: float
 ) -> int:
-    """Return the top of the after-depolarisation between two spikes, or else the fast trough."""
+    """Return the top of the after-depolarisation between two spikes, else the fast trough."""
     rising = slow_dvdt[fast - offset : stop - offset] >= SLOW_RISE_MV_PER_MS
     begin = int(rising.argmax())
     if not rising[begin] or begin >= RISE_WITHIN_S * rate_hz:
         return fast
-    # Without a fall after it, the rise is that of the next spike.
+    # Without a fall after it, it is the rise of the next spike.
     falling = slow_dvdt[fast + begin - offset : stop - offset] <= 0
     first = int(falling.argmax())
     top = fast + begin + first
@@ -345,10 +345,12 @@ def _after_depolarisation(
     return top if falling[first] and near and falls else fast
 
 
-def _half_widths_ms(v: Floats, rises: _Rises, troughs: _Troughs, *, rate_hz: float) -> Floats:
-    """Return each spike's width halfway between fast trough and peak.
+def _measure_half_widths_ms(
+    v: Floats, rises: _Rises, troughs: _Troughs, *, rate_hz: float
+) -> Floats:
+    """Return the width of each spike halfway between fast trough and peak.
 
-    Where that is below the threshold, as after a shallow spike, halfway from the threshold.
+    If this level is below the threshold (a shallow spike), halfway between threshold and peak.
     """
     widths = np.full(len(rises.peaks), np.nan)
     for spike in np.flatnonzero(~troughs.clipped):
