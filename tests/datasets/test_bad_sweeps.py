@@ -73,7 +73,7 @@ def test_a_cell_whose_long_squares_were_left_out_says_why(folder: Path, job: Bui
     for row in (cell_rows(job)[path.name], feature_rows(job)[path.name]):
         assert row.reason == (
             "no usable sweep with a single step of constant current: 4 sweeps not read: NaN or Inf "
-            "at 0.00025 s (4 x), none of the other 2 holds one"
+            "at 0.00025 s (4 x), none of the other 2 contains one"
         )
 
 

@@ -1,4 +1,4 @@
-"""The Allen Institute's tables of cells: who a cell is, and the class its metadata indicate."""
+"""The tables of cells of the Allen Institute: identity, and the class that metadata indicate."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -20,15 +20,15 @@ SESSION: Final = re.compile(r"(?:^|[_/])ses-(\d+)(?=_|/|\.|$)")
 
 @dataclass(frozen=True, kw_only=True)
 class AllenCell:
-    """One mouse neuron in a table; texts are empty where the table has none."""
+    """One mouse neuron in a table; texts are empty if the table has none."""
 
     specimen_id: str
     dataset: str
     donor_id: str = ""
     session_id: str = ""
-    """The id in the name of its file in the DANDI archive (`ses`), instead of the specimen's."""
+    """The id in the name of its file in the DANDI archive (`ses`), not the specimen id."""
     line: str = ""
-    """The transgenic line, which decides the class of a cell without a T-type."""
+    """The transgenic line, which determines the class of a cell without a T-type."""
     t_type: str = ""
     dendrite: str = ""
 
@@ -43,7 +43,7 @@ class Assignment:
 
 @dataclass(frozen=True, kw_only=True)
 class AllenTable:
-    """The names of the columns of a table; every one of them must be there."""
+    """The names of the required columns of a table."""
 
     dataset: str
     specimen_id: str
@@ -62,8 +62,8 @@ class AllenTable:
         return tuple(name for name in names if name)
 
 
-# The transgenic line is left out of the first: the T-type is more certain, and is Pvalb for many
-# cells from a Vip line.
+# The first table is used without the transgenic line: the T-type is more reliable, and is Pvalb for
+# many cells from a Vip line.
 TABLES: Final = {
     "20200711_patchseq_metadata_mouse.csv": AllenTable(
         dataset="PatchSeq",
@@ -87,7 +87,7 @@ TABLES: Final = {
 
 
 def is_allen_table(columns: Iterable[str]) -> bool:
-    """Tell by the names of its columns whether a table is one of the Allen Institute."""
+    """Tell from the names of its columns whether a table is from the Allen Institute."""
     found = set(columns)
     return any(table.specimen_id in found and table.dendrite in found for table in TABLES.values())
 
@@ -105,7 +105,7 @@ def read_allen(path: Path) -> dict[str, AllenCell]:
 
 
 def find_allen(folders: Iterable[Path]) -> list[Path]:
-    """Return the tables of the Allen Institute that lie in these folders, each once."""
+    """Return the tables of the Allen Institute in these folders, each once."""
     paths = (folder / name for folder in folders for name in TABLES)
     return list(dict.fromkeys(path.resolve() for path in paths if path.is_file()))
 
@@ -141,7 +141,7 @@ def _cell(row: Mapping[str, str], table: AllenTable) -> AllenCell:
 
 
 def by_name(cells: Iterable[AllenCell]) -> dict[str, AllenCell]:
-    """Return cells by every id that a file may have: its specimen's and its session's."""
+    """Return cells by every id that a file can have: specimen id and session id."""
     names: dict[str, AllenCell] = {}
     for cell in cells:
         names |= {name: cell for name in (cell.session_id, cell.specimen_id) if name}
@@ -149,7 +149,7 @@ def by_name(cells: Iterable[AllenCell]) -> dict[str, AllenCell]:
 
 
 def specimen_of(name: str | Path, known: Mapping[str, AllenCell]) -> str | None:
-    """Return the specimen id behind a file's path, a session id or a specimen id, None if unknown.
+    """Return the specimen id for a file path, a session id or a specimen id, None if unknown.
 
     Files of the DANDI archive are named `sub-..._ses-{session id}_icephys.nwb`; the tables of
     features name a cell neither by `sub` nor by `ses`.

@@ -1,4 +1,4 @@
-"""A folder of recordings becomes a sweep store, a table of features, or both."""
+"""Build a sweep store, a table of features, or both from a folder of recordings."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +30,7 @@ LABELS_NAME = "labels.csv"
 
 @dataclass(frozen=True, kw_only=True)
 class BuildJob:
-    """Which recordings go where, and how the work is shared out."""
+    """The recordings, products and settings of a build."""
 
     folder: Path
     out: Path
@@ -38,25 +38,25 @@ class BuildJob:
     labels: Path | None = None
     """CSV with specimen_id, label and perhaps dataset and donor_id; default: FOLDER/labels.csv."""
     cells: Path | None = None
-    """CSV with file, specimen_id and perhaps donor_id: which files are one cell."""
+    """CSV with file, specimen_id and perhaps donor_id: which files belong to the same cell."""
     dataset: str = ""
-    """For cells whose label names none; default: the name of `out`."""
+    """The data set of cells whose label has none; default: the name of `out`."""
     workers: int = 0
     cluster: str | None = None
     resume: bool = False
     force: bool = False
     limits: Limits = field(default_factory=Limits)
-    """What reading one file may take."""
+    """Limits of time and memory for one file."""
 
     @property
     def products(self) -> tuple[str, ...]:
-        """Return what is asked for, `store`, `features` or both."""
+        """Return the requested products: `store`, `features` or both."""
         return tuple(name for name in PRODUCTS if getattr(self.settings, name))
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildPlan:
-    """The cells of a build, and what an earlier build left of them."""
+    """The cells of a build, and their results from an earlier build."""
 
     cells: dict[str, CellFiles]
     """Every cell by the name of its files in the tables, their paths within the folder."""
@@ -64,9 +64,9 @@ class BuildPlan:
     known: dict[str, CellResult]
     """Results of an earlier build that are still valid."""
     complete: dict[str, Rows] | None = None
-    """The rows of that build, if nothing is left to do."""
+    """The rows of the earlier build, if no cell needs work."""
     names: Sequence[NamedCell] = ()
-    """Who the cells of that build are."""
+    """The identity of the cells in the earlier build."""
 
     @property
     def todo(self) -> list[CellFiles]:
@@ -76,13 +76,13 @@ class BuildPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class BuildReport:
-    """The number of cells in each product, and why others are not in it."""
+    """The number of cells in each product, and the reasons for missing cells."""
 
     files: tuple[Path, ...]
     counts: dict[str, dict[str, int]]
-    """For each product: how many cells are `ok`, `excluded` and `failed`."""
+    """For each product: the number of cells that are `ok`, `excluded` and `failed`."""
     reasons: dict[str, dict[str, int]]
-    """For each product: how many cells were lost to which rule."""
+    """For each product: the number of cells that each rule excluded."""
     failures: tuple[str, ...]
     """`file: reason` of every failed cell."""
     unlabelled: int
@@ -90,7 +90,7 @@ class BuildReport:
     unused_labels: int
     """Labels without a recording."""
     worked_on: int
-    """Recordings that this run has read; 0 when everything was there."""
+    """Number of recordings that this run has read; 0 if all results already existed."""
 
     @property
     def failed(self) -> bool:
@@ -99,7 +99,7 @@ class BuildReport:
 
 
 def build(job: BuildJob) -> BuildReport:
-    """Write the products that the job asks for; go on where an earlier process stopped."""
+    """Write the products of a job; continue where an earlier process stopped."""
     plan = plan_build(job)
     if plan.complete is not None:
         return _report(job, plan, plan.complete, names=plan.names, worked_on=0)
@@ -134,7 +134,7 @@ def build(job: BuildJob) -> BuildReport:
 
 
 def plan_build(job: BuildJob) -> BuildPlan:
-    """Return what is left to do, or say why nothing can be done."""
+    """Return the remaining work, or raise an error that explains why none is possible."""
     found = find_recordings(job.folder)
     top = job.folder if job.folder.is_dir() else job.folder.parent
     cells = group_files(_name_files(found, top), job.cells)
@@ -192,7 +192,7 @@ def _make_all_rows(
 
 
 def _is_unchanged(result: CellResult, cells: Mapping[str, CellFiles]) -> bool:
-    """Tell whether the files of a result are still there as they were."""
+    """Tell whether the files of a result exist unchanged."""
     if result.file not in cells:
         return False
     paths = cells[result.file].paths
@@ -217,7 +217,7 @@ def _report(
     failures = (f"{row.file}: {row.reason}" for row in everyone if row.status == "failed")
     used_labels = {who.label_id for who in names}
     labelled = {label.specimen_id for label in plan.labels.values() if label.label}
-    # Reasons of one kind share all before the particulars of the cell.
+    # Reasons of the same kind have the same text before the details of the cell.
     rules = {
         product: Counter(row.reason.split(":")[0] for row in own if row.reason)
         for product, own in rows.items()

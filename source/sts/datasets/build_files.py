@@ -32,9 +32,9 @@ from sts.signals.resample import PAIR_SHAPE
 PRODUCTS: Final = {"store": "sweeps.h5", "features": "features.csv"}
 CELLS_NAME: Final = "cells.csv"
 MANIFEST_NAME: Final = "manifest.json"
-# Whose recording a cell is, as its own files say it: kept in the manifest.
-WHO: Final = ("file", "specimen_id", "donor_id", "claims_id", "ignored_id", "was_read")
-# Packages whose version may change what is written; the manifest names it.
+# The identity of a cell from its own files, stored in the manifest.
+IDENTITY_FIELDS: Final = ("file", "specimen_id", "donor_id", "claims_id", "ignored_id", "was_read")
+# Packages whose version can change the products; the manifest contains their versions.
 PACKAGES: Final = ("h5py", "numpy", "scipy")
 
 Row = CellRow | FeatureRow
@@ -43,7 +43,7 @@ Rows = Sequence[Row]
 
 @dataclass(frozen=True, kw_only=True)
 class EarlierBuild:
-    """What an earlier build left: the result of every cell, and the rows of its tables."""
+    """An earlier build: the result of every cell, and the rows of its tables."""
 
     results: tuple[CellResult, ...]
     rows: dict[str, Rows]
@@ -53,7 +53,7 @@ class EarlierBuild:
 def read_earlier_build(
     out: Path, settings: BuildSettings, products: Sequence[str]
 ) -> EarlierBuild | None:
-    """Return what an earlier build left of the products, None if any of them is missing."""
+    """Return the products of an earlier build, None if any of them is missing."""
     paths = [out / PRODUCTS[product] for product in products]
     if not all(path.is_file() for path in paths):
         return None
@@ -85,7 +85,7 @@ def read_earlier_build(
 def write_products(
     out: Path, settings: BuildSettings, results: Iterable[CellResult], rows: Mapping[str, Rows]
 ) -> None:
-    """Write the products; killed in between, the partial build still holds all results."""
+    """Write the products; if the process is killed, the partial build still has all results."""
     for product in rows:
         (out / PRODUCTS[product]).unlink(missing_ok=True)
     files: list[dict[str, Any]] = []
@@ -93,7 +93,7 @@ def write_products(
     for result in results:
         files += [asdict(stamp) for stamp in result.files]
         own = [stamp.file for stamp in result.files]
-        who.append({"files": own} | {name: getattr(result, name) for name in WHO})
+        who.append({"files": own} | {name: getattr(result, name) for name in IDENTITY_FIELDS})
     versions = {name: metadata.version(name) for name in PACKAGES}
     section = {"versions": {"sts": __version__} | versions, "files": files, "cells": who}
     sections = {product: {"settings": settings.of(product), **section} for product in rows}
@@ -156,7 +156,7 @@ def make_sweep_store(results: Iterable[CellResult], good: Sequence[CellRow]) -> 
     }
     places = {row.file: place for place, row in enumerate(good)}
     if isinstance(results, KeptResults):
-        # Read from disk while the store is written.
+        # The traces are read from disk while the store is written.
         return SweepStore(**columns | {"traces": results.traces_of(places)})
     traces = np.empty((len(places), *PAIR_SHAPE), np.float32)
     for result in results:
@@ -168,14 +168,14 @@ def make_sweep_store(results: Iterable[CellResult], good: Sequence[CellRow]) -> 
 
 
 def _read_identities(section: Mapping[str, Any], out: Path) -> dict[str, CellResult]:
-    """Return whose recording every cell of a manifest is, without its results."""
+    """Return the identity of every cell of a manifest, without its results."""
     if "cells" not in section:
         raise StsError(f"{out} was built by an earlier version: add --force to build it anew")
     stamps = {entry["file"]: FileStamp(**entry) for entry in section["files"]}
     return {
         cell["file"]: CellResult(
             files=tuple(stamps[file] for file in cell["files"]),
-            **{name: cell[name] for name in WHO},
+            **{name: cell[name] for name in IDENTITY_FIELDS},
         )
         for cell in section["cells"]
     }
@@ -184,7 +184,7 @@ def _read_identities(section: Mapping[str, Any], out: Path) -> dict[str, CellRes
 def _restore_results(
     known: Mapping[str, CellResult], rows: Mapping[str, Rows], traces: Mapping[str, Floats]
 ) -> Iterator[CellResult]:
-    """Yield the results behind the rows, for cells that stand in the manifest."""
+    """Yield the results of the rows, for cells in the manifest."""
     by_file: dict[str, dict[str, Row]] = {}
     for product, own in rows.items():
         for row in own:
@@ -211,7 +211,7 @@ def _restore_result(row: Row) -> ProductResult:
         flags = row.flags
         if row.status == "ok":
             values = {name: float(getattr(row, name)) for name in (*AMOUNTS, *SWEEPS)}
-    # Who a cell is depends on all other cells, and is decided anew.
+    # The identity of a cell depends on all other cells, and is determined again.
     flags = tuple(flag for flag in flags if not flag.startswith(NOTES))
     return ProductResult(status=row.status, reason=row.reason, flags=flags, values=values)
 

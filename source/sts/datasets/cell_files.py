@@ -1,4 +1,4 @@
-"""Which files are one cell, and how they become one recording.
+"""Which files belong to the same cell, and how they are joined to one recording.
 
 The user declares cells in a table where every protocol has a file of its own; the sweeps of such a
 cell are numbered through all its files.
@@ -23,7 +23,7 @@ COLUMNS: Final = ("file", "specimen_id")
 
 @dataclass(frozen=True, kw_only=True)
 class FileStamp:
-    """The state of a file at one moment; a size of -1 where it could not be read."""
+    """The state of a file at one moment; its size is -1 if it could not be read."""
 
     file: str
     size: int = -1
@@ -36,15 +36,15 @@ class CellFiles:
     """The files of one cell, and its ids if the user has declared it."""
 
     name: str
-    """The name of the cell's files in the tables, all together."""
+    """The common name of all files of the cell in the tables."""
     paths: dict[str, Path]
-    """By their own names, in the order of their sweeps."""
+    """The paths by file name, in the order of their sweeps."""
     specimen_id: str = ""
     donor_id: str = ""
 
 
 def stamp_file(path: Path, *, file: str) -> FileStamp:
-    """Return the state and the digest of a file; a FIFO or device is never opened."""
+    """Return the state and the digest of a file; FIFOs and devices are never opened."""
     try:
         state = path.stat()
         known = FileStamp(file=file, size=state.st_size, mtime_ns=state.st_mtime_ns)
@@ -62,7 +62,7 @@ def stamp_cell(cell: CellFiles) -> tuple[FileStamp, ...]:
 
 
 def is_unchanged(stamp: FileStamp, path: Path) -> bool:
-    """Tell whether a file is unchanged, by its state alone."""
+    """Tell from the state of a file alone whether it is unchanged."""
     try:
         state = path.stat()
     except OSError:
@@ -71,12 +71,12 @@ def is_unchanged(stamp: FileStamp, path: Path) -> bool:
 
 
 def read_cell(cell: CellFiles, stamps: Sequence[FileStamp]) -> Recording:
-    """Return the sweeps of all files of a cell; one that cannot be read is left out and named."""
+    """Return the sweeps of all files of a cell; a note names files that cannot be read."""
     if len(cell.paths) == 1:
         return _read_file(next(iter(cell.paths.values())), stamps[0])
     found: dict[str, Recording] = {}
     faults: dict[str, str] = {}
-    for stamp, twin in _with_twins(stamps):
+    for stamp, twin in _find_copies(stamps):
         if twin:
             faults[stamp.file] = f"the same as {twin}"
             continue
@@ -87,8 +87,8 @@ def read_cell(cell: CellFiles, stamps: Sequence[FileStamp]) -> Recording:
     if not found:
         file, fault = next(iter(faults.items()))
         raise CellFailed(f"none of its {len(faults)} files can be read: {file} {fault}")
-    left_out = (f"left out {file}: {_on_one_line(fault)}" for file, fault in faults.items())
-    joined = _join(cell, found)
+    left_out = (f"left out {file}: {_write_on_one_line(fault)}" for file, fault in faults.items())
+    joined = _join_recordings(cell, found)
     return replace(joined, notes=(*joined.notes, *left_out))
 
 
@@ -99,8 +99,8 @@ def _read_file(path: Path, stamp: FileStamp) -> Recording:
     return recording
 
 
-def _with_twins(stamps: Sequence[FileStamp]) -> Iterator[tuple[FileStamp, str]]:
-    """Yield every file, with the name of an earlier one of the same bytes or ""."""
+def _find_copies(stamps: Sequence[FileStamp]) -> Iterator[tuple[FileStamp, str]]:
+    """Yield every file, with the name of an earlier file that has the same bytes, or ""."""
     first: dict[str, str] = {}
     for stamp in stamps:
         twin = first.get(stamp.sha256, "") if stamp.sha256 else ""
@@ -108,8 +108,8 @@ def _with_twins(stamps: Sequence[FileStamp]) -> Iterator[tuple[FileStamp, str]]:
         yield stamp, twin
 
 
-def _join(cell: CellFiles, found: dict[str, Recording]) -> Recording:
-    """Return the sweeps of several files under one numbering, which a note describes."""
+def _join_recordings(cell: CellFiles, found: dict[str, Recording]) -> Recording:
+    """Return the sweeps of several files with common numbers, which a note describes."""
     donors = sorted({each.donor_id for each in found.values()} - {""})
     if len(donors) > 1 and not cell.donor_id:
         raise CellFailed(
@@ -135,19 +135,19 @@ def _join(cell: CellFiles, found: dict[str, Recording]) -> Recording:
     )
 
 
-def _on_one_line(text: str) -> str:
+def _write_on_one_line(text: str) -> str:
     # Semicolons separate flags.
     return " ".join(text.replace(";", ",").split())
 
 
 def identity_of_cell(cell: CellFiles) -> FileIdentity | None:
-    """Return whose recording the files of a cell are, though it could not be measured."""
+    """Return the identity in the files of a cell that could not be measured."""
     found = (read_identity(path) for path in cell.paths.values())
     return next((each for each in found if each is not None), None)
 
 
 def group_files(paths: Mapping[str, Path], table: Path | None) -> dict[str, CellFiles]:
-    """Return the cells by name: those that a table declares; each other file is a cell."""
+    """Return the cells by name: the cells declared in a table; any other file is a cell."""
     cells = {} if table is None else _read_declared(table, paths)
     taken = {file for cell in cells.values() for file in cell.paths}
     single = {
@@ -170,7 +170,7 @@ def _read_declared(table: Path, paths: Mapping[str, Path]) -> dict[str, CellFile
                 f"{where}: {file} is declared in line {lines[file]} already; keep one of them"
             )
         lines[file] = line
-        specimen = _checked_id(row["specimen_id"], where)
+        specimen = _check_id(row["specimen_id"], where)
         donor = row.get("donor_id", "")
         cell = cells.get(specimen, CellFiles(name="", paths={}, specimen_id=specimen))
         if donor and cell.donor_id and donor != cell.donor_id:
@@ -187,7 +187,7 @@ def _read_declared(table: Path, paths: Mapping[str, Path]) -> dict[str, CellFile
     return {cell.name: cell for cell in named}
 
 
-def _checked_id(specimen: str, where: str) -> str:
+def _check_id(specimen: str, where: str) -> str:
     if is_no_id(specimen) or not specimen.isprintable():
         raise StsError(
             f"{where}: {printable(specimen[:60])!r} is no specimen_id; 1 to {MAX_ID} characters "
@@ -197,15 +197,15 @@ def _checked_id(specimen: str, where: str) -> str:
 
 
 def _find_file(file: str, paths: Mapping[str, Path], table: Path, where: str) -> str:
-    """Return the name of a recording, which a table may name in several ways."""
-    for name in _candidates(file, paths, table):
+    """Return the name of a recording; a table can refer to it in several ways."""
+    for name in _list_candidates(file, paths, table):
         return name
     near = difflib.get_close_matches(file, paths, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise StsError(f"{where}: no recording {printable(file[:MAX_ID])!r} in the folder{hint}")
 
 
-def _candidates(file: str, paths: Mapping[str, Path], table: Path) -> Iterator[str]:
+def _list_candidates(file: str, paths: Mapping[str, Path], table: Path) -> Iterator[str]:
     """Yield names of the recording: as in cells.csv, by path, by a file name that is unique."""
     if file in paths:
         yield file

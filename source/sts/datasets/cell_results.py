@@ -1,4 +1,4 @@
-"""Read the files of one cell, here or in a sandbox, and measure what a build asks for."""
+"""Read the files of one cell, here or in a sandbox, and measure what a build needs."""
 
 import math
 import threading
@@ -35,31 +35,31 @@ from sts.signals.quality import QualitySettings, keep_sound
 from sts.signals.resample import PAIR_SHAPE, cut_pair
 from sts.signals.select import SelectSettings, select_pair
 
-# The beginning of the reason of a second recording of one specimen.
+# Start of the reason for a second recording of the same specimen.
 DOUBLE: Final = "this specimen is there already"
-# What the sandbox runs.
+# The function that the sandbox runs.
 WORK: Final = "sts.datasets.cell_results:work"
-# A sandbox for each thread, kept until the program ends: starting one takes a second.
-_OWN: Final = threading.local()
+# One sandbox for each thread until the program ends: the start of a sandbox takes a second.
+_THREAD_LOCAL: Final = threading.local()
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildSettings:
-    """What is measured of every recording, and by which rules."""
+    """The products of every recording, and the rules for them."""
 
     select: SelectSettings = field(default_factory=SelectSettings)
     quality: QualitySettings | None = field(default_factory=QualitySettings)
-    """What a sweep may be at worst; None leaves none out."""
+    """The limits of usable sweeps; None: all sweeps are used."""
     store: bool = True
     features: bool = False
     times: str = ONSET
-    """What the times of features count from: one of TIME_FRAMES."""
+    """The origin of the times of features: one of TIME_FRAMES."""
     feature_steps_s: tuple[float, float] | None = None
-    """Features are measured on long squares of these lengths; None: of all."""
+    """Features are measured on long squares of these lengths; None: on all."""
 
     def of(self, product: str) -> dict[str, Any]:
         """Return the settings that one product depends on."""
-        # Features follow published definitions and have few settings.
+        # Features have published definitions and few settings.
         own: dict[str, Any] = to_dict(self.select) if product == "store" else {"times": self.times}
         if product == "features" and self.feature_steps_s is not None:
             own["feature_steps_s"] = list(self.feature_steps_s)
@@ -78,19 +78,19 @@ class ProductResult:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CellResult:
-    """All that is kept of the recording of one cell."""
+    """All results from the recording of one cell."""
 
     file: str
     files: tuple[FileStamp, ...] = ()
-    """The files of the cell; `file` names them together."""
+    """The files of the cell; `file` is their common name."""
     specimen_id: str = ""
     donor_id: str = ""
     claims_id: bool = False
-    """Whether a file states the specimen; else the name of the file stands in."""
+    """Whether a file contains the specimen id; else the id is the name of the file."""
     ignored_id: str = ""
-    """The id in a file that identifies nothing, such as PLACEHOLDER."""
+    """An id in a file that identifies no specimen, such as PLACEHOLDER."""
     was_read: bool = False
-    """Whether there was a recording, of use or not."""
+    """Whether a recording could be read, usable or not."""
     store: ProductResult | None = None
     features: ProductResult | None = None
     traces: Floats | None = None
@@ -98,7 +98,7 @@ class CellResult:
 
     @property
     def results(self) -> list[ProductResult]:
-        """Return the results in the products that were asked for."""
+        """Return the results in the requested products."""
         return [result for result in (self.store, self.features) if result is not None]
 
     @property
@@ -108,11 +108,11 @@ class CellResult:
 
     @property
     def is_double(self) -> bool:
-        """Tell whether another file of the same specimen came first."""
+        """Tell whether an earlier file contains the same specimen."""
         return any(result.reason.startswith(DOUBLE) for result in self.results)
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything but the traces, ready for a line of JSON, which has no NaN."""
+        """Return everything except the traces as values for a line of JSON, without NaN."""
         line = asdict(replace(self, traces=None))
         del line["traces"]
         line["has_traces"] = self.traces is not None
@@ -124,7 +124,7 @@ class CellResult:
 
 
 def cell_result_from_json(line: dict[str, Any], traces: Floats | None) -> CellResult:
-    """Return the result whose `to_json` is given."""
+    """Return the result from the values of `to_json`."""
     own = {key: value for key, value in line.items() if key != "has_traces"}
     own["files"] = tuple(FileStamp(**stamp) for stamp in line["files"])
     for product in ("store", "features"):
@@ -143,9 +143,9 @@ def process_cells(
     workers: int = 0,
     cluster: str | None = None,
 ) -> Iterator[tuple[int, CellResult]]:
-    """Yield places and results of cells, as they get ready; several are read at once."""
+    """Yield positions and results of cells in the order in which they finish."""
     work = partial(process_in_sandbox, settings=settings, limits=limits)
-    # More processes than cells would start for nothing.
+    # More processes than cells would have no work.
     count = min(worker_count(workers), max(len(cells), 1))
     with progress(len(cells), "recordings") as bar:
         for done in map_unordered(work, cells, workers=count, cluster=cluster):
@@ -156,7 +156,7 @@ def process_cells(
 def process_in_sandbox(
     cell: CellFiles, settings: BuildSettings, limits: Limits | None = None
 ) -> CellResult:
-    """Do as `process_cell`, in a process that may crash, hang or run out of memory.
+    """Run `process_cell` in a process that may crash, hang or need too much memory.
 
     This process never opens a file of the cell.
     """
@@ -165,30 +165,30 @@ def process_in_sandbox(
         "cell": to_dict(cell) | {"paths": {file: str(path) for file, path in cell.paths.items()}},
         "settings": to_dict(settings),
     }
-    reader = _reader(limits)
+    reader = _open_sandbox(limits)
     reader.start()
     deadline = time.monotonic() + limits.wall_s
     stamps: list[dict[str, Any]] = [asdict(FileStamp(file=file)) for file in cell.paths]
     try:
-        # First, so that they are known of a file that crashes the sandbox.
+        # The stamps come first, so that they exist even if the file crashes the sandbox.
         stamps = reader.ask(request | {"only": "stamps"})[0]["stamps"]
         left_s = max(deadline - time.monotonic(), 0.0)
         line, data = reader.ask(request | {"stamps": stamps}, within_s=left_s)
     except CellFailed as error:
         files = tuple(FileStamp(**stamp) for stamp in stamps)
         failed = ProductResult(status="failed", reason=str(error))
-        return _in_all_products(CellResult(file=cell.name, files=files), failed, settings)
+        return _repeat_for_products(CellResult(file=cell.name, files=files), failed, settings)
     traces = np.frombuffer(data, np.float32).reshape(PAIR_SHAPE).copy() if data else None
     return cell_result_from_json(line, traces)
 
 
-def _reader(limits: Limits) -> Isolated:
+def _open_sandbox(limits: Limits) -> Isolated:
     """Return the sandbox of this thread."""
-    reader: Isolated | None = getattr(_OWN, "reader", None)
+    reader: Isolated | None = getattr(_THREAD_LOCAL, "reader", None)
     if reader is None or reader.limits != limits:
         if reader is not None:
             reader.close()
-        reader = _OWN.reader = Isolated(WORK, limits)
+        reader = _THREAD_LOCAL.reader = Isolated(WORK, limits)
     return reader
 
 
@@ -208,19 +208,19 @@ def work(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
 def process_cell(
     cell: CellFiles, settings: BuildSettings, stamps: tuple[FileStamp, ...] | None = None
 ) -> CellResult:
-    """Read the files of one cell and measure what is asked for; never raise for a bad file."""
-    # Stamped before the reading: a file that changes meanwhile will count as changed.
+    """Read the files of one cell and measure the products; a bad file raises no error."""
+    # Stamped before it is read: if a file changes at the same time, the next build reads it again.
     result = CellResult(file=cell.name, files=stamps or stamp_cell(cell))
     try:
         recording = read_cell(cell, result.files)
     except Exception as error:  # noqa: BLE001, RUF100 - a broken file raises whatever it likes
         result = _with_identity(result, identity_of_cell(cell))
-        return _in_all_products(result, _explain(error), settings)
+        return _repeat_for_products(result, _explain(error), settings)
     result = replace(_with_identity(result, recording), was_read=True)
     try:
         sound = _keep_sound(recording, settings)
     except Exception as error:  # noqa: BLE001, RUF100 - one bad cell never stops a batch
-        return _in_all_products(result, _explain(error), settings)
+        return _repeat_for_products(result, _explain(error), settings)
     if settings.store:
         traces, stored = _attempt(lambda: make_store_entry(sound, settings.select), sound)
         result = replace(result, traces=traces, store=stored)
@@ -231,16 +231,16 @@ def process_cell(
 
 
 def _with_identity(result: CellResult, who: FileIdentity | None) -> CellResult:
-    """Return the result with whose recording it is, where its files say so."""
+    """Return the result with the identity of the cell, if its files contain one."""
     names = ("specimen_id", "donor_id", "claims_id", "ignored_id")
     known = {} if who is None else {name: getattr(who, name) for name in names}
     return replace(result, **known)
 
 
-def _in_all_products(
+def _repeat_for_products(
     result: CellResult, same: ProductResult, settings: BuildSettings
 ) -> CellResult:
-    """Return the result with the same one in every product that the settings ask for."""
+    """Return the result with the same product result in every requested product."""
     return replace(
         result,
         store=same if settings.store else None,
@@ -249,8 +249,8 @@ def _in_all_products(
 
 
 def _keep_sound(recording: Recording, settings: BuildSettings) -> Analysis:
-    """Return the sweeps that can be trusted, flagged with why the others cannot."""
-    left_out = _note_unread(recording)
+    """Return the usable sweeps; flags explain why others are not usable."""
+    left_out = _list_unread(recording)
     if not recording.sweeps:
         raise CellExcluded(_explain_no_sweep(recording, left_out))
     sound = keep_sound(analyse(recording), settings.quality)
@@ -267,7 +267,7 @@ def _explain_no_sweep(recording: Recording, left_out: Sequence[str]) -> str:
     )
 
 
-def _note_unread(recording: Recording) -> list[str]:
+def _list_unread(recording: Recording) -> list[str]:
     """Return a flag on the current clamp sweeps that the reader left out, if there are any."""
     reasons = [line.partition(": ")[2] for line in recording.skipped]
     odd = [
@@ -279,12 +279,12 @@ def _note_unread(recording: Recording) -> list[str]:
 
 
 def make_store_entry(analysis: Analysis, select: SelectSettings) -> tuple[Floats, ProductResult]:
-    """Return the two sweeps of a cell at 4 kHz, and the values that the store keeps of them."""
+    """Return the two sweeps of a cell at 4 kHz, and their values in the store."""
     pair = select_pair(analysis, select)
     traces, flags = cut_pair(pair)
     rheobase, second = pair.steps
     values = {
-        # Commands read like 79.99999 pA.
+        # Stored commands can be inexact, such as 79.99999 pA.
         "rheobase_pa": round(rheobase.amplitude_pa, 2),
         "step_pa": round(second.amplitude_pa, 2),
         "onset_s": rheobase.onset_s,
@@ -312,7 +312,7 @@ def _attempt(
 
 
 def _explain(error: Exception) -> ProductResult:
-    """Return the result of a cell that raised an error."""
+    """Return the result of a cell whose processing raised an error."""
     text = printable(str(error))
     if isinstance(error, CellExcluded):
         return ProductResult(status="excluded", reason=text)

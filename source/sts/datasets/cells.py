@@ -1,4 +1,4 @@
-"""Who cells are, whatever holds them: a sweep store, a table of features, a folder of data."""
+"""The identity of cells, from a sweep store, a table of features or a folder of data."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,33 +19,33 @@ STORE_NAME: Final = "sweeps.h5"
 
 
 class Identified(Protocol):
-    """Cells with their ids, donors and labels; element i of every array is cell i."""
+    """Cells with their ids, donors and labels; element i of every array belongs to cell i."""
 
     @property
     def specimen_id(self) -> Texts:
-        """Return ids, none of them twice or empty."""
+        """Return ids; they are unique and not empty."""
 
     @property
     def donor_id(self) -> Texts:
-        """Return the animals, empty where they are not known."""
+        """Return the animals, empty if unknown."""
 
     @property
     def label(self) -> Texts:
-        """Return the classes, empty where they are not known."""
+        """Return the classes, empty if unknown."""
 
     @property
     def dataset(self) -> Texts:
-        """Return the data sets of origin, empty where they are not known."""
+        """Return the data sets of origin, empty if unknown."""
 
     @property
     def claimed_id(self) -> Texts:
-        """Return ids that several files claim, for cells named by their file; empty for others."""
+        """Return the id in the file if several files have this id, else an empty text."""
 
     def __len__(self) -> int: ...
 
 
 class Rows(Identified, Protocol):
-    """Cells of which some can be chosen, in a dataclass."""
+    """A dataclass of cells from which some can be selected."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -58,7 +58,7 @@ T = TypeVar("T", bound=Rows)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Cells:
-    """Who n cells are, without sweeps or features."""
+    """The identity of n cells, without sweeps or features."""
 
     specimen_id: Texts
     donor_id: Texts
@@ -75,15 +75,15 @@ class Cells:
 
 
 def identify_cells(cells: Identified, rows: Ints | None = None) -> Cells:
-    """Return who some cells are, or all."""
+    """Return the identity of the cells in `rows`, or of all cells."""
     which: Any = slice(None) if rows is None else rows
     return Cells(**{name: getattr(cells, name)[which] for name in TEXTS})
 
 
 def with_donors(cells: T, data: Path) -> T:
-    """Return the cells with the donors that the Allen Institute's tables in `data` give them.
+    """Return the cells with the donors from the tables of the Allen Institute in `data`.
 
-    Their numbers of animals are the same in all data sets; other cells keep the donors they have.
+    The institute uses the same animal numbers in all data sets. The donors of other cells stay.
     """
     tables = [read_allen(path) for path in find_allen([data])]
     known = {name: cell.donor_id for table in tables for name, cell in table.items()}
@@ -95,18 +95,18 @@ def with_donors(cells: T, data: Path) -> T:
 
 
 def find_tables(data: Path) -> list[Path]:
-    """Return the tables of features in a folder of data and in those of its data sets."""
+    """Return the tables of features in a data folder and in the folders of its data sets."""
     published = [data / name for name in PUBLISHED_TABLES]
-    return [path for path in (*published, *_in_data_sets(data, OWN_TABLE)) if path.is_file()]
+    return [path for path in (*published, *_find_in_data_sets(data, OWN_TABLE)) if path.is_file()]
 
 
 def find_stores(data: Path) -> list[Path]:
-    """Return the sweep stores in a folder of data and in those of its data sets."""
-    return [path for path in _in_data_sets(data, STORE_NAME) if path.is_file()]
+    """Return the sweep stores in a data folder and in the folders of its data sets."""
+    return [path for path in _find_in_data_sets(data, STORE_NAME) if path.is_file()]
 
 
 def require_stores(data: Path) -> list[Path]:
-    """Return the sweep stores, or say how to make one."""
+    """Return the sweep stores; without any, raise an error that explains how to make one."""
     if not (found := find_stores(data)):
         raise StsError(
             f"no {STORE_NAME} in {data} or the folders in it: make one with `data_pipeline.py "
@@ -115,12 +115,12 @@ def require_stores(data: Path) -> list[Path]:
     return found
 
 
-def _in_data_sets(data: Path, name: str) -> list[Path]:
+def _find_in_data_sets(data: Path, name: str) -> list[Path]:
     return [data / name, *sorted(data.glob(f"*/{name}"))]
 
 
 def cells_of_store(path: Path) -> Cells:
-    """Return who the cells of a sweep store are, without its sweeps."""
+    """Return the identity of the cells of a sweep store, without its sweeps."""
     try:
         with guard.open_hdf5(path) as file:
             return Cells(**read_cell_texts(file, max_bytes=path.stat().st_size))
@@ -129,15 +129,15 @@ def cells_of_store(path: Path) -> Cells:
 
 
 def cells_of_table(path: Path) -> Cells:
-    """Return who the cells of a table of features are, without their features."""
-    # Most folders of sweeps hold no table.
+    """Return the identity of the cells of a table of features, without their features."""
+    # Most folders of sweeps contain no table.
     from sts.datasets.ep_tables import read_ep_table
 
     return identify_cells(read_ep_table(path, needed=()))
 
 
 def cells_in(data: Path) -> Cells:
-    """Return all cells that a folder of data holds in any form, each once, by id, with labels."""
+    """Return all cells in a data folder in any form, each once, sorted by id, with labels."""
     found = find_labels(data)
     labels = read_labels(found) if found else {}
     sources = [
@@ -151,7 +151,7 @@ def cells_in(data: Path) -> Cells:
 
 
 def unite_cells(sources: Iterable[Identified]) -> Cells:
-    """Return the cells of all sources, each once, by id; a text empty in one may be in another."""
+    """Return the cells of all sources, each once, sorted by id; sources fill empty texts."""
     rows: dict[str, dict[str, str]] = {}
     for source in sources:
         columns = (getattr(source, name).tolist() for name in TEXTS)

@@ -1,4 +1,4 @@
-"""Where the files in a folder of data contradict each other: one function a rule, and all rules."""
+"""Rules for the consistency of the files in a data folder: one function per rule, and a table."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,17 +21,17 @@ from sts.signals.feature_names import FEATURES
 CHANGE: Final = "change"
 NOTE: Final = "note"
 FINDING_COLUMNS: Final = ("severity", "rule", "specimen_id", "where", "detail")
-# Cases of a rule that its line names; a file takes all of them.
+# Number of cases that the line of a rule names; the file of cases lists all.
 NAMED: Final = 3
-# A feature outside its range in a larger part of a table is in another unit, or its times count
-# from another moment.
+# If a feature is outside its range in a larger share of a table than this, its unit or the origin
+# of its times is wrong.
 MOST: Final = 0.5
 RANGES: Final = Path(__file__).with_name("ranges.csv")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
-    """Bounds of a feature, both included; times count from the stimulus onset."""
+    """Limits of a feature, both included; times are from the stimulus onset."""
 
     low: float
     high: float
@@ -41,7 +41,7 @@ class Range:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """Where a rule is broken."""
+    """One case in which a rule is broken."""
 
     where: str
     detail: str
@@ -50,10 +50,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Rule:
-    """What must hold, and how severe it is if it does not."""
+    """A rule, and its severity."""
 
     severity: str
-    """`change`: no study can rely on such data; `note`: to know."""
+    """`change`: such data must be corrected before a study; `note`: information."""
     words: str
     """The words after the number of cases."""
     find: Callable[[Inventory], Iterable[Case]]
@@ -61,17 +61,17 @@ class Rule:
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """What a folder of data holds, and the rules that it breaks."""
+    """The content of a data folder, and the rules that it breaks."""
 
     paths: tuple[Path, ...]
     counts: tuple[tuple[str, ...], ...]
-    """Data set, class, and how many cells of it there are in each of COUNTED."""
+    """Data set, class, and the number of cells in each of COUNTED."""
     cases: dict[str, tuple[Case, ...]]
-    """By rule, in the order of RULES; only rules that some case breaks."""
+    """The cases by rule, in the order of RULES; only rules with a case."""
 
     @property
     def must_change(self) -> bool:
-        """Tell whether a rule is broken without which no study can rely on the data."""
+        """Tell whether a rule with severity `change` is broken."""
         return any(RULES[rule].severity == CHANGE for rule in self.cases)
 
     def lines(self, severity: str) -> list[str]:
@@ -84,7 +84,7 @@ class Checked:
 
 
 def check(data: Path) -> Checked:
-    """Return what a folder of data holds and where it contradicts itself."""
+    """Return the content of a data folder and its contradictions."""
     inventory = take_inventory(data)
     found = {name: tuple(rule.find(inventory)) for name, rule in RULES.items()}
     return Checked(
@@ -122,7 +122,7 @@ def ranges() -> dict[str, Range]:
     rows = read_csv(RANGES, ["features", "low", "high", "unit", "reason"])
     found = {}
     for name in FEATURES:
-        # The first line that fits holds: special features stand above general ones.
+        # The first line that matches is used: special features are listed before general ones.
         row = next(row for row in rows if fnmatchcase(name, row["features"]))
         found[name] = Range(
             low=float(row["low"]),
@@ -145,7 +145,7 @@ def _find_both_sides(inventory: Inventory) -> Iterator[Case]:
 
 
 def _find_donors(inventory: Inventory, *, by_donor: bool) -> Iterator[Case]:
-    """Find donors on both sides, of a split by donor or of another one."""
+    """Find donors with cells on both sides of a split, by donor or not."""
     sides = inventory.sides
     if sides is None or (sides.group_by == "donor") != by_donor:
         return
@@ -160,7 +160,7 @@ def _find_donors(inventory: Inventory, *, by_donor: bool) -> Iterator[Case]:
 
 
 def _find_no_side(inventory: Inventory, *, is_published: bool) -> Iterator[Case]:
-    """Find labelled cells on neither side, of the published split or of our own."""
+    """Find labelled cells on neither side of the published split or of our own."""
     sides = inventory.sides
     if sides is None or sides.is_published != is_published:
         return
@@ -170,7 +170,7 @@ def _find_no_side(inventory: Inventory, *, is_published: bool) -> Iterator[Case]
 
 
 def _find_held_out(inventory: Inventory) -> Iterator[Case]:
-    """Find cells that are or may be published test specimens, but for the test side itself."""
+    """Find cells outside the test side that are or may be published test specimens."""
     sides = inventory.sides
     held = inventory.held_out - set(sides.test if sides and sides.is_published else ())
     for cell in inventory.entries:
@@ -208,7 +208,7 @@ def _find_other_dataset(inventory: Inventory) -> Iterator[Case]:
 
 
 def _find_repeated(holders: Mapping[Path, Identified]) -> Iterator[Case]:
-    """Find specimens of a store or table that an earlier one holds too."""
+    """Find specimens of a store or table that an earlier one also contains."""
     first: dict[str, Path] = {}
     for path, cells in holders.items():
         for specimen in cells.specimen_id.tolist():
@@ -219,7 +219,7 @@ def _find_repeated(holders: Mapping[Path, Identified]) -> Iterator[Case]:
 
 
 def _find_equal_features(inventory: Inventory) -> Iterator[Case]:
-    """Find specimens of a table with exactly the features of another one."""
+    """Find specimens of a table with exactly the features of another specimen."""
     for path, table in inventory.tables.items():
         first: dict[bytes, str] = {}
         for specimen, row in zip(table.specimen_id.tolist(), table.X, strict=True):
@@ -251,7 +251,7 @@ def _find_out_of_range(inventory: Inventory) -> Iterator[Case]:
 
 
 def _compare_with_ranges(table: EpTable) -> Iterator[tuple[str, Bools, Bools]]:
-    """Yield every feature, which cells lie outside its range, and which have it at all."""
+    """Yield every feature, which cells are outside its range, and which cells have a value."""
     for name, values in table.columns().items():
         known = np.isfinite(values)
         bounds = ranges()[name]
@@ -317,7 +317,7 @@ def _find_empty_class(inventory: Inventory) -> Iterator[Case]:
 
 
 def _labelled_here(inventory: Inventory) -> Iterator[tuple[str, str]]:
-    """Yield the labelled cells of stores and tables; all labelled ones where there are none."""
+    """Yield the labelled cells of stores and tables; without stores and tables, all labelled."""
     there = set(inventory.cells.specimen_id.tolist())
     for specimen, label in sorted(inventory.classes.items()):
         if not there or specimen in there:

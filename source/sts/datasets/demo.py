@@ -24,26 +24,26 @@ R = TypeVar("R")
 
 logger = logging.getLogger("sts")
 
-# Folders of the store and the table in the demo's folder of data.
+# Folders of the store and the table in the data folder of the demo.
 STORE_FOLDER: Final = "cells"
 TABLE_FOLDER: Final = "measured"
-# Populations overlap as those of real cells do; fewer cells do not teach a network with random
-# weights to tell them apart.
+# Populations overlap like those of real cells; with fewer cells, a network with random initial
+# weights does not learn to distinguish them.
 STORE_CELLS: Final = 3000
 TABLE_CELLS: Final = 400
-# Cells for which a worker process is worth its start, which takes a few seconds.
+# Smallest number of cells for one more worker process, whose start takes a few seconds.
 CELLS_PER_WORKER: Final = 100
 
 
 def ensure_store(data: Path) -> None:
-    """Simulate the sweeps of the demo's cells unless they are there."""
+    """Simulate the sweeps of the demo cells unless they exist."""
     path = data / STORE_NAME
     if not path.is_file():
         write_store(path, simulate_store(STORE_CELLS, seed=DEMO_SEED))
 
 
 def ensure_table(data: Path) -> None:
-    """Simulate the demo's cells under all stimuli and measure them, unless that is done."""
+    """Simulate the demo cells under all stimuli and measure them, unless the table exists."""
     path = data / OWN_TABLE
     if path.is_file():
         return
@@ -95,7 +95,7 @@ def _simulate(
     what: str,
     workers: int | None = None,
 ) -> list[tuple[Entry, R]]:
-    """Return the cells of a roster with what is measured on each, but for those left out."""
+    """Return the cells of a roster with their measurements, without cells that were left out."""
     entries = roster(cells, seed=seed)
     work = partial(_measure_cell, measure, seed=seed, protocol=protocol)
     workers = workers or max(1, min(worker_count(None), cells // CELLS_PER_WORKER))
@@ -117,7 +117,7 @@ def _simulate(
 def _measure_cell(
     measure: Callable[[Analysis], R], entry: Entry, *, seed: int, protocol: str
 ) -> R | CellExcluded:
-    """Return what is measured on a cell, or why it is left out; let go of its recording."""
+    """Return the measurement of a cell or the reason why it is left out; free its recording."""
     try:
         return measure(analyse(simulate_cell(entry, seed=seed, protocol=protocol).recording))
     except CellExcluded as error:

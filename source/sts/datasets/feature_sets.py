@@ -1,4 +1,4 @@
-"""Which features a classifier is given, and the unit of each."""
+"""The sets of features that a classifier can use, and the unit of each feature."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +13,7 @@ from sts.datasets.ep_tables import EpTable, with_onsets
 from sts.datasets.formulas import FORMULAS, STIMULI, derive, ingredients_of
 from sts.signals.feature_names import FEATURES
 
-# In place of a unit: a ratio has none, and an indicator is 1 for yes and 0 for no.
+# Instead of a unit: a ratio has none, and an indicator is 1 for yes and 0 for no.
 RATIO: Final = ""
 YES_OR_NO: Final = "yes or no"
 
@@ -38,7 +38,7 @@ OF_CELLS: Final = {
     "missing_adaptation": YES_OR_NO,
     "missing_ramp": YES_OR_NO,
 }
-# Features of the first spike under a stimulus, whose name follows that of the feature.
+# Features of the first spike under a stimulus; the stimulus is added to their names.
 OF_SPIKES: Final = {
     "threshold_v": "mV",
     "threshold_t": "s",
@@ -85,7 +85,7 @@ def _table() -> dict[str, str]:
 UNITS: Final = _table()
 """The unit of every feature, measured or derived."""
 
-# Names that laboratories use, where the published name of a feature is hard to recognise.
+# Usual names of features whose published names are difficult to recognise.
 TITLES: Final = {
     "threshold_i_long_square": "rheobase",
     "ri": "input resistance",
@@ -105,8 +105,9 @@ def value_in_words(name: str, value: float) -> str:
 
 
 T = TypeVar("T", bound=EpTable)
-# The first spike of the long square, and of the train what the published code gave its model. It
-# lost the average interval by renaming a column before looking for its old name.
+# Features of the first spike of the long square, and the features of the spike train that the
+# published code used. It lost the average interval, because it renamed a column and then searched
+# for the old name.
 PAPER: Final = tuple(
     name
     for name in FEATURES
@@ -123,7 +124,7 @@ KNOWN: Final = FEATURE_SETS["engineered"]
 
 
 def feature_names(features: str) -> tuple[str, ...]:
-    """Return the features of a set, or those that a file lists, in their fixed order."""
+    """Return the features of a set, or the features listed in a file, in their fixed order."""
     if features in FEATURE_SETS:
         return _ordered(FEATURE_SETS[features])
     path = Path(features)
@@ -136,13 +137,13 @@ def feature_names(features: str) -> tuple[str, ...]:
         try:
             one_of(name, KNOWN, "feature")
         except StsError as error:
-            # All names would be longer than a line.
+            # The list of all names would be longer than a line.
             raise StsError(f"{path}: {str(error).split(' choose from')[0]}") from error
     return _ordered(listed)
 
 
 def feature_title(features: str) -> str:
-    """Return the name of a set of features for folders."""
+    """Return the name of a set of features in folder names."""
     return features if features in FEATURE_SETS else Path(features).stem
 
 
@@ -166,7 +167,7 @@ def _ordered(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def raw_features(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the measured features that these are derived from."""
+    """Return the measured features from which these features are derived."""
     needed = set(names) & set(FEATURES)
     for name in set(names) & FORMULAS.keys():
         needed |= ingredients_of(FORMULAS[name])

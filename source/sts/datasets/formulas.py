@@ -1,4 +1,4 @@
-"""Features derived from the published ones, each a line of text that is also what is computed."""
+"""Features derived from the published features; each formula is a text that is evaluated."""
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from sts.base.types import Floats
 STIMULI: Final = ("long_square", "short_square", "ramp")
 
 # Features of the first spike under each stimulus, whose name replaces {s}. They do not depend on
-# the offset of the electrode, the liquid junction potential and the begin of the sweep.
+# the offset of the electrode, the liquid junction potential or the start of the sweep.
 OF_EACH_STIMULUS: Final = {
     "height_{s}": "peak_v_{s} - threshold_v_{s}",
     "fast_drop_{s}": "threshold_v_{s} - fast_trough_v_{s}",
@@ -121,8 +121,8 @@ OF_THE_MEMBRANE: Final = {
     "sag_conductance": "sag / (ri * (1 - sag))",
 }
 
-# Features that follow exactly from a formula and the threshold: absolute times and voltages hide
-# the shape of a spike behind the time and the voltage at which it begins.
+# Features that a formula and the threshold determine exactly: in absolute times and voltages, the
+# time and voltage of the threshold mask the shape of a spike.
 REPLACED: Final = {
     name.format(s=stimulus): formula.format(s=stimulus)
     for name, formula in {
@@ -148,14 +148,14 @@ def _between(one: str, other: str, gaps: Sequence[str]) -> dict[str, str]:
 
 
 def _with_contrasts() -> dict[str, str]:
-    """Return all formulas by name, those of `FORMULAS` in front, in their fixed order."""
+    """Return all formulas by name in their fixed order, first those of `FORMULAS`."""
     each = {
         name.format(s=stimulus): text.format(s=stimulus)
         for name, text in CONTRASTS_OF_EACH.items()
         for stimulus in STIMULI
     }
     short, ramp = STIMULI[1:]
-    # `FORMULAS` holds the other gaps to the long square, and the other quotients of the ratio.
+    # `FORMULAS` contains the other gaps to the long square, and the other quotients of the ratio.
     between = _between(short, STIMULI[0], ("trough_v",)) | _between(ramp, STIMULI[0], ("trough_v",))
     ratio = "upstroke_downstroke_ratio"
     between |= _between(short, ramp, GAPS)
@@ -168,7 +168,7 @@ FORMULAS_WITH_CONTRASTS: Final = _with_contrasts()
 
 
 def derive(columns: Mapping[str, Floats], formulas: Mapping[str, str] = FORMULAS) -> dict[str, Any]:
-    """Return every derived feature whose ingredients are among the columns, in fixed order.
+    """Return every derived feature whose inputs are among the columns, in fixed order.
 
     A value is NaN where an ingredient is, where something is divided by zero, and the logarithm of
     what is not positive; `missing` is 1 where a value is NaN, else 0.
@@ -183,7 +183,7 @@ def derive(columns: Mapping[str, Floats], formulas: Mapping[str, str] = FORMULAS
 
 
 def ingredients_of(text: str) -> frozenset[str]:
-    """Return the names of the features that a formula takes."""
+    """Return the names of the features in a formula."""
     return frozenset(_ingredients(ast.parse(text, mode="eval").body))
 
 

@@ -1,4 +1,4 @@
-"""What a folder of data holds: labels, splits, tables, stores, and files that cannot be read."""
+"""The content of a data folder: labels, splits, tables, stores, and unreadable files."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -41,7 +41,7 @@ from sts.datasets.splits import (
 from sts.datasets.table import PUBLISHED_TABLES
 
 T = TypeVar("T")
-# What is counted of each class and data set.
+# The counts for each class and data set.
 COUNTED: Final = ("labels", "train", "test", "features", "sweeps")
 UNKNOWN: Final = "not known"
 PATCH_CLAMP: Final = next(name for name, dataset in PUBLISHED_TABLES.items() if "Clamp" in dataset)
@@ -49,19 +49,19 @@ PATCH_CLAMP: Final = next(name for name, dataset in PUBLISHED_TABLES.items() if 
 
 @dataclass(frozen=True, kw_only=True)
 class SplitSides:
-    """A division into cells to train on and cells that are held out."""
+    """A division into training cells and held-out cells."""
 
     path: Path
     group_by: str
     is_published: bool
     train: Mapping[str, str]
-    """Data set of each specimen, empty where the file has none."""
+    """Data set of each specimen, empty if the file has none."""
     test: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CellEntry:
-    """One cell as one store or table has it; texts are empty where they are not known."""
+    """One cell of one store or table; texts are empty if unknown."""
 
     path: Path
     specimen_id: str
@@ -72,7 +72,7 @@ class CellEntry:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Inventory:
-    """All that could be read in a folder of data, and what could not."""
+    """All readable files of a data folder, and which files are unreadable."""
 
     data: Path
     label_file: LabelFile | None
@@ -112,7 +112,7 @@ class Inventory:
 
     @cached_property
     def donors(self) -> dict[str, str]:
-        """Return the donor of every specimen where any file names it."""
+        """Return the donor of every specimen, if any file contains it."""
         own = zip(self.cells.specimen_id.tolist(), self.cells.donor_id.tolist(), strict=True)
         named = [(cell.specimen_id, cell.donor_id) for cell in self.labelled.values()]
         allen = [(specimen, cell.donor_id) for specimen, cell in self.allen.items()]
@@ -120,7 +120,7 @@ class Inventory:
 
     @cached_property
     def classes(self) -> dict[str, str]:
-        """Return the classes of cells: of the label file, or else those of stores and tables."""
+        """Return the classes of cells, from the label file, else from stores and tables."""
         own = zip(self.cells.specimen_id.tolist(), self.cells.label.tolist(), strict=True)
         named = {specimen: cell.label for specimen, cell in self.labelled.items()}
         return {specimen: label for specimen, label in own if label} | named
@@ -133,7 +133,7 @@ class Inventory:
         return (*labels, *split, *self.tables, *self.stores)
 
     def count_cells(self) -> list[tuple[str, ...]]:
-        """Return data set, class and the numbers of COUNTED, a line each; the last is for all."""
+        """Return rows of data set, class and the counts in COUNTED; the last row is the total."""
         members = self._members()
         datasets = self._datasets()
         kinds = {
@@ -154,7 +154,7 @@ class Inventory:
         ]
 
     def _members(self) -> dict[str, set[str]]:
-        """Return the specimens behind each of COUNTED."""
+        """Return the specimens of each count in COUNTED."""
         sides = self.sides
         return {
             "labels": {*self.labelled, *self.unsure} if self.label_file else set(self.classes),
@@ -165,7 +165,7 @@ class Inventory:
         }
 
     def _datasets(self) -> dict[str, str]:
-        """Return the data set of every specimen where any file names it; the last one counts."""
+        """Return the data set of every specimen, if any file contains it; the last file is used."""
         allen = [(specimen, cell.dataset) for specimen, cell in self.allen.items()]
         named = [(cell.specimen_id, cell.dataset) for cell in self.labelled.values()]
         sides = {**self.sides.train, **self.sides.test} if self.sides else {}
@@ -175,8 +175,8 @@ class Inventory:
 
 
 def take_inventory(data: Path) -> Inventory:
-    """Read all that lies in a folder of data; a file that cannot be read is named, not raised."""
-    # By reason: two may read the same file.
+    """Read all files in a data folder; an unreadable file is listed and raises no error."""
+    # By reason, since the same file can be read twice.
     faults: dict[str, Path] = {}
 
     def attempt(read: Callable[[Path], T], paths: Iterable[Path]) -> Iterator[tuple[Path, T]]:
@@ -219,7 +219,7 @@ def _split_paths(data: Path) -> list[Path]:
 
 
 def _read_sides(path: Path) -> SplitSides:
-    """Return both sides, also of a published split that has cells on both."""
+    """Return both sides, also of a published split with cells on both sides."""
     if path.name == SPLIT_NAME:
         split = find_split(path.parent)
         if split is None:

@@ -1,4 +1,4 @@
-"""The class and the e-type of each cell: from one's own table or from published files."""
+"""The class and the e-type of each cell, from the user's own table or from published files."""
 
 import logging
 from collections import Counter
@@ -15,13 +15,13 @@ from sts.datasets.table import check_id, check_name, locate_errors
 
 # The label of cells in the published file that could not be assigned to a class.
 UNSURE: Final = "Unsure"
-# Where labels lie in a folder of data: the published file, or a table of one's own.
+# Files of labels in a data folder: the published file, or the user's own table.
 LABEL_FILES: Final = ("cell_types_GouwensAll_new.txt", "labels.csv")
-# Where the table of e-types lies in a folder of data, and the names of its columns.
+# The table of e-types in a data folder, and the names of its columns.
 ETYPE_FILES: Final = ("etypes/e-type.csv", "e-type.csv")
 ETYPE: Final = "e-type"
 KEY: Final = "specimen_id"
-# The published table has no ids. These columns identify all its neurons but one pair, which is
+# The published table has no ids. These columns identify all its neurons, except one pair that is
 # equal in all features (466632464 and 322762730).
 MATCHED: Final = (
     "vrest",
@@ -37,7 +37,7 @@ logger = logging.getLogger("sts")
 
 @dataclass(frozen=True, kw_only=True)
 class CellLabel:
-    """The class of one cell; `dataset` and `donor_id` are empty where the file has none."""
+    """The class of one cell; `dataset` and `donor_id` are empty if the file has none."""
 
     specimen_id: str
     label: str
@@ -51,13 +51,13 @@ class LabelFile:
 
     path: Path
     labels: dict[str, CellLabel]
-    """By specimen id; only cells of a class."""
+    """By specimen id; only cells with a class."""
     unsure: frozenset[str]
-    """Specimens without a class: labelled Unsure, or metadata that speak for none."""
+    """Specimens without a class: labelled Unsure, or their metadata indicate none."""
 
 
 def labels_of(data: Path) -> LabelFile:
-    """Return the labels that lie in a folder of data, published or one's own."""
+    """Return the labels in a data folder, published or the user's own."""
     path = find_labels(data)
     if path is None:
         raise StsError(
@@ -86,7 +86,8 @@ def read_label_file(path: Path) -> LabelFile:
     """
     if is_allen_table(_header(path)):
         return _read_allen_labels(path)
-    # The first line decides: no class and no specimen id has a comma; between them may be a tab.
+    # The first line determines the kind: a class or specimen id contains no comma; a tab may
+    # separate them.
     is_table = "," in _first_line(path) or "specimen_id" in _header(path)
     labels: dict[str, CellLabel] = {}
     lines: dict[str, int] = {}
@@ -112,7 +113,7 @@ def read_label_file(path: Path) -> LabelFile:
 
 
 def identities(path: Path | None, *, near: Iterable[Path] = ()) -> dict[str, CellLabel]:
-    """Return the label of a cell by any id that a recording may state.
+    """Return the label of a cell by any id that a recording can contain.
 
     Parameters
     ----------
@@ -165,7 +166,7 @@ def _first_line(path: Path) -> str:
 
 
 def filled_lines(path: Path) -> list[int]:
-    """Return the numbers of the lines of a CSV file that hold anything."""
+    """Return the numbers of the lines of a CSV file that are not blank."""
     return [line for line, text in enumerate(_read_lines(path), start=1) if text.strip(", ;\t")]
 
 
@@ -180,7 +181,7 @@ def _read_lines(path: Path) -> list[str]:
 
 
 def _read_table(path: Path) -> Iterator[tuple[int, CellLabel]]:
-    # The first of these lines holds the names of the columns.
+    # The first of these lines contains the names of the columns.
     lines = filled_lines(path)[1:]
     for line, row in zip(lines, read_csv(path, ["specimen_id", "label"]), strict=False):
         texts = {name: row.get(name, "") for name in ("dataset", "donor_id")}
@@ -231,7 +232,7 @@ def read_etypes(path: Path, *, features: Sequence[Mapping[str, str]] = ()) -> di
 
 
 def _round_features(row: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the values that identify a neuron, to nine digits: the tables differ in how many."""
+    """Return the values that identify a neuron, with nine digits: tables have more or fewer."""
     return tuple(_round(row.get(name, "")) for name in MATCHED)
 
 

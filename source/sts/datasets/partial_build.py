@@ -1,4 +1,4 @@
-"""Results of an unfinished build, kept on disk so that no cell is worked on twice.
+"""Results of an unfinished build on disk, so that no cell is processed twice.
 
 Two files that only grow: `outcomes.jsonl`, a line for each cell, and `traces.f4`, the sweeps of the
 cells that have some, in the order of their lines. If the process is killed, at most the last line
@@ -24,7 +24,7 @@ from sts.base.types import Floats
 from sts.datasets.cell_results import CellResult, cell_result_from_json
 from sts.signals.resample import PAIR_SHAPE
 
-# Format of the lines; a partial build of another format is not continued.
+# Format of the lines; a partial build with another format is not continued.
 FORMAT = 2
 LINES = "outcomes.jsonl"
 TRACES = "traces.f4"
@@ -33,16 +33,16 @@ TRACE_BYTES = math.prod(PAIR_SHAPE) * np.dtype(np.float32).itemsize
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a result stands in the two files."""
+    """The position of a result in the two files."""
 
     line: int
     """Its first byte in `outcomes.jsonl`."""
     traces: int | None
-    """The number of sweep pairs before its own in `traces.f4`, None if it has none."""
+    """The number of earlier sweep pairs in `traces.f4`, None for a result without traces."""
 
 
 class KeptTraces:
-    """The traces of some files, read from disk when rows of them are asked for."""
+    """The traces of some files, read from disk when rows are accessed."""
 
     dtype = np.dtype(np.float32)
 
@@ -63,7 +63,7 @@ class KeptTraces:
 
 
 class KeptResults(Iterable[CellResult]):
-    """The last result of every file, sorted by name; each is read when it is asked for."""
+    """The last result of every file, sorted by name; each is read when it is accessed."""
 
     def __init__(self, folder: Path, places: dict[str, Place]) -> None:
         self._folder = folder
@@ -79,21 +79,21 @@ class KeptResults(Iterable[CellResult]):
                 yield cell_result_from_json(json.loads(lines.readline()), self._map_traces(place))
 
     def traces_of(self, files: Iterable[str]) -> KeptTraces:
-        """Return the traces of files that have some, in their order."""
+        """Return the traces of these files, in their order; files without traces are skipped."""
         places = [self._places[file].traces for file in files]
         return KeptTraces(self._folder / TRACES, [place for place in places if place is not None])
 
     def _map_traces(self, place: Place) -> Floats | None:
         if place.traces is None:
             return None
-        # Mapped one by one, so that traces that are no longer needed leave the memory.
+        # Mapped one by one, so that memory of traces is free after use.
         offset = place.traces * TRACE_BYTES
         path = self._folder / TRACES
         return np.memmap(path, np.float32, mode="r", offset=offset, shape=PAIR_SHAPE)
 
 
 class PartialBuild:
-    """The results so far of one build, under a lock; memory holds only where each of them is."""
+    """The results of one unfinished build, with a lock; only their positions are in memory."""
 
     def __init__(self, folder: Path, settings_digest: str) -> None:
         self.folder = folder
@@ -139,7 +139,7 @@ class PartialBuild:
                 file.close()
 
     def add(self, result: CellResult) -> None:
-        """Append one result; it survives the end of this process."""
+        """Append one result, so that it remains if this process ends."""
         line = result.to_json()
         try:
             if result.traces is not None:
@@ -167,17 +167,17 @@ class PartialBuild:
         self._traced += line["has_traces"]
 
     def clear(self) -> None:
-        """Forget all results."""
+        """Delete all results."""
         self._places, self._traced = {}, 0
         self._traces.truncate(0)
         self._lines.truncate(len(self._header))
 
     def discard(self) -> None:
-        """Remove the folder; the products hold the results now."""
+        """Remove the folder, since the products contain the results."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _recover(self) -> None:
-        """Read what an earlier process left: no incomplete end, and nothing of other settings."""
+        """Read the results of an earlier process, without an incomplete end or other settings."""
         self._lines.seek(0)
         if self._lines.readline() != self._header:
             self._lines.truncate(0)
@@ -195,7 +195,7 @@ class PartialBuild:
 
 
 def _parse_whole(line: bytes) -> dict[str, Any] | None:
-    """Return what a line holds, or None if its end never reached the disk."""
+    """Return the content of a line, or None if its end was not written to disk."""
     if not line.endswith(b"\n"):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Which features a recording lacks that was made with fewer stimuli."""
+"""The features that are missing if a recording has fewer stimuli."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -9,9 +9,9 @@ from sts.base.types import Bools
 from sts.datasets.formulas import FORMULAS, ingredients_of
 
 RAMP, SHORT_SQUARE, SUBTHRESHOLD = "ramp", "short_square", "subthreshold"
-# Measured on steps below the threshold, which a protocol may leave out.
+# Features measured on steps below the threshold, which some protocols do not have.
 PASSIVE: Final = frozenset({"ri", "sag", "tau", "vm_for_sag"})
-# What a protocol leaves out, and how it is called.
+# Names of protocols, and the stimuli that each protocol does not have.
 PROTOCOLS: Final = {
     "without ramp": (RAMP,),
     "without short square": (SHORT_SQUARE,),
@@ -30,7 +30,7 @@ def needs_stimulus(name: str, stimulus: str) -> bool:
 
 
 def protocol_mask(names: Sequence[str], protocol: str) -> Bools:
-    """Return which features a protocol of PROTOCOLS lacks, (features,)."""
+    """Return which features are missing in a protocol of PROTOCOLS, (features,)."""
     left_out = PROTOCOLS[protocol]
     return np.array([any(needs_stimulus(name, each) for each in left_out) for name in names])
 
@@ -41,8 +41,8 @@ def protocol_masks(names: Sequence[str]) -> Bools:
 
 
 def without_indicators(names: Sequence[str]) -> tuple[str, ...]:
-    """Return features without those that only say that another one is missing.
+    """Return features without the indicators that another feature is missing.
 
-    They say the same of a slow trough that was not there and of a stimulus that was not given.
+    An indicator is the same for a spike without a slow trough and for a missing stimulus.
     """
     return tuple(name for name in names if not name.startswith("missing_"))

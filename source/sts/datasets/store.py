@@ -17,33 +17,33 @@ from sts.signals.resample import RATE_HZ, SAMPLES, WINDOW_S
 
 FORMAT: Final = "sts-sweeps 1"
 TEXTS: Final = ("specimen_id", "donor_id", "label", "dataset", "claimed_id")
-# Stores of earlier versions lack it.
+# Stores of earlier versions do not contain it.
 CLAIMED: Final = "claimed_id"
 NUMBERS: Final = ("rheobase_pa", "step_pa", "onset_s")
 SETTINGS: Final = ("rate_hz", "window_s")
-# Rows of traces that are read at a time: 20 MB.
+# Number of rows of traces that are read at once: 20 MB.
 ROWS_AT_ONCE: Final = 512
 Texts = NDArray[np.str_]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SweepStore:
-    """The two sweeps of n cells, and who they are; row i of every array is cell i."""
+    """The two sweeps of n cells, and their identity; row i of every array belongs to cell i."""
 
     traces: Floats
     """(n, 2, 4800) float32, mV: rheobase sweep and second sweep, from 0.1 s before the onset."""
     specimen_id: Texts
     donor_id: Texts
-    """Empty where it is not known, as are `label` and `dataset`."""
+    """Empty if unknown, as are `label` and `dataset`."""
     label: Texts
     dataset: Texts
     claimed_id: Texts
-    """The id that other files claim too, where a cell is named by its file instead."""
+    """The id in the file if other files have it too; the cell is then named by its file."""
     rheobase_pa: Floats
     step_pa: Floats
     """Amplitude of the second sweep."""
     onset_s: Floats
-    """When the step of the rheobase sweep began in the recording."""
+    """Time of the onset of the step in the recording of the rheobase sweep."""
     rate_hz: float = RATE_HZ
     window_s: float = WINDOW_S
 
@@ -65,7 +65,7 @@ def write_store(path: str | Path, store: SweepStore) -> None:
         file.attrs["format"] = FORMAT
         for name in SETTINGS:
             file.attrs[name] = getattr(store, name)
-        # Not packed: noise hardly packs, and the store is read far more often than written.
+        # Not compressed: noise cannot be compressed much, and the store is read very often.
         traces = file.create_dataset("traces", store.traces.shape, store.traces.dtype)
         for first, rows in _few_at_once(store.traces):
             traces[first : first + len(rows)] = rows
@@ -78,7 +78,7 @@ def write_store(path: str | Path, store: SweepStore) -> None:
 
 
 def load_store(path: str | Path) -> SweepStore:
-    """Return a store in memory, its content checked."""
+    """Load a store into memory and check its content."""
     path = Path(path)
     try:
         with guard.open_hdf5(path) as file:
@@ -105,7 +105,7 @@ def _read(file: Any, *, max_bytes: int) -> SweepStore:
 
 
 def read_cell_texts(file: Any, *, max_bytes: int) -> dict[str, Texts]:
-    """Return who the cells of an open sweep store are: an array for each of TEXTS."""
+    """Return the identity of the cells of an open sweep store: an array for each of TEXTS."""
     found: dict[str, Texts] = {}
     for name in TEXTS:
         node = guard.member(file, name)
@@ -120,7 +120,7 @@ def read_cell_texts(file: Any, *, max_bytes: int) -> dict[str, Texts]:
 
 
 def merge_stores(stores: Sequence[SweepStore]) -> SweepStore:
-    """Return one store of all cells; a specimen in two of them is refused by name."""
+    """Return one store of all cells; a specimen in two stores is an error."""
     if len(stores) == 1:
         return stores[0]
     arrays: dict[str, Any] = {
@@ -170,7 +170,7 @@ def _fault_of_rows(store: SweepStore) -> str | None:
 
 def _first_unsound(values: Floats) -> int | None:
     for first, rows in _few_at_once(values):
-        # A float64 sum of float32 numbers is finite exactly if they all are, and costs no array.
+        # A float64 sum of float32 numbers is finite only if all are finite, and needs no array.
         with np.errstate(invalid="ignore"):
             sums = rows.sum(axis=tuple(range(1, rows.ndim)), dtype=np.float64)
         if not np.isfinite(sums).all():
@@ -179,6 +179,6 @@ def _first_unsound(values: Floats) -> int | None:
 
 
 def _few_at_once(values: Floats) -> Iterator[tuple[int, Floats]]:
-    """Yield the values by a few rows, with the number of the first."""
+    """Yield the values in blocks of rows, with the number of the first row."""
     for first in range(0, len(values), ROWS_AT_ONCE):
         yield first, values[first : first + ROWS_AT_ONCE]
