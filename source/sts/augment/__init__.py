@@ -1,4 +1,4 @@
-"""Synthetic neurons: generators, what they are worth to classifiers, and how real they are.
+"""Synthetic neurons: generators, their benefit to classifiers, and how realistic they are.
 
 >>> import numpy as np
 >>> from sts.augment.contract import make_generator

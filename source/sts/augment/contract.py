@@ -1,4 +1,4 @@
-"""What every generator of rows promises, and the table of all generators."""
+"""The interface of every generator of rows, and the table of all generators."""
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
@@ -31,11 +31,11 @@ METHODS: Final = ("smote", "gan", "vae", "flow", "ddpm")
 
 
 class Generator(Protocol):
-    """Makes rows that look like those of a class."""
+    """Generates rows that resemble those of a class."""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Return where the generator had to deviate from its settings, and why."""
+        """Return in words where the generator deviated from its settings, and why."""
         ...
 
     def fit(self, X: Floats, y: Ints, rng: np.random.Generator) -> Self:
@@ -43,12 +43,12 @@ class Generator(Protocol):
         ...
 
     def sample(self, label: int, n: int, rng: np.random.Generator) -> Floats:
-        """Return `n` rows of a class that was fitted, (n, features)."""
+        """Return `n` rows of a fitted class, (n, features)."""
         ...
 
 
 def check_rows(X: Floats, y: Ints) -> tuple[Floats, Ints]:
-    """Return copies of rows and labels, or say what is wrong with them."""
+    """Return copies of rows and labels; raise an error that explains what is wrong with them."""
     X, y = np.array(X, dtype=np.float64), np.array(y)
     if X.ndim != 2 or not X.size:
         raise StsError(f"rows of features are wanted, not an array of shape {X.shape}")
@@ -60,7 +60,7 @@ def check_rows(X: Floats, y: Ints) -> tuple[Floats, Ints]:
 
 
 def check_label(label: int, labels: Container[Any]) -> None:
-    """Refuse a class without a training row."""
+    """Raise an error for a class without a training row."""
     if label not in labels:
         raise StsError(f"class {label} has no training row to make others from")
 
@@ -77,7 +77,7 @@ class Method:
     title: str
     settings: type
     place: str
-    """Module and class. The class is imported when it is needed: half of them need torch."""
+    """Module and class. The class is imported when it is needed, since half of them need torch."""
     adds_rows: bool = True
     """False: `sample` returns no row; classifiers get class weights instead."""
     deep: bool = False

@@ -1,4 +1,4 @@
-"""The published columns: the family of each, and which are technical and why."""
+"""The published columns: the family of each, and the reasons why some are technical."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from sts.datasets.formulas import FORMULAS_WITH_CONTRASTS
 
 TABLE: Final = Path(__file__).with_name("curation.csv")
 TECHNICAL: Final = "technical"
-# The family of a column that the table does not list.
+# The family of a column that is not in the table.
 UNLISTED: Final = "continuous"
 # The family of columns computed by a formula; quotients among them have long tails.
 DERIVED: Final = "derived"
@@ -24,20 +24,20 @@ FAMILIES: Final = ("timing", "voltage", "continuous", "ratio", "morphology", DER
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """What is known about a published column."""
+    """The properties of a published column."""
 
     family: str
     unit: str
     """The unit of its values; "" if they have none."""
     least: float
-    """The least possible value: a reconstruction without diameters has no volume."""
+    """The smallest possible value: a reconstruction without diameters has no volume."""
     reason: str
     """Why a technical column is left out."""
 
 
 @cache
 def read_curation() -> Mapping[str, Column]:
-    """Return what the table says about each published column."""
+    """Return the properties of each published column from the table."""
     return {
         row["column"]: Column(
             family=one_of(row["family"], (*FAMILIES, TECHNICAL), "family"),
@@ -64,13 +64,13 @@ def label_with_unit(name: str) -> str:
 
 
 def technical_columns(names: Sequence[str]) -> dict[str, str]:
-    """Return those of the names that do not describe the neuron, each with the reason."""
+    """Return the names of columns that do not describe the neuron, each with the reason."""
     columns = {name: read_curation()[name] for name in names if name in read_curation()}
     return {name: each.reason for name, each in columns.items() if each.family == TECHNICAL}
 
 
 def drop_impossible(name: str, values: Floats) -> Floats:
-    """Return the values of a column with NaN for those that are not possible."""
+    """Return the values of a column, with NaN for impossible values."""
     column = read_curation().get(name)
     if column is None:
         return values

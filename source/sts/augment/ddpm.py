@@ -1,4 +1,4 @@
-"""A conditional diffusion model of tables: a network that separates a row from its noise."""
+"""A conditional diffusion model of tables: a network that removes the noise from a row."""
 
 import math
 
@@ -11,16 +11,16 @@ from sts.augment.settings import DIFFUSION_STEPS, DdpmSettings
 # Offset of the cosine schedule, which keeps some noise in the first step (Nichol and Dhariwal,
 # 2021).
 OFFSET = 0.008
-# Largest part of the signal that one step removes (likewise).
+# Largest share of the signal that one step removes (from the same paper).
 MOST = 0.999
-# Times and noises that a held-out row is scored with.
+# Number of times and noises with which a held-out row is scored.
 DRAWS = 8
-# Sines, and as many cosines, that encode a time.
+# Number of sines, and of cosines, that encode a time.
 WAVES = 16
 
 
 class Ddpm(DeepGenerator):
-    """Rows that remain when a network removes noise from pure noise, step by step."""
+    """Rows that a network obtains from pure noise by removing noise step by step."""
 
     settings: DdpmSettings
 
@@ -30,7 +30,7 @@ class Ddpm(DeepGenerator):
 
 
 def remaining_signal() -> Tensor:
-    """Return the part of the variance that is still signal after each step, (DIFFUSION_STEPS,)."""
+    """Return the share of signal in the variance after each step, (DIFFUSION_STEPS,)."""
     times = torch.arange(DIFFUSION_STEPS + 1, dtype=torch.float64) / DIFFUSION_STEPS
     cosine = torch.cos((times + OFFSET) / (1 + OFFSET) * math.pi / 2).square()
     return (1 - (1 - cosine[1:] / cosine[:-1]).clamp(max=MOST)).cumprod(dim=0)
@@ -50,7 +50,7 @@ class DdpmNetwork(Network):
         super().__init__()
         self.settings, self.features = settings, features
         width = settings.layers.width
-        # The last embedding stands for all classes.
+        # The last embedding represents all classes.
         self.classes = nn.Embedding(classes + 1, width)
         self.time = nn.Sequential(nn.Linear(2 * WAVES, width), nn.SiLU(), nn.Linear(width, width))
         self.stack = ResidualStack(features, features, settings.layers)
@@ -59,7 +59,7 @@ class DdpmNetwork(Network):
         self.register_buffer("noise", (1 - left).sqrt().float())
 
     def add_noise(self, scores: Tensor, times: Tensor, noise: Tensor) -> Tensor:
-        """Return rows with the noise of some steps, counted from 0."""
+        """Return rows with the noise of the given steps, counted from 0."""
         return self.signal[times, None] * scores + self.noise[times, None] * noise
 
     def velocity(self, noisy: Tensor, times: Tensor, classes: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ class DdpmNetwork(Network):
         return rows
 
     def _draw_all_steps(self, rows: Tensor, classes: Tensor, generator: torch.Generator) -> Tensor:
-        """Undo every step, with new noise (Ho et al., 2020, equations 6 and 7)."""
+        """Reverse every step, with new noise (Ho et al., 2020, equations 6 and 7)."""
         left = self.signal.square()
         for time in reversed(range(len(left))):
             velocity = self._guide_velocity(rows, time, classes)
@@ -126,7 +126,7 @@ class DdpmNetwork(Network):
     def _guide_velocity(self, rows: Tensor, time: int, classes: Tensor) -> Tensor:
         """Return the velocity, driven away from what all classes share."""
         times = torch.full((1,), time, device=rows.device)
-        # Rows of one class share one condition, which is computed once.
+        # Rows of the same class have the same condition, which is computed once.
         labels = classes[:1] if bool((classes == classes[:1]).all()) else classes
         velocity = self.velocity(rows, times, labels)
         if not self.settings.guidance:

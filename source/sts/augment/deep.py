@@ -1,4 +1,4 @@
-"""What the deep generators share: their layers, the training loop, and drawing rows in batches."""
+"""The common parts of deep generators: layers, the training loop, and drawing rows in batches."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
@@ -16,19 +16,19 @@ from sts.learning.device import choose_device, draw_from_seed
 from sts.learning.training import MovingAverage, TrainingProgress
 from sts.scalograms.wavelet import move_rows
 
-# The moving average of the weights covers at most a tenth of the steps so far.
+# The moving average of the weights covers at most 1 / WARM of the steps so far.
 WARM: Final = 10
-# Rows that are drawn at a time.
+# Number of rows that are drawn at once.
 DRAWN: Final = 4096
-# Largest normal score of a drawn row; only a network that was badly trained goes beyond.
+# Largest normal score of a drawn row; only a badly trained network draws larger ones.
 LARGEST_SCORE: Final = 6.0
-# How often rows that are not finite are drawn again.
+# Largest number of times that rows that are not finite are drawn again.
 TRIES: Final = 10
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
-    """Normal scores of some rows and the places of their classes."""
+    """Normal scores of rows and the indices of their classes."""
 
     scores: Tensor
     """(B, features)."""
@@ -36,7 +36,7 @@ class Batch:
     """(B,)."""
 
     def rows(self, places: Ints) -> "Batch":
-        """Return the rows at these places."""
+        """Return the rows with these indices."""
         at = move_rows(places, self.classes.device)
         return Batch(scores=self.scores[at], classes=self.classes[at])
 
@@ -50,15 +50,15 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def score(self, batch: Batch, generator: torch.Generator) -> Tensor:
-        """Return how badly the network describes rows it has not seen; lower is better."""
+        """Return the error of the network on rows outside training; lower is better."""
 
     def loss(self, batch: Batch, generator: torch.Generator, *, done: float) -> Tensor:
-        """Return the loss that training minimises, after the part `done` of all steps."""
+        """Return the training loss after the share `done` of all steps."""
         return self.score(batch, generator)
 
 
 class _Block(nn.Module):
-    """A residual layer that is shifted by a condition."""
+    """A residual layer whose output is shifted by a condition."""
 
     def __init__(self, settings: LayerSettings) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class _Block(nn.Module):
 
 
 class ResidualStack(nn.Module):
-    """Residual layers under a condition.
+    """Residual layers with a condition.
 
     The last layer starts at zero, so that a new network returns 0 under every condition.
     """
@@ -100,30 +100,30 @@ class ResidualStack(nn.Module):
 
 
 def noise_like(values: Tensor, generator: torch.Generator) -> Tensor:
-    """Return standard normal numbers in the shape of `values`."""
+    """Return standard normal numbers with the shape of `values`."""
     return torch.randn(values.shape, generator=generator, device=values.device, dtype=values.dtype)
 
 
 class Trainer(Protocol):
-    """Changes a network so that it gets better, a batch at a time."""
+    """Trains a network, one batch at a time."""
 
     def step(self, batch: Batch, generator: torch.Generator, *, done: float) -> None:
-        """Learn from a batch, after the part `done` of all steps."""
+        """Learn from a batch, after the share `done` of all steps."""
         ...
 
 
 class LossTrainer:
-    """Minimises the network's own loss with one optimiser."""
+    """Minimises the loss of the network with one optimiser."""
 
     def __init__(self, network: Network, loop: LoopSettings) -> None:
         self._network, self._loop = network, loop
         self._optimiser = make_adam(network, loop)
 
     def step(self, batch: Batch, generator: torch.Generator, *, done: float) -> None:
-        """Learn from a batch, after the part `done` of all steps."""
+        """Learn from a batch, after the share `done` of all steps."""
         self._optimiser.zero_grad()
         self._network.loss(batch, generator, done=done).backward()  # type: ignore[no-untyped-call]
-        # One odd row must not undo what was learned.
+        # Gradients are clipped, so that an unusual row does not change the network too much.
         nn.utils.clip_grad_norm_(self._network.parameters(), 1.0)
         set_learning_rate(self._optimiser, self._loop, done)
         self._optimiser.step()
@@ -143,13 +143,13 @@ def make_adam(
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, loop: LoopSettings, done: float) -> None:
-    """Let the learning rate fall linearly, to 0 at the end of all steps."""
+    """Decrease the learning rate linearly, to 0 at the end of all steps."""
     for group in optimiser.param_groups:
         group["lr"] = loop.learning_rate * (1 - done)
 
 
 def hold_out_rows(y: Ints, part: float, rng: np.random.Generator) -> tuple[Ints, Ints]:
-    """Return rows to train on, and a part of each class, rounded down, to score on."""
+    """Return rows for training, and a share of each class, rounded down, for scoring."""
     held_out = [
         rng.permutation(rows)[: int(part * len(rows))]
         for rows in (np.flatnonzero(y == label) for label in np.unique(y))
@@ -194,7 +194,7 @@ def train_network(
     generator = torch.Generator(device).manual_seed(draw_seed(rng))
     # Every score uses the same random numbers.
     score_seed = draw_seed(rng)
-    # How often each row is drawn: between as common as its class and equally often for each class.
+    # Probability of each row: from class frequencies in the rows to equal frequencies of classes.
     chances = np.bincount(classes[trained])[classes[trained]] ** -float(loop.balance)
     chances = chances / chances.sum()
     average = MovingAverage(network)
@@ -204,7 +204,7 @@ def train_network(
             chosen = rows.rows(rng.choice(trained, size=loop.batch, p=chances))
             network.train()
             trainer.step(chosen, generator, done=step / loop.steps)
-            # The average follows faster in the first steps.
+            # The average changes faster in the first steps.
             average.follow(min(loop.average, step / (step + WARM)))
             progress = replace(progress, steps=step)
             if len(held_out) and (step % loop.check_every == 0 or step == loop.steps):
@@ -223,7 +223,7 @@ def train_network(
 def _add_score(
     progress: TrainingProgress[HeldOutScore], average: Network, held_out: Batch, *, seed: int
 ) -> TrainingProgress[HeldOutScore]:
-    """Return the progress with one more score of held-out rows."""
+    """Return the progress after one more score of held-out rows."""
     generator = torch.Generator(held_out.scores.device).manual_seed(seed)
     score = float(average.score(held_out, generator))
     record = HeldOutScore(steps=progress.steps, score=score)
@@ -233,7 +233,7 @@ def _add_score(
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FittedNetwork:
-    """A trained network, and the way from its scores to rows."""
+    """A trained network, and the transformation of its scores to rows."""
 
     network: Network
     frame: Frame

@@ -1,4 +1,4 @@
-"""One method on one division: the generator is fitted once, then every score is computed."""
+"""Evaluate one method on one division: fit the generator once, then compute every score."""
 
 import json
 import time
@@ -42,7 +42,7 @@ Keep = Callable[[dict[str, Any]], None]
 class PreparedItem:
     """The data, generator and classifiers that the scores of an item share.
 
-    Each is made when it is first needed.
+    Each is created when it is first needed.
     """
 
     item: Item
@@ -59,11 +59,11 @@ class PreparedItem:
 
     @cached_property
     def view(self) -> RowView:
-        """Return both sides as classifiers take them."""
+        """Return both sides as inputs of classifiers."""
         return self.view_with(self.fit)
 
     def view_with(self, fit: Neurons) -> RowView:
-        """Return both sides, prepared by these training neurons."""
+        """Return both sides, with a preparation fitted on these training neurons."""
         division, grid = self.item.division, self.item.grid
         seed = make_seed(grid.seed, "reducer", division.repeat, division.fold)
         return make_view(fit, self.scored.X, grid.preparation, seed=seed)
@@ -83,7 +83,7 @@ class PreparedItem:
         return make_rng(item.grid.seed, item.method, division.repeat, division.fold, *words)
 
     def generate(self, counts: Mapping[int, int], purpose: str) -> tuple[Floats, Ints]:
-        """Return synthetic rows and their classes, as many of each class as `counts` says."""
+        """Return synthetic rows and their classes; `counts` is the number of rows by class."""
         rows = [
             self.generator.sample(label, count, self.rng(purpose, label, count))
             for label, count in counts.items()
@@ -124,7 +124,7 @@ class PreparedItem:
             return float(np.mean(scores))
 
         candidates = [self._classifier(name, **each) for each in ({}, *kind.candidates)]
-        # The first of equals: the settings without a change.
+        # The first of equal settings is the default.
         return max(candidates, key=score)
 
 
@@ -137,13 +137,13 @@ class TrainingRows:
     y: Ints
     synthetic: int = 0
     balanced: bool = False
-    """Whether all classes count the same."""
+    """Whether all classes have the same weight."""
 
 
 def evaluate(
     item: Item, *, done: Sequence[ScoreKey] = (), keep: Keep | None = None
 ) -> PreparedItem:
-    """Compute the scores of an item that are not done yet and hand each to `keep`."""
+    """Compute the missing scores of an item and pass each to `keep`."""
     prepared = PreparedItem(item)
     finished = set(done)
     missing = [key for key in item.score_keys() if key not in finished]
@@ -182,7 +182,7 @@ def make_training_rows(prepared: PreparedItem, added: int, part: float) -> Train
 
 
 def _choose_part(y: Ints, part: float, rng: np.random.Generator) -> Ints:
-    """Return a part of the rows of each class, at least one row."""
+    """Return a share of the rows of each class, at least one row."""
     chosen = []
     for label in np.unique(y):
         rows = rng.permutation(np.flatnonzero(y == label))
@@ -192,7 +192,7 @@ def _choose_part(y: Ints, part: float, rng: np.random.Generator) -> Ints:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Prediction:
-    """Probabilities of the scored rows by one classifier."""
+    """Probabilities of the scored rows from one classifier."""
 
     probabilities: Floats
     how: str
@@ -261,7 +261,7 @@ def _predict(prepared: PreparedItem, training: TrainingRows, name: str) -> _Pred
 
 
 def _vote(voters: Mapping[str, _Prediction]) -> _Prediction:
-    """Return the vote. It takes no time of its own: that of the voters is in their own scores."""
+    """Return the vote. Its time is 0: the times of the voters are in their own scores."""
     return _Prediction(
         probabilities=combine_votes({name: each.probabilities for name, each in voters.items()}),
         how="; ".join(f"{name}: {each.how}" for name, each in voters.items() if each.how),

@@ -1,4 +1,4 @@
-"""All measures of one generator on one division, with those of real held-out cells to compare."""
+"""All measures of one generator on one division, compared with those of real held-out cells."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,22 +46,22 @@ MEASURES: Final = {
     "trained_macro_f1": "macro F1 on held-out cells, trained on synthetic rows alone",
 }
 AGAINST: Final = ("training", "held-out")
-# Draws of synthetic rows, each with as many rows as there are held-out cells: all measures depend
-# on the number of rows, and so synthetic rows and held-out cells can be compared.
+# Number of draws of synthetic rows. Each draw has the number of held-out cells, so that both can be
+# compared: all measures depend on the number of rows.
 DRAWS: Final = 3
-# P value below which a KS test finds a difference.
+# P value below which a KS test detects a difference.
 REJECTED: Final = 0.05
-# Synthetic rows for each training cell, where a classifier is trained on synthetic rows alone.
+# Synthetic rows per training cell if a classifier is trained on synthetic rows alone.
 TRAINED_ON: Final = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """One value; class and feature are empty if it is of all."""
+    """One value; class and feature are empty if it is for all of them."""
 
     measure: str
     against: str
-    """`training` or `held-out`, the cells that are compared with; empty for neither."""
+    """The cells for comparison, `training` or `held-out`; empty for neither."""
     value: float
     label: str = ""
     feature: str = ""
@@ -80,7 +80,7 @@ class FidelitySides:
 
 
 def measure_fidelity(prepared: PreparedItem) -> list[Measurement]:
-    """Return all measures of the item's generator; of the baseline, those of real cells."""
+    """Return all measures of the generator of an item; for the baseline, those of real cells."""
     sides = scale_sides(prepared)
     rng = prepared.rng("fidelity")
     if prepared.item.method == BASELINE:
@@ -88,7 +88,7 @@ def measure_fidelity(prepared: PreparedItem) -> list[Measurement]:
     present = set(np.unique(sides.training[1]).tolist())
     counts = {n: m for n, m in _count_labels(sides.held_out[1]).items() if n in present}
     if not counts:
-        # No class is on both sides: nothing can be compared.
+        # No class is on both sides: a comparison is impossible.
         return []
     draws = [_generate(prepared, sides, counts, f"draw {draw}") for draw in range(DRAWS)]
     many = {label: TRAINED_ON * n for label, n in _count_labels(sides.training[1]).items()}
@@ -101,7 +101,7 @@ def measure_fidelity(prepared: PreparedItem) -> list[Measurement]:
 
 
 def _measure_real(sides: FidelitySides, rng: np.random.Generator) -> list[Measurement]:
-    """Return the measures of real cells in place of synthetic ones, against both sides."""
+    """Return the measures of real cells instead of synthetic rows, compared with both sides."""
     draws = []
     for _ in range(DRAWS):
         chosen = np.concatenate(
@@ -132,13 +132,13 @@ def _generate(
 
 
 def scale_sides(prepared: PreparedItem) -> FidelitySides:
-    """Return both real sides in the space where the generator works."""
+    """Return both real sides in the space of the generator."""
     view = prepared.view
     if view.preparation.space == "reduced":
         training, held_out = view.train.complete, view.scored.complete
         names = tuple(f"component {number + 1}" for number in range(training.shape[1]))
     else:
-        # Flags are true or false: distances between them mean little.
+        # Flags are true or false: distances between them are not informative.
         names = view.space.names[: len(view.space.kept)]
         training, held_out = (each[:, : len(names)] for each in (view.native, view.native_scored))
     deviation = training.std(axis=0)

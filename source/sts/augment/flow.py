@@ -1,4 +1,4 @@
-"""A conditional masked autoregressive flow: each feature given all those before it."""
+"""A conditional masked autoregressive flow: each feature depends on all features before it."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from sts.augment.settings import FlowSettings
 
 
 class Flow(DeepGenerator):
-    """Rows that a flow makes from normal noise."""
+    """Rows that a flow computes from normal noise."""
 
     settings: FlowSettings
 
@@ -33,11 +33,11 @@ class FlowNetwork(Network):
             transforms=settings.transforms,
             hidden_features=(settings.width,) * settings.depth,
             activation=nn.SiLU,
-            # As many passes as there are features: two would be a coupling flow.
+            # The number of passes is the number of features: two passes are a coupling flow.
             passes=None,
         )
         for transform in self.maf.transform.transforms:
-            # A new transformation changes nothing.
+            # A new transformation is the identity.
             nn.init.zeros_(transform.hyper[-1].weight)
             nn.init.zeros_(transform.hyper[-1].bias)
 
@@ -46,11 +46,11 @@ class FlowNetwork(Network):
         return self._distribution(batch.classes).log_prob(batch.scores)  # type: ignore[no-any-return]
 
     def to_noise(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the noise behind rows, and the logarithm of the change of volume, (B,)."""
+        """Return the noise of rows, and the logarithm of the change of volume, (B,)."""
         return self._distribution(batch.classes).transform.call_and_ladj(batch.scores)  # type: ignore[no-any-return]
 
     def to_scores(self, noise: Tensor, classes: Tensor) -> Tensor:
-        """Return the rows made from noise, feature after feature."""
+        """Return the rows for this noise, one feature after the other."""
         return self._distribution(classes).transform.inv(noise)  # type: ignore[no-any-return]
 
     def score(self, batch: Batch, generator: torch.Generator) -> Tensor:

@@ -1,10 +1,10 @@
-"""Rows to independent normal scores and back, with information shared between classes.
+"""Transform rows to independent normal scores and back, with data shared between classes.
 
 In every class, each feature becomes normal by its distribution, and the scores become independent
 by their correlation. Rare classes have few rows, so the residuals of all classes are added to each
 distribution, and the correlation within all classes to each correlation. Standard normal scores
-transformed back are a Gaussian copula; what else there is in the rows stays in the scores, where a
-network can learn it.
+transformed back are a Gaussian copula; all other structure of the rows remains in the scores, where
+a network can learn it.
 """
 
 from collections.abc import Mapping
@@ -19,13 +19,13 @@ from sts.augment.contract import check_label, check_rows
 from sts.augment.settings import CopulaSettings, FrameSettings
 from sts.base.types import Floats, Ints
 
-# The outermost probabilities, 4.3 deviations from the middle.
+# Smallest probability at both ends, 4.3 deviations from the middle.
 OUTERMOST: Final = 1e-5
 # Number of values that represent the residuals of all classes.
 RESIDUALS: Final = 100
-# A feature with at most this many values, such as an indicator, keeps to these values.
+# A feature with at most this many values, such as an indicator, can only have these values.
 FEW: Final = 10
-# Variance, as a part of the whole, by which two equal features are taken to differ.
+# Share of variance that is added to each feature, so that two equal features can be separated.
 RIDGE: Final = 1e-4
 
 
@@ -35,7 +35,7 @@ class _Shape:
 
     values: Floats
     below: Floats
-    """The probability of a value below each point, counting half of the point's own."""
+    """The probability of a value below each point, with half of the probability of the point."""
 
     @classmethod
     def fit(cls, values: Floats, weights: Floats) -> Self:
@@ -47,7 +47,7 @@ class _Shape:
         )
 
     def scores(self, X: Floats, rng: np.random.Generator) -> Floats:
-        """Return normal scores; equal values get random places within their interval."""
+        """Return normal scores; equal values get random positions within their interval."""
         u = np.empty_like(X)
         for j, (values, below) in enumerate(zip(self.values.T, self.below.T, strict=True)):
             first = np.searchsorted(values, X[:, j], "left")
@@ -73,7 +73,7 @@ class Frame:
     factors: Mapping[int, Floats]
     """The Cholesky factor of the correlation in each class."""
     few: Mapping[int, Floats]
-    """The values of each feature that has few of them, by the place of the feature."""
+    """The values of each feature that has few of them, by the index of the feature."""
 
     @classmethod
     def fit(cls, X: Floats, y: Ints, *, settings: FrameSettings, rng: np.random.Generator) -> Self:
@@ -99,7 +99,7 @@ class Frame:
         return scores
 
     def rows(self, scores: Floats, label: int) -> Floats:
-        """Return the rows of a class that have these scores."""
+        """Return the rows of a class with these scores."""
         X = self.shapes[label].rows(scores @ self.factors[label].T)
         for j, values in self.few.items():
             X[:, j] = values[np.abs(X[:, j, None] - values).argmin(axis=1)]
@@ -147,7 +147,7 @@ def _factorise(correlation: Floats) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Copula:
-    """Rows from a Gaussian copula: their normal scores are normal together."""
+    """Rows from a Gaussian copula: their normal scores have a joint normal distribution."""
 
     settings: CopulaSettings
     frame: Frame | None = None

@@ -14,16 +14,16 @@ from sts.augment.deep import (
 from sts.augment.settings import GanSettings, LayerSettings
 from sts.learning.training import gradient_penalty
 
-# Rows that are drawn for each held-out one.
+# Number of rows that are drawn for each held-out row.
 DRAWS = 4
 # Slope of the layers for negative values.
 LEAK = 0.2
-# Decay rates of Adam. The critic changes, so old gradients mislead (Gulrajani et al., 2017).
+# Decay rates of Adam. The critic changes, so that old gradients are wrong (Gulrajani et al., 2017).
 BETAS = (0.5, 0.9)
 
 
 class Gan(DeepGenerator):
-    """Rows that a critic cannot tell from real ones."""
+    """Rows that a critic cannot distinguish from real ones."""
 
     settings: GanSettings
 
@@ -38,7 +38,7 @@ class Gan(DeepGenerator):
 
 
 class PlainLayers(nn.Module):
-    """Layers without shortcuts or norms, under a condition."""
+    """Layers without shortcuts or norms, with a condition."""
 
     def __init__(self, inputs: int, outputs: int, settings: LayerSettings) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class PlainLayers(nn.Module):
 
 
 class GanNetwork(Network):
-    """Turns noise into rows."""
+    """Transforms noise to rows."""
 
     def __init__(self, features: int, classes: int, settings: GanSettings) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class GanNetwork(Network):
         self.number = classes
         self.classes = nn.Embedding(classes, settings.layers.width)
         self.layers = PlainLayers(features + settings.noise, features, settings.layers)
-        # A new network returns its noise, which the frame turns into a Gaussian copula.
+        # A new network returns its noise, which the frame transforms to a Gaussian copula.
         nn.init.zeros_(self.layers.last.weight)
         nn.init.zeros_(self.layers.last.bias)
 
@@ -81,7 +81,7 @@ class GanNetwork(Network):
         """Return the energy distance between drawn and held-out rows, classes included."""
         classes = batch.classes.repeat(DRAWS)
         drawn = self.draw(classes, generator)
-        # A difference in class counts as much as the mean distance between two rows.
+        # A difference in class has the weight of the mean distance between two rows.
         distance = self.features**0.5
         one_hot = nn.functional.one_hot
         real = torch.cat([batch.scores, distance * one_hot(batch.classes, self.number)], dim=1)
@@ -90,7 +90,7 @@ class GanNetwork(Network):
 
 
 class Critic(nn.Module):
-    """Rates how real a row of a class looks."""
+    """Rates how realistic a row of a class is."""
 
     def __init__(self, features: int, classes: int, settings: GanSettings) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class Critic(nn.Module):
 
 
 class CriticTrainer:
-    """Trains a generator against a critic, which takes more steps."""
+    """Trains a generator against a critic, which is trained for more steps."""
 
     def __init__(self, network: Network, critic: Critic, settings: GanSettings) -> None:
         self._network, self._critic, self._settings = network, critic, settings
@@ -137,7 +137,7 @@ class CriticTrainer:
 
 
 def energy_distance(one: Tensor, other: Tensor) -> Tensor:
-    """Return twice the mean distance between two samples less those within (Szekely, 2003)."""
+    """Return twice the mean distance between two samples minus those within (Szekely, 2003)."""
     return 2 * torch.cdist(one, other).mean() - _mean_distance(one) - _mean_distance(other)
 
 

@@ -20,19 +20,19 @@ from sts.evaluation.predictions import PLAIN_SCORES, RECALL
 from sts.tabular.classifiers import CLASSIFIERS, VOTE
 
 PROTOCOLS: Final = ("cv", "paper")
-# The paper holds one in five neurons out.
+# The paper holds out one in five neurons.
 PAPER_PARTS: Final = 5
 FEWEST_FOLDS: Final = 3
 MOST_FOLDS: Final = 5
 KEYS: Final = ("method", "repeat", "fold", "added", "part", "classifier")
 TIME: Final = "seconds"
 ABOUT: Final = ("setup", "how", "train_rows", "synthetic_rows", "scored_rows", TIME)
-# The method that all others are compared with: training rows as they are.
+# The reference method: unchanged training rows.
 BASELINE: Final = "none"
 # The method that adds real neurons without morphology to the training rows.
 BORROW: Final = "borrow"
 WEIGHTS: Final = "weights"
-# Parts of the training rows in the learning curve, besides the whole.
+# Shares of the training rows in the learning curve, in addition to all rows.
 CURVE: Final = (0.2, 0.4, 0.6, 0.8)
 
 Row = Mapping[str, Any]
@@ -40,7 +40,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Division:
-    """Training and scored neurons of one division, as places among those of the task."""
+    """Training and scored neurons of one division, as indices of the neurons of the task."""
 
     repeat: int
     fold: int
@@ -49,7 +49,7 @@ class Division:
 
 
 def choose_fold_count(task: Task) -> int:
-    """Return as many folds as the rarest class has neurons, at least 3 and at most 5."""
+    """Return the number of neurons of the rarest class, limited to 3 to 5 folds."""
     counts = task.neurons.counts()
     return int(np.clip(counts[counts > 0].min(), FEWEST_FOLDS, MOST_FOLDS))
 
@@ -59,8 +59,8 @@ def divide_neurons(
 ) -> list[Division]:
     """Return the divisions of a protocol.
 
-    Tasks with the same groups share them: with the same folds and seed, a neuron is on the same
-    side in all tasks. The paper's protocol repeats one division with other seeds.
+    Tasks with the same groups share their divisions: with the same folds and seed, a neuron is on
+    the same side in all tasks. The paper's protocol repeats one division with other seeds.
     """
     if protocol == "paper":
         fold_of = deal_groups(task.groups, PAPER_PARTS, np.random.default_rng([seed, 0]))
@@ -87,7 +87,7 @@ def _divide(task: Task, fold_of: Mapping[str, int], *, repeat: int, fold: int) -
 
 
 def deal_groups(groups: SplitGroups, folds: int, rng: np.random.Generator) -> dict[str, int]:
-    """Return the fold of each group, spread evenly within strata, within classes and in all."""
+    """Return the fold of each group, balanced within strata, within classes and overall."""
     order = rng.permutation(len(groups.group))
     counts: dict[str, Counter[int]] = {}
     fold_of: dict[str, int] = {}
@@ -107,7 +107,7 @@ def deal_groups(groups: SplitGroups, folds: int, rng: np.random.Generator) -> di
 def divide_training_rows(
     y: Ints, folds: int, rng: np.random.Generator
 ) -> Iterator[tuple[Ints, Ints]]:
-    """Yield rows to fit on and rows to score within training rows, classes evenly spread."""
+    """Yield training rows to fit on and training rows to score, stratified by class."""
     places = np.arange(len(y)).astype(str)
     labels = y.astype(str)
     fold_of = deal_groups(SplitGroups(group=places, stratum=labels, label=labels), folds, rng)
@@ -118,7 +118,7 @@ def divide_training_rows(
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreKey:
-    """Which score of the grid it is."""
+    """The key of a score in the grid."""
 
     method: str
     repeat: int
@@ -126,7 +126,7 @@ class ScoreKey:
     added: int
     """Rows that are added to every class."""
     part: float
-    """The part of the training rows that is used."""
+    """The share of the training rows that is used."""
     classifier: str
 
 
@@ -167,19 +167,19 @@ def _read_value(name: str, text: str) -> Any:
 
 
 def make_rng(seed: int, *words: str | int) -> np.random.Generator:
-    """Return random numbers that belong to these words alone."""
+    """Return a random generator whose seed depends on these words."""
     numbers = (word if isinstance(word, int) else zlib.crc32(word.encode()) for word in words)
     return np.random.default_rng([seed, *numbers])
 
 
 def make_seed(seed: int, *words: str | int) -> int:
-    """Return a seed that belongs to these words alone."""
+    """Return a seed that depends on these words."""
     return int(make_rng(seed, *words).integers(2**31 - 1))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """Which scores there are, and how each is computed."""
+    """The scores of a benchmark, and how each is computed."""
 
     added: tuple[int, ...] = (100, 500, 1000)
     classifiers: tuple[str, ...] = (*CLASSIFIERS, VOTE)
@@ -192,7 +192,7 @@ class Grid:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Item:
-    """One method on one division, with everything that a worker needs."""
+    """One method on one division, with all data for a worker."""
 
     method: str
     task: str
@@ -202,7 +202,7 @@ class Item:
     borrowed: Neurons | None = None
     """Real neurons that the method `borrow` adds."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Settings of the generator that differ from the tuned ones."""
+    """Settings of the generator that differ from the tuned settings."""
 
     def score_keys(self) -> list[ScoreKey]:
         """Return the scores of this item, in the order in which they are computed."""

@@ -1,4 +1,4 @@
-"""Measures of synthetic rows: how near their distributions are to real ones, and whether they copy.
+"""Measures of synthetic rows: how similar they are to real rows, and whether they are copies.
 
 Every measure compares synthetic with real rows; `(rows, labels)` stands for rows with their
 classes.
@@ -16,38 +16,38 @@ from sklearn.metrics import roc_auc_score
 from sts.base.types import Floats, Ints
 from sts.evaluation.predictions import scores_of
 
-# The region of a cell reaches to this neighbour (Naeem et al., 2020).
+# The region of a cell extends to this neighbour (Naeem et al., 2020).
 NEIGHBOURS: Final = 5
-# Part of held-out cells that are nearer to a training cell than the distance called near.
+# Share of held-out cells that are closer to a training cell than the distance called near.
 NEAR: Final = 0.05
-# The least part of near rows, the distance of the median row to training cells (with held-out cells
-# at 1), and the verdict where one of them is reached.
+# Smallest share of near rows, largest distance of the median row to training cells (relative to
+# held-out cells), and the verdict if one of these limits is reached.
 COPYING: Final = (
     (np.inf, 0.05, "copies: its rows are training cells"),
     (0.5, 0.5, "close to copies: most rows lie nearer to a training cell than real cells do"),
     (0.15, 0.8, "near: more of its rows lie near training cells than real cells do"),
 )
 NEW: Final = "new: no nearer to training cells than real cells are"
-# Trees and folds of the classifiers that measure rows.
+# Number of trees and folds of the classifiers in the measures.
 TREES: Final = 100
 FOLDS: Final = 3
-# The least probability of a class without a training row.
+# Smallest probability of a class without a training row.
 FLOOR: Final = 1e-4
 
 LabelledRows = tuple[Floats, Ints]
 
 
 def kolmogorov_smirnov(synthetic: Floats, real: Floats) -> Floats:
-    """Return the largest gap between both cumulative distributions of each feature, (features,)."""
+    """Return the largest difference of the distributions of each feature, (features,)."""
     values, steps = _merge(synthetic, real)
-    # Within a run of equal values both distributions are still incomplete.
+    # The distributions are only complete after the last of several equal values.
     last = np.vstack([values[1:] > values[:-1], np.ones((1, values.shape[1]), dtype=bool)])
     gaps = np.abs(np.cumsum(steps, axis=0))
     return np.asarray(np.where(last, gaps, 0.0).max(axis=0))
 
 
 def kolmogorov_smirnov_p(synthetic: Floats, real: Floats) -> Floats:
-    """Return how likely gaps as large are between samples of one distribution (asymptotic)."""
+    """Return the asymptotic p value of the largest difference of each feature."""
     m, n = len(synthetic), len(real)
     gaps = kolmogorov_smirnov(synthetic, real)
     return np.asarray(stats.kstwo.sf(gaps, max(1, round(m * n / (m + n)))))
@@ -60,7 +60,7 @@ def wasserstein(synthetic: Floats, real: Floats) -> Floats:
 
 
 def _merge(synthetic: Floats, real: Floats) -> tuple[Floats, Floats]:
-    """Return the values of both in order, and the step of the difference at each."""
+    """Return the values of both samples in order, and the step of the difference at each."""
     values = np.concatenate([synthetic, real])
     sizes = len(synthetic), len(real)
     steps = np.concatenate([np.full(sizes[0], 1 / sizes[0]), np.full(sizes[1], -1 / sizes[1])])
@@ -93,7 +93,7 @@ def class_distances(rows: Floats, y: Ints) -> Floats:
 
 
 def compare_with_class_distances(gaps: Floats, distances: Floats) -> tuple[float, float]:
-    """Return how often an error is smaller than a distance of classes, and Mann-Whitney's p.
+    """Return how often an error is smaller than a distance of classes, and the Mann-Whitney p.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def _correlate_pairs(rows: Floats) -> Floats:
 def variance_ratio(synthetic: LabelledRows, real: LabelledRows) -> float:
     """Return the variance within classes of synthetic rows over that of real ones, feature mean.
 
-    Classes count as they are common among the synthetic rows, on both sides.
+    On both sides, classes are weighted by their frequency among the synthetic rows.
     """
     ours, theirs = np.zeros(synthetic[0].shape[1]), np.zeros(synthetic[0].shape[1])
     for label in np.intersect1d(synthetic[1], real[1]):
@@ -142,13 +142,13 @@ def variance_ratio(synthetic: LabelledRows, real: LabelledRows) -> float:
 
 
 def nearest_distances(rows: Floats, real: Floats) -> Floats:
-    """Return the distance of each row to the nearest real one, (rows,)."""
+    """Return the distance of each row to the nearest real row, (rows,)."""
     distances, _ = cKDTree(real).query(rows, k=1)
     return np.asarray(distances)
 
 
 def near_share(rows: Floats, held_out: Floats, training: Floats) -> float:
-    """Return the part of rows that are nearer to a training cell than nearly all held-out cells."""
+    """Return the share of rows closer to a training cell than almost all held-out cells are."""
     if not len(rows):
         return float("nan")
     limit = np.quantile(nearest_distances(held_out, training), NEAR)
@@ -171,9 +171,9 @@ def describe_copying(near: float, distance: float) -> str:
 
 
 def coverage(synthetic: Floats, real: Floats) -> float:
-    """Return the part of real cells that have a synthetic row in their region.
+    """Return the share of real cells with a synthetic row in their region.
 
-    The region of a cell reaches to its fifth nearest real neighbour.
+    The region of a cell extends to its fifth nearest real neighbour.
     """
     count = min(NEIGHBOURS, len(real) - 1)
     if count < 1 or not len(synthetic):
@@ -196,8 +196,8 @@ def two_sample_auc(synthetic: LabelledRows, real: LabelledRows, rng: np.random.G
         return float("nan")
     X = np.concatenate([_draw_rows(side, counts, rng) for side in sides])
     origin = np.repeat([0, 1], count)
-    # Both sides deal their classes out alike. If a fold left out more rows of one side, the
-    # classifier would see too many of the other and do worse than chance.
+    # Both sides are divided in the same way. If a fold left out more rows of one side, training
+    # would contain too many rows of the other side, and the score would be below chance.
     fold = np.tile(np.arange(count) % FOLDS, 2)
     probabilities = np.zeros(len(X))
     seed = int(rng.integers(2**31 - 1))
@@ -210,7 +210,7 @@ def two_sample_auc(synthetic: LabelledRows, real: LabelledRows, rng: np.random.G
 
 
 def _draw_rows(side: LabelledRows, counts: Mapping[int, int], rng: np.random.Generator) -> Floats:
-    """Return as many rows of each class as `counts` says, with the class as last column."""
+    """Return rows with the class as last column; `counts` is the number of rows by class."""
     rows, y = side
     drawn = [rng.permutation(np.flatnonzero(y == label))[:n] for label, n in counts.items()]
     chosen = np.concatenate(drawn)

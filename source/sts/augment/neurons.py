@@ -22,13 +22,13 @@ from sts.signals.feature_names import PUBLISHED_ONSET_S
 logger = logging.getLogger("sts")
 
 SUPERSEDED: Final = "superseded"
-# Stimulus onset of the data set that both published tables come from.
+# Stimulus onset of the data set of both published tables.
 ONSET_S: Final = PUBLISHED_ONSET_S["PatchClamp"]
 # Prefix for neurons without an id.
 UNNAMED: Final = "row-"
 # Texts that mean a missing value, in any case.
 ABSENT: Final = frozenset({"", "na", "n/a", "nan", "none", "null"})
-# Digits to which two tables agree about the same neuron.
+# Number of digits that are equal for the same neuron in two tables.
 DIGITS: Final = 9
 
 Row = Mapping[str, str]
@@ -40,7 +40,7 @@ class Neurons:
 
     specimen_id: Texts
     group: Texts
-    """Neurons of one group are on one side of every split: equal values are one neuron."""
+    """Neurons of the same group are on the same side of every split; equal values: one neuron."""
     y: Ints
     """Index into `classes`."""
     X: Floats
@@ -52,7 +52,7 @@ class Neurons:
         return len(self.specimen_id)
 
     def rows(self, which: Bools | Ints) -> "Neurons":
-        """Return the neurons that a mask or indices choose, in that order."""
+        """Return the neurons selected by a mask or indices, in that order."""
         return Neurons(
             specimen_id=self.specimen_id[which],
             group=self.group[which],
@@ -88,7 +88,7 @@ def read_neuron_table(path: Path, *, known: Sequence[Row] = ()) -> Neurons:
         where the file has no ids.
     """
     rows = _drop_repeats(_add_ids(_read_rows(path), known), path)
-    # Sorted: the order of rows in the file must not matter.
+    # Sorted, so that the order of rows in the file has no effect.
     rows = sorted(rows, key=lambda row: row[KEY])
     technical = technical_columns(tuple(rows[0]))
     names = tuple(name for name in rows[0] if name not in (KEY, ETYPE, *technical))
@@ -128,7 +128,7 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def _fingerprint(row: Row) -> str:
-    """Return a digest by which a neuron is recognised in any table; "" without any value."""
+    """Return a digest that identifies a neuron in any table; "" without any value."""
     values = [_round(row.get(name, "")) for name in MATCHED]
     if set(values) == {"nan"}:
         return ""
@@ -169,7 +169,7 @@ def _read_value(row: Row, name: str, path: Path) -> float:
 
 
 def _add_ids(rows: list[dict[str, str]], known: Sequence[Row]) -> list[dict[str, str]]:
-    """Return the rows with specimen ids; neurons that no table knows get one from their values."""
+    """Return the rows with specimen ids; unknown neurons get an id from their values."""
     if KEY in rows[0]:
         return rows
     ids: dict[str, list[str]] = {}
@@ -191,7 +191,7 @@ def _identify(rows: list[dict[str, str]], ids: Mapping[str, list[str]]) -> Itera
     for number, row in enumerate(rows, start=1):
         mark = _fingerprint(row)
         names = (mark and ids.get(mark)) or [f"{UNNAMED}{mark or number}"]
-        # Neurons with equal features take turns; reconstructions of one neuron share its one id.
+        # Neurons with equal features get different ids; reconstructions of a neuron share one id.
         yield {**row, KEY: names[seen[mark] % len(names)]}
         seen[mark] += 1
 

@@ -1,6 +1,6 @@
 """Copies of rows, rows between neighbours, and class weights: the controls, SMOTE and its variants.
 
-The samplers of imbalanced-learn are made to work for classes of any size.
+The samplers of imbalanced-learn are adapted to classes of any size.
 """
 
 import warnings
@@ -15,13 +15,13 @@ from sts.augment.contract import check_label, check_rows, draw_seed
 from sts.augment.settings import AdasynSettings, BorderlineSettings, NoSettings, SmoteSettings
 from sts.base.types import Floats, Ints
 
-# The warning that a class becomes larger than the largest, which is what is wanted here.
+# The warning that a class becomes larger than the largest class, which is intended here.
 LARGER: Final = "After over-sampling, the number of samples"
 
 
 @dataclass(frozen=True, eq=False)
 class RandomOversampling:
-    """Rows of a class again, drawn with replacement."""
+    """Copies of rows of a class, drawn with replacement."""
 
     settings: NoSettings
     X: Floats | None = None
@@ -41,7 +41,7 @@ class RandomOversampling:
 
 @dataclass(frozen=True, eq=False)
 class ClassWeights:
-    """No row at all: classifiers give all classes the same weight."""
+    """No rows: classifiers give all classes the same weight instead."""
 
     settings: NoSettings
     features: int | None = None
@@ -53,7 +53,7 @@ class ClassWeights:
         return replace(self, features=X.shape[1], notes=("rows are weighted, none is added",))
 
     def sample(self, label: int, n: int, rng: np.random.Generator) -> Floats:
-        """Return no row, however many are wanted."""
+        """Return no rows, whatever `n` is."""
         if self.features is None:
             raise ValueError("fit before you sample")
         return np.empty((0, self.features))
@@ -67,7 +67,7 @@ class _Interpolation(ABC):
     X: Floats | None = None
     y: Ints | None = None
     plain: frozenset[int] = frozenset()
-    """Classes in which the sampler finds no row to start from; SMOTE takes its place there."""
+    """Classes in which the sampler has no row to start from; SMOTE is used for them."""
     notes: tuple[str, ...] = ()
 
     title: ClassVar[str]
@@ -99,7 +99,7 @@ class _Interpolation(ABC):
         return self._interpolate(np.asarray(self.X), np.asarray(self.y), label, n, seed)
 
     def _has_start(self, X: Floats, y: Ints, label: int) -> bool:
-        """Tell whether the sampler finds a row of a class to start from."""
+        """Tell whether the sampler has a row of a class to start from."""
         return True
 
     @abstractmethod
@@ -157,7 +157,7 @@ class Adasyn(_Interpolation):
 
     def _interpolate(self, X: Floats, y: Ints, label: int, n: int, seed: int) -> Floats:
         count = int(np.sum(y == label))
-        # ADASYN rounds how many rows start from each row: with `count` more it never gives too few.
+        # ADASYN rounds the number of new rows per row: with `count` more there are always enough.
         sampler = ADASYN(
             sampling_strategy={label: count + n + count},
             n_neighbors=min(self.settings.neighbours, count - 1),
@@ -178,7 +178,7 @@ def _rows_of(X: Floats | None, y: Ints | None, label: int) -> Floats:
 
 def _smote(rows: Floats, n: int, *, neighbours: int, seed: int) -> Floats:
     """Return `n` rows between those of one class."""
-    # Other classes play no part, but the sampler insists on one.
+    # Other classes have no effect, but the sampler requires one.
     X = np.vstack([rows, rows[:1]])
     y = np.append(np.ones(len(rows), dtype=np.int64), 0)
     sampler = SMOTE(

@@ -1,4 +1,4 @@
-"""Rows as generators and classifiers take them: scaled, complete, and with fewer dimensions.
+"""Prepare rows for generators and classifiers: scaled, complete, and with fewer dimensions.
 
 Everything here is fitted on training rows only.
 """
@@ -22,10 +22,10 @@ from sts.base.types import Bools, Floats, Ints
 
 # Number of quantiles from which ranks are interpolated.
 QUANTILES: Final = 200
-# The middle of a column, as quantiles. Values further out than the middle is wide are clipped: a
-# latency of half a second, or a ratio over nearly 0, would outweigh all other neurons.
+# The middle of a column, as quantiles. Values are clipped at one width of the middle outside it: a
+# latency of half a second, or a ratio with a denominator near 0, would dominate all other neurons.
 MIDDLE: Final = (0.005, 0.995)
-# Value above which a flag counts as set: generators make numbers in between.
+# Value above which a flag is set: generators return values between 0 and 1.
 SET: Final = 0.5
 # Neighbours of a neuron on a manifold.
 NEIGHBOURS: Final = 15
@@ -36,13 +36,13 @@ PENALTY: Final = 30.0
 
 
 def _rank_scaler(rows: int) -> Any:
-    # Quotients have long tails, so they are ranked. Without subsampling nothing is random.
+    # Quotients have long tails, so they are ranked. Without subsampling, ranks are not random.
     return QuantileTransformer(
         n_quantiles=min(QUANTILES, rows), output_distribution="normal", subsample=None
     )
 
 
-# The scaling of each family as in Vasques and Cif (2025); derived features are not theirs.
+# The scaling of each family as in Vasques and Cif (2025), who have no derived features.
 SCALERS: Final[dict[str, Callable[[int], Any] | None]] = {
     "timing": lambda rows: RobustScaler(),
     "voltage": lambda rows: StandardScaler(),
@@ -60,11 +60,11 @@ class Space:
     names: tuple[str, ...]
     """The columns that have a value in some training row, then the flags."""
     kept: Ints
-    """The places of those columns among the features."""
+    """The indices of those columns among the features."""
     scalers: tuple[tuple[Ints, Any], ...]
-    """Places among the kept columns, and their scaler."""
+    """Indices among the kept columns, and their scaler."""
     low: Floats
-    """(kept,) the least scaled values; smaller ones are clipped."""
+    """(kept,) the smallest scaled values; smaller ones are clipped."""
     high: Floats
     """(kept,) the largest scaled values; larger ones are clipped."""
     fill: Floats
@@ -125,7 +125,7 @@ def fit_space(X: Floats, names: Sequence[str]) -> Space:
             scalers.append((places, scaler))
     low, high = np.nanquantile(scaled, MIDDLE, axis=0)
     width = high - low
-    # A column that is nearly constant has no width to measure by: it is not clipped.
+    # The middle of an almost constant column has no width: the column is not clipped.
     varies = width > 0
     flags = _group_columns(~present[:, kept])
     marks = tuple(f"missing_{labels[places[0]]}" for places in flags)
@@ -141,7 +141,7 @@ def fit_space(X: Floats, names: Sequence[str]) -> Space:
 
 
 def _group_columns(missing: Bools) -> tuple[Ints, ...]:
-    """Return groups of columns that lack values in the same rows; complete columns in none."""
+    """Return groups of columns with missing values in the same rows, without complete columns."""
     groups: dict[bytes, list[int]] = {}
     for column in np.flatnonzero(missing.any(axis=0)).tolist():
         groups.setdefault(np.packbits(missing[:, column]).tobytes(), []).append(column)
@@ -157,7 +157,7 @@ class Reducer(Protocol):
 
 @dataclass(frozen=True)
 class Identity:
-    """Leave the dimensions as they are."""
+    """Do not change the dimensions."""
 
     def transform(self, X: Floats) -> Floats:
         """Return the rows themselves."""
@@ -203,7 +203,7 @@ def fit_reducer(name: str, X: Floats, y: Ints, *, components: int, seed: int) ->
             f"{X.shape[1]} features, not {components}"
         )
     with warnings.catch_warnings():
-        # scikit-learn joins the parts of a manifold, slowly, and stops iterations at their limit.
+        # scikit-learn warns if it connects parts of a manifold or reaches a limit of iterations.
         warnings.simplefilter("ignore")
         fitted: Reducer = make(components, seed, len(X)).fit(X, y)
     return fitted
@@ -221,16 +221,16 @@ class RowPreparation:
     reducer: str = NONE
     components: int = 15
     space: str = "native"
-    """Where generators work: `native`, before the reducer, or `reduced`, after it."""
+    """The space of generators: `native`, before the reducer, or `reduced`, after it."""
 
 
 @dataclass(frozen=True, eq=False)
 class ViewedRows:
-    """Rows as classifiers take them."""
+    """Rows as inputs of classifiers."""
 
     complete: Floats
     missing: Floats
-    """With NaN where a value is missing; after a reducer, the complete rows."""
+    """With NaN for missing values; after a reducer, the complete rows."""
 
     def join(self, other: "ViewedRows") -> "ViewedRows":
         """Return these rows, then the other ones."""
@@ -242,7 +242,7 @@ class ViewedRows:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RowView:
-    """Training and scored rows of one division, and what was fitted on the training rows."""
+    """Training and scored rows of one division, and the preparation fitted on training rows."""
 
     space: Space
     reducer: Reducer
@@ -260,7 +260,7 @@ class RowView:
         return self.train.complete if self.preparation.space == "reduced" else self.native
 
     def take(self, rows: Floats) -> ViewedRows:
-        """Return the rows of a generator as classifiers take them."""
+        """Return the rows of a generator as inputs of classifiers."""
         if self.preparation.space == "reduced":
             return ViewedRows(rows, rows)
         return _view_rows(self.space, self.reducer, rows)
@@ -295,15 +295,15 @@ def _view_rows(space: Space, reducer: Reducer, native: Floats) -> ViewedRows:
 def view_borrowed(view: RowView, borrowed: Neurons) -> ViewedRows:
     """Return real neurons that lack whole columns as rows of the view.
 
-    Classifiers that take missing values get NaN. For the others, ridge regression predicts the
-    missing columns from the columns that are there; it is fitted on the training rows.
+    Classifiers that accept missing values get NaN. For the others, ridge regression predicts the
+    missing columns from the existing columns; it is fitted on the training rows.
     """
     space = view.space
     native = space.transform(borrowed.X)
     scaled = space.scale(borrowed.X)
     count = len(space.kept)
     absent = np.flatnonzero(np.isnan(scaled).all(axis=0))
-    # Flags of columns that are never there would only tell which neurons are borrowed.
+    # Flags of columns that are always missing would only identify the borrowed neurons.
     silent = [count + at for at, places in enumerate(space.flags) if np.isin(places, absent).all()]
     native[:, silent] = 0.0
     if len(absent):

@@ -1,4 +1,4 @@
-"""The settings of every generator, one dataclass a method; none of them needs torch."""
+"""The settings of every generator, one dataclass per method; none of them needs torch."""
 
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
@@ -11,7 +11,7 @@ DIFFUSION_STEPS: Final = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class NoSettings:
-    """The settings of a method that has none."""
+    """A method without settings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class SmoteSettings(CheckedSettings):
     """SMOTE (Chawla et al., 2002)."""
 
     neighbours: Count = 5
-    """Fewer in a class that has no more rows than this."""
+    """Fewer in a class with at most this number of rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class BorderlineSettings(CheckedSettings):
 
     neighbours: Count = 5
     border_neighbours: Count = 10
-    """Neighbours that decide whether a row lies at the border of its class."""
+    """Neighbours that determine whether a row is at the border of its class."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,28 +59,28 @@ class CopulaSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class LoopSettings(CheckedSettings):
-    """How a network is trained until its score on held-out rows no longer falls."""
+    """The training of a network until its score on held-out rows no longer decreases."""
 
     steps: Count = 4000
-    """At most."""
+    """Largest number of steps."""
     batch: Count = 256
     learning_rate: Positive = 1e-3
     weight_decay: NotNegative = 1e-3
     average: Part = 0.99
     """Decay of the running mean of the weights; the network with the mean weights is kept."""
     balance: Part = 0.5
-    """0: classes are drawn as often as they are common; 1: all equally often."""
+    """0: classes are drawn with their frequencies; 1: all classes equally often."""
     held_out: Part = 0.1
-    """The part of each class that is not trained on."""
+    """The share of each class that is not used in training."""
     check_every: Count = 50
     """Steps between two scores on held-out rows."""
     patience: Count = 10
-    """Scores in a row without a better one after which training stops."""
+    """Training stops after this number of scores without improvement."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerSettings(CheckedSettings):
-    """A stack of layers that is given the class."""
+    """Layers with the class as condition."""
 
     width: Count = 128
     depth: Count = 2
@@ -95,7 +95,7 @@ class GanSettings(CheckedSettings):
     layers: LayerSettings = LayerSettings()
     loop: LoopSettings = LoopSettings(steps=500, learning_rate=5e-4)
     noise: Count = 32
-    """Random numbers a row is made from, besides one for each feature."""
+    """Random numbers per row, in addition to one for each feature."""
     critic_steps: Count = 3
     """Steps of the critic before each step of the generator."""
     penalty: Positive = 10.0
@@ -112,7 +112,7 @@ class VaeSettings(CheckedSettings):
     beta: Positive = 1.0
     """Final weight of the divergence of the code."""
     warm_up: Part = 0.2
-    """The part of all steps in which beta rises from 0."""
+    """The share of all steps in which beta increases from 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,10 +134,10 @@ class DdpmSettings(CheckedSettings):
     layers: LayerSettings = LayerSettings()
     loop: LoopSettings = LoopSettings()
     sampler: Literal["ddim", "ancestral"] = "ddim"
-    """`ancestral`: every step is undone, with new noise."""
+    """`ancestral`: every step is reversed, with new noise."""
     sampling_steps: Annotated[int, Bounds(1, DIFFUSION_STEPS)] = 50
     """Steps of DDIM (Song et al., 2021)."""
     guidance: NotNegative = 0.0
-    """How far a row is driven away from what all classes share (Ho and Salimans, 2022)."""
+    """Strength of the guidance towards the class (Ho and Salimans, 2022)."""
     unlabelled: Part = 0.1
-    """The part of rows that is trained on without the class."""
+    """The share of rows that is trained without the class."""

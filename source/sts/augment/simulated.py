@@ -10,7 +10,7 @@ from sts.augment.neurons import ONSET_S, SUPERSEDED
 from sts.base.files import write_text
 from sts.datasets.labels import ETYPE, KEY
 
-# Neurons of each class, and those of them with a morphology.
+# Number of neurons of each class, and number of those with a morphology.
 COUNTS: Final = {
     "Exc_1": (70, 26),
     "Exc_2": (44, 16),
@@ -147,7 +147,7 @@ def _make_electrical_columns(cell: Mapping[str, float], rng: np.random.Generator
             f"slow_trough_t_{stimulus}": at + 0.04,
             f"slow_trough_v_{stimulus}": voltage - slow,
         }
-        # Often the voltage does not fall again after the fast trough.
+        # Often the voltage does not decrease again after the fast trough.
         if rng.random() < (0.6 if fast > 13.0 else 0.25):
             values[f"slow_trough_t_{stimulus}"] = values[f"slow_trough_v_{stimulus}"] = np.nan
     if rng.random() < 0.1:

@@ -30,7 +30,7 @@ from sts.datasets.table import PUBLISHED_TABLES
 logger = logging.getLogger("sts")
 
 FEATURES: Final = ("curated", "derived")
-# Where each table may be in a folder of data.
+# Possible paths of each table in a data folder.
 FILES: Final = {
     "e": ("etypes/e-type.csv", "e-type.csv"),
     "me": ("etypes/mee-type.csv", "mee-type.csv"),
@@ -42,12 +42,12 @@ FLAG: Final = "missing_"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SplitGroups:
-    """All groups that are divided together, so that several tasks share their splits."""
+    """All groups that are divided jointly, so that several tasks share their splits."""
 
     group: Texts
     """(groups,), each once."""
     stratum: Texts
-    """The class, and which tables hold the group; strata are spread evenly over the folds."""
+    """The class, and the tables with the group; strata are balanced over the folds."""
     label: Texts
 
 
@@ -62,9 +62,9 @@ class Task:
     left_out: dict[str, str]
     """Technical columns and why they are left out."""
     borrowable: Neurons | None = None
-    """Neurons without morphology that may join the training rows; none of them is scored."""
+    """Neurons without morphology that can be added to the training rows; they are not scored."""
     circular: bool = False
-    """Whether the classes were made from the same features."""
+    """Whether the classes were defined by the same features."""
 
 
 def load_task(name: str, data: Path, *, features: str = "curated") -> Task:
@@ -193,7 +193,7 @@ def _load_sts(data: Path) -> Task:
         table = with_labels(table, read_labels(labels), origin=str(labels))
     split = find_split(data)
     if split is not None:
-        # The holdout stays closed: only the networks and the baseline open it.
+        # The holdout is not used here: only the networks and the baseline use it.
         table = table.rows(np.isin(table.specimen_id, sorted(split.train)))
     table = table.rows(table.truth >= 0)
     if not len(table):
@@ -220,7 +220,7 @@ def _load_sts(data: Path) -> Task:
 
 
 def _label_groups(groups: Texts, table: EpTable) -> SplitGroups:
-    """Return each group once, with the class and the data set of most of its neurons."""
+    """Return each group once, with the most common class and data set of its neurons."""
     kinds: dict[str, Counter[tuple[str, str]]] = {}
     triples = zip(groups.tolist(), table.label.tolist(), table.dataset.tolist(), strict=True)
     for group, label, dataset in triples:

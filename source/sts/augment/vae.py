@@ -10,14 +10,14 @@ from sts.augment.deep import Batch, DeepGenerator, Network, ResidualStack, noise
 from sts.augment.settings import VaeSettings
 
 # Natural logarithms of the smallest and the largest variance.
-LEAST_LOG_VARIANCE: Final = -8.0
-MOST_LOG_VARIANCE: Final = 3.0
-# Codes that a held-out row is scored with.
+SMALLEST_LOG_VARIANCE: Final = -8.0
+LARGEST_LOG_VARIANCE: Final = 3.0
+# Number of codes with which a held-out row is scored.
 CODES: Final = 8
 
 
 class Vae(DeepGenerator):
-    """Rows decoded from normal codes, with the noise that the decoder gives."""
+    """Rows decoded from normal codes, with the noise from the decoder."""
 
     settings: VaeSettings
 
@@ -27,7 +27,7 @@ class Vae(DeepGenerator):
 
 
 class VaeNetwork(Network):
-    """An encoder and a decoder, both normal, both given the class."""
+    """An encoder and a decoder, both normal, both with the class as condition."""
 
     def __init__(self, features: int, classes: int, settings: VaeSettings) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class VaeNetwork(Network):
         self.decoder = ResidualStack(settings.latent, 2 * features, settings.layers)
 
     def bound(self, batch: Batch, generator: torch.Generator, *, beta: float = 1.0) -> Tensor:
-        """Return the lower bound of each row's log likelihood, (B,), from one code a row.
+        """Return the lower bound of the log likelihood of each row, (B,), from one code per row.
 
         The divergence of the code from a standard normal one counts `beta` times (Higgins et al.,
         2017); with 1 this is the bound itself.
@@ -50,12 +50,12 @@ class VaeNetwork(Network):
         return likelihood - beta * divergence
 
     def loss(self, batch: Batch, generator: torch.Generator, *, done: float) -> Tensor:
-        """Return the negative bound per feature, with the weight of the divergence rising."""
+        """Return the negative bound per feature; the weight of the divergence increases."""
         beta = schedule_beta(done, self.settings)
         return -self.bound(batch, generator, beta=beta).mean() / batch.scores.shape[1]
 
     def score(self, batch: Batch, generator: torch.Generator) -> Tensor:
-        """Return the negative bound per feature, from several codes a row."""
+        """Return the negative bound per feature, from several codes per row."""
         bounds = [self.bound(batch, generator).mean() for _ in range(CODES)]
         return -torch.stack(bounds).mean() / batch.scores.shape[1]
 
@@ -69,14 +69,14 @@ class VaeNetwork(Network):
 
 
 def schedule_beta(done: float, settings: VaeSettings) -> float:
-    """Return the weight of the divergence after the part `done` of all steps."""
+    """Return the weight of the divergence after the share `done` of all steps."""
     return settings.beta * min(1.0, done / settings.warm_up if settings.warm_up else 1.0)
 
 
 def _split_outputs(outputs: Tensor) -> tuple[Tensor, Tensor]:
     """Return means and logarithms of variances, which are the two halves of the outputs."""
     mean, log_variance = outputs.chunk(2, dim=1)
-    return mean, log_variance.clamp(LEAST_LOG_VARIANCE, MOST_LOG_VARIANCE)
+    return mean, log_variance.clamp(SMALLEST_LOG_VARIANCE, LARGEST_LOG_VARIANCE)
 
 
 def _log_normal(values: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
