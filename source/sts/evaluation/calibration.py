@@ -1,4 +1,4 @@
-"""Calibration: whether probabilities are right, and the temperature that corrects them."""
+"""Calibration: whether probabilities are correct, and the temperature that corrects them."""
 
 import math
 from dataclasses import dataclass
@@ -12,45 +12,45 @@ from sts.base.errors import StsError
 from sts.base.settings import Bounds
 from sts.base.types import Floats, Ints
 
-# Bins of confidence.
+# Number of bins of confidence.
 BINS: Final = 15
-# Limits of a fitted temperature; beyond them something else is wrong.
+# Limits of a fitted temperature; values outside them indicate another error.
 TEMPERATURES: Final = (0.05, 20.0)
 # A temperature of a stored model.
 Temperature = Annotated[float, Bounds(0.01, 100.0)]
-# Smallest logarithm of a probability, for those that were rounded to 0.
-LEAST_LOG: Final = float(np.log(np.finfo(np.float64).eps))
-# Draws of labels for the error of perfect calibration.
+# Smallest logarithm of a probability, for probabilities that were rounded to 0.
+SMALLEST_LOG: Final = float(np.log(np.finfo(np.float64).eps))
+# Number of draws of labels for the error of perfect calibration.
 DRAWS: Final = 1000
-# Numbers in one block of draws: 16 MB.
+# Number of values in one block of draws: 16 MB.
 BLOCK: Final = 2**21
-# Parts of the cells; a temperature is judged on each part after a fit on the other parts.
-JUDGED_PARTS: Final = 10
+# Number of parts of the cells; a temperature is tested on each part after a fit on the others.
+TESTED_PARTS: Final = 10
 KEPT_ASIDE: Final = "training cells that were kept aside"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Reliability:
-    """How often the predicted class is right, by its probability; (bins,) each."""
+    """How often the predicted class is correct, by its probability; (bins,) each."""
 
     confidence: Floats
     """Mean probability of the predicted class in the bin, NaN if no cell is in it."""
     accuracy: Floats
-    """Share of these cells whose predicted class is right."""
+    """Share of these cells whose predicted class is correct."""
     cells: Ints
     ece: float
-    """Expected calibration error: the mean gap between both, weighted by cells."""
+    """Expected calibration error: the mean difference of both, weighted by cells."""
     confidences: Floats
     """The probability of the predicted class of each cell, (cells,)."""
 
     def error(self, rng: np.random.Generator) -> "CalibrationError":
-        """Return the calibration error beside that of perfect calibration."""
+        """Return the calibration error with that of perfect calibration for comparison."""
         return _beside_perfect(self.ece, self.confidences, rng, draws=DRAWS, bins=len(self.cells))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Calibration:
-    """A temperature, and its effect on cells that the classifier was not fitted on."""
+    """A temperature, and its effect on cells outside the fit of the classifier."""
 
     fitted: float
     """The temperature at which these cells are most likely."""
@@ -60,29 +60,29 @@ class Calibration:
     after: Reliability
     """Each cell at the temperature of the other cells."""
     where: str
-    """Which cells these are."""
+    """Description of these cells."""
 
     @property
     def is_applied(self) -> bool:
         """Tell whether these cells are more likely at the temperature of the others.
 
-        The calibration error of so few cells is mostly chance: it is reported, but does not decide.
+        The calibration error of few cells is mostly chance: it is reported, but not used here.
         """
         as_trained, calibrated = self.log_losses
         return calibrated < as_trained
 
     @property
     def temperature(self) -> float:
-        """Return the temperature to apply; 1 where the fitted one makes probabilities worse."""
+        """Return the temperature to apply; 1 if the fitted one makes probabilities worse."""
         return self.fitted if self.is_applied else 1.0
 
     @property
     def cells(self) -> int:
-        """Return how many cells it was fitted on."""
+        """Return the number of cells in the fit."""
         return int(self.before.cells.sum())
 
     def in_words(self) -> str:
-        """Return what was done and why."""
+        """Return in words what was applied and why."""
         fitted = f"{self.fitted:.2f}, fitted on {self.cells} {self.where}"
         verb, result = "goes", f"The temperature is {fitted}."
         if not self.is_applied:
@@ -95,7 +95,7 @@ class Calibration:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what a report holds."""
+        """Return the content of a report."""
         return {
             "cells": self.cells,
             "temperature": self.temperature,
@@ -116,10 +116,10 @@ def fit_temperature(logits: Floats, truth: Ints) -> float:
         (n,), cells of class -1 are left out.
     """
     logits, truth = logits[truth >= 0], truth[truth >= 0]
-    # Without an error the likelihood grows without limit as the temperature falls.
+    # Without a wrong prediction, a lower temperature always increases the likelihood.
     if (logits.argmax(axis=1) == truth).all():
         return 1.0
-    floored = np.maximum(log_softmax(logits.astype(np.float64), axis=1), LEAST_LOG)
+    floored = np.maximum(log_softmax(logits.astype(np.float64), axis=1), SMALLEST_LOG)
     each = np.arange(len(truth))
 
     def log_loss(log_temperature: float) -> float:
@@ -127,7 +127,7 @@ def fit_temperature(logits: Floats, truth: Ints) -> float:
         return float(-scaled[each, truth].mean())
 
     coldest, hottest = TEMPERATURES
-    # Convex in the inverse of the temperature: there is one minimum.
+    # The loss is convex in the inverse of the temperature: there is only one minimum.
     found = minimize_scalar(
         log_loss,
         bounds=(np.log(coldest), np.log(hottest)),
@@ -138,7 +138,7 @@ def fit_temperature(logits: Floats, truth: Ints) -> float:
 
 
 def calibrate(logits: Floats, truth: Ints, *, where: str = KEPT_ASIDE) -> Calibration:
-    """Fit a temperature, and judge it on cells that it was not fitted on.
+    """Fit a temperature, and test it on cells outside its fit.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def calibrate(logits: Floats, truth: Ints, *, where: str = KEPT_ASIDE) -> Calibr
     truth
         (n,), cells of class -1 are left out.
     where
-        Which cells these are, for texts.
+        Description of these cells, for texts.
     """
     logits, truth = logits[truth >= 0], truth[truth >= 0]
     as_trained, calibrated = (
@@ -163,9 +163,9 @@ def calibrate(logits: Floats, truth: Ints, *, where: str = KEPT_ASIDE) -> Calibr
 
 
 def calibrate_each(logits: Floats, truth: Ints) -> Floats:
-    """Return probabilities of cells, each at a temperature fitted on the others.
+    """Return probabilities of cells, each with a temperature fitted on the others.
 
-    Where the temperatures make the cells less likely, none is applied.
+    If the temperatures make the cells less likely, none is applied.
     """
     temperatures = _temperatures_of_others(logits, truth)
     applied = calibrate(logits, truth).is_applied
@@ -174,7 +174,7 @@ def calibrate_each(logits: Floats, truth: Ints) -> Floats:
 
 def _temperatures_of_others(logits: Floats, truth: Ints) -> Floats:
     """Return the temperature of each cell (n, 1), fitted on the cells of other parts."""
-    parts = np.arange(len(truth)) % JUDGED_PARTS
+    parts = np.arange(len(truth)) % TESTED_PARTS
     temperatures = np.ones((len(truth), 1))
     for part in np.unique(parts) if len(truth) > 1 else ():
         temperatures[parts == part] = fit_temperature(logits[parts != part], truth[parts != part])
@@ -185,11 +185,11 @@ def _log_loss(probabilities: Floats, truth: Ints) -> float:
     if not len(truth):
         return float("nan")
     found = probabilities[np.arange(len(truth)), truth]
-    return float(-np.log(np.maximum(found, np.exp(LEAST_LOG))).mean())
+    return float(-np.log(np.maximum(found, np.exp(SMALLEST_LOG))).mean())
 
 
 def apply_temperature(logits: Floats, temperature: float | Floats) -> Floats:
-    """Return the probabilities of logits, or log probabilities, at a temperature, or one a cell."""
+    """Return the probabilities from logits (or log probabilities) and one temperature or (n, 1)."""
     probabilities: Floats = softmax(logits.astype(np.float64) / temperature, axis=1)
     if not np.isfinite(probabilities).all():
         raise StsError("the model gives no number for some cells: its weights are not sound")
@@ -197,7 +197,7 @@ def apply_temperature(logits: Floats, temperature: float | Floats) -> Floats:
 
 
 def bins_of(confidence: Floats, bins: int) -> Ints:
-    """Return the bin of each confidence; of equal width, each open below and closed above."""
+    """Return the bin of each confidence; bins have equal width and include their upper limit."""
     where: Ints = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     return where
 
@@ -223,17 +223,17 @@ def reliability(probabilities: Floats, truth: Ints, *, bins: int = BINS) -> Reli
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationError:
-    """The calibration error, and what it would be if the probabilities were true.
+    """The calibration error, and its expected value if the probabilities were correct.
 
-    The error is a mean of absolute values: even then it is above 0, and the larger the fewer cells
-    there are. Resampling would only increase it, so there is no percentile interval.
+    The error is a mean of absolute values: even then it is above 0, and larger for fewer cells.
+    Resampling would only increase it, so there is no percentile interval.
     """
 
     value: float
     perfect_mean: float
-    """Mean error of perfect calibration with as many cells."""
+    """Mean error of perfect calibration with the same number of cells."""
     perfect_high: float
-    """In 95 % of such cases the error is below this."""
+    """95 % of the errors of perfect calibration are below this."""
 
     def in_words(self, digits: int = 3) -> str:
         """Return "0.031 (perfect calibration at this n: mean 0.024, 95 % below 0.036)"."""
@@ -251,7 +251,7 @@ class CalibrationError:
         return f"{value} (perfect: {mean}, 95 % below {high})"
 
     def perfect_in_words(self, digits: int = 3) -> str:
-        """Return what perfect calibration would show."""
+        """Return in words the error of perfect calibration."""
         mean, high = (f"{each:.{digits}f}" for each in (self.perfect_mean, self.perfect_high))
         return f"perfect calibration at this n: mean {mean}, 95 % below {high}"
 
@@ -264,9 +264,9 @@ def calibration_error(
     draws: int = DRAWS,
     bins: int = BINS,
 ) -> CalibrationError:
-    """Return the calibration error of cells of known class beside that of perfect calibration.
+    """Return the calibration error of cells with known class, and that of perfect calibration.
 
-    Labels are drawn from the predicted probabilities, so that these are true, and the error is
+    Labels are drawn from the predicted probabilities, so that these are correct, and the error is
     computed with the same bins.
     """
     diagram = reliability(probabilities, truth, bins=bins)
@@ -289,7 +289,7 @@ def _beside_perfect(
 def _perfect_errors(
     confidence: Floats, rng: np.random.Generator, *, draws: int, bins: int
 ) -> Floats:
-    """Return the error of each draw, (draws,), in which a cell is right with its probability."""
+    """Return the error of each draw, (draws,); cells are correct with their probability."""
     n = len(confidence)
     in_bin = np.eye(bins)[bins_of(confidence, bins)]
     rows = max(1, BLOCK // n)

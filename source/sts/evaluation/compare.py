@@ -1,7 +1,7 @@
 """Whether one classifier is better than another.
 
-Over the cells that both have predicted by a paired bootstrap; over repeated folds, whose training
-rows overlap, by the corrected variance of Nadeau and Bengio (2003).
+Scores on the same cells are compared by a paired bootstrap; scores on repeated folds, whose
+training rows overlap, by the corrected variance of Nadeau and Bengio (2003).
 """
 
 import math
@@ -40,13 +40,13 @@ CANNOT_TELL: Final = "cannot tell"
 # Verdict on a score without an interval.
 NO_VERDICT: Final = "no verdict"
 LEVEL: Final = 0.95
-# Differences, or their spread over folds, that are smaller count as 0.
+# Smaller differences, or smaller spreads over folds, are treated as 0.
 ROUNDING: Final = 1e-12
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A score of two classifiers, and the score of the second less that of the first."""
+    """A score of two classifiers, and the score of the second minus that of the first."""
 
     score: str
     first: float
@@ -56,7 +56,7 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """Return which is better: "second", "first", or "cannot tell" if the interval holds 0."""
+        """Return which is better: "second", "first"; "cannot tell" if the interval contains 0."""
         if self.score not in RESAMPLED:
             return NO_VERDICT
         if not self.difference.excludes(0.0):
@@ -86,13 +86,13 @@ class Comparison:
     fingerprint: str
     """Digest of the ids of the cells: equal for comparisons on the same cells."""
     only_first: tuple[str, ...]
-    """Specimen ids that only the first one has predicted."""
+    """Specimen ids that only the first classifier has predicted."""
     only_second: tuple[str, ...]
     groups: dict[str, Group]
     """By data set, and pooled."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `report.json` holds."""
+        """Return the content of `report.json`."""
         plain = asdict(self)
         for name, group in self.groups.items():
             for score, difference in group.differences.items():
@@ -107,7 +107,7 @@ def compare(
     rng: np.random.Generator,
     resamples: int = RESAMPLES,
 ) -> Comparison:
-    """Return the scores of the second less those of the first, on the cells of both."""
+    """Return the scores of the second minus those of the first, on the cells of both."""
     if first.classes != second.classes:
         raise StsError(
             "the runs do not have the same classes: "
@@ -135,7 +135,7 @@ def _without(predictions: Predictions, rows: Any) -> tuple[str, ...]:
 
 
 def _merge_labels(first: Predictions, second: Predictions) -> tuple[Predictions, Predictions]:
-    """Return both with the same classes, data sets and donors, on cells of known class."""
+    """Return both with the same classes, data sets and donors, on cells with known class."""
     ids = first.specimen_id
     truth = _merge(first.truth, second.truth, UNKNOWN, ids=ids, what="class")
     dataset = _merge(first.dataset, second.dataset, "", ids=ids, what="data set")
@@ -171,7 +171,7 @@ def _merge(one: Any, other: Any, missing: object, *, ids: Texts, what: str) -> A
 def _group(
     first: Predictions, second: Predictions, rng: np.random.Generator, resamples: int
 ) -> Group:
-    # Side by side, so that each resample draws the same cells for both.
+    # Joined, so that each resample draws the same cells for both.
     terms = np.concatenate([contributions(first), contributions(second)], axis=1)
     drawn = resampled_sums(terms, first.truth, rng, resamples=resamples, donors=first.donors)
     (one, one_drawn), (other, other_drawn) = (
@@ -212,7 +212,7 @@ class Judged:
     difference: Interval
     verdict: str
     p: float
-    """The probability of such a difference by chance alone; NaN without a verdict."""
+    """The probability of at least this difference by chance; NaN without a verdict."""
 
 
 def corrected_interval(values: Floats, *, test_to_train: float) -> Interval:
@@ -227,7 +227,7 @@ def corrected_interval(values: Floats, *, test_to_train: float) -> Interval:
     values
         (folds,), of all repeats.
     test_to_train
-        Scored rows for each training row in one fold.
+        Number of scored rows per training row in one fold.
     """
     known = values[np.isfinite(values)]
     if not len(known):
@@ -245,7 +245,7 @@ def corrected_interval(values: Floats, *, test_to_train: float) -> Interval:
 def judge(
     values: Floats, score: str, *, test_to_train: float, over_divisions: bool = True
 ) -> Judged:
-    """Return a paired difference and whether it helps, hurts or cannot be told.
+    """Return a paired difference and its verdict: helps, hurts, or cannot tell.
 
     There is no verdict where the values do not show how much another division would change: with
     one division, with equal values of all folds, and, with `over_divisions` False, if only seeds

@@ -12,7 +12,7 @@ from sts.base.errors import StsError
 from sts.base.settings import Bounds, check_fields
 from sts.base.types import Floats, Ints
 
-# Leading components that are kept: further ones are mostly noise, and a stored model would grow.
+# Number of leading components: later ones are mostly noise and make a stored model larger.
 COMPONENTS: Final = 32
 
 Neighbours = Annotated[int, Bounds(1, 1000)]
@@ -22,20 +22,20 @@ Distance = Annotated[float, Bounds(0, 1e30)]
 
 @dataclass(frozen=True, kw_only=True)
 class NoveltyRule:
-    """The distance from which on a cell is novel."""
+    """The distance above which a cell is novel."""
 
     neighbours: Neighbours = 5
     percentile: Percentile = 99.0
     threshold: Distance = 0.0
-    """Distance at the percentile, of cells that were kept aside to those that were fitted."""
+    """Percentile of the distances from cells that were kept aside to fitted cells."""
 
     def __post_init__(self) -> None:
-        """Refuse values that no measurement gives."""
+        """Raise an error for values that no measurement can give."""
         check_fields(self)
 
 
 def refuse_few(cells: int, neighbours: int) -> None:
-    """Refuse too few cells for each to have this number of neighbours."""
+    """Raise an error if there are too few cells for this number of neighbours."""
     if cells <= neighbours:
         raise StsError(f"novelty needs more than {neighbours} training cells, {cells} came")
 
@@ -47,7 +47,7 @@ def leading_components(standard: Floats) -> Floats:
 
 
 def project(standard: Floats, components: Floats) -> Floats:
-    """Return coordinates (cells, components + 1), the last the length of what is left out."""
+    """Return coordinates (cells, components + 1); the last is the length of the remainder."""
     inside = standard @ components.T
     left = standard - inside @ components
     return np.column_stack([inside, np.linalg.norm(left, axis=1)])
@@ -60,7 +60,7 @@ def mean_distance(cells: Floats, points: Floats, count: int) -> Floats:
 
 
 def upper_bound(values: Floats | Ints, percentile: float) -> float:
-    """Return a bound that a new value exceeds with a probability of 100 - `percentile` % at most.
+    """Return a limit that a new value exceeds with a probability of at most 100 - `percentile` %.
 
     Of n values that is the k-th smallest, k = ceil((n + 1) percentile / 100), as in conformal
     prediction (Vovk et al., 2005). Where n is too small for this the largest is returned, which a
@@ -74,7 +74,7 @@ def upper_bound(values: Floats | Ints, percentile: float) -> float:
 def read_coordinates(
     arrays: Mapping[str, Floats], names: Sequence[str], *, spread: str, neighbours: int
 ) -> dict[str, Floats]:
-    """Return stored arrays in float64; refuse arrays that are no coordinates of training cells.
+    """Return stored arrays in float64; other arrays than coordinates of cells are an error.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def read_coordinates(
         `components` (components, features), `cells` (training cells, components + 1), and others,
         all of shape (features,).
     spread
-        The array that is divided by.
+        The name of the array of divisors.
     """
     if missing := [name for name in names if name not in arrays]:
         raise StsError(f"the model lacks novelty's {', '.join(missing)}: train it again")

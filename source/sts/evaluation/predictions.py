@@ -1,4 +1,4 @@
-"""Predictions of cells beside their true classes, and all scores as functions of sums."""
+"""Predictions of cells with their true classes, and all scores as functions of sums."""
 
 import hashlib
 from collections.abc import Sequence
@@ -21,18 +21,18 @@ SUM_TOLERANCE: Final = 1e-4
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Predictions:
-    """The class probabilities of n cells; row i of every array is cell i."""
+    """The class probabilities of n cells; row i of every array belongs to cell i."""
 
     specimen_id: Texts
     dataset: Texts
-    """The data set of each cell, "" if it is not known."""
+    """The data set of each cell, "" if unknown."""
     truth: Ints
-    """Index into `classes`, -1 if it is not known."""
+    """Index into `classes`, -1 if unknown."""
     probabilities: Floats
     """(n, classes), float64."""
     classes: tuple[str, ...] = CLASSES
     donor_id: Texts | None = None
-    """The animal or person of each cell, "" if it is not known; None if no donor is known."""
+    """The animal or person of each cell, "" if unknown; None if no donor is known."""
 
     def __post_init__(self) -> None:
         n, count = len(self.specimen_id), len(self.classes)
@@ -67,18 +67,18 @@ class Predictions:
 
     @property
     def prediction(self) -> Ints:
-        """Return the most probable class of each cell; of equals the first."""
+        """Return the most probable class of each cell; of equally probable classes the first."""
         most_probable: Ints = self.probabilities.argmax(axis=1)
         return most_probable
 
     @property
     def labelled(self) -> Bools:
-        """Tell which cells are of a known class."""
+        """Tell which cells have a known class."""
         known: Bools = self.truth != UNKNOWN
         return known
 
     def rows(self, which: Bools | Ints) -> "Predictions":
-        """Return the cells that a mask or indices choose, in that order."""
+        """Return the cells selected by a mask or indices, in that order."""
         return Predictions(
             specimen_id=self.specimen_id[which],
             dataset=self.dataset[which],
@@ -90,7 +90,7 @@ class Predictions:
 
     @property
     def donors(self) -> Texts:
-        """Return the donor of each cell, "" where it is not known."""
+        """Return the donor of each cell, "" if unknown."""
         none: Texts = np.full(len(self), "", dtype=np.str_)
         return none if self.donor_id is None else self.donor_id
 
@@ -100,7 +100,7 @@ class Predictions:
         return hashlib.sha256(ids.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     def scorable(self) -> "Predictions":
-        """Return the cells of known class, ordered by id, so that their order changes no score."""
+        """Return the cells with known class, sorted by id, so that their order changes no score."""
         order = np.argsort(self.specimen_id)
         return self.rows(order[self.labelled[order]])
 
@@ -140,7 +140,7 @@ def _terms(truth: Ints, probabilities: Floats) -> Floats:
     each = np.arange(n)
     confused = np.zeros((n, count * count))
     confused[each, truth * count + predicted] = 1.0
-    # Floored as in scikit-learn: a class with probability 0 costs much, but not infinity.
+    # Limited as in scikit-learn: a class with probability 0 has a large but finite loss.
     log_loss = -np.log(np.maximum(probabilities[each, truth], np.finfo(np.float64).eps))
     brier = ((probabilities - np.eye(count)[truth]) ** 2).sum(axis=1)
     confidence = probabilities.max(axis=1)
@@ -188,7 +188,7 @@ def metrics_of(sums: Floats, classes: int) -> dict[str, Floats]:
 
 
 def _ratio(above: Floats, below: Floats) -> Floats:
-    """Return the quotient, 0 where there is nothing to divide by."""
+    """Return the quotient, 0 if the divisor is 0."""
     return np.divide(above, below, out=np.zeros_like(below), where=below > 0)
 
 
@@ -211,5 +211,5 @@ def scores_of(probabilities: Floats, truth: Ints, classes: Sequence[str]) -> dic
 
 
 def supports_of(predictions: Predictions) -> Ints:
-    """Return how many cells are of each class."""
+    """Return the number of cells of each class."""
     return np.bincount(predictions.truth, minlength=len(predictions.classes))

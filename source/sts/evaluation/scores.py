@@ -24,15 +24,15 @@ from sts.evaluation.predictions import (
 RESAMPLES: Final = 2000
 # Limits of a 95 % interval.
 QUANTILES: Final = (0.025, 0.975)
-# Numbers in one block of resamples: 16 MB.
+# Number of values in one block of resamples: 16 MB.
 BLOCK: Final = 2**21
-# Cells below which a bootstrap interval of a proportion is too narrow: Wilson's is used.
+# With fewer cells, a bootstrap interval of a proportion is too narrow: Wilson's is used.
 FEW: Final = 30
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A value and the 95 % interval around it; NaN where there is nothing to measure."""
+    """A value and its 95 % interval; NaN without cells to measure."""
 
     value: float
     low: float
@@ -40,12 +40,12 @@ class Interval:
 
     @classmethod
     def from_dict(cls, mapping: Mapping[str, float | None]) -> "Interval":
-        """Return the interval in a report, in which null stands for NaN."""
+        """Return the interval in a report, in which null means NaN."""
         kept = {name: mapping.get(name) for name in ("value", "low", "high")}
         return cls(**{name: math.nan if v is None else float(v) for name, v in kept.items()})
 
     def excludes(self, number: float) -> bool:
-        """Tell whether a number lies outside."""
+        """Tell whether a number is outside the interval."""
         return number < self.low or number > self.high
 
     def in_words(self, digits: int = 3) -> str:
@@ -84,14 +84,14 @@ def resampled_sums(
 
 
 def _by_donor(contributions: Floats, strata: Ints, donors: NDArray[np.str_]) -> tuple[Floats, Ints]:
-    """Return the summed terms of each donor's cells, and the stratum of most of them."""
+    """Return the summed terms of the cells of each donor, and their most common stratum."""
     alone = [f"cell {row}" for row in range(len(donors))]
     _, first, place = np.unique(
         np.where(donors == "", alone, "donor " + donors.astype(object)).astype(str),
         return_index=True,
         return_inverse=True,
     )
-    # Ordered by first cell, so that donors with one cell each are drawn exactly as cells are.
+    # Sorted by first cell, so that donors with one cell each are drawn exactly like cells.
     place = np.argsort(np.argsort(first))[place]
     sums = np.zeros((len(first), contributions.shape[1]))
     np.add.at(sums, place, contributions)
@@ -101,7 +101,7 @@ def _by_donor(contributions: Floats, strata: Ints, donors: NDArray[np.str_]) -> 
 
 
 def _multiplicities(strata: Ints, rng: np.random.Generator, *, resamples: int) -> Iterator[Floats]:
-    """Yield blocks of resamples as (rows, cells): how often each cell is drawn."""
+    """Yield blocks of resamples, (rows, cells): the number of draws of each cell."""
     n = len(strata)
     order = np.argsort(strata, kind="stable")
     sorted_strata = strata[order]
@@ -129,7 +129,7 @@ def interval_of(value: float, resampled: Floats) -> Interval:
 
 
 def proportion_of(hits: int, cells: int) -> Interval:
-    """Return a proportion with its interval by Wilson (1927); of no cell it is 0, from 0 to 1."""
+    """Return a proportion with its Wilson interval (1927); without cells it is 0, from 0 to 1."""
     if not cells:
         return Interval(0.0, 0.0, 1.0)
     found = binomtest(hits, cells).proportion_ci(method="wilson")
@@ -157,9 +157,9 @@ def proportion_interval(hits: int, cells: int, resampled: Floats, *, grouped: bo
 
 
 POOLED: Final = "pooled"
-# Name of the cells without a data set, where others have one.
+# Name of the group of cells without a data set, if other cells have one.
 ELSEWHERE: Final = "not known"
-# Donors below which intervals are too narrow.
+# With fewer donors, intervals are too narrow.
 FEW_DONORS: Final = 10
 
 
@@ -192,7 +192,7 @@ class Scores:
     confusion: Ints
     """(true class, predicted class), cells."""
     notes: tuple[str, ...]
-    """What a reader must know to interpret the scores."""
+    """Notes that are necessary to interpret the scores."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -200,14 +200,14 @@ class Scores:
         return tuple(self.per_class)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `report.json` holds."""
+        """Return the content of `report.json`."""
         return {**asdict(self), "confusion": self.confusion.tolist(), "notes": list(self.notes)}
 
 
 def score(
     predictions: Predictions, *, rng: np.random.Generator, resamples: int = RESAMPLES
 ) -> Scores:
-    """Return the scores of the cells of known class; their order changes nothing."""
+    """Return the scores of the cells with known class; their order has no effect."""
     known = predictions.scorable()
     if not len(known):
         raise StsError("no cell of known class to score: labels are needed")
@@ -264,7 +264,7 @@ def _left_out(predictions: Predictions) -> list[str]:
 
 
 def notes_on(predictions: Predictions) -> list[str]:
-    """Return what a reader must know to interpret scores of these cells."""
+    """Return the notes that are necessary to interpret scores of these cells."""
     supports = dict(zip(predictions.classes, supports_of(predictions).tolist(), strict=True))
     predicted = set(predictions.prediction.tolist())
     absent = [name for name, cells in supports.items() if not cells]
@@ -288,7 +288,7 @@ def notes_on(predictions: Predictions) -> list[str]:
 
 
 def _on_donors(predictions: Predictions) -> list[str]:
-    """Return notes on donors: whether intervals draw them, and which classes have few."""
+    """Return notes on donors: whether intervals resample them, and which classes have few."""
     donors = predictions.donors
     known = donors != ""
     if not known.any():
@@ -309,7 +309,7 @@ def _on_donors(predictions: Predictions) -> list[str]:
 def by_dataset(
     predictions: Predictions, *, rng: np.random.Generator, resamples: int = RESAMPLES
 ) -> dict[str, Scores]:
-    """Return the scores of all cells, "pooled", and of those of each data set, by name."""
+    """Return the scores of all cells, "pooled", and of the cells of each data set, by name."""
     return {
         name: score(cells, rng=generator, resamples=resamples)
         for name, cells, generator in drawn_alike(groups_of(predictions), rng)
@@ -330,7 +330,7 @@ def drawn_alike(
 
 
 def groups_of(predictions: Predictions) -> dict[str, Predictions]:
-    """Return all cells, "pooled", and those of each data set in which some class is known."""
+    """Return all cells, "pooled", and the cells of each data set with any known class."""
     groups = {POOLED: predictions}
     for name in np.unique(predictions.dataset).tolist():
         if name == POOLED:

@@ -1,4 +1,4 @@
-"""Scores between data sets: weights, shares of classes, and how well data sets are recognised."""
+"""Scores between data sets: weights, class shares, and how well data sets can be separated."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -10,16 +10,17 @@ from sts.base.types import Bools, Floats, Ints
 from sts.evaluation.predictions import Predictions, Texts, contributions, metrics_of
 from sts.evaluation.scores import RESAMPLES, Interval, interval_of, resampled_sums
 
-# Change of shares at which their estimate ends, and the largest number of rounds.
+# The estimate of class shares ends if their change is smaller than this.
 SETTLED: Final = 1e-6
+# Largest number of rounds of this estimate.
 ROUNDS: Final = 500
-# Smallest share of a class: a class that the cells seem to lack stays possible.
-LEAST_SHARE: Final = 1e-6
+# Smallest share of a class: a class that seems to be missing remains possible.
+SMALLEST_CLASS_SHARE: Final = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransferScores:
-    """Both published scores of some cells, each weighing more or less."""
+    """Both published scores of cells with weights."""
 
     cells: int
     effective_cells: float
@@ -28,7 +29,7 @@ class TransferScores:
     balanced_accuracy: Interval
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `report.json` holds."""
+        """Return the content of `report.json`."""
         return asdict(self)
 
 
@@ -39,7 +40,7 @@ def transfer_scores(
     weights: Floats | None = None,
     resamples: int = RESAMPLES,
 ) -> TransferScores:
-    """Return the scores of cells of known class, whose order changes nothing.
+    """Return the scores of cells with known class; their order has no effect.
 
     Parameters
     ----------
@@ -53,7 +54,7 @@ def transfer_scores(
     terms = contributions(cells) * each[:, None]
     count = len(cells.classes)
     values = metrics_of(terms.sum(axis=0), count)
-    # Within class and data set, so that the weights fit every resample.
+    # Within class and data set, so that the weights are valid for every resample.
     strata = _strata(cells.truth, cells.dataset)
     sums = resampled_sums(terms, strata, rng, resamples=resamples, donors=cells.donors)
     drawn = metrics_of(sums, count)
@@ -71,7 +72,7 @@ def _strata(truth: Ints, dataset: Texts) -> Ints:
 
 
 def independence_weights(truth: Ints, dataset: Texts) -> Floats:
-    """Return weights that make class and data set independent, each as frequent as before.
+    """Return weights that make class and data set independent, with unchanged frequencies.
 
     The weight of a cell is the share of its class times that of its data set, over that of both
     together. If a data set lacks a class, they stay dependent.
@@ -111,20 +112,20 @@ def auc(
     for side, others in ((True, counts[False]), (False, counts[True])):
         own = is_other == side
         beaten[own] = (everyone[own] - rankdata(scores[own])) / others
-    # A cell of the first data set counts by the share of the others with a higher score.
+    # The placement of a cell of the first data set: the share of the others with a higher score.
     placements = np.where(is_other, beaten, 1.0 - beaten)
     shares = placements / np.where(is_other, counts[True], counts[False])
     value = float(shares[is_other].sum())
     drawn = resampled_sums(
         shares[:, None], is_other.astype(int), rng, resamples=resamples, donors=donors
     )[:, 0]
-    # The sum over both data sets holds the value twice, once from the placements of each: their
-    # deviations add up, and one value is taken off.
+    # The sum over both data sets contains the value twice, once from the placements of each: their
+    # deviations add up, and one value is subtracted.
     return interval_of(value, np.clip(drawn - value, 0.0, 1.0))
 
 
 def with_shares(probabilities: Floats, shares: Floats, wanted: Floats) -> Floats:
-    """Return the probabilities for cells whose classes are as frequent as `wanted`.
+    """Return the probabilities of cells whose classes have the frequencies `wanted`.
 
     Parameters
     ----------
@@ -133,13 +134,13 @@ def with_shares(probabilities: Floats, shares: Floats, wanted: Floats) -> Floats
     """
     odds = probabilities * (wanted / np.where(shares > 0, shares, np.inf))
     total = odds.sum(axis=1, keepdims=True)
-    # If only classes that are not wanted were possible, their shares are all that is known.
+    # If only classes with a share of 0 in `wanted` were possible, only these shares are known.
     changed: Floats = np.where(total > 0, odds / np.where(total > 0, total, 1.0), wanted)
     return changed
 
 
 def estimate_shares(probabilities: Floats, shares: Floats) -> Floats:
-    """Return the shares of classes under which such cells are most likely (Saerens et al., 2002).
+    """Return the class shares with the largest likelihood of the cells (Saerens et al., 2002).
 
     Parameters
     ----------
@@ -151,6 +152,6 @@ def estimate_shares(probabilities: Floats, shares: Floats) -> Floats:
         before, found = found, with_shares(probabilities, shares, found).mean(axis=0)
         if np.abs(found - before).max() <= SETTLED:
             break
-    floored = np.maximum(found, LEAST_SHARE)
+    floored = np.maximum(found, SMALLEST_CLASS_SHARE)
     estimated: Floats = floored / floored.sum()
     return estimated

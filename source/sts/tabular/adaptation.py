@@ -1,4 +1,4 @@
-"""A classifier carried over to a laboratory that it was not trained on, with or without labels.
+"""Apply a classifier to a laboratory outside its training data, with or without labels there.
 
 Without labels the cells of the new laboratory can be taken as they are, which is right where the
 same program measured them, or be brought to the scale of the training cells as a batch. With some
@@ -24,14 +24,14 @@ from sts.tabular.type_members import PooledClassifier, make_fine_members
 
 TREES: Final = 150
 FOLDS: Final = 5
-# How much the classifier of the new labels alone counts beside the one carried over.
+# Possible weights of the classifier of the new labels alone, relative to both classifiers.
 PARTS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
-# The three scales on which cells of the new laboratory are shown to the carried classifier.
+# The three scales on which the carried classifier reads cells of the new laboratory.
 AS_MEASURED, ALIGNED, BY_LABELS = "as measured", "aligned", "aligned by labels"
 
 
 def make_forest(seed: int) -> Prepared:
-    """Return the forest that is carried over: of the classifiers tried it errs least elsewhere."""
+    """Return the forest that is carried over: it has the smallest error in other laboratories."""
     return Prepared(
         SimpleImputer(strategy="median", keep_empty_features=True),
         ExtraTreesClassifier(TREES, max_features=0.3, min_samples_leaf=2, random_state=seed),
@@ -40,9 +40,9 @@ def make_forest(seed: int) -> Prepared:
 
 @dataclass(kw_only=True, eq=False)
 class CarriedClassifier:
-    """A classifier of the cells of known laboratories for those of a new one.
+    """A classifier fitted on cells of known laboratories, for cells of a new laboratory.
 
-    It takes all classes for equally frequent, since nothing says how frequent they are there.
+    It assumes equal class frequencies, since the frequencies there are unknown.
     """
 
     classes: int
@@ -52,21 +52,21 @@ class CarriedClassifier:
     _shares: Floats = field(init=False)
 
     def fit(self, X: Floats, y: Ints) -> Self:
-        """Fit on cells X (cells, features) of classes y, which are indices."""
+        """Fit on cells X (cells, features) with classes y, which are indices."""
         self._forest = make_forest(self.seed).fit(X, y)
         self._shift = SetShift().fit(X, y)
         self._shares = np.bincount(y, minlength=self.classes) / len(y)
         return self
 
     def predict(self, X: Floats) -> Floats:
-        """Return the probabilities (cells, classes) of cells as they are."""
+        """Return the probabilities (cells, classes) of cells without a change of scale."""
         found = np.zeros((len(X), self.classes))
         found[:, self._forest.classes_] = self._forest.predict_proba(X)
         there = self._shares > 0
         return with_shares(found, self._shares, there / there.sum())
 
     def predict_batch(self, X: Floats) -> Floats:
-        """Return those of cells of one laboratory, brought to the scale of the training cells."""
+        """Return probabilities of cells of one laboratory, on the scale of the training cells."""
         return self.predict(self._align(X))
 
     def _align(self, X: Floats) -> Floats:
@@ -74,7 +74,7 @@ class CarriedClassifier:
         return self._shift.transform_batch(X, lambda moved: self.predict(moved)[:, known])
 
     def predict_by_labels(self, X: Floats, rows: Ints, y: Ints) -> Floats:
-        """Return those of cells brought to scale by the classes y of some of them alone."""
+        """Return probabilities of cells, on a scale from the classes y of some of them alone."""
         known = np.flatnonzero(self._shares)
         shares = (y[:, None] == known).astype(np.float64)
         return self.predict(X - self._shift.find_shift(X[rows], shares))
@@ -82,16 +82,16 @@ class CarriedClassifier:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Adapted:
-    """What is predicted of the cells of a new laboratory with some labels of it."""
+    """The predictions for the cells of a new laboratory with some labels."""
 
     probabilities: Floats
-    """(cells, classes), of all cells."""
+    """(cells, classes), for all cells."""
     labels_alone: Floats
-    """Those of a classifier of the labels alone."""
+    """The probabilities from a classifier of the labels alone."""
     scale: str
-    """The scale on which the carried classifier was shown the cells."""
+    """The scale on which the carried classifier read the cells."""
     part: float
-    """How much the classifier of the labels alone counts, from 0 to 1."""
+    """Weight of the classifier of the labels alone, from 0 to 1."""
 
 
 def adapt(carried: CarriedClassifier, X: Floats, X_own: Floats, rows: Ints, y: Ints) -> Adapted:
@@ -100,11 +100,11 @@ def adapt(carried: CarriedClassifier, X: Floats, X_own: Floats, rows: Ints, y: I
     Parameters
     ----------
     X
-        (cells, features) of all cells there, the features that the classifier was fitted on.
+        (cells, features) of all cells there, with the features of the fitted classifier.
     X_own
         (cells, other features) of the same cells: all that were measured there.
     rows
-        Which of them have labels; `y` are their classes, of each at least three.
+        The cells with labels; `y` are their classes, at least three cells of each.
     """
     scales = {AS_MEASURED: carried.predict(X), ALIGNED: carried.predict_batch(X)}
     alone, unseen = _predict_from_labels(carried, X_own, rows, y)
@@ -125,7 +125,7 @@ def adapt(carried: CarriedClassifier, X: Floats, X_own: Floats, rows: Ints, y: I
 def _predict_from_labels(
     carried: CarriedClassifier, X: Floats, rows: Ints, y: Ints
 ) -> tuple[Floats, Floats]:
-    """Return what the labels alone say of all cells, and of labelled ones that were left out."""
+    """Return probabilities from the labels alone, for all cells and for left-out labelled cells."""
 
     def predict(fit: Ints, of: Ints) -> Floats:
         model = make_label_classifier(carried.seed).fit(X[rows[fit]], y[fit])
@@ -142,7 +142,7 @@ def _predict_from_labels(
 def make_label_classifier(seed: int) -> PooledClassifier:
     """Return the classifier of a few labels: a forest and discriminant analysis, pooled.
 
-    Boosted trees need more cells than that.
+    Boosted trees need more cells.
     """
     _, forest, linear = make_fine_members(seed).members
     return PooledClassifier(members=(forest, linear))
@@ -162,7 +162,7 @@ def _pool(carried: Floats, alone: Floats, part: float) -> Floats:
 
 
 def _choose(held: Mapping[str, Floats], unseen: Floats, y: Ints) -> tuple[str, float]:
-    """Return a scale and how much the labels alone count.
+    """Return a scale and the weight of the labels alone.
 
     It is the simplest choice whose log loss is within one standard error of the best one: least of
     the labels, then cells as measured. Few labels so change little (Breiman et al., 1984).

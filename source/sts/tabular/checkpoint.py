@@ -36,14 +36,14 @@ FORMAT: Final = "sts-baseline 1"
 CELLS: Final = "cells.safetensors"
 TREES: Final = "model.txt"
 LIBRARIES: Final = ("lightgbm", "numpy", "scikit-learn")
-# Cells whose probabilities are stored, to show whether a repeated fit is the same.
+# Number of cells whose probabilities are stored, to check whether a repeated fit is the same.
 PROBED: Final = 20
-# Largest difference of the same probability: a thousand times what the order of sums changes.
+# Largest difference of the same probability: a thousand times the effect of the order of sums.
 SAME_WITHIN: Final = 1e-6
 AGAIN: Final = "train the model again"
 NOVELTY: Final = "novelty."
 TIMES: Final = ("onset", "absolute")
-# Most values (cells x features) with which a fit is repeated, in minutes at most.
+# Largest number of values (cells x features) for a repeated fit, which takes minutes at most.
 MAX_FITTED: Final = 20_000_000
 
 
@@ -78,13 +78,13 @@ class BaselineCard:
     format: str = FORMAT
 
     def __post_init__(self) -> None:
-        """Refuse numbers that no training gives."""
+        """Raise an error for numbers that no training can give."""
         check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Baseline:
-    """A classifier with its card, and the cells it was fitted on."""
+    """A classifier with its card and its training cells."""
 
     classifier: Classifier
     card: BaselineCard
@@ -99,7 +99,7 @@ class Baseline:
 
 
 def baseline_folder(models: Path, model: str, variant: str, name: str | None = None) -> Path:
-    """Return the folder of a model, named by its set of features or by a name of the user."""
+    """Return the folder of a model, named by its set of features or by the user."""
     last = variant if name is None else check_plain_name(name)
     return models / f"{find_kind(model).title}_best_models" / last
 
@@ -136,7 +136,7 @@ def _predict_probe(model: Baseline) -> tuple[tuple[float, ...], ...]:
 
 
 def load_baseline(folder: str | Path) -> Baseline:
-    """Return the model of `folder` after checks; a model without trees is fitted again."""
+    """Return the model in `folder` after checks; a model without trees is fitted again."""
     folder = Path(folder)
     card = load_card(folder)
     path = folder / CELLS
@@ -156,7 +156,7 @@ def load_baseline(folder: str | Path) -> Baseline:
 
 
 def load_card(folder: Path) -> BaselineCard:
-    """Return only the card of the model in `folder`, which is quick."""
+    """Return only the card of the model in `folder`, which is fast."""
     missing = "train it with `baseline_pipeline.py TRAIN`"
     card = read_card(folder, BaselineCard, form=FORMAT, missing=missing, again=AGAIN)
     path = folder / CARD
@@ -185,7 +185,7 @@ def load_card(folder: Path) -> BaselineCard:
 
 
 def _check_cells(path: Path, arrays: Arrays, card: BaselineCard) -> None:
-    """Refuse training cells that do not fit the card."""
+    """Raise an error for training cells that do not match the card."""
     if strange := sorted(set(arrays) ^ {"X", "y", *ARRAYS}):
         raise StsError(f"{path} lacks, or should not hold, {shorten(strange[0])}: {AGAIN}")
     X, y = arrays["X"], arrays["y"]

@@ -1,6 +1,6 @@
-"""The classifiers of the benchmark: their settings, and how their probabilities are corrected.
+"""The classifiers of the benchmark: their settings, and the correction of their probabilities.
 
-All run on one thread, because scores of the grid are computed side by side.
+All run on one thread, because scores of the grid are computed in parallel.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,16 +33,17 @@ from sts.tabular.trees import BoostedTrees
 VOTE: Final = "vote"
 # Weights in the vote: the best single classifier, and three that make other errors.
 VOTERS: Final = {"svm": 2.0, "lda": 1.0, "extra-trees": 1.0, "lightgbm": 3.0}
-# Rows above which the kernel is approximated: libsvm takes memory with the square of the rows.
+# Number of rows above which the kernel is approximated: libsvm needs memory ~ rows squared.
 SVM_ROWS: Final = 50_000
-# Most rows that a tree is grown on.
+# Largest number of rows for a tree.
 TREE_ROWS: Final = 20_000
-# Rows times epochs of an MLP, and rows above which logistic regression stops early.
+# Number of rows times epochs in the training of an MLP.
 MLP_ROWS: Final = 500_000
+# Number of rows above which logistic regression stops early.
 LOGISTIC_ROWS: Final = 20_000
 
 Settings = Mapping[str, Any]
-# An estimator, and how it differs from one for fewer rows.
+# An estimator, and its difference from an estimator for fewer rows.
 EstimatorAndNote = tuple[Any, str]
 
 
@@ -60,10 +61,10 @@ def _make_mlp(settings: Settings, rows: int, seed: int) -> EstimatorAndNote:
     estimator = MLPClassifier(
         (settings["hidden"],),
         alpha=settings["alpha"],
-        # Few epochs over many rows: larger batches take less time.
+        # Few epochs over many rows: larger batches need less time.
         batch_size=int(np.clip(rows // 50, 32, 256)),
         max_iter=epochs,
-        # As many as there are epochs, so that training never stops early.
+        # The number of epochs, so that training never stops early.
         n_iter_no_change=epochs,
         random_state=seed,
     )
@@ -87,12 +88,12 @@ def _make_extra_trees(settings: Settings, rows: int, seed: int) -> EstimatorAndN
     estimator = ExtraTreesClassifier(
         **settings, bootstrap=part is not None, max_samples=part, random_state=seed
     )
-    # Thresholds are drawn evenly over the range of a column: ranks spread them over the rows.
+    # Thresholds are uniform over the range of a column: ranks distribute them over the rows.
     return Prepared(RankScores(), estimator), how
 
 
 def _limit_rows(rows: int) -> tuple[float | None, str]:
-    """Return the part of the rows that a tree is grown on, and the note about it."""
+    """Return the share of the rows for a tree, and the note about it."""
     if rows <= TREE_ROWS:
         return None, ""
     return TREE_ROWS / rows, f"{TREE_ROWS:,} rows drawn for each tree"
@@ -109,14 +110,14 @@ def _make_lda(settings: Settings, rows: int, seed: int) -> EstimatorAndNote:
 
 
 def _make_logistic(settings: Settings, rows: int, seed: int) -> EstimatorAndNote:
-    """Return multinomial logistic regression; nothing in it is random."""
+    """Return multinomial logistic regression, which is not random."""
     how = "" if rows <= LOGISTIC_ROWS else "stopped after 50 iterations"
     regression = LogisticRegression(**settings, max_iter=50 if how else 500, tol=1e-3)
     return Prepared(RankScores(), regression), how
 
 
 def _make_lightgbm(settings: Settings, rows: int, seed: int) -> EstimatorAndNote:
-    """Return gradient-boosted trees, which take missing values."""
+    """Return gradient-boosted trees, which accept missing values."""
     _, how = _limit_rows(rows)
     subsample = min(0.8, TREE_ROWS / rows)
     return BoostedTrees(**settings, subsample=subsample, extra_trees=True, random_state=seed), how
@@ -131,7 +132,7 @@ class BenchmarkKind:
     """make(settings, rows, seed) returns an estimator and a note."""
     settings: Settings
     candidates: Sequence[Settings] = ()
-    """Settings that a nested search tries in place of the default ones."""
+    """Settings that a nested search tries instead of the defaults."""
     takes_missing: bool = False
     temperature: float = 1.0
     """Divisor of the logarithms of probabilities: above 1 if the classifier is overconfident.
@@ -140,7 +141,7 @@ class BenchmarkKind:
     """Probabilities are divided by this power of the class frequencies: above 0 if the classifier
     underrates rare classes. Chosen with the temperature."""
     weighted: bool = True
-    """Whether it takes weights of rows; if not, it is balanced by its `priors`."""
+    """Whether it accepts weights of rows; if not, it is balanced by its `priors`."""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -151,21 +152,21 @@ class BenchmarkClassifier(ProbableClassifier):
     settings: Settings | None = None
     """Settings that replace those of the kind."""
     balanced: bool = False
-    """Whether all classes count the same, however many rows they have."""
+    """Whether all classes have the same weight, independent of their number of rows."""
     random_state: int = 0
 
     @property
     def kind(self) -> BenchmarkKind:
-        """Return the kind of that name; an error names the nearest one."""
+        """Return the kind with this name; an error suggests the nearest name."""
         return CLASSIFIERS[one_of(self.name, CLASSIFIERS, "classifier")]
 
     @property
     def takes_missing(self) -> bool:
-        """Tell whether rows may lack values."""
+        """Tell whether rows can have missing values."""
         return self.kind.takes_missing
 
     def fit(self, X: Any, y: Any) -> Self:
-        """Fit on training rows; `how_` notes what differs from a fit on fewer rows."""
+        """Fit on training rows; `how_` describes the differences from a fit on fewer rows."""
         kind = self.kind
         finite: Any = "allow-nan" if kind.takes_missing else True
         X, y = validate_data(self, X, y, ensure_all_finite=finite, dtype=np.float64)
@@ -178,13 +179,13 @@ class BenchmarkClassifier(ProbableClassifier):
             weights["sample_weight"] = len(labels) / (len(counts) * counts[labels])
         elif self.balanced:
             estimator.set_params(estimator__priors=np.full(len(counts), 1 / len(counts)))
-        # If all classes count the same, none is rare.
+        # If all classes have the same weight, none is rare.
         self.lift_ = 1.0 if self.balanced else (counts / len(labels)) ** -kind.rarity
         self.estimator_ = estimator.fit(X, labels, **weights)
         return self
 
     def predict_proba(self, X: Any) -> Floats:
-        """Return the probability of each class that was fitted, (rows, classes)."""
+        """Return the probability of each fitted class, (rows, classes)."""
         X = self._checked(X)
         raw = np.nan_to_num(self.estimator_.predict_proba(X))
         powers = np.maximum(raw, FLOOR**2) ** (1 / self.kind.temperature) * self.lift_
@@ -192,7 +193,7 @@ class BenchmarkClassifier(ProbableClassifier):
 
 
 def predict_probabilities(classifier: BenchmarkClassifier, X: Floats, *, classes: int) -> Floats:
-    """Return the probability of each class, none below the floor, (rows, classes)."""
+    """Return the probability of each class, at least the floor, (rows, classes)."""
     probabilities = np.zeros((len(X), classes))
     # A class without a training row has no column in the prediction.
     probabilities[:, classifier.classes_] = classifier.predict_proba(X)
@@ -202,7 +203,7 @@ def predict_probabilities(classifier: BenchmarkClassifier, X: Floats, *, classes
 def combine_votes(probabilities: Mapping[str, Floats]) -> Floats:
     """Return the vote: the weighted geometric mean of the probabilities of the voters."""
     logs = [weight * np.log(probabilities[name]) for name, weight in VOTERS.items()]
-    # Unlike in an arithmetic mean, one voter alone can rule out a class.
+    # Unlike in an arithmetic mean, a single voter can exclude a class.
     powers = np.exp(np.sum(logs, axis=0) / sum(VOTERS.values()))
     return raise_to_floor(powers / powers.sum(axis=1, keepdims=True))
 
@@ -214,7 +215,7 @@ def raise_to_floor(probabilities: Floats) -> Floats:
 
 
 def order_classifiers(names: Sequence[str]) -> tuple[str, ...]:
-    """Return classifiers in the order of the table, each once; refuse unknown names."""
+    """Return classifiers in the order of the table, each once; unknown names are an error."""
     known = (*CLASSIFIERS, VOTE)
     wanted = {one_of(name, known, "classifier") for name in names}
     return tuple(name for name in known if name in wanted)

@@ -1,6 +1,6 @@
-"""Estimators that scikit-learn lacks, and the scores of any of its classifiers for all classes.
+"""Estimators that are not in scikit-learn, and scores of its classifiers for all classes.
 
-They keep scikit-learn's conventions: they can be cloned, put in a Pipeline and cross-validated.
+They follow the conventions of scikit-learn: clone, Pipeline and cross-validation.
 """
 
 import warnings
@@ -37,14 +37,15 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from sts.base.types import CLASSES, Floats, Ints
 
-# The smallest probability whose logarithm is taken: the trees of a forest may all agree.
+# Smallest probability before the logarithm: if all trees of a forest agree, it is 0.
 FLOOR: Final = 1e-4
-# Number of quantiles from which ranks are interpolated, and the largest normal score of a rank.
+# Number of quantiles from which ranks are interpolated.
 QUANTILES: Final = 200
+# Largest normal score of a rank.
 OUTERMOST: Final = 3.0
-# Rows that approximate a kernel.
+# Number of rows that approximate a kernel.
 LANDMARKS: Final = 300
-# Slope of the log odds of a pair of classes with the distance from the boundary between them.
+# Slope of the log odds of two classes over the distance from the boundary between them.
 SLOPE: Final = 3.0
 
 
@@ -65,7 +66,7 @@ def predict_logits(classifier: Any, X: Floats, *, classes: int = len(CLASSES)) -
     if hasattr(classifier, "decision_function"):
         scores = np.asarray(classifier.decision_function(X))
         if scores.ndim == 1:
-            # Of two classes scikit-learn returns only the log odds of the second.
+            # For two classes scikit-learn returns only the log odds of the second.
             scores = np.column_stack([-scores / 2, scores / 2])
     else:
         scores = np.log(np.maximum(classifier.predict_proba(X), FLOOR))
@@ -75,7 +76,7 @@ def predict_logits(classifier: Any, X: Floats, *, classes: int = len(CLASSES)) -
 
 
 def encode_labels(y: Any, classes: int | None) -> tuple[Any, Ints]:
-    """Return the classes and the place of each label among them.
+    """Return the classes and the index of each label among them.
 
     Parameters
     ----------
@@ -106,12 +107,12 @@ class ProbableClassifier(ClassifierMixin, BaseEstimator):
 
     @property
     def takes_missing(self) -> bool:
-        """Tell whether rows may lack values."""
+        """Tell whether rows can have missing values."""
         return False
 
     def predict(self, X: Any) -> Any:
         """Return the most probable class of each row."""
-        # First, so that an estimator that is not fitted says so.
+        # This comes first, so that an estimator without a fit raises its usual error.
         probabilities = self.predict_proba(X)
         return self.classes_[probabilities.argmax(axis=1)]
 
@@ -134,10 +135,10 @@ def _available_with(method: str) -> Callable[[Callable[..., Floats]], Callable[.
 
 
 class Prepared(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
-    """A classifier behind a transformer that is fitted on the same rows.
+    """A transformer and a classifier, fitted on the same rows.
 
-    Unlike a Pipeline it takes weights of rows, and it does not warn when a fit stops after a given
-    number of iterations, which is wanted here.
+    Unlike a Pipeline it accepts weights of rows, and it does not warn if a fit stops after the
+    given number of iterations, which is intended here.
     """
 
     def __init__(self, preparation: Any, estimator: Any) -> None:
@@ -145,7 +146,7 @@ class Prepared(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         self.estimator = estimator
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Fit the transformer, then the classifier on what it returns."""
+        """Fit the transformer, then the classifier on the transformed rows."""
         y = column_or_1d(y, warn=True)
         weights = {} if sample_weight is None else {"sample_weight": sample_weight}
         with warnings.catch_warnings():
@@ -217,14 +218,14 @@ class RankScores(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
 
 class HistogramBoosting(HistGradientBoostingClassifier):
-    """scikit-learn's histogram boosting on one thread; a column may lack every value."""
+    """Histogram boosting of scikit-learn on one thread; a column can have no values."""
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit on rows in which NaN is missing."""
         if isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind == "f":
-            # scikit-learn fails on a column without any value; a constant one is never used.
+            # scikit-learn fails on a column without any value; a constant column is never used.
             X = np.where(np.isnan(X).all(axis=0), 0.0, X)
-        # Folds run side by side; their threads would only wait for each other.
+        # Folds run in parallel; several threads per fold would only wait for each other.
         with threadpool_limits(1, user_api="openmp"):
             super().fit(X, y, sample_weight=sample_weight)
         return self
@@ -241,7 +242,7 @@ class PairwiseSvm(ProbableClassifier):
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit on standardised rows."""
         X, y = validate_data(self, X, y, dtype=np.float64)
-        # libsvm wants a seed, though it uses none here.
+        # libsvm requires a seed, although it uses none here.
         self.machine_ = SVC(
             C=self.C,
             gamma=self.gamma,
@@ -258,7 +259,7 @@ class PairwiseSvm(ProbableClassifier):
         distances = self.machine_.decision_function(X).reshape(len(X), -1)
         count = len(self.classes_)
         if count == 2:
-            # Of two classes, a positive distance means the second.
+            # For two classes, a positive distance means the second class.
             distances = -distances
         first, second = np.triu_indices(count, k=1)
         logits = np.zeros((len(X), count))
@@ -278,7 +279,7 @@ class LandmarkSvm(ProbableClassifier):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Fit on standardised rows; landmarks are drawn evenly from the classes."""
+        """Fit on standardised rows; each class has the same number of landmarks."""
         X, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
         rng = np.random.default_rng(self.random_state)
@@ -315,14 +316,14 @@ class Stack(ProbableClassifier):
     C: float = 0.02
     """Of the logistic regression."""
     parts: int = 3
-    """Folds within the training rows; members fitted on the others predict each."""
+    """Folds within the training rows: each is predicted by members fitted on the other folds."""
     classes: int | None = None
-    """Classes are the numbers below this, with or without a row; None: those in `y`."""
+    """Classes are the numbers below this, with or without rows; None: those in `y`."""
     random_state: int = 0
 
     @property
     def takes_missing(self) -> bool:
-        """Tell whether rows may lack values: the members handle them."""
+        """Tell whether rows can have missing values: the members accept them."""
         return True
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
@@ -356,7 +357,7 @@ class Stack(ProbableClassifier):
         return predict_logits(self.top_, logs, classes=len(self.classes_))
 
     def decision_function(self, X: Any) -> Floats:
-        """Return the score of each class; of two classes, their difference."""
+        """Return the score of each class; for two classes, their difference."""
         logits = self._logits(X)
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 

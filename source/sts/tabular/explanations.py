@@ -1,7 +1,7 @@
 """SHAP values of tree models, and permutation importance of any model.
 
-SHAP values (Lundberg et al., 2020) say what each feature adds to the score of each class in a cell;
-they are exact for trees. Permutation importance is the loss when a feature is shuffled.
+SHAP values (Lundberg et al., 2020) are the contributions of each feature to the score of each class
+in a cell; they are exact for trees. Permutation importance is the loss when a feature is shuffled.
 """
 
 import warnings
@@ -23,8 +23,8 @@ from sts.evaluation.scores import Interval, interval_of
 from sts.tabular.estimators import Classifier, Prepared, predict_logits
 from sts.tabular.trees import BoostedTrees
 
-# Largest error of a sum of contributions, as a part of the largest score: thousands of leaves are
-# summed in float64 in two orders.
+# Largest error of a sum of contributions, as a share of the largest score: thousands of leaves are
+# summed in float64 in two different orders.
 TOLERANCE: Final = 1e-6
 # Units of the scores that are explained.
 LOGIT, PROBABILITY = "logit", "probability"
@@ -34,37 +34,37 @@ TREE_MODELS: Final = (
     RandomForestClassifier,
     DecisionTreeClassifier,
 )
-# Shuffles of each feature.
+# Number of shuffles of each feature.
 REPEATS: Final = 10
-# Most cells that are shuffled: more take time and hardly narrow the intervals.
+# Largest number of cells that are shuffled: more cells need time and hardly reduce the intervals.
 CELLS: Final = 400
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Contributions:
-    """SHAP values; with the base they add up to the score of each class."""
+    """SHAP values; their sum with the base is the score of each class."""
 
     values: Floats
     """(cells, features, classes)."""
     base: Floats
-    """(classes,), the scores without any knowledge of a cell."""
+    """(classes,), the scores without any feature of a cell."""
     names: tuple[str, ...]
     unit: str = LOGIT
-    """Unit of the score: "logit", or "probability" where trees vote."""
+    """Unit of the score: "logit", or "probability" if trees vote."""
 
     def importance(self) -> Floats:
         """Return the mean absolute contribution, (features, classes)."""
         return np.asarray(np.abs(self.values).mean(axis=0))
 
     def rows(self, which: Bools | Ints) -> "Contributions":
-        """Return the contributions in the cells that a mask or indices choose."""
+        """Return the contributions in the cells selected by a mask or indices."""
         return Contributions(
             values=self.values[which], base=self.base, names=self.names, unit=self.unit
         )
 
 
 def import_shap() -> Any:
-    """Return shap, which takes seconds to import and gives a warning about matplotlib."""
+    """Import shap, which needs seconds and gives a warning about matplotlib."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import shap
@@ -72,14 +72,14 @@ def import_shap() -> Any:
 
 
 def has_contributions(classifier: Classifier) -> bool:
-    """Tell whether a classifier is made of trees, for which SHAP values are exact."""
+    """Tell whether a classifier consists of trees, for which SHAP values are exact."""
     return _find_trees(classifier) is not None
 
 
 def has_quick_contributions(classifier: Classifier) -> bool:
-    """Tell whether SHAP values take milliseconds a cell, as those of boosted trees do.
+    """Tell whether SHAP values need only milliseconds per cell, as for boosted trees.
 
-    Trees of a forest are deeper: they take a fifth of a second.
+    Trees of a forest are deeper: they need a fifth of a second.
     """
     trees = _find_trees(classifier)
     return trees is not None and not isinstance(
@@ -88,7 +88,7 @@ def has_quick_contributions(classifier: Classifier) -> bool:
 
 
 def _find_trees(classifier: Any) -> Any:
-    """Return the object whose trees shap reads, None if there are no trees."""
+    """Return the object with the trees for shap, None without trees."""
     if isinstance(classifier, BoostedTrees):
         return classifier.booster_
     inner = classifier.estimator_ if isinstance(classifier, Prepared) else classifier
@@ -96,7 +96,7 @@ def _find_trees(classifier: Any) -> Any:
 
 
 def compute_contributions(classifier: Classifier, X: Floats, names: Sequence[str]) -> Contributions:
-    """Return the contributions in cells X; with the base they add up to the scores."""
+    """Return the contributions in cells X; their sum with the base is the score."""
     trees = _find_trees(classifier)
     if trees is None:
         raise ValueError(f"{type(classifier).__name__} is not made of trees")
@@ -119,10 +119,10 @@ def compute_contributions(classifier: Classifier, X: Floats, names: Sequence[str
 
 
 def _spread_classes(classifier: Any, values: Any, *, axis: int) -> Floats:
-    """Return values with a place for every class on an axis, 0 for a class that was not fitted."""
+    """Return values with every class on an axis, 0 for a class that was not fitted."""
     values = np.asarray(values, dtype=np.float64)
     if values.ndim == axis or values.shape[axis] == 1:
-        # Of two classes there are only the log odds of the second.
+        # For two classes there are only the log odds of the second.
         odds = values if values.ndim == axis else values.take(0, axis=axis)
         values = np.stack([-odds / 2, odds / 2], axis=axis)
     whole = np.zeros((*values.shape[:axis], len(CLASSES)))
@@ -131,7 +131,7 @@ def _spread_classes(classifier: Any, values: Any, *, axis: int) -> Floats:
 
 
 def _merge_flags(classifier: Any, values: Floats, features: int) -> Floats:
-    """Return the contributions of features, with those of the flags of their missing values."""
+    """Return the contributions of features, including the flags of their missing values."""
     preparation = getattr(classifier, "preparation_", None)
     if isinstance(preparation, SimpleImputer) and preparation.indicator_ is not None:
         whole = values[:, :features].copy()
@@ -141,14 +141,14 @@ def _merge_flags(classifier: Any, values: Floats, features: int) -> Floats:
 
 
 def check_additivity(sums: Floats, scores: Floats) -> None:
-    """Refuse contributions that do not add up to the scores."""
+    """Raise an error if the contributions do not add up to the scores."""
     error = float(np.abs(sums - scores).max(initial=0.0))
     if error > TOLERANCE * max(1.0, float(np.abs(scores).max(initial=0.0))):
         raise RuntimeError(f"the contributions miss the scores by {error:.3g}: did shap change?")
 
 
 def rank_features(contributions: Contributions, cell: int, label: int) -> list[int]:
-    """Return the features that support one class in one cell, the strongest first."""
+    """Return the features that support a class in a cell, the strongest first."""
     size = contributions.values[cell, :, label]
     return [int(at) for at in np.argsort(-size, kind="stable") if size[at] > 0]
 
@@ -184,7 +184,7 @@ def permutation_importance(
     orders = [rng.permutation(len(X)) for _ in range(repeats)]
     losses = []
     for column in range(X.shape[1]):
-        # All shuffles of a feature at once: single calls would take most of the time.
+        # All shuffles of a feature in one call: separate calls would need most of the time.
         shuffled = np.tile(X, (repeats, 1))
         shuffled[:, column] = np.concatenate([X[order, column] for order in orders])
         predicted = predict_logits(model, shuffled).argmax(axis=1).reshape(repeats, len(X))

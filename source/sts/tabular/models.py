@@ -1,7 +1,7 @@
-"""The models of the baseline: how each is made, its settings, and the space of a search.
+"""The models of the baseline: the construction of each, its settings, and its search space.
 
-Where a model needs it, missing values become the median of the training cells, with a column that
-flags them, and values become normal scores of their ranks. Both are fitted with the model.
+If a model needs it, missing values are replaced by the median of the training cells, with a column
+that flags them, and values by normal scores of their ranks. Both are fitted with the model.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ from sts.search.trials import Choice, Float, Int, Parameter
 from sts.tabular.estimators import QUANTILES, Classifier, HistogramBoosting, Prepared, Stack
 from sts.tabular.trees import BoostedTrees, TreeSettings
 
-# Beyond these bounds a fit does not end, or learns nothing.
+# Outside these limits a fit does not end, or learns nothing.
 Weight = Annotated[float, Bounds(1e-8, 1e5)]
 ClassWeight = Literal["balanced"] | None
 WEIGHTING: Final = Choice((None, "balanced"))
@@ -39,7 +39,7 @@ PUBLISHED_SPACE: Final[Mapping[str, Parameter]] = {
     "reg_alpha": Float(0.0, 1.0),
     "reg_lambda": Float(0.0, 1.0),
 }
-# Settings that the published code left to LightGBM: with frequency 0 its `subsample` has no effect.
+# Default settings of LightGBM in the published code: with frequency 0 `subsample` has no effect.
 PUBLISHED_SETTINGS: Final = {"subsample_freq": 0, "max_bin": 255}
 
 
@@ -87,9 +87,9 @@ class StackSettings(CheckedSettings):
     """Logistic regression on the predictions of other models, the members."""
 
     C: Weight = 0.02
-    """Of the logistic regression; small, because the members hardly differ."""
+    """Of the logistic regression; small, because the members are very similar."""
     parts: Annotated[int, Bounds(2, 20)] = 3
-    """Folds within the training cells; members fitted on the others predict each."""
+    """Folds within the training cells: each is predicted by members fitted on the other folds."""
 
 
 # The members of the stack and their settings.
@@ -115,13 +115,13 @@ def _make_histogram_boosting(settings: HistogramSettings, seed: int) -> Histogra
 
 
 def _make_svm(settings: SvmSettings, seed: int) -> Prepared:
-    # libsvm wants a seed, though it uses none here; without one it takes numpy's global state.
+    # libsvm requires a seed, although it uses none here; without a seed it uses the global state.
     machine = SVC(**vars(settings), decision_function_shape="ovr", random_state=seed)
     return Prepared(make_pipeline(_make_imputer(), _make_ranks()), machine)
 
 
 def _make_logistic(settings: LogisticSettings, seed: int) -> Prepared:
-    """Return logistic regression; nothing in it is random."""
+    """Return logistic regression, which is not random."""
     regression = LogisticRegression(**vars(settings), max_iter=2000)
     return Prepared(make_pipeline(_make_imputer(), _make_ranks()), regression)
 
@@ -138,12 +138,12 @@ def _make_stack(settings: StackSettings, seed: int) -> Stack:
 
 
 def _make_imputer() -> SimpleImputer:
-    # A column without any value becomes zeros, so that the features keep their places.
+    # A column without any value becomes zeros, so that the order of features stays.
     return SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
 
 
 def _make_ranks() -> QuantileTransformer:
-    # Without subsampling nothing is random.
+    # Without subsampling, the quantiles are not random.
     return QuantileTransformer(n_quantiles=QUANTILES, output_distribution="normal", subsample=None)
 
 
@@ -161,7 +161,7 @@ class Kind:
     """Settings that a search tries by default."""
 
     def make_settings(self, values: Mapping[str, Any], where: str = "settings") -> Any:
-        """Return settings of this kind; those that are not named have their defaults."""
+        """Return settings of this kind, with defaults for settings that are not in `values`."""
         return from_dict(self.settings, values, where=where)
 
     def fit(
@@ -174,7 +174,7 @@ class Kind:
         names: Sequence[str] | None = None,
         weights: Floats | None = None,
     ) -> Classifier:
-        """Return a classifier fitted on cells X (cells, features) of classes y; NaN is missing.
+        """Return a classifier fitted on cells X (cells, features) with classes y; NaN is missing.
 
         Parameters
         ----------
@@ -193,8 +193,8 @@ MODELS: Final[Mapping[str, Kind]] = {
         title="LightGBM",
         settings=TreeSettings,
         make=_make_trees,
-        # Many of the engineered features are nearly equal: with few of them per tree, they take
-        # turns.
+        # Many of the engineered features are nearly equal: with few of them per tree, all of them
+        # are used.
         space={**PUBLISHED_SPACE, "colsample_bytree": Float(0.1, 1.0)},
     ),
     "extra-trees": Kind(
@@ -251,5 +251,5 @@ MODELS: Final[Mapping[str, Kind]] = {
 
 
 def find_kind(model: str) -> Kind:
-    """Return the kind of that name; an error names the nearest one."""
+    """Return the kind with this name; an error suggests the nearest name."""
     return MODELS[one_of(model, MODELS, "model")]

@@ -23,7 +23,7 @@ from sts.base.types import CLASSES, Ints
 # Larger than any model of a search: 10,000 rounds of 31 leaves take 140 MB.
 MAX_TEXT_BYTES: Final = 2**28
 MAX_LEAVES: Final = 131072
-# Explaining a prediction takes memory with the square of the depth.
+# The memory for the explanation of a prediction grows with the square of the depth.
 MAX_DEPTH: Final = 1000
 VERSION: Final = "v4"
 HEADER: Final = (
@@ -37,7 +37,7 @@ HEADER: Final = (
     "feature_infos",
     "tree_sizes",
 )
-# Lines of a tree with a value for each inner node, and for each leaf.
+# Lines of a tree with a value for each inner node, then lines with a value for each leaf.
 INNER: Final = (
     "split_feature",
     "split_gain",
@@ -56,7 +56,7 @@ REAL: Final = frozenset(
 )
 WHOLE: Final = frozenset({*INNER, *LEAF} - REAL)
 MAX_COUNT: Final = 2**31 - 1
-# Numeric splits, with each way to treat a missing value; odd ones split categories.
+# Codes of numeric splits, with each treatment of missing values; odd codes split categories.
 DECISIONS: Final = (0, 2, 4, 6, 8, 10)
 NUMBER: Final = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 # Numbers consist of these letters only. Python alone would also accept 1_000.
@@ -77,11 +77,11 @@ RAW: Final = 1
 
 
 class NotTrees(StsError):  # noqa: N818 - a verdict on a text, not an error of a program
-    """What is wrong with a text that should hold trees."""
+    """The fault of a text that should contain trees."""
 
 
 def check_tree_text(content: bytes, names: Sequence[str]) -> str:
-    """Return the text of a model of the four classes and these features, or say what is wrong.
+    """Return the text of a model of the four classes and these features; a fault is an error.
 
     Parameters
     ----------
@@ -152,20 +152,20 @@ def _check_trees(trees: Sequence[Mapping[str, str]], features: int) -> None:
 
 
 def _check_nodes(found: Mapping[str, Ints], leaves: Ints) -> None:
-    """Refuse nodes that do not form one tree each, and counts that do not add up."""
+    """Raise an error if nodes do not form one tree each, or counts do not add up."""
     inner = leaves - 1
     tree = np.repeat(np.arange(len(leaves)), inner)
     first_inner, first_leaf = np.cumsum(inner) - inner, np.cumsum(leaves) - leaves
     node = np.arange(inner.sum()) - first_inner[tree]
     children = np.stack([found["left_child"], found["right_child"]])
-    # Leaf k is the child with number -1 - k. Nodes are numbered in the order of their making, so
+    # Leaf k is the child with number -1 - k. Nodes are numbered in the order of their creation, so
     # that no child has a smaller number than its parent.
     sound = np.where(
         children < 0, -1 - children < leaves[tree], (children > node) & (children < inner[tree])
     )
     if not sound.all():
         raise NotTrees(f"tree {tree[~sound.all(axis=0)][0]}: a child leads nowhere, or back")
-    # Places of children: all inner nodes of all trees, then all leaves.
+    # Indices of children: all inner nodes of all trees, then all leaves.
     place = np.where(
         children < 0, inner.sum() + first_leaf[tree] - 1 - children, first_inner[tree] + children
     )
@@ -191,7 +191,7 @@ def _check_depth(place: Ints, roots: Ints) -> None:
 
 
 def _check_tail(tail: bytes) -> None:
-    """Refuse lines after the trees that LightGBM does not write."""
+    """Raise an error for lines after the trees that LightGBM does not write."""
     if not tail.startswith(END):
         raise NotTrees("the trees do not end where tree_sizes say: it is cut off or changed")
     for line in _lines(tail.removeprefix(END).removesuffix(b"\n")):
@@ -209,7 +209,7 @@ def _lines(block: bytes) -> list[str]:
 def _values(
     lines: Sequence[str], names: Sequence[str] | frozenset[str], where: str, *, first: str
 ) -> dict[str, str]:
-    """Return the values by name; every name must be there once, and no other."""
+    """Return the values by name; every name must occur exactly once, and no other name."""
     if lines[0] != first:
         raise NotTrees(f"{where} must begin with {first!r}, not {shorten(lines[0])}")
     pairs = [line.partition("=") for line in lines[1:]]
@@ -243,7 +243,7 @@ def _read_numbers(text: str, name: str, *, real: bool = False, infinite: bool = 
     if plain.translate(REAL_LETTERS if real else WHOLE_LETTERS):
         raise NotTrees(f"{name} must be {'numbers' if real else 'whole numbers'} only")
     with warnings.catch_warnings():
-        # numpy stops at the first text that is no number, with a warning.
+        # numpy stops with a warning at the first text that is not a number.
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
             found = np.fromstring(text, dtype=np.float64 if real else np.int64, sep=" ")
@@ -263,7 +263,7 @@ def load_library(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     spec = importlib.util.find_spec("lightgbm")
     library = Path(spec.origin).parent / LIBRARY if spec and spec.origin else None
     if library is None or not library.is_file():
-        # Another system has another file name; there only the text is checked.
+        # On other systems the file has another name; only the text is checked there.
         return {}, b""
     own = ctypes.CDLL(str(library))
     own.LGBM_GetLastError.restype = ctypes.c_char_p
@@ -285,7 +285,7 @@ def load_library(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
 
 
 def _drop(message: bytes) -> None:
-    """Drop the messages of the library."""
+    """Ignore the messages of the library."""
 
 
 SILENT: Final = ctypes.CFUNCTYPE(None, ctypes.c_char_p)(_drop)

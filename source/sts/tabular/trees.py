@@ -16,8 +16,8 @@ from sts.base.types import CLASSES, Floats
 from sts.tabular.estimators import ProbableClassifier, check_weights, encode_labels
 from sts.tabular.tree_text import LOADING, MAX_LEAVES, NotTrees, check_tree_text
 
-# One thread, column by column: the same trees on every machine, and other folds can use the other
-# cores.
+# One thread, column by column: the trees are the same on every machine, and other folds can use the
+# other cores.
 FIXED: Final[dict[str, Any]] = {
     "objective": "multiclass",
     "num_threads": 1,
@@ -38,18 +38,18 @@ NAMES: Final = {
     "reg_lambda": "lambda_l2",
     "max_bin": "max_bin",
 }
-# Loading a large model takes a second; a damaged one must not block the program.
+# A large model is loaded in a second; a damaged model must not block the program.
 LIMITS: Final = Limits(memory_mb=4096, processor_s=8, wall_s=60)
-# Rounds of trees that fit into a processor's cache together.
+# Number of rounds of trees that fit into the cache of a processor.
 AT_ONCE: Final = 10
-# LightGBM takes seeds below this.
+# LightGBM accepts seeds below this.
 LIGHTGBM_SEEDS: Final = 2**31
 Kept = Annotated[float, Bounds(0.01, 1.0)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TreeSettings(CheckedSettings):
-    """How trees are grown; the defaults suit the engineered features."""
+    """The settings of trees; the defaults are for the engineered features."""
 
     num_leaves: Annotated[int, Bounds(2, MAX_LEAVES)] = 31
     max_depth: Annotated[int, Bounds(-1, 1000)] = 8
@@ -58,9 +58,9 @@ class TreeSettings(CheckedSettings):
     n_estimators: Annotated[int, Bounds(1, 100_000)] = 200
     min_child_samples: Count = 10
     subsample: Kept = 0.8
-    """Share of the cells that a tree uses; no effect while `subsample_freq` is 0."""
+    """Share of the cells that a tree uses; without effect if `subsample_freq` is 0."""
     subsample_freq: Annotated[int, Bounds(0, 1000)] = 1
-    """Trees after which cells are drawn again; 0, as published: all cells are used."""
+    """Number of trees after which cells are drawn again; 0, as published: all cells are used."""
     colsample_bytree: Kept = 0.3
     reg_alpha: NotNegative = 0.1
     reg_lambda: NotNegative = 0.3
@@ -88,20 +88,20 @@ class BoostedTrees(ProbableClassifier):
     reg_lambda: float = TreeSettings.reg_lambda
     max_bin: int = TreeSettings.max_bin
     extra_trees: bool = False
-    """Draw the thresholds of splits instead of searching them: better on few rows."""
+    """Draw the thresholds of splits instead of a search: better with few rows."""
     classes: int | None = None
-    """Classes are the numbers below this, with or without a row; None: those in `y`."""
+    """Classes are the numbers below this, with or without rows; None: those in `y`."""
     feature_names: tuple[str, ...] | None = None
     """Names in the text of the trees."""
     random_state: int = 0
 
     @property
     def takes_missing(self) -> bool:
-        """Tell whether rows may lack values."""
+        """Tell whether rows can have missing values."""
         return True
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Grow trees on rows X (rows, features) of classes y."""
+        """Fit trees on rows X (rows, features) with classes y."""
         X, y = validate_data(self, X, y, ensure_all_finite="allow-nan", dtype=np.float64)
         self.classes_, labels = encode_labels(y, self.classes)
         given = {theirs: getattr(self, ours) for ours, theirs in NAMES.items()}
@@ -127,7 +127,7 @@ class BoostedTrees(ProbableClassifier):
         return self
 
     def decision_function(self, X: Any) -> Floats:
-        """Return the score of each class before the softmax; of two classes, their difference."""
+        """Return the score of each class before the softmax; for two classes, their difference."""
         X = self._checked(X)
         scores = np.zeros((len(X), len(self.classes_)))
         for first in range(0, self.booster_.current_iteration(), AT_ONCE):

@@ -47,7 +47,7 @@ STUDY: Final = "augment"
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The scores that a job would compute."""
+    """The scores that a job will compute."""
 
     methods: dict[str, int]
     """Missing scores of each method."""
@@ -55,7 +55,7 @@ class Plan:
     """Scores of the whole grid."""
     missing: int
     folder: Path
-    """Where scores are stored."""
+    """The folder of the scores."""
 
 
 def benchmark(
@@ -97,7 +97,7 @@ def benchmark(
 
 
 def plan(workspace: Workspace, job: Job, *, data: Path, force: bool = False) -> Plan:
-    """Return what a job would do, and do nothing."""
+    """Return the work of a job without doing it."""
     task = _load(job, data)
     divisions, store = _divide(workspace, job, task)
     items = list(_make_items(job, task, divisions))
@@ -161,9 +161,9 @@ def _run_items(
     workers: int | None,
     cluster: str | None,
 ) -> dict[str, str]:
-    """Compute everything that is not stored; return the reasons of failures, by where."""
+    """Compute everything that is not stored; return the reasons of failures, by place."""
     items = list(_make_items(job, task, divisions))
-    # The longest first, so that no worker is left alone with one at the end.
+    # The longest items first, so that all workers end at about the same time.
     items.sort(key=lambda item: -_estimate_cost(item))
     plans = [plan_item(job, item, store) for item in items]
     plans = [each for each in plans if each.missing or each.measure or each.sample]
@@ -191,7 +191,7 @@ def _estimate_cost(item: Item) -> float:
 
 
 def _store_outcome(store: Store, item: Item, outcome: ItemOutcome) -> None:
-    """Write the results of an item: a worker on another host wrote to its own disk."""
+    """Write the results of an item, since a worker on another host wrote to its own disk."""
     if outcome.rows:
         store.add_scores(item.method, item.division, outcome.rows)
     if outcome.notes:
@@ -205,7 +205,7 @@ def _store_outcome(store: Store, item: Item, outcome: ItemOutcome) -> None:
 def _collect_results(
     job: Job, task: Task, divisions: Sequence[Division], store: Store, failed: dict[str, str]
 ) -> Results:
-    """Return everything about a job that is stored."""
+    """Return all stored results of a job."""
     rows, fidelity, samples = [], [], {}
     notes: dict[tuple[str, str], int] = {}
     for item in _make_items(job, task, divisions):

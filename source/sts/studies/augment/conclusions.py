@@ -1,4 +1,4 @@
-"""The conclusions of a benchmark in sentences: whether methods help, look real, or copy."""
+"""The conclusions of a benchmark in sentences: whether methods help, are realistic, or copy."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ PUBLISHED: Final = {
     ),
 }
 SIMULATED: Final = "These neurons are simulated: this page says nothing about real ones."
-# Largest AUC above that of real cells, and what it means.
+# Largest difference of the AUC from that of real cells, and its meaning.
 REALISM: Final = (
     (0.05, "not distinguishable from real cells"),
     (0.15, "hardly distinguishable from real cells"),
@@ -108,7 +108,7 @@ def _summarise_gains(results: Results) -> list[str]:
 
 
 def _count_verdicts(gains: Sequence[Gain]) -> str:
-    """Return how often each verdict is given, alone and corrected."""
+    """Return the number of each verdict, without and with correction."""
     alone, corrected = (
         Counter(getattr(each, name) for each in gains) for name in ("verdict", "holm_verdict")
     )

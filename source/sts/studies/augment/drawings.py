@@ -1,4 +1,4 @@
-"""The figures of a benchmark, drawn from its results, and the rows that one of them shows."""
+"""The figures of a benchmark from its results, and the rows in one of the figures."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,22 +45,22 @@ from sts.tabular.classifiers import classifier_title
 
 TRAINING: Final = "real, training"
 HELD_OUT: Final = "real, held out"
-# Features in the figure of densities.
+# Number of features in the figure of densities.
 DENSITIES: Final = 12
-# Rank correlation above which two features are drawn once.
+# Rank correlation above which only one of two features is drawn.
 ALIKE: Final = 0.9
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Samples:
-    """Rows in the units of the table, by where they come from."""
+    """Rows in the units of the table, by source."""
 
     names: tuple[str, ...]
     classes: tuple[str, ...]
     rows: dict[str, Floats]
     labels: dict[str, Ints]
     shown: tuple[int, ...]
-    """Places of the features that are drawn."""
+    """Indices of the features that are drawn."""
 
 
 def collect_samples(results: Results) -> Samples | None:
@@ -201,7 +201,7 @@ def _select_gains(results: Results, score: str) -> list[Gain]:
 
 
 def describe_selection(results: Results) -> str:
-    """Return which gains are drawn: the classifier and N."""
+    """Return in words which gains are drawn: the classifier and N."""
     name = classifier_title(results.main_classifier)
     return f"{name}, {results.job.added[0]:,} rows added to each class"
 
@@ -231,7 +231,7 @@ def draw_gains(run: Run, results: Results) -> list[Path] | None:
 
 
 def draw_places(run: Run, results: Results) -> list[Path] | None:
-    """Draw the map of all methods that make rows."""
+    """Draw the map of all methods that generate rows."""
     fidelity, name = summarise_fidelity(results), "two_sample_auc, held-out"
     real = fidelity.get(BASELINE, {}).get(name)
     if real is None:

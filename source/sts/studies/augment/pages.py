@@ -62,7 +62,7 @@ def write_results(run: Run, results: Results) -> None:
     if samples is not None:
         write_samples(run.path / "samples.csv", samples)
     with warnings.catch_warnings():
-        # Class names may be in any script; a character that the font lacks is drawn as a box.
+        # Class names can be in any script; a character that is missing in the font becomes a box.
         warnings.filterwarnings("ignore", r"Glyph .* missing from")
         sections = make_sections(run, results, samples)
     write_page(
@@ -107,7 +107,7 @@ def make_report(results: Results) -> dict[str, Any]:
 
 
 def _describe_division(results: Results) -> str:
-    """Return the size of the data and how it was divided."""
+    """Return the size of the data and its divisions."""
     job, neurons = results.job, results.task.neurons
     folds = len({row.fold for row in results.divisions})
     how = (

@@ -45,7 +45,7 @@ FidelitySummary = dict[str, dict[str, float]]
 
 @dataclass(frozen=True, kw_only=True)
 class Gain:
-    """How much one score is above that of the baseline, for one method, classifier and N."""
+    """The difference of one score from the baseline, for one method, classifier and N."""
 
     method: str
     classifier: str
@@ -85,7 +85,7 @@ class GeneratedRows:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Results:
-    """All scores of a job, and what follows from them."""
+    """All scores of a job, and the results from them."""
 
     job: Job
     task: Task
@@ -96,7 +96,7 @@ class Results:
     samples: dict[str, GeneratedRows]
     """Synthetic rows by method."""
     failed: dict[str, str]
-    """The reason why scores are missing, by where."""
+    """The reason why scores are missing, by place."""
     notes: dict[tuple[str, str], int] = field(default_factory=dict)
     """Number of divisions by method and note of its generator."""
     gains: list[Gain] = field(default_factory=list)
@@ -105,7 +105,7 @@ class Results:
 
     @property
     def main_classifier(self) -> str:
-        """Return the classifier that is shown where there is room for one."""
+        """Return the classifier for figures that show only one."""
         names = self.job.classifiers
         return VOTE if VOTE in names else names[-1]
 
@@ -234,7 +234,7 @@ def copying_ratio(fidelity: FidelitySummary, method: str) -> float | None:
     value, real = (fidelity.get(each, {}).get(name) for each in (method, BASELINE))
     if value is None or real is None:
         return None
-    # Where held-out cells are equal to training cells, no row can be nearer.
+    # If held-out cells are equal to training cells, no row can be closer.
     return value / real if real > 0 else 1.0
 
 

@@ -17,7 +17,7 @@ ALL: Final = "all"
 # The controls that a benchmark of all methods includes.
 CONTROLS: Final = ("random", WEIGHTS)
 DEFAULT_ADDED: Final = {"cv": (100, 500, 1000), "paper": (100, 500, 1000, 5000, 10000)}
-# Repeats of the folds, or seeds of the one holdout.
+# Number of repeats of the folds, or of seeds of the single holdout.
 DEFAULT_REPEATS: Final = {"cv": 2, "paper": 5}
 # Settings of the demo: enough to show every part of the benchmark.
 DEMO_ADDED: Final = (50, 200)
@@ -49,7 +49,7 @@ class Job:
     """Device of the deep generators; `auto` is the CPU, because all processes would share one GPU.
     """
     generators: dict[str, Any] = field(default_factory=dict)
-    """Settings by method that differ from the tuned ones."""
+    """Settings by method that differ from the tuned settings."""
 
     @property
     def what(self) -> str:
@@ -59,7 +59,7 @@ class Job:
 
     @property
     def all_methods(self) -> tuple[str, ...]:
-        """Return everything that is evaluated, the baseline first."""
+        """Return all methods that are evaluated, the baseline first."""
         borrow = (BORROW,) if self.borrow else ()
         return (BASELINE, *self.methods, *borrow)
 
@@ -92,7 +92,7 @@ def make_benchmark_job(
     device: str = "cpu",
     **others: Any,
 ) -> Job:
-    """Return the settings that a command line asks for; empty ones and None mean the default.
+    """Return the settings of a command line; empty values and None mean the default.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def make_benchmark_job(
 
 
 def _expand_methods(names: Sequence[str]) -> tuple[str, ...]:
-    """Return methods once each, with `all` replaced by the methods it stands for."""
+    """Return each method once; `all` is replaced by all methods."""
     known = (*GENERATORS, ALL)
     wanted = [one_of(name, known, "method") for name in names]
     methods = [
@@ -137,7 +137,7 @@ def _expand_methods(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _read_generators(file: Path) -> dict[str, Any]:
-    """Return settings of generators by method, or say what is wrong with them."""
+    """Return settings of generators by method; wrong settings are an error."""
     given = read_json(file)
     if not isinstance(given, Mapping):
         raise StsError(f'{file} does not hold settings by method: {{"vae": {{...}}}} is wanted')

@@ -22,12 +22,12 @@ from sts.base.settings import to_dict
 from sts.studies.augment.results import GeneratedRows
 from sts.studies.augment.settings import Job
 
-# Changed whenever the same settings come to mean something else.
+# Must be changed whenever the meaning of the same settings changes.
 FORMAT: Final = "sts-augment 1"
 # The column of the class in files of samples. No feature has this name.
 LABEL: Final = "class of the row"
 NOTE: Final = "note"
-# Files of an item besides its scores, by the end of their name.
+# Files of an item in addition to its scores, by the end of their name.
 KINDS: Final = ("fidelity", "made", "notes")
 LOCK: Final = ".lock"
 # Seconds between two tries to lock a folder.
@@ -47,10 +47,10 @@ class Store:
     tuned: bool
     generators: Mapping[str, Any]
     device: str = "cpu"
-    """The kind of device of deep generators: another kind gives other rows."""
+    """The kind of device of deep generators: rows depend on it."""
 
     def path(self, method: str, division: Division, kind: str = "") -> Path:
-        """Return the file of an item: of its scores, or of another kind."""
+        """Return the file of an item: its scores, or a file of another kind."""
         name = method
         if method in GENERATORS:
             changes = self.generators.get(method, {})
@@ -61,7 +61,7 @@ class Store:
         return self.folder / f"{name}-{division.repeat}-{division.fold}{end}.csv"
 
     def scores(self, method: str, division: Division) -> list[dict[str, Any]]:
-        """Return the stored scores of an item whose classifiers have their present settings."""
+        """Return the stored scores of an item whose classifiers have their current settings."""
         path = self.path(method, division)
         if not path.is_file():
             return []
@@ -74,7 +74,7 @@ class Store:
     def add_scores(
         self, method: str, division: Division, rows: Sequence[Mapping[str, Any]]
     ) -> None:
-        """Write the scores of an item, with those that another run has written meanwhile."""
+        """Write the scores of an item, together with scores that another run has written."""
         with _lock_folder(self.folder):
             known = {score_key(row): row for row in (*self.scores(method, division), *rows)}
             write_scores(self.path(method, division), known.values(), self.classes)
@@ -141,7 +141,7 @@ def open_store(output: Path, job: Job, task: Task, divisions: Sequence[Division]
         "format": FORMAT,
         "neurons": task.neurons.fingerprint(),
         "lenders": task.borrowable.fingerprint() if task.borrowable and job.borrow else None,
-        # A run with more repeats uses the scores of one with fewer.
+        # A run with more repeats uses the scores of a run with fewer repeats.
         "divided": [row.scored.tolist() for row in divisions if row.repeat == 0],
         "preparing": to_dict(job.grid.preparation),
         "tune": job.tune,

@@ -18,15 +18,15 @@ from sts.studies.augment.store import Store
 
 logger = logging.getLogger("sts")
 
-# Scores in a row that fail before an item is given up.
+# Number of successive failed scores after which an item is abandoned.
 MAX_FAILURES: Final = 3
-# How a note of a generator begins, which knows classes only by their number.
+# Start of a note of a generator, which contains numbers instead of names of classes.
 NUMBERED: Final = re.compile(r"^class (\d+):")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ItemPlan:
-    """The work that is left on one item."""
+    """The remaining work on one item."""
 
     item: Item
     missing: int
@@ -46,11 +46,11 @@ class ItemOutcome:
     samples: GeneratedRows | None = None
     notes: tuple[str, ...] = ()
     failed: dict[str, str] = field(default_factory=dict)
-    """The reason why results are missing, by where."""
+    """The reason why results are missing, by place."""
 
 
 def plan_item(job: Job, item: Item, store: Store) -> ItemPlan:
-    """Return the work that is left on an item."""
+    """Return the remaining work on an item."""
     method, division = item.method, item.division
     return ItemPlan(
         item=item,
@@ -67,7 +67,7 @@ def find_missing_keys(item: Item, store: Store) -> list[ScoreKey]:
 
 
 def is_measured(job: Job, item: Item) -> bool:
-    """Tell whether fidelity is measured: once a fold, for generators and the baseline."""
+    """Tell whether fidelity is measured: once per fold, for generators and the baseline."""
     measurable = item.method == BASELINE or _makes_rows(item.method)
     return job.fidelity and item.division.repeat == 0 and measurable
 
@@ -84,7 +84,7 @@ def _makes_rows(method: str) -> bool:
 
 
 def run_item(plan: ItemPlan, *, store: Store) -> ItemOutcome:
-    """Do the work that is left on one item, on any worker; each score is stored at once."""
+    """Do the remaining work on one item, on any worker; each score is stored immediately."""
     item = plan.item
     rows = store.scores(item.method, item.division)
     prepared, failed = _score_item(item, rows, store)
@@ -99,7 +99,7 @@ def run_item(plan: ItemPlan, *, store: Store) -> ItemOutcome:
         if plan.sample:
             outcome = replace(outcome, samples=_generate_samples(prepared))
     except Exception as error:
-        # A failure here must not lose the scores.
+        # If this fails, the scores must not be lost.
         failed[f"{_item_title(item)}, fidelity"] = _explain_failure(error)
     return outcome
 
@@ -161,7 +161,7 @@ def _item_title(item: Item) -> str:
 
 
 def _explain_failure(error: Exception) -> str:
-    """Return one line; an error that is not the user's is logged in full."""
+    """Return the error in one line; an internal error is logged in full."""
     if isinstance(error, StsError):
         return str(error)
     logger.debug("a score failed", exc_info=error)
@@ -178,7 +178,7 @@ def _name_classes(prepared: PreparedItem, store: Store) -> tuple[str, ...]:
 
 
 def _generate_samples(prepared: PreparedItem) -> GeneratedRows:
-    """Return synthetic rows, as many of each class as there are training cells."""
+    """Return synthetic rows; the number in each class is that of the training cells."""
     labels, counts = np.unique(prepared.view.y, return_counts=True)
     wanted = dict(zip(labels.tolist(), counts.tolist(), strict=True))
     rows, y = prepared.generate(wanted, "samples")

@@ -1,1 +1,1 @@
-"""Calcium traces: ground truth, a generator of them, and how like the real ones they are."""
+"""Calcium traces: ground truth, a generator, and the comparison with real traces."""

@@ -29,13 +29,13 @@ from sts.studies.calcium.source import CalciumSource, SplitRecording, load_split
 logger = logging.getLogger("sts")
 
 STUDY: Final = "calcium-evaluate"
-# Names of the floor and of the two controls.
+# Names of the lower limit (other real windows) and of the two controls.
 FLOOR: Final = "real, other stretch"
 PHASES: Final = "phase-shuffled"
 INDEPENDENT: Final = "independent neurons"
-# Number of generated windows for the decoder, relative to the real ones.
+# Number of generated windows for the decoder, relative to real windows.
 MORE: Final = 4
-# Smallest number of real windows that a decoder is trained on.
+# Smallest number of real windows for the training of a decoder.
 FEWEST: Final = 4
 
 
@@ -46,7 +46,7 @@ class EvaluateJob:
     name: str
     """Name of the generator."""
     recording: str = ""
-    """Another recording of the same neurons; "": the one that it was trained on."""
+    """Another recording of the same neurons; "": the training recording."""
     seed: int = 1
 
 
@@ -58,7 +58,7 @@ def evaluate_gan(workspace: Workspace, job: EvaluateJob) -> GanEvaluation:
     with start_run(workspace, study=STUDY, what=job.name, settings=job) as run:
         real, training = cohort.windows("test"), cohort.windows("training")
         logger.info("the test stretch of %d windows is opened", len(real))
-        # As many windows of each kind as there are test windows.
+        # The number of windows of each kind is that of the test windows.
         some = training[rng.permutation(len(training))[: len(real)]]
         windows = {
             GENERATED: gan.generate(len(real), seed=job.seed),

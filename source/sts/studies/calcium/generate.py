@@ -25,7 +25,7 @@ Kind = Literal["npz", "nwb"]
 
 # Folder of the generated windows in output/.
 FOLDER: Final = "calcium-generated"
-# Most windows of an NWB file; viewers would take minutes to open more series.
+# Largest number of windows in an NWB file; viewers would need minutes to open more series.
 MOST_SERIES: Final = 2000
 # Date of all NWB files: equal windows give equal files.
 START: Final = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
@@ -159,7 +159,7 @@ def generate_windows(
     }
     folder = out or workspace.output / FOLDER
     paths = []
-    # A kind that is given twice is written once.
+    # If a kind is given twice, it is written once.
     for kind in dict.fromkeys(job.kinds):
         path = folder / f"{job.name}-seed{job.seed}.{kind}"
         if kind == "npz":

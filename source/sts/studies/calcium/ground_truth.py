@@ -35,13 +35,13 @@ logger = logging.getLogger("sts")
 STUDY: Final = "calcium-dg"
 # Folder of the simulated recordings in data/.
 FOLDER: Final = "calcium"
-# Number of pairs that are named in warnings.
+# Largest number of pairs that a warning names.
 NAMED: Final = 20
 # Largest number of values (neurons times frames): that of the largest recording.
 MOST_VALUES: Final = 2**30
-# Settings that find spikes in traces in units of their noise.
+# Settings that detect spikes in traces in units of their noise.
 IN_NOISE: Final = OasisSettings(decay=None, smallest=3.0, baseline=None)
-# Number of time constants after which frames count as independent.
+# Number of time constants after which frames are treated as independent.
 APART: Final = 4.0
 # Name and frames of the demo; with fewer, chance would change the correlations of the test stretch.
 DEMO: Final = "demo"
@@ -60,7 +60,7 @@ class GroundTruthJob:
     mean_hz: float = 2.0
     """Mean of rates that are drawn."""
     correlation: float = 0.5
-    """Fraction of the latent variance that neurons share, if statistics are drawn."""
+    """Fraction of the latent variance common to all neurons, if statistics are drawn."""
     memory_s: float = 0.0
     calcium: CalciumModel = field(default_factory=CalciumModel)
     given: str = ""
@@ -71,7 +71,7 @@ class GroundTruthJob:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse settings that contradict each other."""
+        """Raise an error for settings that contradict each other."""
         if self.given and self.measured:
             raise StsError("statistics are either given or measured: leave one of them out")
         if self.frames < 1 or self.neurons < 2 or self.rate_hz <= 0:
@@ -94,7 +94,7 @@ class GroundTruthJob:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class GroundTruth:
-    """The simulated recording, and its differences from the statistics that were asked for."""
+    """The simulated recording, and its differences from the requested statistics."""
 
     data: Path
     folder: Path
@@ -169,13 +169,13 @@ def _get_statistics(job: GroundTruthJob, rng: np.random.Generator) -> SpikeStati
 
 def _measure_recording(path: Path, rate_hz: float) -> SpikeStatistics:
     """Return the statistics of a recording: of its true spikes, else of the spikes from OASIS."""
-    # Files of these kinds hold no frame rate: they are assumed to have the one asked for.
+    # Files of these kinds contain no frame rate: the requested rate is assumed.
     without_rate = path.is_dir() or path.suffix.lower() == ".npy"
     found = read_calcium(path, rate_hz=rate_hz if without_rate else None)
     recording = prepare(found, Preparation(rate_hz=rate_hz))
     spikes: Floats | Ints | None = recording.spikes
     if spikes is None:
-        # The unit of the file is not known, so each trace is scaled by its noise.
+        # The unit of the file is unknown, so that each trace is scaled by its noise.
         noise = np.array([estimate_noise(trace) for trace in recording.traces])
         scaled = recording.traces / np.maximum(noise, np.finfo(np.float32).tiny)[:, None]
         spikes = deconvolve(scaled, IN_NOISE).spikes
@@ -186,7 +186,7 @@ def describe_truth(gaussian: DichotomisedGaussian, spikes: Ints) -> dict[str, An
     """Return the errors of rates and covariances; those of covariances in standard errors."""
     asked = gaussian.statistics
     rates = spikes.mean(axis=1, dtype=np.float64) * asked.rate_hz
-    # With memory, frames depend on each other: only distant ones are used, whose error is known.
+    # With memory, frames depend on each other: only distant frames are used, whose error is known.
     stride = max(int(np.ceil(APART * gaussian.memory_s * asked.rate_hz)), 1)
     binary = spikes[:, ::stride].astype(np.float32)
     frames = binary.shape[1]

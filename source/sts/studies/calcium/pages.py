@@ -1,4 +1,4 @@
-"""The report of `evaluate`: figures and tables of generated windows beside real ones."""
+"""The report of `evaluate`: figures and tables that compare generated and real windows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ from sts.reports.tables import settings_table
 
 # Name of the generated windows.
 GENERATED: Final = "generated"
-# Most trains of one neuron in a heat map.
+# Largest number of spike trains of one neuron in a heat map.
 MOST_TRAINS: Final = 60
 HOW: Final = (
     "Each row compares windows of one kind with the same real test windows: equally many windows, "
@@ -72,7 +72,7 @@ class GanEvaluation:
 
     folder: Path
     likeness: dict[str, Likeness]
-    """Of the generated windows, the floor and the controls."""
+    """Scores of the generated windows, the lower limit and the controls."""
     copying: Copying
     truth: dict[str, dict[str, float]]
     """Errors of rates and covariances from the true spikes; empty if these are not known."""

@@ -24,19 +24,19 @@ logger = logging.getLogger("sts")
 
 # Folder of the spikes in output/.
 FOLDER: Final = "calcium-spikes"
-# Rate of the bins in which found spikes are compared with true ones.
+# Rate of the bins in which detected spikes are compared with true spikes.
 COMPARED_HZ: Final = 25.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class CalciumSource:
-    """A recording, how it is read and prepared, and how it is cut and deconvolved."""
+    """A recording, and the settings for reading, preparation, division and deconvolution."""
 
     path: str
     rate_hz: float | None = None
-    """Frame rate, if the file has none or a wrong one."""
+    """Frame rate, if the file contains none or a wrong one."""
     series: str = ""
-    """Series or array to read, if the file has several."""
+    """Series or array to read, if the file contains several."""
     transpose: bool = False
     """Arrays of the file are (frames, neurons)."""
     preparation: Preparation = field(default_factory=Preparation)
@@ -156,7 +156,7 @@ def deconvolve_recording(
 def _deconvolve_rows(
     traces: Floats, lengths: tuple[int, ...], source: CalciumSource
 ) -> Deconvolved:
-    """Return calcium and spikes of the shape of the traces, 0 behind the last frame of each."""
+    """Return calcium and spikes with the shape of the traces, 0 after the last frame of each."""
     if min(lengths) == traces.shape[1]:
         return deconvolve(traces, source.oasis)
     calcium, spikes = np.zeros_like(traces), np.zeros_like(traces)

@@ -1,4 +1,4 @@
-"""`train`: a generator is trained on windows of a recording, and its progress is drawn."""
+"""`train`: train a generator on windows of a recording, and draw its progress."""
 
 import logging
 from dataclasses import dataclass, field
@@ -104,7 +104,7 @@ def make_demo_job(path: Path, seed: int = 0) -> GanJob:
 
 
 class ValidationScore:
-    """A score of generated windows against the validation stretch, by which the best is chosen.
+    """A score of generated windows on the validation stretch, which selects the best network.
 
     It never uses the test stretch.
     """
@@ -178,7 +178,7 @@ def _fit(
 
 
 def _warn_of_resampling(cohort: SplitRecording) -> None:
-    """Warn of a recording whose frame rate seems to be raised."""
+    """Warn of a recording whose frame rate seems to be increased by resampling."""
     rate = cohort.recording.rate_hz
     top = find_highest_hz(cohort.windows("training"), rate)
     if top < LOUD * rate / 2:
@@ -193,7 +193,7 @@ def _warn_of_resampling(cohort: SplitRecording) -> None:
 
 
 def _draw_windows(stem: Path, cohort: SplitRecording, windows: Floats, *, title: str) -> None:
-    """Draw a validation window beside two generated ones."""
+    """Draw a validation window and two generated windows."""
     shown = {
         "real": cohort.windows("validation")[0],
         f"generated, {title}": windows[0],

@@ -22,7 +22,7 @@ C = TypeVar("C", bound=Rows)
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fold:
-    """Rows of a cohort: those that are fitted, that decide when to stop, and that are scored."""
+    """Rows of a cohort for the fit, for early stopping, and for the scores."""
 
     fit: Ints
     validation: Ints
@@ -40,7 +40,7 @@ class Evaluated:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Cohort(ABC, Generic[C]):
-    """Labelled cells, ordered by specimen id, and their sides of the split."""
+    """Labelled cells, sorted by specimen id, and their sides of the split."""
 
     cells: C
     truth: Ints
@@ -60,7 +60,7 @@ class Cohort(ABC, Generic[C]):
         return fingerprint == self.fingerprint()
 
     def open_holdout(self, why: str) -> Ints:
-        """Return the rows that are held out, and leave a line in the log."""
+        """Return the rows that are held out, and write a line to the log."""
         logger.info("the holdout of %d cells is opened: %s", len(self._test_rows), why)
         return self._test_rows
 
@@ -75,7 +75,7 @@ class Cohort(ABC, Generic[C]):
         return np.array([places[name] for name in specimens], dtype=np.int64)
 
     def folds(self, count: int, *, group_by: str, seed: int) -> list[Fold]:
-        """Return the folds of the training cells, classes and data sets evenly spread."""
+        """Return the folds of the training cells, stratified by class and data set."""
         training = identify_cells(self.cells, self.train_rows)
         folds = []
         for number, (fitted, scored) in enumerate(
@@ -99,13 +99,13 @@ class Cohort(ABC, Generic[C]):
         return folds_of(fitted, self.validation_parts, group_by=group_by, seed=seed)[0]
 
     def keep_aside(self, *, group_by: str, seed: int) -> tuple[Ints, Ints]:
-        """Return the training rows that the final model is fitted on, and those kept aside."""
+        """Return the training rows for the fit of the final model, and the rows kept aside."""
         training = identify_cells(self.cells, self.train_rows)
         fitted, kept = keep_aside(training, group_by=group_by, seed=seed)
         return self.train_rows[fitted], self.train_rows[kept]
 
     def predictions(self, rows: Ints, probabilities: Floats) -> Predictions:
-        """Return the probabilities of these rows beside the truth."""
+        """Return the probabilities of these rows together with their true classes."""
         return Predictions(
             specimen_id=self.cells.specimen_id[rows],
             dataset=self.cells.dataset[rows],
@@ -121,7 +121,7 @@ class Cohort(ABC, Generic[C]):
 
 
 def find_sides(cells: Identified, split: Split) -> tuple[Ints, Ints]:
-    """Return the rows to train on, and those that are held out."""
+    """Return the training rows and the held-out rows."""
     train, test = (
         np.flatnonzero(np.isin(cells.specimen_id, sorted(side)))
         for side in (split.train, split.test)

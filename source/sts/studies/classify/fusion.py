@@ -1,4 +1,4 @@
-"""--with-networks: what a network adds to the table, by a stack of both (Wolpert, 1992)."""
+"""--with-networks: the benefit of a network beside the table, by stacking (Wolpert, 1992)."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,11 +23,11 @@ from sts.studies.classify.pages import PREDICTIONS
 from sts.studies.classify.training import OUT_OF_FOLD
 
 STUDY: Final = "fusion"
-# Folds of the cells that the stack is fitted on; each cell is predicted by a stack without it.
+# Number of folds for the stack; each cell is predicted by a stack fitted without it.
 FOLDS: Final = 5
-# Strengths of the regression that are tried; that with the lowest log loss is taken.
+# Strengths of the regression; the one with the lowest log loss is used.
 STRENGTHS: Final = (0.003, 0.03, 0.3, 3.0)
-# Smallest probability whose logarithm is taken: one wrong cell must not outweigh all others.
+# Smallest probability before the logarithm: one wrong cell must not dominate all others.
 FLOOR: Final = 1e-4
 # Names of the three classifiers that are compared.
 TABLE, NETWORK, STACK = "table", "network", "both"
@@ -40,7 +40,7 @@ METHOD: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class FusionJob:
-    """The trainings that are joined, by the folders of their runs."""
+    """The trainings that are combined, by the folders of their runs."""
 
     table: str
     network: str
@@ -49,7 +49,7 @@ class FusionJob:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RunPredictions:
-    """The predictions of a training: of its own cells out of fold, and of its holdout."""
+    """The predictions of a training: of its training cells out of fold, and of its holdout."""
 
     train: Predictions
     test: Predictions
@@ -81,7 +81,7 @@ class FusionScores:
     """Of the stack over the table and over the network."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `report.json` holds."""
+        """Return the content of `report.json`."""
         return {
             "scores": {
                 name: {group: each.to_dict() for group, each in groups.items()}
@@ -91,7 +91,7 @@ class FusionScores:
         }
 
     def blocks(self) -> list[Block]:
-        """Return what the report shows."""
+        """Return the content of the report."""
         return [
             score_table({name: each[POOLED] for name, each in self.scores.items()}),
             *(
@@ -114,7 +114,7 @@ class Fused:
 
 
 def read_run_predictions(run: Path) -> RunPredictions:
-    """Return the predictions that a training has left in its run folder."""
+    """Return the predictions of a training from its run folder."""
     for name in (OUT_OF_FOLD, PREDICTIONS):
         if not (run / name).is_file():
             raise StsError(
@@ -128,7 +128,7 @@ def read_run_predictions(run: Path) -> RunPredictions:
 def fuse(
     workspace: Workspace, job: FusionJob, *, table: RunPredictions, network: RunPredictions
 ) -> Fused:
-    """Join table and network by a stack fitted out of fold, scored on cells that both hold out."""
+    """Combine table and network by a stack fitted out of fold; score it on held-out cells."""
     refuse_leaks(table, network)
     train = find_common_cells(table.train, network.train, "out of fold")
     test = find_common_cells(table.test, network.test, "held out")
@@ -178,7 +178,7 @@ def _score(
 
 
 def refuse_leaks(table: RunPredictions, network: RunPredictions) -> None:
-    """Refuse a network that was trained on cells which the table holds out, and the reverse."""
+    """Raise an error if one model was trained on cells that the other one holds out."""
     for fitted, held, who in ((network, table, "network"), (table, network, "table")):
         known = np.intersect1d(fitted.train.specimen_id, held.test.specimen_id)
         if len(known):
@@ -191,7 +191,7 @@ def refuse_leaks(table: RunPredictions, network: RunPredictions) -> None:
 def find_common_cells(
     first: Predictions, second: Predictions, where: str
 ) -> tuple[Predictions, Predictions]:
-    """Return the predictions of the cells of known class that are in both, in the same order."""
+    """Return the predictions of cells with known class in both, in the same order."""
     if first.classes != CLASSES or second.classes != CLASSES:
         raise StsError(
             f"table and network must have the classes {', '.join(CLASSES)}, in this order"

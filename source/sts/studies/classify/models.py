@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainJob(ABC):
-    """All settings of a training; besides them only the cells decide the model."""
+    """All settings of a training; the model depends only on them and on the cells."""
 
     group_by: str = DONOR
     """What stands in one fold only, and on one side of a split that is made."""
@@ -38,12 +38,12 @@ class TrainJob(ABC):
     @property
     @abstractmethod
     def is_fixed(self) -> bool:
-        """Tell whether the settings are given, so that nothing is searched."""
+        """Tell whether the settings are given, so that there is no search."""
 
     @property
     @abstractmethod
     def space(self) -> Mapping[str, Parameter]:
-        """Return the space of the search; one point where the settings are given."""
+        """Return the search space; a single point if the settings are given."""
 
     @abstractmethod
     def make_settings(self, values: Mapping[str, Any]) -> Any:
@@ -55,7 +55,7 @@ class TrainJob(ABC):
 
     @property
     def search_plan(self) -> SearchSettings:
-        """Return how to search: one trial where the settings are given."""
+        """Return the settings of the search: one trial if the settings are given."""
         one = SearchSettings(trials=1, folds=self.search.folds, seed=self.seed, prune=False)
         return one if self.is_fixed else self.search
 
@@ -70,7 +70,7 @@ class TrainJob(ABC):
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """Return the settings in a JSON file, which the kind of model has to check."""
+    """Return the settings in a JSON file, which the kind of model must check."""
     given = read_json(path)
     if not isinstance(given, dict):
         raise StsError(f"{path} does not hold settings: an object such as {{...}} is wanted")
@@ -79,7 +79,7 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """Why a model predicts what it predicts: sections of the report, and entries of report.json."""
+    """The explanation of predictions: sections of the report, and entries of report.json."""
 
     sections: list[Section] = field(default_factory=list)
     report: dict[str, Any] = field(default_factory=dict)
@@ -87,10 +87,10 @@ class Explanation:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FittedModel(ABC):
-    """A fitted model and the cells that it predicts, a row each."""
+    """A fitted model and the cells for prediction, one row each."""
 
     model: Any
-    """As it is stored, with its card."""
+    """The stored model with its card."""
 
     @property
     def card(self) -> Any:
@@ -112,7 +112,7 @@ class FittedModel(ABC):
 
     @abstractmethod
     def describe(self) -> Description:
-        """Return what a page says of the model."""
+        """Return the description of the model for a page."""
 
     @abstractmethod
     def save(self, folder: Path) -> Self:

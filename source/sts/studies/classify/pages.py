@@ -28,13 +28,13 @@ CAVEAT: Final = (
     "so a {kind} may gain by recognising where a cell was recorded. Compare the columns."
 )
 LEFT_OUT: Final = "left-out.csv"
-# Cells left out that a report lists.
+# Largest number of left-out cells in a report.
 SHOWN: Final = 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """What a page says of a model besides its scores."""
+    """The description of a model on a page, without its scores."""
 
     title: str
     subtitle: str

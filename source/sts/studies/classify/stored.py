@@ -88,7 +88,7 @@ def test_model(
 
 
 def refuse_other_cells(card: Any, cohort: Cohort[Any]) -> None:
-    """Refuse a holdout of which the model may have seen some in training."""
+    """Raise an error if the model may have been trained on cells of the holdout."""
     if not cohort.is_trained_on(str(card.data.get("training_fingerprint"))):
         raise StsError(
             f"{card.name} was trained on other cells than {cohort.split.origin} says: its "
@@ -127,24 +127,24 @@ def predict_cells(
 
 @dataclass(frozen=True, kw_only=True)
 class CellSource:
-    """Where new cells come from: one of the first three fields is given."""
+    """The source of new cells: one of the first three fields is given."""
 
     recordings: tuple[str, ...] = ()
     """Files, or folders of them."""
     cells_from: str = ""
-    """The folder of a data set that was built, or of several, or a file of one."""
+    """The folder of one or several built data sets, or a file of one."""
     table: str = ""
     """A table of features."""
     columns: str = ""
     """A file that says which of its columns are which features."""
     reading: BuildSettings = field(default_factory=BuildSettings)
-    """How recordings are read."""
+    """The settings for reading recordings."""
 
 
 def find_new_sweeps(
     source: CellSource, *, workers: int = 0
 ) -> tuple[list[PredictedCell], SweepStore | None]:
-    """Return all cells that were read, and the sweeps of those whose status is ok, in order."""
+    """Return all cells, and the sweeps of the cells with status ok, in order."""
     if source.cells_from:
         return _load_sweeps(Path(source.cells_from))
     results = _read_recordings(source, workers)
@@ -156,7 +156,7 @@ def find_new_sweeps(
 def find_new_features(
     source: CellSource, *, needed: Sequence[str], workers: int = 0
 ) -> tuple[list[PredictedCell], EpTable | None]:
-    """Return all cells that were read, and the features of those whose status is ok, in order."""
+    """Return all cells, and the features of the cells with status ok, in order."""
     if source.cells_from:
         return _load_features(Path(source.cells_from), needed)
     if source.table:
@@ -170,7 +170,7 @@ def find_new_features(
 
 
 def _read_recordings(source: CellSource, workers: int) -> list[CellResult]:
-    """Read all recordings, several at a time; return the results in a fixed order."""
+    """Read all recordings in parallel; return the results in a fixed order."""
     paths = dict.fromkeys(path for name in source.recordings for path in find_recordings(name))
     cells = []
     for path in paths:
@@ -181,7 +181,7 @@ def _read_recordings(source: CellSource, workers: int) -> list[CellResult]:
 
 
 def _load_sweeps(place: Path) -> tuple[list[PredictedCell], SweepStore]:
-    """Return the cells of built data sets, and the cells that cells.csv lists besides."""
+    """Return the cells of built data sets, and the other cells in cells.csv."""
     paths = [place] if place.is_file() else require_stores(place)
     tables = [path.with_name(CELLS_NAME) for path in paths]
     rows = [row for path in tables if path.is_file() for row in read_cells(path)]
@@ -199,7 +199,7 @@ def _load_sweeps(place: Path) -> tuple[list[PredictedCell], SweepStore]:
 def _load_features(
     place: Path, needed: Sequence[str]
 ) -> tuple[list[PredictedCell], EpTable | None]:
-    """Return the cells of measured data sets, and the cells that features.csv lists besides."""
+    """Return the cells of measured data sets, and the other cells in features.csv."""
     if not place.exists():
         raise StsError(f"no folder {place}: name a data set that `data_pipeline.py build` made")
     paths = [place] if place.is_file() else find_ep_tables(place)

@@ -32,13 +32,13 @@ from sts.studies.classify.pages import training_sections, write_test_report
 
 logger = logging.getLogger("sts")
 
-# The state of the refit, from which a killed run continues; it is kept until the run is complete.
+# The state of the refit, from which a killed run continues; it is deleted when the run is complete.
 REFIT: Final = "refit.safetensors"
-# Predictions of the training cells by the folds, which other runs can join.
+# Predictions of the training cells by the folds, which other runs can use.
 OUT_OF_FOLD: Final = "out_of_fold.csv"
-# Decimals of the logits that are kept with a fold: enough to calibrate by.
+# Number of decimals of the logits stored with a fold: enough for calibration.
 DIGITS: Final = 5
-# Entries of a fold that a report keeps besides its score: same settings, same seed, same text.
+# Entries of a fold in a report, in addition to its score; they depend only on settings and seed.
 KEPT: Final = ("best_epoch",)
 
 Score = Callable[[dict[str, Any], int], FoldScore]
@@ -46,13 +46,13 @@ Score = Callable[[dict[str, Any], int], FoldScore]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Experiment(ABC):
-    """A kind of model and the cells to train it on: what every stage of TRAIN works with."""
+    """A kind of model and its training cells: the input of every stage of TRAIN."""
 
     job: TrainJob
     cohort: Cohort[Any]
     folds: list[Fold]
     fit_rows: Ints
-    """Training cells that the final model is fitted on."""
+    """Training cells for the fit of the final model."""
     kept_rows: Ints
     """Training cells for the calibration and the novelty threshold of the final model."""
 
@@ -61,7 +61,7 @@ class Experiment(ABC):
     @property
     @abstractmethod
     def depends_on(self) -> dict[str, Any]:
-        """Return everything that scores depend on besides the searched settings."""
+        """Return everything that scores depend on, except the searched settings."""
 
     @abstractmethod
     def score(self, values: dict[str, Any], number: int) -> FoldScore:
@@ -79,7 +79,7 @@ class Experiment(ABC):
 
     @property
     def search_name(self) -> str:
-        """Return the name of the search where trials are kept."""
+        """Return the name of the search in the storage of trials."""
         return self.job.search_name
 
     @property
@@ -89,7 +89,7 @@ class Experiment(ABC):
 
     @contextlib.contextmanager
     def scoring(self) -> Iterator[Score]:
-        """Give the function by which the search scores folds."""
+        """Provide the function with which the search scores folds."""
         yield self.score
 
     def track_trial(self, tracker: Tracker, trial: TrialRecord) -> None:
@@ -97,15 +97,15 @@ class Experiment(ABC):
         return
 
     def calibrate(self, kept: Floats, searched: SearchResult) -> Calibration:
-        """Calibrate the final model on cells that it has not seen, given its logits of them."""
+        """Calibrate the final model from its logits of cells outside its training."""
         return calibrate(kept, self.cohort.truth[self.kept_rows])
 
     def draw_curves(self, run: Run, searched: SearchResult) -> list[Block]:
-        """Draw how the folds of the best trial were fitted, where that takes epochs."""
+        """Draw the training of the folds of the best trial, if it has epochs."""
         return []
 
     def how_to_repeat(self, card: Any) -> list[Section]:
-        """Return the section of a page on how to get the same again."""
+        """Return the section of a page that explains how to reproduce the model."""
         return []
 
 
@@ -126,7 +126,7 @@ class Trained:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Assessed:
-    """A final model with everything that its report shows."""
+    """A final model with the content of its report."""
 
     model: FittedModel
     searched: SearchResult
@@ -155,7 +155,7 @@ def train(
     beside
         Entered while settings are searched, such as other workers.
     """
-    # Checked before the run writes its settings: a wrong address may hold a password.
+    # Checked before the run writes its settings: a wrong address can contain a password.
     read_address(storage)
     job, study = experiment.job, experiment.study
     with start_run(workspace, study=study, what=job.run_name, settings=job, resume=True) as run:
@@ -189,7 +189,7 @@ def search_settings(
     storage: str | None = None,
     tracker: Tracker | None = None,
 ) -> SearchResult:
-    """Search by balanced accuracy on the folds of the training cells; others may join in."""
+    """Search by balanced accuracy on the folds of the training cells; other processes can join."""
     place: str | Path = storage or workspace.output / experiment.study / "searches.sqlite"
     if isinstance(place, Path):
         make_folder(place.parent)
@@ -280,7 +280,7 @@ def _to_dicts(scores: Mapping[str, Scores]) -> dict[str, Any]:
 
 
 def _shorten(trials: Sequence[TrialRecord]) -> Iterator[TrialRecord]:
-    """Yield the trials as a report holds them, without logits, times and workers."""
+    """Yield the trials for a report, without logits, times and workers."""
     for trial in trials:
         folds = tuple(
             FoldScore(fold.value, {name: fold.extras[name] for name in KEPT if name in fold.extras})

@@ -1,4 +1,4 @@
-"""EXPLAIN: what a network looks at, in pictures and numbers, and whether it had to learn that."""
+"""EXPLAIN: saliency of a network in pictures and numbers, compared with an untrained network."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -30,9 +30,9 @@ from sts.signals.resample import BEFORE_S, RATE_HZ, SAMPLES, WINDOW_S
 from sts.studies.classify.networks.stored import OpenedStudy, StoredNetworkJob, open_study
 from sts.studies.classify.pages import LeftOut, list_left_out
 
-# Cells of a class that are averaged: integrated gradients cost dozens of passes a cell.
+# Number of cells per class in an average: integrated gradients need dozens of passes per cell.
 CELLS_A_CLASS: Final = 10
-# Steps of integrated gradients: averages over cells need fewer than a picture of one cell.
+# Steps of integrated gradients: an average over cells needs fewer than a picture of one cell.
 STEPS: Final = 8
 WINDOW_MS: Final = (-BEFORE_S * 1e3, (WINDOW_S - BEFORE_S) * 1e3)
 SANITY: Final = (
@@ -48,7 +48,7 @@ class Explained:
 
     folder: Path
     attention: Table
-    """Where the attention lies, by class."""
+    """The attention by class."""
     random: dict[str, float]
     """Rank correlation with the maps of random weights, by method."""
     left_out: tuple[LeftOut, ...]
@@ -57,7 +57,7 @@ class Explained:
 def explain_network(
     workspace: Workspace, job: StoredNetworkJob, *, device: str = "auto"
 ) -> Explained:
-    """Draw saliency of some cells and of the classes, and measure where the attention lies."""
+    """Draw the saliency of some cells and of the classes, and measure the attention."""
     opened = open_study(workspace, job, device=device)
     model, cohort, name = opened.model, opened.cohort, opened.model.run_name
     with start_run(workspace, study="sts-explain", what=name, settings=job) as run:
@@ -104,7 +104,7 @@ def explain_network(
 
 
 def attention_table(attention: Mapping[str, Attention]) -> Table:
-    """Return the shares of attention by time and by frequency, a row a class."""
+    """Return the shares of attention by time and by frequency, one row per class."""
     first = next(iter(attention.values()))
     rows: list[list[object]] = [
         [name, each.cells, *(f"{v:.2f}" for v in (*each.times.values(), *each.bands.values()))]
@@ -131,7 +131,7 @@ def _predict(opened: OpenedStudy, rows: Ints) -> Predictions:
 
 
 def _choose_one_a_class(opened: OpenedStudy, rows: Ints, rng: np.random.Generator) -> Ints:
-    """Return a held-out cell of each class, one that is predicted correctly if there is one."""
+    """Return a held-out cell of each class, if possible one that is predicted correctly."""
     predictions = _predict(opened, rows)
     chosen = []
     for label in range(len(CLASSES)):

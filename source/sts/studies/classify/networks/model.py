@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("sts")
 
-# Where scalograms come from: a sweep store they are computed from, published files, or, for "auto",
-# a store if there is one.
+# Sources of scalograms: computed from a sweep store, published files, or, for "auto", a store if
+# there is one.
 ORIGINS: Final = ("auto", "computed", "published")
-# Predicted cells that are drawn: a picture takes a second, and nobody reads a page of hundreds.
+# Largest number of predicted cells that are drawn: a picture takes a second.
 DRAWN: Final = 24
 
 
@@ -50,12 +50,12 @@ DRAWN: Final = 24
 class NetworkCohort(Cohort[SweepStore | Cells]):
     """Cells with their sweeps, unless their scalograms are published."""
 
-    # Inside a fold one cell in five decides when training stops (Amprimo et al., 2025).
+    # Inside a fold, one cell in five is used for early stopping (Amprimo et al., 2025).
     validation_parts: ClassVar[int] = 5
 
     @property
     def is_published(self) -> bool:
-        """Tell whether scalograms are read instead of being computed."""
+        """Tell whether scalograms are read from files instead of computed."""
         return not isinstance(self.cells, SweepStore)
 
     def fingerprint(self) -> str:
@@ -68,7 +68,7 @@ class NetworkCohort(Cohort[SweepStore | Cells]):
         return f"{who.hexdigest()[:16]}-{sweeps.hexdigest()[:16]}"
 
     def is_trained_on(self, fingerprint: str) -> bool:
-        """Tell whether a model was trained on these cells; sweeps count where there are any."""
+        """Tell whether a model was trained on these cells, and on the same sweeps if any."""
         return fingerprint.startswith(self.fingerprint())
 
     def only(self, rows: Ints) -> "NetworkCohort":
@@ -89,7 +89,7 @@ class NetworkCohort(Cohort[SweepStore | Cells]):
 def load_sweeps(
     data: Path, *, group_by: str | None = None, seed: int, scalograms: str = "computed"
 ) -> NetworkCohort:
-    """Return the labelled cells in `data`, divided by the split that is kept there.
+    """Return the labelled cells in `data`, divided by the split stored there.
 
     Cells of the published test split are left out, unless the published split in `data` holds them
     out. `scalograms` is one of ORIGINS.
@@ -106,7 +106,7 @@ def load_sweeps(
 
 
 def _choose_origin(data: Path, scalograms: str) -> str:
-    """Return where scalograms come from, and leave a line in the log."""
+    """Return the source of scalograms, and write a line to the log."""
     one_of(scalograms, ORIGINS, "origin of scalograms")
     stored, published = bool(find_stores(data)), has_published(data)
     if scalograms == "auto":
@@ -161,13 +161,13 @@ def _load_published(data: Path) -> Cells:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class NetworkModel(FittedModel):
-    """A network and the images of the cells that it predicts."""
+    """A network and the images of the cells for prediction."""
 
     model: Model
     bank: ImageBank
     """With the mean and deviation of the network."""
     store: SweepStore | None = None
-    """The sweeps of these cells, where they may be drawn."""
+    """The sweeps of these cells, if they can be drawn."""
 
     @property
     def run_name(self) -> str:
@@ -213,7 +213,7 @@ class NetworkModel(FittedModel):
         return pictures
 
     def describe(self) -> Description:
-        """Return what a page says of the network."""
+        """Return the description of the network for a page."""
         card = self.model.card
         weights = card.architecture.weights
         settings = to_dict(card)

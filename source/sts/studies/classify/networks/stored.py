@@ -44,7 +44,7 @@ class StoredNetworkJob:
     cells: tuple[str, ...] = ()
     """EXPLAIN: specimens to draw; empty: one held-out cell of each class, predicted correctly."""
     scalograms: str = "auto"
-    """Where they come from: one of `model.ORIGINS`."""
+    """Their source: one of `model.ORIGINS`."""
     seed: int = 0
     name: str | None = None
     """Of the model, where it has one of its own."""
@@ -93,7 +93,7 @@ def open_study(workspace: Workspace, job: StoredNetworkJob, *, device: str) -> O
 
 
 def check_same_split(model: Model, cohort: NetworkCohort) -> None:
-    """Refuse a holdout of which the network may have seen some in training."""
+    """Raise an error if the network may have been trained on cells of the holdout."""
     if model.card.data.get("training_fingerprint") is not None:
         refuse_other_cells(model.card, cohort)
     # Imported networks have no fingerprint; they were trained on the published split.
@@ -108,7 +108,7 @@ def check_same_split(model: Model, cohort: NetworkCohort) -> None:
 def _load_network(
     workspace: Workspace, architecture: Architecture, *, device: str, name: str | None
 ) -> Model:
-    """Return the model that TRAIN or import-models has left in the workspace."""
+    """Return the model from TRAIN or import-models in the workspace."""
     folder = model_folder(workspace.models, architecture, name)
     return load_model(folder, wanted=architecture, device=choose_device(device))
 
@@ -116,7 +116,7 @@ def _load_network(
 def _open_published(
     model: Model, cohort: NetworkCohort, job: StoredNetworkJob, named: Ints, *, device: str
 ) -> OpenedStudy:
-    """Read the scalograms of the held-out cells and of those that are named, of no others."""
+    """Read only the scalograms of the held-out cells and of the named cells."""
     images = model.card.images
     if images.parity != PARITY:
         raise StsError(
@@ -134,7 +134,7 @@ def _open_published(
     rows = wanted[list(read.places)]
     if not np.isin(rows, held_out).any():
         raise StsError(f"no held-out cell has a scalogram: {read.left_out[0].reason}")
-    # The images are in memory already, so that the bank keeps no copy.
+    # The images are already in memory, so that the bank needs no copy.
     bank = ImageBank(read.source, images, choose_device(device), budget_bytes=0)
     return OpenedStudy(
         model=NetworkModel(model=model, bank=bank),

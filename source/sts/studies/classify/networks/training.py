@@ -46,9 +46,9 @@ KINDS: Final[dict[str, Callable[..., Parameter]]] = {
     "int": Int,
 }
 # Settings of the demo, by the number of the network.
-# As many pixels as 111 x 111, wide enough to separate spikes; InceptionV3 needs taller images.
+# The number of pixels of 111 x 111, wide enough to separate spikes; InceptionV3 needs more height.
 DEMO_SIZE: Final = {1: (32, 384), 2: (80, 240), 3: (32, 384), 4: (32, 384)}
-# Random weights need a rate that rises and falls; the small network needs more epochs.
+# Random weights need a rate that increases, then decreases; the small network needs more epochs.
 DEMO_EPOCHS: Final = {1: 4, 2: 4, 3: 4, 4: 8}
 DEMO_RATE: Final = {1: 1e-3, 2: 1e-3, 3: 1e-3, 4: 3e-3}
 # Values of an epoch that are tracked.
@@ -57,15 +57,15 @@ TRACKED: Final = ("train_loss", "train_accuracy", "validation_loss", "validation
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkJob(TrainJob):
-    """All settings of the training of a network; besides them only the cells decide it."""
+    """All settings of the training of a network; it depends only on them and on the cells."""
 
     architecture: Architecture
     image_size: tuple[int, int] | None = None
     """Height and width of the images; None: the network's own."""
     base: TrainSettings = field(default_factory=TrainSettings)
-    """The settings that the search does not vary, and where it begins."""
+    """The settings that the search does not vary, and its initial values."""
     varied: tuple[str, ...] = tuple(SPACE)
-    """The settings that the search varies; empty where all are given."""
+    """The settings that the search varies; empty if all are given."""
 
     @property
     def run_name(self) -> str:
@@ -74,12 +74,12 @@ class NetworkJob(TrainJob):
 
     @property
     def is_fixed(self) -> bool:
-        """Tell whether the settings are given, so that nothing is searched."""
+        """Tell whether the settings are given, so that there is no search."""
         return not self.varied
 
     @property
     def space(self) -> dict[str, Parameter]:
-        """Return the space of the search; one point where the settings are given."""
+        """Return the search space; a single point if the settings are given."""
         space: dict[str, Parameter] = {}
         for name, (kind, *rest) in SPACE.items():
             fixed = Choice((getattr(self.base, name),))
@@ -150,13 +150,13 @@ def demo_job(architecture: Architecture, **given: Any) -> NetworkJob:
 
 
 def read_network_settings(path: Path, base: TrainSettings) -> TrainSettings:
-    """Return the training settings in a JSON file; those that it does not name are as in `base`."""
+    """Return the training settings in a JSON file; settings that are missing come from `base`."""
     return from_dict(TrainSettings, {**to_dict(base), **read_settings(path)}, where=str(path))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class NetworkExperiment(Experiment):
-    """A network and the images of its cells; the cells that are kept aside stop its refit."""
+    """A network and the images of its cells; its refit stops early by the cells kept aside."""
 
     job: NetworkJob
     cohort: NetworkCohort
@@ -166,7 +166,7 @@ class NetworkExperiment(Experiment):
 
     @property
     def depends_on(self) -> dict[str, Any]:
-        """Return everything that scores depend on besides the searched settings."""
+        """Return everything that scores depend on, except the searched settings."""
         return {
             "architecture": to_dict(self.job.architecture),
             "images": to_dict(self.bank.settings),
@@ -205,7 +205,7 @@ class NetworkExperiment(Experiment):
     def refit(
         self, values: dict[str, Any], run: Run, tracker: Tracker
     ) -> tuple[NetworkModel, Floats]:
-        """Train on the training cells; the kept ones decide when to stop, as in the folds."""
+        """Train on the training cells; stop early by the kept cells, as in the folds."""
         job = self.job
         fitted = fit(
             job.architecture,
@@ -246,7 +246,7 @@ class NetworkExperiment(Experiment):
         return self.cohort.predictions(rows, np.concatenate(found))
 
     def draw_curves(self, run: Run, searched: SearchResult) -> list[Block]:
-        """Draw losses and accuracies by epoch, fold by fold."""
+        """Draw losses and accuracies by epoch for each fold."""
         folds = [
             FoldCurves(
                 **{name: [epoch[name] for epoch in fold.extras["curves"]] for name in TRACKED},

@@ -29,16 +29,16 @@ logger = logging.getLogger("sts")
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where cells come from."""
+    """The source of cells."""
 
     data: Path
-    """The folder with tables and splits, also with the split of a table that lies elsewhere."""
+    """The folder with tables and splits, including the split of a table in another folder."""
     table: Path | None = None
-    """The user's own table, instead of those in `data`; nothing beside it is read."""
+    """The user's own table, instead of the tables in `data`."""
     columns: Path | None = None
-    """A file that says which of its columns are which features."""
+    """A file that maps its columns to features."""
     labels: Path | None = None
-    """A file of labels, instead of those in `data`."""
+    """A file of labels, instead of the labels in `data`."""
 
     @property
     def table_name(self) -> str:
@@ -88,7 +88,7 @@ def load_table(
 
 
 def _check_split(place: Path, table: EpTable) -> None:
-    """Refuse a published split if some of its cells are missing: figures would not compare."""
+    """Raise an error if cells of a published split are missing: scores would not be comparable."""
     ids = set(table.specimen_id.tolist())
     for name in PUBLISHED.values():
         path = place / name
@@ -123,7 +123,7 @@ def labelled_table(source: Source, needed: tuple[str, ...]) -> EpTable:
 
 
 def _drop_missing(table: EpTable, train: Ints, chosen: Chosen) -> EpTable:
-    """Return the table without features that no training cell has, or refuse them."""
+    """Return the table without features that no training cell has, or raise an error for them."""
     present: Bools = np.asarray(np.isfinite(table.X[train]).any(axis=0))
     gone = [name for name, known in zip(table.names, present.tolist(), strict=True) if not known]
     if not gone:

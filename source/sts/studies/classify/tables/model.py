@@ -1,4 +1,4 @@
-"""A model of tables as one of the models of the study, and why it predicts what it predicts.
+"""A model of tables as one of the models of the study, and the explanation of its predictions.
 
 Models of trees are explained by SHAP values (Lundberg et al., 2020), others by shuffled features.
 """
@@ -36,13 +36,13 @@ from sts.tabular.explanations import (
     rank_features,
 )
 
-# Features of a class in the figure, as in the published one.
+# Number of features of a class in the figure, as in the published figure.
 TOP: Final = 5
-# Cells, a point each, in the plot of all features: more of them show nothing more.
+# Largest number of cells (points) in the plot of all features: more add no information.
 DRAWN: Final = 400
-# Cells that are explained of a model whose SHAP values are slow.
+# Number of cells that are explained if the SHAP values of a model are slow.
 FEW: Final = 100
-# Features in the table of the report.
+# Number of features in the table of the report.
 LISTED: Final = 20
 BY_SHAP: Final = (
     "SHAP values (Lundberg et al., 2020) say what each feature adds to the score of a class in "
@@ -64,7 +64,7 @@ ABSOLUTE: Final = (
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TableModel(FittedModel):
-    """A model of tables and the cells that it predicts."""
+    """A model of tables and the cells for prediction."""
 
     model: Baseline
     cells: EpTable
@@ -101,7 +101,7 @@ class TableModel(FittedModel):
         return _explain_by_shuffling(run, self.model, cells, truth, seed=seed)
 
     def describe(self) -> Description:
-        """Return what a page says of the model."""
+        """Return the description of the model for a page."""
         card = self.model.card
         settings = to_dict(card)
         for name in ("scores", "formulas", "names", "probe", "sha256"):
@@ -121,7 +121,7 @@ class TableModel(FittedModel):
 
 
 def reasons_of(model: Baseline, X: Floats, labels: Ints) -> list[tuple[Reason, ...]]:
-    """Return for each cell the features that speak for its class, against the training cells."""
+    """Return for each cell the features that support its class, with training ranks."""
     if not has_quick_contributions(model.classifier):
         return [() for _ in labels]
     found = compute_contributions(model.classifier, X, model.card.names)
@@ -158,7 +158,7 @@ def _explain_by_shap(run: Run, trees: Classifier, cells: EpTable) -> Explanation
         cells = cells.rows(np.arange(len(cells))[:: -(-len(cells) // FEW)])
     found = compute_contributions(trees, cells.X, cells.names)
     write_contributions(run, found, cells)
-    # Where each value stands among those of its feature, 0 to 1; NaN where missing.
+    # Rank of each value among the values of its feature, 0 to 1; NaN if missing.
     known = np.isfinite(cells.X).sum(axis=0)
     ranks = (rankdata(cells.X, axis=0, nan_policy="omit") - 1) / np.maximum(known - 1, 1)
     sizes = found.importance()
@@ -210,7 +210,7 @@ def _of_class(
 
 
 def _shorten_name(name: str, among: Sequence[str]) -> str:
-    """Return the name of a feature as in the published figure, where that is unambiguous."""
+    """Return the name of a feature as in the published figure, if it is unambiguous."""
     if any(other.endswith(("_ramp", "_short_square")) for other in among):
         return name
     return name.removesuffix("_long_square").replace(
@@ -219,7 +219,7 @@ def _shorten_name(name: str, among: Sequence[str]) -> str:
 
 
 def write_contributions(run: Run, found: Contributions, cells: EpTable) -> None:
-    """Write every SHAP value, a line a cell and class, and the mean sizes of each feature."""
+    """Write every SHAP value, one line per cell and class, and the mean sizes of each feature."""
 
     def lines() -> Iterator[dict[str, object]]:
         for cell, specimen in enumerate(cells.specimen_id.tolist()):
@@ -244,7 +244,7 @@ def write_contributions(run: Run, found: Contributions, cells: EpTable) -> None:
 
 
 def formula_section(names: Sequence[str]) -> Section:
-    """Return the section with the formulas of the derived features among these."""
+    """Return the section with the formulas of the derived features in `names`."""
     derived = [name for name in names if name in FORMULAS]
     if not derived:
         return Section("Features", [f"As published: {', '.join(names)}."])

@@ -19,7 +19,7 @@ DEFAULT_FEATURES: Final = "engineered"
 # The features of the published study.
 PUBLISHED_FEATURES: Final = "paper"
 PUBLISHED_NAME: Final = "published"
-# Fewest folds: each cell is predicted by a model that was not fitted on it.
+# Smallest number of folds: each cell is predicted by a model fitted without it.
 FEWEST_FOLDS: Final = 2
 # Trials of the demo.
 DEMO_TRIALS: Final = 10
@@ -27,13 +27,13 @@ DEMO_TRIALS: Final = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
-    """The features that a model takes."""
+    """The features of a model."""
 
     title: str
     names: tuple[str, ...]
     times: str = "onset"
     skip_missing: bool = False
-    """Leave out features that no training cell has, instead of refusing them."""
+    """Leave out features that no training cell has, instead of an error."""
 
     @property
     def variant(self) -> str:
@@ -43,16 +43,16 @@ class Chosen:
 
 @dataclass(frozen=True, kw_only=True)
 class TableJob(TrainJob):
-    """All settings of the training of a model of tables; besides them only the cells decide it."""
+    """All settings of the training of a model of tables; it depends only on them and the cells."""
 
     model: str = "lightgbm"
     chosen: Chosen
     published: bool = False
-    """Search the published space, with the published settings of everything else."""
+    """Search the published space; all other settings are the published ones."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Of the model; the search replaces those that it varies."""
     fixed: bool = False
-    """Take the settings as they are, without a search."""
+    """Use the settings without a search."""
 
     @property
     def kind(self) -> Kind:
@@ -74,7 +74,7 @@ class TableJob(TrainJob):
 
     @property
     def space(self) -> Mapping[str, Parameter]:
-        """Return the space of the search; one point where the settings are given."""
+        """Return the search space; a single point if the settings are given."""
         space = PUBLISHED_SPACE if self.published else self.kind.space
         if not self.fixed:
             return space
@@ -83,7 +83,7 @@ class TableJob(TrainJob):
 
     @property
     def is_fixed(self) -> bool:
-        """Tell whether the settings are given, so that nothing is searched."""
+        """Tell whether the settings are given, so that there is no search."""
         return self.fixed
 
     def make_settings(self, values: Mapping[str, Any]) -> Any:
@@ -96,9 +96,9 @@ class TableJob(TrainJob):
 
 
 def choose(features: str, *, times: str = "onset", skip_missing: bool = False) -> Chosen:
-    """Return the features of a set, or those that a file lists."""
+    """Return the features of a set, or the features listed in a file."""
     names = feature_names(features)
-    # Marked as a list: its file may have the name of a set.
+    # Marked as a list, since its file can have the name of a set.
     title = features if features in FEATURE_SETS else f"list-{Path(features).stem}"
     return Chosen(
         title=re.sub(r"[^\w.+-]", "_", title), names=names, times=times, skip_missing=skip_missing

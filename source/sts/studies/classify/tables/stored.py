@@ -23,7 +23,7 @@ from sts.tabular.checkpoint import baseline_folder, load_baseline
 
 @dataclass(frozen=True, kw_only=True)
 class TestJob:
-    """A stored model, and the cells that it is tested on."""
+    """A stored model, and the cells for the test."""
 
     __test__ = False  # pytest takes the name for a test
 
@@ -37,7 +37,7 @@ class TestJob:
 
 @dataclass(frozen=True, kw_only=True)
 class TablePredictJob:
-    """A stored model, and the new cells that it predicts."""
+    """A stored model, and the new cells for prediction."""
 
     model: str
     variant: str

@@ -1,4 +1,4 @@
-"""TRAIN of a model of tables: its folds, side by side where that pays, and its final fit."""
+"""TRAIN of a model of tables: its folds, in parallel if that is faster, and its final fit."""
 
 import contextlib
 import json
@@ -38,20 +38,20 @@ class TableExperiment(Experiment):
     job: TableJob
     cohort: TableCohort
     compared_rows: Ints
-    """Training cells that new cells are compared with, without those kept aside."""
+    """Training cells for the comparison with new cells, without the cells kept aside."""
     workers: int
 
     study: ClassVar[str] = "baseline"
 
     @property
     def depends_on(self) -> dict[str, Any]:
-        """Return everything that scores depend on besides the searched settings."""
+        """Return everything that scores depend on, except the searched settings."""
         cells = self.cohort.fingerprint()
         return {"model": self.job.model, "settings": self.job.settings, "cells": cells}
 
     @property
     def search_name(self) -> str:
-        """Return the name of the search; other cells begin a search of their own."""
+        """Return the name of the search; it depends on the cells."""
         return f"{self.job.search_name}-{self.cohort.fingerprint()[:8]}"
 
     @property
@@ -61,7 +61,7 @@ class TableExperiment(Experiment):
 
     @contextlib.contextmanager
     def scoring(self) -> Iterator[Score]:
-        """Give the function that scores folds, those of a trial in parallel."""
+        """Provide the function that scores folds; the folds of a trial run in parallel."""
         with ParallelFolds(self.score, self.job.search_plan.folds, workers=self.workers) as score:
             yield score
 
@@ -127,7 +127,7 @@ class TableExperiment(Experiment):
         return self.cohort.predictions(np.concatenate(rows), np.concatenate(calibrated))
 
     def calibrate(self, kept: Floats, searched: SearchResult) -> Calibration:
-        """Calibrate on cells that the final model has not seen.
+        """Calibrate on cells outside the training of the final model.
 
         The published protocol leaves no such cells. It takes those that the models of the folds,
         which have the same settings, have not seen.
@@ -139,7 +139,7 @@ class TableExperiment(Experiment):
         return calibrate(np.concatenate(logits), self.cohort.truth[rows], where=BY_FOLDS)
 
     def how_to_repeat(self, card: BaselineCard) -> list[Section]:
-        """Return the section of a page on how to get the same again."""
+        """Return the section of a page that explains how to reproduce the model."""
         job = self.job
         command = ["python source/baseline_pipeline.py TRAIN", f"--model {job.model}"]
         if job.published:
@@ -161,7 +161,7 @@ class TableExperiment(Experiment):
 
 
 def prepare_table(job: TableJob, *, source: Source, workers: int | None = None) -> TableExperiment:
-    """Load the cells and divide them; the published protocol keeps none aside from the fit."""
+    """Load the cells and divide them; in the published protocol the fit uses all of them."""
     cohort = load_table(source, job.chosen, group_by=job.group_by, seed=job.seed)
     compared, kept = cohort.keep_aside(group_by=job.group_by, seed=job.seed)
     return TableExperiment(
@@ -185,7 +185,7 @@ class ParallelFolds:
 
     def __init__(self, score: Score, folds: int, *, workers: int) -> None:
         self._score, self._folds = score, folds
-        # A thread for each fold: three folds on two cores are faster together than two and one.
+        # One thread for each fold: three folds at once on two cores are faster than two, then one.
         self._pool = ThreadPoolExecutor(max(workers, folds)) if workers > 1 else None
         self._settings: dict[str, Any] = {}
         self._begun: dict[int, Future[FoldScore]] = {}
@@ -199,7 +199,7 @@ class ParallelFolds:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Drop the folds that have not begun and wait for the others."""
+        """Cancel the folds that have not started and wait for the others."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 

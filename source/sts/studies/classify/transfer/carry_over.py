@@ -1,4 +1,4 @@
-"""Carry a classifier over to another data set, without the classes of the cells there.
+"""Apply a classifier to another data set without the classes of its cells.
 
 Which recipe to use is found on cells of known class. Cells of the training data set are divided in
 halves. One half is trained on. The other half is turned into simulated data sets: classes have
@@ -33,18 +33,18 @@ from sts.studies.classify.transfer.recipes import (
 )
 
 HALVES: Final = 2
-# Simulated data sets of each half.
+# Number of simulated data sets of each half.
 SIMULATED: Final = 5
-# Cells of a simulated data set; few cells of a class are drawn repeatedly.
+# Largest number of cells of a simulated data set; cells of a rare class are drawn repeatedly.
 MOST_CELLS: Final = 1000
 FEWEST_OF_A_CLASS: Final = 5
-# Resamples for the scores of recipes that were not chosen, which are shown without intervals.
+# Number of resamples for recipes that were not selected, which are shown without intervals.
 NO_RESAMPLES: Final = 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Gaps:
-    """How much the features of two data sets differ, classes aside; every field is (features,)."""
+    """The differences of the features of two data sets without classes; fields are (features,)."""
 
     middle: Floats
     """Median of the first, 0 for a feature without a scale; `spread` is between its quartiles."""
@@ -58,7 +58,7 @@ class Gaps:
 
 
 def measure_gaps(here: Floats, there: Floats) -> Gaps:
-    """Return how the features of the second data set differ from those of the first."""
+    """Return the differences of the features of the second data set from those of the first."""
     (middle, spread), (other_middle, other_spread) = _scale(here), _scale(there)
     scaled = (spread > 0) & (other_spread > 0)
     safe = np.where(scaled, spread, 1.0)
@@ -74,7 +74,7 @@ def measure_gaps(here: Floats, there: Floats) -> Gaps:
 
 
 def _scale(X: Floats) -> tuple[Floats, Floats]:
-    """Return median and distance between the quartiles of each feature, 0 where it is absent."""
+    """Return median and distance between the quartiles of each feature, 0 if it is missing."""
     absent = np.isnan(X).all(axis=0)
     low, middle, high = np.nanquantile(np.where(absent, 0.0, X), (0.25, 0.5, 0.75), axis=0)
     return middle, high - low
@@ -83,7 +83,7 @@ def _scale(X: Floats) -> tuple[Floats, Floats]:
 def simulate_data_set(
     X: Floats, y: Ints, gaps: Gaps, *, rng: np.random.Generator
 ) -> tuple[Floats, Ints]:
-    """Return cells with random shares of classes and with moved features, and their classes."""
+    """Return cells with random class shares and with changed features, and their classes."""
     present = np.unique(y)
     shares = rng.dirichlet(np.ones(len(present)))
     cells = min(MOST_CELLS, len(y))
@@ -97,9 +97,9 @@ def simulate_data_set(
 
 
 def move_features(X: Floats, gaps: Gaps, *, rng: np.random.Generator) -> Floats:
-    """Return cells whose features differ from X as much as those of another data set do.
+    """Return cells whose differences from X are like those of another data set.
 
-    Every feature is shifted and stretched as a randomly drawn one is, up or down.
+    Every feature is shifted and stretched like a randomly drawn feature, up or down.
     """
     has_scale = gaps.spread > 0
     if has_scale.any():
@@ -141,7 +141,7 @@ def _score(truth: Ints, predicted: Ints) -> float:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CarryOver:
-    """Every recipe from one data set to the other, and the one that was chosen."""
+    """Every recipe from one data set to the other, and the selected recipe."""
 
     trained_on: str
     tested_on: str
@@ -152,12 +152,12 @@ class CarryOver:
 
     @property
     def chosen(self) -> int:
-        """Return the index of the recipe with the best mean score; of equal ones the first."""
+        """Return the index of the recipe with the best mean score; of equal recipes the first."""
         return int(self.in_worlds.argmax())
 
     @property
     def recipe(self) -> Recipe:
-        """Return the recipe that was chosen."""
+        """Return the selected recipe."""
         return RECIPES[self.chosen]
 
     def predictions_by(self, recipe: Recipe) -> Predictions:
@@ -166,13 +166,13 @@ class CarryOver:
 
     @property
     def gain(self) -> Interval:
-        """Return what the chosen recipe adds to the weighted F1 of the plain one, paired."""
+        """Return the gain in weighted F1 of the selected recipe over the plain recipe, paired."""
         plain, chosen = self.predictions_by(PLAIN), self.predictions_by(self.recipe)
         groups = compare(plain, chosen, rng=np.random.default_rng(0)).groups
         return groups[POOLED].differences["weighted_f1"].difference
 
     def scores(self) -> list[TransferScores]:
-        """Return the scores of every recipe on the other data set, which chose nothing."""
+        """Return the scores of every recipe on the other data set, not used for the selection."""
         rng = np.random.default_rng(0)
         return [transfer_scores(each, rng=rng, resamples=NO_RESAMPLES) for each in self.predictions]
 
