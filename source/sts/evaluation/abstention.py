@@ -1,4 +1,4 @@
-"""When a classifier had better say nothing: risk against coverage, thresholds, false alarms."""
+"""Abstention of a classifier: risk and coverage, thresholds, false alarms."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from sts.evaluation.type_tree import ROOT, TypeTree
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RiskCoverage:
-    """The share of wrong answers among those given, the most confident first."""
+    """The share of wrong answers among the most confident answers."""
 
     threshold: Floats
     """(steps,), confidences, from the highest to the lowest."""
     coverage: Floats
-    """(steps,), share of cells with an answer: those at least as confident."""
+    """(steps,), share of cells with an answer: cells with at least this confidence."""
     risk: Floats
-    """(steps,), share of wrong ones among these answers."""
+    """(steps,), share of wrong answers among these answers."""
 
     @property
     def area(self) -> float:
@@ -28,7 +28,7 @@ class RiskCoverage:
 
 
 def risk_coverage(confidence: Floats, right: Bools) -> RiskCoverage:
-    """Return the curve of cells whose answer is right or wrong; equals are answered together."""
+    """Return the curve of risk and coverage; cells of equal confidence are one step."""
     if not len(confidence):
         raise ValueError("a curve needs at least one cell")
     order = np.argsort(-confidence, kind="stable")
@@ -42,25 +42,25 @@ def risk_coverage(confidence: Floats, right: Bools) -> RiskCoverage:
 
 
 def find_threshold(confidence: Floats, right: Bools, *, errors_dropped: float = 0.5) -> float:
-    """Return the confidence below which at least this share of the wrong answers lies.
+    """Return a threshold with at least this share of the wrong answers below it.
 
-    Without a wrong answer nothing is to be dropped: the threshold is 0.
+    Without a wrong answer the threshold is 0.
     """
     wrong = np.sort(confidence[~right])
     count = int(np.ceil(round(errors_dropped * len(wrong), 9)))
-    # An answer as confident as the threshold is given.
+    # An answer with a confidence equal to the threshold is given.
     return float(np.nextafter(wrong[count - 1], np.inf)) if count else 0.0
 
 
 def dropped_shares(confidence: Floats, right: Bools, threshold: float) -> tuple[float, float]:
-    """Return which share of wrong and of right answers a threshold drops."""
+    """Return the shares of wrong and of correct answers below a threshold."""
     dropped = confidence < threshold
     wrong, good = (float(dropped[side].mean()) if side.any() else 0.0 for side in (~right, right))
     return wrong, good
 
 
 def deepest_answers(probabilities: Floats, tree: TypeTree, thresholds: Sequence[float]) -> Ints:
-    """Return the node at which each cell ends: as deep as the confidence allows.
+    """Return the answer for each cell: the deepest node with sufficient confidence.
 
     From the root a cell goes on to the most probable child while this one is at least as probable
     as the threshold of its depth (the climbing rule of Goren et al., 2024, read from above).
@@ -70,7 +70,7 @@ def deepest_answers(probabilities: Floats, tree: TypeTree, thresholds: Sequence[
     probabilities
         (cells, nodes)
     thresholds
-        One for each depth, from that of the children of the root on.
+        One for each depth, starting with the children of the root.
     """
     answers = np.full(len(probabilities), ROOT)
     for depth, threshold in enumerate(thresholds):
@@ -86,12 +86,12 @@ def deepest_answers(probabilities: Floats, tree: TypeTree, thresholds: Sequence[
 
 
 def false_alarms(known: Floats, unlike: Floats, *, recall: float = 0.95) -> float:
-    """Return the share of known cells that are called unlike where so many unlike ones are.
+    """Return the share of known cells called unlike, if this share of unlike cells is detected.
 
     Parameters
     ----------
     known, unlike
-        How unlike each cell looks: of cells like the training cells, and of others.
+        Novelty scores of cells that are like the training cells, and of other cells.
     """
     if not len(known) or not len(unlike):
         raise ValueError("cells of both kinds are needed")

@@ -1,4 +1,4 @@
-"""Prediction sets: the types that a cell may be of, with a guarantee (conformal prediction).
+"""Prediction sets: the possible types of a cell, with a guarantee (conformal prediction).
 
 A set at a coverage of 90 % holds the true type of 90 of 100 new cells, whatever the classifier, if
 these come from where the calibration cells come from (Vovk et al., 2005). Here that is so for every
@@ -30,7 +30,7 @@ COVERAGE: Final = 0.9
 def class_p_values(
     probabilities: Floats, calibration: Floats, truth: Ints, *, groups: Ints | None = None
 ) -> Floats:
-    """Return for each cell and class how unusual the cell would be in it, (cells, classes).
+    """Return the p value of each class for each cell, (cells, classes).
 
     It is the share of calibration cells of the class, the new cell among them, that are no more
     probable to be of their class than the new one is.
@@ -40,7 +40,7 @@ def class_p_values(
     probabilities
         (cells, classes)
     calibration
-        (calibration cells, classes), of cells that the classifier was not fitted on.
+        (calibration cells, classes), of cells outside the fit of the classifier.
     truth
         (calibration cells,), index of the true class.
     groups
@@ -59,7 +59,7 @@ def class_p_values(
 
 
 def prediction_sets(p_values: Floats, coverage: float = COVERAGE) -> Bools:
-    """Return the classes that each cell may be of, (cells, classes).
+    """Return the possible classes of each cell, (cells, classes).
 
     A set may be empty: the cell is unusual in every class.
     """
@@ -71,20 +71,20 @@ def prediction_sets(p_values: Floats, coverage: float = COVERAGE) -> Bools:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TreeSets:
-    """What makes prediction sets at one depth of a tree: calibration cells and their types."""
+    """The calibration cells and their types for prediction sets at one depth of a tree."""
 
     tree: TypeTree
     depth: int
     group_depth: int
-    """Types share their calibration cells with those of the same ancestor at this depth."""
+    """All types with the same ancestor at this depth have common calibration cells."""
     calibration: Floats
     """(calibration cells, nodes), probabilities of the nodes."""
     truth: Ints
-    """(calibration cells,), node of each cell, at the depth or below."""
+    """(calibration cells,), node of each cell, at the depth or deeper."""
 
     @property
     def level(self) -> Ints:
-        """Return the nodes that sets consist of."""
+        """Return the nodes that can be in a set."""
         return self.tree.level(self.depth)
 
     def p_values(self, probabilities: Floats) -> Floats:
@@ -106,14 +106,14 @@ class TreeSets:
 def calibrate_sets(
     probabilities: Floats, truth: Ints, tree: TypeTree, *, depth: int, group_depth: int = 3
 ) -> TreeSets:
-    """Return what makes sets at a depth; cells whose type is known less finely are left out.
+    """Return the calibration of sets at a depth; cells with a coarser known type are left out.
 
     Parameters
     ----------
     probabilities
-        (cells, nodes), of cells that the classifier was not fitted on.
+        (cells, nodes), of cells outside the fit of the classifier.
     truth
-        (cells,), the finest node that each cell is known to be of.
+        (cells,), the finest known node of each cell.
     """
     known = tree.lift(truth, depth) >= 0
     return TreeSets(
@@ -126,13 +126,13 @@ def calibrate_sets(
 
 
 def lift_sets(tree: TypeTree, sets: Bools, *, depth: int, to: int) -> Bools:
-    """Return sets as seen from above: the ancestors of their members, (cells, nodes of `to`)."""
+    """Return the sets of the ancestors of their members, (cells, nodes of `to`)."""
     lower, upper = tree.level(depth), tree.level(to)
     return np.asarray(sets @ tree.contains[upper][:, lower].T)
 
 
 def common_nodes(tree: TypeTree, sets: Bools, *, depth: int) -> Ints:
-    """Return the deepest node that holds the whole set of each cell; the root for an empty set."""
+    """Return the deepest common ancestor of the set of each cell; the root for an empty set."""
     inside = tree.contains[:, tree.level(depth)]
     outside = sets.astype(np.int64) @ (~inside).T.astype(np.int64)
     holds = (outside == 0) & sets.any(axis=1, keepdims=True)
@@ -141,7 +141,7 @@ def common_nodes(tree: TypeTree, sets: Bools, *, depth: int) -> Ints:
 
 
 def coverage_of(sets: Bools, truth: Ints) -> Interval:
-    """Return how often the set holds the true class, with its Wilson interval.
+    """Return how often the set contains the true class, with its Wilson interval.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How well the types of a tree are told, level by level: calls, sets, and silence."""
+"""Scores of a tree of types by level: predictions, prediction sets, and abstention."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ from sts.evaluation.prediction_sets import (
 from sts.evaluation.scores import Interval, proportion_of
 from sts.evaluation.type_tree import TypeTree
 
-# Besides the first: whether the true type is among this many.
+# A second accuracy: whether the true type is among this number of most probable types.
 FEW: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LevelAnswers:
-    """What is said at one depth of the cells that are known as finely."""
+    """The predictions at one depth, for cells whose type is known at this depth."""
 
     rows: Ints
-    """Which cells these are."""
+    """Indices of these cells."""
     level: Ints
     """Nodes of the columns."""
     probabilities: Floats
@@ -54,15 +54,15 @@ class LevelScores:
     among_few: Interval
     """Share of cells whose type is among the three most probable ones."""
     macro: float
-    """Mean over types of the share of their cells that are called so."""
+    """Mean over types of the share of their cells that are predicted correctly."""
     held: Interval
-    """Share of cells whose set holds the true type."""
+    """Share of cells whose set contains the true type."""
     set_size: float
     empty: float
     """Share of cells whose set is empty."""
     risk_area: float
     wrong_dropped: float
-    """Share of wrong calls that are not given, below the threshold."""
+    """Share of wrong predictions that are withheld, below the threshold."""
     right_dropped: float
 
 
@@ -75,14 +75,14 @@ def answer_level(
     depth: int,
     coverage: float = COVERAGE,
 ) -> LevelAnswers:
-    """Return what is said at a depth; each fold is calibrated on the cells of all others.
+    """Return the predictions at a depth; each fold is calibrated on the cells of all others.
 
     Parameters
     ----------
     probabilities
-        (cells, nodes), of each cell by a classifier that was not fitted on it.
+        (cells, nodes), of each cell by a classifier fitted without it.
     truth
-        (cells,), the finest node that each cell is known to be of.
+        (cells,), the finest known node of each cell.
     folds
         The rows of every fold.
     """
@@ -110,7 +110,7 @@ def answer_level(
 
 
 def score_answers(answers: LevelAnswers, which: Bools | None = None) -> LevelScores:
-    """Return the scores of all these cells, or of some.
+    """Return the scores of all cells, or of a selection.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ import numpy as np
 from sts.base.types import Bools, Floats, Ints
 
 SEPARATOR: Final = " > "
-# Row of a cell whose label says nothing.
+# Node of a cell whose label contains no information.
 ROOT: Final = 0
 
 Path = tuple[str, ...]
@@ -28,7 +28,7 @@ class TypeTree:
     paths: tuple[Path, ...]
 
     def __post_init__(self) -> None:
-        """Refuse nodes that are no tree."""
+        """Raise an error if the nodes are not a tree."""
         known: set[Path] = set()
         for path in self.paths:
             if path in known:
@@ -41,7 +41,7 @@ class TypeTree:
 
     @classmethod
     def from_labels(cls, labels: Iterable[str]) -> "TypeTree":
-        """Return the smallest tree that holds these labels, its nodes in alphabetical order."""
+        """Return the smallest tree with these labels; its nodes are in alphabetical order."""
         nodes = {
             path[:depth] for path in map(split_label, labels) for depth in range(len(path) + 1)
         }
@@ -63,7 +63,7 @@ class TypeTree:
 
     @cached_property
     def depths(self) -> Ints:
-        """Return how many steps every node lies below the root."""
+        """Return the depth of every node; the root has depth 0."""
         return np.array([len(path) for path in self.paths])
 
     @cached_property
@@ -73,7 +73,7 @@ class TypeTree:
 
     @cached_property
     def contains(self) -> Bools:
-        """Tell which nodes lie below each node or are it, (nodes, nodes)."""
+        """Tell which nodes are equal to each node or below it, (nodes, nodes)."""
         inside = np.eye(len(self), dtype=bool)
         for node in range(len(self) - 1, ROOT, -1):
             inside[self.parents[node]] |= inside[node]
@@ -84,12 +84,12 @@ class TypeTree:
         return np.flatnonzero(self.parents == node)
 
     def level(self, depth: int) -> Ints:
-        """Return the nodes at a depth, and the leaves above it: together they hold every cell."""
+        """Return the nodes at a depth and the leaves above it; every cell belongs to one."""
         is_leaf = np.isin(np.arange(len(self)), self.leaves)
         return np.flatnonzero((self.depths == depth) | (is_leaf & (self.depths < depth)))
 
     def find_nodes(self, labels: Iterable[str]) -> Ints:
-        """Return the node of each label; of one that is not there, its nearest ancestor."""
+        """Return the node of each label, or the nearest ancestor that is in the tree."""
         places = {path: at for at, path in enumerate(self.paths)}
         found = []
         for path in map(split_label, labels):
@@ -98,16 +98,16 @@ class TypeTree:
         return np.array(found, dtype=np.int64)
 
     def lift(self, nodes: Ints, depth: int) -> Ints:
-        """Return the ancestor of each node at a depth, -1 for a node that lies above it.
+        """Return the ancestor of each node at a depth, -1 for a node above the depth.
 
-        A leaf above the depth stands for itself.
+        A leaf above the depth is its own ancestor.
         """
         level = self.level(depth)
         inside = self.contains[level][:, nodes]
         return np.where(inside.any(axis=0), level[inside.argmax(axis=0)], -1)
 
     def sum_up(self, probabilities: Floats) -> Floats:
-        """Return the probability of every node, (cells, nodes): the sum of those of its leaves.
+        """Return the probability of every node, (cells, nodes): the sum over its leaves.
 
         Parameters
         ----------
@@ -118,7 +118,7 @@ class TypeTree:
 
 
 def split_label(label: str) -> Path:
-    """Return the names on the way from the root to a label."""
+    """Return the names on the path from the root to a label."""
     return tuple(name for name in label.split(SEPARATOR) if name)
 
 

@@ -1,4 +1,4 @@
-"""Four convolutional networks: built, trained, stored and explained.
+"""Four convolutional networks: construction, training, storage and explanation.
 
 >>> from sts.networks.backbones import BACKBONES
 >>> [backbone.name for backbone in BACKBONES.values()]

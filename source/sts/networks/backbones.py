@@ -1,4 +1,4 @@
-"""The four networks as a table, the weights they start from, and how one is built."""
+"""The table of the four networks, their initial weights, and their construction."""
 
 import hashlib
 import pickle
@@ -31,14 +31,14 @@ OLD_DENSE: Final = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
 AUXILIARY_SHARE: Final = 0.4
 # Name of the layer with the auxiliary output.
 AUXILIARY: Final = "AuxLogits"
-# Prefixes of tensors that a file may hold in addition to the weights of a network.
+# Prefixes of tensors that a file can contain in addition to the weights of a network.
 OPTIONAL: Final = (f"{AUXILIARY}.", "novelty.")
 # Name of a counter of batch norm, which old files of weights do not have.
 COUNTER: Final = "num_batches_tracked"
 
 
 def read_imagenet_state(weights: Any) -> State:
-    """Return the state that a torchvision weights object names, downloaded if it is not there.
+    """Return the state of a torchvision weights object; download it if it is missing.
 
     The hash in the file name is checked at every load; torch.hub checks it only when downloading.
     """
@@ -48,7 +48,7 @@ def read_imagenet_state(weights: Any) -> State:
     if not path.is_file():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            # Written beside its place and renamed: other processes never see half a file.
+            # Written to a temporary file and renamed: other processes never read half a file.
             torch.hub.download_url_to_file(
                 weights.url, str(path), hash_prefix=wanted, progress=False
             )
@@ -68,7 +68,7 @@ def read_imagenet_state(weights: Any) -> State:
 
 
 def read_state(path: Path) -> State:
-    """Return the tensors of a .safetensors file, or of a .pth file that holds nothing else."""
+    """Return the tensors of a .safetensors file, or of a .pth file that contains nothing else."""
     try:
         if kind := special_kind(path):
             raise StsError(f"cannot read the weights {path}: it is {kind}, a file is wanted")
@@ -97,13 +97,13 @@ class Backbone:
     name: str
     build: Callable[..., nn.Module]
     imagenet: Any
-    """The torchvision weights that the published models started from."""
+    """The torchvision weights from which the published models were trained."""
     head: str
     """Name of the last layer, or of the block that ends with it."""
     side: int = 224
     smallest: int = 32
     auxiliary_from: int | None = None
-    """Smallest side on which the auxiliary output can be computed."""
+    """Smallest side of images for which the auxiliary output can be computed."""
     options: tuple[tuple[str, Any], ...] = ()
 
 
@@ -144,7 +144,7 @@ BACKBONES: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """Which network, which of its layers are trained, and which weights it starts from."""
+    """A network, its trained layers, and its initial weights."""
 
     number: int
     freeze: Freeze = "NONE"
@@ -154,7 +154,7 @@ class Architecture:
     classes: Annotated[int, Bounds(2, 1000)] = len(CLASSES)
 
     def __post_init__(self) -> None:
-        """Refuse a network that is not in the table."""
+        """Raise an error for a network that is not in the table."""
         if self.number not in BACKBONES:
             known = ", ".join(f"{number} {b.name}" for number, b in BACKBONES.items())
             raise StsError(f"unknown model number {self.number}: choose from {known}")
@@ -202,7 +202,7 @@ def make_network(
     auxiliary
         Keep InceptionV3's second output, which is used only in training; no other network has one.
     seed
-        Of the random weights: those of the head, or all of them.
+        Seed of the random weights: those of the head, or all of them.
     """
     backbone = architecture.backbone
     with draw_from_seed(seed):
@@ -226,7 +226,7 @@ def make_network(
 
 
 def find_head(network: nn.Module) -> nn.Sequential:
-    """Return the layers that turn features into logits: dropout and a linear layer."""
+    """Return the layers that compute logits from features: dropout and a linear layer."""
     for backbone in BACKBONES.values():
         head = getattr(network, backbone.head, None)
         if isinstance(head, nn.Sequential) and isinstance(head[-1], nn.Linear):

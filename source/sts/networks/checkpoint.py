@@ -43,7 +43,7 @@ class ModelCard:
     name: str
     architecture: Architecture
     images: ImageSettings
-    """With the mean and deviation of the training images."""
+    """The settings of images, with mean and deviation of the training images."""
     classes: tuple[str, ...] = CLASSES
     dropout: Part = 0.0
     temperature: Temperature = 1.0
@@ -62,7 +62,7 @@ class ModelCard:
     format: str = FORMAT
 
     def __post_init__(self) -> None:
-        """Refuse impossible numbers."""
+        """Raise an error for impossible numbers."""
         check_fields(self)
 
 
@@ -101,7 +101,7 @@ def save_model(folder: Path, model: Model) -> ModelCard:
 def load_model(
     folder: str | Path, *, wanted: Architecture | None = None, device: torch.device | str = "cpu"
 ) -> Model:
-    """Return the model in `folder`; refuse one that is damaged or not of the wanted network."""
+    """Return the model in `folder`; a damaged model or another network is an error."""
     folder = Path(folder)
     card = load_network_card(folder, wanted=wanted)
     path = folder / TENSORS

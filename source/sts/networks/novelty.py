@@ -1,4 +1,4 @@
-"""Whether a cell looks unlike the cells a network was trained on.
+"""Detect cells that are unlike the training cells of a network.
 
 The distance of a cell is the mean Euclidean distance to its k nearest training cells, among the
 features that the network's head sees: each feature standardised over the training cells, then
@@ -24,14 +24,14 @@ from sts.evaluation.neighbours import (
     upper_bound,
 )
 
-# A feature that moves less than this part of the median one is dead in the training cells: divided
-# by next to nothing it would outweigh all others.
+# A feature whose deviation is below this share of the median deviation is constant in the training
+# cells: divided by a deviation near 0 it would dominate all others.
 DEAD: Final = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class NetworkNovelty:
-    """The training cells of a network, as its head sees them."""
+    """The training cells of a network, as features before its head."""
 
     rule: NoveltyRule
     mean: Floats
@@ -43,12 +43,12 @@ class NetworkNovelty:
     """(training cells, components + 1)."""
 
     def distances(self, features: Floats) -> Floats:
-        """Return the distance of cells whose features (cells, features) the head was given."""
+        """Return the distance of cells with these inputs of the head, (cells, features)."""
         points = project((features - self.mean) / self.deviation, self.components)
         return mean_distance(self.cells, points, self.rule.neighbours)
 
     def is_novel(self, features: Floats) -> Bools:
-        """Tell which cells lie beyond the threshold."""
+        """Tell which cells are at a distance above the threshold."""
         return np.asarray(self.distances(features) > self.rule.threshold)
 
     def arrays(self) -> dict[str, Floats]:
@@ -57,7 +57,7 @@ class NetworkNovelty:
 
     @classmethod
     def of(cls, rule: NoveltyRule, arrays: Mapping[str, Floats]) -> "NetworkNovelty":
-        """Return what `arrays` was stored from."""
+        """Return the object from stored `arrays`."""
         spread, count = "deviation", rule.neighbours
         return cls(rule=rule, **read_coordinates(arrays, ARRAYS, spread=spread, neighbours=count))
 
@@ -68,18 +68,18 @@ ARRAYS: Final = ("mean", "deviation", "components", "cells")
 def measure_network_novelty(
     features: Floats, kept: Floats, *, neighbours: int = 5, percentile: float = 99.0
 ) -> NetworkNovelty:
-    """Return what is needed to tell novel cells.
+    """Return a rule that detects novel cells.
 
     Parameters
     ----------
     features
-        (cells, features), of the cells that the network was fitted on.
+        (cells, features), of the training cells of the network.
     kept
         (other cells, features), of training cells that it was not fitted on: how far they lie
         from those says how far is too far.
     """
     refuse_few(len(features), neighbours)
-    # What float32 will make of them on disk, so that a stored model answers as it did.
+    # Rounded to float32 as on disk, so that a stored model gives the same results.
     features = _single(features)
     mean, deviation = _single(features.mean(axis=0)), _single(_deviation(features))
     standard = (features - mean) / deviation

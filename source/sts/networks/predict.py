@@ -1,4 +1,4 @@
-"""Trained networks applied to images: one pass gives logits and the features before the head."""
+"""Apply trained networks to images: one pass returns logits and the features before the head."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from sts.networks.settings import cut_batches
 from sts.scalograms.image import Rows
 from sts.scalograms.wavelet import move_rows
 
-# Images of a batch.
+# Number of images in a batch.
 BATCH: Final = {"cpu": 32, "cuda": 256}
 
 
@@ -26,10 +26,10 @@ class Inputs(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Return where the inputs are."""
+        """Return the device of the inputs."""
 
     def batches(self, rows: Sequence[Ints]) -> Iterator[Tensor]:
-        """Yield the inputs of every batch of rows; each may be overwritten by the next."""
+        """Yield the inputs of every batch of rows; the next batch can overwrite a batch."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,11 +87,11 @@ class FeatureBank:
     """Features of cells instead of their images: the inputs for the head of a frozen network."""
 
     values: Tensor
-    """(cells, features); unused rows may hold anything."""
+    """(cells, features); unused rows can have any values."""
 
     @property
     def device(self) -> torch.device:
-        """Return where the features are."""
+        """Return the device of the features."""
         return self.values.device
 
     def batches(self, rows: Sequence[Ints]) -> Iterator[Tensor]:
@@ -112,7 +112,7 @@ def compute_feature_bank(
 
 @contextmanager
 def evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """Put a network into evaluation mode inside the block, and reset every layer after it."""
+    """Set a network to evaluation mode inside the block, and restore the modes of all layers."""
     before = {module: module.training for module in network.modules()}
     network.eval()
     try:

@@ -38,7 +38,7 @@ FOLDERS: Final = {
     4: ("MobileNetV2_best_models", "MobileNet_v2_best_models"),
 }
 FILES: Final = ("best_model.pkl", "best_estimator.pkl")
-# Number of the network -> height and width; 244 stands in the published code.
+# Number of the network -> height and width; 244 is in the published code.
 SIZES: Final = {1: (224, 244), 2: (299, 299), 3: (224, 244), 4: (224, 244)}
 ESTIMATOR: Final = ("__main__", "MyEstimator")
 LAYERS: Final = frozenset(
@@ -83,7 +83,7 @@ OF_TORCH: Final = (
     "is an archive of torch.save, not a pickle of a whole estimator as the published models are: "
     "name the folder with the published best_model.pkl, or give weights to TRAIN with --weights"
 )
-# Types of numpy numbers that a pickle may hold.
+# Types of numpy numbers that a pickle can contain.
 NUMBERS: Final = ("f4", "f8", "i4", "i8", "b1")
 
 
@@ -161,7 +161,7 @@ def _unpickle(path: Path) -> Any:
 
 
 class RefusedError(Exception):
-    """A pickle holds a name that is not allowed."""
+    """A pickle contains a name that is not allowed."""
 
 
 class _Reader(pickle.Unpickler):
@@ -179,7 +179,7 @@ class _Reader(pickle.Unpickler):
         return self._known[module, name]
 
     def persistent_load(self, identity: Any) -> Any:
-        """Refuse references to objects outside the pickle."""
+        """Raise an error for references to objects outside the pickle."""
         raise RefusedError("something outside the file")
 
 

@@ -1,4 +1,4 @@
-"""Saliency: which parts of a scalogram a network's decision rests on, in maps and in shares.
+"""Saliency: the parts of a scalogram that determine the decision of a network.
 
 Maps are (cells, 2, H, W): one for each sweep, over the same axes as the scalograms. The third
 channel of an image repeats the first sweep, so its values are added to the map of that sweep.
@@ -24,9 +24,9 @@ from sts.signals.resample import BEFORE_S, WINDOW_S
 
 # Steps of the integral of integrated gradients.
 STEPS: Final = 32
-# Seed of the random weights that a network is compared with; not 0, the default of a training.
+# Seed of the random weights for comparison; not 0, which is the default of a training.
 RANDOM: Final = 20180810
-# Images of a batch.
+# Number of images in a batch.
 BATCH: Final = {"cpu": 16, "cuda": 128}
 # Parts of the window, in seconds from the onset of a stimulus of 1 s.
 TIMES_S: Final = {
@@ -36,7 +36,7 @@ TIMES_S: Final = {
     "last 100 ms": (0.9, 1.0),
     "after": (1.0, WINDOW_S - BEFORE_S),
 }
-# Parts of about an octave. A row of a scalogram covers half a hertz on either side.
+# Bands of about an octave. A row of a scalogram includes half a hertz on either side.
 BANDS_HZ: Final = {
     "20-40 Hz": (FREQS_HZ[0] - 0.5, 40.0),
     "40-80 Hz": (40.0, 80.0),
@@ -152,7 +152,7 @@ def _differentiate(network: nn.Module, images: Tensor, wanted: Tensor) -> Tensor
     images = images.detach().requires_grad_()
     logits = split_outputs(network(images))[0]
     # In evaluation mode images do not depend on each other: the gradient of the sum of logits
-    # holds the gradient of each image.
+    # contains the gradient of each image.
     (found,) = torch.autograd.grad(logits.gather(1, wanted[:, None]).sum(), images)
     return found
 
@@ -173,7 +173,7 @@ class Attention:
 
 
 def measure_attention(maps: Floats) -> Attention:
-    """Return the shares of attention of maps (cells, 2, H, W); every cell counts the same."""
+    """Return the shares of attention of maps (cells, 2, H, W), with equal weights of all cells."""
     mean = normalise_maps(maps).mean(axis=0)
     height, width = mean.shape[1:]
     edges_s = np.linspace(-BEFORE_S, WINDOW_S - BEFORE_S, width + 1)

@@ -16,8 +16,8 @@ Schedule = Literal["step", "one_cycle"]
 # Smallest batch: batch norm needs more than one image.
 LEAST: Final = 2
 
-# One cycle (Smith and Topin, 2018) with the defaults of torch's OneCycleLR: part of the epochs in
-# which the rate rises, rates at both ends relative to the highest one, and the range of momentum.
+# One cycle (Smith and Topin, 2018) with the defaults of torch's OneCycleLR: share of the epochs in
+# which the rate increases, rates at both ends relative to the highest rate, and range of momentum.
 RISE: Final = 0.3
 START: Final = 1 / 25
 END: Final = START / 1e4
@@ -37,7 +37,7 @@ SPACE: Final[dict[str, tuple[Any, ...]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-    """Settings of a training; the defaults lie inside the published space."""
+    """Settings of a training; the defaults are inside the published space."""
 
     batch: Annotated[int, Bounds(LEAST, 65536)] = 32
     learning_rate: Share = 1e-3
@@ -45,11 +45,11 @@ class TrainSettings:
     """The learning rate is multiplied by this every `every` epochs."""
     every: Count = 10
     patience: Count = 15
-    """Epochs without a better validation loss after which training stops."""
+    """Number of epochs without a better validation loss after which training stops."""
     dropout: Part = 0.0
     epochs: Count = 100
     schedule: Schedule = "step"
-    """`one_cycle` rises to `learning_rate` and falls to nothing within `epochs`."""
+    """`one_cycle` increases to `learning_rate` and decreases to almost 0 within `epochs`."""
     class_weights: bool = False
     seed: Seed = 0
     compile: bool = False
@@ -58,7 +58,7 @@ class TrainSettings:
     `float32` also keeps convolutions from using TF32."""
 
     def __post_init__(self) -> None:
-        """Refuse settings that cannot train a network."""
+        """Raise an error for settings that cannot train a network."""
         check_fields(self)
         if self.schedule not in ("step", "one_cycle"):
             raise StsError(f"schedule must be step or one_cycle, not {self.schedule!r}")
@@ -77,7 +77,7 @@ def learning_rate(settings: TrainSettings, epoch: int, progress: float) -> float
 
 
 def momentum(settings: TrainSettings, epoch: int, progress: float) -> float:
-    """Return Adam's first beta, which one cycle lowers while the rate is high."""
+    """Return the first beta of Adam, which one cycle decreases while the rate is high."""
     if settings.schedule == "step":
         return 0.9
     high, low = HIGH_MOMENTUM, LOW_MOMENTUM
@@ -112,6 +112,6 @@ def epoch_batches(rows: Ints, settings: TrainSettings, epoch: int) -> list[Ints]
 
 
 def cut_batches(rows: Ints | Sequence[int], size: int) -> list[Ints]:
-    """Return `rows` cut into batches of `size`, the last one perhaps smaller."""
+    """Return `rows` divided into batches of `size`; the last batch can be smaller."""
     whole = np.asarray(rows, dtype=np.int64)
     return [whole[start : start + size] for start in range(0, len(whole), size)]

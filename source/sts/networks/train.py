@@ -1,4 +1,4 @@
-"""The training of networks: epochs until the validation loss no longer falls."""
+"""The training of networks: epochs until the validation loss no longer decreases."""
 
 import logging
 import math
@@ -33,7 +33,7 @@ from sts.scalograms.wavelet import move_rows
 
 logger = logging.getLogger("sts")
 
-# Fraction by which a validation loss must fall to count as better (Amprimo et al., 2025).
+# Smallest relative decrease of the validation loss that is better (Amprimo et al., 2025).
 GAIN: Final = 0.05
 # Time between two writes of a fit's state: a kill loses at most this and one epoch.
 KEEP_EVERY_S: Final = 20.0
@@ -44,16 +44,16 @@ class Epoch:
     """One point of the loss curves."""
 
     number: int
-    """Counted from 1."""
+    """Number of the epoch, from 1."""
     learning_rate: float
-    """At the beginning of the epoch."""
+    """Learning rate at the start of the epoch."""
     train_loss: float
     train_accuracy: float
     """Both during training, with dropout."""
     validation_loss: float | None
     validation_accuracy: float | None
     better: bool
-    """Whether the validation loss fell by at least `GAIN`."""
+    """Whether the validation loss decreased by at least `GAIN`."""
 
 
 class Learner:
@@ -159,7 +159,7 @@ class Learner:
         sums = torch.zeros(4, dtype=torch.float64, device=self._device)
         with evaluation_mode(self._module):
             for some, images in zip(targets, self._inputs.batches(batches), strict=True):
-                # The images are made outside of this block: they stay in float32.
+                # The images are computed outside this block: they stay in float32.
                 with multiply_in(precision, self._device), cast_to(precision, self._device):
                     logits = split_outputs(self._module(images))[0]
                 sums += self._sums(self._loss(logits, some), logits, some)
@@ -173,7 +173,7 @@ class Learner:
 
     def _sums(self, loss: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
         """Return sums of loss, weights, correct predictions and predictions of a batch."""
-        # The sums stay on the device: copying a number from a GPU makes it wait.
+        # The sums stay on the device: a copy of a number from a GPU would make it wait.
         right = (logits.argmax(dim=1) == targets).sum()
         weight = self._target_weights[targets].sum()
         count = torch.full_like(weight, len(targets))
@@ -195,7 +195,7 @@ class Fitted:
     """With the mean and deviation of the training rows; use them for all images from now on."""
     curves: tuple[Epoch, ...]
     best_epoch: int
-    """Counted from 1; the last one if nothing was validated."""
+    """Number of the best epoch, from 1; the last epoch without validation rows."""
 
     @property
     def epochs(self) -> int:
@@ -223,7 +223,7 @@ def fit(
     Parameters
     ----------
     labels
-        Class index of every cell of the bank; unused rows may hold anything.
+        Class index of every cell of the bank; unused rows can have any values.
     on_epoch
         Called after every epoch.
     state

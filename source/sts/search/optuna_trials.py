@@ -1,4 +1,4 @@
-"""Trials in Optuna: how they are kept, which settings come next, which trial is stopped early.
+"""Trials in Optuna: their storage, the choice of the next settings, and pruning.
 
 If the worker of a trial dies, the trial is closed as failed, and a new one with the same settings
 and the finished folds takes its place. Optuna gives it a new number; here both are one trial, with
@@ -31,9 +31,9 @@ from sts.search.trials import Float, FoldScore, Int, Parameter, Space, State, Tr
 
 # Attribute of a trial with its worker, or its last one; empty if that worker has given it back.
 WORKER: Final = "worker"
-# Characters of one attribute: a text of MySQL holds 65,535 bytes.
+# Largest number of characters of one attribute: a text of MySQL can have 65,535 bytes.
 PIECE: Final = 60_000
-# Times that a fold may end its worker; then its trial is abandoned.
+# Number of times that a fold can end its worker before its trial is abandoned.
 ATTEMPTS: Final = 3
 
 Chain = list[FrozenTrial]
@@ -130,7 +130,7 @@ def _state(chain: Chain, trial: FrozenTrial, folds: Sequence[FoldScore]) -> Stat
     return "running"
 
 
-# Trials with random settings, before the estimator has enough to go by.
+# Number of trials with random settings before the estimator has enough data.
 STARTUP: Final = 10
 # Complete trials that the pruner needs. With n of them, the chance that the best trial would be
 # pruned wrongly, because its last folds raise it more than those of all n others, is 1 in n + 1.
@@ -166,7 +166,7 @@ def _suggest(trial: optuna.Trial, name: str, parameter: Parameter) -> Any:
 class NumberedSampler(BaseSampler):
     """Draw the settings of a trial with a generator of (seed, number of the trial).
 
-    Settings that other workers are trying count as bad, so that they are not tried twice.
+    Settings of running trials of other workers are treated as bad, so that they are not repeated.
     """
 
     chains: Sequence[Chain] = ()
@@ -227,7 +227,7 @@ class HopelessPruner(BasePruner):
     """
 
     def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        """Tell whether the remaining folds are not worth their time."""
+        """Tell whether the trial cannot become the best with its remaining folds."""
         folds = trial.last_step
         complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         if folds is None or len(complete) < ENOUGH:

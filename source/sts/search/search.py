@@ -1,4 +1,4 @@
-"""One worker of a search: take a trial, score its folds, store them, until all trials are done."""
+"""One worker of a search: claim a trial, score its folds and store them, until all are done."""
 
 import contextlib
 import copy
@@ -51,7 +51,7 @@ logger = logging.getLogger("sts")
 Score = Callable[[dict[str, Any], int], FoldScore]
 """score(settings, fold); a value that is not finite, or a FloatingPointError, counts as worst."""
 
-# Seconds between two looks at the trials of other workers.
+# Seconds between two checks of the trials of other workers.
 POLL_S: Final = 0.5
 # Attribute of a study with everything that its scores depend on.
 TERMS: Final = "terms"
@@ -95,7 +95,7 @@ def search(
         Called with each trial that this worker finished.
     """
     check_space(space)
-    # Optuna's own lines on every study and trial are left out.
+    # The log lines of Optuna on every study and trial are suppressed.
     logging.getLogger("optuna").setLevel(logging.ERROR)
     terms = {
         "folds": settings.folds,
@@ -121,7 +121,7 @@ def _open_study(
     terms: Mapping[str, Any],
     settings: SearchSettings,
 ) -> optuna.Study:
-    """Begin a study, or continue one that was begun under the same terms."""
+    """Start a study, or continue a study that was started with the same terms."""
     given = json.loads(json.dumps(terms, sort_keys=True, allow_nan=False))
     with opened.alone():
         study = optuna.create_study(

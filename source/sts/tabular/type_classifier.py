@@ -30,9 +30,9 @@ from sts.tabular.estimators import ProbableClassifier, check_weights
 from sts.tabular.set_shift import SetShift
 from sts.tabular.trees import BoostedTrees
 
-# A feature that fewer cells of a data set have is one that the set lacks.
+# A feature is missing in a data set if fewer than this share of its cells have it.
 RARE: Final = 0.02
-# No cell counts more than this many times the mean: one cell must not speak for a data set.
+# Largest weight of a cell, as a multiple of the mean: a single cell must not represent a data set.
 HEAVIEST: Final = 10.0
 
 
@@ -50,15 +50,15 @@ class TypeTreeClassifier(ProbableClassifier):
         (masks, features), true where a mask hides a feature: what a protocol without some stimulus
         lacks.
     copies
-        How many times each cell is seen again under a mask drawn at random.
+        Number of copies of each cell with a random mask.
     even_sets
-        Weight cells so that child is independent of data set and mask.
+        Weight cells so that the child node is independent of data set and mask.
     align
-        Bring the data sets to one scale.
+        Shift the data sets to a common scale.
     align_depth
-        Depth of the nodes whose medians are compared for that.
+        Depth of the nodes whose medians are compared for the shift.
     reference
-        The data set whose scale is kept; None: that of most cells.
+        The data set that defines the scale; None: the set with most cells.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class TypeTreeClassifier(ProbableClassifier):
 
     @property
     def takes_missing(self) -> bool:
-        """Tell whether rows may lack values."""
+        """Tell whether rows can have missing values."""
         return True
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, dataset: Any = None) -> Self:
@@ -106,7 +106,7 @@ class TypeTreeClassifier(ProbableClassifier):
         self.tree_ = TypeTree.from_labels(labels)
         places = self.tree_.find_nodes(map(str, found))
         is_leaf = np.isin(places, self.tree_.leaves)
-        # The labels as they came: those of plain classes may be numbers.
+        # The original labels: labels of plain classes can be numbers.
         self.classes_, self.class_nodes_ = found[is_leaf], places[is_leaf]
         if len(self.classes_) < 2:
             raise ValueError(f"rows of one class, {self.classes_[0]!r}, cannot be told apart")
@@ -139,7 +139,7 @@ class TypeTreeClassifier(ProbableClassifier):
         rows, drawn = [every], [np.zeros(len(X), dtype=np.int64)]
         for _ in range(self.copies if len(masks) > 1 else 0):
             rows.append(every)
-            # The first mask hides nothing: all cells have been seen so.
+            # The first mask hides nothing: all cells are already included without a mask.
             drawn.append(rng.integers(1, len(masks), size=len(X)))
         which, by = np.concatenate(rows), np.concatenate(drawn)
         return which, np.where(masks[by], np.nan, X[which]), by
@@ -178,7 +178,7 @@ class TypeTreeClassifier(ProbableClassifier):
 
     def _descend(self, X: Floats) -> Floats:
         found = np.ones((len(X), len(self.tree_)))
-        # Every parent stands before its children.
+        # Every parent precedes its children.
         for parent in np.unique(self.tree_.parents[1:]).tolist():
             children = self.tree_.children(parent)
             found[:, children] = found[:, [parent]]
@@ -189,7 +189,7 @@ class TypeTreeClassifier(ProbableClassifier):
         return found
 
     def _even_shares(self, X: Floats) -> Floats:
-        """Return the probabilities of the aligned nodes, were all equally frequent."""
+        """Return the probabilities of the aligned nodes for equal frequencies of all nodes."""
         probabilities = self._descend(X)[:, self.shift_.classes_]
         shares = self.shift_.counts_ / self.shift_.counts_.sum()
         return with_shares(probabilities, shares, np.full(len(shares), 1 / len(shares)))
@@ -209,5 +209,5 @@ def find_masks(X: Floats, sets: Any, masks: Any) -> Bools:
     lacking = [np.isfinite(X[sets == name]).mean(axis=0) < RARE for name in np.unique(sets)]
     protocols = [np.zeros(X.shape[1], bool), *given]
     both = [one | other for one in (np.zeros(X.shape[1], bool), *lacking) for other in protocols]
-    # A mask under which nothing is left teaches nothing.
+    # A mask that hides all features is not useful.
     return np.unique([mask for mask in both if not mask.all() or not mask.any()], axis=0)

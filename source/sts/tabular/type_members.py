@@ -1,4 +1,4 @@
-"""The classifiers that tell the children of a node of the tree of types apart, and their pool."""
+"""The classifiers that distinguish the children of a node of the tree of types, and their pool."""
 
 from collections.abc import Sequence
 from typing import Any, Final, Self
@@ -27,7 +27,7 @@ FOREST_TREES: Final = 150
 
 
 class PooledClassifier(ProbableClassifier):
-    """The normalised geometric mean of what several classifiers say.
+    """The normalised geometric mean of the probabilities of several classifiers.
 
     scikit-learn's VotingClassifier takes the arithmetic mean, in which none can exclude a class.
     """
@@ -37,7 +37,7 @@ class PooledClassifier(ProbableClassifier):
 
     @property
     def takes_missing(self) -> bool:
-        """Tell whether rows may lack values: members see to it."""
+        """Tell whether rows can have missing values: the members accept them."""
         return True
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
@@ -57,13 +57,13 @@ class PooledClassifier(ProbableClassifier):
 
 
 class WeightedDiscriminant(LinearDiscriminantAnalysis):
-    """scikit-learn's discriminant analysis, in which weights say how frequent classes are.
+    """Discriminant analysis of scikit-learn, with class frequencies from weights.
 
-    Means and covariance count every row alike.
+    In means and covariance every row has the same weight.
     """
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Fit on rows; without weights classes are as frequent as in them."""
+        """Fit on rows; without weights, class frequencies are those of the rows."""
         given = self.get_params()["priors"]
         if sample_weight is not None:
             _, place = np.unique(y, return_inverse=True)
@@ -75,9 +75,9 @@ class WeightedDiscriminant(LinearDiscriminantAnalysis):
 
 
 def make_members(seed: int = 0) -> PooledClassifier:
-    """Return boosted trees and a forest, pooled: the best two where cells are many.
+    """Return boosted trees and a forest, pooled: the best two for many cells.
 
-    The forest goes further in a laboratory that none of them has seen.
+    The forest is better in a laboratory without training cells.
     """
     return PooledClassifier(members=(BoostedTrees(random_state=seed), _make_forest(seed)))
 
@@ -85,7 +85,7 @@ def make_members(seed: int = 0) -> PooledClassifier:
 def make_fine_members(seed: int = 0) -> PooledClassifier:
     """Return smaller trees, a forest and discriminant analysis, pooled: for types of few cells."""
     boosted = BoostedTrees(n_estimators=80, num_leaves=15, learning_rate=0.08, random_state=seed)
-    # Without subsampling nothing is left to chance.
+    # Without subsampling, the fit is not random.
     ranks = QuantileTransformer(n_quantiles=QUANTILES, output_distribution="normal", subsample=None)
     linear = WeightedDiscriminant(solver="lsqr", shrinkage="auto")
     discriminant = Prepared(make_pipeline(_make_filling(), ranks), linear)
