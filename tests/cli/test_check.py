@@ -78,7 +78,7 @@ def test_what_must_be_changed_is_told_by_the_status(
     arguments = ["check", "--data", str(root / "data"), "--out", str(out)]
     assert main(arguments) == Status.USER
     told = capsys.readouterr()
-    assert "must be changed:\n  1 specimens stand on both sides of the split: 1000" in told.out
+    assert "must be changed:\n  1 specimens are on both sides of the split: 1000" in told.out
     assert str(out) in told.out
     assert "Traceback" not in told.err
     with out.open(encoding="utf-8", newline="") as file:

@@ -22,7 +22,7 @@ from sts.calcium.recording import (
     clean_text,
 )
 
-# Names of arrays that are read as traces and as frame rates, the first one found.
+# Names of arrays that are read as traces and as frame rates; the first existing one is used.
 TRACES: Final = ("traces", "F", "dff", "calcium", "signals", "data")
 RATES: Final = ("rate_hz", "fs", "frame_rate", "sampling_rate")
 # Fraction of the neuropil that is subtracted, as in suite2p.
@@ -157,7 +157,7 @@ def read_suite2p(folder: Path, reading: Reading) -> CalciumRecording:
 
 @contextmanager
 def name_file(path: Path) -> Iterator[None]:
-    """Put the name of the file into errors about it."""
+    """Add the name of the file to errors about it."""
     try:
         yield
     except StsError as error:
@@ -180,7 +180,7 @@ def _number(values: Any, name: str) -> float:
 
 
 def _choose_traces(names: list[str], reading: Reading, path: Path) -> str:
-    """Return the name of the array with the traces: the one asked for, else a usual name."""
+    """Return the name of the array with the traces: the requested name, else a usual name."""
     if reading.series:
         return choose_series(names, reading, "array", path)
     for name in TRACES:
@@ -194,7 +194,7 @@ def _choose_traces(names: list[str], reading: Reading, path: Path) -> str:
 
 @contextmanager
 def _name_damage(path: Path) -> Iterator[None]:
-    """Turn errors of numpy about a damaged file into one line."""
+    """Convert errors of numpy about a damaged file to one line."""
     try:
         yield
     except ValueError as error:

@@ -100,7 +100,7 @@ def save_gan(folder: Path, gan: CalciumGan) -> GanCard:
 
 
 def load_gan(folder: Path) -> CalciumGan:
-    """Return the generator in `folder`; refuse one that is damaged."""
+    """Return the generator in `folder`; a damaged generator is an error."""
     card = read_card(folder, GanCard, form=FORMAT, missing=AGAIN, again=AGAIN)
     if len(card.neurons) not in (0, card.networks.neurons):
         raise StsError(f"{folder / CARD} contradicts itself: {AGAIN}")

@@ -25,13 +25,13 @@ QUANTITIES: Final = {
     "van_rossum": "van Rossum distance",
     "intervals_s": "inter-spike interval (s)",
 }
-# Quantities by which a model is chosen; intervals follow from the others.
+# Quantities for the selection of a model; intervals depend on the others.
 SCORED: Final = ("rates_hz", "correlations", "van_rossum")
 # Smallest power, relative to the largest; smaller values are set to it. Recordings that were
-# smoothed or resampled have bands that hold only rounding errors.
+# smoothed or resampled have bands with only rounding errors.
 SILENT: Final = 1e-4
-# A generated window is a copy if it is nearer to a training window than this fraction of the real
-# windows that were not trained on.
+# A generated window is a copy if it is closer to a training window than all but this fraction of
+# the real windows outside training.
 COPY_PART: Final = 0.01
 
 
@@ -56,7 +56,7 @@ class Measures:
 
 
 def measure_windows(traces: Floats, rate_hz: float, settings: OasisSettings) -> Measures:
-    """Return the statistics of windows (n, neurons, frames), with the spikes found by OASIS."""
+    """Return the statistics of windows (n, neurons, frames), with spikes detected by OASIS."""
     trains = (deconvolve(traces, settings).spikes > 0).astype(np.float32)
     matrix = correlate_counts(trains, rate_hz)
     pairs = np.triu_indices(len(matrix), k=1)
@@ -86,7 +86,7 @@ def correlate_counts(trains: Floats | Ints, rate_hz: float) -> Floats:
     """Return Pearson correlations (neurons, neurons) of counts; NaN if a neuron has no spikes."""
     size = max(round(BIN_S * rate_hz), 1)
     n, neurons, frames = trains.shape
-    # Frames behind the last full bin of a window are not used.
+    # Frames after the last complete bin of a window are not used.
     binned = trains[..., : frames // size * size].reshape(n, neurons, -1, size)
     counts = join_windows(binned.sum(axis=-1)).astype(np.float64)
     counts -= counts.mean(axis=1, keepdims=True)
@@ -175,7 +175,7 @@ def score_likeness(likeness: Likeness) -> float:
         likeness.autocorrelation_error,
         likeness.spectrum_error_db / 10,
     )
-    # Each error is mapped to below 1, so that no large one decides alone.
+    # Each error is mapped to below 1, so that a large error does not dominate.
     bounded = sum(error / (1 + error) for error in errors)
     return bounded + sum(likeness.divergences[name] for name in SCORED)
 

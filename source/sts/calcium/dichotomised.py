@@ -14,11 +14,11 @@ from sts.base.errors import StsError
 from sts.base.files import read_json
 from sts.base.types import Bools, Floats, Ints
 
-# Deviation of the natural logarithm of rates: those of cortical neurons spread over a decade.
+# Deviation of the natural logarithm of rates: rates of cortical neurons vary by a factor of 10.
 RATE_SPREAD: Final = 0.6
 # Largest fraction of frames with a spike, for rates that are drawn.
 MOST: Final = 0.9
-# Rounding error by which a covariance may exceed its bound.
+# Largest rounding error by which a covariance can exceed its limit.
 ROUNDING: Final = 1e-9
 # Gauss-Legendre points of the integral over the correlation. The integrand is smooth up to a
 # correlation of one; near it 96 points are exact to 1e-9 of a probability.
@@ -33,7 +33,7 @@ BLOCK: Final = 2**15
 NAMED: Final = 3
 # Smallest eigenvalue that is allowed: the matrix must have a Cholesky root.
 SMALLEST: Final = 1e-8
-# Most steps of the search for the nearest correlation matrix, and the largest change that ends it.
+# Largest number of steps, and smallest change, in the search for the nearest correlation matrix.
 ITERATIONS: Final = 500
 CLOSE: Final = 1e-9
 
@@ -49,7 +49,7 @@ class SpikeStatistics:
     """Frames per second."""
 
     def __post_init__(self) -> None:
-        """Refuse statistics that spike trains of zeros and ones cannot have."""
+        """Raise an error for statistics that trains of zeros and ones cannot have."""
         n = len(self.rates_hz)
         if n < 2:
             raise StsError(f"a population of at least 2 neurons is wanted, {n} came")

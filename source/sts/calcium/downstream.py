@@ -52,7 +52,7 @@ def compare_decoders(
     The trace of each neuron is predicted from all others by ridge regression, which can be trained
     on any window. Penalty and weight are chosen on the validation windows.
     """
-    # Traces are scaled by the training stretch, so that all neurons count the same.
+    # Traces are scaled by the training stretch, so that all neurons have the same weight.
     mean = stretches.training.mean(axis=(0, 2), keepdims=True)
     deviation = stretches.training.std(axis=(0, 2), keepdims=True)
     scaled = {

@@ -1,4 +1,4 @@
-"""Fluorescence simulated from spikes, and spikes found in fluorescence by OASIS."""
+"""Fluorescence simulated from spikes, and spikes detected in fluorescence by OASIS."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ GROWING: Final = 0.95
 RINGING: Final = 0.15
 # Halvings of the range of the penalty: more exact than the estimate of the noise.
 HALVINGS: Final = 25
-# Fewest frames from which noise and decay can be estimated.
+# Smallest number of frames from which noise and decay can be estimated.
 LEAST_FRAMES: Final = 32
 Coefficient = Annotated[float, Bounds(-2, 2)]
 Level = Annotated[float, Bounds(-1e12, 1e12)]
@@ -46,7 +46,7 @@ class CalciumModel:
     baseline: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse a decay that grows, and negative noise."""
+        """Raise an error for a growing decay or negative noise."""
         check_decay(self.decay)
         if self.noise < 0 or self.amplitude <= 0:
             raise StsError(
@@ -56,11 +56,11 @@ class CalciumModel:
 
 
 def check_decay(decay: tuple[float, ...]) -> None:
-    """Refuse coefficients whose response to a spike does not decay, or oscillates."""
+    """Raise an error if the response to a spike does not decay, or oscillates."""
     if len(decay) not in (1, 2):
         raise StsError(f"a decay has 1 or 2 coefficients, not {len(decay)}: give g, or g1 and g2")
     first, second = (*decay, 0.0)[:2]
-    # Two equal roots may have a negative discriminant by rounding.
+    # The discriminant of two equal roots can be negative by rounding.
     rings = first**2 + 4 * second < -ROUNDING
     if not np.isfinite(decay).all() or rings or not all(0 < root < 1 for root in find_roots(decay)):
         raise StsError(
@@ -113,7 +113,7 @@ class OasisSettings:
     """Subtracted first; None: the 15th percentile of each trace."""
 
     def __post_init__(self) -> None:
-        """Refuse settings that contradict each other."""
+        """Raise an error for settings that contradict each other."""
         check_fields(self)
         if self.decay is not None:
             check_decay(self.decay)

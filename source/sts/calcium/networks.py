@@ -24,10 +24,10 @@ STRIDE: Final = 2
 SLOPE: Final = 0.2
 # Each layer halves the frames, and a window has at most 2**20 frames.
 MAX_LAYERS: Final = 20
-# Windows that are generated at a time.
+# Number of windows that are generated at once.
 BATCH: Final = 64
 
-# Slope of the sigmoid that turns a drive into spikes; steeper ones learn no better.
+# Slope of the sigmoid from drive to spikes; a steeper sigmoid does not improve training.
 STEEPNESS: Final = 30.0
 # Initial values, typical of a recording at 24 Hz that is scaled to 0..1.
 DECAY: Final = 0.95
@@ -165,7 +165,7 @@ class NetworkSettings:
     """The critic also gets the differences between frames, in which spikes are clear."""
 
     def __post_init__(self) -> None:
-        """Refuse impossible sizes."""
+        """Raise an error for impossible sizes."""
         one_of(self.upsampling, get_args(Upsampling), "upsampling")
         one_of(self.ending, get_args(Ending), "ending")
         check_fields(self)
@@ -367,7 +367,7 @@ def initialise(networks: Sequence[nn.Module], generator: torch.Generator) -> Non
 
 def make_networks(sizes: NetworkSettings, seed: int) -> tuple[WindowGenerator, WindowCritic]:
     """Return both networks, their weights drawn from a seed."""
-    # torch draws initial weights from its global generator, whose state is kept here.
+    # torch draws initial weights from its global generator, whose state is restored here.
     with torch.random.fork_rng(devices=[]):
         generator, critic = WindowGenerator(sizes), WindowCritic(sizes)
     initialise((generator, critic), torch.Generator().manual_seed(seed))

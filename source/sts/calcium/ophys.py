@@ -50,7 +50,7 @@ class OphysSeries:
 
 
 def read_ophys(path: Path, reading: Reading) -> CalciumRecording:
-    """Return a RoiResponseSeries of an NWB 2 file: the one asked for, else the likeliest."""
+    """Return a RoiResponseSeries of an NWB 2 file: the requested one, else the most likely."""
     with name_file(path), guard.open_hdf5(path) as file:
         found = _find_series(file, path)
         name = choose_series([each.name for each in found], reading, "series", path)
@@ -93,7 +93,7 @@ def _orient(values: Any, series: Any) -> Floats:
 
 
 def _find_series(file: Any, path: Path) -> list[OphysSeries]:
-    """Return all series of a file, the likeliest first."""
+    """Return all series of a file, the most likely first."""
     if not guard.text(file, "nwb_version").removeprefix("NWB-").startswith("2"):
         raise StsError(f"{path} is no NWB 2 file")
     places = [guard.follow(file, "processing"), guard.follow(file, "acquisition")]

@@ -326,17 +326,17 @@ def _labelled_here(inventory: Inventory) -> Iterator[tuple[str, str]]:
 
 RULES: Final = {
     "unreadable": Rule(CHANGE, "files cannot be used", _find_unreadable),
-    "both sides": Rule(CHANGE, "specimens stand on both sides of the split", _find_both_sides),
+    "both sides": Rule(CHANGE, "specimens are on both sides of the split", _find_both_sides),
     "donor": Rule(
         CHANGE,
-        "donors stand on both sides of a split by donor",
+        "donors are on both sides of a split by donor",
         partial(_find_donors, by_donor=True),
     ),
     "unlabelled in split": Rule(
         CHANGE, "specimens of the split have no class", _find_unlabelled_in_split
     ),
     "other label": Rule(
-        CHANGE, "cells bear another label than in the label file", _find_other_label
+        CHANGE, "cells have another label than in the label file", _find_other_label
     ),
     "other data set": Rule(
         CHANGE, "cells are of another data set in the split", _find_other_dataset
@@ -363,7 +363,7 @@ RULES: Final = {
     ),
     "second table": Rule(
         NOTE,
-        "specimens are in a second table, which is passed over",
+        "specimens are in a second table, which is ignored",
         lambda inventory: _find_repeated(inventory.tables),
     ),
     "range": Rule(NOTE, "values are outside the plausible range", _find_out_of_range),

@@ -32,8 +32,8 @@ def class_p_values(
 ) -> Floats:
     """Return the p value of each class for each cell, (cells, classes).
 
-    It is the share of calibration cells of the class, the new cell among them, that are no more
-    probable to be of their class than the new one is.
+    It is the share of calibration cells of the class, including the new cell, whose probability of
+    the class is not larger than that of the new cell.
 
     Parameters
     ----------
@@ -44,8 +44,8 @@ def class_p_values(
     truth
         (calibration cells,), index of the true class.
     groups
-        (classes,), the group of each class: classes of a group share their calibration cells, so
-        that the guarantee holds for the group; None: each class is a group of its own.
+        (classes,), the group of each class: classes of a group have common calibration cells, so
+        that the guarantee is valid for the group; None: each class is a group of its own.
     """
     groups = np.arange(probabilities.shape[1]) if groups is None else groups
     conformity = calibration[np.arange(len(truth)), truth]

@@ -1,4 +1,4 @@
-"""--transfer --leave-out: each laboratory in turn as the one that training has not seen."""
+"""--transfer --leave-out: test on each laboratory, with training on all other laboratories."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -25,12 +25,12 @@ from sts.signals.feature_names import FEATURES
 from sts.tabular.adaptation import CarriedClassifier, adapt
 
 STUDY: Final = "baseline-leave-out"
-# A feature that fewer cells of a data set have is one that the set lacks.
+# A feature is missing in a data set if fewer than this share of its cells have it.
 RARE: Final = 0.02
-# Fewer cells of a class cannot be scored.
+# A class with fewer cells is not scored.
 FEWEST: Final = 5
 FEWEST_LABELS: Final = 3
-# A data set with less of the features of another one would take too many from the classifier.
+# Smallest share of common features of a training set: with fewer, the classifier loses too many.
 LEAST_SHARED: Final = 0.5
 AS_MEASURED, ALIGNED, ADAPTED, ALONE = "as measured", "aligned", "adapted", "labels alone"
 COLUMNS: Final = (
@@ -42,7 +42,7 @@ COLUMNS: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class LeaveOutJob:
-    """Which data sets are left out in turn, and how many labels of them are given."""
+    """The data sets that are left out, one at a time, and their number of labels."""
 
     datasets: tuple[str, ...]
     labels: tuple[int, ...] = (5, 20, 50)
@@ -54,7 +54,7 @@ class LeaveOutJob:
 
 @dataclass(frozen=True, kw_only=True)
 class UnseenScores:
-    """The scores of one way on the cells of a laboratory that training has not seen."""
+    """The scores of one method on the cells of a laboratory outside training."""
 
     trained_on: tuple[str, ...]
     tested_on: str
@@ -85,7 +85,7 @@ class UnseenScores:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class NewLaboratory:
-    """The cells of a laboratory that is left out, and a classifier of the others."""
+    """The cells of a left-out laboratory, and a classifier fitted on the others."""
 
     cells: LabelledTable
     truth: Ints
@@ -105,7 +105,7 @@ class NewLaboratory:
             dataset=cells.dataset,
             truth=self.truth[rows],
             probabilities=probabilities,
-            # A cell of several draws is one cell.
+            # A cell in several draws is the same cell.
             donor_id=donors,
         )
 
@@ -113,7 +113,7 @@ class NewLaboratory:
 def leave_out(
     workspace: Workspace, job: LeaveOutJob, *, data: Path
 ) -> tuple[Path, list[UnseenScores]]:
-    """Leave each data set out in turn, and leave a report."""
+    """Leave out each data set, one at a time, and write a report."""
     table = _read_sets(data, job.datasets)
     targets = [name for name in job.datasets if _has_classes(table, name)]
     with start_run(workspace, study=STUDY, what="forest", settings=job) as run:
@@ -127,7 +127,7 @@ def leave_out(
 
 
 def _read_sets(data: Path, names: Sequence[str]) -> LabelledTable:
-    """Return the cells of known class with all features, measured and derived."""
+    """Return the cells with known class and all features, measured and derived."""
     if len(names) < 2:
         raise StsError(f"--leave-out needs two data sets or more, {len(names)} is named")
     table = read_laboratories(names, data)
@@ -244,7 +244,7 @@ def draw_labels(target: NewLaboratory, labels: int, *, seed: int) -> tuple[Ints,
     pool, test = next(halves.split(truth, truth, donors))
     rng = np.random.default_rng(seed)
     drawn = [rng.permutation(pool[truth[pool] == each])[:labels] for each in np.unique(truth)]
-    # Fewer labels of a class cannot be cross-validated.
+    # With fewer labels of a class, cross-validation is impossible.
     return np.concatenate([each for each in drawn if len(each) >= FEWEST_LABELS]), test
 
 

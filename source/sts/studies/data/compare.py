@@ -33,12 +33,12 @@ class Compared:
     folder: Path
     table: Table
     cells: tuple[str, ...]
-    """Sentences on how many cells are compared, which they are, and what limits their scores."""
+    """Sentences on the number of cells, their kind, and limits of their scores."""
     comparison: Comparison
 
 
 def compare_runs(workspace: Workspace, job: CompareJob) -> Compared:
-    """Return the paired differences between two runs and leave a report."""
+    """Return the paired differences between two runs and write a report."""
     first, second = (_find_predictions(Path(name)) for name in (job.first, job.second))
     found = compare(first, second, rng=np.random.default_rng(job.seed))
     names = [_name_run(Path(name)) for name in (job.first, job.second)]

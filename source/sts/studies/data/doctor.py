@@ -17,7 +17,7 @@ from sts.base.workspace import Workspace
 from sts.learning.device import choose_device
 from sts.scalograms.device import check_device
 
-# Data loaders hand batches over in shared memory; containers often grant only 64 MB of it.
+# Data loaders pass batches in shared memory; containers often provide only 64 MB.
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108, RUF100 - the mount point itself, no file in it
 ENOUGH_SHARED_MB = 256
 
@@ -29,11 +29,11 @@ class Finding:
     what: str
     found: str
     verdict: str = "ok"
-    """`ok`, `note: ...` for information, or what to do."""
+    """`ok`, `note: ...` for information, or the necessary action."""
 
     @property
     def sound(self) -> bool:
-        """Tell whether nothing needs to be done."""
+        """Tell whether no action is necessary."""
         return self.verdict == "ok" or self.verdict.startswith("note")
 
 

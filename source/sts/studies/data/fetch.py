@@ -1,4 +1,4 @@
-"""Fetch public recordings, tables and models: what is missing, verified, and reported by file."""
+"""Fetch missing public recordings, tables and models; verify them and report each file."""
 
 import contextlib
 import hashlib
@@ -54,7 +54,7 @@ from sts.studies.data.fetch_files import (
 LOCK: Final = ".fetch.lock"
 # A number in a line that is not part of a longer name.
 NUMBER: Final = re.compile(r"(?<![\w.-])\d+(?![\w.])")
-# In a split or a table: cells that are not of this source.
+# Words for cells of other sources in a split or a table.
 OTHERS: Final = {
     "allen": re.compile(r"\b(Patch)?Seq\b"),
     "dandi": re.compile(r"\b(Patch)?Clamp\b"),
@@ -62,18 +62,18 @@ OTHERS: Final = {
 NO_CELL: Final = re.compile(r"(?!)")
 # Names of the column of specimen ids, in the tables of different sources.
 ID_COLUMNS: Final = ("specimen_id", "cell_specimen_id", "specimen__id")
-# Members of an archive that are unpacked between two writings of their receipts.
+# Number of members of an archive that are unpacked before their receipts are written.
 BATCH: Final = 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class FetchPlan:
-    """The files that a fetch would bring."""
+    """The files that a fetch will download."""
 
     todo: tuple[tuple[str, int | None], ...]
-    """Place and size of each file, None where it is not known."""
+    """Path and size of each file; None for an unknown size."""
     there: int
-    """Files that seem to be there already."""
+    """Files that seem to exist already."""
 
     @property
     def total_bytes(self) -> int:
@@ -87,7 +87,7 @@ class FetchPlan:
 
 
 def plan_fetch(job: FetchJob) -> FetchPlan:
-    """Return what a fetch would bring; nothing is written."""
+    """Return the files that a fetch will download, without writing anything."""
     with closing(_client(job)) as client:
         items, target = list_items(client, job), _target(job)
         todo = [i for i in items if job.force or not seems_there(i, target, excerpts=job.stream)]
@@ -96,7 +96,7 @@ def plan_fetch(job: FetchJob) -> FetchPlan:
 
 
 def fetch(job: FetchJob) -> FetchReport:
-    """Fetch what is not there yet; go on where an earlier process stopped."""
+    """Fetch missing files; continue where an earlier process stopped."""
     with closing(_client(job)) as client:
         items = list_items(client, job)
         with _lock_folder(job.out):
@@ -134,12 +134,12 @@ def _lock_folder(out: Path) -> Iterator[None]:
 
 
 def default_folder(source: str, data: Path | None) -> Path:
-    """Return where the other commands look for the files of a source."""
+    """Return the folder in which other commands expect the files of a source."""
     return find_torch_cache() if data is None else data / find_source(source).folder
 
 
 def find_torch_cache(environment: Mapping[str, str] = os.environ) -> Path:
-    """Return where torch keeps weights, without importing it, which takes seconds."""
+    """Return the folder of the weights of torch, without importing it, which takes seconds."""
     cache = environment.get("XDG_CACHE_HOME") or "~/.cache"
     home = environment.get("TORCH_HOME") or f"{cache}/torch"
     return Path(home).expanduser() / "hub" / "checkpoints"
@@ -148,7 +148,7 @@ def find_torch_cache(environment: Mapping[str, str] = os.environ) -> Path:
 def read_cell_ids(words: Sequence[str], *, source: str = "") -> tuple[str, ...]:
     """Return the specimen ids in words, each of which is an id, several ids or a file of ids.
 
-    If a file names the data set of each cell, only cells of this source are taken.
+    If a file contains the data set of each cell, only cells of this source are used.
     """
     cells: list[str] = []
     for word in words:
@@ -180,7 +180,7 @@ def _read_ids(path: Path, others: re.Pattern[str]) -> list[str]:
 
 
 def _fetch_archive(client: Client, item: ArchiveFile, target: Target, job: FetchJob) -> FetchReport:
-    """Fetch the archive, unpack what is wanted of it, and delete it once all is unpacked."""
+    """Fetch the archive, unpack the wanted members, and delete it if all are unpacked."""
     if job.stream:
         with io.BufferedReader(RangeFile(client, item.address, secret=target.secret)) as file:
             return _unpack_missing(open_archive(file, kaggle.place_of), item, target, job)

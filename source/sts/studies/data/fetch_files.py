@@ -33,14 +33,14 @@ from sts.base.sandbox import Isolated, Limits
 from sts.base.settings import to_dict
 
 WORKERS: Final = 2
-# Sources whose cells can be chosen, and sources that can be read without fetching all of a file.
+# Sources whose cells can be selected, and sources from which parts of a file can be read.
 BY_CELL: Final = ("allen", "dandi", "kaggle")
 STREAMED: Final = ("dandi", "kaggle")
 KB: Final = 1000
-# End of the name of an excerpt until it has its receipt.
+# End of the name of an excerpt without a receipt.
 WAITING: Final = ".excerpt.part"
 WORK: Final = "sts.archives.streaming:stream"
-# Longer than for a file on disk: the network is waited for.
+# Longer than for a file on disk, since the process waits for the network.
 LIMITS: Final = Limits(processor_s=300, wall_s=3600.0)
 SIZES: Final = ("brought_bytes", "whole_bytes")
 
@@ -52,7 +52,7 @@ class FetchJob:
     source: str
     out: Path
     metadata: tuple[Path, ...] = ()
-    """Folders in which the patch-seq metadata may lie."""
+    """Possible folders of the patch-seq metadata."""
     cells: tuple[str, ...] | None = None
     limit: int | None = None
     api_url: str = ""
@@ -65,7 +65,7 @@ class FetchJob:
     stream: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse options that this source does not have."""
+        """Raise an error for options that this source does not have."""
         find_source(self.source)
         if self.source not in BY_CELL and (self.cells is not None or self.limit is not None):
             raise StsError(f"{self.source} comes whole: leave out --cells and --limit")
@@ -77,19 +77,19 @@ class FetchJob:
 
 @dataclass(frozen=True, kw_only=True)
 class FetchReport:
-    """How many files were fetched, and what failed."""
+    """The number of fetched files, and the failures."""
 
     fetched: int = 0
     there: int = 0
-    """Files that were there already, and were verified again."""
+    """Existing files that were verified again."""
     failures: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 def list_items(client: Client, job: FetchJob) -> list[ArchiveFile]:
-    """Return the files that are wanted, also those that are there already."""
+    """Return the wanted files, including existing files."""
     if job.source == "kaggle":
-        # One archive, whose members are chosen once it is here.
+        # One archive, whose members are selected after the download.
         return [kaggle.archive_item(job.api_url)]
     if job.source == "allen":
         specimens = job.cells
@@ -141,7 +141,7 @@ class Bar:
 def fetch_files(
     client: Client, items: list[ArchiveFile], target: Target, job: FetchJob
 ) -> FetchReport:
-    """Fetch files that are not there yet, each verified; one that fails does not stop others."""
+    """Fetch and verify missing files; a failure does not stop other files."""
     missing = [item for item in items if job.force or not seems_there(item, target)]
     sizes = [item.size for item in missing if item.size is not None]
     in_files = len(sizes) < len(missing)
@@ -162,11 +162,11 @@ def fetch_files(
 
 
 def _fetch_one(client: Client, item: ArchiveFile, target: Target, job: FetchJob) -> bool:
-    """Fetch one file; tell whether that was needed."""
+    """Fetch one file; return whether that was necessary."""
     if not job.force and is_there(item, target):
         return False
     whole = complete_item(client, item, job)
-    # A copy from elsewhere is as good, if it has the archive's digest.
+    # A copy from another place is accepted if it has the digest of the archive.
     stranger = item.listed and target.receipts.get(item.place) is None
     if not job.force and stranger and is_there(whole, target):
         return False
@@ -181,7 +181,7 @@ def run_together(
     *,
     workers: int,
 ) -> FetchReport:
-    """Do the work on several files at a time; without a network, end at the first of them.
+    """Process several files at once; without a network, stop at the first file.
 
     In threads, since the work is mostly waiting: they share connections and one bar.
     """

@@ -1,4 +1,4 @@
-"""Draw the two sweeps of a cell over their scalograms."""
+"""Draw the two sweeps of a cell above their scalograms."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -31,11 +31,11 @@ class ShowSettings:
     """Specimen ids or recording files; empty: one cell of each class, drawn by `seed`."""
     seed: int = 0
     reading: BuildSettings = field(default_factory=BuildSettings)
-    """How recording files are read."""
+    """The settings for reading recording files."""
 
 
 def show(workspace: Workspace, settings: ShowSettings) -> tuple[Path, ...]:
-    """Draw the cells asked for and return the pictures."""
+    """Draw the requested cells and return the pictures."""
     cells = list(_find_named(settings) if settings.specimens else _draw_of_each_class(settings))
     # A folder's name may have 255 bytes, of up to four a letter.
     what = "-".join(Path(name).stem for name in settings.specimens[:3])[:60] or "classes"
@@ -51,7 +51,7 @@ def show(workspace: Workspace, settings: ShowSettings) -> tuple[Path, ...]:
 
 
 def _find_named(settings: ShowSettings) -> Iterator[SweepStore]:
-    """Yield a store of one cell for every specimen or recording that is named."""
+    """Yield a store of one cell for every named specimen or recording."""
     stores: list[SweepStore] = []
     for name in settings.specimens:
         if _is_path(name):
@@ -62,7 +62,7 @@ def _find_named(settings: ShowSettings) -> Iterator[SweepStore]:
 
 
 def _is_path(name: str) -> bool:
-    """Tell whether a name is that of a file on the disk."""
+    """Tell whether a name is the name of a file on disk."""
     try:
         return Path(name).exists() and not Path(name).is_dir()
     except OSError:  # too long to be a path
@@ -70,7 +70,7 @@ def _is_path(name: str) -> bool:
 
 
 def _read_file(path: Path, reading: BuildSettings) -> SweepStore:
-    """Return a store of the one cell in a recording, which is read in a sandbox."""
+    """Return a store of the cell in a recording, which is read in a sandbox."""
     name = printable(str(path))
     result = process_in_sandbox(CellFiles(name=name, paths={name: path}), reading)
     if result.store is None or result.traces is None:
@@ -93,7 +93,7 @@ def _find(stores: Sequence[SweepStore], specimen: str, data: str) -> SweepStore:
 
 
 def _draw_of_each_class(settings: ShowSettings) -> Iterator[SweepStore]:
-    """Yield one cell of each class that is there, chosen by `seed`."""
+    """Yield one cell of each existing class, selected by `seed`."""
     stores = [load_store(path) for path in require_stores(Path(settings.data))]
     rng = np.random.default_rng(settings.seed)
     none = True

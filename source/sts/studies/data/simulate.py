@@ -22,7 +22,7 @@ RECORD_NAME: Final = "simulation.json"
 
 @dataclass(frozen=True, kw_only=True)
 class SimulateJob:
-    """How many cells go where."""
+    """The numbers of cells, and the folder for them."""
 
     cells: int
     seed: int
@@ -34,18 +34,18 @@ class SimulateJob:
 
 @dataclass(frozen=True, kw_only=True)
 class SimulateReport:
-    """How many cells were simulated."""
+    """The number of simulated cells."""
 
     written: int
-    """Files that this run wrote; the others were there already."""
+    """Files that this run wrote; the others already existed."""
     redraws: int
-    """Neurons that were drawn again since the protocol could not be applied to them."""
+    """Neurons that were drawn again, since the protocol could not be applied to them."""
     counts: tuple[tuple[str, str, int], ...]
     """Data set, class, cells."""
 
 
 def simulate(job: SimulateJob) -> SimulateReport:
-    """Write the cells that are not there yet; go on where an earlier process stopped."""
+    """Write the missing cells; continue where an earlier process stopped."""
     todo = plan_simulation(job)
     entries = roster(job.cells, seed=job.seed)
     columns = ("specimen_id", "label", "dataset", "donor_id")
@@ -71,7 +71,7 @@ def simulate(job: SimulateJob) -> SimulateReport:
 
 
 def plan_simulation(job: SimulateJob) -> list[Entry]:
-    """Return the cells whose files are still to be written, or say why none can be."""
+    """Return the cells whose files are missing, or raise an error if none can be written."""
     entries = roster(job.cells, seed=job.seed)
     record = job.out / RECORD_NAME
     if not record.is_file():

@@ -1,4 +1,4 @@
-"""--transfer: whether a classifier of features knows neurons, or the data sets they came from."""
+"""--transfer: test whether a classifier of features recognises neurons or their data sets."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -54,7 +54,7 @@ from sts.tabular.models import find_kind
 
 STUDY: Final = "baseline-transfer"
 FOLDS: Final = 5
-# Rules of contradicted labels that count here.
+# Rules for contradicted labels that are used here.
 WITNESSES: Final = ("e-type", "T-type", "dendrite")
 # Predicts data sets, not classes.
 ORIGIN: Final = "origin"
@@ -71,7 +71,7 @@ class Transferred:
 def transfer(
     workspace: Workspace, job: TransferJob, *, source: Source, workers: int | None = None
 ) -> Transferred:
-    """Train on each data set, test on the other, and leave a report; the holdout stays closed."""
+    """Train on each data set, test on the other, and write a report; the holdout is not used."""
     kind = find_kind(job.model)
     training = load_training_cells(source, job)
     views = make_views(training, job)
@@ -100,7 +100,7 @@ def _score_recipes(
 
 
 def load_training_cells(source: Source, job: TransferJob) -> EpTable:
-    """Return the cells to train on, with all features of the job."""
+    """Return the training cells, with all features of the job."""
     wanted = {name for features in job.features for name in feature_names(features)}
     names = tuple(name for name in KNOWN if name in wanted)
     chosen = Chosen(title="transfer", names=names, skip_missing=job.skip_missing)
@@ -137,7 +137,7 @@ class FeatureView:
         return self.features, self.times
 
     def move_times(self) -> EpTable | None:
-        """Return the cells with their times as in the other data set, None if that is the same."""
+        """Return the cells with the times of the other data set, None if they are the same."""
         if self.times == ONSET:
             return None
         own = self.table.dataset.tolist()
@@ -182,7 +182,7 @@ def find_disputed_cells(data: Path) -> frozenset[str] | None:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ClassFit:
-    """A classifier to fit, and the cells whose classes it predicts."""
+    """A classifier to fit, and the cells that it predicts."""
 
     view: FeatureView
     training: str
@@ -193,7 +193,7 @@ class ClassFit:
     seed: int
 
     def run(self) -> dict[str, Floats]:
-        """Return the probabilities of the scored cells, as they are and with their times moved."""
+        """Return the probabilities of the scored cells, with original and with shifted times."""
         table, kind = self.view.table, find_kind(self.model)
         own = table.rows(self.rows)
         weights = independence_weights(own.truth, own.dataset) if self.training == EVEN else None
@@ -222,18 +222,18 @@ class OriginFit:
     seed: int
 
     def run(self) -> dict[str, Floats]:
-        """Return the log odds that each cell is of the second data set, (cells, 1)."""
+        """Return the log odds that each cell is in the second data set, (cells, 1)."""
         is_other = self.view.table.dataset == np.unique(self.view.table.dataset)[1]
         return {ORIGIN: predict_dataset(self.view.table.X, is_other, seed=self.seed)[:, None]}
 
     @property
     def scored(self) -> Ints:
-        """Return the rows that are predicted: all."""
+        """Return the predicted rows, which are all rows."""
         return np.arange(len(self.view.table))
 
 
 def list_fits(view: FeatureView, job: TransferJob) -> list[ClassFit]:
-    """Return every fit of a view: on both data sets, within each, and on one for the other."""
+    """Return every fit of a view: on both data sets, within each, and from one to the other."""
     dataset = view.table.dataset
     places = [dataset == name for name in np.unique(dataset).tolist()]
     parts: list[tuple[str, Ints, Ints]] = []
@@ -265,7 +265,7 @@ def run_fits(
         for at, found in map_unordered(_run_fit, work, workers=workers):
             values[at] = found
             bar.advance()
-    # Filled in the order of the work, so that the order in which fits end changes nothing.
+    # Filled in the order of the work, so that the order in which fits end has no effect.
     predicted: dict[tuple[str, str], dict[str, Floats]] = {}
     for fit, found in zip(work, values, strict=True):
         of_view = predicted.setdefault(fit.view.key, {})
@@ -282,7 +282,7 @@ def _run_fit(fit: ClassFit | OriginFit) -> dict[str, Floats]:
 def measure(
     views: list[FeatureView], job: TransferJob, *, disputed: frozenset[str] | None, workers: int
 ) -> TransferResults:
-    """Fit and score everything but what is carried over."""
+    """Fit and score everything except the carried-over classifiers."""
     fits = [fit for view in views for fit in list_fits(view, job)]
     origins = [OriginFit(view=view, seed=job.seed) for view in views]
     predicted = run_fits([*fits, *origins], workers=workers)
@@ -341,7 +341,7 @@ def _compare_times(
     *,
     rng: np.random.Generator,
 ) -> dict[str, Interval]:
-    """Return what times from the onset add to the weighted F1 with absolute times."""
+    """Return the gain in weighted F1 from times since the onset, over absolute times."""
     if (features, ABSOLUTE) not in predicted:
         return {}
     absolute, aligned = (

@@ -1,4 +1,4 @@
-"""The report of --transfer: one table, one figure, one paragraph, and what was carried over."""
+"""The report of --transfer: a table, a figure, a paragraph, and the carried-over classifiers."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -47,7 +47,7 @@ NO_METADATA: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class TransferRow:
-    """A line of the table: which training cells, which test cells, and where the scores are."""
+    """A line of the table: its training cells, test cells, and the key of its scores."""
 
     trained_on: str
     tested_on: str
@@ -102,7 +102,7 @@ def find_scores(results: TransferResults, row: TransferRow) -> dict[str, Transfe
 
 
 def transfer_table(results: TransferResults) -> Table:
-    """Return the table: both scores of every line, a column for every view."""
+    """Return the table: both scores of every line, one column per view."""
     columns = [*name_views(results), *([NOT_CARRIED, CARRIED] if results.carried else [])]
     lines: list[list[object]] = []
     for row in list_rows(results):
@@ -129,7 +129,7 @@ def transfer_table(results: TransferResults) -> Table:
 
 
 def write_transfer_report(run: Run, job: TransferJob, results: TransferResults) -> None:
-    """Write the report, the table as CSV, every recipe, and the predictions of the chosen ones."""
+    """Write the report, the table as CSV, every recipe, and predictions of the selected ones."""
     table = transfer_table(results)
     columns = [str(name) for name in table.columns]
     lines = (dict(zip(columns, line, strict=True)) for line in table.rows)
@@ -192,7 +192,7 @@ def list_panels(results: TransferResults) -> list[ScorePanel]:
 
 
 def _join_predictions(carried: Sequence[CarryOver]) -> Predictions:
-    """Return the predictions of the chosen recipes, one data set after the other."""
+    """Return the predictions of the selected recipes, one data set after the other."""
     parts = [each.predictions_by(each.recipe) for each in carried]
     return Predictions(
         specimen_id=np.concatenate([each.specimen_id for each in parts]),
@@ -233,7 +233,7 @@ def _to_dict(results: TransferResults) -> dict[str, Any]:
 
 
 def describe_recipes(carried: Sequence[CarryOver]) -> Iterator[str | Table]:
-    """Yield how recipes were chosen, and for each way the chosen one and what each choice did."""
+    """Yield the selection of recipes, and the selected recipe and its parts in each direction."""
     yield (
         f"{len(RECIPES)} recipes were tried each way: which features, on which scale, with which "
         "shares of classes, by LightGBM and extra trees together. None uses a class of the other "
@@ -278,7 +278,7 @@ def _step_table(carried: CarryOver, scores: Sequence[TransferScores], way: str) 
 
 
 def list_recipes(carried: Sequence[CarryOver]) -> Iterator[dict[str, object]]:
-    """Yield every recipe each way, with its scores on simulated data sets and on real cells."""
+    """Yield every recipe in both directions, with scores on simulated data sets and real cells."""
     for each in carried:
         for recipe, in_worlds, scores in zip(RECIPES, each.in_worlds, each.scores(), strict=True):
             yield {

@@ -1,4 +1,4 @@
-"""What --transfer measures between two data sets, and the paragraph that says it."""
+"""The measurements of --transfer between two data sets, and the paragraph about them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,12 +10,12 @@ from sts.evaluation.transfer import TransferScores
 from sts.studies.classify.transfer.carry_over import CarryOver
 
 SETS: Final = ("paper", "shared", "engineered")
-# Where times count from.
+# Origins of times.
 ONSET, ABSOLUTE = "onset", "absolute"
 # Training cells of a prediction: other cells of both data sets, the same with weights that make
 # class and data set independent, other cells of the same data set, or all cells of the other one.
 POOLED, EVEN, WITHIN, ACROSS = "pooled", "independent", "within", "across"
-# Trained on both data sets, for cells whose times are moved to those of the other one.
+# Trained on both data sets, for cells whose times are shifted to those of the other data set.
 MOVED: Final = "moved"
 # Tested on cells of both data sets; the same with the weights of EVEN.
 BOTH: Final = "both"
@@ -31,7 +31,7 @@ USES_TESTED_CELLS: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class TransferJob:
-    """All settings of --transfer; besides them only the cells decide the results."""
+    """All settings of --transfer; the results depend only on them and on the cells."""
 
     features: tuple[str, ...] = SETS
     """Sets, or files that list names; classifiers are carried over with all their features."""
@@ -44,7 +44,7 @@ class TransferJob:
 
 @dataclass(frozen=True, kw_only=True)
 class TransferKey:
-    """Which scores these are."""
+    """The key of scores."""
 
     features: str
     times: str
@@ -55,23 +55,23 @@ class TransferKey:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TransferResults:
-    """Everything that --transfer measured."""
+    """All measurements of --transfer."""
 
     datasets: tuple[str, str]
     views: tuple[tuple[str, str], ...]
-    """Features and the origin of times, in the order in which they are shown."""
+    """Features and the origin of times, in the order of the report."""
     scores: dict[TransferKey, TransferScores]
     origin: dict[tuple[str, str], Interval]
     """How well a view predicts the data set: area under the ROC curve."""
     drops: dict[str, Interval]
-    """Weighted F1 with times from the onset less that with absolute times, paired, by data set."""
+    """Weighted F1 with times from the onset minus that with absolute times, paired, by data set."""
     disputed: dict[str, int]
     """Cells of each data set whose label other metadata contradict."""
     has_metadata: bool
-    """Whether there are metadata that could contradict a label."""
+    """Whether there are metadata that can contradict a label."""
     carried: tuple[CarryOver, ...]
     carried_scores: tuple[TransferScores, ...]
-    """Of the recipes that were chosen."""
+    """Of the selected recipes."""
     plain_scores: tuple[TransferScores, ...]
     """Of the same classifiers by the plain recipe, which uses nothing of the other data set."""
 
@@ -81,7 +81,7 @@ class TransferResults:
         return [features for features, times in self.views if times == ONSET]
 
     def f1(self, training: str, tested_on: str, features: str, times: str = ONSET) -> str:
-        """Return the weighted F1 as text, a dash where it was not measured."""
+        """Return the weighted F1 as text, a dash if it was not measured."""
         key = TransferKey(features=features, times=times, training=training, tested_on=tested_on)
         return self.scores[key].weighted_f1.in_words() if key in self.scores else "–"
 

@@ -1,1 +1,1 @@
-"""What --types is made of: the cells on the tree, its cross-validation, and how it is told."""
+"""The parts of --types: the cells on the tree, its cross-validation, and its report."""

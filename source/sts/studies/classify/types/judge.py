@@ -1,4 +1,4 @@
-"""--types: how well the tree of types is told, on cells of donors that were not trained on."""
+"""--types: scores of the tree of types, on cells of donors outside training."""
 
 import logging
 from collections.abc import Mapping
@@ -41,12 +41,12 @@ logger = logging.getLogger("sts")
 
 @dataclass(frozen=True, kw_only=True)
 class TypesJob:
-    """All that decides what is found, besides the cells."""
+    """All settings; the results depend only on them and on the cells."""
 
     folds: int = 5
     coverage: float = COVERAGE
     copies: int = 1
-    """How many times each cell is seen again with features hidden."""
+    """Number of copies of each cell with hidden features."""
     seed: int = 0
 
 
@@ -66,7 +66,7 @@ class TypedCells:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class JudgedTypes:
-    """What is said of every cell by a classifier that was not fitted on it, level by level."""
+    """The predictions of every cell by a classifier fitted without it, by level."""
 
     folder: Path
     cells: TypedCells
@@ -138,7 +138,7 @@ def predict_out_of_fold(cells: TypedCells, folds: list[tuple[Ints, Ints]], job: 
         )
         classifier.fit(table.X[fitted], cells.labels[fitted], dataset=table.dataset[fitted])
         said = classifier.node_probabilities(table.X[scored], table.dataset[scored])
-        # A type that no fitted cell has is not in the tree of the fold.
+        # A type without a fitted cell is not in the tree of the fold.
         columns = cells.tree.find_nodes(classifier.tree_.labels)
         found[np.ix_(scored, columns)] = said
     return found

@@ -81,12 +81,12 @@ def write_types_report(
 
 
 def levels_table(scores: Mapping[str, LevelScores]) -> Table:
-    """Return the scores of all cells, a line a level."""
+    """Return the scores of all cells, one line per level."""
     return _as_table("level", scores, caption="In brackets: 95 % intervals (Wilson, 1927).")
 
 
 def unlike_table(detections: Mapping[str, UnlikeScores]) -> Table:
-    """Return how well what was left out is found, a line for each class and data set."""
+    """Return the detection of left-out cells, one line per class and data set."""
     return Table(
         columns=["left out", "known cells", "cells left out", "AUROC", "false alarms"],
         rows=[
@@ -123,7 +123,7 @@ def group_scores(
     sets = table.dataset[answers.rows]
     found = {str(name): score_answers(answers, sets == name) for name in np.unique(sets)}
     nodes = answers.level[answers.truth]
-    # Depth 3 is that of subclasses; types above it stand for themselves.
+    # Depth 3 is the depth of subclasses; types above it form their own groups.
     groups = np.where(tree.depths[nodes] > 3, tree.lift(nodes, 3), nodes)
     return found | {
         tree.labels[group]: score_answers(answers, groups == group) for group in np.unique(groups)

@@ -1,4 +1,4 @@
-"""Whether cells of a class or a data set that was left out are recognised as unlike the others."""
+"""Test whether cells of a left-out class or data set are recognised as unlike the others."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from sts.evaluation.scores import Interval
 from sts.evaluation.transfer import auc
 from sts.tabular.class_distance import ClassDistance, unlike_scores
 
-# Fewer cells of either kind say nothing.
+# Smallest number of cells of each kind: fewer are not informative.
 FEWEST: Final = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class UnlikeScores:
-    """How well cells that were left out are found among cells that were not fitted either."""
+    """The detection of left-out cells among other cells outside the fit."""
 
     known: int
     unlike: int
     area: Interval
-    """Under the ROC curve."""
+    """Area under the ROC curve."""
     false_alarms: float
     """Share of known cells that look as unlike as 95 % of those left out do."""
 
