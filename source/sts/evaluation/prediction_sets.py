@@ -1,14 +1,14 @@
 """Prediction sets: the possible types of a cell, with a guarantee (conformal prediction).
 
-A set at a coverage of 90 % holds the true type of 90 of 100 new cells, whatever the classifier, if
-these come from where the calibration cells come from (Vovk et al., 2005). Here that is so for every
-class by itself (label-conditional, "Mondrian"), since a set that is right for Sst cells alone would
-still be right for most cells. A class is in the set unless a cell is less probable to be of it than
-nearly all calibration cells of that class are (Sadinle et al., 2019).
+Sets at a coverage of 90 % contain the true type of 90 of 100 new cells, for any classifier, if new
+cells and calibration cells come from the same distribution (Vovk et al., 2005). Here this is true
+for every class separately (label-conditional, "Mondrian"); otherwise sets could be correct for the
+frequent classes only. A class is excluded from the set of a cell if the probability of the class is
+lower than for nearly all calibration cells of that class (Sadinle et al., 2019).
 
-On a tree of types sets are exact at one depth. Seen from above, as the ancestors of their members,
-they hold the true ancestor at least as often; the deepest node that holds the whole set is where a
-cell ends if one answer is wanted.
+On a tree of types, the coverage of sets is exact at one depth. The sets of the ancestors of their
+members contain the true ancestor at least as often. If a single answer is needed, it is the deepest
+node above the whole set.
 """
 
 # Ours, since MAPIE guarantees coverage over all classes together, crepes knows plain classes only,

@@ -1,8 +1,8 @@
 """One classifier for a tree of cell types, trained over several data sets.
 
-At every node that branches, a classifier tells its children apart; it is fitted on all cells whose
-label leads through the node and further, so that a cell known only as Excitatory trains the first
-branching and no other. The probability of a leaf is the product along its path, and the
+At every node that branches, a classifier distinguishes its children. It is fitted on all cells with
+a label below the node, so that a cell that is only known as Excitatory trains the first branching
+and no other. The probability of a leaf is the product along its path, and the
 probability of a node is the sum of those of its children (the local classifier per parent node of
 Silla and Freitas, 2011).
 
