@@ -49,7 +49,7 @@ KINDS: Final[dict[str, Callable[..., Parameter]]] = {
 # The number of pixels of 111 x 111, wide enough to separate spikes; InceptionV3 needs more height.
 DEMO_SIZE: Final = {1: (32, 384), 2: (80, 240), 3: (32, 384), 4: (32, 384)}
 # Random weights need a rate that increases, then decreases; the small network needs more epochs.
-DEMO_EPOCHS: Final = {1: 4, 2: 4, 3: 4, 4: 8}
+DEMO_EPOCHS: Final = {1: 6, 2: 6, 3: 6, 4: 12}
 DEMO_RATE: Final = {1: 1e-3, 2: 1e-3, 3: 1e-3, 4: 3e-3}
 # Values of an epoch that are tracked.
 TRACKED: Final = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
@@ -135,7 +135,7 @@ def demo_job(architecture: Architecture, **given: Any) -> NetworkJob:
     number = architecture.number
     short: dict[str, Any] = {
         "image_size": DEMO_SIZE[number],
-        "trials": 2,
+        "trials": 1,
         "folds": 2,
         "epochs": DEMO_EPOCHS[number],
     }
