@@ -116,13 +116,13 @@ WIDER: Space = {**SPACE, "width": Float(0.0, 2.0)}
         ({"prune": False}, "prune was true, is false"),
         ({"space": WIDER}, "space.width.high was 1.0, is 2.0"),
         ({"space": {**SPACE, "more": Int(1, 2)}}, "space.more was null, is"),
-        ({"about": {"data": "b" * 64}}, "about.data was"),
+        ({"depends_on": {"data": "b" * 64}}, "about.data was"),
     ],
 )
 def test_a_study_is_not_continued_under_other_terms(
     tmp_path: Path, change: dict[str, object], told: str
 ) -> None:
-    terms: dict[str, object] = {"trials": 2, "about": {"data": "a" * 64}}
+    terms: dict[str, object] = {"trials": 2, "depends_on": {"data": "a" * 64}}
     find(tmp_path / "a.db", **terms)  # type: ignore[arg-type]
     with pytest.raises(StsError, match=r"begun under other terms") as caught:
         find(tmp_path / "a.db", refuse, **{**terms, **change})  # type: ignore[arg-type]

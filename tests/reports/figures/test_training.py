@@ -121,7 +121,7 @@ def make_diagram() -> Reliability:
         accuracy=np.array([nothing, 0.1, nothing, 0.9]),
         cells=np.array([0, 10, 0, 30]),
         ece=0.15,
-        said=np.repeat([0.4, 0.8], [10, 30]),
+        confidences=np.repeat([0.4, 0.8], [10, 30]),
     )
 
 

@@ -223,6 +223,6 @@ def test_table_and_network_of_the_same_cells_join(
     for part in ("holdout", "cross_validation"):
         assert set(report[part]["gains"]) == {"table", "network"}
     page = (folder / "report.html").read_text()
-    assert page.count("both less network") == page.count("both less table") == 2
+    assert page.count("both minus network") == page.count("both minus table") == 2
     # Both trainings left a line when they opened it; the fusion reads what they have written.
     assert "is opened" not in (folder / "log.txt").read_text()

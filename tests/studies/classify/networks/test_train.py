@@ -284,7 +284,7 @@ def fit_and_die(*args, **kwargs):
 if {moment!r} == "search":
     networks.fit = fit_and_die
 elif {moment!r} == "refit":
-    training.validate = die
+    training.assess = die
 else:
     model.save_model = die
 main(sys.argv[1:])
