@@ -34,7 +34,7 @@ PRODUCTS = ("sweeps.h5", CELLS_NAME, "features.csv", MANIFEST_NAME)
 @pytest.fixture
 def bad_work(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def end() -> None:
-        reader = vars(cell_results._OWN).pop("reader", None)
+        reader = vars(cell_results._THREAD_LOCAL).pop("reader", None)
         if reader is not None:
             reader.close()
 
