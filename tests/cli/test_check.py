@@ -121,7 +121,7 @@ def test_data_sets_of_other_laboratories_alone_are_enough_to_check(
     assert main(["check", "--root", str(root)]) == Status.DONE
     told = capsys.readouterr()
     assert "MotorCortex" in told.out
-    assert "no medians: ExcitatoryV1: ExcitatoryV1 may hold cells of the published" in told.err
+    assert "no medians: ExcitatoryV1: ExcitatoryV1 may contain cells of the published" in told.err
 
 
 @pytest.mark.parametrize(("dataset", "onset_s"), [("PatchSeq", 0.50), ("PatchClamp", 1.02)])

@@ -26,7 +26,7 @@ def test_a_cell_has_one_place_on_the_tree(known: tuple[str, ...], expected: str)
 
 
 def test_a_class_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="none of the classes"):
+    with pytest.raises(ValueError, match="not one of the classes"):
         type_label("Glia")
 
 

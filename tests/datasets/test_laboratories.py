@@ -112,7 +112,7 @@ def test_data_that_may_hold_unknown_test_cells_are_refused(tmp_path: Path) -> No
     for side in ("Train", "Test"):
         (tmp_path / "Split" / f"{side}_split.csv").unlink()
     for name in ("PatchClamp", "PatchSeq", "ExcitatoryV1"):
-        with pytest.raises(StsError, match="may hold cells of the published test split"):
+        with pytest.raises(StsError, match="may contain cells of the published test split"):
             read_laboratory(name, tmp_path)
     assert len(read_laboratory("MotorCortex", tmp_path)) == 5
 

@@ -162,5 +162,5 @@ def test_data_sets_are_brought_to_one_scale() -> None:
 
 
 def test_one_class_is_refused() -> None:
-    with pytest.raises(ValueError, match="cannot be told apart"):
+    with pytest.raises(ValueError, match="two are needed"):
         TypeTreeClassifier(estimator=QUICK).fit(X, np.full(len(X), "Inhibitory > Sst"))

@@ -110,8 +110,8 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         "--times",
         type=str.lower,
         choices=("onset", "absolute"),
-        help="what times count from: the stimulus onset (default) or the begin of the sweep, which "
-        "tells the data set; absolute is for reproducing the published figure only",
+        help="origin of times: the stimulus onset (default) or the start of the sweep, which "
+        "reveals the data set; absolute is for reproducing the published figure only",
     )
     group.add_argument(
         "--published",
@@ -150,8 +150,8 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--group-by",
         choices=("specimen", "donor"),
-        help="what stands on one side of a split and in one fold only (default: donor where donors "
-        "are known; with --published: specimen)",
+        help="cells to keep together on one side of a split and in one fold (default: donor where "
+        "donors are known; with --published: specimen)",
     )
     flags.add_wandb(group)
 
@@ -173,21 +173,21 @@ def _add_cells(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_transfer(parser: argparse.ArgumentParser) -> None:
-    """Add the questions that TRAIN answers besides training."""
+    """Add the flags of the comparisons that TRAIN can make."""
     group = parser.add_argument_group("TRAIN, with another question")
     group.add_argument(
         "--transfer",
         action="store_true",
-        help="train on each data set and test on the other: does it know neurons, or data sets? "
-        "(the holdout stays closed, no model is kept)",
+        help="train on each data set and test on the other: does the model know neurons, or data "
+        "sets? (test cells are not used, no model is kept)",
     )
     add_leave_out(group)
     group.add_argument(
         "--with-networks",
         type=Path,
         metavar="RUN",
-        help="join the table with a network, by the folder of its TRAIN run: what do both know "
-        "that each alone does not?",
+        help="combine the table with a network, given by the folder of its TRAIN run: what do both "
+        "gain over each alone?",
     )
 
 
@@ -199,18 +199,18 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _check_transfer(args: argparse.Namespace) -> None:
-    """Refuse what does not go with --transfer and --with-networks."""
+    """Refuse flags that cannot be used with --transfer and --with-networks."""
     if (args.transfer or args.with_networks) and args.mode != "TRAIN":
         raise StsError("--transfer and --with-networks go with TRAIN: leave out the mode")
     if not args.transfer:
         return
-    given = {
+    others = {
         "--times": args.times,
         "--published": args.published,
         "--with-networks": args.with_networks,
     }
-    if unwanted := [name for name, value in given.items() if value]:
-        raise StsError(f"--transfer looks at all times and features: leave out {unwanted[0]}")
+    if unwanted := [name for name, value in others.items() if value]:
+        raise StsError(f"--transfer compares all times and features: leave out {unwanted[0]}")
 
 
 def _source(args: argparse.Namespace) -> "Source":
@@ -231,7 +231,7 @@ def _job(args: argparse.Namespace) -> "TableJob":
         features=args.features,
         times=args.times,
         published=args.published,
-        # Simulated neurons lack what few real ones have.
+        # Simulated neurons lack features that few real ones have.
         skip_missing=args.skip_missing or args.demo,
         trials=args.trials or (DEMO_TRIALS if args.demo else None),
         folds=args.folds,
@@ -258,7 +258,7 @@ def _train(args: argparse.Namespace) -> int:
     if args.with_networks is not None:
         from sts.studies.classify.fusion import read_run_predictions
 
-        # Before anything is trained: the folder may be the wrong one.
+        # Read before training, since the folder may be the wrong one.
         network = read_run_predictions(args.with_networks)
     from sts.studies.classify.tables.training import prepare_table
     from sts.studies.classify.training import train
@@ -292,27 +292,27 @@ def _transfer(
         group_by=job.group_by,
         seed=job.seed,
     )
-    found = transfer(workspace, transfer_job, source=source, workers=args.workers)
-    table = transfer_table(found.results)
+    transferred = transfer(workspace, transfer_job, source=source, workers=args.workers)
+    table = transfer_table(transferred.results)
     say_table(
         table.columns, [["" if value is None else value for value in row] for row in table.rows]
     )
     say()
-    say(describe_results(found.results))
-    say(f"report  {found.folder / 'report.html'}")
+    say(describe_results(transferred.results))
+    say(f"report  {transferred.folder / 'report.html'}")
     return Status.DONE
 
 
 def _fuse(
     args: argparse.Namespace, workspace: "Workspace", *, run: Path, network: "RunPredictions"
 ) -> None:
-    """Join the trained table with the network and print what that gains."""
+    """Combine the trained table with the network and print the gain."""
     from sts.studies.classify.fusion import FusionJob, fuse, read_run_predictions
 
     job = FusionJob(table=str(run), network=str(args.with_networks), seed=args.seed)
     fused = fuse(workspace, job, table=read_run_predictions(run), network=network)
     say()
-    say_scores(HELD_OUT, {name: each["pooled"] for name, each in fused.scores.items()})
+    say_scores(HELD_OUT, {name: groups["pooled"] for name, groups in fused.scores.items()})
     for name, comparison in fused.gains.items():
         gain = comparison.groups["pooled"].differences["weighted_f1"].difference
         say(f"gain in weighted F1 over the {name} alone: {gain.in_words()}")

@@ -1,4 +1,4 @@
-"""The flags of --leave-out in baseline_pipeline.py, and what is printed of it."""
+"""--leave-out of baseline_pipeline.py: its flags, and the results that it prints."""
 
 import argparse
 from pathlib import Path
@@ -11,11 +11,11 @@ from sts.cli.run import Status, say, say_table
 if TYPE_CHECKING:
     from sts.base.workspace import Workspace
 
-# In place of names: all data sets whose files are there.
+# Given instead of names: all data sets whose files are there.
 ALL_SETS: Final = "all"
-# What --model is where nobody names one.
+# The default of --model.
 FIRST_MODEL: Final = "lightgbm"
-# Data sets and method are fixed, so that these would change nothing.
+# Flags without an effect here, since data sets and method are fixed.
 IGNORED: Final = (
     *("table", "labels", "features", "times", "published", "settings", "trials", "folds"),
     *("group_by", "skip_missing", "with_networks", "storage", "name", "demo", "workers"),
@@ -24,36 +24,36 @@ IGNORED: Final = (
 
 
 def add_leave_out(group: "argparse._ActionsContainer") -> None:
-    """Add which data sets are left out in turn, and how many labels of them are given."""
+    """Add the flags for the data sets that are left out, and for the number of labels there."""
     group.add_argument(
         "--leave-out",
         nargs="+",
         default=(),
         metavar="NAME",
-        help="with --transfer: leave each of these published data sets, or all, out in turn: how "
-        "well are the cells of a laboratory classified that training has not seen?",
+        help="with --transfer: leave out each of these published data sets, or of all, in turn: "
+        "how well are the cells of a laboratory outside training classified?",
     )
     group.add_argument(
         "--adapt",
         nargs="+",
         type=flags.whole(3, 10_000),
         metavar="LABELS",
-        help="with --leave-out: give that many labels a class of the data set that was left out "
+        help="with --leave-out: use so many labels per class of the data set that was left out "
         "(default: 5 20 50)",
     )
 
 
 def check_leave_out(args: argparse.Namespace) -> None:
-    """Refuse these flags alone, and flags that they would ignore."""
+    """Refuse these flags without --transfer, and flags that they would ignore."""
     if args.leave_out and not args.transfer:
         raise StsError("--leave-out goes with --transfer: add it")
     if args.adapt and not args.leave_out:
         raise StsError("--adapt goes with --leave-out: name the data sets")
-    given = [name for name in IGNORED if args.leave_out and getattr(args, name)]
+    ignored = [name for name in IGNORED if args.leave_out and getattr(args, name)]
     if args.leave_out and args.model != FIRST_MODEL:
-        given.append("model")
-    if given:
-        raise StsError(f"--leave-out would ignore --{given[0].replace('_', '-')}: leave it out")
+        ignored.append("model")
+    if ignored:
+        raise StsError(f"--leave-out would ignore --{ignored[0].replace('_', '-')}: leave it out")
 
 
 def say_left_out(args: argparse.Namespace, workspace: "Workspace", data: Path) -> int:
@@ -67,8 +67,8 @@ def say_left_out(args: argparse.Namespace, workspace: "Workspace", data: Path) -
         labels=tuple(args.adapt or LeaveOutJob.labels),
         seed=args.seed,
     )
-    folder, found = leave_out(workspace, job, data=data)
-    table = leave_out_table(found)
+    folder, scores = leave_out(workspace, job, data=data)
+    table = leave_out_table(scores)
     say_table(table.columns, table.rows)
     say(f"report  {folder / 'report.html'}")
     return Status.DONE

@@ -1,4 +1,4 @@
-"""What baseline_pipeline.py adds and prints for --types."""
+"""--types of baseline_pipeline.py: its flags, and the results that it prints."""
 
 import argparse
 from pathlib import Path
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def add_types(parser: argparse.ArgumentParser) -> None:
-    """Add what TRAIN asks of the tree of types."""
+    """Add the flags of TRAIN for a tree of types."""
     group = parser.add_argument_group("TRAIN, with a tree of types")
     group.add_argument(
         "--types",
@@ -24,12 +24,12 @@ def add_types(parser: argparse.ArgumentParser) -> None:
         "--coverage",
         type=float,
         metavar="SHARE",
-        help="how often a prediction set is to hold the true type (default: 0.9)",
+        help="share of new cells whose prediction set contains the true type (default: 0.9)",
     )
 
 
 def check_types(args: argparse.Namespace) -> None:
-    """Refuse what does not go with --types."""
+    """Refuse flags that cannot be used with --types."""
     if not args.types:
         if args.coverage is not None:
             raise StsError("--coverage goes with --types")
@@ -38,7 +38,7 @@ def check_types(args: argparse.Namespace) -> None:
         raise StsError("--types goes with TRAIN: leave out the mode")
     if args.coverage is not None and not 0 < args.coverage < 1:
         raise StsError(f"--coverage must lie between 0 and 1, not {args.coverage:g}")
-    given = {
+    others = {
         "--transfer": args.transfer,
         "--with-networks": args.with_networks,
         "--published": args.published,
@@ -49,7 +49,7 @@ def check_types(args: argparse.Namespace) -> None:
         "--labels": args.labels,
         "--demo": args.demo,
     }
-    if unwanted := [name for name, value in given.items() if value]:
+    if unwanted := [name for name, value in others.items() if value]:
         raise StsError(
             f"--types has features, cells and settings of its own: leave out {unwanted[0]}"
         )

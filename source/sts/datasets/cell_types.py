@@ -11,33 +11,33 @@ from sts.datasets.store import Texts
 from sts.evaluation.type_tree import join_path, split_label
 
 LEVELS: Final = ("excitatory or inhibitory", "class", "subclass", "T-type")
-"""What the depths of the tree are called, from the first below the root on."""
-# Classes stay, however rare they are.
+"""Names of the depths of the tree, starting with the first below the root."""
+# Depth of the classes, which are kept even if they are rare.
 CLASS_DEPTH: Final = 2
 EXCITATORY, INHIBITORY = "Excitatory", "Inhibitory"
-# A type of fewer cells can be neither learnt nor judged.
+# A type with fewer cells can be neither learned nor scored.
 FEWEST: Final = 6
 
 
 def type_label(label: str, subclass: str = "", fine: str = "") -> str:
-    """Return the label of a cell on the tree, "" for a cell of no class.
+    """Return the label of a cell on the tree, "" for a cell without a class.
 
-    A subclass of interneurons that belongs to another class than the label says is not used: one of
-    both is wrong.
+    A subclass of interneurons that belongs to a class other than `label` is not used: one of both
+    is wrong.
 
     Parameters
     ----------
     label
         One of the four classes, or "".
     subclass
-        Such as Sst, Lamp5 or "L5 ET"; "" where it is not known.
+        Such as Sst, Lamp5 or "L5 ET"; "" if it is not known.
     fine
-        The T-type, or of an excitatory cell the MET type; it is used where the subclass is known.
+        The T-type, or the MET type of an excitatory cell; used only if the subclass is known.
     """
     if not label:
         return ""
     if label not in CLASSES:
-        raise ValueError(f"{label!r} is none of the classes {', '.join(CLASSES)}")
+        raise ValueError(f"{label!r} is not one of the classes {', '.join(CLASSES)}")
     side = EXCITATORY if label == EXCITATORY else INHIBITORY
     known = mapping()["T-type"].get(subclass)
     if not subclass or (label != EXCITATORY and known is not None and known.label != label):
@@ -46,9 +46,9 @@ def type_label(label: str, subclass: str = "", fine: str = "") -> str:
 
 
 def merge_rare_types(labels: Texts, *, fewest: int = FEWEST) -> Texts:
-    """Return labels in which a T-type of too few cells is its subclass, such a subclass its class.
+    """Return labels with rare T-types replaced by their subclass, rare subclasses by their class.
 
-    A subclass has the cells of its T-types too.
+    The cells of a subclass include those of its T-types.
     """
     paths = [split_label(label) for label in labels.tolist()]
     for depth in range(len(LEVELS), CLASS_DEPTH, -1):

@@ -1,4 +1,4 @@
-"""Published data sets of several laboratories: features in our names, and what types are known.
+"""Published data sets of several laboratories: features with our names, and the known types.
 
 `read_laboratory` reads one of them, `read_laboratories` several as one table. Neither has cells of
 the published test split, unless a caller asks for them to score a model.
@@ -25,9 +25,9 @@ from sts.datasets.store import Texts
 logger = logging.getLogger("sts")
 
 Side = Literal["train", "test"]
-# The Allen Institute's table of cells, by the data set that it is of.
+# Data set -> the Allen Institute's table of its cells.
 ALLEN_FILES: Final = {table.dataset: name for name, table in TABLES.items()}
-# A list of the human cells alone, where that table is not at hand.
+# A list of the human cells only, read instead of that table if it is there.
 HUMAN_CELLS: Final = "allen_human_cells.csv"
 # A layer, perhaps with the projection: intra- or extratelencephalic, corticothalamic, near.
 LAYER: Final = re.compile(r"(L\d(?:/L?\d)?b?)(?: (IT|ET|CT|NP))?")
@@ -37,14 +37,14 @@ PLACES: Final = ("", "*/", "*/*/")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LabelledTable(EpTable):
-    """Cells with features and types; row i of every array is cell i, "" is what is not known.
+    """Cells with features and types; row i of every array is cell i, "" means unknown.
 
-    `label` is one of the four classes, `donor_id` the animal or the patient. All features of
-    FEATURES are there, NaN in the data sets that do not have them.
+    `label` is one of the four classes, `donor_id` the animal or the patient. There is a column for
+    every feature of FEATURES, with NaN for data sets without the feature.
     """
 
     subclass: Texts
-    """Such as Pvalb, Sst, Vip, Lamp5, Sncg; of excitatory cells layer and projection."""
+    """Such as Pvalb, Sst, Vip, Lamp5, Sncg; for excitatory cells, layer and projection."""
     t_type: Texts
     """The transcriptomic type, as its data set calls it."""
     met_type: Texts
@@ -64,7 +64,7 @@ class LabelledTable(EpTable):
 
 @dataclass(frozen=True, kw_only=True)
 class CellFacts:
-    """What the files of a data set say of one cell; the fields are those of LabelledTable."""
+    """Facts about one cell from the files of its data set; fields as in LabelledTable."""
 
     donor_id: str = ""
     label: str = ""
@@ -84,11 +84,11 @@ class Laboratory:
     table: str
     """The file of the features."""
     sources: tuple[str, ...]
-    """What `fetch` brings its files by."""
+    """Sources that `fetch` downloads its files from."""
     read_facts: Callable[[Path], Mapping[str, CellFacts]]
-    """Return what is known of every cell by specimen id; others are not of the data set."""
+    """Return the facts about its cells by specimen id; other cells do not belong to it."""
     is_mapped: bool = True
-    """Whether `columns.csv` says what its columns are; else they have our names."""
+    """Whether `columns.csv` maps its columns to features; else they have our names."""
     may_be_held_out: bool = False
     """Whether cells of the published test split may be among them."""
 
@@ -101,7 +101,7 @@ def read_laboratory(name: str, folder: Path, *, side: Side = "train") -> Labelle
     name
         One of LABORATORIES.
     folder
-        Where its files are, as `fetch` leaves them or in folders of their own.
+        The folder of its files, as `fetch` leaves them or in subfolders.
     side
         "train" leaves out the cells of the published test split; "test" returns those alone, to
         score a model.
@@ -130,7 +130,7 @@ def read_laboratories(names: Sequence[str], folder: Path, *, side: Side = "train
         again = np.isin(table.specimen_id, sorted(known))
         if again.any():
             logger.warning(
-                "%d cells of %s are left out: an earlier data set holds them, such as %s",
+                "%d cells of %s are left out: an earlier data set contains them, such as %s",
                 *(int(again.sum()), name, table.specimen_id[np.argmax(again)]),
             )
         known |= set(table.specimen_id.tolist())
@@ -149,8 +149,8 @@ def join_tables(tables: Sequence[LabelledTable]) -> LabelledTable:
 
 
 def find_laboratories(folder: Path) -> tuple[str, ...]:
-    """Return the data sets whose features lie in a folder."""
-    return tuple(name for name, each in LABORATORIES.items() if _find_files(folder, each.table))
+    """Return the data sets whose tables of features are in a folder."""
+    return tuple(name for name, one in LABORATORIES.items() if _find_files(folder, one.table))
 
 
 def subclass_of(type_name: str) -> str:
@@ -163,7 +163,7 @@ def subclass_of(type_name: str) -> str:
 def _with_facts(table: EpTable, facts: Mapping[str, CellFacts], name: str) -> LabelledTable:
     known = [facts[specimen] for specimen in table.specimen_id.tolist()]
     columns = {
-        field.name: np.array([getattr(each, field.name) for each in known], dtype=np.str_)
+        field.name: np.array([getattr(cell, field.name) for cell in known], dtype=np.str_)
         for field in fields(CellFacts)
     }
     return LabelledTable(
@@ -177,31 +177,31 @@ def _with_facts(table: EpTable, facts: Mapping[str, CellFacts], name: str) -> La
 
 
 def _find_files(folder: Path, name: str) -> list[Path]:
-    found = (path for place in PLACES for path in sorted(folder.glob(place + name)))
-    return [path for path in found if path.is_file()]
+    paths = (path for place in PLACES for path in sorted(folder.glob(place + name)))
+    return [path for path in paths if path.is_file()]
 
 
 def _require_file(folder: Path, name: str, source: str) -> Path:
-    if found := _find_files(folder, name):
-        return found[0]
+    if paths := _find_files(folder, name):
+        return paths[0]
     raise StsError(f"no {name} in {folder}: fetch it with `data_pipeline.py fetch {source}`")
 
 
 def _find_held_out(folder: Path, name: str) -> frozenset[str]:
-    """Return the published test specimens; refuse data that may hold them unknown."""
+    """Return the published test specimens; raise an error if the data may contain unknown ones."""
     splits = [path.parent.parent for path in _find_files(folder, PUBLISHED["test"])]
     lists = [path.parent for path in _find_files(folder, TEST_IDS)]
     held = frozenset[str]().union(*map(held_out_specimens, [folder, *splits, *lists]))
     if not held and LABORATORIES[name].may_be_held_out:
         raise StsError(
-            f"{name} may hold cells of the published test split, and nothing in {folder} lists "
-            "them: fetch them with `data_pipeline.py fetch sts-tables`"
+            f"{name} may contain cells of the published test split, and no file in {folder} lists "
+            "them: fetch the lists with `data_pipeline.py fetch sts-tables`"
         )
     return held
 
 
 def _study_facts(folder: Path, dataset: str) -> dict[str, CellFacts]:
-    """Return what the label file and the Allen Institute's tables say of the cells of the study."""
+    """Return the facts in the label file and the Allen Institute's tables, by specimen id."""
     labels = read_label_file(_require_file(folder, LABEL_FILES[0], "sts-tables"))
     file = ALLEN_FILES[dataset]
     tables = [read_allen(path) for path in _find_files(folder, file)[:1]]
@@ -215,7 +215,7 @@ def _study_facts(folder: Path, dataset: str) -> dict[str, CellFacts]:
 def _study_cell(specimen: str, labels: LabelFile, cell: AllenCell | None) -> CellFacts:
     named = labels.labels.get(specimen)
     label = named.label if named else ""
-    # The label file comes first; a cell that it calls Unsure has no class.
+    # The label file has priority; a cell that it marks as Unsure has no class.
     if not label and cell and cell.t_type and specimen not in labels.unsure:
         label = assign(cell).label
     t_type = cell.t_type if cell else ""
@@ -278,13 +278,13 @@ def _human_facts(folder: Path) -> dict[str, CellFacts]:
 
 def _human_cell(row: Mapping[str, str]) -> CellFacts:
     subclass, t_type = row["Revised_subclass_label"], row["Transcriptomic_type"]
-    found = mapping()["human subclass"].get(subclass)
-    # One label is of several subclasses; the type tells which, of most cells.
+    mapped = mapping()["human subclass"].get(subclass)
+    # One label stands for several subclasses; for most cells the T-type says which one.
     if "/" in subclass:
-        subclass = next((each for each in subclass.split("/") if each in t_type.split()), "")
+        subclass = next((part for part in subclass.split("/") if part in t_type.split()), "")
     return CellFacts(
         donor_id=row["Donor"],
-        label=found.label if found else "",
+        label=mapped.label if mapped else "",
         subclass=subclass.capitalize(),
         t_type=t_type,
         species="human",

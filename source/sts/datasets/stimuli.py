@@ -26,13 +26,13 @@ def needs_stimulus(name: str, stimulus: str) -> bool:
     raw = ingredients_of(FORMULAS[name]) if name in FORMULAS else {name}
     if stimulus == SUBTHRESHOLD:
         return not PASSIVE.isdisjoint(raw)
-    return any(each.endswith(f"_{stimulus}") for each in raw)
+    return any(feature.endswith(f"_{stimulus}") for feature in raw)
 
 
 def protocol_mask(names: Sequence[str], protocol: str) -> Bools:
     """Return which features are missing in a protocol of PROTOCOLS, (features,)."""
-    left_out = PROTOCOLS[protocol]
-    return np.array([any(needs_stimulus(name, each) for each in left_out) for name in names])
+    missing = PROTOCOLS[protocol]
+    return np.array([any(needs_stimulus(name, one) for one in missing) for name in names])
 
 
 def protocol_masks(names: Sequence[str]) -> Bools:
@@ -43,6 +43,6 @@ def protocol_masks(names: Sequence[str]) -> Bools:
 def without_indicators(names: Sequence[str]) -> tuple[str, ...]:
     """Return features without the indicators that another feature is missing.
 
-    An indicator is the same for a spike without a slow trough and for a missing stimulus.
+    An indicator has the same value for a spike without a slow trough and for a missing stimulus.
     """
     return tuple(name for name in names if not name.startswith("missing_"))

@@ -62,8 +62,9 @@ def dropped_shares(confidence: Floats, right: Bools, threshold: float) -> tuple[
 def deepest_answers(probabilities: Floats, tree: TypeTree, thresholds: Sequence[float]) -> Ints:
     """Return the answer for each cell: the deepest node with sufficient confidence.
 
-    From the root a cell goes on to the most probable child while this one is at least as probable
-    as the threshold of its depth (the climbing rule of Goren et al., 2024, read from above).
+    Each cell starts at the root. It moves to the most probable child as long as the probability of
+    this child reaches the threshold of its depth (the climbing rule of Goren et al., 2024, here
+    from the root downwards).
 
     Parameters
     ----------
@@ -95,6 +96,6 @@ def false_alarms(known: Floats, unlike: Floats, *, recall: float = 0.95) -> floa
     """
     if not len(known) or not len(unlike):
         raise ValueError("cells of both kinds are needed")
-    found = int(np.ceil(round(recall * len(unlike), 9)))
-    threshold = np.sort(unlike)[::-1][found - 1]
+    detected = int(np.ceil(round(recall * len(unlike), 9)))
+    threshold = np.sort(unlike)[::-1][detected - 1]
     return float((known >= threshold).mean())

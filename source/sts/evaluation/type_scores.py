@@ -86,26 +86,25 @@ def answer_level(
     folds
         The rows of every fold.
     """
-    level = tree.level(depth)
-    known = tree.lift(truth, depth) >= 0
+    level, lifted = tree.level(depth), tree.lift(truth, depth)
+    rows = np.flatnonzero(lifted >= 0)
     sets = np.zeros((len(truth), len(level)), dtype=bool)
-    given = np.zeros(len(truth), dtype=bool)
-    places = np.searchsorted(level, np.where(known, tree.lift(truth, depth), level[0]))
+    is_given = np.zeros(len(truth), dtype=bool)
+    places = np.searchsorted(level, np.where(lifted >= 0, lifted, level[0]))
     confidence = probabilities[:, level].max(axis=1)
     right = probabilities[:, level].argmax(axis=1) == places
     for fold in folds:
-        others = np.setdiff1d(np.flatnonzero(known), fold)
-        made = calibrate_sets(probabilities[others], truth[others], tree, depth=depth)
-        sets[fold] = prediction_sets(made.p_values(probabilities[fold]), coverage)
-        given[fold] = confidence[fold] >= find_threshold(confidence[others], right[others])
-    rows = np.flatnonzero(known)
+        others = np.setdiff1d(rows, fold)
+        calibrated = calibrate_sets(probabilities[others], truth[others], tree, depth=depth)
+        sets[fold] = prediction_sets(calibrated.p_values(probabilities[fold]), coverage)
+        is_given[fold] = confidence[fold] >= find_threshold(confidence[others], right[others])
     return LevelAnswers(
         rows=rows,
         level=level,
         probabilities=probabilities[np.ix_(rows, level)],
         truth=places[rows],
         sets=sets[rows],
-        is_given=given[rows],
+        is_given=is_given[rows],
     )
 
 
@@ -129,7 +128,7 @@ def score_answers(answers: LevelAnswers, which: Bools | None = None) -> LevelSco
         cells=len(truth),
         first=proportion_of(int(right.sum()), len(truth)),
         among_few=proportion_of(int(among.sum()), len(truth)),
-        macro=float(np.mean([right[truth == each].mean() for each in np.unique(truth)])),
+        macro=float(np.mean([right[truth == node].mean() for node in np.unique(truth)])),
         held=coverage_of(sets, truth),
         set_size=float(sets.sum(axis=1).mean()),
         empty=float((~sets.any(axis=1)).mean()),

@@ -32,7 +32,7 @@ class TypeTree:
         known: set[Path] = set()
         for path in self.paths:
             if path in known:
-                raise ValueError(f"node {join_path(path)!r} is there twice")
+                raise ValueError(f"node {join_path(path)!r} is in the tree twice")
             if path and path[:-1] not in known:
                 raise ValueError(f"node {join_path(path)!r} comes before its parent")
             known.add(path)
@@ -91,11 +91,11 @@ class TypeTree:
     def find_nodes(self, labels: Iterable[str]) -> Ints:
         """Return the node of each label, or the nearest ancestor that is in the tree."""
         places = {path: at for at, path in enumerate(self.paths)}
-        found = []
+        nodes = []
         for path in map(split_label, labels):
-            known = (path[:depth] for depth in range(len(path), -1, -1))
-            found.append(next(places[each] for each in known if each in places))
-        return np.array(found, dtype=np.int64)
+            ancestors = (path[:depth] for depth in range(len(path), -1, -1))
+            nodes.append(next(places[node] for node in ancestors if node in places))
+        return np.array(nodes, dtype=np.int64)
 
     def lift(self, nodes: Ints, depth: int) -> Ints:
         """Return the ancestor of each node at a depth, -1 for a node above the depth.

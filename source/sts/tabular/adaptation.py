@@ -1,9 +1,9 @@
 """Apply a classifier to a laboratory outside its training data, with or without labels there.
 
-Without labels the cells of the new laboratory can be taken as they are, which is right where the
-same program measured them, or be brought to the scale of the training cells as a batch. With some
-labels there, a classifier of these labels alone joins in, and how much each counts is decided by
-cross-validation on the labels.
+Without labels the cells of the new laboratory can be taken as they are, which is right if the same
+program measured them, or be brought to the scale of the training cells as a batch. With some
+labels, a second classifier is trained on these labels alone, and the weights of both are decided
+by cross-validation on the labels.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ AS_MEASURED, ALIGNED, BY_LABELS = "as measured", "aligned", "aligned by labels"
 
 
 def make_forest(seed: int) -> Prepared:
-    """Return the forest that is carried over: it has the smallest error in other laboratories."""
+    """Return a forest, the classifier with the smallest error in other laboratories."""
     return Prepared(
         SimpleImputer(strategy="median", keep_empty_features=True),
         ExtraTreesClassifier(TREES, max_features=0.3, min_samples_leaf=2, random_state=seed),
@@ -60,10 +60,10 @@ class CarriedClassifier:
 
     def predict(self, X: Floats) -> Floats:
         """Return the probabilities (cells, classes) of cells without a change of scale."""
-        found = np.zeros((len(X), self.classes))
-        found[:, self._forest.classes_] = self._forest.predict_proba(X)
-        there = self._shares > 0
-        return with_shares(found, self._shares, there / there.sum())
+        probabilities = np.zeros((len(X), self.classes))
+        probabilities[:, self._forest.classes_] = self._forest.predict_proba(X)
+        is_trained = self._shares > 0
+        return with_shares(probabilities, self._shares, is_trained / is_trained.sum())
 
     def predict_batch(self, X: Floats) -> Floats:
         """Return probabilities of cells of one laboratory, on the scale of the training cells."""
@@ -74,7 +74,7 @@ class CarriedClassifier:
         return self._shift.transform_batch(X, lambda moved: self.predict(moved)[:, known])
 
     def predict_by_labels(self, X: Floats, rows: Ints, y: Ints) -> Floats:
-        """Return probabilities of cells, on a scale from the classes y of some of them alone."""
+        """Return probabilities of cells, on a scale from the known classes y of some of them."""
         known = np.flatnonzero(self._shares)
         shares = (y[:, None] == known).astype(np.float64)
         return self.predict(X - self._shift.find_shift(X[rows], shares))
@@ -102,13 +102,13 @@ def adapt(carried: CarriedClassifier, X: Floats, X_own: Floats, rows: Ints, y: I
     X
         (cells, features) of all cells there, with the features of the fitted classifier.
     X_own
-        (cells, other features) of the same cells: all that were measured there.
+        (cells, other features) of the same cells: all features that were measured there.
     rows
-        The cells with labels; `y` are their classes, at least three cells of each.
+        The cells with labels; `y` are their classes, at least three cells of each class.
     """
     scales = {AS_MEASURED: carried.predict(X), ALIGNED: carried.predict_batch(X)}
     alone, unseen = _predict_from_labels(carried, X_own, rows, y)
-    held = {name: each[rows] for name, each in scales.items()}
+    held = {name: probabilities[rows] for name, probabilities in scales.items()}
     scales[BY_LABELS] = carried.predict_by_labels(X, rows, y)
     held[BY_LABELS] = np.zeros_like(unseen)
     for fit, left_out in _folds(y, carried.seed):
@@ -129,9 +129,9 @@ def _predict_from_labels(
 
     def predict(fit: Ints, of: Ints) -> Floats:
         model = make_label_classifier(carried.seed).fit(X[rows[fit]], y[fit])
-        found = np.zeros((len(of), carried.classes))
-        found[:, model.classes_] = model.predict_proba(X[of])
-        return found
+        probabilities = np.zeros((len(of), carried.classes))
+        probabilities[:, model.classes_] = model.predict_proba(X[of])
+        return probabilities
 
     unseen = np.zeros((len(rows), carried.classes))
     for fit, left_out in _folds(y, carried.seed):
@@ -162,10 +162,10 @@ def _pool(carried: Floats, alone: Floats, part: float) -> Floats:
 
 
 def _choose(held: Mapping[str, Floats], unseen: Floats, y: Ints) -> tuple[str, float]:
-    """Return a scale and the weight of the labels alone.
+    """Return a scale and the weight of the classifier of the labels alone.
 
-    It is the simplest choice whose log loss is within one standard error of the best one: least of
-    the labels, then cells as measured. Few labels so change little (Breiman et al., 1984).
+    It is the simplest choice whose log loss is within one standard error of the best one: the
+    smallest weight, then cells as measured. So few labels change little (Breiman et al., 1984).
     """
     tried = [(scale, part) for part, scale in product(PARTS, held)]
     losses = np.array([_losses(_pool(held[scale], unseen, part), y) for scale, part in tried])

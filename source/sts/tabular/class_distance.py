@@ -1,9 +1,9 @@
 """How unlike all classes a cell is: its distance to the nearest one, and the doubt between them.
 
 In normal scores of ranks every class is a normal distribution around its own mean, all with one
-covariance (Lee et al., 2018). A cell of another laboratory lies far from all means; a cell of a
-class that was not trained on lies between them. Both together find more than either alone, and more
-than distances to single training cells, of which a wide class always has one nearby.
+covariance (Lee et al., 2018). A cell of another laboratory is far from all means; a cell of a class
+outside training is between them. Both together detect more than either alone, and more than the
+distance to the nearest training cell: in a wide class some training cell is always near.
 """
 
 from typing import Any, Final, Self
@@ -66,7 +66,7 @@ def unlike_scores(cells: Floats, known: Floats) -> Floats:
     cells
         (cells, 2), distance and doubt.
     known
-        (known cells, 2), of cells that were not fitted, but come from where the fitted ones do.
+        (known cells, 2), of cells outside the fit, from the same data sets as the fitted cells.
     """
     ranks = [
         np.searchsorted(np.sort(column), values, side="right") / len(column)

@@ -6,14 +6,15 @@ and no other. The probability of a leaf is the product along its path, and the
 probability of a node is the sum of those of its children (the local classifier per parent node of
 Silla and Freitas, 2011).
 
-Three things tell data sets rather than neurons, and each has its remedy:
+Three things reveal the data set instead of the type of neuron, and each has a remedy:
 
 * Classes are not equally frequent in all sets. Within each node cells are weighted so that child
   is independent of data set and mask.
-* A set, or a protocol, lacks features. Every cell is seen again with features hidden at random:
-  those that another set lacks, and those of a missing stimulus. What is missing then says nothing.
-* Scales differ. With `align`, each set is brought to the scale of one of them; a batch of cells of
-  a set that was not fitted too, without labels (`sts.tabular.set_shift`).
+* Features are missing in a set or in a protocol. Every cell is repeated with features hidden at
+  random: those that another set lacks, or those of a missing stimulus. Then a missing feature does
+  not reveal the set.
+* Scales differ. With `align`, each set is shifted to the scale of one of them. A batch of cells of
+  another set is shifted too, without labels (`sts.tabular.set_shift`).
 """
 
 from typing import Any, Final, Self
@@ -44,11 +45,10 @@ class TypeTreeClassifier(ProbableClassifier):
     estimator
         Classifier of the children of each node; it takes NaN and weights of rows.
     fine_estimator
-        Classifier of the children of nodes at `fine_depth` and below, which are many of few cells;
+        Classifier of the children of nodes at `fine_depth` and below: many types with few cells;
         None: as above.
     masks
-        (masks, features), true where a mask hides a feature: what a protocol without some stimulus
-        lacks.
+        (masks, features), true where a mask hides a feature, such as those of a missing stimulus.
     copies
         Number of copies of each cell with a random mask.
     even_sets
@@ -97,19 +97,19 @@ class TypeTreeClassifier(ProbableClassifier):
         Parameters
         ----------
         dataset
-            (cells,), the data set of each cell; None: all are of one.
+            (cells,), the data set of each cell; None: all cells are of one data set.
         """
         X, y = validate_data(self, X, y, ensure_all_finite="allow-nan", dtype=np.float64)
         check_classification_targets(y)
-        found = np.unique(y)
+        distinct = np.unique(y)
         labels = [str(label) for label in y]
         self.tree_ = TypeTree.from_labels(labels)
-        places = self.tree_.find_nodes(map(str, found))
+        places = self.tree_.find_nodes(map(str, distinct))
         is_leaf = np.isin(places, self.tree_.leaves)
         # The original labels: labels of plain classes can be numbers.
-        self.classes_, self.class_nodes_ = found[is_leaf], places[is_leaf]
+        self.classes_, self.class_nodes_ = distinct[is_leaf], places[is_leaf]
         if len(self.classes_) < 2:
-            raise ValueError(f"rows of one class, {self.classes_[0]!r}, cannot be told apart")
+            raise ValueError(f"all rows are of one class, {self.classes_[0]!r}: two are needed")
         weights = check_weights(sample_weight, X)
         weights = np.ones(len(X)) if weights is None else weights
         sets = np.full(len(X), "") if dataset is None else column_or_1d(dataset).astype(str)
@@ -120,19 +120,19 @@ class TypeTreeClassifier(ProbableClassifier):
             self.shift_ = SetShift(reference=self.reference)
             self.shift_.fit(X[known], tops[known], sets[known])
             X = self.shift_.transform(X, sets)
-        rows, seen, masks = self._see_again(X, sets)
-        # What a cell is seen by: its data set and the mask.
+        rows, masked, masks = self._repeat_masked(X, sets)
+        # Data set and mask of each row.
         views = np.char.add(sets[rows], np.char.mod("|%d", masks))
         nodes = nodes[rows]
         self.estimators_ = {
-            parent: self._fit_node(parent, seen, nodes, weights[rows], views)
+            parent: self._fit_node(parent, masked, nodes, weights[rows], views)
             for parent in np.unique(self.tree_.parents[1:]).tolist()
             if len(self.tree_.children(parent)) > 1
         }
         return self
 
-    def _see_again(self, X: Floats, sets: Any) -> tuple[Ints, Floats, Ints]:
-        """Return which cells are seen, how, and by which mask: as they are, then under masks."""
+    def _repeat_masked(self, X: Floats, sets: Any) -> tuple[Ints, Floats, Ints]:
+        """Return cells without a mask, then with random masks: rows, features and masks."""
         masks = find_masks(X, sets, self.masks)
         rng = np.random.default_rng(self.random_state)
         every = np.arange(len(X))
@@ -150,13 +150,15 @@ class TypeTreeClassifier(ProbableClassifier):
         below = self.tree_.contains[children][:, nodes]
         known = np.flatnonzero(below.any(axis=0))
         child = children[below[:, known].argmax(axis=0)]
-        each = weights[known]
+        known_weights = weights[known]
         if self.even_sets:
-            each = each * np.minimum(independence_weights(child, views[known]), HEAVIEST)
+            balance = independence_weights(child, views[known])
+            known_weights = known_weights * np.minimum(balance, HEAVIEST)
         is_fine = self.fine_estimator is not None and self.tree_.depths[parent] >= self.fine_depth
         chosen = self.fine_estimator if is_fine else self.estimator
         estimator = BoostedTrees() if chosen is None else chosen
-        return clone(estimator).fit(X[known], child, sample_weight=each / each.mean())
+        relative = known_weights / known_weights.mean()
+        return clone(estimator).fit(X[known], child, sample_weight=relative)
 
     def node_probabilities(self, X: Any, dataset: Any = None) -> Floats:
         """Return the probability of every node of `tree_`, (cells, nodes); the root has 1.
@@ -164,9 +166,8 @@ class TypeTreeClassifier(ProbableClassifier):
         Parameters
         ----------
         dataset
-            (cells,), with `align`: cells of a set that was fitted are brought to the scale of the
-            reference by what is known of the set, those of another set as a batch without labels;
-            None: all are measured as the cells of the reference.
+            (cells,), used with `align`: cells of a fitted set are shifted by the shift of the set,
+            those of another set as a batch without labels; None: no cell is shifted.
         """
         X = self._checked(X)
         if self.align and dataset is not None:
@@ -177,16 +178,16 @@ class TypeTreeClassifier(ProbableClassifier):
         return self._descend(X)
 
     def _descend(self, X: Floats) -> Floats:
-        found = np.ones((len(X), len(self.tree_)))
+        probabilities = np.ones((len(X), len(self.tree_)))
         # Every parent precedes its children.
         for parent in np.unique(self.tree_.parents[1:]).tolist():
             children = self.tree_.children(parent)
-            found[:, children] = found[:, [parent]]
+            probabilities[:, children] = probabilities[:, [parent]]
             if parent in self.estimators_:
                 estimator = self.estimators_[parent]
                 places = np.searchsorted(estimator.classes_, children)
-                found[:, children] *= estimator.predict_proba(X)[:, places]
-        return found
+                probabilities[:, children] *= estimator.predict_proba(X)[:, places]
+        return probabilities
 
     def _even_shares(self, X: Floats) -> Floats:
         """Return the probabilities of the aligned nodes for equal frequencies of all nodes."""
@@ -201,13 +202,13 @@ class TypeTreeClassifier(ProbableClassifier):
 
 
 def find_masks(X: Floats, sets: Any, masks: Any) -> Bools:
-    """Return all masks, each once: nothing, those given, what each set lacks, and both together.
+    """Return the different masks: no mask, `masks`, what each set lacks, and both together.
 
-    The first of them hides nothing.
+    The first mask hides nothing.
     """
-    given = np.zeros((0, X.shape[1]), bool) if masks is None else np.asarray(masks, dtype=bool)
+    named = np.zeros((0, X.shape[1]), bool) if masks is None else np.asarray(masks, dtype=bool)
     lacking = [np.isfinite(X[sets == name]).mean(axis=0) < RARE for name in np.unique(sets)]
-    protocols = [np.zeros(X.shape[1], bool), *given]
+    protocols = [np.zeros(X.shape[1], bool), *named]
     both = [one | other for one in (np.zeros(X.shape[1], bool), *lacking) for other in protocols]
     # A mask that hides all features is not useful.
     return np.unique([mask for mask in both if not mask.all() or not mask.any()], axis=0)

@@ -45,13 +45,13 @@ class PooledClassifier(ProbableClassifier):
         X, y = validate_data(self, X, y, ensure_all_finite="allow-nan", dtype=np.float64)
         self.classes_, labels = encode_labels(y, None)
         weights = check_weights(sample_weight, X)
-        self.members_ = [clone(each).fit(X, labels, sample_weight=weights) for each in self.members]
+        self.members_ = [clone(one).fit(X, labels, sample_weight=weights) for one in self.members]
         return self
 
     def predict_proba(self, X: Any) -> Floats:
         """Return the probability of each class, (rows, classes)."""
         X = self._checked(X)
-        logs = [np.log(np.maximum(each.predict_proba(X), FLOOR)) for each in self.members_]
+        logs = [np.log(np.maximum(member.predict_proba(X), FLOOR)) for member in self.members_]
         powers = np.exp(np.mean(logs, axis=0))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
@@ -64,18 +64,18 @@ class WeightedDiscriminant(LinearDiscriminantAnalysis):
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit on rows; without weights, class frequencies are those of the rows."""
-        given = self.get_params()["priors"]
+        priors = self.get_params()["priors"]
         if sample_weight is not None:
             _, place = np.unique(y, return_inverse=True)
             sums = np.bincount(place, weights=sample_weight)
             self.set_params(priors=sums / sums.sum())
         super().fit(X, y)
-        self.set_params(priors=given)
+        self.set_params(priors=priors)
         return self
 
 
 def make_members(seed: int = 0) -> PooledClassifier:
-    """Return boosted trees and a forest, pooled: the best two for many cells.
+    """Return boosted trees and a forest, pooled: the best two classifiers for many cells.
 
     The forest is better in a laboratory without training cells.
     """
@@ -83,7 +83,7 @@ def make_members(seed: int = 0) -> PooledClassifier:
 
 
 def make_fine_members(seed: int = 0) -> PooledClassifier:
-    """Return smaller trees, a forest and discriminant analysis, pooled: for types of few cells."""
+    """Return smaller trees, a forest and discriminant analysis, pooled: for rare types."""
     boosted = BoostedTrees(n_estimators=80, num_leaves=15, learning_rate=0.08, random_state=seed)
     # Without subsampling, the fit is not random.
     ranks = QuantileTransformer(n_quantiles=QUANTILES, output_distribution="normal", subsample=None)

@@ -46,9 +46,9 @@ class LeaveOutJob:
 
     datasets: tuple[str, ...]
     labels: tuple[int, ...] = (5, 20, 50)
-    """Labels a class; no more than the class has in half of the donors."""
+    """Numbers of labels per class, limited by the cells of the class in half of the donors."""
     draws: int = 5
-    """Draws of the labels, whose test cells are scored together."""
+    """Number of random draws of labels; the test cells of all draws are scored together."""
     seed: int = 0
 
 
@@ -66,10 +66,10 @@ class UnseenScores:
     balanced_accuracy: Interval
     recalls: dict[str, Interval]
     gain: Interval | None = None
-    """Macro F1 beyond that of the labels alone, paired."""
+    """Gain in macro F1 over the labels alone, paired."""
 
     def to_row(self) -> dict[str, object]:
-        """Return a line of the table."""
+        """Return a row of the table."""
         scores = (self.weighted_f1, self.macro_f1, self.balanced_accuracy)
         gain = self.gain.in_words() if self.gain else ""
         recalls = [
@@ -77,7 +77,7 @@ class UnseenScores:
         ]
         values = (
             *(", ".join(self.trained_on), self.tested_on, self.way, self.labels or "", self.cells),
-            *(each.in_words() for each in scores),
+            *(interval.in_words() for interval in scores),
             *(gain, *recalls),
         )
         return dict(zip(COLUMNS, values, strict=True))
@@ -93,11 +93,11 @@ class NewLaboratory:
     X: Floats
     """The features that all data sets have."""
     X_own: Floats
-    """All features of this one."""
+    """All features of this laboratory."""
     trained_on: tuple[str, ...]
 
     def predictions(self, probabilities: Floats, rows: Ints, mark: str = "") -> Predictions:
-        """Return the probabilities of some cells as predictions; `mark` ends their ids."""
+        """Return the probabilities of some cells as predictions; `mark` is added to their ids."""
         cells = self.cells.rows(rows)
         donors = np.where(cells.donor_id == "", cells.specimen_id, cells.donor_id)
         return Predictions(
@@ -117,13 +117,13 @@ def leave_out(
     table = _read_sets(data, job.datasets)
     targets = [name for name in job.datasets if _has_classes(table, name)]
     with start_run(workspace, study=STUDY, what="forest", settings=job) as run:
-        found: list[UnseenScores] = []
+        scores: list[UnseenScores] = []
         with progress(len(targets), "data sets left out") as bar:
             for name in targets:
-                found += _score_target(table, name, job)
+                scores += _score_target(table, name, job)
                 bar.advance()
-        _write_report(run, job, found)
-    return run.final, found
+        _write_report(run, job, scores)
+    return run.final, scores
 
 
 def _read_sets(data: Path, names: Sequence[str]) -> LabelledTable:
@@ -144,7 +144,7 @@ def _score_target(table: LabelledTable, name: str, job: LeaveOutJob) -> list[Uns
     if target is None:
         return []
     every = np.arange(len(target.cells))
-    found = []
+    scores = []
     for way, probabilities in (
         (AS_MEASURED, target.carried.predict(target.X)),
         (ALIGNED, target.carried.predict_batch(target.X)),
@@ -152,32 +152,34 @@ def _score_target(table: LabelledTable, name: str, job: LeaveOutJob) -> list[Uns
         for title, kept in _groups(target.cells):
             rows = every[kept]
             cells = target.predictions(probabilities[rows], rows)
-            found.append(_score(target, title, way, cells, count=len(rows), seed=job.seed))
+            scores.append(_score(target, title, way, cells, count=len(rows), seed=job.seed))
     for labels in job.labels if len(np.unique(target.truth)) > 1 else ():
-        found += _score_adapted(target, name, labels, job)
-    return found
+        scores += _score_adapted(target, name, labels, job)
+    return scores
 
 
 def make_target(table: LabelledTable, name: str, *, seed: int) -> NewLaboratory | None:
-    """Return a laboratory to test on, None if no other one of mice can be trained on.
+    """Return a laboratory to test on, or None if no other laboratory of mice remains for training.
 
-    Models are trained on mice. For human cells they know the classes that are there: interneurons
-    are told by their layer and shape before anything is measured.
+    Models are trained on mice. Human cells are classified among the classes that occur there only,
+    since layer and shape distinguish interneurons before any measurement.
     """
     here = table.dataset == name
     is_human = set(table.species[here].tolist()) == {"human"}
     own = _has(table.X[here])
-    training = ~here & (table.species == "mouse") & np.isin(table.dataset, _alike(table, own))
+    similar = _find_similar_sets(table, own)
+    training = ~here & (table.species == "mouse") & np.isin(table.dataset, similar)
     if is_human and len(present := np.unique(table.truth[here])) > 1:
         training &= np.isin(table.truth, present)
     trained_on = tuple(np.unique(table.dataset[training]).tolist())
     if len(np.unique(table.truth[training])) < 2:
         return None
     shared = own.copy()
-    for each in trained_on:
-        shared &= _has(table.X[table.dataset == each])
+    for other in trained_on:
+        shared &= _has(table.X[table.dataset == other])
     if not shared.any():
-        raise StsError(f"no feature of {name} is in all of {', '.join(trained_on)}: name others")
+        others = ", ".join(trained_on)
+        raise StsError(f"no feature of {name} is in all of {others}: choose other data sets")
     carried = CarriedClassifier(classes=len(CLASSES), seed=seed)
     carried.fit(table.X[training][:, shared], table.truth[training])
     cells = table.rows(here)
@@ -191,8 +193,8 @@ def make_target(table: LabelledTable, name: str, *, seed: int) -> NewLaboratory 
     )
 
 
-def _alike(table: LabelledTable, own: Bools) -> list[str]:
-    """Return the data sets that have enough of the measured features of one."""
+def _find_similar_sets(table: LabelledTable, own: Bools) -> list[str]:
+    """Return the data sets that have enough of these features."""
     measured = own & np.isin(table.names, FEATURES)
     names = np.unique(table.dataset).tolist()
     shares = {name: _has(table.X[table.dataset == name])[measured].mean() for name in names}
@@ -204,12 +206,12 @@ def _has(X: Floats) -> Bools:
 
 
 def _groups(cells: LabelledTable) -> Iterator[tuple[str, Bools]]:
-    """Yield all cells of a data set, then its acute and its cultured ones where there are both."""
+    """Yield all cells of a data set, then the acute and the cultured cells if it has both."""
     name = str(cells.dataset[0])
     yield name, np.ones(len(cells), dtype=bool)
     if {"acute", "cultured"} <= set(cells.preparation.tolist()):
-        for each in ("acute", "cultured"):
-            yield f"{name}, {each}", cells.preparation == each
+        for preparation in ("acute", "cultured"):
+            yield f"{name}, {preparation}", cells.preparation == preparation
 
 
 def _score_adapted(
@@ -221,19 +223,19 @@ def _score_adapted(
     for draw in range(job.draws):
         rows, test = draw_labels(target, labels, seed=job.seed + draw)
         tested |= set(test.tolist())
-        found = adapt(target.carried, target.X, target.X_own, rows, target.truth[rows])
+        adapted = adapt(target.carried, target.X, target.X_own, rows, target.truth[rows])
         for way, probabilities in (
-            (ADAPTED, found.probabilities),
-            (ALONE, found.labels_alone),
+            (ADAPTED, adapted.probabilities),
+            (ALONE, adapted.labels_alone),
         ):
             cells = target.predictions(probabilities[test], test, f" {draw + 1}")
             parts[way].append(cells)
-    both = {way: _join(each) for way, each in parts.items()}
+    both = {way: _join(predictions) for way, predictions in parts.items()}
     compared = compare(both[ALONE], both[ADAPTED], rng=np.random.default_rng(job.seed))
     gain = compared.groups["pooled"].differences["macro_f1"].difference
-    about: dict[str, Any] = {"labels": labels, "count": len(tested), "seed": job.seed}
-    yield _score(target, name, ADAPTED, both[ADAPTED], gain=gain, **about)
-    yield _score(target, name, ALONE, both[ALONE], **about)
+    shared: dict[str, Any] = {"labels": labels, "count": len(tested), "seed": job.seed}
+    yield _score(target, name, ADAPTED, both[ADAPTED], gain=gain, **shared)
+    yield _score(target, name, ALONE, both[ALONE], **shared)
 
 
 def draw_labels(target: NewLaboratory, labels: int, *, seed: int) -> tuple[Ints, Ints]:
@@ -243,15 +245,15 @@ def draw_labels(target: NewLaboratory, labels: int, *, seed: int) -> tuple[Ints,
     halves = StratifiedGroupKFold(2, shuffle=True, random_state=seed)
     pool, test = next(halves.split(truth, truth, donors))
     rng = np.random.default_rng(seed)
-    drawn = [rng.permutation(pool[truth[pool] == each])[:labels] for each in np.unique(truth)]
+    drawn = [rng.permutation(pool[truth[pool] == label])[:labels] for label in np.unique(truth)]
     # With fewer labels of a class, cross-validation is impossible.
-    return np.concatenate([each for each in drawn if len(each) >= FEWEST_LABELS]), test
+    return np.concatenate([rows for rows in drawn if len(rows) >= FEWEST_LABELS]), test
 
 
 def _join(parts: Sequence[Predictions]) -> Predictions:
     names = ("specimen_id", "dataset", "truth", "probabilities", "donor_id")
     arrays: dict[str, Any] = {
-        name: np.concatenate([getattr(each, name) for each in parts]) for name in names
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in names
     }
     return Predictions(**arrays)
 
@@ -282,18 +284,18 @@ def _score(
     )
 
 
-def leave_out_table(found: Sequence[UnseenScores]) -> Table:
+def leave_out_table(scores: Sequence[UnseenScores]) -> Table:
     """Return the table of all scores."""
     return Table(
         columns=COLUMNS,
-        rows=[list(each.to_row().values()) for each in found],
-        caption="In brackets: 95 % intervals, bootstrap by donor. Labels are of half of the donors "
-        "of the data set, test cells of the other half.",
+        rows=[list(one.to_row().values()) for one in scores],
+        caption="In brackets: 95 % intervals, bootstrap by donor. Labels come from half of the "
+        "donors of the data set, test cells from the other half.",
     )
 
 
-def _write_report(run: Run, job: LeaveOutJob, found: Sequence[UnseenScores]) -> None:
-    write_csv(run.path / "left_out.csv", COLUMNS, (each.to_row() for each in found))
+def _write_report(run: Run, job: LeaveOutJob, scores: Sequence[UnseenScores]) -> None:
+    write_csv(run.path / "left_out.csv", COLUMNS, (one.to_row() for one in scores))
     command = (
         f"python source/baseline_pipeline.py --transfer --leave-out {' '.join(job.datasets)} "
         f"--adapt {' '.join(map(str, job.labels))} --seed {job.seed}"
@@ -303,20 +305,20 @@ def _write_report(run: Run, job: LeaveOutJob, found: Sequence[UnseenScores]) -> 
         "A laboratory that training has not seen",
         subtitle=f"Each of {', '.join(job.datasets)} in turn",
         sections=[
-            Section("All scores", [leave_out_table(found)]),
+            Section("All scores", [leave_out_table(scores)]),
             Section("The four ways", [f"{way}: {text}" for way, text in WAYS.items()]),
             Section("How to repeat it", [Code(command)]),
         ],
     )
-    run.report({"scores": [asdict(each) for each in found]})
+    run.report({"scores": [asdict(one) for one in scores]})
 
 
 WAYS: Final = {
-    AS_MEASURED: "a forest of the features that all data sets have, trained on the other data sets "
-    "of mice, sees the cells as they are. All classes count as equally frequent.",
+    AS_MEASURED: "a forest is trained on the other data sets of mice, with the features that all "
+    "of them have. The cells are not changed. All classes count as equally frequent.",
     ALIGNED: "the features of the cells are brought to the scale of the training cells as a batch, "
-    "without labels. Use it where another program or another solution was used.",
-    ADAPTED: "some labels choose the scale, and how much a classifier of these labels alone counts "
-    "beside the one carried over.",
-    ALONE: "that classifier of the labels.",
+    "without labels. Use it if the cells were measured with another program or solution.",
+    ADAPTED: "some labels decide the scale, and the weight of a second classifier that is trained "
+    "on these labels alone.",
+    ALONE: "this second classifier.",
 }

@@ -1,4 +1,4 @@
-"""--types on a small world: donors apart, coherent answers, held-out specimens nowhere."""
+"""--types on a small world: donors in one fold, answers that agree, no held-out specimens."""
 
 import csv
 import json

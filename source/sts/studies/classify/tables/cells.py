@@ -69,8 +69,8 @@ def load_table(
 ) -> TableCohort:
     """Return the labelled cells of a source, with the chosen features and the split of its data.
 
-    Cells of the published test split are left out, unless the published split in `data` holds them
-    out.
+    Cells of the published test split are left out, unless the split in `data` is the published one,
+    in which they are test cells.
     """
     table = with_donors(labelled_table(source, raw_features(chosen.names)), source.data)
     is_own = source.table is not None
@@ -96,7 +96,7 @@ def _check_split(place: Path, table: EpTable) -> None:
         if gone := sorted(set(listed) - ids):
             raise StsError(
                 f"{path} lists specimens without features or without a label ({len(gone)}), such "
-                f"as {gone[0]}: bring the tables and the labels that belong to it"
+                f"as {gone[0]}: add the tables and the labels that belong to it"
             )
 
 
@@ -109,8 +109,9 @@ def labelled_table(source: Source, needed: tuple[str, ...]) -> EpTable:
     if source.labels is not None:
         table = with_labels(table, read_labels(source.labels), origin=str(source.labels))
     elif published & set(paths):
-        found = labels_of(source.data)
-        table = with_labels(table, found.labels, origin=str(found.path))
+        published_labels = labels_of(source.data)
+        origin = str(published_labels.path)
+        table = with_labels(table, published_labels.labels, origin=origin)
     elif source.table is None and (beside := find_labels(source.data)) is not None:
         table = with_labels(table, read_labels(beside), origin=str(beside))
     known = table.truth >= 0
@@ -132,7 +133,7 @@ def _drop_missing(table: EpTable, train: Ints, chosen: Chosen) -> EpTable:
         more = f" and {len(gone) - 1} others" if len(gone) > 1 else ""
         raise StsError(
             f"none of the {len(train)} training cells has a value of {gone[0]}{more}: leave out "
-            "what is missing with --skip-missing, or name other --features"
+            "missing features with --skip-missing, or choose other --features"
         )
     logger.warning("%d features that no training cell has are left out: %s", len(gone), gone[0])
     kept = tuple(name for name in table.names if name not in gone)

@@ -47,18 +47,18 @@ LISTED: Final = 20
 BY_SHAP: Final = (
     "SHAP values (Lundberg et al., 2020) say what each feature adds to the score of a class in "
     "{cells} held-out cells, in units of the {unit}. They are exact, and in every cell they add up "
-    "to the score, which is checked. What adds to a score need not be what makes the class: "
-    "features that depend on the data set add too."
+    "to the score, which is checked. A feature that adds to a score need not cause the class: "
+    "features that depend on the data set add to it too."
 )
 BY_SHUFFLING: Final = (
-    "Exact SHAP values exist for models of trees alone. For this one the table says what balanced "
-    "accuracy on held-out cells loses when the values of one feature are shuffled among cells; "
-    "features that say the same as others lose little, however much they are used."
+    "Exact SHAP values exist only for models of trees. For this model the table says how much "
+    "balanced accuracy on held-out cells is lost when the values of one feature are shuffled among "
+    "cells. A feature with the same information as others loses little, even if it is used much."
 )
 ABSOLUTE: Final = (
     "The times are absolute sweep times, as published: the stimulus begins at 1.02 s in PatchClamp "
-    "and at 0.50 s in PatchSeq, so that they reveal the data set. Use such a model to reproduce, "
-    "not to classify."
+    "and at 0.50 s in PatchSeq, so that they reveal the data set. Use such a model to reproduce "
+    "the published figure, not to classify new cells."
 )
 
 
@@ -124,14 +124,14 @@ def reasons_of(model: Baseline, X: Floats, labels: Ints) -> list[tuple[Reason, .
     """Return for each cell the features that support its class, with training ranks."""
     if not has_quick_contributions(model.classifier):
         return [() for _ in labels]
-    found = compute_contributions(model.classifier, X, model.card.names)
+    shap = compute_contributions(model.classifier, X, model.card.names)
     reasons = []
     for cell, label in enumerate(labels.tolist()):
-        speaking = (
-            _reason(model, at, float(X[cell, at]), float(found.values[cell, at, label]), label)
-            for at in rank_features(found, cell, label)
+        ranked = (
+            _reason(model, at, float(X[cell, at]), float(shap.values[cell, at, label]), label)
+            for at in rank_features(shap, cell, label)
         )
-        of_the_cell = (reason for reason in speaking if not reason.is_missing_stimulus)
+        of_the_cell = (reason for reason in ranked if not reason.is_missing_stimulus)
         reasons.append(tuple(islice(of_the_cell, REASONS)))
     return reasons
 

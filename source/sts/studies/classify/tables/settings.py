@@ -78,8 +78,8 @@ class TableJob(TrainJob):
         space = PUBLISHED_SPACE if self.published else self.kind.space
         if not self.fixed:
             return space
-        given = to_dict(self.make_settings({}))
-        return {name: Choice((given[name],)) for name in space}
+        fixed = to_dict(self.make_settings({}))
+        return {name: Choice((fixed[name],)) for name in space}
 
     @property
     def is_fixed(self) -> bool:
@@ -123,7 +123,7 @@ def make_table_job(
     Parameters
     ----------
     file
-        JSON with settings of the model; with it nothing is searched.
+        JSON with settings of the model; with it there is no search.
     group_by
         "donor" by default, and as published "specimen".
     """
@@ -151,6 +151,6 @@ def make_table_job(
 
 def read_table_settings(path: Path, kind: Kind) -> dict[str, Any]:
     """Return the settings of a model in a JSON file, checked."""
-    given = read_settings(path)
-    kind.make_settings(given, where=str(path))
-    return given
+    settings = read_settings(path)
+    kind.make_settings(settings, where=str(path))
+    return settings

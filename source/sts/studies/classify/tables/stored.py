@@ -32,7 +32,7 @@ class TestJob:
     data: str
     seed: int = 0
     name: str | None = None
-    """Of the model, where it has one of its own."""
+    """The model's own name, if it has one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class TablePredictJob:
     variant: str
     source: CellSource
     name: str | None = None
-    """Of the model, where it has one of its own."""
+    """The model's own name, if it has one."""
 
 
 def test_table(workspace: Workspace, job: TestJob, *, source: Source) -> Tested:

@@ -154,7 +154,7 @@ class TableExperiment(Experiment):
         versions = ", ".join(f"{name} {number}" for name, number in card.versions.items())
         text = (
             f"With the same cells (training cells {card.data['training_fingerprint']}), seed and "
-            f"releases ({versions}) this gives the same report. The settings that were found:"
+            f"releases ({versions}) this gives the same report. The settings of the model:"
         )
         blocks: list[Block] = [Code(" ".join(command)), text, Code(json.dumps(card.settings))]
         return [Section("How to repeat it", blocks)]

@@ -27,8 +27,8 @@ from sts.tabular.type_classifier import TypeTreeClassifier
 from sts.tabular.type_members import make_fine_members, make_members
 
 STUDY: Final = "baseline-types"
-# The data sets of one cortical area whose features have one definition, and of each the column of
-# its finest types: T-types of interneurons, MET types of excitatory cells.
+# Data sets of one cortical area whose features have one definition, and the column of the finest
+# types of each: T-types of interneurons, MET types of excitatory cells.
 FINEST: Final[Mapping[str, str]] = {
     "PatchClamp": "",
     "PatchSeq": "t_type",
@@ -123,7 +123,7 @@ def read_typed_cells(data: Path) -> TypedCells:
 def predict_out_of_fold(cells: TypedCells, folds: list[tuple[Ints, Ints]], job: TypesJob) -> Floats:
     """Return the probability of every node, (cells, nodes), by a classifier of the other folds."""
     table = cells.table
-    found = np.zeros((len(table), len(cells.tree)))
+    probabilities = np.zeros((len(table), len(cells.tree)))
     reference = REFERENCE if REFERENCE in table.dataset else None
     for number, (fitted, scored) in enumerate(folds, start=1):
         logger.info("fold %d of %d: %d cells to fit on", number, len(folds), len(fitted))
@@ -137,8 +137,9 @@ def predict_out_of_fold(cells: TypedCells, folds: list[tuple[Ints, Ints]], job: 
             random_state=job.seed,
         )
         classifier.fit(table.X[fitted], cells.labels[fitted], dataset=table.dataset[fitted])
-        said = classifier.node_probabilities(table.X[scored], table.dataset[scored])
         # A type without a fitted cell is not in the tree of the fold.
         columns = cells.tree.find_nodes(classifier.tree_.labels)
-        found[np.ix_(scored, columns)] = said
-    return found
+        probabilities[np.ix_(scored, columns)] = classifier.node_probabilities(
+            table.X[scored], table.dataset[scored]
+        )
+    return probabilities

@@ -15,24 +15,26 @@ from sts.reports.page import Section, Table, write_page
 from sts.studies.classify.types.unlike import UnlikeScores
 
 COLUMNS: Final = (
-    *("cells", "right", "among three", "mean over types", "set holds it", "types in a set"),
+    *("cells", "right", "among three", "mean over types", "true type in set", "types in a set"),
     *("empty sets", "area under risk", "wrong calls dropped", "right calls dropped"),
 )
 HOW: Final = (
     "Every cell is predicted by a classifier that was fitted on other donors. Specimens of the "
-    "published test split take no part. A type of fewer than six cells counts as its subclass. "
+    "published test split are not used. A type with fewer than six cells counts as its subclass. "
     "A cell counts at the levels at which it is known."
 )
 SETS: Final = (
-    "A set holds the true type of {coverage:.0%} of new cells of each subclass (of each class, "
-    "where classes are told) if they come from where these cells come from. It is calibrated on "
-    "the cells of the other folds. An empty set means that the cell is unusual in every type. "
-    "A call is dropped if it is less sure than half of the wrong calls of the other folds."
+    "A set contains the true type of {coverage:.0%} of new cells of each subclass (of each class, "
+    "at the level of classes) if they come from the same source as these cells. It is calibrated "
+    "on the cells of the other folds. An empty set means that the cell is unusual for every type. "
+    "A call is dropped if its probability is below that of half of the wrong calls of the other "
+    "folds."
 )
 UNLIKE: Final = (
     "Each class and each data set is left out of the fit of the distances to classes. Are its "
     "cells recognised as unlike all others? Known cells are of other donors. False alarms are the "
-    "known cells that look as unlike as 95 % of those left out do. Intervals resample cells."
+    "known cells that are called unlike where 95 % of the left-out cells are detected. Intervals "
+    "resample cells."
 )
 
 
@@ -54,24 +56,24 @@ def write_types_report(
             "coverage": coverage,
             "levels": {name: asdict(scores) for name, scores in whole.items()},
             "groups": {
-                name: {group: asdict(scores) for group, scores in each.items()}
-                for name, each in groups.items()
+                name: {group: asdict(scores) for group, scores in of_level.items()}
+                for name, of_level in groups.items()
             },
-            "unlike": {name: asdict(each) for name, each in detections.items()},
+            "unlike": {name: asdict(scores) for name, scores in detections.items()},
         }
     )
     write_csv(run.path / "predictions.csv", *_lines(table, tree, levels))
     by_group = [
         Section(
             f"By type and data set: {name}",
-            [_as_table("cells of", groups[name], caption=f"Told at the level of the {name}.")],
+            [_as_table("cells of", groups[name], caption=f"Predicted at the level of {name}.")],
         )
         for name in levels
     ]
     write_page(
         run.path / "report.html",
         "The tree of types",
-        subtitle=f"{len(table)} cells, {len(tree.leaves)} types, donors apart",
+        subtitle=f"{len(table)} cells, {len(tree.leaves)} types, each donor in one fold",
         sections=[
             Section("Levels", [HOW, levels_table(whole), SETS.format(coverage=coverage)]),
             *by_group,
@@ -90,8 +92,8 @@ def unlike_table(detections: Mapping[str, UnlikeScores]) -> Table:
     return Table(
         columns=["left out", "known cells", "cells left out", "AUROC", "false alarms"],
         rows=[
-            [name, each.known, each.unlike, each.area.in_words(), f"{each.false_alarms:.3f}"]
-            for name, each in detections.items()
+            [name, found.known, found.unlike, found.area.in_words(), f"{found.false_alarms:.3f}"]
+            for name, found in detections.items()
         ],
     )
 
@@ -121,11 +123,11 @@ def group_scores(
 ) -> dict[str, LevelScores]:
     """Return the scores of each data set and of each type, T-types within their subclass."""
     sets = table.dataset[answers.rows]
-    found = {str(name): score_answers(answers, sets == name) for name in np.unique(sets)}
+    by_set = {str(name): score_answers(answers, sets == name) for name in np.unique(sets)}
     nodes = answers.level[answers.truth]
     # Depth 3 is the depth of subclasses; types above it form their own groups.
     groups = np.where(tree.depths[nodes] > 3, tree.lift(nodes, 3), nodes)
-    return found | {
+    return by_set | {
         tree.labels[group]: score_answers(answers, groups == group) for group in np.unique(groups)
     }
 

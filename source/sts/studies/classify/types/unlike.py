@@ -26,7 +26,7 @@ class UnlikeScores:
     area: Interval
     """Area under the ROC curve."""
     false_alarms: float
-    """Share of known cells that look as unlike as 95 % of those left out do."""
+    """Share of known cells called unlike, if 95 % of the left-out cells are detected."""
 
 
 def measure_unlike(
@@ -37,12 +37,12 @@ def measure_unlike(
     Parameters
     ----------
     fold
-        Rows to fit on, and rows of other donors, which are the known cells.
+        Rows of the fit, and rows of other donors, which are the known cells.
     """
     return {
-        name: found
+        name: scores
         for name, out in _left_out(table)
-        if (found := _detect(table, fold, out, seed=seed)) is not None
+        if (scores := _detect(table, fold, out, seed=seed)) is not None
     }
 
 
