@@ -52,7 +52,7 @@ def data_dir() -> Path:
     """Return the folder of real data, or skip and say what is missing."""
     folder = Path(os.environ.get("STS_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
     if not folder.is_dir():
-        pytest.skip(f"no real data at {folder}: set STS_TEST_DATA to the folder that holds them")
+        pytest.skip(f"no real data at {folder}: set STS_TEST_DATA to the folder that contains them")
     return folder
 
 

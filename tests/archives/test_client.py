@@ -158,7 +158,7 @@ def test_a_byte_now_and_then_is_too_slow(server: Server) -> None:
     server.fail("/a", slow(0.1), slow(0.1))
     start_s = time.monotonic()
     once_more = replace(QUICK, retries=1)
-    with asking(once_more) as client, pytest.raises(StsError, match=r"only \d+ bytes came"):
+    with asking(once_more) as client, pytest.raises(StsError, match=r"only \d+ bytes arrived"):
         client.json(address)
     # Two attempts of half a second each, against ten seconds that the content would take.
     assert time.monotonic() - start_s < 5.0
@@ -168,7 +168,7 @@ def test_silence_is_not_waited_out(server: Server) -> None:
     address = server.file("/a", b"1" * 1000)
     server.fail("/a", slow(3.0, pieces=1), slow(3.0, pieces=1))
     hasty = replace(QUICK, timeout_s=0.2, retries=1)
-    with asking(hasty) as client, pytest.raises(StsError, match=r"no byte came for 0\.2 s"):
+    with asking(hasty) as client, pytest.raises(StsError, match=r"no byte arrived for 0\.2 s"):
         client.json(address)
 
 

@@ -163,7 +163,7 @@ def test_a_wrong_file_is_deleted_and_named(
     server: Server, client: Client, item: ArchiveFile, target: Target
 ) -> None:
     wrong = replace(item, sha256="0" * 64)
-    with pytest.raises(StsError, match=r"000000000000 is wanted; it was deleted.*tried 2 times"):
+    with pytest.raises(StsError, match=r"000000000000 is expected; it was deleted.*tried 2 times"):
         download(client, wrong, target)
     assert left(target.folder) == set()
     assert len(server.asked("/a.nwb")) == 2
@@ -229,7 +229,7 @@ def test_no_more_is_taken_than_was_announced(
     server: Server, client: Client, item: ArchiveFile, target: Target
 ) -> None:
     server.fail("/a.nwb", endless, endless)
-    with pytest.raises(StsError, match="more than 1004000 bytes came"):
+    with pytest.raises(StsError, match="more than 1004000 bytes arrived"):
         download(client, item, target)
     assert target.folder.stat().st_size < 10 * len(CONTENT)
 
@@ -250,7 +250,7 @@ def test_a_full_disk_is_told_before_anything_comes(
 ) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**6, 10**6, 1000))
-    with pytest.raises(StsError, match=r"free: make room"):
+    with pytest.raises(StsError, match=r"free: free some space"):
         download(client, item, target)
     assert left(target.folder) == set()
 

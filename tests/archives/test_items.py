@@ -47,12 +47,12 @@ def test_a_file_that_agrees_with_all_that_is_known_is_sound(
 @pytest.mark.parametrize(
     ("known", "fault"),
     [
-        ({"size": len(CONTENT) + 1}, "10240 bytes, 10241 are wanted"),
-        ({"sha256": "0" * 64}, "000000000000 is wanted"),
-        ({"sha256": "0" * 8}, "00000000 is wanted"),
+        ({"size": len(CONTENT) + 1}, "10240 bytes, 10241 are expected"),
+        ({"sha256": "0" * 64}, "000000000000 is expected"),
+        ({"sha256": "0" * 8}, "00000000 is expected"),
         ({"begins": b"\x89HDF"}, "begins with"),
         ({"dandi_etag": f"{'0' * 32}-1"}, "DANDI etag"),
-        ({"sha256": SHA256, "size": 1}, "1 are wanted"),
+        ({"sha256": SHA256, "size": 1}, "1 are expected"),
     ],
 )
 def test_whatever_contradicts_is_named(path: Path, known: dict[str, object], fault: str) -> None:

@@ -49,7 +49,7 @@ def test_it_reads_as_a_local_file_does(remote: RangeFile) -> None:
     assert remote.seek(-10, io.SEEK_END) == local.seek(-10, io.SEEK_END)
     assert remote.seek(3, io.SEEK_CUR) == local.seek(3, io.SEEK_CUR)
     assert remote.read() == local.read()
-    with pytest.raises(ValueError, match="before the file"):
+    with pytest.raises(ValueError, match="before the start of the file"):
         remote.seek(-1)
 
 
@@ -301,7 +301,7 @@ def spoil_mode(file: h5py.File) -> None:
     ("spoil", "line"),
     [
         (spoil_external, "link to another file"),
-        (spoil_storage, "lie in another file"),
+        (spoil_storage, "are in another file"),
         (spoil_claim, "claims"),
         (spoil_depth, "too deep"),
         (spoil_version, "only NWB 2 can be streamed"),
@@ -365,7 +365,7 @@ def test_an_order_gives_an_excerpt_and_what_it_cost(order: StreamOrder, server: 
 def test_what_goes_wrong_is_told_and_leaves_nothing(order: StreamOrder, server: Server) -> None:
     server.file("/b.nwb", b"no recording at all, but long enough to be asked for twice")
     for change, line, unreachable in (
-        ({"size": 1}, "1 are wanted", False),
+        ({"size": 1}, "1 are expected", False),
         ({"address": server.at("/b.nwb"), "size": None}, "no HDF5 file", False),
         ({"address": server.at("/nowhere")}, "404", False),
         ({"address": "http://127.0.0.1:9/x"}, "cannot reach", True),

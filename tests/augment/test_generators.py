@@ -152,7 +152,7 @@ def test_one_row_alone_is_enough(name: str) -> None:
         (lambda X, y: (X, y[:-1]), "labels from 0 on"),
         (lambda X, y: (X, y - 1), "labels from 0 on"),
         (lambda X, y: (X, y.astype(float)), "labels from 0 on"),
-        (lambda X, y: (X[:, :0], y), "rows of features are wanted"),
+        (lambda X, y: (X[:, :0], y), "rows of features are needed"),
     ],
 )
 def test_what_cannot_be_learned_from_is_refused(name: str, change: Any, message: str) -> None:

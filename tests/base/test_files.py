@@ -303,7 +303,7 @@ def test_a_file_without_header_takes_the_names_it_is_given(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("id,x\n1,2\n3\n", r"a\.csv, line 3: 2 values wanted, 1 came"),
+        ("id,x\n1,2\n3\n", r"a\.csv, line 3: expected 2 values, not 1"),
         ('id,x\n1,"2\n', r"a\.csv, line 2: not CSV"),
         ("id,y\n1,2\n", r"no column 'x' in .*a\.csv: its columns are id, y"),
         ("", r"no column 'x' in .*a\.csv: its columns are none"),

@@ -116,7 +116,7 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
 
 
 def test_a_missing_name_without_default_is_reported() -> None:
-    with pytest.raises(StsError, match="run lacks 'name'"):
+    with pytest.raises(StsError, match="run needs 'name'"):
         from_dict(Outer, {}, "run")
 
 

@@ -235,7 +235,7 @@ def test_settings_that_contradict_are_refused(settings: dict[str, object], said:
 
 
 def test_a_trace_too_short_to_tell_is_refused() -> None:
-    with pytest.raises(StsError, match="at least 32 frames are wanted, not 10"):
+    with pytest.raises(StsError, match="at least 32 frames are needed, not 10"):
         deconvolve(np.zeros((2, 10)))
 
 

@@ -231,7 +231,7 @@ def test_pickled_objects_are_not_loaded(name: str, tmp_path: Path) -> None:
         (np.array([[{"fluo_time": 1.0}]], dtype=object), "is no structure with fluo_mean"),
         (
             np.array([[{"fluo_time": "x", "fluo_mean": {"a": 1}, "events_AP": 1.0}]], dtype=object),
-            "holds no numbers",
+            "contains no numbers",
         ),
     ],
 )
@@ -263,8 +263,8 @@ def test_a_frame_that_stands_there_twice_counts_once(tmp_path: Path) -> None:
     ("name", "content", "said"),
     [
         ("a.npz", {"spikes": TRACES}, "has no array traces or F"),
-        ("a.npy", np.array(["x"]), "holds no array of numbers"),
-        ("a.npy", np.zeros(5), "1 dimensions: \\(neurons, frames\\) is wanted"),
+        ("a.npy", np.array(["x"]), "contains no array of numbers"),
+        ("a.npy", np.zeros(5), "1 dimensions: \\(neurons, frames\\) is needed"),
     ],
 )
 def test_arrays_that_are_no_traces_are_refused(
@@ -355,7 +355,7 @@ def with_nan() -> Floats:
     ("traces", "changed", "said"),
     [
         (with_nan(), {}, "neuron 1 of made has NaN or infinite values"),
-        (TRACES[:1], {"spikes": None}, "holds 1 neuron: a population of at least 2"),
+        (TRACES[:1], {"spikes": None}, "contains 1 neuron: a population of at least 2"),
         (np.ones((2, 50)), {"spikes": None}, "neuron 0 of made is constant \\(2 such neurons\\)"),
         (TRACES, {"rate_hz": 0.0}, "has no frame rate"),
         (TRACES, {"rate_hz": 1e9}, "which no microscope makes"),

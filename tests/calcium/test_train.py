@@ -354,7 +354,7 @@ def test_a_generator_that_was_tampered_with_is_refused_in_one_line(
     ("change", "line"),
     [
         ({"networks": {"neurons": 3, "units": [10**9]}}, "must be at least 1 and at most 8192"),
-        ({"networks": {"neurons": 3, "units": [8192] * 20}}, "does not hold the networks"),
+        ({"networks": {"neurons": 3, "units": [8192] * 20}}, "does not contain the networks"),
         ({"networks": {"neurons": 3, "units": [8] * 30}}, "more than 20 layers"),
         ({"networks": {"neurons": 10**9}}, "neurons must be"),
         ({"rate_hz": 0.0}, "rate_hz must be above 0"),

@@ -107,7 +107,7 @@ def test_the_medians_of_data_sets_stand_beside_those_of_a_table(
     assert tau[tau.index("2500") + 1] == "!"
     assert "\n! outside the plausible range" in told
     assert main(arguments) == Status.USER
-    assert "say which are which with --columns" in capsys.readouterr().err
+    assert "map them with --columns" in capsys.readouterr().err
     assert main([*arguments[:3], "--columns", str(columns)]) == Status.USER
     assert "name it with --table" in capsys.readouterr().err
 

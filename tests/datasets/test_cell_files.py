@@ -116,7 +116,7 @@ def test_a_part_that_cannot_be_read_is_left_out_and_named(job: BuildJob) -> None
     cell, measured = only_rows(job)
     assert cell.status == measured.status == "ok"
     assert cell.flags[1] == (
-        "left out a_first.nwb: is neither an ABF nor an HDF5 file: an NWB or ABF file is wanted"
+        "left out a_first.nwb: is neither an ABF nor an HDF5 file: an NWB or ABF file is needed"
     )
 
 

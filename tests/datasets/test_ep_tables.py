@@ -92,7 +92,7 @@ def test_a_row_that_contradicts_another_is_refused_by_its_id(data: Path) -> None
         rows.append([*rows[2][:-1], "9.75"])
 
     edit(data / SEQ, contradict)
-    with pytest.raises(StsError, match="holds specimen 1005 twice"):
+    with pytest.raises(StsError, match="contains specimen 1005 twice"):
         loaded(data)
 
 
@@ -195,12 +195,12 @@ def test_an_absent_column_is_named(data: Path) -> None:
         ("name,tau\nx,1\n", "no column 'specimen_id'"),
         ("specimen_id,tau\n,1\n", "line 2: no specimen id"),
         ("specimen_id,label,tau\n1,Pvlab,1\n", "line 2: unknown class 'Pvlab': did you mean"),
-        ("specimen_id,tau\n1\n", "line 2: 2 values wanted, 1 came"),
+        ("specimen_id,tau\n1\n", "line 2: expected 2 values, not 1"),
         ("specimen_id,tau\n1\x00,1\n", "line 2: a NUL character"),
-        ("specimen_id,tau\n\x1b[2J,1\n", "line 2: a specimen id holds a character"),
+        ("specimen_id,tau\n\x1b[2J,1\n", "line 2: a specimen id contains a character"),
         ("specimen_id,tau\n" + "1" * 201 + ",1\n", "line 2: a specimen id has 201 characters"),
         ("specimen_id,label,tau\n1," + "S" * 900 + ",1\n", "line 2: a class has 900 characters"),
-        ("specimen_id,donor_id,tau\n1,\x07,1\n", "line 2: the donor_id holds a character"),
+        ("specimen_id,donor_id,tau\n1,\x07,1\n", "line 2: the donor_id contains a character"),
         ("specimen_id;tau\n1;inf\n", "line 2: tau is 'inf'"),
     ],
 )

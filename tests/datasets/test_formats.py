@@ -37,7 +37,7 @@ REAL = {
     "17o05028_ic_steps.abf": "step lasts 0.5 s",
     "osb_LantyerEtAl2018_180817_ME_9_CC.nwb": "step lasts 0.5 s",
     "osb_FergusonEtAl2015_PYR2.nwb": "no sweep at rheobase + 40 pA: amplitudes are ",
-    "osb_LantyerEtAl2018_170315_AL_216_VC.nwb": "holds only voltage clamp sweeps",
+    "osb_LantyerEtAl2018_170315_AL_216_VC.nwb": "contains only voltage clamp sweeps",
 }
 
 

@@ -74,5 +74,5 @@ def test_a_formula_without_its_ingredients_is_left_out() -> None:
 
 
 def test_a_formula_is_arithmetic_and_nothing_else() -> None:
-    with pytest.raises(ValueError, match="cannot hold"):
+    with pytest.raises(ValueError, match="cannot contain"):
         derive({"a": np.zeros(1)}, {"bad": "a if a else a"})

@@ -50,7 +50,7 @@ def make_link_to_fifo(path: Path) -> None:
 
 
 SPECIAL: dict[str, tuple[Callable[[Path], None], str]] = {
-    "fifo": (os.mkfifo, "is a FIFO: it is not opened, a file is wanted"),
+    "fifo": (os.mkfifo, "is a FIFO: it is not opened, a regular file is needed"),
     "linked fifo": (make_link_to_fifo, "is a FIFO: it is not opened"),
     "socket": (make_socket, "is a socket: it is not opened"),
     "device": (lambda path: path.symlink_to("/dev/zero"), "is a device: it is not opened"),

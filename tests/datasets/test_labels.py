@@ -135,10 +135,10 @@ def test_published_lines_may_be_separated_by_tabs(tmp_path: Path) -> None:
     ("text", "reason"),
     [
         ("specimen_id,label\n" + "7" * 201 + ",Sst\n", "line 2: a specimen id has 201 characters"),
-        ("specimen_id,label\n1\x1b[2J,Sst\n", "line 2: a specimen id holds a character that"),
+        ("specimen_id,label\n1\x1b[2J,Sst\n", "line 2: a specimen id contains a character that"),
         ("specimen_id,label\n1,Sst\x00\n", "line 2: a NUL character"),
         ("specimen_id,label\n1," + "S" * 999 + "\n", "line 2: the label has 999 characters"),
-        ("specimen_id,label,donor_id\n1,Sst,d\x07\n", "line 2: the donor_id holds a character"),
+        ("specimen_id,label,donor_id\n1,Sst,d\x07\n", "line 2: the donor_id contains a character"),
         ("Sst " + "7" * 201 + "\n", "line 1: a specimen id has 201 characters"),
     ],
 )
@@ -186,7 +186,7 @@ def test_specimens_are_recognised_by_their_features(tmp_path: Path) -> None:
         ("", "no column 'e-type'"),
         ("specimen_id;e-type\n", "no cell in"),
         ("specimen_id;e-type\n1;\n", "line 2: no e-type"),
-        ("specimen_id;e-type\n1;Exc_1;3\n", "line 2: 2 values wanted, 3 came"),
+        ("specimen_id;e-type\n1;Exc_1;3\n", "line 2: expected 2 values, not 3"),
     ],
 )
 def test_another_table_is_refused(tmp_path: Path, text: str, reason: str) -> None:

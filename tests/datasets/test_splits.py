@@ -327,7 +327,7 @@ def test_cells_none_of_which_the_published_split_divides_are_refused(tmp_path: P
         ("", "lists no cell"),
         ("1000, Seq\n1000, Seq\n", "line 2: specimen 1000 is already listed in line 1"),
         ("1000, Sec\n", "line 1: unknown source 'Sec': did you mean 'Seq'?"),
-        ("\n1000\n", "line 2: 2 values wanted, 1 came"),
+        ("\n1000\n", "line 2: expected 2 values, not 1"),
         ("100a, Seq\n", "line 1: '100a' is not a specimen id"),
         ("1001, Seq\n", "1 specimens are on both sides"),
     ],

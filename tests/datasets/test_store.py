@@ -94,15 +94,15 @@ def with_nan(file: h5py.File) -> None:
 REFUSED: dict[str, tuple[Edit, str]] = {
     "another format": (
         lambda file: file.attrs.update(format="other 3"),
-        "is of format 'other 3', wanted is 'sts-sweeps 1'",
+        "is of format 'other 3', expected 'sts-sweeps 1'",
     ),
     "no format": (lambda file: file.attrs.pop("format"), "is of format 'unknown'"),
     "no traces": (lambda file: file.pop("traces"), "lacks traces"),
     "no rate": (lambda file: file.attrs.pop("rate_hz"), "lacks rate_hz"),
-    "another rate": (lambda file: file.attrs.update(rate_hz=5e3), "1.2 s at 5000 Hz, wanted"),
+    "another rate": (lambda file: file.attrs.update(rate_hz=5e3), "1.2 s at 5000 Hz, expected"),
     "too few traces": (
         lambda file: instead("traces", file["traces"][:3])(file),
-        r"traces has shape \(3, 2, 4800\), wanted is \(4, 2, 4800\)",
+        r"traces has shape \(3, 2, 4800\), expected \(4, 2, 4800\)",
     ),
     "short traces": (
         lambda file: instead("traces", file["traces"][:, :, :99])(file),
@@ -114,7 +114,7 @@ REFUSED: dict[str, tuple[Edit, str]] = {
     ),
     "labels missing": (
         instead("label", np.array(["Sst"], dtype=object)),
-        r"label has shape \(1,\), wanted is \(4,\)",
+        r"label has shape \(1,\), expected \(4,\)",
     ),
     "numbers for ids": (instead("specimen_id", np.arange(4)), "cannot be read"),
     "ids for numbers": (
@@ -133,10 +133,10 @@ REFUSED: dict[str, tuple[Edit, str]] = {
         instead("specimen_id", np.array(["1", "2", "", "3"], dtype=object)),
         "row 2 has no specimen id",
     ),
-    "NaN": (with_nan, "traces of specimen 600002 hold NaN or Inf"),
+    "NaN": (with_nan, "traces of specimen 600002 contain NaN or Inf"),
     "Inf": (
         instead("rheobase_pa", np.array([1.0, np.inf, 2.0, 3.0])),
-        "rheobase_pa of specimen 600001 hold NaN or Inf",
+        "rheobase_pa of specimen 600001 contain NaN or Inf",
     ),
     "traces in another file": (
         instead("traces", h5py.ExternalLink("other.h5", "/traces")),

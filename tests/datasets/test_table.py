@@ -118,11 +118,11 @@ def test_a_feature_that_is_not_there_is_missing_and_a_strange_one_an_error(tmp_p
     ("old", "new", "reason"),
     [
         (",ok,", ",okay,", "line 2: unknown status 'okay': did you mean 'ok'"),
-        (",1.02,", ",soon,", "line 2: onset_s is 'soon', a number is wanted"),
-        (",1.02,", ",inf,", "line 2: onset_s is 'inf', a number is wanted"),
+        (",1.02,", ",soon,", "line 2: onset_s is 'soon', a number is needed"),
+        (",1.02,", ",inf,", "line 2: onset_s is 'inf', a number is needed"),
         (",ok,", ",ok\x00,", "line 2: a NUL character"),
         (",ok,", "," + "o" * 201 + ",", "line 2: status has 201 characters"),
-        (",38,", ",38.5,", "line 2: rheobase_sweep is '38.5', a whole number is wanted"),
+        (",38,", ",38.5,", "line 2: rheobase_sweep is '38.5', a whole number is needed"),
         ("status", "state", "no column 'status'"),
     ],
 )

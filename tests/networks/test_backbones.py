@@ -108,11 +108,11 @@ def test_weights_that_are_no_weights_are_refused(tmp_path: Path) -> None:
             return Path.touch, (tmp_path / "ran",)
 
     torch.save({"a": Payload()}, tmp_path / "evil.pth")
-    with pytest.raises(StsError, match=r"refused .*evil\.pth: it holds more than plain weights"):
+    with pytest.raises(StsError, match=r"refused .*evil\.pth: it contains more than plain weights"):
         read_state(tmp_path / "evil.pth")
     assert not (tmp_path / "ran").exists()
     torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(StsError, match="holds no state of a network"):
+    with pytest.raises(StsError, match="contains no weights of a network"):
         read_state(tmp_path / "list.pth")
     with pytest.raises(StsError, match="give imagenet, none or a file"):
         read_state(tmp_path / "absent.pth")

@@ -132,15 +132,15 @@ def test_a_damaged_card_is_noticed(folder: Path) -> None:
 
 
 def test_a_model_of_another_network_is_refused(folder: Path) -> None:
-    with pytest.raises(StsError, match="holds ResNet18 NONE, wanted is InceptionV3 NONE: train"):
+    with pytest.raises(StsError, match="contains ResNet18 NONE, expected InceptionV3 NONE: train"):
         load_model(folder, wanted=Architecture(number=2))
-    with pytest.raises(StsError, match="wanted is ResNet18 FULL"):
+    with pytest.raises(StsError, match="expected ResNet18 FULL"):
         load_model(folder, wanted=replace(RESNET, freeze="FULL"))
     path = folder / "model.json"
     card = read_json(path)
     card["name"], card["architecture"]["number"] = "MobileNetV2", 4
     write_json(path, card)
-    with pytest.raises(StsError, match=r"model\.safetensors does not hold a MobileNetV2"):
+    with pytest.raises(StsError, match=r"model\.safetensors does not contain a MobileNetV2"):
         load_model(folder)
 
 
@@ -216,5 +216,5 @@ def test_a_model_can_have_a_name_of_ones_own(tmp_path: Path) -> None:
     folder = model_folder(tmp_path, RESNET, "mine")
     assert folder == tmp_path / "ResNet18_best_models" / "mine"
     for name in ("", "..", "a/b", ".hidden", "-v", "x" * 101, "a\nb"):
-        with pytest.raises(StsError, match="a name must be letters"):
+        with pytest.raises(StsError, match="a name must have at most 100 letters"):
             model_folder(tmp_path, RESNET, name)

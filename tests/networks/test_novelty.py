@@ -76,7 +76,7 @@ def test_a_feature_that_never_moves_does_no_harm() -> None:
 
 
 def test_too_few_cells_are_refused() -> None:
-    with pytest.raises(StsError, match="more than 5 training cells, 5 came"):
+    with pytest.raises(StsError, match="more than 5 training cells, not 5"):
         measure_network_novelty(cloud(5, seed=0), cloud(5, seed=9))
 
 

@@ -209,7 +209,7 @@ def test_a_file_cannot_change_how_the_next_one_is_read(tmp_path: Path) -> None:
     content = b"\x80\x02" + name + b"N}X\x06\x00\x00\x00originK\x01s\x86b."
     path = tmp_path / "a.pkl"
     path.write_bytes(content)
-    with pytest.raises(StsError, match="holds none of the four networks"):
+    with pytest.raises(StsError, match="contains none of the four networks"):
         import_published(path)
     model = import_published(dump(tmp_path / "b.pkl", published(4)))
     assert model.card.name == "MobileNetV2"
@@ -224,7 +224,7 @@ def test_a_network_of_another_shape_is_refused(tmp_path: Path) -> None:
     for network in (wrong, narrow):
         with pytest.raises(StsError, match="not a published ResNet18 of 4 classes"):
             import_published(dump(tmp_path / "a.pkl", network))
-    with pytest.raises(StsError, match="holds none of the four networks"):
+    with pytest.raises(StsError, match="contains none of the four networks"):
         import_published(dump(tmp_path / "a.pkl", {"a": 1}))
 
 

@@ -166,9 +166,9 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
         "more than one cell: 2 channels",
     ),
     "no protocol": ({"source": 0}, "no stimulus trace belongs to it, and its protocol commands"),
-    "a stimulus file": ({"source": 2}, "its stimulus came from another file, which is not opened"),
+    "a stimulus file": ({"source": 2}, "its stimulus is in another file, which is not opened"),
     "an unknown source": ({"source": 9}, "a source of unknown kind 9"),
-    "a user list": ({"user_list": True}, "its protocol was varied by a list"),
+    "a user list": ({"user_list": True}, "its protocol varies by a list"),
     "a pulse train": ({"epochs": (Epoch(50.0, 1000, kind=3),)}, "has a pulse train"),
     "a type nobody knows": ({"epochs": (Epoch(50.0, 1000, kind=77),)}, "an epoch of type 77"),
     "an endless epoch": ({"epochs": (Epoch(50.0, 2**31 - 1),)}, "an epoch of 2147483647 samples"),
@@ -237,20 +237,20 @@ def test_voltage_clamp_whose_command_was_recorded_first_stays_voltage_clamp(
     since = np.clip(np.arange(SAMPLES) - HELD - 1000, 0, 4000)
     answers_pa = (steps_mv + 60.0) * (5.0 * np.exp(-since / 20.0) + np.exp(-since / 2000.0))
     abf = replace(ONE, channels={"mV": steps_mv, "pA": answers_pa}, output_unit="mV")
-    assert refused(tmp_path, version, abf).startswith("holds only voltage clamp sweeps")
+    assert refused(tmp_path, version, abf).startswith("contains only voltage clamp sweeps")
 
 
 def test_an_amplifier_that_reports_voltage_clamp_changes_nothing(
     tmp_path: Path, version: str
 ) -> None:
     abf = replace(ONE, channels={"pA": responses()}, output_unit="mV", telegraph=0)
-    assert refused(tmp_path, version, abf).startswith("holds only voltage clamp sweeps")
+    assert refused(tmp_path, version, abf).startswith("contains only voltage clamp sweeps")
 
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"alternating": True}, "varied by a list or by turns"),
+        ({"alternating": True}, "varies by a list or alternates"),
         ({"second_output": "pA"}, "2 outputs inject current at once"),
         ({"lengths": (100, 200, 300)}, "sweeps of different lengths"),
     ],
@@ -294,7 +294,7 @@ def test_samples_are_not_taken_for_a_gain(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     struct.pack_into("<h", data, 4512, 1)
     path.write_bytes(bytes(data))
-    with pytest.raises(CellFailed, match="a short head whose gain cannot be told"):
+    with pytest.raises(CellFailed, match="a short header without the gain"):
         read_abf(path)
 
 
@@ -325,7 +325,7 @@ def test_pyabf_puts_no_folder_before_all_others(tmp_path: Path) -> None:
         (236 + 8, "q", 10**7, "its sample entries end at byte"),
         (12, "I", 10**9, "it claims 1000000000 sweeps"),
         (156 + 8, "q", 0, "."),
-        (220 + 8, "q", 0, "it holds no text entry"),
+        (220 + 8, "q", 0, "it contains no text entry"),
     ],
 )
 def test_a_claim_the_file_cannot_keep_is_refused_before_pyabf_sees_it(

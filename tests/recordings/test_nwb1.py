@@ -151,7 +151,7 @@ UNSAFE: dict[str, tuple[Callable[[h5py.File], object], str]] = {
                 "timeseries", h5py.SoftLink("/epochs/Sweep_1/response/timeseries")
             ),
         ),
-        "lead in a circle",
+        "form a circle",
     ),
     "a claim of 8 TB": (
         lambda file: (
@@ -176,7 +176,7 @@ def test_nwb_2_is_not_taken_for_nwb_1(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         del file["nwb_version"]
         file.attrs["nwb_version"] = "2.2.4"
-    with pytest.raises(CellFailed, match=r"is NWB 2\.2\.4: NWB 1 is wanted"):
+    with pytest.raises(CellFailed, match=r"is NWB 2\.2\.4: NWB 1 is needed"):
         read_nwb1(path)
 
 

@@ -67,7 +67,7 @@ SPOILT_SWEEPS: dict[str, tuple[Spoil, str]] = {
         of_shape(SAMPLES - 500),
         "response lasts 0.15 s, its stimulus 0.2 s",
     ),
-    "no data": (lambda response, stimulus: response.pop("data"), "response holds no data"),
+    "no data": (lambda response, stimulus: response.pop("data"), "response contains no data"),
     "text for numbers": (
         lambda response, stimulus: replace_data(response, np.array([b"abc"] * 4)),
         "cannot be read: numbers were expected",
@@ -83,7 +83,10 @@ SPOILT_SWEEPS: dict[str, tuple[Spoil, str]] = {
         "mean potential is 64.8.* mV: its sign, unit or conversion is wrong",
     ),
     "conversion not a number": (attribute("conversion", np.nan), "conversion nan"),
-    "picoamperes for amperes": (attribute("bias_current", -50.0, of=""), "no holding current"),
+    "picoamperes for amperes": (
+        attribute("bias_current", -50.0, of=""),
+        "too large for a holding current",
+    ),
     "kilohertz for hertz": (attribute("rate", 10.0, of="starting_time"), "sampling rate of 10 Hz"),
     "another rate": (
         attribute("rate", 20e3, of="starting_time"),
@@ -114,7 +117,7 @@ SPOILT_SWEEPS: dict[str, tuple[Spoil, str]] = {
             stimulus.pop("data"),
             stimulus.create_dataset("data", shape=(SAMPLES,), dtype="f4"),
         ),
-        "nothing was ever written there",
+        "it contains no data",
     ),
 }
 
@@ -183,7 +186,7 @@ def test_a_file_without_a_usable_sweep_says_why_for_all(path: Path) -> None:
     with pytest.raises(CellFailed) as failed:
         read_nwb2(path)
     assert str(failed.value) == (
-        "holds no usable current clamp sweep: no stimulus trace belongs to it (2 x), "
+        "contains no usable current clamp sweep: no stimulus trace belongs to it (2 x), "
         "it has no sampling rate (1 x)"
     )
 
@@ -211,7 +214,7 @@ SPOILT_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "of another format": (lambda path: path.write_text("a,b\n1,2\n"), "is not an HDF5 file"),
     "truncated": (cut_to(0.6), "is truncated or damaged"),
     "truncated within the head": (cut_to(0.001), "is truncated or damaged|is not an HDF5 file"),
-    "NWB 1": (rewritten(nwb1), "is NWB 1.0.5: NWB 2 is wanted"),
+    "NWB 1": (rewritten(nwb1), "is NWB 1.0.5: NWB 2 is needed"),
     "NWB 3": (rewritten(lambda file: file.attrs.update(nwb_version="3.0.0")), "is NWB 3.0.0"),
     "HDF5 but not NWB": (
         rewritten(lambda file: file.attrs.pop("nwb_version")),
@@ -219,7 +222,7 @@ SPOILT_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "without acquisition": (
         rewritten(lambda file: file.pop("acquisition")),
-        "holds no current clamp sweeps",
+        "contains no current clamp sweeps",
     ),
     "I=0 only": (
         rewritten(
@@ -228,7 +231,7 @@ SPOILT_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
                 for series in file["acquisition"].values()
             ]
         ),
-        r"holds only zero current \(I=0\) sweeps: current clamp is needed \(3 sweeps\)",
+        r"contains only zero current \(I=0\) sweeps: current clamp is needed \(3 sweeps\)",
     ),
 }
 

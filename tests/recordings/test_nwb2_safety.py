@@ -89,18 +89,18 @@ UNSAFE: dict[str, tuple[Callable[[h5py.File], None], str]] = {
     ),
     "links in a circle": (
         in_place_of(DATA, h5py.SoftLink(f"/{DATA}")),
-        "lead in a circle",
+        "form a circle",
     ),
-    "storage outside": (external_storage, "lie in another file"),
+    "storage outside": (external_storage, "are in another file"),
     "a virtual data set": (virtual, "is a virtual data set"),
     "a claim of 8 TB": (claim(10**12, chunk=1024), "claims 8000000 MB, 268 MB are allowed"),
     "a chunk of 800 MB": (
         claim(SAMPLES, chunk=10**8),
         "claims 800 MB",
     ),
-    "a claim the file cannot hold": (
+    "a claim the file cannot contain": (
         claim(2**24, chunk=64),
-        "claims 134217728 bytes, which the file cannot hold",
+        "claims 134217728 bytes, which the file cannot contain",
     ),
     "more samples than any sweep": (
         lambda file: in_place_of(DATA, np.zeros(2**25 + 1, np.int8))(file),
@@ -125,7 +125,7 @@ def test_all_sweeps_together_are_bounded(path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(gather, "MAX_SAMPLES", 3 * SAMPLES)
     assert len(read_nwb2(path).sweeps) == 3
     monkeypatch.setattr(gather, "MAX_SAMPLES", 3 * SAMPLES - 1)
-    with pytest.raises(CellFailed, match="holds more than 0 million samples"):
+    with pytest.raises(CellFailed, match="contains more than 0 million samples"):
         read_nwb2(path)
 
 
@@ -138,7 +138,7 @@ def test_memory_that_runs_out_costs_the_file_and_not_a_sweep(
         raise MemoryError
 
     monkeypatch.setattr(guard, "read_trace", run_out)
-    with pytest.raises(CellFailed, match="it takes more memory than there is"):
+    with pytest.raises(CellFailed, match="there is not enough memory"):
         read_nwb2(path)
 
 

@@ -102,7 +102,7 @@ def test_a_version_without_a_reader_is_named(tmp_path: Path) -> None:
     path = tmp_path / "cell.nwb"
     with h5py.File(path, "w") as file:
         file["nwb_version"] = np.bytes_("NWB-3.0.5")
-    with pytest.raises(CellFailed, match=r"is NWB 3\.0\.5: what can be read is NWB 2, NWB 1, ABF"):
+    with pytest.raises(CellFailed, match=r"is NWB 3\.0\.5: this program reads NWB 2, NWB 1, ABF"):
         read_recording(path)
 
 
@@ -110,7 +110,7 @@ def test_a_version_without_a_reader_is_named(tmp_path: Path) -> None:
     ("content", "reason"),
     [
         (b"", "is empty"),
-        (b"ABF2" + bytes(600), "is truncated or damaged: it holds no protocol entry"),
+        (b"ABF2" + bytes(600), "is truncated or damaged: it contains no protocol entry"),
         (b"ABF " + bytes(9000), "is truncated or damaged: version 0"),
         (b"MATLAB 5.0 MAT-file", "is a MATLAB file"),
         (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),

@@ -120,7 +120,7 @@ def test_a_missing_cell_is_refused_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((180, 4800)), r"must hold \(180, 4800, 2\) of floating-point numbers, not"),
+        (np.zeros((180, 4800)), r"must contain \(180, 4800, 2\) of floating-point numbers, not"),
         (np.zeros((2, 180, 4800), np.float32), r"not \(2, 180, 4800\) of float32"),
         (np.zeros((180, 4800, 2), np.int16), r"not \(180, 4800, 2\) of int16"),
         (np.zeros((180, 4800, 2), np.complex64), r"not \(180, 4800, 2\) of complex64"),
@@ -155,7 +155,7 @@ def test_a_file_with_what_is_no_number_is_refused(tmp_path: Path, value: float) 
     array = np.zeros((180, 4800, 2))
     # One value between the columns that an image shows.
     array[90, 2001, 1] = value
-    with pytest.raises(StsError, match=r"cell_5\.npy holds values that are not finite"):
+    with pytest.raises(StsError, match=r"cell_5\.npy contains values that are not finite"):
         read_published(publish(tmp_path, "5", array))
 
 

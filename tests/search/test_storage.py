@@ -110,7 +110,7 @@ def test_a_password_in_a_broken_address_is_neither_shown_nor_made_a_file(
 def test_a_password_that_is_not_encoded_is_refused_before_it_ends_up_elsewhere(
     secret: str, scheme: str
 ) -> None:
-    with pytest.raises(StsError, match="not shown since it may hold a password"):
+    with pytest.raises(StsError, match="not shown since it may contain a password"):
         read_address(f"{scheme}://ada:{secret}@host/base")
 
 
@@ -198,7 +198,7 @@ def test_a_file_that_another_program_keeps_locked_is_told_in_the_end(
     monkeypatch.setattr("sts.search.storage.WAIT_S", 0.1)
     holder = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
-    assert "end the process that holds it" in failure(tmp_path / "a.db")
+    assert "end the process that uses it" in failure(tmp_path / "a.db")
     holder.close()
 
 

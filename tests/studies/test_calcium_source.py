@@ -151,7 +151,7 @@ def test_the_nearest_generator_is_named(root: Path, capsys: pytest.CaptureFixtur
     ("words", "said"),
     [
         (["trian"], "unknown command 'trian': did you mean 'train'?"),
-        (["dg", "--name", "../../x"], "a name must be letters, digits and . _ + -"),
+        (["dg", "--name", "../../x"], "a name must have at most 100 letters"),
         (["dg", "--frames", "100000000000"], "--frames: wanted a whole number of at least 1"),
         (["deconvolve", "--rate", "-3"], "--rate: wanted a number of above 0"),
         (["deconvolve", "--resample", "0"], "--resample: wanted a number of above 0"),

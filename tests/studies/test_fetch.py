@@ -270,7 +270,7 @@ def test_what_is_not_what_was_published_is_refused(server: Server, tmp_path: Pat
     job = FetchJob(source="etypes", out=tmp_path, api_url=server.at(), retry=QUICK)
     done = fetch(job)
     assert len(done.failures) == 2
-    assert all("is wanted; it was deleted" in failure for failure in done.failures)
+    assert all("is expected; it was deleted" in failure for failure in done.failures)
     assert files_in(tmp_path) == {}
 
 

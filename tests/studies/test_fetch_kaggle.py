@@ -107,7 +107,10 @@ def test_a_damaged_archive_is_deleted_and_named(kaggle: FetchJob, server: Server
     sound = zipped({"a.npy": bytes(range(256)) * 100, "b.npy": b"b"})
     at = sound.index(b"a.npy") + 20
     damaged = sound[:at] + bytes([sound[at] ^ 1]) + sound[at + 1 :]
-    for content, line in ((b"PK but not an archive", "no ZIP archive"), (sound[:-9], "no ZIP")):
+    for content, line in (
+        (b"PK but not an archive", "not a ZIP archive"),
+        (sound[:-9], "not a ZIP"),
+    ):
         serve_kaggle(server, content)
         with pytest.raises(StsError, match=rf"{line}.* it was deleted"):
             fetch(kaggle)

@@ -76,7 +76,7 @@ def test_streamed_cells_give_what_whole_files_give(server: Server, tmp_path: Pat
     size = sum(map(len, files.values()))
     # Two thirds of each file are searches and voltage clamp.
     assert server.sent - before < 0.5 * size
-    assert "MB came of" in done.notes[0]
+    assert "MB were fetched" in done.notes[0]
     receipts = dict(Receipts(streamed.out))
     assert all(receipt.excerpt and receipt.whole_sha256 for receipt in receipts.values())
     store, features = built(streamed.out, tmp_path / "a")

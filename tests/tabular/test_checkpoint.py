@@ -105,7 +105,7 @@ def edit(folder: Path, **changed: Any) -> None:
         ({"format": "sts-baseline 0"}, "no card of format"),
         ({"sha256": {}}, "does not name the files"),
         ({"formulas": {"height_ramp": "peak_v_ramp"}}, "derives height_ramp in another way"),
-        ({"names": ["vrest", "tau"]}, "does not hold the features"),
+        ({"names": ["vrest", "tau"]}, "does not contain the features"),
         ({"temperature": 3.0}, "gives other probabilities"),
         ({"model": "lightgbn"}, "does not name the files"),
     ],
@@ -161,7 +161,7 @@ def test_a_model_that_was_tampered_with_is_refused_in_one_line(
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({"features": "../../../tmp"}, "a name must be letters"),
+        ({"features": "../../../tmp"}, "a name must have at most 100 letters"),
         ({"times": "now"}, "contradicts itself"),
         ({"settings": {"num_leaves": 10**9}}, "num_leaves must be"),
         ({"settings": {"leaves": 3}}, "unknown name"),

@@ -92,5 +92,5 @@ def test_it_is_restored_from_its_arrays(novelty: Novelty) -> None:
 
 
 def test_too_few_cells_are_refused() -> None:
-    with pytest.raises(StsError, match="more than 5 training cells, 4 came"):
+    with pytest.raises(StsError, match="more than 5 training cells, not 4"):
         measure_novelty(np.zeros((4, 3)), np.zeros((4, 3)))

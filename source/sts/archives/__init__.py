@@ -1,4 +1,4 @@
-"""Where public recordings and tables come from, and how they get here whole.
+"""The sources of public recordings and tables, and their verified download.
 
 >>> from sts.archives.sources import find_source, format_size
 >>> dandi = find_source("dandi")

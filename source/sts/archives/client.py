@@ -46,7 +46,7 @@ STATUS_ADVICE: Final = {
     401: "the credentials were not accepted: make new ones",
     403: "access is not permitted: do you need credentials, or an account?",
     404: "there is no such thing: check the name, or --api-url",
-    410: "it was taken away",
+    410: "it was removed",
 }
 READ_BYTES: Final = 2**18
 # A page of a thousand assets is half a megabyte.
@@ -55,7 +55,7 @@ MAX_CONTENT_BYTES: Final = 2**26
 MAX_CONNECTIONS: Final = 64
 HEADERS: Final = {
     "User-Agent": f"spike-train-scalograms/{__version__}",
-    # Sizes and digests are those of the file, not of what a server packed it into.
+    # Without compression: sizes and digests are those of the file.
     "Accept-Encoding": "identity",
 }
 
@@ -68,7 +68,7 @@ class Secret:
 
 
 class Answer:
-    """The beginning of an answer; its content is read block by block."""
+    """The header of an answer; its content is read block by block."""
 
     def __init__(self, response: requests.Response, *, address: str, attempts: Attempts) -> None:
         self._response, self._attempts = response, attempts
@@ -77,14 +77,14 @@ class Answer:
         """The address that answered, after redirects."""
         self.status = response.status_code
         self.length: int | None = response.raw.length_remaining
-        """Bytes of content, None where the server does not state it."""
+        """Bytes of content, None if the server does not state them."""
 
     def header(self, name: str) -> str:
-        """Return a header, "" where there is none."""
+        """Return a header, "" without one."""
         return self._response.headers.get(name, "")
 
     def extent(self) -> tuple[int, int, int] | None:
-        """Return the first byte, the last byte and the size of the file that a range is of."""
+        """Return the first and last byte of a range, and the size of its file."""
         numbers = CONTENT_RANGE.fullmatch(self.header("Content-Range"))
         return None if numbers is None else (int(numbers[1]), int(numbers[2]), int(numbers[3]))
 
@@ -97,12 +97,12 @@ class Answer:
             if self.status in PASSING:
                 wait_s = parse_retry_after(self.header("Retry-After"))
                 raise Interrupted(f"the server answers {name}", wait_s=wait_s)
-            advice = STATUS_ADVICE.get(self.status, "which is not what was asked for")
+            advice = STATUS_ADVICE.get(self.status, "which is not what was requested")
             raise FetchError(f"{show_address(self.address)} answers {name}: {advice}")
         raise FetchError(f"{show_address(self.address)} answers {self.status}: is it a web server?")
 
     def blocks(self) -> Iterator[bytes]:
-        """Yield the content as it comes; too slow a transfer is interrupted."""
+        """Yield the content as it arrives; a transfer that is too slow is interrupted."""
         mark_s, brought = time.monotonic(), 0
         while block := self._next():
             brought += len(block)
@@ -111,18 +111,18 @@ class Answer:
             spent_s = time.monotonic() - mark_s
             if spent_s >= self._retry.timeout_s:
                 if brought < self._retry.slowest_bytes_per_s * spent_s:
-                    raise Interrupted(f"only {brought} bytes came within {spent_s:.0f} s")
+                    raise Interrupted(f"only {brought} bytes arrived within {spent_s:.0f} s")
                 mark_s, brought = time.monotonic(), 0
 
     def _next(self) -> bytes:
         raw = self._response.raw
         try:
-            # Unlike read, it returns what is there instead of waiting for all that was asked for.
+            # Unlike read, it returns the available bytes instead of waiting for all of them.
             block: bytes = raw.read1(READ_BYTES, decode_content=False)
         except ReadTimeoutError as error:
-            raise Interrupted(f"no byte came for {self._retry.timeout_s:g} s") from error
+            raise Interrupted(f"no byte arrived for {self._retry.timeout_s:g} s") from error
         except (HTTPError, OSError) as error:
-            missing = f", {raw.length_remaining} bytes were to come" * bool(raw.length_remaining)
+            missing = f", {raw.length_remaining} bytes are missing" * bool(raw.length_remaining)
             raise Interrupted(f"the connection was cut{missing}") from error
         return block
 
@@ -133,14 +133,14 @@ class Answer:
             content += block
             if len(content) > most_bytes:
                 raise FetchError(
-                    f"{show_address(self.address)} answers more than {most_bytes / 1e6:.0f} MB "
-                    "where little was asked for: check --api-url"
+                    f"{show_address(self.address)} answers a small request with more than "
+                    f"{most_bytes / 1e6:.0f} MB: check --api-url"
                 )
         return bytes(content)
 
 
 class Client:
-    """Request what lies at addresses: follow redirects, wait, and try again."""
+    """Request the content of addresses: follow redirects, wait, and try again."""
 
     def __init__(
         self,
@@ -161,10 +161,10 @@ class Client:
         headers: Mapping[str, str] | None = None,
         secret: Secret | None = None,
     ) -> Iterator[Answer]:
-        """Send one GET and give the answer; redirects are followed, without credentials elsewhere.
+        """Send one GET and give the answer; redirects get no credentials of another host.
 
-        Redirects are not left to `requests`: it would follow them to plain http and to this
-        machine, and read whatever comes with them to its end.
+        `requests` does not follow the redirects: it would follow them to plain http and to this
+        machine, and read all of their content.
         """
         at = check_address(address)
         for _ in range(MAX_HOPS + 1):
@@ -218,11 +218,11 @@ class Client:
         except (ValueError, RecursionError) as error:
             raise FetchError(
                 f"{show_address(address)} answers something that is not JSON: is --api-url right, "
-                "or does the network want a login?"
+                "or does the network require a login?"
             ) from error
 
     def stop(self) -> None:
-        """End every transfer where it is."""
+        """Stop every transfer."""
         self._stop.set()
 
     def close(self) -> None:
@@ -246,13 +246,13 @@ class _SystemTrust(HTTPAdapter):
 
 @cache
 def trusted_certificates() -> ssl.SSLContext:
-    """Return the certificates that the system, or SSL_CERT_FILE, trusts; reading takes a while."""
+    """Return the certificates that the system, or SSL_CERT_FILE, trusts; reading them is slow."""
     return ssl.create_default_context()
 
 
 def _new_session() -> requests.Session:
-    """Return connections that stay open between requests, and send no header of their own."""
-    # Its log of requests holds the signatures of addresses.
+    """Return connections that stay open between requests and add no headers."""
+    # Its log of requests contains the signatures of addresses.
     logging.getLogger("urllib3").setLevel(logging.WARNING)
     session = requests.Session()
     # Otherwise passwords from ~/.netrc are sent.
@@ -275,19 +275,19 @@ def _proxies_for(address: str) -> dict[str, str]:
         return {}
     parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
     if parts.scheme != "http" or not parts.hostname:
-        raise FetchError(f"https_proxy is {show_address(proxy)}: http://HOST:PORT is wanted")
+        raise FetchError(f"https_proxy is {show_address(proxy)}: http://HOST:PORT is needed")
     return {"https": proxy}
 
 
 def _explain(error: Exception, address: str) -> FetchError | Transient:
-    """Return the error that says in words why a request failed."""
+    """Return the error that explains why a request failed."""
     cause = _first_cause(error)
     if isinstance(cause, ssl.SSLCertVerificationError):
         return FetchError(
             f"{show_address(address)}: its certificate is not trusted ({cause.verify_message}); "
-            "if a proxy of your institute stands in between, set SSL_CERT_FILE"
+            "if your institute uses a proxy, set SSL_CERT_FILE"
         )
-    # urllib3 itself reports a missing connection; it only passes on what breaks a connection.
+    # urllib3 itself reports a missing connection; it passes on errors that break a connection.
     if any(isinstance(arg, ProtocolError | InvalidHeader) for arg in error.args):
         return Interrupted(f"the connection was cut ({_describe(cause)})")
     return NoConnection(_describe(cause))

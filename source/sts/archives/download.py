@@ -1,4 +1,4 @@
-"""Download one file: resume, verify, and only then give it its name."""
+"""Download one file: resume, verify, and only then give it its final name."""
 
 import contextlib
 import json
@@ -25,14 +25,14 @@ SPARE_BYTES: Final = 2**26
 
 @dataclass(frozen=True)
 class PartState:
-    """How much of a file is here, and which version of it that is."""
+    """The number of downloaded bytes of a file, and the version of the file."""
 
     size: int = 0
     tag: str = ""
 
 
 class Part:
-    """The part of one file."""
+    """The downloaded part of one file."""
 
     def __init__(self, item: ArchiveFile, folder: Path) -> None:
         self._item = item
@@ -41,11 +41,11 @@ class Part:
         self._origin = folder / f"{item.place}{PART_SUFFIX}.json"
 
     def size(self) -> int:
-        """Return how many bytes there are."""
+        """Return the number of downloaded bytes."""
         return self.path.stat().st_size if self.path.is_file() else 0
 
     def read_state(self) -> PartState:
-        """Return how much of this very file is here already."""
+        """Return how much of exactly this file was downloaded before."""
         if not self.path.is_file():
             return PartState()
         try:
@@ -56,13 +56,13 @@ class Part:
         if not isinstance(kept, dict) or kept.get("key") != item.key:
             return PartState()
         tag = str(kept.get("tag") or "")
-        # A file without a version and a digest must come in one piece.
+        # A file without a version and a digest must be downloaded in one piece.
         protected = tag or item.sha256 or item.dandi_etag
         fits = item.size is None or size <= item.size
         return PartState(size, tag) if protected and fits else PartState()
 
     def write(self, blocks: Iterable[bytes], *, start: int, tag: str) -> Iterator[int]:
-        """Put blocks behind the first `start` bytes and yield how large each was."""
+        """Write blocks after the first `start` bytes and yield the size of each."""
         item = self._item
         most = item.size if item.size is not None else item.most_bytes
         if not start:
@@ -73,7 +73,7 @@ class Part:
             for block in blocks:
                 start += len(block)
                 if start > most:
-                    raise WrongContent(f"more than {most} bytes came")
+                    raise WrongContent(f"more than {most} bytes arrived")
                 file.write(block)
                 yield len(block)
             file.flush()
@@ -81,18 +81,18 @@ class Part:
 
     def _begin(self, tag: str) -> None:
         with explain_errors(self.path):
-            # First of all: an old part must never be found beside a new version's tag. A torn
-            # file of origin is as good as none, so it needs no care.
+            # This is first: an old part must never exist together with the tag of a new version. An
+            # incomplete file of the origin has the same effect as none.
             self.path.unlink(missing_ok=True)
             self._origin.write_text(json.dumps({"key": self._item.key, "tag": tag}))
 
     def discard(self) -> None:
-        """Delete what came."""
+        """Delete the part."""
         self.path.unlink(missing_ok=True)
         self._origin.unlink(missing_ok=True)
 
     def move_to(self, path: Path) -> None:
-        """Give the whole file its name."""
+        """Give the complete file its final name."""
         with explain_errors(path):
             self.path.replace(path)
         self._origin.unlink(missing_ok=True)
@@ -100,7 +100,7 @@ class Part:
 
 @contextlib.contextmanager
 def explain_errors(path: Path) -> Iterator[None]:
-    """Turn an error of the system over writing into one line."""
+    """Convert an error of the system while writing to one line."""
     try:
         yield
     except OSError as error:
@@ -109,13 +109,13 @@ def explain_errors(path: Path) -> Iterator[None]:
 
 
 def check_disk(folder: Path, count: int) -> None:
-    """Refuse files that the disk cannot hold before the first one comes."""
+    """Raise an error before the first file is fetched, if the files do not fit on the disk."""
     standing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     free = shutil.disk_usage(standing).free
     if count > 0 and count + SPARE_BYTES > free:
         raise StsError(
-            f"{count / 1e9:.2f} GB are to come and {standing} has {free / 1e9:.2f} GB free: make "
-            "room, choose another --out, or take fewer with --cells or --limit"
+            f"{count / 1e9:.2f} GB are to be fetched and {standing} has {free / 1e9:.2f} GB free: "
+            "free some space, choose another --out, or fetch less with --cells or --limit"
         )
 
 
@@ -132,22 +132,22 @@ class Target:
     receipts: Receipts
     secret: Secret | None = None
     report_bytes: Callable[[int], None] = _nobody
-    """Called with the number of bytes that came."""
+    """Called with the number of bytes that arrived."""
 
     def path(self, item: ArchiveFile) -> Path:
-        """Return where a file belongs."""
+        """Return the final path of a file."""
         return self.folder / item.place
 
 
 def is_there(item: ArchiveFile, target: Target, *, excerpts: bool = False) -> bool:
-    """Tell whether the file lies in its place, complete: by its digest, not by its name."""
+    """Tell whether the file exists and is complete, by its digest, not by its name."""
     path, receipt = target.path(item), _matching_receipt(item, target, excerpts=excerpts)
     if not path.is_file():
         return False
     known = item
     if receipt is not None and (receipt.excerpt or not item.sha256):
         known = replace(item, sha256=receipt.sha256, size=receipt.size)
-    # A file without a digest or a receipt could be anything.
+    # A file without a digest or a receipt cannot be verified.
     if not (known.sha256 or known.dandi_etag):
         return False
     found = examine_file(path, known)
@@ -159,7 +159,7 @@ def is_there(item: ArchiveFile, target: Target, *, excerpts: bool = False) -> bo
 
 
 def seems_there(item: ArchiveFile, target: Target, *, excerpts: bool = False) -> bool:
-    """Tell whether the file seems to be there, by its size and without reading it."""
+    """Tell whether the file seems to exist, by its size and without reading it."""
     path, receipt = target.path(item), _matching_receipt(item, target, excerpts=excerpts)
     return path.is_file() and receipt is not None and path.stat().st_size == receipt.size
 
@@ -184,14 +184,14 @@ def download(client: Client, item: ArchiveFile, target: Target) -> Receipt:
     found = client.attempts.repeat(attempt, show_address(item.address), reached=part.size)
     receipt = make_receipt(item, found, target)
     move_aside(path, target.receipts.get(item.place))
-    # Before the file has its name, so that no fetched file ever lacks a receipt.
+    # Before the file has its name, so that every fetched file has a receipt.
     target.receipts.put(item.place, receipt)
     part.move_to(path)
     return receipt
 
 
 def move_aside(path: Path, receipt: Receipt | None) -> None:
-    """Rename a file that is in the way and that no fetch has brought."""
+    """Rename a file with the same name that was not fetched."""
     if receipt is not None or not path.is_file():
         return
     names = (path.with_name(f"{path.name}.old{number or ''}") for number in range(1000))
@@ -202,7 +202,7 @@ def move_aside(path: Path, receipt: Receipt | None) -> None:
 
 
 def make_receipt(item: ArchiveFile, found: Examination, target: Target) -> Receipt:
-    """Return the receipt of a file that was examined."""
+    """Return the receipt of a verified file."""
     return Receipt(
         size=found.size,
         sha256=found.sha256,
@@ -214,11 +214,11 @@ def make_receipt(item: ArchiveFile, found: Examination, target: Target) -> Recei
 
 
 def _verify(item: ArchiveFile, part: Part) -> Examination:
-    """Return the examination of a file that came; a wrong file is deleted and fetched again."""
+    """Return the check of a fetched file; a wrong file is deleted and fetched again."""
     found = examine_file(part.path, item)
     if found.fault:
         part.discard()
-        raise WrongContent(f"what came {found.fault}; it was deleted")
+        raise WrongContent(f"the fetched file {found.fault}; it was deleted")
     return found
 
 
@@ -233,11 +233,11 @@ def _collect(client: Client, item: ArchiveFile, target: Target) -> None:
             if answer.header("Content-Range") == f"bytes */{begun.size}":
                 return
             part.discard()
-            raise WrongContent("the server has less of it than is here already")
+            raise WrongContent("the file on the server is shorter than the part fetched before")
         answer.expect(200, 206)
         start, total = _extent(answer, item)
         if start not in (0, begun.size):
-            raise FetchError(f"{show_address(item.address)} sends another part than was asked for")
+            raise FetchError(f"{show_address(item.address)} sends another part than requested")
         if start and begun.tag not in ("", _tag(answer)):
             # Not every store knows If-Range.
             part.discard()
@@ -253,23 +253,23 @@ def _range(begun: PartState) -> dict[str, str]:
 
 
 def _tag(answer: Answer) -> str:
-    """Return the version of the file, if the server names it in a way that ranges may rely on."""
+    """Return the version of the file, if the server states one that is safe for ranges."""
     tag = answer.header("ETag")
     return "" if tag.startswith("W/") else tag
 
 
 def _extent(answer: Answer, item: ArchiveFile) -> tuple[int, int | None]:
-    """Return where the content begins in the file, and how large the file is."""
+    """Return the position of the content in the file, and the size of the file."""
     start, total = 0, answer.length
     if answer.status == 206:
         extent = answer.extent()
         if extent is None or extent[1] + 1 != extent[2]:
             raise FetchError(
-                f"{show_address(answer.address)} answers a range that was not asked for"
+                f"{show_address(answer.address)} answers a range that was not requested"
             )
         start, _, total = extent
     if item.size is not None and total is not None and total != item.size:
-        raise WrongContent(f"the server has {total} bytes of it, {item.size} are wanted")
+        raise WrongContent(f"the server has {total} bytes of it, {item.size} are expected")
     if (total or 0) > item.most_bytes:
         gigabytes = (total or 0) / 1e9
         raise FetchError(
@@ -279,10 +279,10 @@ def _extent(answer: Answer, item: ArchiveFile) -> tuple[int, int | None]:
 
 
 def size_at(client: Client, item: ArchiveFile, *, secret: Secret | None = None) -> int | None:
-    """Return how large a file is by asking for its first byte; None where nobody tells."""
+    """Return the size of a file by requesting its first byte; None if the server has none."""
 
     def attempt() -> int | None:
-        # HEAD would do, but addresses are often signed for GET alone.
+        # HEAD would be enough, but addresses are often signed for GET only.
         headers = {"Range": "bytes=0-0"}
         with client.ask(item.address, headers=headers, secret=secret) as answer:
             answer.expect(200, 206)

@@ -1,4 +1,4 @@
-"""The rules for asking a server: which addresses, how long to wait, how often to try again."""
+"""The rules for requests: allowed addresses, waits, and the number of attempts."""
 
 import ipaddress
 import logging
@@ -26,9 +26,9 @@ T = TypeVar("T")
 
 logger = logging.getLogger("sts")
 
-# After an attempt that brought so many bytes the count of attempts begins anew.
+# After an attempt with this number of bytes, the count of attempts starts again.
 WORTH_BYTES: Final = 2**24
-# Attempts without a connection that are made where there never was one.
+# Number of attempts without any connection before the network counts as missing.
 NO_NETWORK: Final = 2
 
 
@@ -44,38 +44,38 @@ class RetrySettings:
     slowest_bytes_per_s: float = 1000.0
 
     def __post_init__(self) -> None:
-        """Refuse what would wait for ever or not at all."""
+        """Refuse values that would wait for ever or not at all."""
         if not self.timeout_s > 0 or self.retries < 0:
             raise StsError(
-                f"wanted a --timeout above 0 and --retries of at least 0, not {self.timeout_s:g} "
+                f"expected --timeout above 0 and --retries of at least 0, not {self.timeout_s:g} "
                 f"and {self.retries}"
             )
 
 
 class FetchError(StsError):
-    """Say why nothing usable came from an address, and what to do."""
+    """Explain why a request failed, and what to do."""
 
 
 class UnreachableError(FetchError):
     """Say that a server cannot be reached from here."""
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: somebody asked for it
-    """End a transfer in the middle; the part that came is kept."""
+class Stopped(Exception):  # noqa: N818 - not an error: it was requested
+    """End a transfer in the middle; the fetched part is kept."""
 
 
-# urllib3 counts what goes wrong by its kind: before there was a connection, on it, or otherwise.
+# urllib3 counts failures by their kind: before a connection, on a connection, or other.
 class Transient(HTTPError):  # noqa: N818 - a verdict on an attempt, not an error of a program
-    """Say what went wrong in an attempt that may succeed the next time."""
+    """Explain the failure of an attempt that may succeed the next time."""
 
     def __init__(self, reason: str, *, wait_s: float = 0.0) -> None:
         super().__init__(reason)
         self.wait_s = wait_s
-        """The wait that the server asked for."""
+        """The wait that the server requested."""
 
 
 class Interrupted(Transient, ProtocolError):  # noqa: N818 - as above
-    """Say why not all of an answer came."""
+    """Explain why an answer is incomplete."""
 
 
 class NoConnection(Transient, ConnectTimeoutError):  # noqa: N818 - as above
@@ -83,11 +83,11 @@ class NoConnection(Transient, ConnectTimeoutError):  # noqa: N818 - as above
 
 
 class WrongContent(Transient):
-    """Say that the wrong content came, which is worth one more attempt only."""
+    """Explain why the content is wrong; there is only one more attempt."""
 
 
 def parse_retry_after(retry_after: str) -> float:
-    """Return the seconds in a Retry-After header, also of a date; 0 where there are none."""
+    """Return the seconds in a Retry-After header, or until its date; 0 without one."""
     try:
         return float(Retry().parse_retry_after(retry_after))
     except (InvalidHeader, ValueError, OverflowError):
@@ -97,9 +97,9 @@ def parse_retry_after(retry_after: str) -> float:
 class Attempts:
     """Attempts, counted by urllib3's `Retry`, and the waits between them.
 
-    Its own loop around a request would lose three things: it does not see what breaks after the
-    head of an answer, or that an attempt came further than the one before; it sleeps on when
-    everything is to stop; and its waits differ by the global random state.
+    The loop of urllib3 is not used for three reasons: it does not notice failures after the header
+    of an answer, or the progress of an attempt; its waits cannot be interrupted; and its waits
+    depend on the global random state.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Attempts:
         self._has_worked = False
 
     def check_stop(self) -> None:
-        """Raise if everything is to stop."""
+        """Raise an error if the transfers were stopped."""
         if self._stop.is_set():
             raise Stopped
 
@@ -136,7 +136,7 @@ class Attempts:
                 if reached() - far >= WORTH_BYTES:
                     budget = fresh.new(other=budget.other)
                 if self._has_worked:
-                    # Only before any success does a missing connection mean no network.
+                    # A missing connection means no network only if there was never a connection.
                     budget = budget.new(connect=None)
                 far = max(far, reached())
                 try:
@@ -152,7 +152,7 @@ class Attempts:
 
     def _wait_s(self, failures: int, asked_s: float) -> float:
         settings = self.settings
-        # Many clients that were cut off together must not come back together.
+        # Clients that lost the connection together must not try again together.
         with self._one_at_a_time:
             share = float(self._rng.uniform(0.5, 1.0))
         grown_s = settings.first_wait_s * 2.0 ** min(failures - 1, 30) * share
@@ -166,16 +166,16 @@ def _give_up(reason: Transient, what: str, attempts: int) -> FetchError:
             "login node), or set https_proxy"
         )
     times = "once" if attempts == 1 else f"{attempts} times"
-    return FetchError(f"{what}: {reason} (tried {times}); the same command goes on later")
+    return FetchError(f"{what}: {reason} (tried {times}); the same command can continue later")
 
 
 PORTS = {"https": 443, "http": 80}
-# Names that Windows takes for devices.
+# Names of devices on Windows.
 DEVICES = frozenset({"con", "prn", "aux", "nul"})
 
 
 def check_address(address: str) -> str:
-    """Return an address whose traffic nobody can read or change on the way, else raise."""
+    """Return an address with encrypted traffic or on this machine; raise for any other."""
     try:
         parts = urlsplit(address)
         scheme, host, _ = parts.scheme, parts.hostname, parts.port
@@ -184,14 +184,14 @@ def check_address(address: str) -> str:
     safe = scheme == "https" or (scheme == "http" and is_loopback(host or ""))
     if not host or not safe or parts.username is not None or not _is_plain(address):
         raise FetchError(
-            f"refused the address {show_address(address)}: https://HOST/... is wanted "
+            f"refused the address {show_address(address)}: https://HOST/... is needed "
             "(http:// on this machine only, no user name)"
         )
     return address
 
 
 def _is_plain(address: str) -> bool:
-    # A backslash ends the name of a host for some readers of addresses, and not for others.
+    # Some programs end the host name at a backslash, others do not.
     return address.isascii() and address.isprintable() and not set(address) & set(" \\")
 
 
@@ -213,7 +213,7 @@ def origin_of(address: str) -> tuple[str, str, int]:
 def next_address(address: str, location: str) -> str:
     """Return the target of a redirect, if it may be followed."""
     target = check_address(urljoin(address, location))
-    # A server on the internet must not make this machine ask its own services.
+    # A server on the internet must not cause requests to services on this machine.
     if is_loopback(origin_of(target)[1]) and not is_loopback(origin_of(address)[1]):
         raise FetchError(f"refused the redirect of {show_address(address)} to this machine")
     return target
@@ -229,7 +229,7 @@ def mirror_address(base: str, address: str) -> str:
 
 
 def show_address(address: str) -> str:
-    """Return an address for messages, without a password and its query, perhaps a signature."""
+    """Return an address for messages, without password and query (perhaps a signature)."""
     try:
         parts = urlsplit(address)
         host = parts.netloc.rpartition("@")[2]
@@ -240,7 +240,7 @@ def show_address(address: str) -> str:
 
 
 def check_place(text: str) -> str:
-    """Return a relative path that a server has named, if it stays below the folder it is put in."""
+    """Return a relative path from a server, if it stays inside the folder of the download."""
     path = PurePosixPath(text)
     whole = (
         text
@@ -254,7 +254,7 @@ def check_place(text: str) -> str:
 
 
 def _is_name(part: str) -> bool:
-    # A backslash or a colon leads elsewhere on Windows.
+    # On Windows a backslash or a colon leads to another place.
     return (
         part.strip(" .") != ""
         and not set(part) & set('\\:*?"<>|')

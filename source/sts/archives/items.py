@@ -13,7 +13,7 @@ from sts.base.errors import StsError
 from sts.base.files import read_json, sha256_of, write_json
 from sts.base.settings import from_dict, to_dict
 
-# Larger than any recording; the published scalograms say for themselves how large they are.
+# Larger than any recording; the size of the published scalograms is known.
 MOST_BYTES: Final = 2**34
 RECEIPTS_FILE: Final = "fetched.json"
 RECEIPTS_FORMAT: Final = "sts-fetched 1"
@@ -24,16 +24,16 @@ class ArchiveFile:
     """One file to fetch, as its archive describes it."""
 
     place: str
-    """Where it goes, below the folder of its archive."""
+    """Its path in the folder of its archive."""
     address: str
     identity: str = ""
     """Stays the same if the address changes: the id of an asset, the digest of a table."""
     size: int | None = None
     sha256: str = ""
-    """64 digits, or the first 8 where no more is published."""
+    """64 digits, or the first 8 if no more are published."""
     dandi_etag: str = ""
     begins: bytes = b""
-    """The first bytes of such a file, where no digest is published."""
+    """The first bytes of the file, if no digest is published."""
     most_bytes: int = MOST_BYTES
     listed: bool = False
     """Whether the address is that of its description, not yet that of its content."""
@@ -46,16 +46,16 @@ class ArchiveFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Examination:
-    """Size and digest of a file, and whether it is the one that was wanted."""
+    """Size and digest of a file, and whether it is the expected file."""
 
     size: int
     sha256: str
     fault: str
-    """Why it is not the file that was wanted, "" where it is."""
+    """Why it is not the expected file, "" if it is."""
 
 
 def examine_file(path: Path, item: ArchiveFile) -> Examination:
-    """Return size and digest of a file, and where it differs from its description."""
+    """Return size and digest of a file, and its difference from the description."""
     try:
         size, sha256 = path.stat().st_size, sha256_of(path)
         fault = _fault(path, item, size, sha256)
@@ -66,18 +66,18 @@ def examine_file(path: Path, item: ArchiveFile) -> Examination:
 
 def _fault(path: Path, item: ArchiveFile, size: int, sha256: str) -> str:
     if item.size is not None and size != item.size:
-        return f"has {size} bytes, {item.size} are wanted"
+        return f"has {size} bytes, {item.size} are expected"
     if item.sha256 and not sha256.startswith(item.sha256):
-        return f"has sha256 {sha256[:12]}, {item.sha256[:12]} is wanted"
-    # DANDI's own digest takes as long again: only where there is no better one.
+        return f"has sha256 {sha256[:12]}, {item.sha256[:12]} is expected"
+    # DANDI's own digest doubles the time: it is used only without a better one.
     if item.dandi_etag and not item.sha256:
         etag = DandiETag.from_file(path).as_str()
         if etag != item.dandi_etag:
-            return f"has DANDI etag {etag}, {item.dandi_etag} is wanted"
+            return f"has DANDI etag {etag}, {item.dandi_etag} is expected"
     with path.open("rb") as file:
         head = file.read(max(len(item.begins), 16))
     if not head.startswith(item.begins):
-        return f"begins with {head[:16]!r}, which is not what such a file begins with"
+        return f"begins with {head[:16]!r}, unlike a file of its kind"
     return ""
 
 
@@ -90,15 +90,15 @@ class Receipt:
     source: str
     address: str
     key: str
-    """What distinguishes it from another file of the same name."""
+    """The key that distinguishes it from another file of the same name."""
     date: str
     excerpt: bool = False
-    """It holds a part of what lies at the address."""
+    """It is an excerpt of the file at the address."""
     whole_sha256: str = ""
-    """Of an excerpt: the digest of the file it was taken from, where its archive tells."""
+    """For an excerpt: the digest of the whole file, if its archive states one."""
     whole_size: int | None = None
     unpacked: bool = False
-    """It was an archive: all its members were unpacked, and it was deleted."""
+    """It was an archive that was deleted after all its members were unpacked."""
 
 
 def timestamp() -> str:

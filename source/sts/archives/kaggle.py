@@ -41,7 +41,7 @@ BLOCK_BYTES: Final = 2**20
 
 
 class DamagedError(FetchError):
-    """Say that an archive did not come as it was sent."""
+    """Explain the damage of an archive."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +53,12 @@ class Caps:
     ratio: float = 200.0
     """Bytes unpacked for each packed, of large members and of all together."""
     free_bytes: int = 2**24
-    """Smaller members may be packed at any ratio."""
+    """Smaller members may have any ratio."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """One file of an archive, and where it goes."""
+    """One file of an archive, and its path."""
 
     name: str
     place: str
@@ -68,7 +68,7 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True)
 class OpenArchive:
-    """An archive all of whose members have been checked, before one is unpacked."""
+    """An archive whose members have all been checked before any is unpacked."""
 
     archive: zipfile.ZipFile
     members: tuple[Member, ...]
@@ -109,10 +109,10 @@ def _read_token(path: Path) -> Secret:
     try:
         kept: Any = read_json(path)
     except StsError:
-        # Its message could quote the secret in the file.
+        # The message of the error could contain the secret in the file.
         raise StsError(f"{path} is not a token of Kaggle's: {TOKEN_ADVICE}") from None
     if not isinstance(kept, dict) or not (kept.get("username") and kept.get("key")):
-        raise StsError(f"{path} lacks username or key: {TOKEN_ADVICE}")
+        raise StsError(f"{path} has no username or no key: {TOKEN_ADVICE}")
     if os.name == "posix" and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
         logger.warning("others can read your Kaggle token: chmod 600 %s", path)
     return _make_secret(str(kept["username"]), str(kept["key"]))
@@ -120,18 +120,18 @@ def _read_token(path: Path) -> Secret:
 
 def _make_secret(user: str, key: str) -> Secret:
     if not f"{user}{key}".isprintable() or ":" in user:
-        raise StsError(f"the Kaggle user name or key holds a wrong character: {TOKEN_ADVICE}")
+        raise StsError(f"the Kaggle user name or key contains a wrong character: {TOKEN_ADVICE}")
     return Secret(f"Basic {base64.b64encode(f'{user}:{key}'.encode()).decode()}")
 
 
 def place_of(name: str) -> str:
-    """Return the place of a member below data/: that of scalograms is where other commands look."""
+    """Return the path of a member in data/, where other commands expect scalograms."""
     parts = PurePosixPath(name).parts
     for at, part in enumerate(parts[:-1]):
         if SCALOGRAMS.fullmatch(part):
             return "/".join(parts[at:])
         if part.endswith(MODELS):
-            # Pickles of others stay apart from our own models.
+            # Pickles of others are kept separate from our own models.
             return "/".join(("published_models", *parts[at:]))
     return "/".join(("kaggle", *parts))
 
@@ -139,7 +139,7 @@ def place_of(name: str) -> str:
 def select_members(
     members: Iterable[Member], *, cells: Iterable[str] | None, limit: int | None
 ) -> list[Member]:
-    """Return the wanted members: scalograms of some cells, and all that is no scalogram."""
+    """Return the requested members: scalograms of some cells, and all other files."""
     wanted = None if cells is None else frozenset(cells)
     chosen, count = [], 0
     for member in members:
@@ -165,7 +165,7 @@ def open_archive(
     try:
         archive = zipfile.ZipFile(file)
     except ZIP_ERRORS as error:
-        raise DamagedError(f"what came is no ZIP archive: {error}") from error
+        raise DamagedError(f"the fetched file is not a ZIP archive: {error}") from error
     try:
         infos = [info for info in archive.infolist() if not info.is_dir()]
         _check_all(infos, caps or Caps())
@@ -180,7 +180,7 @@ def open_archive(
         )
         places = {member.place.casefold() for member in members}
         if len(places) < len(members):
-            raise FetchError("refused the archive: two of its members go to the same place")
+            raise FetchError("refused the archive: two of its members have the same path")
     except FetchError:
         archive.close()
         raise
@@ -218,7 +218,7 @@ def _check_name(info: zipfile.ZipInfo) -> str:
 
 
 def is_unpacked(member: Member, folder: Path) -> bool:
-    """Tell whether a member lies in its place, complete and unchanged."""
+    """Tell whether a member was unpacked, complete and unchanged."""
     path = folder / member.place
     if not path.is_file() or path.stat().st_size != member.size:
         return False
@@ -243,6 +243,6 @@ def unpack(opened: OpenArchive, member: Member, folder: Path) -> Iterator[bytes]
                 file.write(block)
                 yield block
             if file.tell() != member.size:
-                raise zipfile.BadZipFile(f"{file.tell()} bytes came, {member.size} were promised")
+                raise zipfile.BadZipFile(f"{file.tell()} bytes instead of {member.size}")
     except (*ZIP_ERRORS, KeyError) as error:
         raise DamagedError(f"{member.name} cannot be unpacked: {error}") from error

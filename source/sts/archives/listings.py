@@ -1,8 +1,8 @@
-"""Which recordings the Allen Institute and DANDI have, and where each of them is.
+"""The recordings of the Allen Institute and of DANDI, and their addresses.
 
-DANDI's own client lists and describes its files; all its requests go through ours, so that our
-rules for hosts, redirects, sizes and attempts hold. Contents are fetched by us alone: its client
-leaves a file whose digest is wrong under its final name.
+DANDI's own client lists and describes its files; all its requests go through our client, with our
+rules for hosts, redirects, sizes and attempts. Only our client fetches contents: DANDI's client
+keeps a file with a wrong digest under its final name.
 """
 
 import csv
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from dandi.dandiapi import RemoteDandiset
 
 
-# All recordings are HDF5; no digest of them is published.
+# All recordings are HDF5; their digests are not published.
 HDF5: Final = b"\x89HDF\r\n\x1a\n"
 MOUSE: Final = "Mus musculus"
 QUERY: Final = (
@@ -52,12 +52,12 @@ DOWNLOAD: Final = re.compile(r"/api/v2/well_known_file_download/(\d+)")
 # The version that the study names.
 DANDISET: Final = "000020/0.210913.1639"
 NWB_SUFFIX: Final = ".nwb"
-# A hundred times the pages of the dandiset of the study.
+# A hundred times the pages of the study's dandiset.
 MAX_PAGES: Final = 5000
 SESSION_IN_PATH: Final = re.compile(r"_ses-([^_/]+)")
 HEX_64: Final = re.compile(r"[0-9a-f]{64}")
 ETAG: Final = re.compile(r"[0-9a-f]{32}-\d{1,5}")
-# Errors of DANDI's client at an answer that it does not expect.
+# Errors of DANDI's client for an unexpected answer.
 UNEXPECTED: Final = (
     *(ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError),
     *(TypeError, ValueError),
@@ -109,7 +109,7 @@ def complete_allen_recording(client: Client, item: ArchiveFile) -> ArchiveFile:
     message = answer.get("msg") if understood else None
     if not isinstance(message, list):
         raise FetchError(
-            f"{show_address(item.address)} did not understand the question: is it the API?"
+            f"{show_address(item.address)} did not understand the request: is it the API?"
         )
     links = {
         str(file.get("download_link"))
@@ -120,7 +120,7 @@ def complete_allen_recording(client: Client, item: ArchiveFile) -> ArchiveFile:
     if len(links) != 1:
         raise FetchError(
             f"{show_address(item.address)} has {len(links)} recordings of {item.identity}: "
-            "one is wanted; is it a mouse cell of the Cell Types database?"
+            "one is needed; is it a mouse cell of the Cell Types database?"
         )
     return replace(item, listed=False, address=next_address(item.address, links.pop()))
 
@@ -154,7 +154,7 @@ class Dandiset:
 
         # Its errors are raised too, and reported by us.
         logging.getLogger("dandi").setLevel(logging.CRITICAL)
-        # With a bare address it would ask the instance about itself, without our rules.
+        # With only an address it would request facts about the instance, without our rules.
         instance = DandiInstance(name="dandi", gui=None, api=self.api)
         library = DandiAPIClient(dandi_instance=instance)
         library.session = _OurSession(client, self)
@@ -165,7 +165,7 @@ def parse_dandiset(name: str = DANDISET, *, api_url: str = "") -> Dandiset:
     """Return the dandiset that `ID/VERSION` names."""
     named = re.fullmatch(r"(\d{6})/([\w.]+)", name)
     if named is None:
-        raise StsError(f"wanted ID/VERSION of a dandiset such as {DANDISET}, not {name!r}")
+        raise StsError(f"expected ID/VERSION of a dandiset such as {DANDISET}, not {name!r}")
     base = (api_url or DANDI_API).rstrip("/").removesuffix("/api")
     return Dandiset(api=check_address(f"{base}/api"), identifier=named[1], version=named[2])
 
@@ -196,9 +196,7 @@ class _OurSession(requests.Session):
         address, home = check_address(str(request.url)), self._dandiset.address
         below = urlsplit(address).path.startswith(f"{urlsplit(home).path}/")
         if request.method != "GET" or origin_of(address) != origin_of(home) or not below:
-            raise FetchError(
-                f"{show_address(home)} says that it goes on at {show_address(address)}: refused"
-            )
+            raise FetchError(f"{show_address(home)} continues at {show_address(address)}: refused")
         with self._one_at_a_time:
             if address in self._asked or len(self._asked) >= MAX_PAGES:
                 raise FetchError(
@@ -208,7 +206,7 @@ class _OurSession(requests.Session):
         return address
 
     def _check_count(self, content: bytes, address: str) -> None:
-        """Refuse a list of more pages than can be, all of which would be asked for."""
+        """Refuse a list with an impossible number of pages."""
         page = json.loads(content)
         if isinstance(page, dict) and isinstance(page.get("results"), list):
             count = page.get("count", 0)
@@ -220,19 +218,19 @@ class _OurSession(requests.Session):
 
 @contextmanager
 def _expect(what: str, address: str) -> Iterator[None]:
-    """Turn an error over an unexpected answer into one line."""
+    """Convert an error about an unexpected answer to one line."""
     try:
         yield
     except UNEXPECTED as error:
         raise FetchError(
             f"{show_address(address)} answers no {what}: is --api-url right, or does the network "
-            "want a login?"
+            "require a login?"
         ) from error
 
 
 def _list_assets(client: Client, dandiset: Dandiset) -> list[Any]:
     library = dandiset.connect(client)
-    # On a thread: DANDI's client waits for all pages that it has asked for, also after Ctrl-C.
+    # On a thread: DANDI's client waits for all requested pages, also after Ctrl-C.
     with _expect("list of assets", dandiset.address), ThreadPoolExecutor(1) as pool:
         try:
             return pool.submit(lambda: list(library.get_assets(order="path"))).result()
@@ -267,7 +265,7 @@ def complete_dandi_recording(client: Client, dandiset: Dandiset, item: ArchiveFi
         metadata = asset.get_raw_metadata()
         digests = dict(metadata.get("digest") or {})
         addresses = [str(each) for each in metadata.get("contentUrl") or ()]
-    # Addresses at the interface itself come first.
+    # Addresses at the interface itself are first.
     home = origin_of(dandiset.api)
     usable = [each for each in addresses if _is_usable(each, home)] or [asset.base_download_url]
     return replace(
@@ -309,7 +307,7 @@ def select_dandi_recordings(
     }
     chosen = {cell: by_session.get(sessions.get(cell, cell)) for cell in cells}
     if missing := [cell for cell, item in chosen.items() if item is None]:
-        known = "" if sessions else "; `fetch patchseq-metadata` brings what tells specimen ids"
+        known = "" if sessions else "; for specimen ids, first `fetch patchseq-metadata`"
         raise StsError(
             f"{len(missing)} of {len(chosen)} cells are not in this dandiset, such as "
             f"{missing[0]}{known}"

@@ -1,4 +1,4 @@
-"""The public archives: addresses, sizes, digests, terms, and whom to credit."""
+"""The public archives: addresses, sizes, digests, terms, and credits."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -42,7 +42,7 @@ class KnownFile:
 
     place: str
     path: str = ""
-    """Where it lies below the base of its source, if not as its place says."""
+    """Its path at the source, if it differs from `place`."""
     sha256: str = ""
     size: int | None = None
     begins: bytes = b""
@@ -50,21 +50,21 @@ class KnownFile:
 
 @dataclass(frozen=True, kw_only=True)
 class PublicSource:
-    """One archive, or what we take from one."""
+    """One archive, or the part of it that is used here."""
 
     name: str
     what: str
     about_files: int
     about_bytes: int | None
-    """What it all comes to, None where nobody says; exact sizes stand with the files."""
+    """The approximate total size, None if unknown; files have exact sizes."""
     terms: str
     credit: str
     home: str
-    """A page for people."""
+    """Its web page."""
     folder: str = ""
-    """Where it goes, below data/."""
+    """Its folder in data/."""
     base: str = ""
-    """What the addresses of its tables begin with."""
+    """The beginning of the addresses of its tables."""
     tables: tuple[KnownFile, ...] = ()
 
 
@@ -225,7 +225,7 @@ _SOURCES: Final = (
         terms=ALLEN_TERMS,
         credit=f"{GOUWENS_2019}; Allen Institute for Brain Science",
         home="https://celltypes.brain-map.org/data",
-        # It is kept up to date, so that no digest can be published.
+        # It changes over time, so that no digest can be published.
         base=ALLEN_SITE,
         tables=(KnownFile(place=ALLEN_TABLE),),
     ),
@@ -299,9 +299,9 @@ def table_items(source: PublicSource, *, api_url: str = "") -> list[ArchiveFile]
 
 
 def format_size(count: int | None) -> str:
-    """Return a size for people."""
+    """Return a size as text, such as "141.9 GB"."""
     if count is None:
-        return "not told"
+        return "not known"
     for power, unit in ((9, "GB"), (6, "MB"), (3, "kB")):
         if count >= 10**power:
             return f"{count / 10**power:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""Read a remote file by its blocks, and keep an excerpt: the sweeps that are needed of it."""
+"""Read a remote file block by block, and write an excerpt of it: the needed sweeps."""
 
 import io
 import json
@@ -30,49 +30,49 @@ from sts.base.settings import from_dict
 from sts.recordings.nwb import RESPONSE, nwb_version
 from sts.recordings.series import Series, pair_series, read_links, series_in
 
-# The directory of an HDF5 file is scattered among its data in pieces of a few kB.
+# The directory of an HDF5 file is distributed over the file in pieces of a few kB.
 RANGE_BYTES: Final = 2**14
-# 16 MiB are kept: the directory is read again and again.
+# 16 MiB are kept, since the directory is read repeatedly.
 KEPT_BLOCKS: Final = 1024
-# One request brings at most 8 MiB.
+# One request reads at most 8 MiB.
 MOST_BLOCKS: Final = 512
 # Sequential reads after which the size of a request doubles with each further one.
 SEQUENTIAL_READS: Final = 4
 MARK: Final = "excerpt_of"
 PLACES: Final = ("acquisition", "stimulus/presentation")
-# Long squares, short squares and ramps, as the Allen Institute and its software name them; what is
-# left out are searches, noise, chirps, triple pulses and tests of the pipette.
+# Long squares, short squares and ramps, as named by the Allen Institute and its software; without
+# searches, noise, chirps, triple pulses and tests of the pipette.
 NEEDED: Final = re.compile(
     r"C1LS|C1SS|C1RP|X1PS|X3LP|X4PS|Y3LP|Y4PS|X6SP|X7Ramp|Rheo_Supra|LP_Rheo|SP_Rheo|PS_Sub|"
     r"PS_Supra|MICRO|subthreshold|long square|short square|ramp",
     re.IGNORECASE,
 )
-# Of the general part: who was recorded and how, not the log of the acquisition software.
+# Parts of the general group: the cell and the method, not the log of the acquisition software.
 GENERAL: Final = ("subject", "devices", "intracellular_ephys")
-# Tables of references into the file, which would point at what is left out.
+# Tables of references into the file, which would point to left-out parts.
 REFERENCE_TABLES: Final = frozenset(
     {"sweep_table", "intracellular_recordings", "simultaneous_recordings", "sequential_recordings"}
     | {"repetitions", "experimental_conditions"}
 )
 MAX_DEPTH: Final = 6
 MAX_GROUPS: Final = 20_000
-# Largest data set beside the traces that is copied: a text or a number, no table.
+# Largest data set, except traces, that is copied: a text or a number, no table.
 SMALL_BYTES: Final = 2**16
 
 
 class RangeFile(io.RawIOBase):
-    """A remote file, read-only and seekable; its server must know ranges.
+    """A remote file, read-only and seekable; its server must support ranges.
 
-    fsspec reads files over HTTP too, and is not used here: it follows redirects wherever they
-    lead, takes another answer for the range that it asked for, and reads on when the file has
-    changed. Its cache of blocks alone, on our requests, brings the same bytes in more of them: it
-    asks for every block by itself (83 requests where this needs 54, for 3 sweeps of 43).
+    fsspec reads files over HTTP too. It is not used here, because it follows redirects to any host,
+    accepts another range than requested, and continues when the file has changed. With its cache of
+    blocks on top of our requests, more requests are needed for the same bytes (83 instead of 54 for
+    3 sweeps of 43), since it requests every block separately.
     """
 
     def __init__(self, client: Client, address: str, *, secret: Secret | None = None) -> None:
         super().__init__()
         self._client, self._asked, self._secret = client, address, secret
-        # A redirect is followed once: where it led is asked directly from then on.
+        # A redirect is followed once; its target is used for all later requests.
         self._address = address
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self._position, self._after_last, self._in_row = 0, 0, 0
@@ -84,7 +84,7 @@ class RangeFile(io.RawIOBase):
 
     @property
     def size(self) -> int:
-        """Return how large the file is."""
+        """Return the size of the file."""
         return self._size or 0
 
     def readable(self) -> bool:
@@ -92,19 +92,19 @@ class RangeFile(io.RawIOBase):
         return True
 
     def seekable(self) -> bool:
-        """Tell that any part of it can be read."""
+        """Tell that the file is seekable."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Go to a position."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
         if base + offset < 0:
-            raise ValueError(f"position {base + offset} lies before the file")
+            raise ValueError(f"position {base + offset} is before the start of the file")
         self._position = base + offset
         return self._position
 
     def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override]
-        """Fill a buffer from the position on and return how many bytes that were."""
+        """Fill a buffer from the current position and return the number of bytes."""
         view = memoryview(buffer).cast("B")
         count = max(0, min(len(view), self.size - self._position))
         done = 0
@@ -118,7 +118,7 @@ class RangeFile(io.RawIOBase):
         return done
 
     def _block(self, number: int, last: int) -> bytes:
-        """Return a block; what is missing up to block `last` is brought along with it."""
+        """Return a block; missing blocks up to `last` are read in the same request."""
         if number not in self._blocks:
             end = number + 1
             while end <= last and end not in self._blocks:
@@ -149,14 +149,14 @@ class RangeFile(io.RawIOBase):
         secret = self._secret if at_home else None
         with self._client.ask(self._address, headers=headers, secret=secret) as answer:
             if answer.status not in (200, 206) and self._address != self._asked:
-                # The address a redirect gave is good for a while only.
+                # The target of a redirect is valid for a limited time.
                 self._address = self._asked
                 raise Interrupted(f"the server answers {answer.status}")
             self._check(answer, start)
             content = answer.content()
         wanted = min(end, self.size) - start
         if len(content) != wanted:
-            raise Interrupted(f"{len(content)} bytes came, {wanted} were asked for")
+            raise Interrupted(f"{len(content)} bytes arrived, {wanted} were requested")
         self.brought_bytes += len(content)
         self._address = answer.address
         return content
@@ -170,7 +170,7 @@ class RangeFile(io.RawIOBase):
         answer.expect(206)
         extent = answer.extent()
         if extent is None or extent[0] != start:
-            raise FetchError(f"{where} answers another range than was asked for")
+            raise FetchError(f"{where} answers another range than requested")
         size, tag = extent[2], answer.header("ETag")
         if self._size is None:
             self._size, self._tag = size, tag
@@ -192,15 +192,15 @@ def _open_remote(file: BinaryIO) -> Iterator[Any]:
 
 
 def write_excerpt(file: BinaryIO, path: Path, origin: Mapping[str, object]) -> None:
-    """Copy the needed sweeps of an open NWB 2 file, as they are stored, and its `origin`."""
+    """Copy the needed sweeps of an open NWB 2 file, as stored, and add its `origin`."""
     with _open_remote(file) as source:
         version = nwb_version(source)
         if not version.startswith("2"):
-            raise CellFailed(f"is NWB {version or 'of no version'}: only NWB 2 can be streamed")
+            raise CellFailed(f"is NWB {version or 'without version'}: only NWB 2 can be streamed")
         responses = [one for one in series_in(source, PLACES[0]) if one.kind == RESPONSE]
         chosen = _choose_sweeps(responses)
         if not chosen:
-            raise CellFailed("holds no current clamp sweeps: there is nothing to stream")
+            raise CellFailed("contains no current clamp sweeps: there is nothing to stream")
         wanted = _find_stimuli(chosen, responses, source)
         with new_hdf5(path) as target:
             copied = _Copier(source, target)
@@ -215,7 +215,7 @@ def write_excerpt(file: BinaryIO, path: Path, origin: Mapping[str, object]) -> N
 
 
 def _choose_sweeps(responses: list[Series]) -> list[Series]:
-    """Return the sweeps whose names are those of needed ones; all, if no name is."""
+    """Return the sweeps with the names of needed stimuli; all sweeps if there is no such name."""
     named = [
         one for one in responses if NEEDED.search(guard.text(one.group, "stimulus_description"))
     ]
@@ -230,8 +230,8 @@ def _find_stimuli(chosen: list[Series], responses: list[Series], source: Any) ->
     digits = Counter(_digits(name) for name in names)
     by_digits = {_digits(name): name for name in names if digits[_digits(name)] == 1}
     likely = {one.name: by_digits.get(_digits(one.name), "") for one in chosen}
-    # Looking into every stimulus costs a request each. Where names and numbers agree, as in all
-    # files of the Allen Institute, only the needed ones are looked into.
+    # Each stimulus that is read costs a request. If names and numbers agree, as in all files of the
+    # Allen Institute, only the needed stimuli are read.
     if not table and all(_agree(one, stimuli, likely[one.name]) for one in chosen):
         return likely
     pairs = pair_series(responses, series_in(source, PLACES[1]), table)
@@ -243,7 +243,7 @@ def _digits(name: str) -> tuple[str, ...]:
 
 
 def _agree(response: Series, stimuli: Any, name: str) -> bool:
-    """Tell whether the stimulus of this name is of the same sweep by its number too."""
+    """Tell whether the stimulus with this name also has the number of the same sweep."""
     stimulus = guard.member(stimuli, name) if name else None
     if response.number is None or not isinstance(stimulus, h5py.Group):
         return False
@@ -251,7 +251,7 @@ def _agree(response: Series, stimuli: Any, name: str) -> bool:
 
 
 def _copy_frame(source: Any, copied: "_Copier") -> None:
-    """Copy what every NWB file has, and who was recorded."""
+    """Copy the parts that every NWB file has, and the identity of the cell."""
     copied.attributes("/")
     for name in source:
         if isinstance(guard.member(source, name), h5py.Dataset):
@@ -273,7 +273,7 @@ class _Copier:
         self._done: dict[Hashable, str] = {}
 
     def group(self, place: str, *, depth: int = 0) -> None:
-        """Copy a group with all below it; what lies in two places stays one thing."""
+        """Copy a group with its content; an object at two paths remains one object."""
         node = guard.follow(self._source, place)
         if node.id in self._done:
             first = self._done[node.id]
@@ -281,7 +281,9 @@ class _Copier:
                 self._target[place] = self._target[first]
             return
         if depth > MAX_DEPTH or len(self._done) > MAX_GROUPS:
-            raise CellFailed(f"is not safe to read: {place} lies too deep, or among too many")
+            raise CellFailed(
+                f"is not safe to read: {place} is nested too deeply, or one of too many"
+            )
         self._done[node.id] = place
         self._target.require_group(place)
         self.attributes(place)
@@ -296,7 +298,7 @@ class _Copier:
                 self.group(below, depth=depth + 1)
 
     def _soft(self, node: Any, place: str, path: str, *, depth: int) -> None:
-        """Copy what a soft link leads to, and a link to it."""
+        """Copy the target of a soft link, and the link."""
         goal = guard.member(node, place.rpartition("/")[2])
         to_a_sweep = path.startswith(tuple(f"/{each}" for each in PLACES))
         if isinstance(goal, h5py.Group) and path.startswith("/") and not to_a_sweep:
@@ -304,7 +306,7 @@ class _Copier:
             self._target[place] = h5py.SoftLink(path)
 
     def dataset(self, place: str) -> None:
-        """Copy a data set as it is stored."""
+        """Copy a data set as stored."""
         node = guard.follow(self._source, place)
         if node.dtype.hasobject and not h5py.check_string_dtype(node.dtype):
             return
@@ -318,7 +320,7 @@ class _Copier:
         self.attributes(place)
 
     def attributes(self, place: str) -> None:
-        """Copy attributes; references are left out, they would lead nowhere."""
+        """Copy attributes, without references, whose targets may be missing."""
         node = guard.follow(self._source, place) if place != "/" else self._source
         into = self._target[place]
         for name in node.attrs:
@@ -327,19 +329,19 @@ class _Copier:
 
 
 def _check_pairs(file: Any, wanted: Mapping[str, str]) -> None:
-    """Refuse an excerpt in which responses have other stimuli than in the whole file."""
+    """Refuse an excerpt whose responses have other stimuli than in the whole file."""
     responses = [one for one in series_in(file, PLACES[0]) if one.kind == RESPONSE]
     found = pair_series(responses, series_in(file, PLACES[1]), read_links(file))
     if {response: stimulus.name for response, stimulus in found.items()} != wanted:
         raise CellFailed(
-            "tells which stimulus belongs to which sweep in a way that an excerpt cannot keep: "
-            "fetch it without --stream"
+            "links stimuli and sweeps in a way that an excerpt cannot contain: fetch it without "
+            "--stream"
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class StreamOrder:
-    """The remote file to read, and where its excerpt goes."""
+    """The remote file to read, and the path of its excerpt."""
 
     address: str
     size: int | None
@@ -351,7 +353,7 @@ class StreamOrder:
 
 @dataclass(frozen=True, kw_only=True)
 class StreamReport:
-    """The size of an excerpt and what it took, or why there is none."""
+    """The size of an excerpt and its transfers, or why there is none."""
 
     fault: str = ""
     unreachable: bool = False
@@ -362,7 +364,7 @@ class StreamReport:
 
 
 def stream(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-    """Carry out an order that came as a dictionary; the `Work` of a sandbox."""
+    """Write the excerpt of an order, given as a dictionary; the `Work` of a sandbox."""
     order = from_dict(StreamOrder, request, where="order")
     try:
         return vars(_stream(order)), b""
@@ -379,7 +381,7 @@ def _stream(order: StreamOrder) -> StreamReport:
     with closing(client), closing(RangeFile(client, order.address)) as remote:
         if order.size is not None and remote.size != order.size:
             raise StsError(
-                f"{show_address(order.address)} has {remote.size} bytes, {order.size} are wanted"
+                f"{show_address(order.address)} has {remote.size} bytes, {order.size} are expected"
             )
         origin = {"address": order.address, "sha256": order.sha256, "size": remote.size}
         write_excerpt(io.BufferedReader(remote), order.path, origin)

@@ -51,9 +51,9 @@ def check_rows(X: Floats, y: Ints) -> tuple[Floats, Ints]:
     """Return copies of rows and labels; raise an error that explains what is wrong with them."""
     X, y = np.array(X, dtype=np.float64), np.array(y)
     if X.ndim != 2 or not X.size:
-        raise StsError(f"rows of features are wanted, not an array of shape {X.shape}")
+        raise StsError(f"rows of features are needed, not an array of shape {X.shape}")
     if y.shape != (len(X),) or not np.issubdtype(y.dtype, np.integer) or y.min() < 0:
-        raise StsError(f"{len(X)} labels from 0 on are wanted, one a row, not {y.dtype} {y.shape}")
+        raise StsError(f"{len(X)} labels from 0 on are needed, one a row, not {y.dtype} {y.shape}")
     if not np.isfinite(X).all():
         raise StsError("rows must be complete: impute missing values first")
     return X, y.astype(np.int64)
@@ -158,7 +158,7 @@ def read_tuned_settings(name: str, task: str = "e") -> Any:
 def _read_tuned() -> dict[str, Any]:
     content = read_json(TUNED)
     if not isinstance(content, dict) or "e" not in content.get("tasks", {}):
-        raise StsError(f"{TUNED} holds no tuned settings: restore it from the repository")
+        raise StsError(f"{TUNED} contains no tuned settings: restore it from the repository")
     return content
 
 

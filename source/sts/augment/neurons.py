@@ -123,7 +123,7 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
         except StsError as error:
             raise StsError(f"{path}, line {line}: {error}") from error
     if len({row[ETYPE] for row in rows}) < 2:
-        raise StsError(f"{path} holds fewer than two e-types: nothing can be classified")
+        raise StsError(f"{path} contains fewer than two e-types: nothing can be classified")
     return rows
 
 
@@ -164,7 +164,7 @@ def _read_value(row: Row, name: str, path: Path) -> float:
         ) from error
     if abs(value) > LARGEST:
         what = "an infinite value" if np.isinf(value) else f"{value:g}"
-        raise StsError(f"column {name!r} of {path} holds {what} for {row[KEY]}; leave it empty")
+        raise StsError(f"column {name!r} of {path} contains {what} for {row[KEY]}; leave it empty")
     return value
 
 

@@ -1,4 +1,4 @@
-"""Errors that the user can correct, and the answer to a misspelt name."""
+"""Errors that the user can correct, and the error for a misspelt name."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -8,15 +8,15 @@ LONGEST_NAME = 80
 
 
 class StsError(Exception):
-    """Say in one line what was wanted, what came and what to do; the command ends with status 2."""
+    """Explain in one line what was expected, what is wrong and what to do; exit status 2."""
 
 
 class CellExcluded(StsError):  # noqa: N818 - a verdict on a cell, not an error of a program
-    """Say why a good recording is left out: its protocol lacks what the study needs."""
+    """Explain why a good recording is left out: its protocol does not suit the study."""
 
 
 class CellFailed(StsError):  # noqa: N818 - a verdict on a cell, not an error of a program
-    """Say why a cell could not be read or measured."""
+    """Explain why a cell could not be read or measured."""
 
 
 def one_of(name: str, choices: Iterable[str], what: str) -> str:

@@ -1,4 +1,4 @@
-"""Files: whole or not there; locks, digests, JSON, and CSV that no spreadsheet executes."""
+"""Files written completely or not at all; locks, digests, JSON, CSV without formulas."""
 
 import contextlib
 import csv
@@ -35,7 +35,7 @@ ADVICE: Final = {
     errno.EISDIR: "a folder stands where the file should go: move it or choose another place",
     errno.ENAMETOOLONG: "the name is too long: choose a shorter one",
     errno.EFBIG: "the file would be larger than is allowed here: choose another place",
-    errno.EIO: "the disk does not answer as it should: choose another place",
+    errno.EIO: "the disk has an error: choose another place",
 }
 # Name of an unfinished file. Its suffix stays last: writers of figures and NWB files look at it.
 TEMPORARY: Final = re.compile(r"\..*\.[0-9a-f]{8}\.partial(\.[^.]*)?", re.DOTALL)
@@ -84,7 +84,7 @@ def flush(path: Path) -> None:
 
 
 def explain_write(error: OSError, path: Path, temporary: Path) -> NoReturn:
-    """Raise an error that tells the user what to do; one about another file is raised as it is."""
+    """Raise an error with advice for the user; an error about another file is not changed."""
     name = None if error.filename is None else os.fsdecode(error.filename)
     concerned = {None, *map(str, (path, temporary, path.parent, *path.parent.parents))}
     inside = name is not None and name.startswith(f"{temporary}{os.sep}")
@@ -148,7 +148,7 @@ def _lock(file: IO[Any]) -> None:
 
 
 def special_kind(path: Path) -> str:
-    """Return "a FIFO", "a device", ... for what is neither file nor folder, without opening it."""
+    """Return "a FIFO", "a device", ... if a path is neither file nor folder; it is not opened."""
     mode = path.stat().st_mode
     kinds = {
         stat.S_ISFIFO: "a FIFO",
@@ -160,9 +160,9 @@ def special_kind(path: Path) -> str:
 
 
 def refuse_special(path: Path) -> None:
-    """Refuse a FIFO, a socket or a device, which may keep its reader waiting for ever."""
+    """Refuse a FIFO, a socket or a device: a reader could wait for ever."""
     if kind := special_kind(path):
-        raise StsError(f"cannot read {path}: it is {kind}, a file is wanted")
+        raise StsError(f"cannot read {path}: it is {kind}, a regular file is needed")
 
 
 def sha256_of(path: Path) -> str:
@@ -173,7 +173,7 @@ def sha256_of(path: Path) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, whole or not at all."""
-    # A file name that is not UTF-8 holds lone surrogates: they are written as their codes.
+    # A file name that is not UTF-8 contains lone surrogates: they are written as their codes.
     with atomic_path(path) as temporary:
         temporary.write_bytes(text.encode("utf-8", errors="backslashreplace"))
 
@@ -275,7 +275,7 @@ def _read_text(path: Path, *, max_bytes: int | None = None) -> str:
     except ValueError as error:
         raise StsError(f"cannot read {str(path)!r}: {error}") from error
     except MemoryError as error:
-        raise StsError(f"cannot read {path}: it takes more memory than there is") from error
+        raise StsError(f"cannot read {path}: there is not enough memory") from error
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -284,9 +284,9 @@ def _read_text(path: Path, *, max_bytes: int | None = None) -> str:
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
-    """Write `rows` under `columns`; None, NaN and absent values leave their place empty.
+    """Write `rows` under `columns`; None, NaN and missing values become empty cells.
 
-    Unlike pandas it writes text that begins like a formula as text (CWE-1236).
+    Unlike pandas, it writes text that starts like a formula as text (CWE-1236).
     """
     with (
         atomic_path(path) as temporary,
@@ -346,7 +346,7 @@ def read_csv(
     for number, cells in lines:
         if len(cells) != len(columns):
             raise StsError(
-                f"{path}, line {number}: {len(columns)} values wanted, {len(cells)} came"
+                f"{path}, line {number}: expected {len(columns)} values, not {len(cells)}"
             )
         rows.append(dict(zip(columns, cells, strict=True)))
     return rows

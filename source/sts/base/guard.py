@@ -1,6 +1,6 @@
-"""HDF5 files: read with guards, since a file may be hostile, and written whole or not at all.
+"""HDF5 files: read with checks, since a file may be hostile, and written completely or not at all.
 
-A hostile file may link to other files, or claim more data than it holds.
+A hostile file may link to other files, or claim more data than it contains.
 """
 
 import io
@@ -25,7 +25,7 @@ MAX_ARRAY_BYTES: Final = 8 * MAX_SAMPLES
 # Highest compression: Deflate, the strongest filter in use, packs at most 1032 bytes in one.
 MAX_RATIO: Final = 2000
 MAX_TEXT_BYTES: Final = 2**16
-# Most soft links that may lead from one to the next.
+# Largest number of soft links in a chain.
 MAX_HOPS: Final = 8
 # Exceptions that h5py raises on a broken file, as seen on thousands of damaged ones.
 BROKEN: Final = (
@@ -48,7 +48,7 @@ def open_hdf5(path: Path) -> Iterator[Any]:
         raise CellFailed("is empty: copy or download it again")
     # HDF5 may begin after a block of the user's own; h5py then looks for the signature there.
     if head != SIGNATURE and not h5py.is_hdf5(path):
-        raise CellFailed("is not an HDF5 file: an NWB file is wanted")
+        raise CellFailed("is not an HDF5 file: an NWB file is needed")
     try:
         # Many network file systems have no locks, and a reader needs none.
         file = h5py.File(path, "r", locking=False)
@@ -60,14 +60,14 @@ def open_hdf5(path: Path) -> Iterator[Any]:
         except BROKEN as error:
             raise CellFailed(f"cannot be read: {describe_error(error)}") from error
         except MemoryError as error:
-            raise CellFailed("cannot be read: it takes more memory than there is") from error
+            raise CellFailed("cannot be read: there is not enough memory") from error
 
 
 def read_head(path: Path, size: int) -> bytes:
     """Return the first bytes of a file; a FIFO or a device is refused, not opened."""
     try:
         if kind := special_kind(path):
-            raise CellFailed(f"is {kind}: it is not opened, a file is wanted")
+            raise CellFailed(f"is {kind}: it is not opened, a regular file is needed")
         with path.open("rb") as file:
             return file.read(size)
     except OSError as error:
@@ -90,7 +90,7 @@ def member(group: Any, name: str, *, hops: int = MAX_HOPS) -> Any:
     name
         One step, not a path: each step of a path could leave the file.
     hops
-        How many more soft links may be followed.
+        Number of soft links that may still be followed.
     """
     link = group.get(name, getlink=True)
     if link is None:
@@ -99,7 +99,7 @@ def member(group: Any, name: str, *, hops: int = MAX_HOPS) -> Any:
         return group[name]
     if isinstance(link, h5py.SoftLink):
         if hops == 0:
-            raise CellFailed(f"is not safe to read: the links at {name!r} lead in a circle")
+            raise CellFailed(f"is not safe to read: the links at {name!r} form a circle")
         start = group.file if link.path.startswith("/") else group
         return follow(start, link.path, hops=hops - 1)
     raise CellFailed(f"is not safe to read: {name!r} is a link to another file")
@@ -127,7 +127,7 @@ def attribute(node: Any, name: str) -> Any:
 
 
 def value(group: Any, name: str) -> Any:
-    """Return a single value, kept as an attribute or as a data set, or None."""
+    """Return a single value of an attribute or a data set, or None."""
     stored = attribute(group, name)
     if stored is None and isinstance(group, h5py.Group):
         node = member(group, name)
@@ -141,7 +141,7 @@ def value(group: Any, name: str) -> Any:
 
 
 def text(group: Any, name: str) -> str:
-    """Return a text, kept as an attribute or as a data set, on one line; "" where there is none."""
+    """Return the text of an attribute or a data set, on one line; "" without one."""
     stored = value(group, name)
     if isinstance(stored, bytes):
         stored = stored.decode("utf-8", errors="replace")
@@ -150,13 +150,13 @@ def text(group: Any, name: str) -> str:
 
 
 def number(group: Any, name: str) -> float | None:
-    """Return a number, kept as an attribute or as a data set, or None."""
+    """Return the number of an attribute or a data set, or None."""
     stored = value(group, name)
     return float(stored) if isinstance(stored, int | float | np.number | np.bool_) else None
 
 
 def array(dataset: Any, *, max_bytes: int = MAX_ARRAY_BYTES) -> Floats | Ints:
-    """Return the numbers of a data set, after checking that it holds what it claims."""
+    """Return the numbers of a data set, after checking its size against the file."""
     if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "iuf":
         raise TypeError("numbers were expected")
     check_claim(dataset, max_bytes=max_bytes)
@@ -180,10 +180,10 @@ def read_trace(dataset: Any, *, end: int | None = None) -> Floats | Ints:
 
 
 def check_claim(dataset: Any, *, max_bytes: int = MAX_ARRAY_BYTES) -> None:
-    """Refuse data outside the file, and more data than is sensible or than the file can hold."""
+    """Refuse data outside the file, and more data than is plausible or than fit into the file."""
     name = dataset.name
     if dataset.external:
-        raise CellFailed(f"is not safe to read: the data of {name} lie in another file")
+        raise CellFailed(f"is not safe to read: the data of {name} are in another file")
     if dataset.is_virtual:
         raise CellFailed(f"is not safe to read: {name} is a virtual data set")
     itemsize = dataset.dtype.itemsize
@@ -197,10 +197,10 @@ def check_claim(dataset: Any, *, max_bytes: int = MAX_ARRAY_BYTES) -> None:
         )
     held = dataset.id.get_storage_size()
     if claimed and not held:
-        raise ValueError("nothing was ever written there")
+        raise ValueError("it contains no data")
     if claimed > held * (MAX_RATIO if dataset.chunks else 1):
         raise CellFailed(
-            f"is not safe to read: {name} claims {claimed} bytes, which the file cannot hold"
+            f"is not safe to read: {name} claims {claimed} bytes, which the file cannot contain"
         )
 
 

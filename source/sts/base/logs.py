@@ -81,7 +81,7 @@ def as_encoded(text: str, stream: TextIO) -> str:
 
 
 def discard_output(stream: TextIO) -> None:
-    """Throw away what a stream still holds, so that Python's last flush cannot fail."""
+    """Discard the buffer of a stream, so that Python's last flush cannot fail."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
@@ -123,7 +123,7 @@ def set_up(verbosity: int = 0) -> None:
     handler = Stderr(level)
     handler.setFormatter(PlainLines())
     LOGGER.addHandler(handler)
-    # Each handler has its own level: the log of a run holds more than stderr shows.
+    # Each handler has its own level: the log of a run contains more than stderr shows.
     LOGGER.setLevel(logging.DEBUG)
 
 

@@ -71,7 +71,7 @@ def _refuse_control_characters(value: Any, path: Path) -> None:
         for item in [*value, *value.values()] if isinstance(value, dict) else value:
             _refuse_control_characters(item, path)
     elif isinstance(value, str) and not value.isprintable():
-        raise StsError(f"{path} holds text with control characters, {shorten(value)}")
+        raise StsError(f"{path} contains text with control characters, {shorten(value)}")
 
 
 def read_file(path: Path, *, digest: str, again: str, max_bytes: int = MAX_MODEL_BYTES) -> bytes:
@@ -110,7 +110,7 @@ def read_arrays(path: Path, *, digest: str, again: str, unknown: tuple[str, ...]
             not np.isinf(array).any() if name in unknown else np.isfinite(array).all()
         )
         if not sound:
-            raise StsError(f"{path}: {shorten(name)} holds what is not a finite number: {again}")
+            raise StsError(f"{path}: {shorten(name)} contains a number that is not finite: {again}")
     return arrays
 
 
@@ -119,9 +119,9 @@ def check_arrays(arrays: Arrays, wanted: Mapping[str, tuple[str, tuple[int, ...]
     if strange := sorted(set(arrays) ^ set(wanted)):
         raise ValueError(f"{len(strange)} tensors too many or too few, such as {strange[0]!r}")
     for name, (dtype, shape) in wanted.items():
-        came = arrays[name]
-        if (came.dtype.name, came.shape) != (dtype, shape):
-            raise ValueError(f"{name} is {came.dtype.name} {came.shape}, not {dtype} {shape}")
+        array = arrays[name]
+        if (array.dtype.name, array.shape) != (dtype, shape):
+            raise ValueError(f"{name} is {array.dtype.name} {array.shape}, not {dtype} {shape}")
 
 
 def library_versions(names: Iterable[str]) -> dict[str, str]:
@@ -134,8 +134,8 @@ def check_plain_name(name: str) -> str:
     """Return a name after checking that it can name a file or folder, and no other place."""
     if not PLAIN_NAME.fullmatch(name):
         raise StsError(
-            "a name must be letters, digits and . _ + - behind a letter or digit, at most 100 of "
-            f"them, not {shorten(name)}"
+            "a name must have at most 100 letters, digits and . _ + -, starting with a letter or "
+            f"digit, not {shorten(name)}"
         )
     return name
 
@@ -185,13 +185,13 @@ class Writing:
         return self.add(name, safetensors.numpy.save(whole, metadata={"format": form}))
 
     def add_card(self, card: object) -> None:
-        """Write the card, which holds the digests of the other files."""
+        """Write the card, which contains the digests of the other files."""
         self.card = to_dict(card)
         self.add(CARD, json_text(self.card).encode("utf-8", errors="backslashreplace"))
 
 
 def _keep_other(folder: Path, card: Mapping[str, Any]) -> None:
-    """Move a model of other cells to a folder that carries its date."""
+    """Move a model of other cells to a folder named by its date."""
     old = folder / CARD
     if not old.is_file() or _is_same_model(old, card):
         return
@@ -202,7 +202,7 @@ def _keep_other(folder: Path, card: Mapping[str, Any]) -> None:
             break
         kept = folder.with_name(f"{folder.name}-{date}-{number}")
     folder.rename(kept)
-    logger.warning("%s held a model of other cells, which is kept in %s", folder, kept)
+    logger.warning("%s contained a model of other cells, which is kept in %s", folder, kept)
 
 
 def _is_same_model(path: Path, card: Mapping[str, Any]) -> bool:
@@ -222,7 +222,7 @@ def _identify(card: Mapping[str, Any]) -> tuple[Any, Any, Any]:
 
 
 def _move(stage: Path, folder: Path) -> None:
-    """Put the files of a finished model in their place."""
+    """Move the files of a finished model to their place."""
     if not folder.exists():
         stage.rename(folder)
     else:

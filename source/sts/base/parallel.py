@@ -28,7 +28,7 @@ R = TypeVar("R")
 
 # Variable in the environment of a worker: the id of the process that it works for.
 WORKS_FOR: Final = "STS_WORKS_FOR"
-# Items handed to each worker at a time: none idles, and a long list needs no more memory.
+# Items given to each worker at a time: no worker waits, and a long list needs no more memory.
 ITEMS_EACH: Final = 2
 # A worker without work ends after this time.
 IDLE_S: Final = 60
@@ -184,7 +184,7 @@ def check_cluster_address(address: str) -> str:
             return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
     raise StsError(
         f"refused cluster address {address!r}: use tls://HOST:PORT, or tcp://127.0.0.1:PORT on "
-        "this machine (an unencrypted scheduler runs anybody's code)"
+        "this machine (an unencrypted scheduler runs code of any sender)"
     )
 
 
@@ -215,7 +215,7 @@ def _on_cluster(
             "give them more memory and run it again"
         ) from error
     except CancelledError as error:
-        raise StsError(f"the scheduler at {address} went away: start it and run again") from error
+        raise StsError(f"the scheduler at {address} has ended: start it and run again") from error
     finally:
         client.close()
 

@@ -23,7 +23,7 @@ CLOSED: Final = (OSError, ValueError)
 
 
 class Progress(ABC):
-    """Count the finished items, and show the count now and then and at the end."""
+    """Count the finished items, and show the count from time to time and at the end."""
 
     def __enter__(self) -> Self:
         return self
@@ -38,7 +38,7 @@ class Progress(ABC):
             self._end("" if error is None else "stopped")
 
     def advance(self, n: int = 1, note: str = "") -> None:
-        """Count `n` more items; `note` comes at the end of the line."""
+        """Count `n` more items; `note` is shown at the end of the line."""
         with contextlib.suppress(*CLOSED):
             self._count(n, printable(note))
 
@@ -121,7 +121,7 @@ class _Bar(Progress):
 
 
 def _columns() -> int:
-    # tqdm draws nothing on a terminal that does not know its size.
+    # tqdm draws nothing on a terminal without a known size.
     return shutil.get_terminal_size().columns - 1
 
 

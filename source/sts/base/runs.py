@@ -172,7 +172,7 @@ def _describe_environment() -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """Return the commit of the clone that holds this package; "-dirty" if files were changed."""
+    """Return the commit of the clone that contains this package; "-dirty" if files were changed."""
     clone = Path(__file__).resolve().parents[3]
     if not (clone / ".git").exists():
         return None

@@ -71,7 +71,7 @@ class Limits:
 
 
 class _Died(Exception):  # noqa: N818 - it says how the process ended
-    """The process ended before it had answered."""
+    """The process ended before its answer."""
 
     def __init__(self, words: str, *, by: str = "") -> None:
         super().__init__(words)
@@ -79,10 +79,10 @@ class _Died(Exception):  # noqa: N818 - it says how the process ended
 
 
 class Isolated:
-    """A process that does one kind of work; it starts when first needed, and again when it died."""
+    """A process for one kind of work; it starts when it is first needed, and again if it died."""
 
     def __init__(self, work: str, limits: Limits | None = None) -> None:
-        """Name the work as `module:function`, a `Work`; each request keeps to the limits."""
+        """Name the work as `module:function`, a `Work`; the limits are for each request."""
         self.work = work
         self.limits = limits or Limits()
         self._process: subprocess.Popen[bytes] | None = None
@@ -95,19 +95,19 @@ class Isolated:
         self.close()
 
     def start(self) -> None:
-        """Start the process unless it runs, so that no request is charged with that second."""
+        """Start the process unless it runs, so that its start is not in the time of a request."""
         if self._process is None:
             self._start()
 
     def ask(
         self, request: Mapping[str, Any], *, within_s: float | None = None
     ) -> tuple[dict[str, Any], bytes]:
-        """Return the answer to a request, or raise `CellFailed` with the reason there is none.
+        """Return the answer to a request, or raise `CellFailed` with a reason.
 
         Parameters
         ----------
         within_s
-            Time for this request, where that is less than the limit.
+            Time for this request, if it is less than the limit.
         """
         wall_s = self.limits.wall_s if within_s is None else min(within_s, self.limits.wall_s)
         try:
@@ -182,7 +182,7 @@ def _reap(process: subprocess.Popen[bytes]) -> int:
 def _explain_death(code: int, limits: Limits, *, late: bool) -> _Died:
     by = signal.Signals(-code).name if code < 0 else f"status {code}"
     if late:
-        return _Died(f"took more than {limits.wall_s:g} s to read: it is damaged or out of reach")
+        return _Died(f"took more than {limits.wall_s:g} s to read: it is damaged or unreachable")
     if by == "SIGXCPU":
         return _Died(f"took more than {limits.processor_s} s of processor time: it is damaged")
     if by in FROM_OUTSIDE:
@@ -212,7 +212,7 @@ class _Stopwatch:
 
 
 def _end(process: subprocess.Popen[bytes], complaints: IO[bytes]) -> None:
-    """Close the pipes of a process, at which it ends by itself, and kill it if it does not."""
+    """Close the pipes of a process, so that it ends by itself; kill it if it does not."""
     for pipe in (process.stdin, process.stdout, complaints):
         if pipe is not None:
             with contextlib.suppress(OSError):
@@ -255,7 +255,7 @@ def _exactly(pipe: IO[bytes], size: int, deadline: float) -> bytes:
 
 def serve() -> None:
     """Answer requests until the pipe closes; the main function of the process."""
-    # Ctrl-C reaches every process of a terminal; only the parent shall answer it.
+    # Ctrl-C reaches every process of a terminal; only the parent reacts to it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")
     # What a library prints must not mix with the answers.

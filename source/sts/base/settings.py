@@ -54,7 +54,7 @@ class Bounds:
     open_high: bool = False
 
     def hold(self, value: float) -> bool:
-        """Tell whether the range holds a number; no range holds NaN."""
+        """Tell whether the range contains a number; no range contains NaN."""
         above = value > self.low if self.open_low else value >= self.low
         below = value < self.high if self.open_high else value <= self.high
         return bool(above and below)
@@ -103,7 +103,7 @@ def _check_range(kind: Any, value: Any, where: str) -> None:
 
 
 def shorten(value: object) -> str:
-    """Return a value for a message: on one line, and never long."""
+    """Return a value for a message: on one line, and short."""
     try:
         text = repr(value)
     # Python does not print whole numbers of thousands of digits, nor lists nested too deeply.
@@ -147,7 +147,7 @@ def from_dict(cls: type[T], mapping: Mapping[str, Any], where: str = "settings")
     Parameters
     ----------
     where
-        Where the mapping comes from, for messages.
+        The origin of the mapping, for messages.
     """
     if not isinstance(mapping, Mapping):
         raise _wrong_type("names and values", mapping, where)
@@ -160,7 +160,7 @@ def from_dict(cls: type[T], mapping: Mapping[str, Any], where: str = "settings")
         if name in mapping:
             values[name] = _convert(kinds[name], mapping[name], f"{where}.{name}")
         elif field.default is field.default_factory is dataclasses.MISSING:
-            raise StsError(f"{where} lacks {name!r}, which has no default: give it")
+            raise StsError(f"{where} needs {name!r}, which has no default: add it")
     return cls(**values)
 
 
@@ -178,7 +178,7 @@ def digest(settings: object) -> str:
 
 
 def _convert(kind: Any, value: Any, where: str) -> Any:
-    """Return a value of JSON as the type of its field, or say what was wanted."""
+    """Return a value of JSON as the type of its field, or raise with the expected type."""
     origin = get_origin(kind)
     if kind is Any:
         return value

@@ -1,4 +1,4 @@
-"""The numbers of a run over time: written to metrics.jsonl, and copied to W&B if wanted."""
+"""The numbers of a run over time: written to metrics.jsonl, and copied to W&B on request."""
 
 import contextlib
 import importlib
@@ -85,7 +85,7 @@ def track(mode: Mode, *, folder: Path, project: str, name: str, settings: object
 
 
 def _start_wandb(mode: Mode, folder: Path, project: str, name: str, settings: object) -> Any:
-    """Return a W&B run, or None where that is not possible."""
+    """Return a W&B run, or None if that is not possible."""
     try:
         with _keep_wandb_in(folder):
             wandb: Any = importlib.import_module("wandb")
@@ -103,7 +103,7 @@ def _start_wandb(mode: Mode, folder: Path, project: str, name: str, settings: ob
                     disable_git=True,
                     save_code=False,
                     finish_timeout=FINISH_S,
-                    # These look at the machine and ask the network who its provider is.
+                    # These inspect the machine and ask the network for its provider.
                     x_disable_meta=True,
                     x_disable_stats=True,
                     x_disable_machine_info=True,
@@ -117,7 +117,7 @@ def _start_wandb(mode: Mode, folder: Path, project: str, name: str, settings: ob
 
 @contextlib.contextmanager
 def _keep_wandb_in(folder: Path) -> Iterator[None]:
-    """Let W&B write to `folder` only: home is read-only on many nodes, and belongs to the user."""
+    """Let W&B write to `folder` only: home may be read-only, and belongs to the user."""
     variables = {f"WANDB_{kind}_DIR": str(folder) for kind in ("CACHE", "DATA", "ARTIFACT")}
     # Even offline it would ask the network where to send reports of its own crashes.
     variables["WANDB_ERROR_REPORTING"] = "false"

@@ -46,12 +46,12 @@ def find_workspace(root: str | Path | None = None) -> Workspace:
             raise StsError(f"no folder {root}: give --root a folder that exists")
         return Workspace(Path(root).resolve())
     here = Path.cwd()
-    # The top of a disk is no workspace: its data/ or models/ may be anybody's.
+    # The root of a disk is not a workspace: its data/ or models/ may belong to others.
     upward = [folder for folder in (here, *here.parents) if folder != folder.parent]
     return Workspace(next(filter(_is_workspace, upward), here))
 
 
 def _is_workspace(folder: Path) -> bool:
-    """Tell whether a folder holds one of the three, and not just a Python package of that name."""
+    """Tell whether a folder contains one of the three, not counting Python packages."""
     places = (folder / name for name in FOLDERS)
     return any(place.is_dir() and not (place / "__init__.py").exists() for place in places)

@@ -42,7 +42,7 @@ def _load_npy(path: Path) -> Floats:
         _check_size(path, path.stat().st_size)
         values = np.load(path, allow_pickle=False)
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "iuf":
-        raise StsError(f"{path} holds no array of numbers: (neurons, frames) is wanted")
+        raise StsError(f"{path} contains no array of numbers: (neurons, frames) is needed")
     return values
 
 
@@ -55,7 +55,7 @@ def read_npz(path: Path, reading: Reading) -> CalciumRecording:
         np.load(stream, allow_pickle=False) as file,
     ):
         if not isinstance(file, np.lib.npyio.NpzFile):
-            raise StsError(f"{path} is no .npz file: it holds a single array, call it .npy")
+            raise StsError(f"{path} is no .npz file: it contains a single array, call it .npy")
         members = file.zip.infolist() if file.zip else []
         _check_size(path, max((each.file_size for each in members), default=0))
         name = _choose_traces(list(file.files), reading, path)
@@ -123,11 +123,11 @@ def read_suite2p(folder: Path, reading: Reading) -> CalciumRecording:
     path = next((place for place in places if (place / "F.npy").is_file()), None)
     if path is None:
         raise StsError(
-            f"no F.npy in {folder}: a folder of suite2p is wanted, such as suite2p/plane0"
+            f"no F.npy in {folder}: a folder of suite2p is needed, such as suite2p/plane0"
         )
     traces = _load_npy(path / "F.npy").astype(np.float32)
     if traces.ndim != 2:
-        raise StsError(f"F.npy of {path} has {traces.ndim} dimensions: (ROIs, frames) is wanted")
+        raise StsError(f"F.npy of {path} has {traces.ndim} dimensions: (ROIs, frames) is needed")
     if (path / "Fneu.npy").is_file():
         neuropil = _load_npy(path / "Fneu.npy")
         if neuropil.shape != traces.shape:
@@ -175,7 +175,7 @@ def _check_size(path: Path, size: int) -> None:
 
 def _number(values: Any, name: str) -> float:
     if np.size(values) != 1 or np.asarray(values).dtype.kind not in "iuf":
-        raise StsError(f"{name} is no number: frames a second are wanted")
+        raise StsError(f"{name} is no number: frames a second are needed")
     return float(np.ravel(values)[0])
 
 
@@ -200,7 +200,7 @@ def _name_damage(path: Path) -> Iterator[None]:
     except ValueError as error:
         if "pickle" in str(error).lower():
             raise StsError(
-                f"{path} holds pickled objects, which are not loaded: save plain numbers"
+                f"{path} contains pickled objects, which are not loaded: save plain numbers"
             ) from error
         raise StsError(f"{path} is damaged: {guard.describe_error(error)}") from error
     except DAMAGED as error:

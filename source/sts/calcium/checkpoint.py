@@ -110,14 +110,14 @@ def load_gan(folder: Path) -> CalciumGan:
     neurons = (card.networks.neurons,)
     fits = scale["low"].shape == scale["high"].shape == neurons
     if not fits or not (scale["high"] > scale["low"]).all():
-        raise StsError(f"{path} does not hold the scale of its {CARD}: {AGAIN}")
+        raise StsError(f"{path} does not contain the scale of its {CARD}: {AGAIN}")
     try:
         # Sizes are compared before memory is allocated.
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
             empty = _join(WindowGenerator(card.networks), WindowCritic(card.networks))
         check_arrays(arrays, forms_of(empty))
     except ValueError as error:
-        raise StsError(f"{path} does not hold the networks of its {CARD}: {AGAIN}") from error
+        raise StsError(f"{path} does not contain the networks of its {CARD}: {AGAIN}") from error
     generator, critic = make_networks(card.networks, seed=0)
     load_arrays(_join(generator, critic), arrays)
     return CalciumGan(

@@ -52,11 +52,11 @@ class SpikeStatistics:
         """Raise an error for statistics that trains of zeros and ones cannot have."""
         n = len(self.rates_hz)
         if n < 2:
-            raise StsError(f"a population of at least 2 neurons is wanted, {n} came")
+            raise StsError(f"a population needs at least 2 neurons, not {n}")
         if self.covariances.shape != (n, n):
             raise StsError(
-                f"covariances of {n} neurons are {n} x {n} numbers, "
-                f"{' x '.join(map(str, self.covariances.shape))} came"
+                f"covariances of {n} neurons are {n} x {n} numbers, not "
+                f"{' x '.join(map(str, self.covariances.shape))}"
             )
         if not (np.isfinite(self.rates_hz).all() and np.isfinite(self.covariances).all()):
             raise StsError("rates and covariances must be finite: some are NaN or infinite")
@@ -159,7 +159,7 @@ def read_statistics(path: Path, *, rate_hz: float) -> SpikeStatistics:
             covariances = correlations * np.outer(deviations, deviations)
     except (KeyError, ValueError, TypeError) as error:
         raise StsError(
-            f"{path} does not hold numbers of n neurons and n x n covariances: {error}"
+            f"{path} does not contain numbers of n neurons and n x n covariances: {error}"
         ) from error
     return SpikeStatistics(rates_hz=rates, covariances=covariances, rate_hz=rate_hz)
 

@@ -141,7 +141,7 @@ def deconvolve(traces: Floats, settings: OasisSettings | None = None) -> Deconvo
     settings = settings or OasisSettings()
     frames = traces.shape[-1]
     if frames < LEAST_FRAMES:
-        raise StsError(f"traces of at least {LEAST_FRAMES} frames are wanted, not {frames}")
+        raise StsError(f"traces of at least {LEAST_FRAMES} frames are needed, not {frames}")
     rows = traces.reshape(-1, frames)
     calcium, spikes = (np.empty(rows.shape, np.float32) for _ in range(2))
     # A given decay has the same response for all traces.

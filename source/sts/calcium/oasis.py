@@ -1,8 +1,8 @@
 """The compiled loops of OASIS for one trace: pools of frames between two spikes, merged in order.
 
-After Friedrich et al. (2017): a pool begins with a spike and decays. If its spike would be smaller
-than allowed, the pool is joined with the one before it. The calcium before a trace is not known:
-its first pool only decays, and the first frames, whose model needs earlier ones, have no spikes.
+After Friedrich et al. (2017): a pool starts with a spike and decays. If its spike would be smaller
+than allowed, the pool is joined with the previous pool. The calcium before a trace is unknown: its
+first pool only decays, and the first frames, whose model needs earlier frames, have no spikes.
 """
 
 from collections.abc import Callable
@@ -53,7 +53,7 @@ def solve_first_order(
             last = before
     end = 0.0
     for pool in range(last + 1):
-        # Behind a pool below zero, whose calcium is set to 0, a spike can become too small.
+        # After a pool below zero, whose calcium is set to 0, a spike can become too small.
         top = value[pool] if value[pool] >= (smallest if pool else 0.0) else 0.0
         first, frames_of = start[pool], length[pool]
         spikes[first] = max(top - powers[1] * end, 0.0) if pool else 0.0

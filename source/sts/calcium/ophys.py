@@ -100,7 +100,7 @@ def _find_series(file: Any, path: Path) -> list[OphysSeries]:
     found = [each for place in places if place is not None for each in _walk(place)]
     if not found:
         raise StsError(
-            f"{path} has no {SERIES} under {' or '.join(CONTAINERS)}: calcium traces are wanted"
+            f"{path} has no {SERIES} under {' or '.join(CONTAINERS)}: calcium traces are needed"
         )
     return sorted(found, key=lambda each: each.rank)
 

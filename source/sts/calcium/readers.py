@@ -156,6 +156,6 @@ def _check_path(path: Path) -> None:
     except (OSError, ValueError) as error:
         raise StsError(f"cannot read {path}: {error}") from error
     if not usual:
-        raise StsError(f"{path} is no file and no folder: a recording is wanted")
+        raise StsError(f"{path} is no file and no folder: a recording is needed")
     if path.is_file():
         _find_reader(path)

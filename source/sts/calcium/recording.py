@@ -78,15 +78,15 @@ def check_recording(recording: CalciumRecording, *, least: int = 2) -> CalciumRe
     traces, name = recording.traces, recording.name
     if traces.ndim != 2:
         raise StsError(
-            f"{name} holds an array of {traces.ndim} dimensions: (neurons, frames) is wanted"
+            f"{name} contains an array of {traces.ndim} dimensions: (neurons, frames) is needed"
         )
     if len(traces) < least:
-        wanted = "a population of at least 2 is wanted" if least == 2 else f"{least} are wanted"
-        raise StsError(f"{name} holds {len(traces)} neuron: {wanted}")
+        wanted = "a population of at least 2 is needed" if least == 2 else f"{least} are needed"
+        raise StsError(f"{name} contains {len(traces)} neuron: {wanted}")
     if traces.shape[1] < 2:
         raise StsError(
-            f"{name} holds {len(traces)} neurons of {traces.shape[1]} frames: if these are frames "
-            "of neurons, give --transpose"
+            f"{name} contains {len(traces)} neurons of {traces.shape[1]} frames: if these are "
+            "frames of neurons, give --transpose"
         )
     if not np.isfinite(recording.rate_hz) or recording.rate_hz <= 0:
         raise StsError(f"{name} has no frame rate: give it with --rate FRAMES_A_SECOND")
@@ -118,7 +118,7 @@ def _check_spikes(recording: CalciumRecording, spikes: Ints) -> None:
         raise StsError(f"{recording.name} has spikes of another shape than its traces")
     if spikes.dtype.kind not in "iuf" or not np.isfinite(spikes).all() or (spikes < 0).any():
         raise StsError(
-            f"the spikes of {recording.name} are no counts: whole numbers from 0 are wanted"
+            f"the spikes of {recording.name} are no counts: whole numbers from 0 are needed"
         )
 
 
@@ -148,8 +148,8 @@ def build_recording(
     if reading.transpose:
         array, counts = array.T, None if counts is None else counts.T
     elif array.ndim == 2 and len(array) > array.shape[1]:
-        held = f"{name} is taken to hold {len(array)} neurons of {array.shape[1]} frames"
-        notes += (f"{held}: give --transpose if it is the other way round",)
+        shape = f"{len(array)} neurons of {array.shape[1]} frames"
+        notes += (f"{name} is read as {shape}: give --transpose if it is the other way round",)
     if unit.lower() in PERCENT:
         array, unit = array / np.float32(100), "dF/F"
         notes += (f"the percent of {name} are divided by 100",)
@@ -175,7 +175,7 @@ def build_recording(
 def _numbers(values: Any, what: str, name: str) -> Any:
     array = np.asarray(values)
     if array.dtype.kind not in "iuf":
-        raise StsError(f"{name} holds no numbers where {what} are wanted")
+        raise StsError(f"{name} contains no numbers where {what} are needed")
     return array
 
 

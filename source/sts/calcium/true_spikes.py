@@ -73,7 +73,7 @@ def read_trials(path: Path) -> list[CascadeTrial]:
             f"{path} is no MATLAB file of version 5: {guard.describe_error(error)}"
         ) from error
     if not isinstance(found, np.ndarray) or found.size == 0:
-        raise StsError(f"{path} has no variable {VARIABLE}: a file of Cascade is wanted")
+        raise StsError(f"{path} has no variable {VARIABLE}: a file of Cascade is needed")
     trials = [_read_trial(each, path) for each in found.ravel()]
     return [trial for trial in trials if trial is not None]
 
@@ -84,7 +84,7 @@ def _read_trial(struct: Any, path: Path) -> CascadeTrial | None:
     if missing := [name for name in FIELDS if name not in names]:
         raise StsError(
             f"{VARIABLE} of {path} is no structure with {', '.join(missing)}: a file of Cascade "
-            "is wanted"
+            "is needed"
         )
     times, traces, events = (_read_numbers(struct[name], name, path) for name in FIELDS)
     frames = min(len(times), len(traces))
@@ -104,7 +104,7 @@ def _read_numbers(value: Any, name: str, path: Path) -> Floats:
     while isinstance(array, np.ndarray) and array.dtype == object and array.size == 1:
         array = array.ravel()[0]
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
-        raise StsError(f"{name} of {path} holds no numbers: a file of Cascade is wanted")
+        raise StsError(f"{name} of {path} contains no numbers: a file of Cascade is needed")
     return array.ravel().astype(np.float64)
 
 
@@ -141,7 +141,7 @@ def read_spikefinder(path: Path, reading: Reading) -> CalciumRecording:
         traces,
         spikes,
         reading=reading,
-        # The format holds no rate that the one asked for could contradict.
+        # The format contains no rate, so that the requested one cannot contradict it.
         rate_hz=reading.rate_hz or SPIKEFINDER_HZ,
         origin="spikefinder",
     )
@@ -211,7 +211,7 @@ def _read_columns(path: Path) -> list[Floats]:
 
 
 def _find_header(path: Path) -> int | None:
-    """Return the line with the names of columns, None if the first line holds data."""
+    """Return the line with the names of columns, None if the first line contains data."""
     with path.open(encoding="utf-8", errors="replace") as file:
         names = file.readline(MAX_HEADER).strip().split(",")
     try:

@@ -147,7 +147,10 @@ def _add_import(commands: "Commands") -> None:
         "TEST, EXPLAIN and PREDICT take.",
     )
     parser.add_argument(
-        "folder", type=Path, metavar="FOLDER", help="holds ResNet18_best_models and so on"
+        "folder",
+        type=Path,
+        metavar="FOLDER",
+        help="the folder with ResNet18_best_models and others",
     )
     parser.add_argument("--force", action="store_true", help="replace models that are there")
 

@@ -153,7 +153,7 @@ def add_place(parser: argparse.ArgumentParser) -> None:
         "--root",
         type=Path,
         metavar="DIR",
-        help="the workspace (default: the nearest folder upward that holds data/, models/ or "
+        help="the workspace (default: the nearest folder upward that contains data/, models/ or "
         "output/, else this one)",
     )
     group.add_argument(

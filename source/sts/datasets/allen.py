@@ -100,7 +100,7 @@ def read_allen(path: Path) -> dict[str, AllenCell]:
         if {table.specimen_id, table.dendrite} <= columns:
             return _cells(path, table)
     raise StsError(
-        f"{path} is no table of cells of the Allen Institute: wanted is one of {', '.join(TABLES)}"
+        f"{path} is no table of cells of the Allen Institute: expected one of {', '.join(TABLES)}"
     )
 
 
@@ -118,10 +118,10 @@ def _cells(path: Path, table: AllenTable) -> dict[str, AllenCell]:
             continue
         cell = _cell(row, table)
         if not cell.specimen_id.isdigit():
-            raise StsError(f"{path}: {cell.specimen_id!r} is no specimen id: digits are wanted")
+            raise StsError(f"{path}: {cell.specimen_id!r} is no specimen id: digits are needed")
         if cell.specimen_id in cells or (cell.session_id and cell.session_id in sessions):
             raise StsError(
-                f"{path} holds specimen {cell.specimen_id} or its session twice: fetch it again"
+                f"{path} contains specimen {cell.specimen_id} or its session twice: fetch it again"
             )
         cells[cell.specimen_id] = cell
         sessions.add(cell.session_id)

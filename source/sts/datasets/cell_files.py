@@ -182,7 +182,7 @@ def _read_declared(table: Path, paths: Mapping[str, Path]) -> dict[str, CellFile
             cell, paths=cell.paths | {file: paths[file]}, donor_id=cell.donor_id or donor
         )
     if not cells:
-        raise StsError(f"no cell in {table}: lines of file,specimen_id,donor_id are wanted")
+        raise StsError(f"no cell in {table}: lines of file,specimen_id,donor_id are needed")
     named = (replace(cell, name=" + ".join(cell.paths)) for cell in cells.values())
     return {cell.name: cell for cell in named}
 
@@ -191,7 +191,7 @@ def _check_id(specimen: str, where: str) -> str:
     if is_no_id(specimen) or not specimen.isprintable():
         raise StsError(
             f"{where}: {printable(specimen[:60])!r} is no specimen_id; 1 to {MAX_ID} characters "
-            "are wanted, none of them a control character"
+            "are needed, none of them a control character"
         )
     return specimen
 

@@ -1,7 +1,7 @@
 """Tables that say which column of a file is which of our features, and in which unit.
 
-`columns.csv` holds those of the published tables of other laboratories. A table of one's own comes
-with a file of the same kind.
+`columns.csv` maps the published tables of other laboratories. The user's own table needs a file of
+the same kind.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,14 +16,14 @@ from sts.datasets.table import CLAIMED, IDENTITY, check_name, read_number
 from sts.signals.feature_names import FEATURES
 
 COLUMN_MAPS: Final = Path(__file__).with_name("columns.csv")
-# How well a column agrees with our feature: equal on cells that two data sets share; of the same
-# definition, with no shared cell to check it on; of another definition that comes close.
+# How well a column agrees with our feature: equal for cells in two data sets; of the same
+# definition, without common cells to check it; of a similar definition.
 AGREEMENTS: Final = ("equal", "defined", "close")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Term:
-    """What one column adds to a feature: `factor` times its value, and `offset`."""
+    """The term that one column adds to a feature: `factor` times its value, plus `offset`."""
 
     column: str
     factor: float
@@ -36,15 +36,15 @@ class ColumnMap:
 
     path: Path
     dataset: str
-    """Empty where the file does not say it."""
+    """Empty if the file does not name it."""
     names: Mapping[str, str]
     """The column of each name of IDENTITY that the file maps."""
     terms: Mapping[str, tuple[Term, ...]]
-    """By feature; its terms are added up."""
+    """By feature, which is the sum of its terms."""
     agreement: Mapping[str, str]
-    """By feature: one of AGREEMENTS, empty where the file does not say it."""
+    """By feature: one of AGREEMENTS, empty if the file has none."""
     unmapped: tuple[str, ...]
-    """Columns, or patterns of columns, that are none of our features."""
+    """Columns, or patterns of columns, that are not features of ours."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -53,14 +53,14 @@ class ColumnMap:
         return tuple(dict.fromkeys([*self.names.values(), *of_terms]))
 
     def measure(self, row: Mapping[str, str], feature: str) -> float:
-        """Return a feature of a row, NaN where a column that it needs is empty."""
+        """Return a feature of a row, NaN if a column that it needs is empty."""
         return sum(
             term.factor * read_number(row[term.column], term.column) + term.offset
             for term in self.terms[feature]
         )
 
     def says_unmapped(self, column: str) -> bool:
-        """Tell whether the file says that a column is none of our features."""
+        """Tell whether the file says that a column is not a feature of ours."""
         return any(fnmatchcase(column, pattern) for pattern in self.unmapped)
 
 
@@ -73,7 +73,7 @@ def read_column_map(path: Path, *, dataset: str = "") -> ColumnMap:
         A table with the columns source and feature, and perhaps dataset, factor, offset, agreement
         and checked. A feature in several lines is the sum of them.
     dataset
-        Take the lines of this data set; without it the file must be of one.
+        Read only the lines of this data set; None: the file must have a single data set.
     """
     lines = list(enumerate(read_csv(path, ["source", "feature"]), start=2))
     datasets = sorted({row.get("dataset", "") for _, row in lines})
@@ -82,7 +82,7 @@ def read_column_map(path: Path, *, dataset: str = "") -> ColumnMap:
     elif len(datasets) > 1:
         raise StsError(f"{path} maps several data sets, {', '.join(datasets)}: keep one of them")
     if not lines:
-        raise StsError(f"no line in {path}: lines of source,feature,factor,offset are wanted")
+        raise StsError(f"no line in {path}: lines of source,feature,factor,offset are needed")
     for line, row in lines:
         _check(row, f"{path}, line {line}")
     rows = [row for _, row in lines]
@@ -109,7 +109,7 @@ def _term(row: Mapping[str, str]) -> Term:
 
 
 def _check(row: Mapping[str, str], where: str) -> None:
-    """Refuse a line that names no column, an unknown feature, or what is no number."""
+    """Refuse a line without a column, with an unknown feature, or with text instead of a number."""
     try:
         check_name(row["source"], "a column")
         check_name(row.get("dataset", ""), "the dataset")
@@ -140,9 +140,9 @@ def require_columns(there: Iterable[str], columns: ColumnMap, *, title: str) -> 
 
 
 def translate_row(row: Mapping[str, str], columns: ColumnMap) -> dict[str, str]:
-    """Return a row under our names of cells and features, empty where a value is missing.
+    """Return a row with our names of cells and features, empty if a value is missing.
 
-    A column that has our name already is taken as it is, unless the map says something else of it.
+    A column that already has our name is used unchanged, unless the map contains it.
     """
     found = {name: row.get(columns.names.get(name, name), "") for name in (*IDENTITY, CLAIMED)}
     found["dataset"] = found["dataset"] or columns.dataset

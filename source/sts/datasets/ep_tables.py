@@ -30,22 +30,22 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 KEY: Final = "specimen_id"
-# Without a spike in the first tenth of a second after a step of 3 ms, it does not count from there.
+# A spike on a step of 3 ms occurs within this time of the onset: later times have another origin.
 LATEST_SHORT_SQUARE_S: Final = 0.1
 IDENTITY: Final = ("specimen_id", "donor_id", "label", "dataset", "claimed_id")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EpTable:
-    """The features of n cells, and who they are; row i of every array is cell i."""
+    """The features of n cells and their identity; row i of every array is cell i."""
 
     specimen_id: Texts
     donor_id: Texts
-    """Empty where it is not known, as are `label` and `dataset`."""
+    """Empty if unknown, as are `label` and `dataset`."""
     label: Texts
     dataset: Texts
     claimed_id: Texts
-    """The id that other files claim too, where a cell is named by its file instead."""
+    """The id in the file if other files have it too; the cell is then named by its file."""
     X: Floats
     """(n, features) float64, NaN where one is missing; times in s from the stimulus onset."""
     names: tuple[str, ...]
@@ -55,7 +55,7 @@ class EpTable:
 
     @property
     def truth(self) -> Ints:
-        """Return the index into CLASSES of each cell, -1 where no class is known."""
+        """Return the index into CLASSES of each cell, -1 if its class is unknown."""
         places = {label: index for index, label in enumerate(CLASSES)}
         return np.array([places.get(label, -1) for label in self.label.tolist()], dtype=np.int64)
 
@@ -74,7 +74,7 @@ class EpTable:
 
 
 def find_ep_tables(data: Path) -> list[Path]:
-    """Return the published feature tables in `data`, then those that were measured here."""
+    """Return the published feature tables in `data`, then the measured ones."""
     published = [data / name for name in PUBLISHED_TABLES]
     own = [data / OWN_TABLE, *sorted(data.glob(f"*/{OWN_TABLE}"))]
     found = [path for path in (*published, *own) if path.is_file()]
@@ -102,25 +102,25 @@ def load_ep_tables(
         for name in (*IDENTITY, "X")
     }
     whole = EpTable(**arrays, names=tables[0].names)
-    # The first of each id, by id: neither the order of rows nor that of columns plays a part.
+    # The first row of each id, sorted by id: the order of rows and columns has no effect.
     _, first = np.unique(whole.specimen_id, return_index=True)
     if left_out := len(whole) - len(first):
-        logger.info("%d rows of specimens that an earlier table holds are left out", left_out)
+        logger.info("%d rows of specimens that an earlier table contains are left out", left_out)
     return whole.rows(first)
 
 
 def read_ep_table(
     path: str | Path, *, needed: Sequence[str] = FEATURES, columns: ColumnMap | None = None
 ) -> EpTable:
-    """Return a feature table, published or measured here or somebody's own.
+    """Return a feature table: published, measured here, or the user's own.
 
     Parameters
     ----------
     needed
         Names of FEATURES; a file without one of them is refused, other columns are not read.
     columns
-        What the columns of the file are. With it, features that the file lacks are missing in every
-        cell, and their absence is no fault.
+        The map of the columns of the file. With it, a feature without a column is missing in every
+        cell, and is no error.
     """
     path = Path(path)
     names = tuple(name for name in FEATURES if name in set(needed))
@@ -128,7 +128,7 @@ def read_ep_table(
         raise StsError(f"no feature table {path}: name a CSV file with the column {KEY}")
     rows = read_csv(path, [])
     if not rows:
-        raise StsError(f"no cell in {path}: a header and a line a cell are wanted")
+        raise StsError(f"no cell in {path}: a header and a line for each cell are needed")
     if columns is not None:
         rows = _translated(rows, columns, path, names)
     header = frozenset(rows[0])
@@ -137,8 +137,8 @@ def read_ep_table(
     key = "cell_specimen_id" if KEY not in header and "cell_specimen_id" in header else KEY
     if missing := [name for name in (key, *names) if name not in header]:
         raise StsError(
-            f"no column {', '.join(map(repr, missing))} in {path}; where its columns have other "
-            "names, say which are which with --columns"
+            f"no column {', '.join(map(repr, missing))} in {path}; if its columns have other "
+            "names, map them with --columns"
         )
     dataset = _published_as(key, header)
     table = EpTable(
@@ -160,7 +160,7 @@ def read_ep_table(
 def _translated(
     rows: Sequence[Mapping[str, str]], columns: ColumnMap, path: Path, names: Sequence[str]
 ) -> list[dict[str, str]]:
-    """Return the rows under our names, and say how many features the file has."""
+    """Return the rows with our names, and log how many features the file has."""
     require_columns(rows[0], columns, title=str(path))
     found = [
         dict.fromkeys(names, "") | _checked(path, at, translate_row, row, columns)
@@ -174,7 +174,7 @@ def _translated(
 
 
 def _published_as(key: str, columns: frozenset[str]) -> str:
-    """Return the data set of a published table, "" for somebody's own."""
+    """Return the data set of a published table, "" for another table."""
     if key != KEY:
         return "PatchSeq"
     # Columns that only the export of the Allen Cell Types Database has.
@@ -201,7 +201,7 @@ def _measured(path: Path, names: tuple[str, ...]) -> EpTable:
 
 
 def _once(table: EpTable, path: Path) -> EpTable:
-    """Return the table without rows that repeat another one; refuse one that contradicts it."""
+    """Return the table without repeated rows; refuse rows of one specimen that differ."""
     ids, first, place = np.unique(table.specimen_id, return_index=True, return_inverse=True)
     earlier = table.rows(first[place])
     # A missing value repeats a missing one.
@@ -209,8 +209,8 @@ def _once(table: EpTable, path: Path) -> EpTable:
     unlike = ~same.all(axis=1) | (table.label != earlier.label)
     if unlike.any():
         raise StsError(
-            f"{path} holds specimen {table.specimen_id[np.argmax(unlike)]} twice, with different "
-            "values: keep one of them"
+            f"{path} contains specimen {table.specimen_id[np.argmax(unlike)]} twice, with "
+            "different values: keep one of them"
         )
     if len(ids) < len(table):
         logger.info("%d rows of %s repeat another one", len(table) - len(ids), path)
@@ -218,7 +218,7 @@ def _once(table: EpTable, path: Path) -> EpTable:
 
 
 def _from_onset(table: EpTable, path: Path) -> EpTable:
-    """Return the table if its times can be from the onset, where they are known."""
+    """Return the table if its known times can be times from the onset."""
     short = table.columns().get("threshold_t_short_square", np.array([np.nan]))
     typical = float(np.median(short[np.isfinite(short)])) if np.isfinite(short).any() else 0.0
     if typical > LATEST_SHORT_SQUARE_S:
@@ -246,13 +246,13 @@ def _shifted(table: EpTable, seconds: float | Floats) -> EpTable:
 
 
 def with_labels(table: EpTable, labels: Mapping[str, CellLabel], *, origin: str) -> EpTable:
-    """Return the table with the classes of a label file, which come before those in the table."""
+    """Return the table with the classes of a label file, which have priority over its own."""
     ids = table.specimen_id.tolist()
     found = [labels.get(specimen) for specimen in ids]
     if not any(found):
         raise StsError(
-            f"none of the {len(labels)} specimens that {origin} labels is in the feature tables, "
-            f"which hold {ids[0]} and {len(ids) - 1} others: are they of the same cells?"
+            f"none of the {len(labels)} labelled specimens of {origin} is in the feature tables, "
+            f"which contain {ids[0]} and {len(ids) - 1} others: are they of the same cells?"
         )
     if strange := sorted(set(labels) - set(ids)):
         logger.warning(
@@ -272,7 +272,7 @@ def with_labels(table: EpTable, labels: Mapping[str, CellLabel], *, origin: str)
 
 
 def _names(rows: Sequence[Mapping[str, str]], column: str, path: Path) -> Texts:
-    """Return a column of names, empty where there is none."""
+    """Return a column of names, empty if the table does not have it."""
     what = f"the {column}"
     return np.array(
         [_checked(path, at, check_name, row.get(column, ""), what) for at, row in enumerate(rows)]
@@ -281,7 +281,7 @@ def _names(rows: Sequence[Mapping[str, str]], column: str, path: Path) -> Texts:
 
 def _id(text: str, path: Path, row: int) -> str:
     _checked(path, row, check_id, text)
-    # A spreadsheet that took the id for a number may have left a fraction.
+    # A spreadsheet that read the id as a number may have added a fraction.
     return text[:-2] if re.fullmatch(r"\d+\.0", text) else text
 
 
@@ -297,7 +297,7 @@ def _number(text: str, name: str, path: Path, row: int) -> float:
 
 
 def _checked(path: Path, row: int, check: Callable[P, T], *args: P.args, **more: P.kwargs) -> T:
-    """Return what a check returns; where it refuses, say in which line."""
+    """Return the result of a check; add the line to its error."""
     try:
         return check(*args, **more)
     except StsError as error:
@@ -305,7 +305,7 @@ def _checked(path: Path, row: int, check: Callable[P, T], *args: P.args, **more:
 
 
 def _where(path: Path, row: int) -> str:
-    """Return file and line of a row; lines that are blank hold none, the first holds names."""
+    """Return file and line of a row; blank lines are not rows, and the first line has the names."""
     lines = path.read_text(encoding="utf-8-sig").splitlines()
     filled = [number for number, text in enumerate(lines, start=1) if text.strip(", ;\t")]
     return f"{path}, line {filled[row + 1] if row + 1 < len(filled) else row + 2}"

@@ -132,7 +132,7 @@ def feature_names(features: str) -> tuple[str, ...]:
         one_of(features, FEATURE_SETS, "set of features (or a file that lists them)")
     listed = _listed(path)
     if not listed:
-        raise StsError(f"{path} lists no feature: a name a line, or a JSON list, is wanted")
+        raise StsError(f"{path} lists no feature: a name a line, or a JSON list, is needed")
     for name in listed:
         try:
             one_of(name, KNOWN, "feature")

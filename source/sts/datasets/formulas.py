@@ -202,7 +202,7 @@ def _value(tree: ast.expr, columns: Mapping[str, Floats]) -> Any:
         return columns[tree.id]
     if isinstance(tree, ast.Constant):
         return tree.value
-    raise ValueError(f"a formula cannot hold {ast.unparse(tree)!r}")
+    raise ValueError(f"a formula cannot contain {ast.unparse(tree)!r}")
 
 
 def _finite(values: Floats) -> Floats:

@@ -106,7 +106,7 @@ def read_label_file(path: Path) -> LabelFile:
                 one_of(label.label, CLASSES, "class")
                 labels[label.specimen_id] = label
     if not labels:
-        raise StsError(f"no labels in {path}: lines of specimen_id,label are wanted")
+        raise StsError(f"no labels in {path}: lines of specimen_id,label are needed")
     if unsure := frozenset(lines) - frozenset(labels):
         logger.info("%d cells labelled %s are left out", len(unsure), UNSURE)
     return LabelFile(path=path, labels=labels, unsure=unsure)
@@ -216,7 +216,7 @@ def read_etypes(path: Path, *, features: Sequence[Mapping[str, str]] = ()) -> di
     """
     rows = read_csv(path, [ETYPE])
     if not rows:
-        raise StsError(f"no cell in {path}: a header and a line for each cell are wanted")
+        raise StsError(f"no cell in {path}: a header and a line for each cell are needed")
     if bare := next((line for line, row in enumerate(rows, 2) if not row[ETYPE]), 0):
         raise StsError(f"{path}, line {bare}: no e-type; every cell needs one")
     if KEY in rows[0]:

@@ -20,34 +20,34 @@ from sts.datasets.laboratories import find_laboratories, read_laboratory
 from sts.datasets.table import OWN_TABLE
 from sts.signals.feature_names import FEATURES
 
-# Behind a median outside the plausible range: another unit, or times from another moment.
+# Mark of a median outside the plausible range: the unit, or the origin of times, is wrong.
 MARK = "!"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Medians:
-    """Medians as text, and what could not be read."""
+    """Medians as text, and the files that could not be read."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    """The first says how many cells there are; "" where a data set does not have a feature."""
+    """The first row has the number of cells; "" if a data set does not have a feature."""
     faults: tuple[str, ...]
 
     @property
     def has_marks(self) -> bool:
-        """Tell whether any median lies outside the plausible range."""
+        """Tell whether any median is outside the plausible range."""
         return any(text.endswith(MARK) for row in self.rows for text in row)
 
 
 def compare_medians(
     data: Path, *, table: Path | None = None, columns: Path | None = None
 ) -> Medians:
-    """Return the medians of the data sets in a folder, and of a table beside them.
+    """Return the medians of the data sets in a folder, and of a table for comparison.
 
     Parameters
     ----------
     columns
-        What the columns of the table are.
+        The map of the columns of the table.
     """
     faults: list[str] = []
     sets = dict(_read_sets(data, faults))

@@ -1,7 +1,7 @@
-"""Who the cells of a data set are: an id that several different files claim belongs to none.
+"""The identity of the cells of a data set: an id in several different files belongs to none.
 
 The rule is applied once, to all files, before any product is written, so that the sweep store and
-the table of features agree on who a row is.
+the table of features have the same identities.
 """
 
 import hashlib
@@ -16,38 +16,38 @@ from sts.datasets.cell_results import CellResult
 from sts.datasets.labels import CellLabel
 from sts.recordings.recording import MAX_ID
 
-# The beginnings of all notes of this module, which distinguish them from notes on sweeps.
+# All notes of this module start with one of these; notes on sweeps do not.
 NOTES: Final = ("named by its file", "also claimed", "same bytes as", "its own donor is")
-# Where the id of a cell comes from, the surest last: no recording, the file's name, the file, the
-# user.
+# Possible origins of the id of a cell, the most reliable last: no recording, the file's name, the
+# file, the user.
 UNREAD, NAME, FILE, USER = range(4)
 
 
 @dataclass(frozen=True, kw_only=True)
 class NamedCell:
-    """Who a cell is."""
+    """The identity of a cell."""
 
     specimen_id: str
     donor_id: str = ""
-    """The same for all cells that must share a side of a split."""
+    """Equal for all cells that must be on the same side of a split."""
     label: str = ""
     dataset: str = ""
     label_id: str = ""
     """The specimen under which the label was found."""
     double_of: str = ""
-    """The file that holds the same bytes and comes first."""
+    """The first file with the same bytes."""
     claimed_id: str = ""
-    """The id that its file claims as other files do; the cell is named by its file instead."""
+    """The id in its file if other files have it too; the cell is then named by its file."""
     notes: tuple[str, ...] = ()
 
 
 @dataclass(kw_only=True)
 class _Claim:
-    """What is known of who a cell is, completed step by step."""
+    """The known facts about the identity of a cell, completed step by step."""
 
     file: str
     names: list[str]
-    """Names to choose from: the id first, then names by the file, ever longer."""
+    """Possible names: first the id, then longer and longer parts of the file's path."""
     sureness: int
     digests: frozenset[str]
     donor_id: str
@@ -68,16 +68,16 @@ def name_cells(
     labels: Mapping[str, CellLabel],
     cells: Mapping[str, CellFiles] | None = None,
 ) -> list[NamedCell]:
-    """Return who the cells are, in their order.
+    """Return the identities of the cells, in their order.
 
     Parameters
     ----------
     results
-        What was read of each cell.
+        The result of each cell.
     labels
-        By any id that a file may state.
+        By any id that a file can contain.
     cells
-        By the names of their files; the user has declared those with a specimen id.
+        By the names of their files; those with a specimen id were declared by the user.
     """
     claims = [_make_claim(result, labels, (cells or {}).get(result.file)) for result in results]
     read = [claim for claim in claims if claim.sureness > UNREAD]
@@ -95,7 +95,7 @@ def _make_claim(
 ) -> _Claim:
     declared = cell if cell and cell.specimen_id else None
     stated = declared.specimen_id if declared else result.specimen_id
-    # A file of the DANDI archive states its session's id; the label knows the specimen.
+    # A file of the DANDI archive contains the id of its session; the label has the specimen id.
     label = labels.get(stated)
     path = PurePath(result.file)
     by_file = [] if declared else [path.stem, path.with_suffix("").as_posix(), result.file]
@@ -118,7 +118,7 @@ def _make_claim(
 
 
 def _shorten(name: str) -> str:
-    """Return a name short enough for tables, different for different names."""
+    """Return a name that is short enough for tables; different names stay different."""
     if len(name) <= MAX_ID:
         return name
     end = hashlib.sha256(name.encode(errors="backslashreplace")).hexdigest()[:8]
@@ -126,7 +126,7 @@ def _shorten(name: str) -> str:
 
 
 def _find_doubles(read: Sequence[_Claim]) -> list[list[_Claim]]:
-    """Mark second files of the same bytes and id; return cells that share bytes and not the id."""
+    """Mark copies of files with the same id; return groups of cells with equal bytes, other ids."""
     first: dict[tuple[str, frozenset[str]], _Claim] = {}
     by_digest: dict[str, list[_Claim]] = defaultdict(list)
     for claim in read:
@@ -144,7 +144,7 @@ def _find_doubles(read: Sequence[_Claim]) -> list[list[_Claim]]:
 
 
 def _find_rivals(first: Sequence[_Claim]) -> list[list[_Claim]]:
-    """Mark the cells whose different files claim one id, and return each group of them."""
+    """Mark the cells of different files with the same id, and return each group of them."""
     by_id: dict[str, list[_Claim]] = defaultdict(list)
     for claim in first:
         if claim.sureness >= FILE:
@@ -164,7 +164,7 @@ def _find_rivals(first: Sequence[_Claim]) -> list[list[_Claim]]:
 
 
 def _choose_names(first: Sequence[_Claim]) -> None:
-    """Give every cell a name of its own: the surest keeps it, all others take a longer one."""
+    """Give every cell its own name: the most reliable keeps a name, the others get a longer one."""
     while True:
         by_name: dict[str, list[_Claim]] = defaultdict(list)
         for claim in first:
@@ -178,17 +178,17 @@ def _choose_names(first: Sequence[_Claim]) -> None:
 
 
 def _find_losers(rivals: Sequence[_Claim]) -> list[_Claim]:
-    # A name by the file is the least sure.
+    # A name by the file is the least reliable.
     ranks = [0 if claim.at else claim.sureness for claim in rivals]
     best = max(ranks)
     keeper = rivals[ranks.index(best)] if best and ranks.count(best) == 1 else None
     movable = [claim for claim in rivals if claim.at + 1 < len(claim.names)]
-    # A cell without a longer name keeps this one, whoever else has it.
+    # A cell without a longer name keeps this one, even if another cell has it.
     return [claim for claim in movable if claim is not keeper] or movable
 
 
 def _share_donors(read: Sequence[_Claim], links: Sequence[Sequence[_Claim]]) -> None:
-    """Give cells that must share a side of a split one donor, with all others of their donors."""
+    """Give one donor to cells that must be on the same side, and to all cells of their donors."""
     own = [{f"file {claim.file}", f"donor {claim.donor_id}"} for claim in read if claim.donor_id]
     linked = [{f"file {claim.file}" for claim in claims} for claims in links]
     together = _merge([*own, *linked])
@@ -210,7 +210,7 @@ def _share_donors(read: Sequence[_Claim], links: Sequence[Sequence[_Claim]]) -> 
 
 
 def _merge(groups: Iterable[set[str]]) -> dict[str, set[str]]:
-    """Return, for every member, all members that groups connect with it, however indirectly."""
+    """Return, for every member, all members that are connected to it by groups, also indirectly."""
     together: dict[str, set[str]] = {}
     for group in groups:
         whole = group.union(*(together.get(each, set()) for each in group))

@@ -93,7 +93,7 @@ def load_store(path: str | Path) -> SweepStore:
 def _read(file: Any, *, max_bytes: int) -> SweepStore:
     found = guard.text(file, "format")
     if found != FORMAT:
-        raise StsError(f"is of format {found or 'unknown'!r}, wanted is {FORMAT!r}: build it again")
+        raise StsError(f"is of format {found or 'unknown'!r}, expected {FORMAT!r}: build it again")
     nodes = {name: guard.member(file, name) for name in ("traces", *NUMBERS)}
     settings = {name: guard.number(file, name) for name in SETTINGS}
     missing = [name for name, value in {**nodes, **settings}.items() if value is None]
@@ -141,12 +141,12 @@ def fault_of(store: SweepStore) -> str | None:
     if (store.rate_hz, store.window_s) != (RATE_HZ, WINDOW_S):
         return (
             f"{store.window_s:g} s at {store.rate_hz:g} Hz, "
-            f"wanted are {WINDOW_S:g} s at {RATE_HZ:g} Hz"
+            f"expected {WINDOW_S:g} s at {RATE_HZ:g} Hz"
         )
     shapes = {"traces": (n, 2, SAMPLES)} | dict.fromkeys((*TEXTS, *NUMBERS), (n,))
     for name, shape in shapes.items():
-        if (came := getattr(store, name).shape) != shape:
-            return f"{name} has shape {came}, wanted is {shape}"
+        if (actual := getattr(store, name).shape) != shape:
+            return f"{name} has shape {actual}, expected {shape}"
     kinds = {"traces": "f4"} | dict.fromkeys(TEXTS, "U") | dict.fromkeys(NUMBERS, "f8")
     for name, kind in kinds.items():
         if not getattr(store, name).dtype.str[1:].startswith(kind):
@@ -164,7 +164,7 @@ def _fault_of_rows(store: SweepStore) -> str | None:
         return f"unknown class {min(strange)!r}, the classes are {', '.join(CLASSES)}"
     for name in ("traces", *NUMBERS):
         if (row := _first_unsound(getattr(store, name))) is not None:
-            return f"{name} of specimen {store.specimen_id[row]} hold NaN or Inf"
+            return f"{name} of specimen {store.specimen_id[row]} contain NaN or Inf"
     return None
 
 

@@ -1,4 +1,4 @@
-"""The tables beside a sweep store, cells.csv and features.csv, and what texts a table may hold."""
+"""The tables beside a sweep store, cells.csv and features.csv, and the texts allowed in them."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,24 +11,24 @@ from sts.base.errors import StsError, one_of
 from sts.base.files import read_csv, write_csv
 from sts.signals.feature_names import FEATURES, ONSET, TIME_FRAMES
 
-# The published tables, as the published repository keeps them, and the data set of each.
+# The published tables, with the paths of the published repository, and the data set of each.
 PUBLISHED_TABLES: Final = {
     "Split/PatchClamp_EP_features.csv": "PatchClamp",
     "Split/PatchSeq_EP_features.csv": "PatchSeq",
 }
-# What `data_pipeline.py features` leaves, in a folder of data or in those of several data sets.
+# Tables of `data_pipeline.py features`, in a folder of data or in the folders of data sets.
 OWN_TABLE: Final = "features.csv"
 
 LONGEST_NAME: Final = 200
-# No measurement reaches it, and the square of a larger number would be infinite.
+# Larger than every measurement; the square of a larger number would be infinite.
 LARGEST: Final = 1e15
-# Letters of a wrong text that a message shows.
+# Number of letters of a wrong text that a message shows.
 SHOWN: Final = 60
 STATUSES: Final = ("ok", "excluded", "failed")
-# Between the flags and notes of a cell; none of them has it inside.
+# Text between the flags and notes of a cell; no flag or note contains it.
 SEPARATOR: Final = "; "
 IDENTITY: Final = ("specimen_id", "donor_id", "label", "dataset")
-# What became of a recording.
+# Possible results of a recording.
 FATE: Final = ("status", "reason", "file")
 SWEEPS: Final = ("rheobase_sweep", "second_sweep")
 AMOUNTS: Final = ("rheobase_pa", "step_pa", "onset_s")
@@ -40,11 +40,11 @@ FEATURE_COLUMNS: Final = (*IDENTITY, *FEATURES, "times", "notes", *FATE)
 
 @dataclass(frozen=True, kw_only=True)
 class CellRow:
-    """One recording in `cells.csv`; NaN and None stand where nothing is known."""
+    """One recording in `cells.csv`; NaN and None mean unknown."""
 
     specimen_id: str
     status: str
-    """`ok`, `excluded` (sound, but not what the study needs) or `failed`."""
+    """`ok`, `excluded` (good, but without what the study needs) or `failed`."""
     donor_id: str = ""
     label: str = ""
     dataset: str = ""
@@ -52,7 +52,7 @@ class CellRow:
     flags: tuple[str, ...] = ()
     file: str = ""
     claimed_id: str = ""
-    """The id that other files claim too, where this cell is named by its file instead."""
+    """The id in the file if other files have it too; the cell is then named by its file."""
     rheobase_pa: float = float("nan")
     step_pa: float = float("nan")
     onset_s: float = float("nan")
@@ -75,43 +75,43 @@ class FeatureRow:
     """As in CellRow."""
     values: Mapping[str, float] = field(default_factory=dict)
     times: str = ONSET
-    """What its times count from: the onset, or a sweep's begin as a published table has it."""
+    """The origin of its times: the onset, or the start of a sweep as in a published table."""
     notes: tuple[str, ...] = ()
 
 
 def check_name(text: str, what: str) -> str:
-    """Return a name as it is, or say why it cannot be one; empty is no name and no fault."""
+    """Return a name unchanged, or raise an error if it cannot be one; empty text is allowed."""
     if len(text) > LONGEST_NAME:
         raise StsError(
-            f"{what} has {len(text)} characters, at most {LONGEST_NAME} are wanted; it begins "
+            f"{what} has {len(text)} characters, at most {LONGEST_NAME} are allowed; it begins "
             f"{text[:SHOWN]!a}"
         )
     if not text.isprintable():
-        raise StsError(f"{what} holds a character that cannot be printed: {text[:SHOWN]!a}")
+        raise StsError(f"{what} contains a character that cannot be printed: {text[:SHOWN]!a}")
     return text
 
 
 def check_id(text: str) -> str:
-    """Return a specimen id as it is, or say why it cannot be one."""
+    """Return a specimen id unchanged, or raise an error if it cannot be one."""
     if not text:
         raise StsError("no specimen id; give every cell one")
     return check_name(text, "a specimen id")
 
 
 def read_number(text: str, name: str) -> float:
-    """Return a number, NaN of an empty text."""
+    """Return a number, NaN for an empty text."""
     try:
         value = float(text or "nan")
     except ValueError:
         value = math.inf
     if abs(value) > LARGEST:
-        raise StsError(f"{name} is {text[:SHOWN]!r}, a number is wanted; leave unknown ones empty")
+        raise StsError(f"{name} is {text[:SHOWN]!r}, a number is needed; leave unknown ones empty")
     return value
 
 
 @contextmanager
 def locate_errors(where: str) -> Iterator[None]:
-    """Put a place, such as a file and its line, before the text of an error in the block."""
+    """Put a place, such as a file and its line, before the text of an error inside the block."""
     try:
         yield
     except StsError as error:
@@ -154,7 +154,7 @@ def write_features(path: Path, rows: Iterable[FeatureRow]) -> None:
 
 
 def read_features(path: str | Path) -> list[FeatureRow]:
-    """Return the rows of `features.csv`; times are those written, `times` says their frame."""
+    """Return the rows of `features.csv`; times are as written, with their origin in `times`."""
     rows = []
     for row, where in _read_rows(Path(path), FEATURE_COLUMNS):
         with locate_errors(where):
@@ -164,7 +164,8 @@ def read_features(path: str | Path) -> list[FeatureRow]:
         rows.append(FeatureRow(**_texts(row), values=values, times=times, notes=notes))
     if len(frames := sorted({row.times for row in rows})) > 1:
         raise StsError(
-            f"times in {path} count from {' and '.join(frames)}: measure all its cells in one way"
+            f"times in {path} count from {' and '.join(frames)}: measure all its cells with one "
+            "origin"
         )
     return rows
 
@@ -197,5 +198,5 @@ def _read_sweep(text: str, name: str) -> int | None:
     if math.isnan(number):
         return None
     if number != int(number):
-        raise StsError(f"{name} is {text!r}, a whole number is wanted")
+        raise StsError(f"{name} is {text!r}, a whole number is needed")
     return int(number)

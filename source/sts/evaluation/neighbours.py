@@ -37,7 +37,7 @@ class NoveltyRule:
 def refuse_few(cells: int, neighbours: int) -> None:
     """Raise an error if there are too few cells for this number of neighbours."""
     if cells <= neighbours:
-        raise StsError(f"novelty needs more than {neighbours} training cells, {cells} came")
+        raise StsError(f"novelty needs more than {neighbours} training cells, not {cells}")
 
 
 def leading_components(standard: Floats) -> Floats:

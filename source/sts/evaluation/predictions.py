@@ -39,8 +39,8 @@ class Predictions:
         shapes = {"dataset": (n,), "truth": (n,), "probabilities": (n, count)}
         shapes |= {"donor_id": (n,)} if self.donor_id is not None else {}
         for name, shape in shapes.items():
-            if (came := getattr(self, name).shape) != shape:
-                raise ValueError(f"{name} must have shape {shape}, not {came}")
+            if (actual := getattr(self, name).shape) != shape:
+                raise ValueError(f"{name} must have shape {shape}, not {actual}")
         if not ((self.truth >= UNKNOWN) & (self.truth < count)).all():
             raise ValueError(f"truth must lie between {UNKNOWN} and {count - 1}")
         self._check_cells()
@@ -56,10 +56,10 @@ class Predictions:
             fair = (self.probabilities >= 0.0).all(axis=1) & (gaps <= SUM_TOLERANCE)
         if not fair.all():
             row = int(np.argmin(fair))
-            came = ", ".join(f"{value:.4g}" for value in self.probabilities[row])
+            values = ", ".join(f"{value:.4g}" for value in self.probabilities[row])
             raise StsError(
-                f"the probabilities of specimen {self.specimen_id[row]} are {came}: "
-                "numbers from 0 to 1 with a sum of 1 are wanted; did the training diverge?"
+                f"the probabilities of specimen {self.specimen_id[row]} are {values}: "
+                "numbers from 0 to 1 with a sum of 1 are needed; did the training diverge?"
             )
 
     def __len__(self) -> int:

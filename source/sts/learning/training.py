@@ -25,7 +25,7 @@ Tensors = dict[str, Tensor]
 N = TypeVar("N", bound=nn.Module)
 R = TypeVar("R")
 
-# Name of the metadata of a training's file that holds its progress as JSON.
+# Name of the metadata of a training's file that contains its progress as JSON.
 HEADER: Final = "progress"
 # Prefix of the best weights in that file.
 BEST: Final = "best."
@@ -227,7 +227,7 @@ def load_arrays(network: nn.Module, arrays: Arrays) -> None:
     for name, value in arrays.items():
         # Batch norm divides by the square root of a variance.
         if name.endswith("running_var") and (value < 0).any():
-            raise ValueError(f"{name} holds a negative variance")
+            raise ValueError(f"{name} contains a negative variance")
     network.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
 
 

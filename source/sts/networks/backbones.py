@@ -58,10 +58,10 @@ def read_imagenet_state(weights: Any) -> State:
                 f"{weights.url} and put them in {path.parent}, or use --weights none"
             ) from error
     with path.open("rb") as file:
-        came = hashlib.file_digest(file, "sha256").hexdigest()
-    if not came.startswith(wanted):
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if not digest.startswith(wanted):
         raise StsError(
-            f"the ImageNet weights {path} are damaged (sha256 {came[:8]}, wanted {wanted}): "
+            f"the ImageNet weights {path} are damaged (sha256 {digest[:8]}, expected {wanted}): "
             f"remove the file, and fetch it again from {weights.url}"
         )
     return read_state(path)
@@ -71,7 +71,9 @@ def read_state(path: Path) -> State:
     """Return the tensors of a .safetensors file, or of a .pth file that contains nothing else."""
     try:
         if kind := special_kind(path):
-            raise StsError(f"cannot read the weights {path}: it is {kind}, a file is wanted")
+            raise StsError(
+                f"cannot read the weights {path}: it is {kind}, a regular file is needed"
+            )
         if path.suffix == ".safetensors":
             state = safetensors.torch.load_file(path)
         else:
@@ -80,13 +82,13 @@ def read_state(path: Path) -> State:
     except FileNotFoundError:
         raise StsError(f"no weights at {path}: give imagenet, none or a file") from None
     except pickle.UnpicklingError as error:
-        raise StsError(f"refused {path}: it holds more than plain weights") from error
+        raise StsError(f"refused {path}: it contains more than plain weights") from error
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
         raise StsError(f"cannot read the weights {path}: is the file whole?") from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise StsError(f"{path} holds no state of a network: give names and tensors only")
+        raise StsError(f"{path} contains no weights of a network: it must have names and tensors")
     if wrong := [name for name, value in state.items() if not torch.isfinite(value).all()]:
-        raise StsError(f"{path}: {shorten(wrong[0])} holds values that are not finite")
+        raise StsError(f"{path}: {shorten(wrong[0])} contains values that are not finite")
     return {OLD_DENSE.sub(r"\1\2", str(name)): value for name, value in state.items()}
 
 

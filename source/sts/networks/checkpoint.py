@@ -111,7 +111,7 @@ def load_model(
     try:
         load_arrays(network, weights)
     except ValueError as error:
-        raise StsError(f"{path} does not hold a {card.name}: {error}: {AGAIN}") from error
+        raise StsError(f"{path} does not contain a {card.name}: {error}: {AGAIN}") from error
     novelty = None
     if card.novelty is not None:
         rest = {name[len(NOVELTY) :]: v for name, v in arrays.items() if name.startswith(NOVELTY)}
@@ -144,7 +144,7 @@ def load_network_card(folder: Path, *, wanted: Architecture | None = None) -> Mo
         (wanted.number, wanted.freeze) != (card.architecture.number, card.architecture.freeze)
     ):
         raise StsError(
-            f"{folder} holds {card.name} {card.architecture.freeze}, "
-            f"wanted is {wanted.backbone.name} {wanted.freeze}: {advice}"
+            f"{folder} contains {card.name} {card.architecture.freeze}, "
+            f"expected {wanted.backbone.name} {wanted.freeze}: {advice}"
         )
     return card

@@ -102,7 +102,7 @@ def find_published_models(folder: Path) -> dict[int, Path]:
             found[number] = there[0]
     if not found:
         raise StsError(
-            f"no published model under {folder}: wanted are folders such as {FOLDERS[1][0]} "
+            f"no published model under {folder}: expected folders such as {FOLDERS[1][0]} "
             f"with {' or '.join(FILES)}"
         )
     return found
@@ -117,7 +117,7 @@ def import_published(path: Path) -> Model:
     root = estimator.get("model", content)
     number = ROOTS.get(_find_origin(root) or ("", ""))
     if number is None:
-        raise StsError(f"{path} holds none of the four networks: is it a published model?")
+        raise StsError(f"{path} contains none of the four networks: is it a published model?")
     try:
         state, dropout, freeze = _convert(root, number)
         architecture = Architecture(number=number, freeze=freeze, weights="none")

@@ -1,9 +1,9 @@
-"""ABF 1 and 2 files of pCLAMP, read through pyabf once their claims have been checked.
+"""ABF 1 and 2 files of pCLAMP, read by pyabf after their header has been checked.
 
-The voltage is the one input in mV of a file in current clamp. The clamp is known from the units of
-inputs and commands, from an amplifier that reports its mode, and where these leave it open, from
-the traces: the trace of plain steps is the command. The current is the input that recorded one,
-else it is rebuilt from the table of epochs.
+The voltage is the only input in mV of a file in current clamp. Whether a file is in current clamp
+follows from the units of inputs and commands, from the mode that the amplifier reports, and
+otherwise from the traces: the trace of plain steps is the command. The current is a recorded input
+if there is one, else it is rebuilt from the table of epochs.
 """
 
 import importlib
@@ -41,24 +41,24 @@ from sts.recordings.gather import (
 )
 from sts.recordings.recording import Recording, Sweep, Wanted, identify_file, want_every_sweep
 
-# Errors of pyabf over a broken file, besides those of h5py.
+# Errors of pyabf for a broken file, in addition to those of h5py.
 BROKEN: Final = (*guard.BROKEN, ArithmeticError, AssertionError, struct.error, NotImplementedError)
-# Values in a file: an operation mode, and the switch and the mode that an amplifier reports.
+# Codes in a file: an operation mode, and the switch and the mode that an amplifier reports.
 VARIABLE_LENGTH: Final = 1
 ENABLED: Final = 1
 CURRENT_CLAMP: Final = 1
-# Whether a trace consists of plain steps is judged on medians of blocks, longer than its noise and
-# shorter than a step.
+# Plain steps are detected in medians of blocks, which are longer than the noise and shorter than a
+# step.
 BLOCK_S: Final = 1e-3
-# Percentiles of a trace between which its spread is taken: transients at edges are shorter.
+# The spread of a trace is the difference of these percentiles, which exclude transients at edges.
 SPREAD_PERCENT: Final = (2.0, 98.0)
-# Least edge and largest unevenness of a level, as shares of the spread.
+# Smallest edge, and largest variation within a level, as shares of the spread.
 EDGE: Final = 0.25
 FLAT: Final = 0.2
-# Least share of the trace that is level, and most levels.
+# Smallest share of the trace in levels, and largest number of levels.
 LEVEL_SHARE: Final = 0.95
 MOST_LEVELS: Final = 12
-# Gives the current of a sweep by its number, and the amplitude that was commanded if it is known.
+# Returns the current of a sweep by its number, and the commanded amplitude if it is known.
 Current = Callable[[int], tuple[Floats, float | None]]
 
 
@@ -69,15 +69,15 @@ def read_abf(path: Path, wanted: Wanted = want_every_sweep) -> Recording:
         abf = _pyabf().ABF(str(path), cacheStimulusFiles=False)
         return _read_recording(abf, head, path, wanted)
     except Unusable as reason:
-        raise CellFailed(f"holds no usable current clamp sweep: {reason}") from reason
+        raise CellFailed(f"contains no usable current clamp sweep: {reason}") from reason
     except BROKEN as error:
         raise CellFailed(f"is truncated or damaged: {guard.describe_error(error)}") from error
     except MemoryError as error:
-        raise CellFailed("cannot be read: it takes more memory than there is") from error
+        raise CellFailed("cannot be read: there is not enough memory") from error
 
 
 def _pyabf() -> Any:
-    # pyabf puts a folder of its authors at the front of the path of modules.
+    # pyabf adds a folder of its authors to the front of sys.path.
     before = list(sys.path)
     try:
         return importlib.import_module("pyabf")
@@ -108,12 +108,12 @@ def _read_recording(abf: Any, head: Head, path: Path, wanted: Wanted) -> Recordi
 def _check_form(abf: Any, head: Head) -> None:
     lengths = set(abf._synchArraySection.lLength) if head.version == 2 else set()
     if abf.nOperationMode == VARIABLE_LENGTH or (abf.sweepCount > 1 and len(lengths) > 1):
-        raise CellFailed("holds sweeps of different lengths: fixed lengths are needed")
+        raise CellFailed("contains sweeps of different lengths: fixed lengths are needed")
     if not head.is_long:
         own = abf._headerV1
         used = [own.nTelegraphEnable[own.nADCSamplingSeq[channel]] for channel in abf.channelList]
         if ENABLED in used:
-            raise CellFailed("is ABF 1 with a short head whose gain cannot be told: save it anew")
+            raise CellFailed("is ABF 1 with a short header without the gain: save it again")
 
 
 def _channels_in(abf: Any, units: dict[str, float]) -> list[int]:
@@ -175,17 +175,17 @@ def _read_sweep(
 def _voltage_channel(
     abf: Any, head: Head, *, outputs: Sequence[Output], currents: Sequence[int]
 ) -> int:
-    """Return the channel that recorded the cell's voltage in current clamp, or say why none did."""
+    """Return the channel of the cell's voltage in current clamp, or raise if there is none."""
     voltages = _channels_in(abf, MILLIVOLTS)
     if not voltages and not currents:
         raise CellFailed(
-            f"holds channels in {', '.join(map(repr, abf.adcUnits))}: one in mV is needed"
+            f"contains channels in {', '.join(map(repr, abf.adcUnits))}: one in mV is needed"
         )
     _check_clamp(abf, head, outputs=outputs, currents=currents, voltages=voltages)
     if len(voltages) > 1:
         raise CellFailed(
-            f"holds more than one cell: {len(voltages)} channels record voltages; give every cell "
-            "a file of its own"
+            f"contains more than one cell: {len(voltages)} channels record voltages; give every "
+            "cell its own file"
         )
     return voltages[0]
 
@@ -198,14 +198,14 @@ def _check_clamp(
     currents: Sequence[int],
     voltages: Sequence[int],
 ) -> None:
-    """Refuse voltage clamp, and a file whose signs contradict each other."""
-    active = [each for each in outputs if each.source]
+    """Refuse voltage clamp, and a file whose units contradict its clamp."""
+    active = [output for output in outputs if output.source]
     is_reported = _reports_current_clamp(abf, head, (*voltages, *currents))
-    if any(each.is_current for each in active):
+    if any(output.is_current for output in active):
         if voltages:
             return
         raise _contradiction("its input and its command are both currents")
-    commands_voltage = any(each.is_voltage for each in active)
+    commands_voltage = any(output.is_voltage for output in active)
     if not voltages:
         if is_reported:
             raise _contradiction("its amplifier was in current clamp, its input is a current")
@@ -221,7 +221,7 @@ def _check_clamp(
     elif not currents or voltages[0] < currents[0]:
         return
     raise CellFailed(
-        f"holds only voltage clamp sweeps: current clamp is needed ({abf.sweepCount} sweeps)"
+        f"contains only voltage clamp sweeps: current clamp is needed ({abf.sweepCount} sweeps)"
     )
 
 
@@ -259,7 +259,7 @@ def _injects_steps(abf: Any, currents: Sequence[int], voltages: Sequence[int]) -
 
 
 def _is_stepped(abf: Any, channel: int) -> bool:
-    """Tell whether the sweep of the largest deflection keeps to a few constant levels."""
+    """Tell whether the sweep with the largest deflection consists of a few constant levels."""
     block = max(1, round(BLOCK_S * abf.dataPointsPerMs * 1e3))
     length = abf.sweepPointCount - abf.sweepPointCount % block
     if not length:
@@ -274,8 +274,8 @@ def _is_stepped(abf: Any, channel: int) -> bool:
 def _keeps_levels(course: Floats, spread: float) -> bool:
     """Tell whether a trace consists of a few constant levels."""
     edges = np.flatnonzero(np.abs(np.diff(course)) > EDGE * spread) + 1
-    levels = [each for each in np.split(course, edges) if len(each) > 2]
-    flat = [each for each in levels if np.ptp(each) <= FLAT * spread]
+    levels = [level for level in np.split(course, edges) if len(level) > 2]
+    flat = [level for level in levels if np.ptp(level) <= FLAT * spread]
     return (
         spread > 0
         and 2 <= len(levels) <= MOST_LEVELS

@@ -1,7 +1,7 @@
-"""The head of an ABF file: its claims are checked before anything else is read, and its protocol.
+"""The header of an ABF file, which is checked before anything else is read, and its protocol.
 
-An ABF 2 file begins with a table of its sections; an ABF 1 file has everything at fixed places. The
-protocol is a table of epochs, steps and ramps, from which the injected current is rebuilt.
+An ABF 2 file starts with a table of its sections; an ABF 1 file has everything at fixed positions.
+The protocol is a table of epochs, steps and ramps, from which the injected current is rebuilt.
 """
 
 import math
@@ -18,22 +18,22 @@ from sts.base.types import Floats
 from sts.recordings.gather import MILLIVOLTS, PICOAMPERES, Unusable
 
 BLOCK: Final = 512
-# Bytes in the head of ABF 1: short in old files, long in those since LONG_SINCE. Only the long one
-# holds the protocol.
+# Bytes in the header of ABF 1: short in old files, long since LONG_SINCE. Only a long header
+# contains the protocol.
 SHORT_HEAD: Final = 2048
 LONG_HEAD: Final = 6144
-# Version 1.6, as float32 rounds it.
+# Version 1.6, rounded by float32.
 LONG_SINCE: Final = 1.599
-# Bytes of ABF 1 at which the holding levels, the levels of epochs and the user list begin.
+# Bytes of ABF 1 at which the holding levels, the levels of epochs and the user list start.
 HOLDING_AT: Final = 1394
 LEVELS_AT: Final = 2348
 USER_LIST_AT: Final = 3360
-# Most samples of all channels together: ten minutes of two channels at 50 kHz.
+# Largest number of samples in all channels: ten minutes of two channels at 50 kHz.
 MAX_SAMPLES: Final = 2**26
 MAX_CHANNELS: Final = 64
 MAX_SWEEPS: Final = 10_000
-# Of every section of ABF 2: place in the head of its block, bytes an entry and entries; the least
-# bytes of an entry; the most entries that a file of a laboratory could have.
+# Section of ABF 2 -> position of its entry in the header (block, bytes per entry, entries); the
+# smallest size of an entry; the largest number of entries in a real file.
 SECTIONS: Final = {
     "protocol": (76, 208, 1),
     "input": (92, 82, MAX_CHANNELS),
@@ -51,28 +51,28 @@ TAG_BYTES: Final = 64
 # Sources of an output: the table of epochs, or another file.
 FROM_TABLE: Final = 1
 FROM_FILE: Final = 2
-# Epoch types that are rebuilt, steps and ramps. Nothing is measured on the others.
+# Epoch types that are rebuilt: steps and ramps. Nothing is measured on other types.
 REBUILT: Final = (1, 2)
 OTHER_EPOCHS: Final = {3: "pulse train", 4: "triangles", 5: "cosine", 7: "biphasic train"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """The parts of the head that are read here and not by pyabf."""
+    """The parts of the header that are read here and not by pyabf."""
 
     version: int
     is_long: bool = True
-    """Whether it holds the protocol; where it does not, pyabf reads samples as the protocol."""
+    """Whether it contains the protocol; if not, pyabf reads samples as the protocol."""
     holding: tuple[float, ...] = ()
     """ABF 1: the holding level of every output."""
     levels: tuple[float, ...] = ()
     """ABF 1: the first level of every epoch."""
     user_list: bool = False
-    """ABF 1: whether a list of the user changed the protocol from sweep to sweep."""
+    """ABF 1: whether a list of the user changes the protocol from sweep to sweep."""
 
 
 def check_head(path: Path) -> Head:
-    """Return the head of an ABF file, or say which of its claims the file cannot keep."""
+    """Return the header of an ABF file, or raise an error if it does not fit the file."""
     head = read_head(path, LONG_HEAD)
     size = path.stat().st_size
     return _check_2(head, size) if head.startswith(b"ABF2") else _check_1(head, size)
@@ -86,7 +86,7 @@ def _check_2(head: bytes, size: int) -> Head:
         if not 0 <= entries <= most:
             raise CellFailed(f"is not safe to read: it claims {entries} {name} entries")
         if not entries and name in NEEDED:
-            raise CellFailed(f"is truncated or damaged: it holds no {name} entry")
+            raise CellFailed(f"is truncated or damaged: it contains no {name} entry")
         if not entries:
             continue
         if entry_bytes < least_bytes or entry_bytes > size:
@@ -160,7 +160,7 @@ class Output:
 
 
 def read_outputs(abf: Any, head: Head) -> list[Output]:
-    """Return the outputs of an open ABF file; none where its head is short."""
+    """Return the outputs of an open ABF file; none if its header is short."""
     if not head.is_long:
         return []
     if head.version == 1:
@@ -177,8 +177,8 @@ def read_outputs(abf: Any, head: Head) -> list[Output]:
 
 
 def find_command(outputs: list[Output], abf: Any, head: Head) -> Output:
-    """Return the one output that injected the stimulus, or say why it cannot be rebuilt."""
-    active = [each for each in outputs if each.source and each.is_current]
+    """Return the output that injected the stimulus, or raise if it cannot be rebuilt."""
+    active = [output for output in outputs if output.source and output.is_current]
     if not active:
         why = "its protocol commands none" if head.is_long else "its old version kept no protocol"
         raise Unusable(f"no stimulus trace belongs to it, and {why}")
@@ -188,10 +188,10 @@ def find_command(outputs: list[Output], abf: Any, head: Head) -> Output:
     if output.source == FROM_FILE:
         # pyabf would open any path that the file names.
         raise Unusable(
-            "its stimulus came from another file, which is not opened: record the current too"
+            "its stimulus is in another file, which is not opened: record the current too"
         )
     if output.source != FROM_TABLE:
-        raise Unusable(f"its stimulus came from a source of unknown kind {output.source}")
+        raise Unusable(f"its stimulus has a source of unknown kind {output.source}")
     if head.version == 1:
         varies = head.user_list
     else:
@@ -199,12 +199,12 @@ def find_command(outputs: list[Output], abf: Any, head: Head) -> Output:
             abf._protocolSection.nAlternateDACOutputState
         )
     if varies:
-        raise Unusable("its protocol was varied by a list or by turns, which is not rebuilt")
+        raise Unusable("its protocol varies by a list or alternates, which is not rebuilt")
     return output
 
 
 def read_commands(abf: Any, output: Output, head: Head) -> list[Any]:
-    """Return pyabf's waveform of every sweep, if its epochs fit the sweeps."""
+    """Return pyabf's waveform of every sweep, after a check of the epochs."""
     from pyabf.waveform import EpochTable
 
     if head.version == 1:
@@ -241,7 +241,7 @@ def rebuild_pa(waveform: Any, unit: str) -> Floats:
 
 
 def stated_pa(current_pa: Floats) -> float | None:
-    """Return the amplitude of a command with one step and nothing else, None of another."""
+    """Return the amplitude of a command with a single step, None for other commands."""
     edges = np.flatnonzero(np.diff(current_pa)) + 1
     if len(edges) != 2 or current_pa[edges[1]] != current_pa[0]:
         return None

@@ -1,4 +1,4 @@
-"""NWB files read by h5py alone: NWB 2 of MIES (DANDI 000020) and others, NWB 1 of Allen.
+"""NWB files, read by h5py: NWB 2 of MIES (DANDI 000020) and others, NWB 1 of the Allen Institute.
 
 In both versions a sweep is a response and the stimulus that belongs to it. The current is the
 stimulus plus `bias_current`, the holding current of the amplifier.
@@ -58,8 +58,8 @@ MIES_ENDING: Final = re.compile(r"(_DA_\d+|\[\d+\])+$")
 NWB1_RESPONSES: Final = "acquisition/timeseries"
 NWB1_STIMULI: Final = "stimulus/presentation"
 SWEEP: Final = re.compile(r"Sweep_(\d+)")
-# First version of Allen's pipeline whose factors are right. Files of earlier ones hold volts and
-# amperes, and a wrong factor beside them.
+# First version of the Allen Institute's pipeline with correct factors. Files of earlier versions
+# contain volts and amperes, with a wrong factor.
 CONVERTED_SINCE: Final = (1, 1)
 
 
@@ -69,7 +69,7 @@ def read_nwb2(path: Path, wanted: Wanted = want_every_sweep) -> Recording:
         version = nwb_version(file)
         if not version.startswith("2"):
             raise CellFailed(
-                f"is NWB {version}: NWB 2 is wanted" if version else "is no NWB file: it is HDF5"
+                f"is NWB {version}: NWB 2 is needed" if version else "is no NWB file: it is HDF5"
             )
         series = series_in(file, "acquisition")
         responses = [one for one in series if one.kind == RESPONSE]
@@ -90,7 +90,7 @@ def read_nwb1(path: Path, wanted: Wanted = want_every_sweep) -> Recording:
     with guard.open_hdf5(path) as file:
         version = nwb_version(file)
         if not version.startswith("1"):
-            raise CellFailed(f"is NWB {version or 'without a version'}: NWB 1 is wanted")
+            raise CellFailed(f"is NWB {version or 'without a version'}: NWB 1 is needed")
         series, stimuli = _nwb1_series(file)
         responses = [one for one in series if _is_current_clamp(one)]
         others = [(one, "voltage clamp") for one in series if not _is_current_clamp(one)]
@@ -105,12 +105,12 @@ def read_nwb1(path: Path, wanted: Wanted = want_every_sweep) -> Recording:
 
 
 def nwb_version(file: Any) -> str:
-    """Return the NWB version an open HDF5 file names, "" where it names none."""
+    """Return the NWB version in an open HDF5 file, "" without one."""
     return guard.text(file, "nwb_version").removeprefix("NWB-")
 
 
 def identity_in_nwb2(file: Any, path: Path) -> FileIdentity:
-    """Return whose recording an open NWB 2 file holds."""
+    """Return the identity of the cell in an open NWB 2 file."""
     subject = _text_in(file, "general/subject", "subject_id")
     return identify_file(
         path,
@@ -121,42 +121,42 @@ def identity_in_nwb2(file: Any, path: Path) -> FileIdentity:
 
 
 def identity_in_nwb1(file: Any, path: Path) -> FileIdentity:
-    """Return whose recording an open NWB 1 file holds."""
+    """Return the identity of the cell in an open NWB 1 file."""
     return identify_file(
         # The Allen Institute adds this to the specimen in the names of its files.
         path.with_name(path.name.replace("_ephys.", ".")),
-        # The session id of these files is that of a result, and nothing else is known by it.
+        # The session id of these files identifies a result, and is used nowhere else.
         stated=_text_in(file, "general", "aibs_specimen_id"),
         donor=_text_in(file, "general/subject", "subject_id"),
     )
 
 
 def _text_in(file: Any, place: str, name: str) -> str:
-    """Return the text kept under `name` in a group of the file, "" where there is none."""
+    """Return the text with a name in a group of the file, "" without one."""
     group = guard.follow(file, place)
     return guard.text(group, name) if isinstance(group, h5py.Group) else ""
 
 
 def _read_name(path: Path, key: str) -> str:
     """Return a value in a file name of DANDI, as in sub-599387254_ses-601506492_icephys.nwb."""
-    found = re.search(rf"(?:^|_){key}-([^_]+)", path.stem)
-    return found[1] if found else ""
+    match = re.search(rf"(?:^|_){key}-([^_]+)", path.stem)
+    return match[1] if match else ""
 
 
 def _check_content(responses: Sequence[Series], other_modes: Sequence[str]) -> None:
     """Refuse a file without current clamp, and one with more than one cell."""
     if not responses:
         modes = sorted(set(other_modes))
-        holds = f"only {' and '.join(modes)}" if modes else "no current clamp"
+        content = f"only {' and '.join(modes)}" if modes else "no current clamp"
         raise CellFailed(
-            f"holds {holds} sweeps: current clamp is needed"
+            f"contains {content} sweeps: current clamp is needed"
             + (f" ({len(other_modes)} sweeps)" if modes else "")
         )
     electrodes = {one.electrode for one in responses} - {None}
     if len(electrodes) > 1:
         raise CellFailed(
-            f"holds more than one cell: its current clamp sweeps come from {len(electrodes)} "
-            "electrodes; give every cell a file of its own"
+            f"contains more than one cell: its current clamp sweeps come from {len(electrodes)} "
+            "electrodes; give every cell its own file"
         )
 
 
@@ -168,7 +168,7 @@ def _gather_pairs(
     others: Iterable[tuple[Series, str]],
     identity: FileIdentity,
 ) -> Recording:
-    """Return the recording of some responses; `read` takes one, its stimulus and its place."""
+    """Return the recording; `read` takes a response, its stimulus and its position."""
 
     def read_pair(response: Series, place: int) -> Sweep | None:
         if response.name not in stimuli:
@@ -186,7 +186,7 @@ def _read_nwb2_sweep(
     response: Series, stimulus: Series, place: int, *, wanted: Wanted
 ) -> Sweep | None:
     if stimulus.kind != STIMULUS:
-        raise Unusable(f"its stimulus is of type {stimulus.kind or 'none'}: {STIMULUS} is wanted")
+        raise Unusable(f"its stimulus is of type {stimulus.kind or 'none'}: {STIMULUS} is needed")
     rate_hz = common_rate_hz(response, stimulus)
     current_pa = read_samples(stimulus, PICOAMPERES, what="stimulus") + bias_pa(response)
     if not (known := look_at_current(wanted, current_pa, rate_hz)):
@@ -220,8 +220,8 @@ def _has_sweep_epochs(file: Any) -> bool:
 
 
 def _number_by_name(one: Series) -> Series:
-    found = SWEEP.fullmatch(one.name)
-    return replace(one, number=int(found[1])) if found and one.number is None else one
+    match = SWEEP.fullmatch(one.name)
+    return replace(one, number=int(match[1])) if match and one.number is None else one
 
 
 def _series_of_epochs(epochs: Any, side: str) -> list[Series]:
@@ -235,21 +235,21 @@ def _series_of_epochs(epochs: Any, side: str) -> list[Series]:
 
 
 def _is_current_clamp(response: Series) -> bool:
-    """Tell whether a voltage was recorded, by the unit, which all files have."""
+    """Tell by its unit, which all files have, whether a response is a voltage."""
     data = guard.member(response.group, "data")
     unit = "" if data is None else guard.text(data, "unit")
     return not unit or unit.casefold() not in PICOAMPERES
 
 
 def _is_converted(file: Any) -> bool:
-    """Tell whether the factors beside the data are right; in Allen's first files they are wrong."""
+    """Tell whether the factors in a file are correct; in Allen's first files they are wrong."""
     general = guard.follow(file, "general")
     generated = guard.member(general, "generated_by") if isinstance(general, h5py.Group) else None
     words = _words(generated)
     if "version" in words[:-1]:
         version = re.match(r"(\d+)\.(\d+)", words[words.index("version") + 1])
         return version is not None and (int(version[1]), int(version[2])) >= CONVERTED_SINCE
-    # A file of Allen's that does not name its pipeline is older than those that do.
+    # A file of the Allen Institute without the name of its pipeline is older than those with it.
     return not _has_sweep_epochs(file)
 
 
@@ -287,7 +287,7 @@ def _read_nwb1_sweep(
 
 
 def _experiment(response: Series) -> tuple[int, int | None]:
-    """Return begin and end of the part of a sweep that follows the test pulse."""
+    """Return start and end of the part of a sweep that follows the test pulse."""
     place = f"epochs/Experiment_{response.number}/stimulus"
     group = guard.follow(response.group.file, place)
     if not isinstance(group, h5py.Group):

@@ -1,4 +1,4 @@
-"""The recordings in a folder, and the reader of each, chosen by the content of the file."""
+"""The recordings in a folder, and the reader of each, selected by the content of the file."""
 
 import os
 from collections.abc import Callable
@@ -30,11 +30,11 @@ from sts.recordings.recording import (
 
 @dataclass(frozen=True, kw_only=True)
 class Reader:
-    """What reads one file format."""
+    """The reader of one file format."""
 
     read: Callable[[Path, Wanted], Recording]
     identify: Callable[[Path], FileIdentity]
-    """Returns whose recording a file holds, also where its sweeps cannot be used."""
+    """Returns the identity of the cell in a file, even if its sweeps cannot be used."""
 
 
 def _identify_in(identify: Callable[[Any, Path], FileIdentity]) -> Callable[[Path], FileIdentity]:
@@ -46,7 +46,7 @@ def _identify_in(identify: Callable[[Any, Path], FileIdentity]) -> Callable[[Pat
 
 
 SUFFIXES: Final = (".nwb", ".abf")
-# The key is how the text begins that `content_of` returns.
+# The text from `content_of` starts with the key.
 READERS: Final = {
     "NWB 2": Reader(read=read_nwb2, identify=_identify_in(identity_in_nwb2)),
     "NWB 1": Reader(read=read_nwb1, identify=_identify_in(identity_in_nwb1)),
@@ -67,11 +67,11 @@ BEGINNINGS: Final = {
 
 
 def find_recordings(folder: str | Path) -> list[Path]:
-    """Return the recordings in a folder and those below it, in a fixed order; a file is itself."""
+    """Return the recordings in a folder and its subfolders, in a fixed order; or the given file."""
     folder = Path(folder)
     if not folder.exists():
-        raise StsError(f"no folder {folder}: give the folder that holds the recordings")
-    # What is neither file nor folder is refused by the reader.
+        raise StsError(f"no folder {folder}: give the folder that contains the recordings")
+    # Anything else than a file or a folder is refused by the reader.
     if not folder.is_dir():
         return [folder]
     paths = [
@@ -82,32 +82,32 @@ def find_recordings(folder: str | Path) -> list[Path]:
     ]
     if not paths:
         wanted = ", ".join(f"*{suffix}" for suffix in SUFFIXES)
-        raise StsError(f"no recordings in {folder}: looked for {wanted} there and in its folders")
+        raise StsError(f"no recordings in {folder}: looked for {wanted} there and in subfolders")
     return sorted(paths, key=lambda path: path.as_posix())
 
 
 def _refuse(error: OSError) -> None:
     raise StsError(
-        f"cannot look into {error.filename}: {(error.strerror or '').lower()}"
+        f"cannot read the folder {error.filename}: {(error.strerror or '').lower()}"
     ) from error
 
 
 def read_recording(path: str | Path, wanted: Wanted = want_every_sweep) -> Recording:
-    """Return the recording in a file; `CellFailed` says in words why there is none.
+    """Return the recording in a file; `CellFailed` explains why there is none.
 
     Parameters
     ----------
     path
-        Of any name: the reader is chosen by the content.
+        Its name has no effect: the reader is selected by the content.
     wanted
-        Chooses the sweeps by their current; the voltage of the others is not read.
+        Selects the sweeps by their current; the voltage of the others is not read.
     """
     path = Path(path)
     return _find_reader(path).read(path, wanted)
 
 
 def read_identity(path: Path) -> FileIdentity | None:
-    """Return whose recording a file holds, whether it can be measured or not; None if unknown."""
+    """Return the identity of the cell in a file, usable or not; None if unknown."""
     try:
         return _find_reader(path).identify(path)
     except CellFailed:
@@ -119,18 +119,18 @@ def _find_reader(path: Path) -> Reader:
     for kind, reader in READERS.items():
         if content.startswith(kind):
             return reader
-    raise CellFailed(f"is {content}: what can be read is {', '.join(READERS)}")
+    raise CellFailed(f"is {content}: this program reads {', '.join(READERS)}")
 
 
 def content_of(path: Path) -> str:
-    """Return what a file holds, such as "NWB 2.2.5"."""
+    """Return the kind of a file, such as "NWB 2.2.5"."""
     head = read_head(path, 32)
     for start, name in BEGINNINGS.items():
         if head.startswith(start):
             return name
-    # HDF5 may begin behind a block of the user's own, which h5py skips.
+    # HDF5 may start after a block of the user's own, which h5py skips.
     if head and not head.startswith(SIGNATURE) and not h5py.is_hdf5(path):
-        raise CellFailed("is neither an ABF nor an HDF5 file: an NWB or ABF file is wanted")
+        raise CellFailed("is neither an ABF nor an HDF5 file: an NWB or ABF file is needed")
     with open_hdf5(path) as file:
         version = nwb_version(file)
     return f"NWB {version}" if version else "an HDF5 file without an NWB version"

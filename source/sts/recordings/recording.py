@@ -1,4 +1,4 @@
-"""The result of every reader: one cell with its current-clamp sweeps, and who the cell is."""
+"""The result of every reader: one cell with its current-clamp sweeps and its identity."""
 
 import re
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from sts.base.types import Floats
 
 # Longest text that can be an id.
 MAX_ID: Final = 200
-# Words that stand in the place of an id where none is known; letters and digits only.
+# Words instead of an id if none is known; letters and digits only.
 EMPTY_WORDS: Final = frozenset(
     (
         *("default", "missing", "na", "nan", "none", "notavailable", "null", "placeholder", "tbd"),
@@ -18,13 +18,13 @@ EMPTY_WORDS: Final = frozenset(
         *("unspecified", "untitled", "xxx"),
     )
 )
-# Takes a current in pA and its rate in Hz. If it returns something false, the response is not read;
-# else the sweep keeps the value as `known_stimulus`.
+# Takes a current in pA and its rate in Hz. If the result is false, the response is not read; else
+# the sweep has the result as `known_stimulus`.
 Wanted = Callable[[Floats, float], object]
 
 
 def want_every_sweep(*_: Any) -> bool:
-    """Want every sweep, whatever its current."""
+    """Select every sweep."""
     return True
 
 
@@ -42,11 +42,11 @@ class Sweep:
     """The stimulus name in the file: a hint; the current decides."""
     number: int
     begin: int = 0
-    """First sample of the experiment if the file names it: a test pulse lies before."""
+    """First sample of the experiment, after a test pulse, if the file contains it."""
     stated_pa: float | None = None
-    """The amplitude that the file states beside the trace, if it does."""
+    """The amplitude that the file states in addition to the trace, if it does."""
     known_stimulus: object = None
-    """What `Wanted` returned for this current: it is not computed again."""
+    """The result of `Wanted` for this current, so that it is not computed again."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,18 +58,18 @@ class FileIdentity:
     claims_id: bool = False
     """Whether the file states the specimen; else the id is the name of the file."""
     ignored_id: str = ""
-    """The text in the place of the specimen id that is no id, such as a placeholder."""
+    """The text instead of a specimen id, such as a placeholder."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Recording(FileIdentity):
-    """One cell: who it is, and its sweeps in the order of their numbers."""
+    """One cell: its identity, and its sweeps in the order of their numbers."""
 
     sweeps: tuple[Sweep, ...]
     skipped: tuple[str, ...] = ()
     """Sweeps that were left out, each with its reason in words."""
     unread: int = 0
-    """Number of sweeps that were not read, as their current is not wanted."""
+    """Number of sweeps that were not read, because their current is not needed."""
     notes: tuple[str, ...] = ()
     """Remarks on its files, in words."""
 
@@ -80,13 +80,13 @@ def identify_file(path: Path, *, stated: str, named: str = "", donor: str = "") 
     Parameters
     ----------
     path
-        The file. Its name is the id where nothing states the specimen.
+        The file. Its name is the id if there is no specimen id.
     stated, named
-        The specimen id in the file, and the one that an archive put into the name of the file.
+        The specimen id in the file, and the one in the name of a file from an archive.
     donor
         The donor, "" if it is not known.
     """
-    specimen = next((each for each in (stated, named) if not is_no_id(each)), "")
+    specimen = next((text for text in (stated, named) if not is_no_id(text)), "")
     return FileIdentity(
         specimen_id=specimen or path.stem,
         donor_id="" if is_no_id(donor) else donor,

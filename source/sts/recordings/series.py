@@ -1,4 +1,4 @@
-"""The time series of NWB files: which stimulus belongs to which response, and their samples."""
+"""The time series of NWB files: the stimulus of each response, and their samples."""
 
 import math
 import re
@@ -19,7 +19,7 @@ MAX_BIAS_PA: Final = 1e4
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Series:
-    """One time series of the file, its data not yet read."""
+    """One time series of the file, without its data."""
 
     name: str
     kind: str
@@ -34,7 +34,7 @@ class Series:
 
 
 def series_in(file: Any, place: str) -> list[Series]:
-    """Return the time series in a group of the file, those of other types too."""
+    """Return the time series of all types in a group of the file."""
     group = guard.follow(file, place)
     if not isinstance(group, h5py.Group):
         return []
@@ -76,7 +76,7 @@ def _references(file: Any, column: Any) -> list[Hashable]:
 def pair_series(
     responses: list[Series], stimuli: list[Series], table: dict[Hashable, Hashable]
 ) -> dict[str, Series]:
-    """Return the stimulus of each response, by the surest sign that the file gives.
+    """Return the stimulus of each response, by the most reliable information in the file.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def _number(one: Series) -> Hashable:
 
 
 def _name(one: Series) -> Hashable:
-    """Return the numbers in a name: data_00012_AD0 has those of data_00012_DA0."""
+    """Return the numbers in a name, which are equal in data_00012_AD0 and data_00012_DA0."""
     return tuple(int(digits) for digits in re.findall(r"\d+", one.name)) or one.name
 
 
@@ -129,7 +129,7 @@ def _agree(response: Series, stimulus: Series) -> bool:
 
 
 def common_rate_hz(response: Series, stimulus: Series) -> float:
-    """Return the one sampling rate of a sweep."""
+    """Return the sampling rate of a sweep, which both series must have."""
     rate_hz, other_hz = _rate_hz(response), _rate_hz(stimulus)
     if not math.isclose(rate_hz, other_hz, rel_tol=1e-6):
         raise Unusable(
@@ -161,17 +161,17 @@ def read_samples(
     one
         The time series.
     units
-        What each unit is multiplied by.
+        The factor of each unit.
     what
         `response` or `stimulus`.
     converted
-        Whether the factor and the offset beside the data are to be used.
+        Whether the factor and the offset in the file are used.
     end
-        Where to stop reading.
+        The first sample that is not read; None reads all.
     """
     data = guard.member(one.group, "data")
     if data is None:
-        raise Unusable(f"its {what} holds no data")
+        raise Unusable(f"its {what} contains no data")
     conversion, offset = guard.number(data, "conversion"), guard.number(data, "offset")
     return scale(
         guard.read_trace(data, end=end),
@@ -187,5 +187,5 @@ def bias_pa(response: Series) -> float:
     # MIES writes NaN where the amplifier held no current.
     bias_pa = 0.0 if bias_a is None or math.isnan(bias_a) else bias_a * 1e12
     if abs(bias_pa) > MAX_BIAS_PA:
-        raise Unusable(f"its bias_current of {bias_a:g} A is no holding current")
+        raise Unusable(f"its bias_current of {bias_a:g} A is too large for a holding current")
     return bias_pa

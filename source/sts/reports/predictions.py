@@ -43,7 +43,7 @@ def read_predictions(path: str | Path) -> Predictions:
         raise StsError(f"no cell in {path}: write it again")
     classes = tuple(name.removeprefix(PREFIX) for name in rows[0] if name.startswith(PREFIX))
     if not classes:
-        raise StsError(f"no column {PREFIX}... in {path}: one for each class is wanted")
+        raise StsError(f"no column {PREFIX}... in {path}: one for each class is needed")
     try:
         predictions = Predictions(
             specimen_id=np.array([row["specimen_id"] for row in rows]),

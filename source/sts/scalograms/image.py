@@ -173,7 +173,7 @@ class PublishedSource:
 
 
 def has_published(data: Path) -> bool:
-    """Tell whether a data folder holds a folder of published scalograms."""
+    """Tell whether a data folder contains a folder of published scalograms."""
     folders = (folder.format(dataset=dataset) for dataset in DATASETS for folder in FOLDERS)
     return any((data / folder).is_dir() for folder in folders)
 
@@ -198,8 +198,8 @@ def read_published(path: Path) -> Floats:
         # A memory map reads only the header: an array that is too large is refused unread.
         header = np.lib.format.open_memmap(path, mode="r")
         if header.shape != SHAPE or header.dtype.kind != "f":
-            came = f"{header.shape} of {header.dtype}"
-            raise StsError(f"{path} must hold {SHAPE} of floating-point numbers, not {came}")
+            actual = f"{header.shape} of {header.dtype}"
+            raise StsError(f"{path} must contain {SHAPE} of floating-point numbers, not {actual}")
         with np.errstate(over="ignore"):
             scalograms = np.load(path, allow_pickle=False).astype(np.float32)
     except FileNotFoundError:
@@ -210,5 +210,5 @@ def read_published(path: Path) -> Floats:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise StsError(f"{path} is no .npy array ({reason}): fetch it again") from error
     if not np.isfinite(scalograms).all():
-        raise StsError(f"{path} holds values that are not finite: fetch it again")
+        raise StsError(f"{path} contains values that are not finite: fetch it again")
     return np.ascontiguousarray(scalograms.transpose(2, 0, 1))

@@ -31,7 +31,7 @@ PYWT_PRECISION: Final = 12
 
 
 def check_traces(traces: Tensor, shape: tuple[int, ...]) -> None:
-    """Raise unless `traces` holds floating-point rows of `shape`."""
+    """Raise unless `traces` contains floating-point rows of `shape`."""
     if traces.ndim != len(shape) + 1 or tuple(traces.shape[1:]) != shape:
         wanted = ", ".join(str(size) for size in ("n", *shape))
         raise ValueError(f"traces must be of shape ({wanted}), not {tuple(traces.shape)}")

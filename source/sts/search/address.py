@@ -57,7 +57,7 @@ SERVERS: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class ServerAddress:
-    """A database on a server; neither `shown` nor the repr holds the password."""
+    """A database on a server; neither `shown` nor the repr contains the password."""
 
     kind: ServerKind
     shown: str
@@ -121,7 +121,7 @@ def _read_server(storage: str, kind: ServerKind) -> ServerAddress:
     if address is None:
         scheme = kind.dialect.partition("+")[0]
         raise StsError(
-            f"cannot read the {kind.name} address, which is not shown since it may hold a "
+            f"cannot read the {kind.name} address, which is not shown since it may contain a "
             f"password: write {scheme}://USER:PASSWORD@HOST:PORT/DATABASE, with %40 for @, %2F for "
             "/ and %3A for : inside a part"
         )

@@ -42,7 +42,7 @@ WAIT_S: Final = 60
 CONNECT_S: Final = 10
 # Longest wait for the lock of a server: longer than it takes to notice that a host has died.
 TURN_S: Final = 180
-# Name of the lock that one worker at a time holds.
+# Name of the lock that one worker at a time has.
 OPENING: Final = "opening"
 # Silence after which a driver asks the server: after 60 s, then every 10 s, six times.
 KEEPALIVE: Final = {"keepalives_idle": 60, "keepalives_interval": 10, "keepalives_count": 6}
@@ -55,7 +55,7 @@ ADVICE: Final = {
     "unable to open": "name a file in a folder that you may write to",
     "readonly": "name a file that you may write to",
     "full": "free some space and run it again",
-    "locked": "end the process that holds it, or use postgresql:// for several hosts",
+    "locked": "end the process that uses it, or use postgresql:// for several hosts",
 }
 
 
@@ -191,7 +191,7 @@ class SqliteStorage(SearchStorage):
         except filelock.Timeout:
             raise StsError(
                 f"{self._opening.lock_file} has been locked for {WAIT_S} s: end the process that "
-                "holds it"
+                "uses it"
             ) from None
         try:
             yield

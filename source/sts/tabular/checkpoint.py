@@ -187,14 +187,14 @@ def load_card(folder: Path) -> BaselineCard:
 def _check_cells(path: Path, arrays: Arrays, card: BaselineCard) -> None:
     """Raise an error for training cells that do not match the card."""
     if strange := sorted(set(arrays) ^ {"X", "y", *ARRAYS}):
-        raise StsError(f"{path} lacks, or should not hold, {shorten(strange[0])}: {AGAIN}")
+        raise StsError(f"{path} lacks, or should not contain, {shorten(strange[0])}: {AGAIN}")
     X, y = arrays["X"], arrays["y"]
     if X.dtype.name != "float64" or X.shape != (len(y), len(card.names)) or y.shape != X.shape[:1]:
-        raise StsError(f"{path} does not hold the features of its {CARD}, cell by cell: {AGAIN}")
+        raise StsError(f"{path} does not contain the features of its {CARD}, cell by cell: {AGAIN}")
     if y.dtype.name != "int64" or not len(y) or y.min() < 0 or y.max() >= len(CLASSES):
-        raise StsError(f"{path} does not hold a class of each cell: {AGAIN}")
+        raise StsError(f"{path} does not contain a class of each cell: {AGAIN}")
     if card.model != "lightgbm" and (len(np.unique(y)) < 2 or X.size > MAX_FITTED):
-        raise StsError(f"{path} holds cells that no {card.name} can be fitted on: {AGAIN}")
+        raise StsError(f"{path} contains cells that no {card.name} can be fitted on: {AGAIN}")
 
 
 def _load_classifier(folder: Path, card: BaselineCard, X: Floats, y: Ints) -> Classifier:

@@ -254,7 +254,7 @@ def _read_numbers(text: str, name: str, *, real: bool = False, infinite: bool = 
     if real and not infinite and not np.isfinite(found).all():
         raise NotTrees(f"{name} must be finite")
     if not real and found.size and not -MAX_COUNT <= found.min() <= found.max() <= MAX_COUNT:
-        raise NotTrees(f"{name} holds a number that is too large")
+        raise NotTrees(f"{name} contains a number that is too large")
     return found
 
 

@@ -80,8 +80,8 @@ def test_the_command_goes_all_the_way(place: Workspace, capsys: pytest.CaptureFi
         ('{"smote": {"neighbours": "five"}}', "must be a whole number, not 'five'"),
         ('{"smot": {}}', "did you mean 'smote'"),
         ('{"gan": {"loop": 3}}', "gan: settings.loop"),
-        ('{"gan": 3}', "names and values are wanted, not 3"),
-        ("[]", "does not hold settings by method"),
+        ('{"gan": 3}', "names and values are needed, not 3"),
+        ("[]", "does not contain settings by method"),
         ("{", "not JSON"),
     ],
 )

@@ -223,7 +223,7 @@ def advance(
 
 @inlined
 def injected(stimuli: Floats, sweep: int, step: int) -> float:
-    """Return the current of a sweep, whose row holds begin, end and pA twice, then pA a step."""
+    """Return the current of a sweep; its row has start, end and pA twice, then pA per step."""
     current = 0.0
     if stimuli[sweep, 0] <= step < stimuli[sweep, 1]:
         current += stimuli[sweep, 2]

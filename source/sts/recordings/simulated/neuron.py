@@ -104,7 +104,7 @@ class SimulatedStimulus:
         return np.array([*pulse, PULSE_PA, self.onset, self.end, self.amplitude_pa, slope])
 
     def current_pa(self) -> Floats:
-        """Return the command as a file holds it."""
+        """Return the command as it is stored in a file."""
         begin, end = (round(second * RATE_HZ) for second in PULSE_S)
         current_pa = np.zeros(self.samples, dtype=np.float32)
         current_pa[begin:end] = _round_to_counts(np.array(PULSE_PA))
@@ -289,7 +289,7 @@ def _find_lowest(
 
 
 def _lowest_recorded(recorded: Sequence[Recorded]) -> int:
-    """Return the lowest amplitude whose step holds a spike; refuse spikes where none belong."""
+    """Return the lowest amplitude whose step contains a spike; refuse spikes outside steps."""
     spike = SPIKE_MV / MV_PER_COUNT
     amplitudes = []
     for stimulus, counts in recorded:

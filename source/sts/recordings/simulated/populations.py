@@ -65,7 +65,7 @@ class Populations:
         """Return the parameters of one member of a population, the same for the same numbers.
 
         Eight members at a time are a Latin hypercube (McKay et al., 1979): every eighth of every
-        parameter's distribution holds one of them, so that a few cells already represent the
+        parameter's distribution contains one of them, so that a few cells already represent the
         population. A member that is drawn again is drawn independently.
         """
         number = list(self.by_name).index((dataset, label))

@@ -122,7 +122,7 @@ def ensure_tables(data: Path, task: str) -> Path:
 
 def _load(job: Job, data: Path) -> Task:
     if not data.is_dir():
-        raise StsError(f"{data} is not a folder: --data names the one that holds the tables")
+        raise StsError(f"{data} is not a folder: --data names the one that contains the tables")
     task = load_task(job.task, data, features=job.features)
     if job.borrow and not task.borrowable:
         raise StsError(

@@ -50,10 +50,10 @@ PUBLISHED: Final = {
     ),
     "me": (
         "Vasques and Cif (2025) report for this task a gain of 0.12 by SMOTE and accuracies of "
-        "0.85 to 0.90 on one holdout of 20 %. Their table holds 27 neurons twice, so that a neuron "
-        "can be on both sides. Their published code fills missing values before it divides the "
-        "neurons, and cross-validates on rows that were generated from the rows it scores; this "
-        "benchmark does none of that."
+        "0.85 to 0.90 on one holdout of 20 %. Their table contains 27 neurons twice, so that a "
+        "neuron can be on both sides. Their published code fills missing values before it divides "
+        "the neurons, and cross-validates on rows that were generated from the rows it scores; "
+        "this benchmark does none of that."
     ),
 }
 SIMULATED: Final = "These neurons are simulated: this page says nothing about real ones."

@@ -231,7 +231,7 @@ def _show_gains(run: Run, results: Results) -> list[Block]:
         )
         blocks.append(Picture(files=files, caption=caption))
     blocks.append(_make_gain_table(results.gains))
-    blocks.append("differences.csv holds all of these, and the recall of every class.")
+    blocks.append("differences.csv contains all of these, and the recall of every class.")
     how = {(row["classifier"], row["added"], row["how"]) for row in results.rows if row["how"]}
     if how:
         rows = [[classifier_title(name), added, text] for name, added, text in sorted(how)]

@@ -102,7 +102,7 @@ def make_benchmark_job(
         Other fields of a job.
     """
     if one_of(protocol, PROTOCOLS, "protocol") == "paper" and others.get("folds"):
-        raise StsError("--folds is for --protocol cv: the paper holds one in five neurons out")
+        raise StsError("--folds is for --protocol cv: the paper leaves out one in five neurons")
     job = Job(
         task=one_of(task, TASKS, "task"),
         features=one_of(features, FEATURES, "features"),
@@ -140,11 +140,11 @@ def _read_generators(file: Path) -> dict[str, Any]:
     """Return settings of generators by method; wrong settings are an error."""
     given = read_json(file)
     if not isinstance(given, Mapping):
-        raise StsError(f'{file} does not hold settings by method: {{"vae": {{...}}}} is wanted')
+        raise StsError(f'{file} does not contain settings by method: {{"vae": {{...}}}} is needed')
     for name, settings in given.items():
         one_of(name, GENERATORS, f"method in {file}")
         if not isinstance(settings, Mapping):
-            raise StsError(f"{file}, {name}: names and values are wanted, not {settings!r}")
+            raise StsError(f"{file}, {name}: names and values are needed, not {settings!r}")
         try:
             # Wrong settings are refused here, not in the middle of a grid.
             make_generator(name, settings=settings)

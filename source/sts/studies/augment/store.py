@@ -68,7 +68,7 @@ class Store:
         try:
             rows = read_scores(path)
         except ValueError as error:
-            raise StsError(f"{path} holds no scores ({error}): delete it and run again") from error
+            raise StsError(f"{path} has no scores ({error}): delete it and run again") from error
         return [row for row in rows if self.tuned or _is_current(row)]
 
     def add_scores(

@@ -142,7 +142,7 @@ def generate_windows(
     """Generate windows and return the files that were written."""
     if "nwb" in job.kinds and job.windows > MOST_SERIES:
         raise StsError(
-            f"an NWB file takes at most {MOST_SERIES} windows, {job.windows} came: use --kind npz"
+            f"an NWB file can have at most {MOST_SERIES} windows, not {job.windows}: use --kind npz"
         )
     gan = load_gan(gan_folder(workspace.models, job.name))
     card = gan.card

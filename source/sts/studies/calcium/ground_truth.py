@@ -76,7 +76,7 @@ class GroundTruthJob:
             raise StsError("statistics are either given or measured: leave one of them out")
         if self.frames < 1 or self.neurons < 2 or self.rate_hz <= 0:
             raise StsError(
-                "at least 2 neurons, 1 frame and a frame rate above 0 are wanted, not "
+                "at least 2 neurons, 1 frame and a frame rate above 0 are needed, not "
                 f"{self.neurons}, {self.frames} and {self.rate_hz:g}"
             )
         drawn = not (self.given or self.measured)

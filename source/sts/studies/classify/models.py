@@ -73,7 +73,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     """Return the settings in a JSON file, which the kind of model must check."""
     given = read_json(path)
     if not isinstance(given, dict):
-        raise StsError(f"{path} does not hold settings: an object such as {{...}} is wanted")
+        raise StsError(f"{path} does not contain settings: an object such as {{...}} is needed")
     return given
 
 

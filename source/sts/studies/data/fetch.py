@@ -175,7 +175,7 @@ def _read_ids(path: Path, others: re.Pattern[str]) -> list[str]:
         found = (NUMBER.search(line) for line in lines if not others.search(line))
         cells = [match[0] for match in found if match]
     if not cells:
-        raise StsError(f"no specimen ids in {path}: a list, or a table with specimen_id, is wanted")
+        raise StsError(f"no specimen ids in {path}: a list, or a table with specimen_id, is needed")
     return cells
 
 

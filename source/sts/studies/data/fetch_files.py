@@ -259,8 +259,8 @@ def fetch_excerpts(
             return needed
 
         done = run_together(client, items, work, workers=job.workers)
-    came, whole = (sum(getattr(s, name) for s in brought) / 1e6 for name in SIZES)
-    note = f"{came:.1f} MB came of {whole:.1f} MB: these are excerpts, and say so"
+    fetched, whole = (sum(getattr(s, name) for s in brought) / 1e6 for name in SIZES)
+    note = f"{fetched:.1f} of {whole:.1f} MB were fetched: these files are excerpts"
     return replace(done, notes=(note,)) if brought else done
 
 

@@ -24,14 +24,14 @@ def import_models(workspace: Workspace, folder: Path, *, force: bool = False) ->
     if not found:
         raise StsError(
             f"no published model under {folder}: folders such as ResNet18_best_models with "
-            "best_model.pkl are wanted"
+            "best_model.pkl are needed"
         )
     imported = []
     for path in found.values():
         model = import_published(path)
         place = model_folder(workspace.models, model.card.architecture)
         if place.exists() and not force:
-            raise StsError(f"{place} holds a model already: add --force to replace it")
+            raise StsError(f"{place} contains a model already: add --force to replace it")
         save_model(place, model)
         imported.append(Imported(name=model.card.name, pickle=path, folder=place))
     return imported

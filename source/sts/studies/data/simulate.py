@@ -80,14 +80,14 @@ def plan_simulation(job: SimulateJob) -> list[Entry]:
     there, wanted = read_json(record), _record(job)
     if there.get("cells", 0) > job.cells:
         raise StsError(
-            f"{job.out} holds {there['cells']} simulated cells: ask for as many with --cells, or "
-            "choose another --out"
+            f"{job.out} contains {there['cells']} simulated cells: ask for as many with --cells, "
+            "or choose another --out"
         )
     if job.force:
         return entries
     if {**there, "cells": job.cells} != wanted:
         raise StsError(
-            f"{job.out} holds cells of another seed or version: add --force to write them anew, "
+            f"{job.out} contains cells of another seed or version: add --force to write them anew, "
             "or choose another --out"
         )
     return [entry for entry in entries if not path_of(entry, job.out).exists()]
@@ -111,5 +111,5 @@ def _record(job: SimulateJob) -> dict[str, Any]:
 def _check_nothing_else(out: Path) -> None:
     if out.is_dir() and any(out.rglob("*.nwb")):
         raise StsError(
-            f"{out} holds recordings that were not made by this command: choose another --out"
+            f"{out} contains recordings that were not made by this command: choose another --out"
         )

@@ -169,7 +169,7 @@ def spoil(root: Path, cells: SweepStore) -> dict[str, str]:
     np.save(paths[2], np.zeros((180, 240, 2)))
     np.save(paths[3], np.array([{}, None]), allow_pickle=True)
     np.save(paths[4], np.full((180, 4800, 2), np.nan, np.float32))
-    said = ("looked for", "is no .npy array", "must hold", "is no .npy array", "not finite")
+    said = ("looked for", "is no .npy array", "must contain", "is no .npy array", "not finite")
     return dict(zip(cells.specimen_id[:5].tolist(), said, strict=True))
 
 

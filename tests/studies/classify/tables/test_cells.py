@@ -53,7 +53,7 @@ def test_cells_of_ones_own_are_trained_on(
     assert card_of(root)["data"]["training_cells"] == 64
     capsys.readouterr()
     assert main(["--root", str(root), *QUICK]) == Status.DONE
-    assert "held a model of other cells, which is kept in" in capsys.readouterr().err
+    assert "contained a model of other cells, which is kept in" in capsys.readouterr().err
     models = root / "models" / "LightGBM_best_models"
     (kept,) = [path.name for path in models.iterdir() if path.name != "shared"]
     assert card_of(root, kept)["data"]["training_cells"] == 64

@@ -91,8 +91,8 @@ def load_sweeps(
 ) -> NetworkCohort:
     """Return the labelled cells in `data`, divided by the split stored there.
 
-    Cells of the published test split are left out, unless the published split in `data` holds them
-    out. `scalograms` is one of ORIGINS.
+    Cells of the published test split are left out, unless the split in `data` is the published one,
+    in which they are test cells. `scalograms` is one of ORIGINS.
     """
     published = _choose_origin(data, scalograms) == "published"
     cells = with_donors(_load_published(data) if published else _load_labelled(data), data)
@@ -132,7 +132,7 @@ def _load_published(data: Path) -> Cells:
     if not has_published(data):
         raise StsError(
             f"no published scalograms in {data}: a folder such as PatchClampGouwensCWT with files "
-            "cell_<specimen_id>.npy is wanted"
+            "cell_<specimen_id>.npy is needed"
         )
     found, split = labels_of(data), find_split(data)
     if split is None:
