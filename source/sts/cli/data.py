@@ -48,7 +48,7 @@ def make_data_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for add in (
         *(add_fetch, add_simulate, add_build, add_features),
-        *(_add_check, add_show, _add_compare, _add_import, _add_doctor),
+        *(_add_check, add_show, _add_compare, _add_checklist, _add_import, _add_doctor),
     ):
         add(commands)
     return parser
@@ -135,6 +135,44 @@ def _compare(args: argparse.Namespace) -> int:
     for sentence in compared.cells:
         say(sentence)
     say(f"report  {compared.folder / 'report.html'}")
+    return Status.DONE
+
+
+def _add_checklist(commands: "Commands") -> None:
+    parser = add_command(
+        commands,
+        "checklist",
+        _checklist,
+        "Fill in a reporting checklist from the files of a run. The items are those of REFORMS and "
+        "DOME. What the run does not record is said to be missing.",
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a run")
+    parser.add_argument(
+        "--answers",
+        type=Path,
+        metavar="TOML",
+        help='answers by hand, lines such as "REFORMS 1b" = "text"',
+    )
+    parser.add_argument(
+        "--manifest",
+        type=Path,
+        metavar="JSON",
+        help="the manifest.json of the data set of the run, if it was built from recordings",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="MD", help="(default: reporting.md in the folder of the run)"
+    )
+
+
+def _checklist(args: argparse.Namespace) -> int:
+    from sts.reports.checklist import CHECKLIST_NAME, fill_checklist, write_checklist
+
+    items = fill_checklist(args.run, manifest=args.manifest, answers=args.answers)
+    out = args.out or args.run / CHECKLIST_NAME
+    write_checklist(out, items, run=args.run)
+    answered = sum(item.is_answered for item in items)
+    say(f"{answered} of {len(items)} items have an answer")
+    say(f"checklist  {out}")
     return Status.DONE
 
 

@@ -59,7 +59,8 @@ def check_leave_out(args: argparse.Namespace) -> None:
 def say_left_out(args: argparse.Namespace, workspace: "Workspace", data: Path) -> int:
     """Leave each data set out in turn and print the table."""
     from sts.datasets.laboratories import find_laboratories
-    from sts.studies.classify.leave_out import LeaveOutJob, leave_out, leave_out_table
+    from sts.studies.classify.leave_out import leave_out
+    from sts.studies.classify.leave_out_pages import LeaveOutJob, leave_out_table
 
     names = tuple(dict.fromkeys(args.leave_out))
     job = LeaveOutJob(

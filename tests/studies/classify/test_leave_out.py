@@ -10,8 +10,10 @@ from sts.base.workspace import Workspace
 from sts.cli.baseline import main
 from sts.cli.run import Status
 from sts.datasets.laboratories import LabelledTable, join_tables
+from sts.evaluation.scores import Interval
 from sts.studies.classify import leave_out as module
-from sts.studies.classify.leave_out import LeaveOutJob, draw_labels, leave_out, make_target
+from sts.studies.classify.leave_out import draw_labels, leave_out, make_target
+from sts.studies.classify.leave_out_pages import LeaveOutJob, UnseenScores, list_panels
 from tests.datasets.ep_worlds import make_table
 
 SETS = {"PatchSeq": "mouse", "MotorCortex": "mouse", "HumanInterneurons": "human"}
@@ -111,7 +113,32 @@ def test_every_set_is_left_out_in_turn(
     assert [row["way"] for row in cultured] == ["as measured", "aligned"]
     # Classes of these cells are far from each other in 45 features.
     assert all(each.macro_f1.value > 0.6 for each in found if each.way == "as measured")
-    assert (folder / "report.html").is_file()
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "adapted, 4 labels a class" in page
+    assert "Human cortical interneurons" in page
+    assert (folder / "figures" / "left_out.png").is_file()
+
+
+def test_a_panel_shows_recall_where_there_is_one_class() -> None:
+    half = Interval(value=0.5, low=0.4, high=0.6)
+
+    def scores(name: str, *classes: str) -> UnseenScores:
+        return UnseenScores(
+            trained_on=("PatchSeq",),
+            tested_on=name,
+            way="aligned",
+            labels=0,
+            cells=1200,
+            weighted_f1=half,
+            macro_f1=Interval(value=0.9, low=0.8, high=1.0),
+            balanced_accuracy=half,
+            recalls=dict.fromkeys(classes, half),
+        )
+
+    several, single = list_panels([scores("A, acute", "Pvalb", "Sst"), scores("B", "Excitatory")])
+    assert several.marks["aligned"]["A\nacute\n1,200 cells"].value == 0.9
+    assert single.marks["aligned"]["B\n1,200 cells"] == half
+    assert single.label.startswith("recall")
 
 
 @pytest.mark.parametrize(

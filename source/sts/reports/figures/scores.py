@@ -47,8 +47,10 @@ STRENGTH: Final = 0.75
 # Colours and markers of series. Okabe and Ito (2008), without the colours of classes.
 SERIES_COLOURS: Final = ("#8A8A8A", "#56B4E9", "#E69F00", "#222222", "#F0A3A3", "#B22222")
 SERIES_MARKERS: Final = "oDs^<v"
-# Height of a row, inches, and the part of it that its series take up.
+# Least height of a row, and what it needs for the score of each series, inches.
 ROW_IN: Final = 0.5
+SERIES_IN: Final = 0.15
+# Part of a row that its series take up.
 SPREAD: Final = 0.66
 
 
@@ -230,7 +232,8 @@ def draw_transfer(stem: Path, panels: Sequence[ScorePanel]) -> list[Path]:
     series = list(dict.fromkeys(name for panel in panels for name in panel.marks))
     rows = [len(panel.rows) for panel in panels]
     with look():
-        figure = new_figure(7.4, 1.2 + ROW_IN * sum(rows) + 0.6 * len(panels))
+        row_in = max(ROW_IN, SERIES_IN * max(len(panel.marks) for panel in panels))
+        figure = new_figure(7.4, 1.2 + row_in * sum(rows) + 0.6 * len(panels))
         grid: Any = figure.subplots(len(panels), 1, squeeze=False, height_ratios=rows)
         for axes, panel in zip(grid[:, 0], panels, strict=True):
             _draw_panel(axes, panel, series)
@@ -278,4 +281,4 @@ def _draw_mark(axes: Axes, at: float, score: Interval, colour: str, marker: str)
         clip_on=False,
     )
     right = axes.get_yaxis_transform()
-    axes.text(1.01, at, f"{score.value:.3f}", va="center", fontsize=6.5, color=INK, transform=right)
+    axes.text(1.01, at, f"{score.value:.3f}", va="center", fontsize=7, color=INK, transform=right)

@@ -1,7 +1,7 @@
 """--transfer --leave-out: test on each laboratory, with training on all other laboratories."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,9 +9,8 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
 from sts.base.errors import StsError
-from sts.base.files import write_csv
 from sts.base.progress import progress
-from sts.base.runs import Run, start_run
+from sts.base.runs import start_run
 from sts.base.types import CLASSES, Bools, Floats, Ints
 from sts.base.workspace import Workspace
 from sts.datasets.feature_sets import KNOWN, with_features
@@ -20,8 +19,16 @@ from sts.datasets.stimuli import without_indicators
 from sts.evaluation.compare import compare
 from sts.evaluation.predictions import Predictions
 from sts.evaluation.scores import Interval, score
-from sts.reports.page import Code, Section, Table, write_page
 from sts.signals.feature_names import FEATURES
+from sts.studies.classify.leave_out_pages import (
+    ADAPTED,
+    ALIGNED,
+    ALONE,
+    AS_MEASURED,
+    LeaveOutJob,
+    UnseenScores,
+    write_leave_out_report,
+)
 from sts.tabular.adaptation import CarriedClassifier, adapt
 
 STUDY: Final = "baseline-leave-out"
@@ -32,55 +39,6 @@ FEWEST: Final = 5
 FEWEST_LABELS: Final = 3
 # Smallest share of common features of a training set: with fewer, the classifier loses too many.
 LEAST_SHARED: Final = 0.5
-AS_MEASURED, ALIGNED, ADAPTED, ALONE = "as measured", "aligned", "adapted", "labels alone"
-COLUMNS: Final = (
-    *("trained on", "tested on", "way", "labels a class", "cells"),
-    *("weighted F1", "macro F1", "balanced accuracy", "macro F1 over labels alone"),
-    *(f"recall {name}" for name in CLASSES),
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LeaveOutJob:
-    """The data sets that are left out, one at a time, and their number of labels."""
-
-    datasets: tuple[str, ...]
-    labels: tuple[int, ...] = (5, 20, 50)
-    """Numbers of labels per class, limited by the cells of the class in half of the donors."""
-    draws: int = 5
-    """Number of random draws of labels; the test cells of all draws are scored together."""
-    seed: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class UnseenScores:
-    """The scores of one method on the cells of a laboratory outside training."""
-
-    trained_on: tuple[str, ...]
-    tested_on: str
-    way: str
-    labels: int
-    cells: int
-    weighted_f1: Interval
-    macro_f1: Interval
-    balanced_accuracy: Interval
-    recalls: dict[str, Interval]
-    gain: Interval | None = None
-    """Gain in macro F1 over the labels alone, paired."""
-
-    def to_row(self) -> dict[str, object]:
-        """Return a row of the table."""
-        scores = (self.weighted_f1, self.macro_f1, self.balanced_accuracy)
-        gain = self.gain.in_words() if self.gain else ""
-        recalls = [
-            f"{self.recalls[name].value:.2f}" if name in self.recalls else "" for name in CLASSES
-        ]
-        values = (
-            *(", ".join(self.trained_on), self.tested_on, self.way, self.labels or "", self.cells),
-            *(interval.in_words() for interval in scores),
-            *(gain, *recalls),
-        )
-        return dict(zip(COLUMNS, values, strict=True))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -122,7 +80,7 @@ def leave_out(
             for name in targets:
                 scores += _score_target(table, name, job)
                 bar.advance()
-        _write_report(run, job, scores)
+        write_leave_out_report(run, job, scores)
     return run.final, scores
 
 
@@ -282,43 +240,3 @@ def _score(
         recalls={name: each.recall for name, each in scores.per_class.items() if each.support},
         gain=gain,
     )
-
-
-def leave_out_table(scores: Sequence[UnseenScores]) -> Table:
-    """Return the table of all scores."""
-    return Table(
-        columns=COLUMNS,
-        rows=[list(one.to_row().values()) for one in scores],
-        caption="In brackets: 95 % intervals, bootstrap by donor. Labels come from half of the "
-        "donors of the data set, test cells from the other half.",
-    )
-
-
-def _write_report(run: Run, job: LeaveOutJob, scores: Sequence[UnseenScores]) -> None:
-    write_csv(run.path / "left_out.csv", COLUMNS, (one.to_row() for one in scores))
-    command = (
-        f"python source/baseline_pipeline.py --transfer --leave-out {' '.join(job.datasets)} "
-        f"--adapt {' '.join(map(str, job.labels))} --seed {job.seed}"
-    )
-    write_page(
-        run.path / "report.html",
-        "A laboratory that training has not seen",
-        subtitle=f"Each of {', '.join(job.datasets)} in turn",
-        sections=[
-            Section("All scores", [leave_out_table(scores)]),
-            Section("The four ways", [f"{way}: {text}" for way, text in WAYS.items()]),
-            Section("How to repeat it", [Code(command)]),
-        ],
-    )
-    run.report({"scores": [asdict(one) for one in scores]})
-
-
-WAYS: Final = {
-    AS_MEASURED: "a forest is trained on the other data sets of mice, with the features that all "
-    "of them have. The cells are not changed. All classes count as equally frequent.",
-    ALIGNED: "the features of the cells are brought to the scale of the training cells as a batch, "
-    "without labels. Use it if the cells were measured with another program or solution.",
-    ADAPTED: "some labels decide the scale, and the weight of a second classifier that is trained "
-    "on these labels alone.",
-    ALONE: "this second classifier.",
-}
