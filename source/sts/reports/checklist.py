@@ -153,12 +153,16 @@ def _environment() -> Environment:
     environment.filters |= {
         "command": _command,
         "count": lambda value: f"{int(value):,}",
-        "decimals": lambda value, digits=3: f"{float(value):.{digits}f}",
+        "decimals": _decimals,
         "file_name": lambda value: PurePath(value).name,
         "interval": lambda value: Interval.from_dict(value).in_words(),
         "scores": _scores,
     }
     return environment
+
+
+def _decimals(value: float, digits: int = 3) -> str:
+    return f"{value:.{digits}f}"
 
 
 def _command(argv: Sequence[str]) -> str:
