@@ -13,7 +13,7 @@ from sts.datasets.laboratories import LabelledTable, join_tables
 from sts.evaluation.scores import Interval
 from sts.studies.classify import leave_out as module
 from sts.studies.classify.leave_out import draw_labels, leave_out, make_target
-from sts.studies.classify.leave_out_pages import LeaveOutJob, UnseenScores, list_panels
+from sts.studies.classify.leave_out_pages import LeaveOutJob, UnseenScores, list_unseen_panels
 from tests.datasets.ep_worlds import make_table
 
 SETS = {"PatchSeq": "mouse", "MotorCortex": "mouse", "HumanInterneurons": "human"}
@@ -135,7 +135,9 @@ def test_a_panel_shows_recall_where_there_is_one_class() -> None:
             recalls=dict.fromkeys(classes, half),
         )
 
-    several, single = list_panels([scores("A, acute", "Pvalb", "Sst"), scores("B", "Excitatory")])
+    several, single = list_unseen_panels(
+        [scores("A, acute", "Pvalb", "Sst"), scores("B", "Excitatory")]
+    )
     assert several.marks["aligned"]["A\nacute\n1,200 cells"].value == 0.9
     assert single.marks["aligned"]["B\n1,200 cells"] == half
     assert single.label.startswith("recall")

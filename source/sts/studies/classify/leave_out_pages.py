@@ -118,7 +118,7 @@ def write_leave_out_report(run: Run, job: LeaveOutJob, found: Sequence[UnseenSco
                 "In one figure",
                 [
                     Picture(
-                        files=draw_transfer(run.figures / "left_out", list_panels(found)),
+                        files=draw_transfer(run.figures / "left_out", list_unseen_panels(found)),
                         caption=caption,
                     )
                 ],
@@ -131,14 +131,14 @@ def write_leave_out_report(run: Run, job: LeaveOutJob, found: Sequence[UnseenSco
                     SCORES_IN_WORDS,
                 ],
             ),
-            *list_sections(found),
+            *list_set_sections(found),
             Section("How to repeat it", [Code(command)]),
         ],
     )
     run.report({"scores": [asdict(each) for each in found]})
 
 
-def list_panels(found: Sequence[UnseenScores]) -> list[ScorePanel]:
+def list_unseen_panels(found: Sequence[UnseenScores]) -> list[ScorePanel]:
     """Return the panels of the figure: data sets of several classes, and those of one class."""
     shown = [each for each in found if each.way != ALONE]
     several = [each for each in shown if len(each.recalls) > 1]
@@ -160,7 +160,7 @@ def _panel(title: str, label: str, found: Sequence[UnseenScores]) -> ScorePanel:
     return ScorePanel(title=title, label=f"{label} (0 to 1)", rows=list(rows), marks=marks)
 
 
-def list_sections(found: Sequence[UnseenScores]) -> Iterator[Section]:
+def list_set_sections(found: Sequence[UnseenScores]) -> Iterator[Section]:
     """Yield a section for each data set, with the cells that it was trained on."""
     for name in dict.fromkeys(each.tested_on for each in found):
         own = [each for each in found if each.tested_on == name]
