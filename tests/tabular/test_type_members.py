@@ -5,12 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.covariance import ShrunkCovariance
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 
 from sts.tabular.type_members import (
     PooledClassifier,
-    WeightedDiscriminant,
+    ShrunkenDiscriminant,
     make_fine_members,
     make_members,
 )
@@ -32,22 +33,31 @@ def test_the_pool_is_the_normalised_geometric_mean() -> None:
     assert np.allclose(found[likely], expected[likely])
 
 
+def test_shrunken_discriminant_is_that_of_scikit_learn() -> None:
+    even = np.ones(len(y))
+    for shrinkage in (0.0, 0.3):
+        found = ShrunkenDiscriminant(shrinkage=shrinkage, power=1.0).fit(X, y, sample_weight=even)
+        expected = LinearDiscriminantAnalysis(
+            solver="lsqr",
+            covariance_estimator=ShrunkCovariance(shrinkage=shrinkage),
+        ).fit(X, y)
+        # Their covariance is a mean over classes of those within each class: the same here, where
+        # classes have weights as their rows.
+        assert np.allclose(found.predict_proba(X), expected.predict_proba(X), atol=0.02)
+
+
 def test_weights_of_discriminant_analysis_are_frequencies_of_classes() -> None:
+    plain = ShrunkenDiscriminant(power=1.0).fit(X, y).predict_proba(X)
     weights = np.array([1.0, 2.0, 6.0])[y]
-    settings: dict[str, Any] = {"solver": "lsqr", "shrinkage": "auto"}
-    found = WeightedDiscriminant(**settings).fit(X, y, sample_weight=weights)
-    even = LinearDiscriminantAnalysis(**settings, priors=[1 / 3] * 3).fit(X, y)
-    assert np.allclose(found.predict_proba(X), even.predict_proba(X))
-    plain = LinearDiscriminantAnalysis(**settings).fit(X, y)
-    assert np.allclose(
-        WeightedDiscriminant(**settings).fit(X, y).predict_proba(X), plain.predict_proba(X)
-    )
+    even = ShrunkenDiscriminant(power=1.0).fit(X, y, sample_weight=weights).predict_proba(X)
+    # The odds of two classes change as their frequencies do.
+    assert np.allclose(even[:, 2] / even[:, 0], 6.0 * plain[:, 2] / plain[:, 0])
 
 
-def test_weights_leave_the_parameters_as_they_are() -> None:
-    given = WeightedDiscriminant(solver="lsqr")
-    given.fit(X, y, sample_weight=np.ones(len(y)))
-    assert given.get_params()["priors"] is None
+def test_the_power_makes_odds_smaller() -> None:
+    whole = ShrunkenDiscriminant(power=1.0).fit(X, y).predict_proba(X)
+    half = ShrunkenDiscriminant(power=0.5).fit(X, y).predict_proba(X)
+    assert np.allclose(half[:, 1] / half[:, 0], np.sqrt(whole[:, 1] / whole[:, 0]))
 
 
 @pytest.mark.parametrize("make", [make_members, make_fine_members])

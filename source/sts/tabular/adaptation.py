@@ -12,15 +12,18 @@ from itertools import product
 from typing import Any, Final, Self
 
 import numpy as np
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import QuantileTransformer
 
 from sts.base.types import Floats, Ints
 from sts.evaluation.transfer import with_shares
-from sts.tabular.estimators import FLOOR, Prepared
+from sts.tabular.estimators import FLOOR, QUANTILES, Prepared
 from sts.tabular.set_shift import SetShift
-from sts.tabular.type_members import PooledClassifier, make_fine_members
+from sts.tabular.type_members import PooledClassifier, make_indicating_forest
 
 TREES: Final = 150
 FOLDS: Final = 5
@@ -144,8 +147,12 @@ def make_label_classifier(seed: int) -> PooledClassifier:
 
     Boosted trees need more cells.
     """
-    _, forest, linear = make_fine_members(seed).members
-    return PooledClassifier(members=(forest, linear))
+    ranks = QuantileTransformer(n_quantiles=QUANTILES, output_distribution="normal", subsample=None)
+    filling = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
+    # Without subsampling, the fit is not random.
+    linear = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
+    discriminant = Prepared(make_pipeline(filling, ranks), linear)
+    return PooledClassifier(members=(make_indicating_forest(seed), discriminant))
 
 
 def _folds(y: Ints, seed: int) -> list[tuple[Ints, Ints]]:

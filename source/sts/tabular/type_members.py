@@ -4,26 +4,28 @@ from collections.abc import Sequence
 from typing import Any, Final, Self
 
 import numpy as np
+from scipy.special import softmax
 from sklearn.base import clone
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.impute import SimpleImputer
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import QuantileTransformer
 from sklearn.utils.validation import validate_data
 
 from sts.base.types import Floats
 from sts.tabular.estimators import (
     FLOOR,
-    QUANTILES,
     Prepared,
     ProbableClassifier,
     check_weights,
     encode_labels,
 )
+from sts.tabular.gaussian_scores import GaussianScores
 from sts.tabular.trees import BoostedTrees
 
 FOREST_TREES: Final = 150
+SHRINKAGE: Final = 0.3
+POWER: Final = 0.5
+# Smallest frequency of a class before the logarithm.
+SMALLEST_SHARE: Final = 1e-6
 
 
 class PooledClassifier(ProbableClassifier):
@@ -45,33 +47,54 @@ class PooledClassifier(ProbableClassifier):
         X, y = validate_data(self, X, y, ensure_all_finite="allow-nan", dtype=np.float64)
         self.classes_, labels = encode_labels(y, None)
         weights = check_weights(sample_weight, X)
-        self.members_ = [clone(one).fit(X, labels, sample_weight=weights) for one in self.members]
+        self.members_ = [clone(each).fit(X, labels, sample_weight=weights) for each in self.members]
         return self
 
     def predict_proba(self, X: Any) -> Floats:
         """Return the probability of each class, (rows, classes)."""
         X = self._checked(X)
-        logs = [np.log(np.maximum(member.predict_proba(X), FLOOR)) for member in self.members_]
+        logs = [np.log(np.maximum(each.predict_proba(X), FLOOR)) for each in self.members_]
         powers = np.exp(np.mean(logs, axis=0))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-class WeightedDiscriminant(LinearDiscriminantAnalysis):
-    """Discriminant analysis of scikit-learn, with class frequencies from weights.
+class ShrunkenDiscriminant(ProbableClassifier):
+    """Linear discriminant analysis for many features that repeat each other.
 
-    In means and covariance every row has the same weight.
+    Means and covariance count every row once; weights are frequencies of classes.
+
+    Parameters
+    ----------
+    shrinkage
+        Part of the covariance that is replaced by equal variances.
+    power
+        Exponent of the odds: features that repeat each other make them too large.
     """
 
+    def __init__(self, *, shrinkage: float = SHRINKAGE, power: float = POWER) -> None:
+        self.shrinkage = shrinkage
+        self.power = power
+
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Fit on rows; without weights, class frequencies are those of the rows."""
-        priors = self.get_params()["priors"]
-        if sample_weight is not None:
-            _, place = np.unique(y, return_inverse=True)
-            sums = np.bincount(place, weights=sample_weight)
-            self.set_params(priors=sums / sums.sum())
-        super().fit(X, y)
-        self.set_params(priors=priors)
+        """Fit on rows."""
+        X, y = validate_data(self, X, y, dtype=np.float64)
+        self.classes_, labels = encode_labels(y, None)
+        weights = check_weights(sample_weight, X)
+        sums = np.bincount(labels, weights=weights)
+        means = np.array([X[labels == each].mean(axis=0) for each in range(len(sums))])
+        gaps = X - means[labels]
+        covariance = gaps.T @ gaps / len(X)
+        scale = np.trace(covariance) / len(covariance) or 1.0
+        mixed = (1 - self.shrinkage) * covariance + self.shrinkage * scale * np.eye(len(covariance))
+        slopes = np.linalg.solve(mixed, means.T)
+        frequencies = np.log(np.maximum(sums / sums.sum(), SMALLEST_SHARE))
+        self.coef_ = self.power * slopes.T
+        self.intercept_ = self.power * (frequencies - (means.T * slopes).sum(axis=0) / 2)
         return self
+
+    def predict_proba(self, X: Any) -> Floats:
+        """Return the probability of each class, (rows, classes)."""
+        return np.asarray(softmax(self._checked(X) @ self.coef_.T + self.intercept_, axis=1))
 
 
 def make_members(seed: int = 0) -> PooledClassifier:
@@ -79,25 +102,24 @@ def make_members(seed: int = 0) -> PooledClassifier:
 
     The forest is better in a laboratory without training cells.
     """
-    return PooledClassifier(members=(BoostedTrees(random_state=seed), _make_forest(seed)))
+    return PooledClassifier(members=(BoostedTrees(random_state=seed), make_indicating_forest(seed)))
 
 
 def make_fine_members(seed: int = 0) -> PooledClassifier:
-    """Return smaller trees, a forest and discriminant analysis, pooled: for rare types."""
+    """Return smaller trees and discriminant analysis, pooled: for rare types."""
     boosted = BoostedTrees(n_estimators=80, num_leaves=15, learning_rate=0.08, random_state=seed)
-    # Without subsampling, the fit is not random.
-    ranks = QuantileTransformer(n_quantiles=QUANTILES, output_distribution="normal", subsample=None)
-    linear = WeightedDiscriminant(solver="lsqr", shrinkage="auto")
-    discriminant = Prepared(make_pipeline(_make_filling(), ranks), linear)
-    return PooledClassifier(members=(boosted, _make_forest(seed), discriminant))
+    return PooledClassifier(members=(boosted, make_discriminant()))
 
 
-def _make_forest(seed: int) -> Prepared:
+def make_discriminant() -> Prepared:
+    """Return discriminant analysis of normal scores, in which a cell can lack features."""
+    return Prepared(GaussianScores(), ShrunkenDiscriminant())
+
+
+def make_indicating_forest(seed: int) -> Prepared:
+    """Return a forest that also sees which features a cell lacks."""
     forest = ExtraTreesClassifier(
         FOREST_TREES, max_features=0.3, min_samples_leaf=2, random_state=seed
     )
-    return Prepared(_make_filling(), forest)
-
-
-def _make_filling() -> SimpleImputer:
-    return SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
+    filling = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
+    return Prepared(filling, forest)
