@@ -135,6 +135,17 @@ def test_a_picture_of_another_kind_is_refused(tmp_path: Path) -> None:
         as_html(Picture(files=[tmp_path / "some.pdf"], caption=""))
 
 
+def test_a_page_beside_predictions_leads_to_the_cells(tmp_path: Path) -> None:
+    run = tmp_path / "output" / "sts" / "ResNet18" / "1-a.unfinished"
+    run.mkdir(parents=True)
+    assert "view.html" not in written(run, ["text"])
+    (run / "predictions.csv").write_text("specimen_id\n")
+    page = written(run, ["text"])
+    (link,) = Page(page).every("a")
+    assert link["href"] == "view.html"
+    assert "data_pipeline.py view --run output/sts/ResNet18/1-a</code>" in page
+
+
 def test_every_link_of_the_contents_leads_to_its_section(tmp_path: Path) -> None:
     page = Page(written(tmp_path, ["text"], sections=6))
     targets = [one["href"] for one in page.every("a")]

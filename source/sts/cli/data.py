@@ -14,6 +14,7 @@ from sts.base.logs import program
 from sts.cli import flags
 from sts.cli.data_build import add_build, add_features, add_show, add_simulate
 from sts.cli.data_fetch import add_fetch
+from sts.cli.data_view import add_view
 from sts.cli.flags import add_command, data_of
 from sts.cli.run import Status, complain, parse_arguments, run_command, say, say_table
 
@@ -49,6 +50,7 @@ def make_data_parser() -> argparse.ArgumentParser:
     for add in (
         *(add_fetch, add_simulate, add_build, add_features),
         *(_add_check, add_show, _add_compare, _add_checklist, _add_import, _add_doctor),
+        add_view,
     ):
         add(commands)
     return parser
@@ -71,6 +73,12 @@ def _add_check(commands: "Commands") -> None:
     )
     flags.add_columns(parser)
     parser.add_argument(
+        "--marks",
+        type=Path,
+        metavar="CSV",
+        help="list the cells that were marked in the viewer, from the table that it exports",
+    )
+    parser.add_argument(
         "--out", type=Path, metavar="CSV", help="write every case there, not just some of each kind"
     )
 
@@ -80,7 +88,7 @@ def _check(args: argparse.Namespace) -> int:
     from sts.datasets.inventory import COUNTED
 
     flags.refuse_columns(args)
-    checked = check(data_of(args))
+    checked = check(data_of(args), marks=args.marks)
     for path in checked.paths:
         say(f"read {path}")
     say()

@@ -83,6 +83,13 @@ def _add_recordings(parser: argparse.ArgumentParser) -> None:
         "every protocol has a file of its own; their sweeps are read together",
     )
     parser.add_argument(
+        "--exclude",
+        type=Path,
+        metavar="FILE",
+        help="CSV with specimen_id and perhaps mark and note, as the page of `view` exports it: "
+        "leave out the cells marked `exclude`, or all of them where there is no column mark",
+    )
+    parser.add_argument(
         "--dataset",
         default="",
         metavar="NAME",
@@ -147,6 +154,7 @@ def _read_recordings(args: argparse.Namespace, settings: "BuildSettings") -> int
         settings=settings,
         labels=args.labels,
         cells=args.cells,
+        exclude=args.exclude,
         dataset=args.dataset,
         workers=args.workers,
         cluster=args.cluster,
@@ -185,6 +193,8 @@ def _choose_folders(args: argparse.Namespace) -> tuple[Path, Path]:
 
 
 def _print_report(report: "BuildReport") -> None:
+    from sts.base.files import list_some
+
     for product, counts in report.counts.items():
         known = ("ok", "excluded", "failed")
         say(f"{product}: " + ", ".join(f"{counts.get(status, 0)} {status}" for status in known))
@@ -194,6 +204,9 @@ def _print_report(report: "BuildReport") -> None:
         say(f"{report.unlabelled} cells have no label")
     if report.unused_labels:
         say(f"{report.unused_labels} labels have no recording here")
+    if report.not_found:
+        names = list_some(report.not_found)
+        complain(f"{len(report.not_found)} cells to be excluded have no recording here: {names}")
     if not report.worked_on:
         say("everything was there already")
     for path in report.files:

@@ -21,6 +21,7 @@ from sts.datasets.build_files import (
 from sts.datasets.cell_files import CellFiles, group_files, is_unchanged
 from sts.datasets.cell_results import BuildSettings, CellResult, process_cells
 from sts.datasets.labels import CellLabel, identities
+from sts.datasets.marks import excluded_of, read_marks
 from sts.datasets.partial_build import PartialBuild
 from sts.datasets.specimen_ids import NamedCell, name_cells
 from sts.recordings.readers import find_recordings
@@ -39,6 +40,8 @@ class BuildJob:
     """CSV with specimen_id, label and perhaps dataset and donor_id; default: FOLDER/labels.csv."""
     cells: Path | None = None
     """CSV with file, specimen_id and perhaps donor_id: which files belong to the same cell."""
+    exclude: Path | None = None
+    """CSV of marks, as the viewer exports them: cells marked `exclude` are left out."""
     dataset: str = ""
     """The data set of cells whose label has none; default: the name of `out`."""
     workers: int = 0
@@ -61,6 +64,8 @@ class BuildPlan:
     cells: dict[str, CellFiles]
     """Every cell by the name of its files in the tables, their paths within the folder."""
     labels: dict[str, CellLabel]
+    excluded: dict[str, str]
+    """The cells that the user leaves out, with the user's notes."""
     known: dict[str, CellResult]
     """Results of an earlier build that are still valid."""
     complete: dict[str, Rows] | None = None
@@ -89,6 +94,8 @@ class BuildReport:
     """Cells of the products without a label."""
     unused_labels: int
     """Labels without a recording."""
+    not_found: tuple[str, ...]
+    """Cells to be excluded that have no recording."""
     worked_on: int
     """Number of recordings that this run has read; 0 if all results already existed."""
 
@@ -113,7 +120,8 @@ def build(job: BuildJob) -> BuildReport:
         done = {
             result.file
             for result in partial.collect()
-            if _is_unchanged(result, plan.cells) and not _needs_another_try(result)
+            if _is_unchanged(result, plan.cells)
+            and not (_needs_another_try(result) or result.is_left_out)
         }
         todo = [cell for name, cell in plan.cells.items() if name not in done]
         for _, result in process_cells(
@@ -122,7 +130,7 @@ def build(job: BuildJob) -> BuildReport:
             partial.add(result)
         results = partial.collect(plan.cells)
         names = name_cells(results, plan.labels, plan.cells)
-        rows = _make_all_rows(results, names, job)
+        rows = _make_all_rows(results, names, job, plan.excluded)
         write_products(job.out, job.settings, results, rows)
         partial.discard()
     if "store" in rows and not any(row.status == "ok" for row in rows["store"]):
@@ -143,9 +151,10 @@ def plan_build(job: BuildJob) -> BuildPlan:
         job.labels or (beside if beside.is_file() else None),
         near=(top, job.out, job.out.parent),
     )
+    excluded = {} if job.exclude is None else excluded_of(read_marks(job.exclude).values())
     earlier = None if job.force else read_earlier_build(job.out, job.settings, job.products)
     if earlier is None:
-        return BuildPlan(cells=cells, labels=labels, known={})
+        return BuildPlan(cells=cells, labels=labels, excluded=excluded, known={})
     if not earlier.same_settings:
         raise StsError(
             f"{job.out} was built with other settings: add --force to build it anew, or choose "
@@ -161,10 +170,32 @@ def plan_build(job: BuildJob) -> BuildPlan:
     if job.resume:
         known = {file: result for file, result in known.items() if not _needs_another_try(result)}
     names = name_cells(earlier.results, labels, cells)
-    now = _make_all_rows(earlier.results, names, job)
-    same_names = all(_identify(rows) == _identify(now[name]) for name, rows in earlier.rows.items())
-    complete = earlier.rows if len(known) == len(cells) and not gone and same_names else None
-    return BuildPlan(cells=cells, labels=labels, known=known, complete=complete, names=names)
+    now = _make_all_rows(earlier.results, names, job, excluded)
+    same = all(_identify(rows) == _identify(now[name]) for name, rows in earlier.rows.items())
+    same = same and not _find_readmitted(earlier.results, names, excluded)
+    complete = earlier.rows if len(known) == len(cells) and not gone and same else None
+    if complete is None:
+        # The sweeps of a cell that was left out are not kept: it is read again.
+        known = {file: result for file, result in known.items() if not result.is_left_out}
+    return BuildPlan(
+        cells=cells,
+        labels=labels,
+        excluded=excluded,
+        known=known,
+        complete=complete,
+        names=names,
+    )
+
+
+def _find_readmitted(
+    results: Sequence[CellResult], names: Sequence[NamedCell], excluded: Mapping[str, str]
+) -> list[str]:
+    """Return the files that an earlier build left out and that are not excluded now."""
+    return [
+        result.file
+        for result, who in zip(results, names, strict=True)
+        if result.is_left_out and who.specimen_id not in excluded
+    ]
 
 
 def _name_files(found: Iterable[Path], top: Path) -> dict[str, Path]:
@@ -179,16 +210,22 @@ def _name_files(found: Iterable[Path], top: Path) -> dict[str, Path]:
 
 
 def _identify(rows: Rows) -> list[tuple[Any, ...]]:
-    names = ("file", "specimen_id", "label", "dataset", "donor_id", "claimed_id")
+    names = ("file", "specimen_id", "label", "dataset", "donor_id", "claimed_id", "status")
     return [tuple(getattr(row, name) for name in names) for row in rows]
 
 
 def _make_all_rows(
-    results: Iterable[CellResult], names: Sequence[NamedCell], job: BuildJob
+    results: Iterable[CellResult],
+    names: Sequence[NamedCell],
+    job: BuildJob,
+    excluded: Mapping[str, str],
 ) -> dict[str, Rows]:
     """Return the rows of all products, under the same names."""
     dataset = job.dataset or job.out.name
-    return {product: make_rows(product, results, names, dataset) for product in job.products}
+    return {
+        product: make_rows(product, results, names, dataset, excluded=excluded)
+        for product in job.products
+    }
 
 
 def _is_unchanged(result: CellResult, cells: Mapping[str, CellFiles]) -> bool:
@@ -229,5 +266,6 @@ def _report(
         failures=tuple(dict.fromkeys(failures)),
         unlabelled=len({row.specimen_id for row in everyone if row.specimen_id and not row.label}),
         unused_labels=len(labelled - used_labels),
+        not_found=tuple(sorted(plan.excluded.keys() - {who.specimen_id for who in names})),
         worked_on=worked_on,
     )

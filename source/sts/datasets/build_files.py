@@ -13,7 +13,13 @@ from sts.base.errors import StsError
 from sts.base.files import read_json, write_json
 from sts.base.types import Floats
 from sts.datasets.cell_files import FileStamp
-from sts.datasets.cell_results import DOUBLE, BuildSettings, CellResult, ProductResult
+from sts.datasets.cell_results import (
+    DOUBLE,
+    LEFT_OUT,
+    BuildSettings,
+    CellResult,
+    ProductResult,
+)
 from sts.datasets.partial_build import KeptResults
 from sts.datasets.specimen_ids import NOTES, NamedCell
 from sts.datasets.store import NUMBERS, TEXTS, SweepStore, load_store, write_store
@@ -113,7 +119,12 @@ def write_products(
 
 
 def make_rows(
-    product: str, results: Iterable[CellResult], names: Sequence[NamedCell], dataset: str
+    product: str,
+    results: Iterable[CellResult],
+    names: Sequence[NamedCell],
+    dataset: str,
+    *,
+    excluded: Mapping[str, str] | None = None,
 ) -> Rows:
     """Return the lines of cells.csv (`store`) or of features.csv (`features`).
 
@@ -123,12 +134,17 @@ def make_rows(
         Who the cells are, the same for all products.
     dataset
         The data set of cells whose label names none.
+    excluded
+        The ids of cells that the user leaves out, with the user's notes.
     """
     rows: list[Row] = []
     for result, who in zip(results, names, strict=True):
         own: ProductResult = getattr(result, product)
         if who.double_of and own.status == "ok":
             own = ProductResult(status="excluded", reason=f"{DOUBLE}: from {who.double_of}")
+        elif own.status == "ok" and who.specimen_id in (excluded or {}):
+            note = (excluded or {})[who.specimen_id]
+            own = ProductResult(status="excluded", reason=f"{LEFT_OUT}: {note}".removesuffix(": "))
         texts: dict[str, Any] = {
             "specimen_id": who.specimen_id,
             "donor_id": who.donor_id,

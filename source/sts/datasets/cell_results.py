@@ -37,6 +37,8 @@ from sts.signals.select import SelectSettings, select_pair
 
 # Start of the reason for a second recording of the same specimen.
 DOUBLE: Final = "this specimen is there already"
+# Start of the reason for a cell that the user has marked.
+LEFT_OUT: Final = "marked to be excluded"
 # The function that the sandbox runs.
 WORK: Final = "sts.datasets.cell_results:work"
 # One sandbox for each thread until the program ends: the start of a sandbox takes a second.
@@ -110,6 +112,11 @@ class CellResult:
     def is_double(self) -> bool:
         """Tell whether an earlier file contains the same specimen."""
         return any(result.reason.startswith(DOUBLE) for result in self.results)
+
+    @property
+    def is_left_out(self) -> bool:
+        """Tell whether an earlier build left the cell out because the user had marked it."""
+        return any(result.reason.startswith(LEFT_OUT) for result in self.results)
 
     def to_json(self) -> dict[str, Any]:
         """Return everything except the traces as values for a line of JSON, without NaN."""

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache, partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from sts.datasets.allen import assign, contradicts
 from sts.datasets.cells import Identified
 from sts.datasets.ep_tables import EpTable
 from sts.datasets.inventory import Inventory, take_inventory
+from sts.datasets.marks import MARKS
 from sts.signals.feature_names import FEATURES
 
 CHANGE: Final = "change"
@@ -83,9 +84,9 @@ class Checked:
         ]
 
 
-def check(data: Path) -> Checked:
-    """Return the content of a data folder and its contradictions."""
-    inventory = take_inventory(data)
+def check(data: Path, *, marks: Path | None = None) -> Checked:
+    """Return the content of a data folder, its contradictions, and the user's marks of cells."""
+    inventory = take_inventory(data, marks=marks)
     found = {name: tuple(rule.find(inventory)) for name, rule in RULES.items()}
     return Checked(
         paths=inventory.paths,
@@ -309,6 +310,22 @@ def _find_no_label(inventory: Inventory) -> Iterator[Case]:
             yield Case(where=where, detail="no class known", specimen_id=specimen)
 
 
+def _find_marks(inventory: Inventory, *, mark: str, is_known: bool = True) -> Iterator[Case]:
+    """Find the marks of one kind, of cells that are there or of other ones."""
+    there = set(inventory.cells.specimen_id.tolist())
+    for specimen, own in inventory.marks.items():
+        if own.mark == mark and (specimen in there) == is_known:
+            words = [own.note or "no note", inventory.classes.get(specimen, "")]
+            detail = ", ".join(filter(None, words))
+            yield Case(where="marks", detail=detail, specimen_id=specimen)
+
+
+def _find_lost_marks(inventory: Inventory) -> Iterator[Case]:
+    for mark in ("", *MARKS):
+        for case in _find_marks(inventory, mark=mark, is_known=False):
+            yield replace(case, detail=f"{mark or 'a note'}, {case.detail}")
+
+
 def _find_empty_class(inventory: Inventory) -> Iterator[Case]:
     found = set(inventory.classes.values())
     for label in CLASSES:
@@ -377,4 +394,13 @@ RULES: Final = {
     "Unsure": Rule(NOTE, "cells have no class in the label file", _find_unsure),
     "no cell": Rule(NOTE, "labels are of cells that are in no store or table", _find_no_cell),
     "no label": Rule(NOTE, "cells of stores and tables have no label", _find_no_label),
+    **{
+        f"marked {mark}": Rule(
+            NOTE, f"cells are marked as {mark!r} by you", partial(_find_marks, mark=mark)
+        )
+        for mark in MARKS
+    },
+    "marked unknown": Rule(
+        NOTE, "marks are of cells that are in no store or table", _find_lost_marks
+    ),
 }

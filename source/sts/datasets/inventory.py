@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Final, TypeVar
@@ -31,6 +31,7 @@ from sts.datasets.labels import (
     read_label_file,
 )
 from sts.datasets.laboratories import find_laboratories
+from sts.datasets.marks import CellMark, read_marks
 from sts.datasets.splits import (
     PUBLISHED,
     SPLIT_NAME,
@@ -84,6 +85,8 @@ class Inventory:
     held_out: frozenset[str]
     """Specimens of the published test split."""
     faults: tuple[tuple[Path, str], ...]
+    marks: dict[str, CellMark] = field(default_factory=dict)
+    """The marks that the user has given to cells in the viewer."""
 
     @cached_property
     def entries(self) -> list[CellEntry]:
@@ -174,8 +177,14 @@ class Inventory:
         return {specimen: dataset for specimen, dataset in known if dataset}
 
 
-def take_inventory(data: Path) -> Inventory:
-    """Read all files in a data folder; an unreadable file is listed and raises no error."""
+def take_inventory(data: Path, *, marks: Path | None = None) -> Inventory:
+    """Read all files in a data folder; an unreadable file is listed and raises no error.
+
+    Parameters
+    ----------
+    marks
+        A table that the viewer has exported.
+    """
     # By reason, since the same file can be read twice.
     faults: dict[str, Path] = {}
 
@@ -201,6 +210,7 @@ def take_inventory(data: Path) -> Inventory:
         allen={key: cell for table in allen.values() for key, cell in table.items()},
         held_out=held_out.get(data, frozenset()),
         faults=tuple((path, reason) for reason, path in faults.items()),
+        marks={} if marks is None else read_marks(marks),
     )
     if not (inventory.paths or inventory.faults or find_laboratories(data)):
         raise StsError(

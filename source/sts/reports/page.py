@@ -1,4 +1,4 @@
-"""`report.html`: what a page is made of, and one file without scripts or links that shows it.
+"""`report.html`: what a page is made of, and one file without scripts that shows it.
 
 The look of a page is in `templates`, where all text is escaped.
 """
@@ -19,6 +19,7 @@ from markupsafe import Markup
 from sts.base.errors import StsError
 from sts.base.files import write_text
 from sts.base.logs import as_typed
+from sts.base.runs import UNFINISHED
 
 TEMPLATES: Final = Path(__file__).with_name("templates")
 # Largest SVG on a page: a larger one is full of pixels, and no sharper than its PNG.
@@ -72,9 +73,17 @@ class Section:
 
 
 def write_page(path: Path, title: str, *, subtitle: str, sections: Sequence[Section]) -> None:
-    """Write a page with its figures inside it."""
+    """Write a page with its figures inside it; beside predictions it leads to their cells."""
     page = _environment().get_template("page.html")
-    write_text(path, page.render(title=title, subtitle=subtitle, sections=sections))
+    has_cells = path.with_name("predictions.csv").is_file()
+    view = _name_view_command(path.parent) if has_cells else ""
+    write_text(path, page.render(title=title, subtitle=subtitle, sections=sections, view=view))
+
+
+def _name_view_command(run: Path) -> str:
+    """Return the command that writes the viewer of a run, as it is typed in the workspace."""
+    name = run.name.removesuffix(UNFINISHED)
+    return f"data_pipeline.py view --run {'/'.join((*run.parts[-4:-1], name))}"
 
 
 def as_html(block: Block) -> Markup:
