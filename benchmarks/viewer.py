@@ -4,8 +4,8 @@
 
 Repeats simulated cells with fresh noise and made-up features, writes the page, and prints its size,
 how long it took to write, the time to the first picture, and how long a cell takes while the arrow
-keys walk through 40 of them. `processor` is the time of the page's own thread: on a machine that does
-other work, the clock says more than that. Writes DIR/viewer.json.
+keys walk through 40 of them. `cell_processor_ms` is the time of the page's own thread: on a machine
+that does other work, the clock says more than that. Writes DIR/viewer.json.
 """
 
 import argparse
@@ -85,11 +85,13 @@ def measure_page(browser: Browser, page: Path) -> dict[str, Any]:
 
 
 def read_task_s(browser: Browser) -> float:
+    """Return the processor time of the page so far."""
     metrics = browser.call("Performance.getMetrics")["metrics"]
     return float(next(each["value"] for each in metrics if each["name"] == "TaskDuration"))
 
 
 def main() -> None:
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--cells", type=int, default=4500)
     parser.add_argument("--simulated", type=int, default=40)
