@@ -3,9 +3,15 @@
 import logging
 import os
 import random
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+# Several processes that each use all cores wait for each other longer than they work. Libraries
+# read this when they are loaded, so it stands before all imports of them.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
@@ -14,6 +20,43 @@ if TYPE_CHECKING:
     import torch
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+# Files whose tests take longest, the longest first. They start before all others, so that no core
+# waits for the last of them.
+SLOW_FILES = (
+    "studies/classify/networks/test_train.py",
+    "test_readme.py",
+    "studies/classify/networks/test_published.py",
+    "networks/test_train.py",
+    "studies/classify/tables/test_train.py",
+    "cli/test_data.py",
+    "studies/classify/test_fusion.py",
+    "studies/test_calcium.py",
+    "search/test_workers.py",
+    "search/test_postgres.py",
+    "recordings/test_simulated_realism.py",
+    "recordings/test_simulated_cells.py",
+)
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C interrupt, which tests send: what a shell starts with `&` would ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of slow files first."""
+    ranks = {REPOSITORY / "tests" / file: rank for rank, file in enumerate(SLOW_FILES)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Give each process whole files, and let one that has no more take half of another's."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    # `load` is what `-n` alone stands for.
+    return WorkStealingScheduling(config, log) if config.getvalue("dist") == "load" else None
 
 
 @pytest.fixture(autouse=True)

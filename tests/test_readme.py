@@ -1,17 +1,20 @@
 """What the README and the pages of docs tell to type runs, and what they point at is there."""
 
 import ast
+import contextlib
 import csv
 import importlib
+import io
 import re
+import runpy
 import shlex
 import shutil
-import subprocess
 import sys
 import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -143,12 +146,34 @@ def path_of(script: str) -> Path:
     return REPOSITORY / script if "/" in script else REPOSITORY / "source" / script
 
 
+def run_script(path: Path, *words: str) -> str:
+    """Run a script as if it were typed, in this process, and return what it prints.
+
+    A process of its own would load all libraries once more, which takes longer than most commands.
+    """
+    said = io.StringIO()
+    with (
+        mock.patch.object(sys, "argv", [str(path), *words]),
+        mock.patch.object(sys, "path", [str(path.parent), *sys.path]),
+        contextlib.redirect_stdout(said),
+        contextlib.redirect_stderr(said),
+    ):
+        try:
+            runpy.run_path(str(path), run_name="__main__")
+            status: object = 0
+        except SystemExit as end:
+            status = end.code or 0
+    assert status == 0, f"{path.name} {shlex.join(words)} ends with {status}: {said.getvalue()}"
+    return said.getvalue()
+
+
 @cache
+def read_help(path: Path, *command: str) -> str:
+    return run_script(path, *command, "--help")
+
+
 def help_of(script: str, *command: str) -> str:
-    words = [sys.executable, str(path_of(script)), *command, "--help"]
-    ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
-    assert ended.returncode == 0, f"{' '.join(words)}: {ended.stderr}"
-    return ended.stdout
+    return read_help(path_of(script), *command)
 
 
 def test_the_readme_is_short() -> None:
@@ -346,11 +371,14 @@ def runnable(page: Page) -> list[str]:
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of recordings of 40 simulated cells, with their labels."""
+    """Return a folder of recordings of simulated cells, with their labels.
+
+    They are as few as can be divided into training and test cells, folds and cells kept aside.
+    """
     from sts.studies.data.simulate import SimulateJob, simulate
 
     folder = tmp_path_factory.mktemp("simulated") / "recordings"
-    simulate(SimulateJob(cells=40, seed=1, out=folder, workers=1))
+    simulate(SimulateJob(cells=24, seed=1, out=folder, workers=1))
     return folder
 
 
@@ -358,8 +386,11 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     "page", [page for page in PAGES if runnable(page)], ids=lambda page: page.name
 )
 def test_the_commands_of_a_page_run_from_top_to_bottom(
-    page: Page, tmp_path: Path, recordings: Path
+    page: Page, tmp_path: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    # The same figures in less time.
+    monkeypatch.setattr("sts.reports.figures.style.DPI", 40)
     (tmp_path / "source").symlink_to(REPOSITORY / "source")
     given = {"SPECIMEN": put_cells(recordings, tmp_path), "RECORDINGS": "mine"}
     for line in runnable(page):
@@ -370,15 +401,7 @@ def test_the_commands_of_a_page_run_from_top_to_bottom(
             shutil.copytree(recordings, tmp_path / "recordings")
             continue
         small = SMALL.get(f"{script} {words[0]}" if words else script, "").split()
-        ended = subprocess.run(
-            [sys.executable, script, *words, *small],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert ended.returncode == 0, f"{line}\n{ended.stdout[-2000:]}\n{ended.stderr[-2000:]}"
+        run_script(Path(script), *words, *small)
 
 
 def put_cells(recordings: Path, folder: Path) -> str:

@@ -355,7 +355,7 @@ def test_a_search_compiles_once_for_all_its_fits(
     # 13 rows are a whole batch of 8 and an odd one of 5.
     for dropout in (0.0, 0.3, 0.5, 0.5):
         settings = replace(QUICK, batch=8, epochs=2, dropout=dropout, compile=True)
-        fit(MOBILE, bank, labels, train_rows=TRAIN[:13], settings=settings)
+        fit(RESNET, bank, labels, train_rows=TRAIN[:13], settings=settings)
     assert len(graphs) == 1
 
 
@@ -365,7 +365,7 @@ def test_a_compiled_network_learns_what_a_plain_one_does(
 ) -> None:
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     plain, compiled = (
-        fit(MOBILE, bank, labels, train_rows=TRAIN, settings=replace(QUICK, compile=wanted))
+        fit(RESNET, bank, labels, train_rows=TRAIN, settings=replace(QUICK, compile=wanted))
         for wanted in (False, True)
     )
     assert same_state(plain.network, compiled.network)

@@ -1,4 +1,4 @@
-"""What the tests of several studies share: a server on loopback."""
+"""What the tests of several studies share: a server on loopback, and coarse pictures."""
 
 from collections.abc import Iterator
 
@@ -11,3 +11,12 @@ from tests.archives.server import Server, serving
 def server() -> Iterator[Server]:
     with serving() as running:
         yield running
+
+
+@pytest.fixture(scope="module", autouse=True)
+def coarse_pictures() -> Iterator[None]:
+    """Draw with fewer pixels: the same figures in less time."""
+    patched = pytest.MonkeyPatch()
+    patched.setattr("sts.reports.figures.style.DPI", 40)
+    yield
+    patched.undo()

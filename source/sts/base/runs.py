@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -160,17 +161,26 @@ def _log_record(error: BaseException) -> logging.LogRecord:
 
 def _describe_environment() -> dict[str, Any]:
     """Return what is needed to repeat a run: command, commit, versions, machine."""
-    versions = {item.metadata["Name"]: item.version for item in importlib.metadata.distributions()}
     return {
         "argv": [redact(text) for text in sys.argv],
         "commit": _commit(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "host": socket.gethostname(),
-        "versions": dict(sorted(versions.items(), key=lambda pair: str(pair[0]).lower())),
+        "versions": _list_versions(),
     }
 
 
+# Both are those of the code that this process has loaded: later runs of it have the same.
+@cache
+def _list_versions() -> dict[str, str]:
+    """Return the version of every installed package, by name."""
+    found = [item.metadata for item in importlib.metadata.distributions()]
+    versions = {str(each["Name"]): str(each["Version"]) for each in found}
+    return dict(sorted(versions.items(), key=lambda pair: pair[0].lower()))
+
+
+@cache
 def _commit() -> str | None:
     """Return the commit of the clone that contains this package; "-dirty" if files were changed."""
     clone = Path(__file__).resolve().parents[3]

@@ -37,15 +37,11 @@ CELLS = 60
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick() -> Iterator[None]:
-    """Draw with fewer pixels and train on one thread: the same in less time."""
-    patched = pytest.MonkeyPatch()
-    patched.setattr("sts.reports.figures.style.DPI", 40)
+def one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-    patched.undo()
 
 
 @pytest.fixture
@@ -193,6 +189,7 @@ def test_a_run_without_what_its_folds_said_is_refused_before_training(
     assert not (workspace.output / "baseline").exists()
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_table_and_network_of_the_same_cells_join(
     workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

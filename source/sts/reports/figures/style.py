@@ -1,7 +1,7 @@
 """The look of all figures, and saving them so that equal figures are equal files."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -81,10 +81,22 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
     # Without dates and versions, so that the file is the same each time it is drawn.
     metadata: list[dict[str, None]] = [{"Software": None}, {"Date": None, "Creator": None}]
-    for path, empty in zip(paths, metadata, strict=True):
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, format=path.suffix[1:], metadata=empty)
+    with _fixed_layout(figure):
+        for path, empty in zip(paths, metadata, strict=True):
+            with atomic_path(path) as temporary:
+                figure.savefig(temporary, format=path.suffix[1:], metadata=empty)
     return paths
+
+
+@contextmanager
+def _fixed_layout(figure: Figure) -> Iterator[None]:
+    """Compute the layout once; `savefig` would do it for each file, and draw all twice for it."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+    figure.set_layout_engine("none")
+    yield
+    figure.set_layout_engine(engine)
 
 
 def save_foreign(draw: Callable[[], Axes], stem: Path) -> list[Path]:

@@ -110,6 +110,7 @@ def predictions_in(path: Path) -> np.ndarray:
     return np.array([[float(rows[cell][name]) for name in names] for cell in sorted(rows)])
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_published_scalograms_are_scored_as_the_sweeps_they_were_made_of(
     copy: Path, cells: SweepStore
 ) -> None:
@@ -130,6 +131,7 @@ def test_published_scalograms_are_scored_as_the_sweeps_they_were_made_of(
     np.testing.assert_allclose(found, predictions_in(run_of(copy, "sts-test")), atol=3e-3)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_imported_models_are_tested_at_their_published_size(copy: Path) -> None:
     folder = model_folder(copy / "models", MODEL)
     shutil.rmtree(folder)
@@ -173,6 +175,7 @@ def spoil(root: Path, cells: SweepStore) -> dict[str, str]:
     return dict(zip(cells.specimen_id[:5].tolist(), said, strict=True))
 
 
+@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize("mode", ["TEST", "EXPLAIN"])
 def test_bad_files_are_left_out_and_listed(
     copy: Path, cells: SweepStore, mode: str, capsys: pytest.CaptureFixture[str]
@@ -196,6 +199,7 @@ def test_bad_files_are_left_out_and_listed(
         assert sorted(rows) == sorted(cells.specimen_id[5:HELD_OUT])
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_many_cells_left_out_are_counted(
     copy: Path,
     cells: SweepStore,

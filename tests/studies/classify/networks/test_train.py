@@ -35,6 +35,8 @@ from tests.studies.cells import write_cell
 CELLS = 60
 QUICK = ("--weights", "none", "--image-size", "32", "--trials", "1", "--folds", "2")
 QUICK += ("--epochs", "2", "--device", "cpu", "-q")
+# For tests that look at no picture; `trained` draws all of a training.
+UNSEEN = pytest.mark.usefixtures("no_pictures")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -149,6 +151,7 @@ def test_every_opening_of_the_holdout_is_in_the_log(trained: Path) -> None:
     assert log.count("the holdout of 12 cells is opened: TRAIN of ResNet18-NONE") == 1
 
 
+@UNSEEN
 def test_the_same_seed_gives_the_same_report(trained: Path, tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "again")
     assert main(["1", "TRAIN", "--root", str(root), *QUICK]) == Status.DONE
@@ -158,6 +161,7 @@ def test_the_same_seed_gives_the_same_report(trained: Path, tmp_path: Path) -> N
     assert ours == theirs
 
 
+@UNSEEN
 def test_the_holdout_is_used_for_no_choice(trained: Path, tmp_path: Path) -> None:
     """Spoil every held-out sweep: the model must come out the same, only its scores may differ."""
     root = make_workspace(tmp_path / "spoilt")
@@ -176,12 +180,14 @@ def test_the_holdout_is_used_for_no_choice(trained: Path, tmp_path: Path) -> Non
     assert report_of(root) != report_of(trained)
 
 
+@UNSEEN
 def test_testing_finds_what_training_found(trained: Path) -> None:
     assert main(["1", "TEST", "NONE", "--root", str(trained), "-q"]) == Status.DONE
     tested = json.loads((run_of(trained, "sts-test") / "report.json").read_text())
     assert tested["holdout"] == json.loads(report_of(trained))["holdout"]
 
 
+@UNSEEN
 def test_a_model_is_found_under_its_own_name(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -236,6 +242,7 @@ def test_predicting_names_a_class_and_keeps_reasons(
         assert told in page
 
 
+@UNSEEN
 def test_cells_of_a_built_data_set_are_predicted_with_those_that_were_left_out(
     trained: Path, tmp_path: Path
 ) -> None:
@@ -291,6 +298,7 @@ main(sys.argv[1:])
 """
 
 
+@UNSEEN
 @pytest.mark.parametrize("moment", ["search", "refit", "model"])
 def test_killed_and_begun_again_it_ends_the_same(
     trained: Path, tmp_path: Path, moment: str
@@ -323,6 +331,7 @@ def test_training_loads_few_of_our_modules(tmp_path: Path) -> None:
     assert len(modules) < 75, sorted(modules)
 
 
+@UNSEEN
 def test_two_processes_share_the_trials_of_one_search(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,15 +10,8 @@ from tests.studies.classify.tables.worlds import QUICK, make_workspace
 
 
 @pytest.fixture(autouse=True)
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write empty pictures: drawing takes most of a training's time, and `trained` has drawn."""
-
-    def save(_: object, stem: Path) -> list[Path]:
-        stem.with_name(f"{stem.name}.svg").write_text("<svg/>")
-        return [stem.with_name(f"{stem.name}.svg")]
-
-    for module in ("explanations", "scores", "training"):
-        monkeypatch.setattr(f"sts.reports.figures.{module}.save", save)
+def no_pictures_after_the_first(no_pictures: None) -> None:
+    """Write empty pictures: `trained` has drawn them all."""
 
 
 @pytest.fixture(scope="session")
