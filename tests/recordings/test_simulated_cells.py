@@ -3,7 +3,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from sts.base.errors import StsError
@@ -13,7 +12,6 @@ from sts.recordings.simulated.cells import (
     DATASETS,
     LEAST,
     PUBLISHED,
-    Entry,
     SimulatedCell,
     roster,
     simulate_cell,
@@ -25,7 +23,6 @@ from sts.signals.analysis import analyse
 from sts.signals.features import measure_features
 from sts.signals.select import select_pair
 from sts.signals.steps import stimulus_of
-from tests.conftest import REPOSITORY
 from tests.signals.worlds import ramp, short_square
 
 
@@ -208,30 +205,6 @@ def test_the_table_holds_all_eight_populations_within_bounds() -> None:
     for population in populations.by_name.values():
         assert np.linalg.eigvalsh(population.covariance).min() > 0
         np.testing.assert_array_equal(populations.within(population.mean), population.mean)
-
-
-def test_every_population_lies_among_the_real_cells() -> None:
-    real = pd.read_csv(REPOSITORY / "benchmarks" / "real_classes.csv")
-    for (dataset, label), figures in real.groupby(["dataset", "label"]):
-        values = pd.DataFrame(
-            [measure_features(analyse(each.recording)).values for each in members(dataset, label)]
-        )
-        threshold = values["threshold_v_long_square"]
-        values["peak_v - threshold_v"] = values["peak_v_long_square"] - threshold
-        values["threshold_v - fast_trough_v"] = threshold - values["fast_trough_v_long_square"]
-        for feature, low, high in figures[["feature", "p05", "p95"]].itertuples(index=False):
-            # The median of eleven cells leaves the middle 90 % of its population once in 10^5.
-            assert low <= np.nanmedian(values[feature]) <= high, (dataset, label, feature)
-
-
-def members(dataset: str, label: str) -> list[SimulatedCell]:
-    entries = [
-        Entry(
-            index=member, member=member, label=label, dataset=dataset, specimen_id="", donor_id=""
-        )
-        for member in range(11)
-    ]
-    return [simulate_cell(entry, seed=0, protocol="long") for entry in entries]
 
 
 def test_eight_members_hold_one_of_every_eighth_of_every_parameter() -> None:
