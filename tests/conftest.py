@@ -33,8 +33,12 @@ SLOW_FILES = (
     "studies/test_calcium.py",
     "search/test_workers.py",
     "search/test_postgres.py",
+    "studies/augment/test_benchmark.py",
+    "studies/classify/transfer/test_measure.py",
+    "studies/classify/types/test_judge.py",
+    "studies/test_mutants.py",
     "recordings/test_simulated_realism.py",
-    "recordings/test_simulated_cells.py",
+    "base/test_parallel.py",
 )
 
 
@@ -97,6 +101,27 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}: set STS_TEST_DATA to the folder that contains them")
     return folder
+
+
+@pytest.fixture(scope="session")
+def versions_read_once() -> Iterator[None]:
+    """Let Optuna read the list of its database versions once, and not three times a database."""
+    from optuna.storages._rdb.storage import _VersionManager
+
+    read: list[object] = []
+
+    def create_once(self: object) -> object:
+        if not read:
+            read.append(create(self))
+        return read[0]
+
+    # Under another name in another release it would be read each time, which only takes longer.
+    create = getattr(_VersionManager, "_create_alembic_script", None)
+    patched = pytest.MonkeyPatch()
+    if create is not None:
+        patched.setattr(_VersionManager, "_create_alembic_script", create_once)
+    yield
+    patched.undo()
 
 
 @pytest.fixture

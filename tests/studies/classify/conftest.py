@@ -5,6 +5,11 @@ from pathlib import Path
 import pytest
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_databases(versions_read_once: None) -> None:
+    """Open databases of searches as `versions_read_once` does."""
+
+
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Write empty pictures: drawing takes most of a command's time.
@@ -19,3 +24,5 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for module in ("explanations", "saliency", "scalogram", "scores", "training"):
         monkeypatch.setattr(f"sts.reports.figures.{module}.save", save)
+    # Thousands of points, one by one.
+    monkeypatch.setattr("sts.reports.figures.explanations._draw_class", lambda *_, **__: None)

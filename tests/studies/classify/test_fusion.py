@@ -45,10 +45,16 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
+def drawn(tmp_path: Path) -> Workspace:
+    """Return a workspace for a run that draws its pictures."""
     for name in ("data", "source"):
         (tmp_path / name).mkdir()
     return find_workspace(tmp_path)
+
+
+@pytest.fixture
+def workspace(drawn: Workspace, no_pictures: None) -> Workspace:
+    return drawn
 
 
 def classifier(knows: tuple[int, ...], *, noise: int, cells: int = 800) -> Predictions:
@@ -77,8 +83,8 @@ def gain(found: Fused, over: str) -> tuple[float, str]:
     return each.difference.value, each.verdict
 
 
-def test_two_that_know_different_classes_know_all_together(workspace: Workspace) -> None:
-    found = fused(workspace, classifier((0, 1), noise=1), classifier((2, 3), noise=2))
+def test_two_that_know_different_classes_know_all_together(drawn: Workspace) -> None:
+    found = fused(drawn, classifier((0, 1), noise=1), classifier((2, 3), noise=2))
     for name in ("table", "network"):
         value, verdict = gain(found, name)
         # Each alone takes one class of two for the other half of the time.
@@ -189,7 +195,6 @@ def test_a_run_without_what_its_folds_said_is_refused_before_training(
     assert not (workspace.output / "baseline").exists()
 
 
-@pytest.mark.usefixtures("no_pictures")
 def test_table_and_network_of_the_same_cells_join(
     workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
