@@ -18,11 +18,12 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     look at pictures, draw them all.
     """
 
-    def save(_: object, stem: Path) -> list[Path]:
+    def save(figure: object, stem: Path) -> list[Path]:
         stem.with_name(f"{stem.name}.svg").write_text("<svg/>")
         return [stem.with_name(f"{stem.name}.svg")]
 
     for module in ("explanations", "saliency", "scalogram", "scores", "training"):
         monkeypatch.setattr(f"sts.reports.figures.{module}.save", save)
+    monkeypatch.setattr("sts.reports.trained.save_foreign", save)
     # Thousands of points, one by one.
     monkeypatch.setattr("sts.reports.figures.explanations._draw_class", lambda *_, **__: None)
