@@ -10,6 +10,7 @@ import runpy
 import shlex
 import shutil
 import sys
+import threading
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -389,6 +390,8 @@ def test_the_commands_of_a_page_run_from_top_to_bottom(
     page: Page, tmp_path: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    # A sandbox that was started for another page would look for files in the folder of that page.
+    monkeypatch.setattr("sts.datasets.cell_results._THREAD_LOCAL", threading.local())
     # The same figures in less time.
     monkeypatch.setattr("sts.reports.figures.style.DPI", 40)
     (tmp_path / "source").symlink_to(REPOSITORY / "source")
