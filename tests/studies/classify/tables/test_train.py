@@ -269,7 +269,7 @@ def test_other_models_go_through_the_same_protocol(tmp_path: Path, model: str) -
     card = card_of(root, "paper+isi", title)
     assert "model.txt" not in card["sha256"]
     run = run_of(root, what=f"{title}-paper+isi")
-    assert "Exact SHAP values exist for models of trees alone" in (run / "report.html").read_text()
+    assert "Exact SHAP values exist only for models of trees" in (run / "report.html").read_text()
     assert (run / "figures" / "importance.svg").is_file()
     assert main(["TEST", *which, "--features", "paper+isi", "-q"]) == Status.DONE
 
