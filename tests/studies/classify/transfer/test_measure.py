@@ -13,6 +13,7 @@ import pytest
 from sts.cli.baseline import main
 from sts.cli.run import Status
 from sts.datasets.ep_tables import EpTable
+from sts.datasets.feature_sets import feature_names, with_features
 from sts.studies.classify.transfer import measure as measuring
 from sts.studies.classify.transfer.measure import make_views, measure
 from sts.studies.classify.transfer.results import ABSOLUTE, ONSET, TransferJob
@@ -57,13 +58,13 @@ def report_of(root: Path) -> Any:
     return json.loads((run_of(root) / "report.json").read_text())
 
 
-def test_a_run_holds_one_table_one_figure_and_one_paragraph(transferred: Path) -> None:
+def test_a_run_holds_one_table_two_figures_and_one_paragraph(transferred: Path) -> None:
     run = run_of(transferred)
     for name in ("transfer.csv", "recipes.csv", "predictions.csv", "settings.json"):
         assert (run / name).stat().st_size > 0, name
     assert (run / "figures" / "transfer.png").is_file()
     page = (run / "report.html").read_text()
-    assert page.count("data:image/") == 1
+    assert page.count("data:image/") == 2
     assert report_of(transferred)["paragraph"][:40] in page
     assert "baseline_pipeline.py --transfer --model lightgbm --seed 0" in page
 
@@ -134,6 +135,28 @@ def test_absolute_times_tell_the_data_set_and_moving_them_misleads(transferred: 
     # Made-up cells differ by nothing but when their sweeps begin.
     assert told["paper", ABSOLUTE] > 0.95
     assert told["paper", ONSET] < 0.7
+
+
+def test_a_hidden_stimulus_is_scored_where_its_features_are_used(transferred: Path) -> None:
+    report = report_of(transferred)
+    found = {(each["features"], each["training"]) for each in report["scores"]}
+    for name in ("without short square", "without ramp", "without subthreshold steps"):
+        assert ("shared", name) in found
+        assert ("engineered", name) in found
+        # The features of the paper are those of spikes on long squares.
+        assert ("paper", name) not in found
+
+
+def test_an_indicator_says_that_a_hidden_feature_is_missing() -> None:
+    names = ("missing_ramp", "missing_adaptation")
+    table = with_features(noisy_table(), feature_names("engineered"))
+    view = make_views(table, TransferJob(features=("engineered",)))[-1]
+    hidden = view.hide_stimuli()["without ramp"]
+    at = [view.table.names.index(name) for name in names]
+    assert (hidden.X[:, at[0]] == 1).all()
+    np.testing.assert_array_equal(hidden.X[:, at[1]], view.table.X[:, at[1]])
+    ramp = [name.endswith("_ramp") and not name.startswith("missing_") for name in hidden.names]
+    assert np.isnan(hidden.X[:, np.array(ramp)]).all()
 
 
 def test_contradicted_labels_are_set_aside(transferred: Path) -> None:

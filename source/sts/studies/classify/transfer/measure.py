@@ -21,6 +21,7 @@ from sts.datasets.feature_sets import KNOWN, feature_names, feature_title
 from sts.datasets.inventory import take_inventory
 from sts.datasets.labels import find_etypes
 from sts.datasets.splits import folds_of
+from sts.datasets.stimuli import protocol_mask
 from sts.evaluation.compare import compare
 from sts.evaluation.scores import Interval
 from sts.evaluation.transfer import TransferScores, auc, independence_weights, transfer_scores
@@ -39,6 +40,7 @@ from sts.studies.classify.transfer.results import (
     ACROSS,
     BOTH,
     EVEN,
+    HIDDEN,
     MOVED,
     ONSET,
     POOLED,
@@ -146,6 +148,17 @@ class FeatureView:
         timed = np.array([name in TIMES for name in self.table.names])
         return replace(self.table, X=self.table.X + np.array(shift_s)[:, None] * timed)
 
+    def hide_stimuli(self) -> dict[str, EpTable]:
+        """Return the cells without the features of a stimulus, for each stimulus that is used."""
+        masks = {name: protocol_mask(self.table.names, name) for name in HIDDEN}
+        # What says that a feature is missing says so here too.
+        absent = [1.0 if name.startswith("missing_") else np.nan for name in self.table.names]
+        return {
+            name: replace(self.table, X=np.where(mask, absent, self.table.X))
+            for name, mask in masks.items()
+            if mask.any()
+        }
+
 
 def make_views(training: EpTable, job: TransferJob) -> list[FeatureView]:
     """Return the cells with each set of features, first with absolute times where there are any."""
@@ -193,7 +206,7 @@ class ClassFit:
     seed: int
 
     def run(self) -> dict[str, Floats]:
-        """Return the probabilities of the scored cells, with original and with shifted times."""
+        """Return the probabilities of the scored cells, as they are and changed."""
         table, kind = self.view.table, find_kind(self.model)
         own = table.rows(self.rows)
         weights = independence_weights(own.truth, own.dataset) if self.training == EVEN else None
@@ -206,8 +219,10 @@ class ClassFit:
             weights=weights,
         )
         shown = {self.training: table}
-        if self.training == POOLED and (moved := self.view.move_times()) is not None:
-            shown[MOVED] = moved
+        if self.training == POOLED:
+            shown |= self.view.hide_stimuli()
+            if (moved := self.view.move_times()) is not None:
+                shown[MOVED] = moved
         return {
             name: softmax(predict_logits(classifier, each.X[self.scored]), axis=1)
             for name, each in shown.items()
@@ -324,6 +339,9 @@ def _score(
         return transfer_scores(cells, rng=np.random.default_rng(seed), weights=weights)
 
     everyone = np.ones(len(table), dtype=bool)
+    if training in HIDDEN:
+        yield BOTH, score(everyone)
+        return
     if training in (POOLED, EVEN):
         yield BOTH, score(everyone)
         yield WEIGHED, score(everyone, independence_weights(table.truth, table.dataset))

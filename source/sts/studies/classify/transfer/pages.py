@@ -22,6 +22,7 @@ from sts.studies.classify.transfer.results import (
     ACROSS,
     BOTH,
     EVEN,
+    HIDDEN,
     MOVED,
     POOLED,
     UNDISPUTED,
@@ -39,6 +40,13 @@ RECIPE_COLUMNS: Final = ("trained_on", "tested_on", "fit", "scale", "shares", "i
 CARRIED: Final = "carried over"
 # The same classifiers, fitted without the cells of the other data set.
 NOT_CARRIED: Final = "same kind, plain"
+POOLED_CAPTION: Final = (
+    "One protocol, seen in parts: a classifier of the training cells of both data sets, by "
+    "cross-validation. First the pooled score. Then the cells of one data set, cells weighted "
+    "until class and data set are independent, times moved to the stimulus onset of the other data "
+    "set, and cells that lack the features of a stimulus. The last two lines are a laboratory that "
+    "was left out of training. Lines are 95 % intervals."
+)
 NO_METADATA: Final = (
     "There are no e-types and no metadata of the Allen Institute that could contradict a label: "
     "fetch them with `data_pipeline.py fetch etypes` to see the scores without such cells."
@@ -69,6 +77,7 @@ def list_rows(results: TransferResults) -> list[TransferRow]:
         row("both, weighed so too", "the same", EVEN, WEIGHED),
     ]
     rows += [row(BOTH, f"{name}, times moved", MOVED, name) for name in other]
+    rows += [row(BOTH, f"both, {hidden}", hidden, BOTH) for hidden in HIDDEN]
     rows += [row(name, name, WITHIN, name) for name in other]
     rows += [row(other[name], name, ACROSS, name) for name in (second, first)]
     for name in (name for name in other if results.disputed[name]):
@@ -141,8 +150,10 @@ def write_transfer_report(run: Run, job: TransferJob, results: TransferResults) 
     caption = f"The same models; lines are 95 % intervals. {USES_TESTED_CELLS}"
     notes = [] if results.has_metadata else [NO_METADATA]
     command = f"python source/baseline_pipeline.py --transfer --model {job.model} --seed {job.seed}"
+    hidden = draw_transfer(run.figures / "pooled", [pooled_panel(results)])
     sections = [
         Section("In one paragraph", [text]),
+        Section("What the pooled score hides", [Picture(files=hidden, caption=POOLED_CAPTION)]),
         Section("In one figure", [Picture(files=picture, caption=caption)]),
         Section("In one table", [table, *notes]),
         Section("Classifiers carried over", list(describe_recipes(results.carried))),
@@ -189,6 +200,36 @@ def list_panels(results: TransferResults) -> list[ScorePanel]:
             lowest=0.5,
         ),
     ]
+
+
+def pooled_panel(results: TransferResults) -> ScorePanel:
+    """Return the panel that shows the pooled score and its parts on one axis."""
+    views = list(name_views(results).items())
+    shown = dict([views[0], views[-1]])
+    first, second = results.datasets
+    rows = {
+        "both data sets, pooled": (POOLED, BOTH),
+        **{f"the {name} cells": (POOLED, name) for name in (first, second)},
+        "class and data set independent": (POOLED, WEIGHED),
+        **{f"the {name} cells, times moved": (MOVED, name) for name in (first, second)},
+        **{f"both, {name}": (name, BOTH) for name in HIDDEN},
+        **{f"{name}, left out of training": (ACROSS, name) for name in (first, second)},
+    }
+    marks: dict[str, dict[str, Interval]] = {title: {} for title in shown}
+    for row, (training, cells) in rows.items():
+        for title, (features, times) in shown.items():
+            key = TransferKey(features=features, times=times, training=training, tested_on=cells)
+            if (scores := results.scores.get(key)) is not None:
+                name = f"{row}\nn = {scores.cells:,}"
+                marks[title][name] = scores.weighted_f1
+    order = {name: at for at, name in enumerate(rows)}
+    names = {name for found in marks.values() for name in found}
+    return ScorePanel(
+        title="What the pooled score hides",
+        label="weighted F1 (0 to 1)",
+        rows=sorted(names, key=lambda name: order[name.partition("\n")[0]]),
+        marks=marks,
+    )
 
 
 def _join_predictions(carried: Sequence[CarryOver]) -> Predictions:

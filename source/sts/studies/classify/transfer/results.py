@@ -17,6 +17,8 @@ ONSET, ABSOLUTE = "onset", "absolute"
 POOLED, EVEN, WITHIN, ACROSS = "pooled", "independent", "within", "across"
 # Trained on both data sets, for cells whose times are shifted to those of the other data set.
 MOVED: Final = "moved"
+# The same, for cells whose features of a stimulus are hidden.
+HIDDEN: Final = ("without short square", "without ramp", "without subthreshold steps")
 # Tested on cells of both data sets; the same with the weights of EVEN.
 BOTH: Final = "both"
 WEIGHED: Final = "both, independent"
@@ -49,7 +51,7 @@ class TransferKey:
     features: str
     times: str
     training: str
-    """POOLED, EVEN, WITHIN, ACROSS or MOVED."""
+    """POOLED, EVEN, WITHIN, ACROSS, MOVED or one of HIDDEN."""
     tested_on: str
 
 

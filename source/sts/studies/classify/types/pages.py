@@ -1,6 +1,6 @@
 """The report of --types: scores by level, by type and by data set, and all answers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Final
 
@@ -10,21 +10,37 @@ from sts.base.files import write_csv
 from sts.base.runs import Run
 from sts.datasets.laboratories import LabelledTable
 from sts.evaluation.type_scores import LevelAnswers, LevelScores, score_answers
-from sts.evaluation.type_tree import TypeTree
-from sts.reports.page import Section, Table, write_page
+from sts.evaluation.type_tree import TypeTree, split_label
+from sts.reports.figures.scores import ScorePanel, draw_transfer
+from sts.reports.page import Block, Picture, Section, Table, write_page
 from sts.studies.classify.types.unlike import UnlikeScores
 
-COLUMNS: Final = (
-    *("cells", "right", "among three", "mean over types", "true type in set", "types in a set"),
-    *("empty sets", "area under risk", "wrong calls dropped", "right calls dropped"),
+CALL_COLUMNS: Final = ("cells", "right", "among three", "mean over types", "area under risk")
+SET_COLUMNS: Final = (
+    *("cells", "true type in set", "types in a set", "empty sets"),
+    *("wrong calls dropped", "right calls dropped"),
 )
+INTERVALS: Final = "In brackets: 95 % intervals (Wilson, 1927)."
+# Depth of subclasses, below which types are too many for a figure.
+SUBCLASS: Final = 3
 HOW: Final = (
     "Every cell is predicted by a classifier that was fitted on other donors. Specimens of the "
     "published test split are not used. A type with fewer than six cells counts as its subclass. "
     "A cell counts at the levels at which it is known."
 )
+CALLS_IN_WORDS: Final = (
+    "Right: the most probable type is the true one. Among three: the true type is one of the three "
+    "most probable ones. Mean over types: the share of right calls of each type, averaged over "
+    "types. Area under risk: if the surest cells are called first, the share of wrong calls among "
+    "the called cells, averaged over all numbers of called cells; 0 is best."
+)
+FIGURE: Final = (
+    "Calls and prediction sets of all cells, of each data set, and of each subclass at the level "
+    "of subclasses. n is the number of cells, lines are 95 % intervals. Sets are made to contain "
+    "the true type of {coverage} of the cells."
+)
 SETS: Final = (
-    "A set contains the true type of {coverage:.0%} of new cells of each subclass (of each class, "
+    "A set contains the true type of {coverage} of new cells of each subclass (of each class, "
     "at the level of classes) if they come from the same source as these cells. It is calibrated "
     "on the cells of the other folds. An empty set means that the cell is unusual for every type. "
     "A call is dropped if its probability is below that of half of the wrong calls of the other "
@@ -63,28 +79,74 @@ def write_types_report(
         }
     )
     write_csv(run.path / "predictions.csv", *_lines(table, tree, levels))
+    share = f"{100 * coverage:g} %"
+    panels = list_type_panels(whole, groups, np.unique(table.dataset).tolist())
+    picture = draw_transfer(run.figures / "types", panels)
     by_group = [
-        Section(
-            f"By type and data set: {name}",
-            [_as_table("cells of", groups[name], caption=f"Predicted at the level of {name}.")],
-        )
-        for name in levels
+        Section(f"By type and data set: {name}", _two_tables("cells of", of_level))
+        for name, of_level in groups.items()
     ]
+    calls, sets = _two_tables("level", whole)
+    sets_in_words = SETS.format(coverage=share)
+    figure = Picture(files=picture, caption=FIGURE.format(coverage=share))
     write_page(
         run.path / "report.html",
         "The tree of types",
-        subtitle=f"{len(table)} cells, {len(tree.leaves)} types, each donor in one fold",
+        subtitle=f"{len(table):,} cells, {len(tree.leaves)} types, each donor in one fold",
         sections=[
-            Section("Levels", [HOW, levels_table(whole), SETS.format(coverage=coverage)]),
+            Section("In one figure", [figure]),
+            Section("Levels", [HOW, CALLS_IN_WORDS, calls, sets_in_words, sets]),
             *by_group,
             Section("Unlike anything seen", [UNLIKE, unlike_table(detections)]),
         ],
     )
 
 
+def list_type_panels(
+    whole: Mapping[str, LevelScores],
+    groups: Mapping[str, Mapping[str, LevelScores]],
+    datasets: Sequence[str],
+) -> list[ScorePanel]:
+    """Return the panels of the figure: all cells, data sets, and subclasses."""
+    by_set = {
+        f"{name}, {level}": of_level[name]
+        for name in datasets
+        for level, of_level in groups.items()
+        if name in of_level
+    }
+    finest = list(groups)[min(SUBCLASS, len(groups)) - 1]
+    types = {name: each for name, each in groups[finest].items() if name not in datasets}
+    return [
+        _panel("All cells", whole),
+        _panel("Each data set", by_set),
+        _panel(f"Each {finest}", {_last_name(name): each for name, each in types.items()}),
+    ]
+
+
+def _panel(title: str, scores: Mapping[str, LevelScores]) -> ScorePanel:
+    named = {f"{name}\nn = {each.cells:,}": each for name, each in scores.items()}
+    return ScorePanel(
+        title=title,
+        label="share of cells",
+        rows=list(named),
+        marks={
+            "right": {name: each.first for name, each in named.items()},
+            "among three": {name: each.among_few for name, each in named.items()},
+            "true type in set": {name: each.held for name, each in named.items()},
+        },
+    )
+
+
+def _last_name(label: str) -> str:
+    """Return the type without the nodes above it."""
+    return split_label(label)[-1]
+
+
 def levels_table(scores: Mapping[str, LevelScores]) -> Table:
     """Return the scores of all cells, one line per level."""
-    return _as_table("level", scores, caption="In brackets: 95 % intervals (Wilson, 1927).")
+    rows = [[name, *_call_values(each), *_set_values(each)[1:]] for name, each in scores.items()]
+    columns = ["level", *CALL_COLUMNS, *SET_COLUMNS[1:]]
+    return Table(columns=columns, rows=rows, caption=INTERVALS)
 
 
 def unlike_table(detections: Mapping[str, UnlikeScores]) -> Table:
@@ -98,21 +160,38 @@ def unlike_table(detections: Mapping[str, UnlikeScores]) -> Table:
     )
 
 
-def _as_table(what: str, scores: Mapping[str, LevelScores], *, caption: str) -> Table:
-    rows = [[name, *_values(each)] for name, each in scores.items()]
-    return Table(columns=[what, *COLUMNS], rows=rows, caption=caption)
+def _two_tables(what: str, scores: Mapping[str, LevelScores]) -> list[Block]:
+    """Return the table of calls and the table of prediction sets."""
+    named = {_last_name(name): each for name, each in scores.items()}
+    return [
+        Table(
+            columns=[what, *columns],
+            rows=[[name, *values(each)] for name, each in named.items()],
+            caption=f"{title} {INTERVALS}",
+        )
+        for title, columns, values in (
+            ("Calls.", CALL_COLUMNS, _call_values),
+            ("Prediction sets, and calls that are not given.", SET_COLUMNS, _set_values),
+        )
+    ]
 
 
-def _values(scores: LevelScores) -> list[object]:
+def _call_values(scores: LevelScores) -> list[object]:
     return [
         scores.cells,
         scores.first.in_words(),
         scores.among_few.in_words(),
         f"{scores.macro:.3f}",
+        f"{scores.risk_area:.4f}",
+    ]
+
+
+def _set_values(scores: LevelScores) -> list[object]:
+    return [
+        scores.cells,
         scores.held.in_words(),
         f"{scores.set_size:.2f}",
         f"{scores.empty:.3f}",
-        f"{scores.risk_area:.4f}",
         f"{scores.wrong_dropped:.3f}",
         f"{scores.right_dropped:.3f}",
     ]
@@ -125,8 +204,8 @@ def group_scores(
     sets = table.dataset[answers.rows]
     by_set = {str(name): score_answers(answers, sets == name) for name in np.unique(sets)}
     nodes = answers.level[answers.truth]
-    # Depth 3 is the depth of subclasses; types above it form their own groups.
-    groups = np.where(tree.depths[nodes] > 3, tree.lift(nodes, 3), nodes)
+    # Types above the depth of subclasses form their own groups.
+    groups = np.where(tree.depths[nodes] > SUBCLASS, tree.lift(nodes, SUBCLASS), nodes)
     return by_set | {
         tree.labels[group]: score_answers(answers, groups == group) for group in np.unique(groups)
     }
