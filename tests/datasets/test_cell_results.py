@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from sts.base.files import sha256_of
-from sts.base.sandbox import Limits
+from sts.base.sandbox import Limits, reuse_sandbox
 from sts.datasets import cell_files, cell_results
 from sts.datasets.build import BuildJob, build
 from sts.datasets.build_files import CELLS_NAME, MANIFEST_NAME
@@ -33,15 +33,9 @@ PRODUCTS = ("sweeps.h5", CELLS_NAME, "features.csv", MANIFEST_NAME)
 
 @pytest.fixture
 def bad_work(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    def end() -> None:
-        reader = vars(cell_results._THREAD_LOCAL).pop("reader", None)
-        if reader is not None:
-            reader.close()
-
-    end()
     monkeypatch.setattr(cell_results, "WORK", BAD_WORK)
     yield
-    end()
+    reuse_sandbox(BAD_WORK, Limits()).close()
 
 
 @pytest.mark.usefixtures("bad_work")

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
-from sts.base.sandbox import Limits
+from sts.base.sandbox import Limits, reuse_sandbox
 from sts.cli.data import main
 from sts.datasets import cell_files, cell_results
 from sts.datasets.build import BuildJob, build
@@ -115,16 +115,15 @@ def test_a_limit_of_three_seconds_ends_within_five(
 ) -> None:
     """Also where it is the digest that does not come: a file system that is gone."""
     monkeypatch.setattr(cell_results, "WORK", "tests.studies.bad_work:wait")
-    vars(cell_results._THREAD_LOCAL).pop("reader", None)
     (path,) = job.folder.iterdir()
     limits = Limits(wall_s=3)
-    cell_results._open_sandbox(limits).start()
+    reuse_sandbox(cell_results.WORK, limits).start()
     begin = time.monotonic()
     outcome = process_file_in_sandbox(path, file="x", settings=job.settings, limits=limits)
     assert 3 <= time.monotonic() - begin < 5
     assert outcome.store is not None
     assert outcome.store.reason.startswith("took more than 3 s to read")
-    vars(cell_results._THREAD_LOCAL).pop("reader").close()
+    reuse_sandbox(cell_results.WORK, limits).close()
 
 
 NAMES = {

@@ -57,6 +57,8 @@ FROM_OUTSIDE: Final = ("SIGKILL", "SIGTERM", "SIGHUP")
 START_S: Final = 60.0
 # Time for a killed process to end, and for what it has sent to arrive.
 GRACE_S: Final = 0.5
+# The sandboxes of this thread by their work, until the program ends: a start takes a second.
+_OF_THREAD: Final = threading.local()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +168,14 @@ class Isolated:
             reason = lines[-1].strip() or "it gave no reason"
             raise StsError(f"the process that reads files cannot start: {reason}") from error
         return process
+
+
+def reuse_sandbox(work: str, limits: Limits) -> Isolated:
+    """Return the sandbox of this thread for some work, with these limits."""
+    kept: dict[str, Isolated] = vars(_OF_THREAD)
+    if work in kept and kept[work].limits != limits:
+        kept.pop(work).close()
+    return kept.setdefault(work, Isolated(work, limits))
 
 
 def _reap(process: subprocess.Popen[bytes]) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sts import __version__
 from sts.base.logs import program
 from sts.cli import flags
-from sts.cli.data_build import add_build, add_features, add_show, add_simulate
+from sts.cli.data_build import add_build, add_convert, add_features, add_show, add_simulate
 from sts.cli.data_fetch import add_fetch
 from sts.cli.data_view import add_view
 from sts.cli.flags import add_command, data_of
@@ -48,7 +48,7 @@ def make_data_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for add in (
-        *(add_fetch, add_simulate, add_build, add_features),
+        *(add_fetch, add_simulate, add_build, add_features, add_convert),
         *(_add_check, add_show, _add_compare, _add_checklist, _add_import, _add_doctor),
         add_view,
     ):

@@ -75,13 +75,7 @@ def _add_recordings(parser: argparse.ArgumentParser) -> None:
         "file; or a metadata table of the Allen Institute (default: FOLDER/labels.csv if there is "
         "one)",
     )
-    parser.add_argument(
-        "--cells",
-        type=Path,
-        metavar="FILE",
-        help="CSV with file, specimen_id and perhaps donor_id: which files are one cell, where "
-        "every protocol has a file of its own; their sweeps are read together",
-    )
+    _add_files_of_cells(parser)
     parser.add_argument(
         "--exclude",
         type=Path,
@@ -98,6 +92,16 @@ def _add_recordings(parser: argparse.ArgumentParser) -> None:
     add_selection(parser)
     flags.add_work(parser)
     flags.add_again(parser)
+
+
+def _add_files_of_cells(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--cells",
+        type=Path,
+        metavar="FILE",
+        help="CSV with file, specimen_id and perhaps donor_id: which files are one cell, where "
+        "every protocol has a file of its own; their sweeps are read together",
+    )
 
 
 def add_build(commands: "Commands") -> None:
@@ -132,6 +136,52 @@ def add_features(commands: "Commands") -> None:
         help="write times as that published table does: 0.50 s or 1.02 s plus the time since the "
         "onset; the column `times` says so",
     )
+
+
+def add_convert(commands: "Commands") -> None:
+    """Add `convert`."""
+    parser = add_command(
+        commands,
+        "convert",
+        _convert,
+        "Copy recordings to NWB 2 files. Of every format that can be read, with all current clamp "
+        "sweeps, stimulus and response paired; converted.csv says what became of each file.",
+    )
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="recordings, or one recording")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="the folder for the NWB files"
+    )
+    _add_files_of_cells(parser)
+    flags.add_work(parser)
+    parser.add_argument("--force", action="store_true", help="write files anew that are there")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be done, write nothing"
+    )
+
+
+def _convert(args: argparse.Namespace) -> int:
+    from sts.studies.data.convert import ConvertJob, convert, find_todo, plan_conversion
+
+    job = ConvertJob(
+        folder=args.folder,
+        out=args.out,
+        cells=args.cells,
+        workers=args.workers,
+        cluster=args.cluster,
+        force=args.force,
+    )
+    if args.dry_run:
+        plan = plan_conversion(job)
+        say(f"would write {len(find_todo(job, plan))} of {len(plan)} files to {job.out}")
+        return Status.DONE
+    report = convert(job)
+    failures = [each for each in report.converted if each.status != "ok"]
+    written = len(report.converted) - len(failures) - report.kept
+    say(f"{written} NWB files written to {job.out}, {report.kept} were there already")
+    say(f"table   {report.table}")
+    for each in failures:
+        complain(f"failed: {each.file}: {each.reason}")
+    return Status.PARTIAL if failures else Status.DONE
 
 
 def _build(args: argparse.Namespace) -> int:

@@ -143,9 +143,8 @@ def build(job: BuildJob) -> BuildReport:
 
 def plan_build(job: BuildJob) -> BuildPlan:
     """Return the remaining work, or raise an error that explains why none is possible."""
-    found = find_recordings(job.folder)
+    cells = find_cells(job.folder, job.cells)
     top = job.folder if job.folder.is_dir() else job.folder.parent
-    cells = group_files(_name_files(found, top), job.cells)
     beside = top / LABELS_NAME
     labels = identities(
         job.labels or (beside if beside.is_file() else None),
@@ -196,6 +195,20 @@ def _find_readmitted(
         for result, who in zip(results, names, strict=True)
         if result.is_left_out and who.specimen_id not in excluded
     ]
+
+
+def find_cells(folder: Path, table: Path | None) -> dict[str, CellFiles]:
+    """Return the cells in a folder, or that of a file, by their names in the tables.
+
+    Parameters
+    ----------
+    folder
+        A folder of recordings, or one recording.
+    table
+        Says which files belong to the same cell.
+    """
+    top = folder if folder.is_dir() else folder.parent
+    return group_files(_name_files(find_recordings(folder), top), table)
 
 
 def _name_files(found: Iterable[Path], top: Path) -> dict[str, Path]:

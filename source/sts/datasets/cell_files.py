@@ -15,7 +15,7 @@ from sts.base.files import read_csv, sha256_of, special_kind
 from sts.base.logs import printable
 from sts.recordings.gather import check_size
 from sts.recordings.readers import read_identity, read_recording
-from sts.recordings.recording import MAX_ID, FileIdentity, Recording, is_no_id
+from sts.recordings.recording import MAX_ID, FileIdentity, Recording, Wanted, is_no_id
 from sts.signals.steps import find_stimulus
 
 COLUMNS: Final = ("file", "specimen_id")
@@ -70,10 +70,12 @@ def is_unchanged(stamp: FileStamp, path: Path) -> bool:
     return (state.st_size, state.st_mtime_ns) == (stamp.size, stamp.mtime_ns)
 
 
-def read_cell(cell: CellFiles, stamps: Sequence[FileStamp]) -> Recording:
-    """Return the sweeps of all files of a cell; a note names files that cannot be read."""
+def read_cell(
+    cell: CellFiles, stamps: Sequence[FileStamp], wanted: Wanted = find_stimulus
+) -> Recording:
+    """Return the wanted sweeps of all files of a cell; a note names files that cannot be read."""
     if len(cell.paths) == 1:
-        return _read_file(next(iter(cell.paths.values())), stamps[0])
+        return _read_file(next(iter(cell.paths.values())), stamps[0], wanted)
     found: dict[str, Recording] = {}
     faults: dict[str, str] = {}
     for stamp, twin in _find_copies(stamps):
@@ -81,7 +83,7 @@ def read_cell(cell: CellFiles, stamps: Sequence[FileStamp]) -> Recording:
             faults[stamp.file] = f"the same as {twin}"
             continue
         try:
-            found[stamp.file] = _read_file(cell.paths[stamp.file], stamp)
+            found[stamp.file] = _read_file(cell.paths[stamp.file], stamp, wanted)
         except CellFailed as error:
             faults[stamp.file] = printable(str(error))
     if not found:
@@ -92,8 +94,8 @@ def read_cell(cell: CellFiles, stamps: Sequence[FileStamp]) -> Recording:
     return replace(joined, notes=(*joined.notes, *left_out))
 
 
-def _read_file(path: Path, stamp: FileStamp) -> Recording:
-    recording = read_recording(path, find_stimulus)
+def _read_file(path: Path, stamp: FileStamp, wanted: Wanted) -> Recording:
+    recording = read_recording(path, wanted)
     if not is_unchanged(stamp, path):
         raise CellFailed("changed while it was read: run it again once it is complete")
     return recording

@@ -1,7 +1,6 @@
 """Read the files of one cell, here or in a sandbox, and measure what a build needs."""
 
 import math
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -15,7 +14,7 @@ from sts.base.errors import CellExcluded, CellFailed, StsError
 from sts.base.logs import printable
 from sts.base.parallel import map_unordered, worker_count
 from sts.base.progress import progress
-from sts.base.sandbox import Isolated, Limits
+from sts.base.sandbox import Limits, reuse_sandbox
 from sts.base.settings import from_dict, to_dict
 from sts.base.types import Floats
 from sts.datasets.cell_files import (
@@ -41,8 +40,6 @@ DOUBLE: Final = "this specimen is there already"
 LEFT_OUT: Final = "marked to be excluded"
 # The function that the sandbox runs.
 WORK: Final = "sts.datasets.cell_results:work"
-# One sandbox for each thread until the program ends: the start of a sandbox takes a second.
-_THREAD_LOCAL: Final = threading.local()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +169,7 @@ def process_in_sandbox(
         "cell": to_dict(cell) | {"paths": {file: str(path) for file, path in cell.paths.items()}},
         "settings": to_dict(settings),
     }
-    reader = _open_sandbox(limits)
+    reader = reuse_sandbox(WORK, limits)
     reader.start()
     deadline = time.monotonic() + limits.wall_s
     stamps: list[dict[str, Any]] = [asdict(FileStamp(file=file)) for file in cell.paths]
@@ -187,16 +184,6 @@ def process_in_sandbox(
         return _repeat_for_products(CellResult(file=cell.name, files=files), failed, settings)
     traces = np.frombuffer(data, np.float32).reshape(PAIR_SHAPE).copy() if data else None
     return cell_result_from_json(line, traces)
-
-
-def _open_sandbox(limits: Limits) -> Isolated:
-    """Return the sandbox of this thread."""
-    reader: Isolated | None = getattr(_THREAD_LOCAL, "reader", None)
-    if reader is None or reader.limits != limits:
-        if reader is not None:
-            reader.close()
-        reader = _THREAD_LOCAL.reader = Isolated(WORK, limits)
-    return reader
 
 
 def work(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:

@@ -102,7 +102,14 @@ def _read_recording(abf: Any, head: Head, path: Path, wanted: Wanted) -> Recordi
     rate_hz = usable_rate_hz(rate_hz)
     read = partial(_read_sweep, abf, voltage, current, rate_hz=rate_hz, wanted=wanted)
     sweeps = ((f"sweep {number}", partial(read, number)) for number in abf.sweepList)
-    return gather(sweeps, identity=identify_file(path, stated=""))
+    identity = identify_file(path, stated="", recorded_at=_recorded_at(abf, head))
+    return gather(sweeps, identity=identity)
+
+
+def _recorded_at(abf: Any, head: Head) -> str:
+    """Return when the recording began; pyabf puts dates of its own where the file has none."""
+    own = abf._headerV1.lFileStartDate if head.version == 1 else abf._headerV2.uFileStartDate
+    return abf.abfDateTime.isoformat() if own and abf.abfDateTimeString != "ERROR" else ""
 
 
 def _check_form(abf: Any, head: Head) -> None:

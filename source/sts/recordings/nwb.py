@@ -6,7 +6,7 @@ stimulus plus `bias_current`, the holding current of the amplifier.
 
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -35,10 +35,12 @@ from sts.recordings.recording import (
     want_every_sweep,
 )
 from sts.recordings.series import (
+    Experiment,
     Series,
     bias_pa,
     common_rate_hz,
     pair_series,
+    read_experiments,
     read_links,
     read_samples,
     series_in,
@@ -77,7 +79,7 @@ def read_nwb2(path: Path, wanted: Wanted = want_every_sweep) -> Recording:
         _check_content(responses, [mode for _, mode in others])
         stimuli = series_in(file, "stimulus/presentation")
         return _gather_pairs(
-            partial(_read_nwb2_sweep, wanted=wanted),
+            partial(_read_nwb2_sweep, experiments=read_experiments(file), wanted=wanted),
             responses,
             pair_series(responses, stimuli, read_links(file)),
             others=others,
@@ -117,6 +119,7 @@ def identity_in_nwb2(file: Any, path: Path) -> FileIdentity:
         stated=_text_in(file, "general", "session_id"),
         named=_read_name(path, "ses"),
         donor=_read_name(path, "sub") if is_no_id(subject) else subject,
+        recorded_at=guard.text(file, "session_start_time"),
     )
 
 
@@ -128,6 +131,7 @@ def identity_in_nwb1(file: Any, path: Path) -> FileIdentity:
         # The session id of these files identifies a result, and is used nowhere else.
         stated=_text_in(file, "general", "aibs_specimen_id"),
         donor=_text_in(file, "general/subject", "subject_id"),
+        recorded_at=guard.text(file, "session_start_time"),
     )
 
 
@@ -183,13 +187,21 @@ def _gather_pairs(
 
 
 def _read_nwb2_sweep(
-    response: Series, stimulus: Series, place: int, *, wanted: Wanted
+    response: Series,
+    stimulus: Series,
+    place: int,
+    *,
+    experiments: Mapping[Hashable, Experiment],
+    wanted: Wanted,
 ) -> Sweep | None:
     if stimulus.kind != STIMULUS:
         raise Unusable(f"its stimulus is of type {stimulus.kind or 'none'}: {STIMULUS} is needed")
     rate_hz = common_rate_hz(response, stimulus)
+    experiment = experiments.get(response.group.id, Experiment())
     current_pa = read_samples(stimulus, PICOAMPERES, what="stimulus") + bias_pa(response)
-    if not (known := look_at_current(wanted, current_pa, rate_hz)):
+    # A row that begins behind the end says nothing about this sweep.
+    begin = experiment.begin if experiment.begin < len(current_pa) else 0
+    if not (known := look_at_current(wanted, current_pa[begin:], rate_hz)):
         return None
     names = (guard.text(one.group, "stimulus_description") for one in (response, stimulus))
     return make_sweep(
@@ -199,6 +211,8 @@ def _read_nwb2_sweep(
         name=next(filter(None, (MIES_ENDING.sub("", name) for name in names)), ""),
         number=place if response.number is None else response.number,
         known_stimulus=known,
+        begin=begin,
+        stated_pa=experiment.stated_pa,
     )
 
 

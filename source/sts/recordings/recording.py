@@ -59,6 +59,8 @@ class FileIdentity:
     """Whether the file states the specimen; else the id is the name of the file."""
     ignored_id: str = ""
     """The text instead of a specimen id, such as a placeholder."""
+    recorded_at: str = ""
+    """The time at which the recording began, as the file has it; "" if it is not known."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,7 +76,9 @@ class Recording(FileIdentity):
     """Remarks on its files, in words."""
 
 
-def identify_file(path: Path, *, stated: str, named: str = "", donor: str = "") -> FileIdentity:
+def identify_file(
+    path: Path, *, stated: str, named: str = "", donor: str = "", recorded_at: str = ""
+) -> FileIdentity:
     """Return the cell and the donor of a file; a text that is no id is replaced.
 
     Parameters
@@ -85,6 +89,8 @@ def identify_file(path: Path, *, stated: str, named: str = "", donor: str = "") 
         The specimen id in the file, and the one in the name of a file from an archive.
     donor
         The donor, "" if it is not known.
+    recorded_at
+        When the recording began, "" if it is not known.
     """
     specimen = next((text for text in (stated, named) if not is_no_id(text)), "")
     return FileIdentity(
@@ -92,6 +98,7 @@ def identify_file(path: Path, *, stated: str, named: str = "", donor: str = "") 
         donor_id="" if is_no_id(donor) else donor,
         claims_id=bool(specimen),
         ignored_id="" if specimen else stated[:MAX_ID],
+        recorded_at=recorded_at,
     )
 
 

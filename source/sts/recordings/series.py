@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, Final
 
 import h5py
@@ -15,6 +16,10 @@ from sts.recordings.gather import Unusable, factor, scale, usable_rate_hz
 
 # Largest holding current of an amplifier; a larger value is in another unit than amperes.
 MAX_BIAS_PA: Final = 1e4
+# The table of recordings: a row for each response and its stimulus.
+TABLE: Final = "general/intracellular_ephys/intracellular_recordings"
+# Its column of the amplitudes that the source of a converted file states.
+STATED_PA: Final = "stated_amplitude_pa"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,9 +59,42 @@ def _make_series(name: str, group: Any) -> Series:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """What the table of recordings says about a sweep besides its stimulus."""
+
+    begin: int = 0
+    """The first sample of the response that belongs to the recording."""
+    stated_pa: float | None = None
+    """The amplitude that the source of a converted file states."""
+
+
+def read_experiments(file: Any) -> dict[Hashable, Experiment]:
+    """Return what the table of recordings of the file says about each response, by its id."""
+    table = guard.follow(file, TABLE)
+    column = guard.follow(table, "responses/response") if isinstance(table, h5py.Group) else None
+    responses = _references(file, column)
+    fields = column.dtype.fields if responses else {}
+    if "idx_start" not in fields or fields["idx_start"][0].kind not in "iu":
+        return {}
+    stated = guard.follow(table, f"stimuli/{STATED_PA}")
+    amplitudes = guard.array(stated).ravel() if isinstance(stated, h5py.Dataset) else []
+    begins = column["idx_start"].tolist()
+    return {
+        response: Experiment(
+            begin=max(int(begin), 0),
+            stated_pa=float(amplitude) if math.isfinite(amplitude) else None,
+        )
+        for response, begin, amplitude in zip_longest(
+            responses, begins, amplitudes[: len(responses)], fillvalue=math.nan
+        )
+        if response
+    }
+
+
 def read_links(file: Any) -> dict[Hashable, Hashable]:
     """Return the stimulus of each response in the table of recordings of the file, by their ids."""
-    table = guard.follow(file, "general/intracellular_ephys/intracellular_recordings")
+    table = guard.follow(file, TABLE)
     if not isinstance(table, h5py.Group):
         return {}
     responses = _references(file, guard.follow(table, "responses/response"))
