@@ -9,6 +9,7 @@ from itertools import zip_longest
 from typing import Any, Final
 
 import h5py
+import numpy as np
 
 from sts.base import guard
 from sts.base.types import Floats
@@ -72,13 +73,13 @@ class Experiment:
 def read_experiments(file: Any) -> dict[Hashable, Experiment]:
     """Return what the table of recordings of the file says about each response, by its id."""
     table = guard.follow(file, TABLE)
-    column = guard.follow(table, "responses/response") if isinstance(table, h5py.Group) else None
+    column = guard.follow(table, "responses/response")
     responses = _references(file, column)
     fields = column.dtype.fields if responses else {}
     if "idx_start" not in fields or fields["idx_start"][0].kind not in "iu":
         return {}
     stated = guard.follow(table, f"stimuli/{STATED_PA}")
-    amplitudes = guard.array(stated).ravel() if isinstance(stated, h5py.Dataset) else []
+    amplitudes = guard.array(stated).ravel() if isinstance(stated, h5py.Dataset) else np.empty(0)
     begins = column["idx_start"].tolist()
     return {
         response: Experiment(
