@@ -155,8 +155,8 @@ def test_no_recording_is_replaced_by_its_copy(
     before = sha256_of(source)
     assert main(["convert", str(source.parent), "--out", str(source.parent)]) == 2
     assert "choose a folder outside it" in capsys.readouterr().err
-    assert main(["convert", str(source), "--out", str(source.parent), "--workers", "1"]) == 3
-    assert "choose another folder" in capsys.readouterr().err
+    assert main(["convert", str(source), "--out", str(source.parent), "--force"]) == 2
+    assert "choose another --out" in capsys.readouterr().err
     assert sha256_of(source) == before
 
 

@@ -74,7 +74,12 @@ def plan_conversion(job: ConvertJob) -> list[Conversion]:
             f"--out {job.out} lies in {job.folder}, whose files are only read: choose a folder "
             "outside it"
         )
-    return plan_conversions(cells, job.out)
+    plan = plan_conversions(cells, job.out)
+    sources = {path.resolve() for cell in cells.values() for path in cell.paths.values()}
+    for each in plan:
+        if each.target.resolve() in sources:
+            raise StsError(f"{each.target} would be replaced by its own copy: choose another --out")
+    return plan
 
 
 def find_todo(job: ConvertJob, plan: list[Conversion]) -> list[Conversion]:
