@@ -52,6 +52,7 @@ TAKEN_BY = {
     "with_networks": ("TRAIN",),
     "workers": ("TRAIN", "PREDICT"),
     "recordings": ("PREDICT",),
+    "series": ("PREDICT",),
     "cells_from": ("PREDICT",),
 }
 TAKEN_BY |= dict.fromkeys(SELECTION, ("PREDICT",))

@@ -57,6 +57,7 @@ def add_new_cells(group: "argparse._ActionsContainer") -> None:
         metavar="FILE",
         help="PREDICT: recordings, or folders of them",
     )
+    flags.add_series(group)
     group.add_argument(
         "--cells-from",
         metavar="DIR",
@@ -90,10 +91,13 @@ def new_cells_of(
             "name the cells to predict by one of --recordings FILE..., --cells-from DIR"
             f"{more}; {sum(given) or 'none'} of them was given"
         )
+    if args.series and not args.recordings:
+        raise StsError("--series says which files of --recordings FOLDER are a cell: name a folder")
     if not args.recordings:
         refuse_selection(args, "these cells were measured before")
     return CellSource(
         recordings=tuple(args.recordings),
+        series=args.series,
         cells_from=args.cells_from or "",
         table=table,
         columns=columns,

@@ -102,6 +102,7 @@ def _add_files_of_cells(parser: argparse.ArgumentParser) -> None:
         help="CSV with file, specimen_id and perhaps donor_id: which files are one cell, where "
         "every protocol has a file of its own; their sweeps are read together",
     )
+    flags.add_series(parser)
 
 
 def add_build(commands: "Commands") -> None:
@@ -166,6 +167,7 @@ def _convert(args: argparse.Namespace) -> int:
         folder=args.folder,
         out=args.out,
         cells=args.cells,
+        series=args.series,
         workers=args.workers,
         cluster=args.cluster,
         force=args.force,
@@ -205,6 +207,7 @@ def _read_recordings(args: argparse.Namespace, settings: "BuildSettings") -> int
         labels=args.labels,
         cells=args.cells,
         exclude=args.exclude,
+        series=args.series,
         dataset=args.dataset,
         workers=args.workers,
         cluster=args.cluster,

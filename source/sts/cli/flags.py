@@ -195,6 +195,17 @@ def add_again(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_series(parser: "argparse._ActionsContainer") -> None:
+    """Add the pattern of files that hold one channel of one sweep each."""
+    parser.add_argument(
+        "--series",
+        default="",
+        metavar="PATTERN",
+        help="Igor files of one channel and one sweep each, such as 'cell*/steps_ch{0,1}_*.ibw': "
+        "braces name the channels, the star in the file names the sweep, a folder is a cell",
+    )
+
+
 def add_device(parser: argparse.ArgumentParser, *, auto: str = "a GPU if there is one") -> None:
     """Add the choice of a device; `auto` describes the default for the help text."""
     parser.add_argument(

@@ -46,6 +46,7 @@ TAKEN_BY = {
     "scalograms": ("TEST", "EXPLAIN"),
     "cells": ("EXPLAIN",),
     "recordings": ("PREDICT",),
+    "series": ("PREDICT",),
     "cells_from": ("PREDICT",),
     "workers": ("TRAIN", "PREDICT"),
 }

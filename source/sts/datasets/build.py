@@ -23,6 +23,7 @@ from sts.datasets.cell_results import BuildSettings, CellResult, process_cells
 from sts.datasets.labels import CellLabel, identities
 from sts.datasets.marks import excluded_of, read_marks
 from sts.datasets.partial_build import PartialBuild
+from sts.datasets.series_files import find_series
 from sts.datasets.specimen_ids import NamedCell, name_cells
 from sts.recordings.readers import find_recordings
 
@@ -42,6 +43,8 @@ class BuildJob:
     """CSV with file, specimen_id and perhaps donor_id: which files belong to the same cell."""
     exclude: Path | None = None
     """CSV of marks, as the viewer exports them: cells marked `exclude` are left out."""
+    series: str = ""
+    """A pattern of files that hold one channel of one sweep each."""
     dataset: str = ""
     """The data set of cells whose label has none; default: the name of `out`."""
     workers: int = 0
@@ -143,7 +146,7 @@ def build(job: BuildJob) -> BuildReport:
 
 def plan_build(job: BuildJob) -> BuildPlan:
     """Return the remaining work, or raise an error that explains why none is possible."""
-    cells = find_cells(job.folder, job.cells)
+    cells = find_cells(job.folder, job.cells, job.series)
     top = job.folder if job.folder.is_dir() else job.folder.parent
     beside = top / LABELS_NAME
     labels = identities(
@@ -197,7 +200,7 @@ def _find_readmitted(
     ]
 
 
-def find_cells(folder: Path, table: Path | None) -> dict[str, CellFiles]:
+def find_cells(folder: Path, table: Path | None, series: str = "") -> dict[str, CellFiles]:
     """Return the cells in a folder, or that of a file, by their names in the tables.
 
     Parameters
@@ -206,7 +209,13 @@ def find_cells(folder: Path, table: Path | None) -> dict[str, CellFiles]:
         A folder of recordings, or one recording.
     table
         Says which files belong to the same cell.
+    series
+        A pattern of files that hold one channel each; other files are not looked for.
     """
+    if series:
+        if table is not None:
+            raise StsError("--cells and --series both say which files are a cell: give one")
+        return find_series(folder, series)
     top = folder if folder.is_dir() else folder.parent
     return group_files(_name_files(find_recordings(folder), top), table)
 

@@ -8,12 +8,13 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sts.base.errors import CellFailed, StsError
 from sts.base.files import read_csv, sha256_of, special_kind
 from sts.base.logs import printable
 from sts.recordings.gather import check_size
+from sts.recordings.igor import read_waves
 from sts.recordings.readers import read_identity, read_recording
 from sts.recordings.recording import MAX_ID, FileIdentity, Recording, Wanted, is_no_id
 from sts.signals.steps import find_stimulus
@@ -41,6 +42,23 @@ class CellFiles:
     """The paths by file name, in the order of their sweeps."""
     specimen_id: str = ""
     donor_id: str = ""
+    waves: tuple[tuple[int, tuple[str, ...]], ...] = ()
+    """The number and the files of every sweep, if each file holds one channel of one sweep."""
+    lacking: tuple[str, ...] = ()
+    """Words for its sweeps that lack a file."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the cell as values for JSON."""
+        return {**vars(self), "paths": {file: str(path) for file, path in self.paths.items()}}
+
+
+def cell_files_from_json(values: dict[str, Any]) -> CellFiles:
+    """Return the cell from the values of `to_json`."""
+    paths = {file: Path(path) for file, path in values["paths"].items()}
+    waves = tuple((number, tuple(files)) for number, files in values["waves"])
+    return CellFiles(
+        **{**values, "paths": paths, "waves": waves, "lacking": tuple(values["lacking"])}
+    )
 
 
 def stamp_file(path: Path, *, file: str) -> FileStamp:
@@ -74,6 +92,8 @@ def read_cell(
     cell: CellFiles, stamps: Sequence[FileStamp], wanted: Wanted = find_stimulus
 ) -> Recording:
     """Return the wanted sweeps of all files of a cell; a note names files that cannot be read."""
+    if cell.waves:
+        return _read_series(cell, stamps, wanted)
     if len(cell.paths) == 1:
         return _read_file(next(iter(cell.paths.values())), stamps[0], wanted)
     found: dict[str, Recording] = {}
@@ -92,6 +112,16 @@ def read_cell(
     left_out = (f"left out {file}: {_write_on_one_line(fault)}" for file, fault in faults.items())
     joined = _join_recordings(cell, found)
     return replace(joined, notes=(*joined.notes, *left_out))
+
+
+def _read_series(cell: CellFiles, stamps: Sequence[FileStamp], wanted: Wanted) -> Recording:
+    sweeps = {number: [cell.paths[file] for file in files] for number, files in cell.waves}
+    identity = FileIdentity(specimen_id=cell.specimen_id)
+    recording = read_waves(sweeps, wanted, name=cell.name, identity=identity, skipped=cell.lacking)
+    for stamp in stamps:
+        if not is_unchanged(stamp, cell.paths[stamp.file]):
+            raise CellFailed(f"{stamp.file} changed while it was read: run it again")
+    return recording
 
 
 def _read_file(path: Path, stamp: FileStamp, wanted: Wanted) -> Recording:

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +19,7 @@ from sts.base.types import Floats
 from sts.datasets.cell_files import (
     CellFiles,
     FileStamp,
+    cell_files_from_json,
     identity_of_cell,
     read_cell,
     stamp_cell,
@@ -166,7 +166,7 @@ def process_in_sandbox(
     """
     limits = limits or Limits()
     request = {
-        "cell": to_dict(cell) | {"paths": {file: str(path) for file, path in cell.paths.items()}},
+        "cell": cell.to_json(),
         "settings": to_dict(settings),
     }
     reader = reuse_sandbox(WORK, limits)
@@ -188,8 +188,7 @@ def process_in_sandbox(
 
 def work(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     """Answer a request of `process_in_sandbox`, in the sandbox."""
-    paths = {file: Path(path) for file, path in request["cell"]["paths"].items()}
-    cell = CellFiles(**request["cell"] | {"paths": paths})
+    cell = cell_files_from_json(request["cell"])
     if request.get("only") == "stamps":
         return {"stamps": [asdict(stamp) for stamp in stamp_cell(cell)]}, b""
     settings = from_dict(BuildSettings, request["settings"])

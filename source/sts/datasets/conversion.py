@@ -11,8 +11,13 @@ from sts.base.logs import printable
 from sts.base.parallel import map_unordered, worker_count
 from sts.base.progress import progress
 from sts.base.sandbox import Limits, reuse_sandbox
-from sts.base.settings import to_dict
-from sts.datasets.cell_files import CellFiles, FileStamp, read_cell, stamp_cell
+from sts.datasets.cell_files import (
+    CellFiles,
+    FileStamp,
+    cell_files_from_json,
+    read_cell,
+    stamp_cell,
+)
 from sts.recordings.nwb_writer import write_recording
 from sts.recordings.recording import Recording, want_every_sweep
 
@@ -92,7 +97,7 @@ def convert_in_sandbox(conversion: Conversion, limits: Limits | None = None) -> 
     """Convert one cell in a process that may crash, hang or need too much memory."""
     cell = conversion.cell
     request = {
-        "cell": to_dict(cell) | {"paths": {file: str(path) for file, path in cell.paths.items()}},
+        "cell": cell.to_json(),
         "target": str(conversion.target),
     }
     try:
@@ -104,8 +109,7 @@ def convert_in_sandbox(conversion: Conversion, limits: Limits | None = None) -> 
 
 def work(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     """Answer a request of `convert_in_sandbox`, in the sandbox."""
-    paths = {file: Path(path) for file, path in request["cell"]["paths"].items()}
-    cell = CellFiles(**request["cell"] | {"paths": paths})
+    cell = cell_files_from_json(request["cell"])
     target = Path(request["target"])
     try:
         recording = write_converted(cell, stamp_cell(cell), target)

@@ -82,7 +82,10 @@ def find_recordings(folder: str | Path) -> list[Path]:
     ]
     if not paths:
         wanted = ", ".join(f"*{suffix}" for suffix in SUFFIXES)
-        raise StsError(f"no recordings in {folder}: looked for {wanted} there and in subfolders")
+        hint = "; Igor files (*.ibw) need --series" if any(folder.rglob("*.ibw")) else ""
+        raise StsError(
+            f"no recordings in {folder}: looked for {wanted} there and in subfolders{hint}"
+        )
     return sorted(paths, key=lambda path: path.as_posix())
 
 

@@ -4,7 +4,7 @@ New cells come from recordings, from a data set that was built, or from a table 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from sts.datasets.ep_tables import (
     load_ep_tables,
     read_ep_table,
 )
+from sts.datasets.series_files import find_series
 from sts.datasets.specimen_ids import name_cells
 from sts.datasets.store import SweepStore, load_store, merge_stores
 from sts.datasets.table import OWN_TABLE, CellRow, FeatureRow, read_cells, read_features
@@ -131,6 +132,8 @@ class CellSource:
 
     recordings: tuple[str, ...] = ()
     """Files, or folders of them."""
+    series: str = ""
+    """A pattern of files in these folders that hold one channel of one sweep each."""
     cells_from: str = ""
     """The folder of one or several built data sets, or a file of one."""
     table: str = ""
@@ -147,8 +150,8 @@ def find_new_sweeps(
     """Return all cells, and the sweeps of the cells with status ok, in order."""
     if source.cells_from:
         return _load_sweeps(Path(source.cells_from))
-    results = _read_recordings(source, workers)
-    rows = make_rows("store", results, name_cells(results, {}), "")
+    cells, results = _read_recordings(source, workers)
+    rows = make_rows("store", results, name_cells(results, {}, cells), "")
     good = [row for row in rows if isinstance(row, CellRow) and row.status == "ok"]
     return _cells_of(rows), make_sweep_store(results, good) if good else None
 
@@ -163,21 +166,33 @@ def find_new_features(
         columns = read_column_map(Path(source.columns)) if source.columns else None
         table = read_ep_table(Path(source.table), needed=needed, columns=columns)
         return _cells_in(table, source.table, {}), table
-    results = _read_recordings(source, workers)
-    rows = make_rows("features", results, name_cells(results, {}), "")
+    cells, results = _read_recordings(source, workers)
+    rows = make_rows("features", results, name_cells(results, {}, cells), "")
     good = [row for row in rows if isinstance(row, FeatureRow) and row.status == "ok"]
     return _cells_of(rows), _table_of(good) if good else None
 
 
-def _read_recordings(source: CellSource, workers: int) -> list[CellResult]:
-    """Read all recordings in parallel; return the results in a fixed order."""
-    paths = dict.fromkeys(path for name in source.recordings for path in find_recordings(name))
-    cells = []
-    for path in paths:
-        name = printable(str(path))
-        cells.append(CellFiles(name=name, paths={name: path}))
+def _read_recordings(
+    source: CellSource, workers: int
+) -> tuple[dict[str, CellFiles], list[CellResult]]:
+    """Read all recordings in parallel; return the cells by name, and the results in their order."""
+    cells = _find_cells(source)
     done = dict(process_cells(cells, source.reading, workers=workers))
-    return [done[place] for place in range(len(cells))]
+    return {cell.name: cell for cell in cells}, [done[place] for place in range(len(cells))]
+
+
+def _find_cells(source: CellSource) -> list[CellFiles]:
+    if source.series:
+        folders = dict.fromkeys(source.recordings)
+        found = [(folder, find_series(Path(folder), source.series)) for folder in folders]
+        return [
+            replace(cell, name=printable(str(Path(folder, name))))
+            for folder, cells in found
+            for name, cell in cells.items()
+        ]
+    paths = dict.fromkeys(path for name in source.recordings for path in find_recordings(name))
+    names = {path: printable(str(path)) for path in paths}
+    return [CellFiles(name=name, paths={name: path}) for path, name in names.items()]
 
 
 def _load_sweeps(place: Path) -> tuple[list[PredictedCell], SweepStore]:

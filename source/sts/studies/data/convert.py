@@ -24,6 +24,8 @@ class ConvertJob:
     out: Path
     cells: Path | None = None
     """CSV with file, specimen_id and perhaps donor_id: which files belong to the same cell."""
+    series: str = ""
+    """A pattern of files that hold one channel of one sweep each."""
     workers: int = 0
     cluster: str | None = None
     force: bool = False
@@ -67,7 +69,7 @@ def convert(job: ConvertJob) -> ConvertReport:
 
 def plan_conversion(job: ConvertJob) -> list[Conversion]:
     """Return the NWB file of every cell, or raise an error that explains why none is possible."""
-    cells: Mapping[str, CellFiles] = find_cells(job.folder, job.cells)
+    cells: Mapping[str, CellFiles] = find_cells(job.folder, job.cells, job.series)
     top = (job.folder if job.folder.is_dir() else job.folder.parent).resolve()
     if job.out.resolve().is_relative_to(top) and job.folder.is_dir():
         raise StsError(
