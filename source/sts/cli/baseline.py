@@ -53,6 +53,7 @@ TAKEN_BY = {
     "workers": ("TRAIN", "PREDICT"),
     "recordings": ("PREDICT",),
     "series": ("PREDICT",),
+    "write_nwb": ("PREDICT",),
     "cells_from": ("PREDICT",),
 }
 TAKEN_BY |= dict.fromkeys(SELECTION, ("PREDICT",))
@@ -344,7 +345,10 @@ def _predict(args: argparse.Namespace) -> int:
     )
     wanted = _job(args)
     job = TablePredictJob(model=wanted.model, variant=wanted.variant, source=source, name=args.name)
-    return say_predicted(predict_by_table(flags.workspace_of(args), job, workers=args.workers))
+    found = predict_by_table(
+        flags.workspace_of(args), job, workers=args.workers, write_nwb=args.write_nwb
+    )
+    return say_predicted(found)
 
 
 MODES: dict[str, Callable[[argparse.Namespace], int]] = {

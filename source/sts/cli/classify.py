@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sts.cli import flags
@@ -57,6 +58,13 @@ def add_new_cells(group: "argparse._ActionsContainer") -> None:
         metavar="FILE",
         help="PREDICT: recordings, or folders of them",
     )
+    group.add_argument(
+        "--write-nwb",
+        type=Path,
+        metavar="DIR",
+        help="PREDICT: write a copy of each recording there, as NWB 2 with tables of its spikes, "
+        "features and prediction",
+    )
     flags.add_series(group)
     group.add_argument(
         "--cells-from",
@@ -93,6 +101,8 @@ def new_cells_of(
         )
     if args.series and not args.recordings:
         raise StsError("--series says which files of --recordings FOLDER are a cell: name a folder")
+    if args.write_nwb and not args.recordings:
+        raise StsError("--write-nwb copies recordings: name them by --recordings")
     if not args.recordings:
         refuse_selection(args, "these cells were measured before")
     return CellSource(
@@ -116,9 +126,10 @@ def say_predicted(found: "PredictResult") -> int:
     _complain([f"warning: {cell.warning()}" for cell in found.cells if cell.unlike_training])
     lost = [cell for cell in found.cells if not cell.prediction]
     _complain([f"{cell.status}: {cell.file or cell.specimen_id}: {cell.reason}" for cell in lost])
+    _complain([f"no copy: {line}" for line in found.not_written])
     say(f"table   {found.folder / 'predictions.csv'}")
     say(f"report  {found.folder / 'report.html'}")
-    failed = any(cell.status == "failed" for cell in lost)
+    failed = found.not_written or any(cell.status == "failed" for cell in lost)
     return Status.PARTIAL if failed or len(lost) == len(found.cells) else Status.DONE
 
 

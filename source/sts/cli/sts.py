@@ -47,6 +47,7 @@ TAKEN_BY = {
     "cells": ("EXPLAIN",),
     "recordings": ("PREDICT",),
     "series": ("PREDICT",),
+    "write_nwb": ("PREDICT",),
     "cells_from": ("PREDICT",),
     "workers": ("TRAIN", "PREDICT"),
 }
@@ -284,9 +285,10 @@ def _predict(args: argparse.Namespace) -> int:
     source = new_cells_of(args, features=False)
     job = NetworkPredictJob(architecture=_architecture(args), source=source, name=args.name)
     workspace = flags.workspace_of(args)
-    return say_predicted(
-        predict_by_network(workspace, job, device=args.device, workers=args.workers)
+    found = predict_by_network(
+        workspace, job, device=args.device, workers=args.workers, write_nwb=args.write_nwb
     )
+    return say_predicted(found)
 
 
 MODES: dict[str, Callable[[argparse.Namespace], int]] = {

@@ -60,21 +60,23 @@ class ConvertedCell:
 
 def plan_conversions(cells: Mapping[str, CellFiles], out: Path) -> list[Conversion]:
     """Return where each cell is written: as its file, or as the id that the user declared."""
+    targets = choose_targets([(cell, Path(next(iter(cell.paths)))) for cell in cells.values()], out)
+    pairs = zip(cells.values(), targets, strict=True)
+    return [Conversion(cell=cell, target=target) for cell, target in pairs]
+
+
+def choose_targets(cells: Sequence[tuple[CellFiles, Path]], out: Path) -> list[Path]:
+    """Return a different NWB file for each cell; with each is the place of its first file."""
     targets: dict[Path, CellFiles] = {}
-    for cell in cells.values():
-        first = next(iter(cell.paths))
-        name = cell.specimen_id.replace("/", "_") if cell.specimen_id else ""
-        target = out / (f"{name}{SUFFIX}" if name else Path(first).with_suffix(SUFFIX))
+    for cell, place in cells:
+        name = cell.specimen_id.replace("/", "_")
+        target = out / (f"{name}{SUFFIX}" if name else place.with_suffix(SUFFIX))
         if target in targets:
-            target = out / f"{name or first}{SUFFIX}"
-        targets[_find_free(target, targets)] = cell
-    return [Conversion(cell=cell, target=target) for target, cell in targets.items()]
-
-
-def _find_free(target: Path, taken: Mapping[Path, object]) -> Path:
-    while target in taken:
-        target = target.with_name(f"{target.stem}'{SUFFIX}")
-    return target
+            target = out / (f"{name}{SUFFIX}" if name else f"{place}{SUFFIX}")
+        while target in targets:
+            target = target.with_name(f"{target.stem}'{SUFFIX}")
+        targets[target] = cell
+    return list(targets)
 
 
 def convert_cells(

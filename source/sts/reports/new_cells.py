@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sts.base.files import write_csv
 from sts.base.types import CLASSES, Floats, Ints
+from sts.datasets.cell_files import CellFiles, FileStamp
 from sts.reports.page import Block, Facts, Picture, Section, Table, write_page
 
 # Largest number of reasons shown for a cell.
@@ -109,6 +110,10 @@ class PredictedCell:
     """Features that the cell lacks and nearly all training cells have."""
     lacking_threshold: float = math.nan
     """More missing features than this are unusual."""
+    source: CellFiles | None = None
+    """Its files, where recordings were read."""
+    stamps: tuple[FileStamp, ...] = ()
+    """The state of these files when they were read."""
 
     @property
     def prediction(self) -> str:
@@ -156,6 +161,8 @@ class PredictResult:
 
     folder: Path
     cells: tuple[PredictedCell, ...]
+    not_written: tuple[str, ...] = ()
+    """`file: reason` of every recording that could not be copied with its results."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

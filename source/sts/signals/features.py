@@ -216,11 +216,11 @@ def _measure_short_square_spikes(analysis: Analysis) -> dict[str, float]:
     ]
     if not short_squares:
         return {}
-    detection = _find_short_square_criteria(short_squares)
+    detection = find_short_square_criteria(short_squares)
     values = []
     shared = share_amplitudes([step for _, step in short_squares])
     for (sweep, step), shared_pa in zip(short_squares, shared, strict=True):
-        spikes = _find_evoked(sweep, step, detection)
+        spikes = find_evoked_spikes(sweep, step, detection)
         if len(spikes):
             values.append(
                 _read_first_spike(
@@ -235,7 +235,7 @@ def _measure_short_square_spikes(analysis: Analysis) -> dict[str, float]:
     return _average_features(values) | {"threshold_i": float(np.mean(currents))}
 
 
-def _find_short_square_criteria(short_squares: Sequence[tuple[Sweep, Step]]) -> Detection:
+def find_short_square_criteria(short_squares: Sequence[tuple[Sweep, Step]]) -> Detection:
     """Return the criteria that separate a spike from the charging of the membrane."""
     rises, ends = zip(
         *(_measure_charging(sweep, step) for sweep, step in short_squares), strict=True
@@ -243,7 +243,7 @@ def _find_short_square_criteria(short_squares: Sequence[tuple[Sweep, Step]]) -> 
     min_rise = RISE_OVER_CHARGING * float(np.median(rises))
     plain = Detection(min_rise=min_rise)
     upstrokes = np.concatenate(
-        [_find_evoked(sweep, step, plain).upstroke for sweep, step in short_squares]
+        [find_evoked_spikes(sweep, step, plain).upstroke for sweep, step in short_squares]
     )
     if not len(upstrokes):
         return Detection(min_rise=min_rise, threshold_fraction=SMALLEST_FRACTION)
@@ -260,7 +260,7 @@ def _measure_charging(sweep: Sweep, step: Step) -> tuple[float, float]:
     return float(dvdt[onset : onset + charge].max()), float(dvdt[onset + charge])
 
 
-def _find_evoked(sweep: Sweep, step: Step, detection: Detection) -> Spikes:
+def find_evoked_spikes(sweep: Sweep, step: Step, detection: Detection) -> Spikes:
     """Return the spikes from the start of a short square to the end of the sweep."""
     return find_spikes(
         sweep.voltage_mv,

@@ -41,6 +41,7 @@ from sts.reports.new_cells import (
 from sts.signals.feature_names import FEATURES
 from sts.studies.classify.cohort import Cohort
 from sts.studies.classify.models import FittedModel
+from sts.studies.classify.nwb_copies import CopyJob, choose_copies, write_copies
 from sts.studies.classify.pages import LeftOut, list_left_out, write_test_report
 
 
@@ -106,6 +107,7 @@ def predict_cells(
     sha256: object,
     cells: Sequence[PredictedCell],
     model: FittedModel | None,
+    copies: CopyJob | None = None,
 ) -> PredictResult:
     """Predict the class of every cell, and leave a table and a page.
 
@@ -117,13 +119,17 @@ def predict_cells(
         Every file or cell that was read.
     model
         With the cells whose status is ok, in their order; None where there are none.
+    copies
+        How to write the results into copies of the recordings, None to write none.
     """
+    targets = {} if copies is None else choose_copies(cells, copies.folder)
     with start_run(workspace, study=study, what=name, settings=job) as run:
         predicted = list(cells) if model is None else add_answers(cells, model.answer())
         pictures = {} if model is None else model.draw(run, predicted)
         write_new_cells(run.path, predicted, model=name, pictures=pictures)
         run.report({"model": name, "sha256": sha256, "cells": list(list_predictions(predicted))})
-    return PredictResult(folder=run.final, cells=tuple(predicted))
+    lost = () if copies is None else write_copies(predicted, targets, copies, name, sha256)
+    return PredictResult(folder=run.final, cells=tuple(predicted), not_written=lost)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +150,15 @@ class CellSource:
     """The settings for reading recordings."""
 
 
+def make_copy_job(source: CellSource, folder: Path | None, *, workers: int) -> CopyJob | None:
+    """Return how to copy the recordings of a source with their results, None without a folder."""
+    if folder is None:
+        return None
+    if not source.recordings:
+        raise StsError("--write-nwb copies recordings: name them by --recordings")
+    return CopyJob(folder=folder, reading=source.reading, workers=workers)
+
+
 def find_new_sweeps(
     source: CellSource, *, workers: int = 0
 ) -> tuple[list[PredictedCell], SweepStore | None]:
@@ -153,7 +168,8 @@ def find_new_sweeps(
     cells, results = _read_recordings(source, workers)
     rows = make_rows("store", results, name_cells(results, {}, cells), "")
     good = [row for row in rows if isinstance(row, CellRow) and row.status == "ok"]
-    return _cells_of(rows), make_sweep_store(results, good) if good else None
+    read = _add_sources(_cells_of(rows), cells, results)
+    return read, make_sweep_store(results, good) if good else None
 
 
 def find_new_features(
@@ -169,7 +185,7 @@ def find_new_features(
     cells, results = _read_recordings(source, workers)
     rows = make_rows("features", results, name_cells(results, {}, cells), "")
     good = [row for row in rows if isinstance(row, FeatureRow) and row.status == "ok"]
-    return _cells_of(rows), _table_of(good) if good else None
+    return _add_sources(_cells_of(rows), cells, results), _table_of(good) if good else None
 
 
 def _read_recordings(
@@ -179,6 +195,16 @@ def _read_recordings(
     cells = _find_cells(source)
     done = dict(process_cells(cells, source.reading, workers=workers))
     return {cell.name: cell for cell in cells}, [done[place] for place in range(len(cells))]
+
+
+def _add_sources(
+    predicted: Sequence[PredictedCell],
+    cells: Mapping[str, CellFiles],
+    results: Sequence[CellResult],
+) -> list[PredictedCell]:
+    """Return the cells with the files that each was read from."""
+    stamps = {result.file: result.files for result in results}
+    return [replace(cell, source=cells[cell.file], stamps=stamps[cell.file]) for cell in predicted]
 
 
 def _find_cells(source: CellSource) -> list[CellFiles]:

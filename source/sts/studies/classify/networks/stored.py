@@ -24,6 +24,7 @@ from sts.studies.classify.stored import (
     CellSource,
     Tested,
     find_new_sweeps,
+    make_copy_job,
     predict_cells,
     refuse_other_cells,
     test_model,
@@ -193,9 +194,20 @@ def read_scalograms(
 
 
 def predict_by_network(
-    workspace: Workspace, job: NetworkPredictJob, *, device: str = "auto", workers: int = 0
+    workspace: Workspace,
+    job: NetworkPredictJob,
+    *,
+    device: str = "auto",
+    workers: int = 0,
+    write_nwb: Path | None = None,
 ) -> PredictResult:
-    """Predict the class of every cell, and leave a table, a page and pictures."""
+    """Predict the class of every cell, and leave a table, a page and pictures.
+
+    Parameters
+    ----------
+    write_nwb
+        The folder for copies of the recordings with their results, None to write none.
+    """
     stored = _load_network(workspace, job.architecture, device=device, name=job.name)
     cells, store = find_new_sweeps(job.source, workers=workers)
     model = None
@@ -210,4 +222,5 @@ def predict_by_network(
         sha256=stored.card.sha256,
         cells=cells,
         model=model,
+        copies=make_copy_job(job.source, write_nwb, workers=workers),
     )

@@ -1,6 +1,7 @@
 """TEST and PREDICT of a stored model of tables."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from sts.base.errors import StsError
 from sts.base.workspace import Workspace
@@ -11,6 +12,7 @@ from sts.studies.classify.stored import (
     CellSource,
     Tested,
     find_new_features,
+    make_copy_job,
     predict_cells,
     refuse_other_cells,
     test_model,
@@ -58,9 +60,15 @@ def test_table(workspace: Workspace, job: TestJob, *, source: Source) -> Tested:
 
 
 def predict_by_table(
-    workspace: Workspace, job: TablePredictJob, *, workers: int = 0
+    workspace: Workspace, job: TablePredictJob, *, workers: int = 0, write_nwb: Path | None = None
 ) -> PredictResult:
-    """Predict the class of every cell with reasons, and leave a table and a page."""
+    """Predict the class of every cell with reasons, and leave a table and a page.
+
+    Parameters
+    ----------
+    write_nwb
+        The folder for copies of the recordings with their results, None to write none.
+    """
     model = load_baseline(baseline_folder(workspace.models, job.model, job.variant, job.name))
     card = model.card
     needed = raw_features(card.names)
@@ -82,4 +90,5 @@ def predict_by_table(
         sha256=card.sha256,
         cells=cells,
         model=fitted,
+        copies=make_copy_job(job.source, write_nwb, workers=workers),
     )
