@@ -165,6 +165,7 @@ def test_a_link_out_of_the_file_is_not_followed(path: Path, tmp_path: Path) -> N
     hostile = tmp_path / "hostile.nwb"
     hostile.write_bytes(path.read_bytes())
     with h5py.File(hostile, "r+") as file:
+        del file["processing"]
         file["processing"] = h5py.ExternalLink("other.h5", "processing")
     one = predicted(hostile)
     assert one.source is not None
