@@ -22,7 +22,7 @@ from sts.recordings.nwb_writer import write_recording
 from sts.recordings.recording import Recording, want_every_sweep
 
 # The function that the sandbox runs.
-WORK: Final = "sts.datasets.conversion:work"
+WORK: Final = "sts.datasets.conversion:convert_requested"
 SUFFIX: Final = ".nwb"
 
 
@@ -87,10 +87,10 @@ def convert_cells(
     cluster: str | None = None,
 ) -> Iterator[ConvertedCell]:
     """Convert cells in parallel; yield the results as they finish."""
-    work = partial(convert_in_sandbox, limits=limits)
+    convert_one = partial(convert_in_sandbox, limits=limits)
     count = min(worker_count(workers), max(len(todo), 1))
     with progress(len(todo), "recordings") as bar:
-        for _, done in map_unordered(work, todo, workers=count, cluster=cluster):
+        for _, done in map_unordered(convert_one, todo, workers=count, cluster=cluster):
             yield done
             bar.advance()
 
@@ -109,7 +109,7 @@ def convert_in_sandbox(conversion: Conversion, limits: Limits | None = None) -> 
     return ConvertedCell(**{**line, "left_out": tuple(line["left_out"])})
 
 
-def work(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+def convert_requested(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     """Answer a request of `convert_in_sandbox`, in the sandbox."""
     cell = cell_files_from_json(request["cell"])
     target = Path(request["target"])

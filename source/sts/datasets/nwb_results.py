@@ -39,7 +39,7 @@ from sts.signals.quality import keep_sound
 from sts.signals.sweep_results import MeasuredSweep, measure_sweeps
 
 # The function that the sandbox runs.
-WORK: Final = "sts.datasets.nwb_results:work"
+WORK: Final = "sts.datasets.nwb_results:write_requested"
 MODULE: Final = "icephys"
 # The names of our tables begin so; earlier ones in the source are replaced.
 PREFIX: Final = "sts_"
@@ -55,7 +55,7 @@ TITLES: Final = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class StatedResults:
     """What a model says of a cell, for the tables of its file."""
 
     probabilities: Mapping[str, float]
@@ -75,11 +75,11 @@ class ResultsTask:
     """Of the files as they were when the cell was measured."""
     target: Path
     settings: BuildSettings
-    answer: Answer
+    answer: StatedResults
 
 
 @dataclass(frozen=True, kw_only=True)
-class Column:
+class TableColumn:
     """One column of a table; lists of numbers make a ragged one."""
 
     name: str
@@ -112,7 +112,7 @@ def write_in_sandbox(task: ResultsTask, limits: Limits | None = None) -> str:
     return str(answer["reason"])
 
 
-def work(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+def write_requested(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     """Answer a request of `write_in_sandbox`, in the sandbox."""
     answer = request["answer"]
     sets = answer["prediction_set"]
@@ -121,16 +121,16 @@ def work(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         stamps=tuple(FileStamp(**stamp) for stamp in request["stamps"]),
         target=Path(request["target"]),
         settings=from_dict(BuildSettings, request["settings"]),
-        answer=Answer(**{**answer, "prediction_set": None if sets is None else tuple(sets)}),
+        answer=StatedResults(**{**answer, "prediction_set": None if sets is None else tuple(sets)}),
     )
     try:
-        write_results(task)
+        write_cell_results(task)
     except Exception as error:  # noqa: BLE001, RUF100 - a broken file raises whatever it likes
         return {"reason": printable(explain_failure(error))}, b""
     return {"reason": ""}, b""
 
 
-def write_results(task: ResultsTask) -> None:
+def write_cell_results(task: ResultsTask) -> None:
     """Copy or convert the recording of a cell, and add the tables to the copy."""
     sources = {path.resolve() for path in task.cell.paths.values()}
     if task.target.resolve() in sources:
@@ -158,7 +158,7 @@ def _copy_recording(task: ResultsTask, copy: Path) -> None:
         raise CellFailed("changed since it was measured: run it again once it is complete")
 
 
-def _make_tables(task: ResultsTask) -> dict[str, list[Column]]:
+def _make_tables(task: ResultsTask) -> dict[str, list[TableColumn]]:
     recording = read_cell(task.cell, task.stamps)
     analysis = analyse(recording)
     used: set[int] = set()
@@ -179,13 +179,13 @@ def _make_tables(task: ResultsTask) -> dict[str, list[Column]]:
     return {name: columns for name, columns in tables.items() if columns[0].values}
 
 
-def _list_sweeps(analysis: Analysis, used: set[int]) -> list[Column]:
+def _list_sweeps(analysis: Analysis, used: set[int]) -> list[TableColumn]:
     measured = measure_sweeps(analysis)
 
-    def column(name: str, description: str, values: Sequence[object]) -> Column:
-        return Column(name=name, description=description, values=values)
+    def column(name: str, description: str, values: Sequence[object]) -> TableColumn:
+        return TableColumn(name=name, description=description, values=values)
 
-    def numbers(name: str, description: str) -> Column:
+    def numbers(name: str, description: str) -> TableColumn:
         return column(name, description, [float(getattr(each, name)) for each in measured])
 
     return [
@@ -213,7 +213,7 @@ def _list_sweeps(analysis: Analysis, used: set[int]) -> list[Column]:
     ]
 
 
-def _list_first_spikes(measured: Sequence[MeasuredSweep]) -> list[Column]:
+def _list_first_spikes(measured: Sequence[MeasuredSweep]) -> list[TableColumn]:
     values = {
         "threshold_mv": ("threshold", lambda spikes: spikes.threshold_v),
         "peak_mv": ("peak", lambda spikes: spikes.peak_v),
@@ -221,7 +221,7 @@ def _list_first_spikes(measured: Sequence[MeasuredSweep]) -> list[Column]:
         "width_ms": ("width at half height", lambda spikes: spikes.width_ms),
     }
     return [
-        Column(
+        TableColumn(
             name=f"first_spike_{name}",
             description=f"{what} of the first spike, {name.rpartition('_')[2]}",
             values=[each.first(value) for each in measured],
@@ -230,11 +230,11 @@ def _list_first_spikes(measured: Sequence[MeasuredSweep]) -> list[Column]:
     ]
 
 
-def _list_features(features: Mapping[str, float]) -> list[Column]:
+def _list_features(features: Mapping[str, float]) -> list[TableColumn]:
     return [
-        Column(name="feature", description="name of the feature", values=list(features)),
-        Column(name="value", description="value in its unit", values=list(features.values())),
-        Column(
+        TableColumn(name="feature", description="name of the feature", values=list(features)),
+        TableColumn(name="value", description="value in its unit", values=list(features.values())),
+        TableColumn(
             name="unit",
             description='unit, "" for a ratio',
             values=[UNITS.get(name, "") for name in features],
@@ -242,10 +242,10 @@ def _list_features(features: Mapping[str, float]) -> list[Column]:
     ]
 
 
-def _list_probabilities(answer: Answer) -> list[Column]:
+def _list_probabilities(answer: StatedResults) -> list[TableColumn]:
     columns = [
-        Column(name="label", description="class", values=list(answer.probabilities)),
-        Column(
+        TableColumn(name="label", description="class", values=list(answer.probabilities)),
+        TableColumn(
             name="probability",
             description="probability of the class",
             values=list(answer.probabilities.values()),
@@ -254,12 +254,14 @@ def _list_probabilities(answer: Answer) -> list[Column]:
     if answer.prediction_set is not None:
         members = [label in answer.prediction_set for label in answer.probabilities]
         columns.append(
-            Column(name="in_set", description="whether the set contains the class", values=members)
+            TableColumn(
+                name="in_set", description="whether the set contains the class", values=members
+            )
         )
     return columns
 
 
-def _list_facts(task: ResultsTask) -> list[Column]:
+def _list_facts(task: ResultsTask) -> list[TableColumn]:
     digests = {stamp.file: stamp.sha256 for stamp in task.stamps}
     facts = {
         **task.answer.facts,
@@ -267,8 +269,8 @@ def _list_facts(task: ResultsTask) -> list[Column]:
         "software": f"spike-train-scalograms {__version__}",
     }
     return [
-        Column(name="fact", description="what is stated", values=list(facts)),
-        Column(name="value", description="what it is", values=list(facts.values())),
+        TableColumn(name="fact", description="what is stated", values=list(facts)),
+        TableColumn(name="value", description="what it is", values=list(facts.values())),
     ]
 
 
@@ -292,7 +294,7 @@ def _type_of(kind: str, namespace: str) -> dict[str, str]:
     return {"neurodata_type": kind, "namespace": namespace, "object_id": str(uuid.uuid4())}
 
 
-def _write_table(module: Any, name: str, title: str, columns: Sequence[Column]) -> None:
+def _write_table(module: Any, name: str, title: str, columns: Sequence[TableColumn]) -> None:
     """Write a DynamicTable of hdmf-common."""
     if module.get(name, getlink=True) is not None:
         del module[name]
@@ -315,7 +317,7 @@ def _write_table(module: Any, name: str, title: str, columns: Sequence[Column]) 
             index.attrs["target"] = data.ref
 
 
-def _flatten(column: Column) -> Floats:
+def _flatten(column: TableColumn) -> Floats:
     flat: Floats = np.concatenate([np.ravel(np.asarray(value)) for value in column.values])
     return flat
 

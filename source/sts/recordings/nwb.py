@@ -35,8 +35,8 @@ from sts.recordings.recording import (
     want_every_sweep,
 )
 from sts.recordings.series import (
-    Experiment,
     Series,
+    SweepExperiment,
     bias_pa,
     common_rate_hz,
     pair_series,
@@ -191,13 +191,13 @@ def _read_nwb2_sweep(
     stimulus: Series,
     place: int,
     *,
-    experiments: Mapping[Hashable, Experiment],
+    experiments: Mapping[Hashable, SweepExperiment],
     wanted: Wanted,
 ) -> Sweep | None:
     if stimulus.kind != STIMULUS:
         raise Unusable(f"its stimulus is of type {stimulus.kind or 'none'}: {STIMULUS} is needed")
     rate_hz = common_rate_hz(response, stimulus)
-    experiment = experiments.get(response.group.id, Experiment())
+    experiment = experiments.get(response.group.id, SweepExperiment())
     current_pa = read_samples(stimulus, PICOAMPERES, what="stimulus") + bias_pa(response)
     # A row that begins behind the end says nothing about this sweep.
     begin = experiment.begin if experiment.begin < len(current_pa) else 0

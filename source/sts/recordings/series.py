@@ -61,7 +61,7 @@ def _make_series(name: str, group: Any) -> Series:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Experiment:
+class SweepExperiment:
     """What the table of recordings says about a sweep besides its stimulus."""
 
     begin: int = 0
@@ -70,7 +70,7 @@ class Experiment:
     """The amplitude that the source of a converted file states."""
 
 
-def read_experiments(file: Any) -> dict[Hashable, Experiment]:
+def read_experiments(file: Any) -> dict[Hashable, SweepExperiment]:
     """Return what the table of recordings of the file says about each response, by its id."""
     table = guard.follow(file, TABLE)
     column = guard.follow(table, "responses/response")
@@ -82,7 +82,7 @@ def read_experiments(file: Any) -> dict[Hashable, Experiment]:
     amplitudes = guard.array(stated).ravel() if isinstance(stated, h5py.Dataset) else np.empty(0)
     begins = column["idx_start"].tolist()
     return {
-        response: Experiment(
+        response: SweepExperiment(
             begin=max(int(begin), 0),
             stated_pa=float(amplitude) if math.isfinite(amplitude) else None,
         )

@@ -12,7 +12,12 @@ from sts.base.errors import StsError
 from sts.base.files import sha256_of
 from sts.base.types import CLASSES
 from sts.datasets.cell_files import CellFiles, stamp_cell
-from sts.datasets.nwb_results import Answer, ResultsTask, write_in_sandbox, write_results
+from sts.datasets.nwb_results import (
+    ResultsTask,
+    StatedResults,
+    write_cell_results,
+    write_in_sandbox,
+)
 from sts.recordings.nwb import read_nwb2
 from sts.recordings.readers import read_recording
 from sts.reports.new_cells import PredictedCell
@@ -42,12 +47,12 @@ def copy_with_results(source: Path, folder: Path) -> Path:
     one = predicted(source)
     target = choose_copies([one], folder)[one.file]
     assert one.source is not None
-    answer = Answer(
+    answer = StatedResults(
         probabilities=dict(zip(CLASSES, one.probabilities, strict=True)),
         prediction_set=("Pvalb",),
         facts={"prediction": one.prediction, "model_sha256": "ab" * 32},
     )
-    write_results(
+    write_cell_results(
         ResultsTask(cell=one.source, stamps=one.stamps, target=target, settings=BOTH, answer=answer)
     )
     return target
@@ -169,7 +174,7 @@ def test_a_link_out_of_the_file_is_not_followed(path: Path, tmp_path: Path) -> N
         file["processing"] = h5py.ExternalLink("other.h5", "processing")
     one = predicted(hostile)
     assert one.source is not None
-    answer = Answer(probabilities={}, prediction_set=None, facts={})
+    answer = StatedResults(probabilities={}, prediction_set=None, facts={})
     target = tmp_path / "copies" / "hostile.nwb"
     task = ResultsTask(
         cell=one.source, stamps=one.stamps, target=target, settings=BOTH, answer=answer

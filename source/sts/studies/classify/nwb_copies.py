@@ -14,7 +14,7 @@ from sts.base.sandbox import Limits
 from sts.base.types import CLASSES
 from sts.datasets.cell_results import BuildSettings
 from sts.datasets.conversion import choose_targets
-from sts.datasets.nwb_results import Answer, ResultsTask, write_in_sandbox
+from sts.datasets.nwb_results import ResultsTask, StatedResults, write_in_sandbox
 from sts.reports.new_cells import SEPARATOR, PredictedCell
 
 
@@ -76,7 +76,7 @@ def write_copies(
     return tuple(f"{todo[at][0].file}: {reasons[at]}" for at in sorted(reasons) if reasons[at])
 
 
-def _make_answer(cell: PredictedCell, model: str, sha256: object) -> Answer:
+def _make_answer(cell: PredictedCell, model: str, sha256: object) -> StatedResults:
     unlike = {None: "unknown", True: "yes", False: "no"}[cell.unlike_training]
     facts = {
         "specimen_id": cell.specimen_id,
@@ -89,7 +89,7 @@ def _make_answer(cell: PredictedCell, model: str, sha256: object) -> Answer:
         "model": model,
         "model_sha256": json.dumps(sha256, sort_keys=True, default=str),
     }
-    return Answer(
+    return StatedResults(
         probabilities=dict(zip(CLASSES, cell.probabilities, strict=False)),
         prediction_set=None,
         facts=facts,
