@@ -5,6 +5,7 @@ import json
 import re
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -101,7 +102,8 @@ def test_predicting_recordings_keeps_the_reason_of_a_bad_one(
     write_cell(tmp_path / "new", "501")
     (tmp_path / "new" / "bad.nwb").write_text("no")
     arguments = ["PREDICT", "--root", str(root), "--features", "shared", "-q"]
-    assert main([*arguments, "--recordings", str(tmp_path / "new")]) == Status.PARTIAL
+    copies = ["--write-nwb", str(tmp_path / "copies")]
+    assert main([*arguments, *copies, "--recordings", str(tmp_path / "new")]) == Status.PARTIAL
     told = capsys.readouterr()
     assert "501" in told.out
     assert "failed: " in told.err
@@ -109,6 +111,20 @@ def test_predicting_recordings_keeps_the_reason_of_a_bad_one(
     assert "501 lacks 24 features that nearly all training cells have" in told.err
     run = run_of(root, "baseline-predict")
     assert len((run / "predictions.csv").read_text().splitlines()) == 3
+    (copy,) = (tmp_path / "copies").glob("*.nwb")
+    with h5py.File(copy) as file:
+        facts, probabilities = (
+            file[f"processing/icephys/sts_{name}"] for name in ("prediction", "class_probabilities")
+        )
+        stated = dict(zip(facts["fact"].asstr()[:], facts["value"].asstr()[:], strict=True))
+        assert probabilities["label"].asstr()[:].tolist() == list(CLASSES)
+        assert probabilities["probability"][:].sum() == pytest.approx(1)
+    assert stated["prediction"] in CLASSES
+    assert stated["model"] == "LightGBM-shared"
+    digests = load_baseline(models / "LightGBM_best_models" / "shared").card.sha256
+    assert json.loads(stated["model_sha256"]) == digests
+    assert main([*arguments, *copies, "--cells-from", str(tmp_path)]) == Status.USER
+    assert "--write-nwb copies recordings" in capsys.readouterr().err
 
 
 # As in: rheobase 210 pA, higher than 90 % of training cells: towards Pvalb.
