@@ -102,7 +102,7 @@ class Browser:
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
-    def wait(self, expression: str, limit_s: float = 20.0) -> Any:
+    def wait(self, expression: str, limit_s: float = 60.0) -> Any:
         """Wait until an expression is true."""
         deadline = time.monotonic() + limit_s
         while not (found := self.run(expression)):

@@ -3,6 +3,7 @@
 import { unpackFloats, unpackPair } from "./unpack.mjs";
 
 export class Cells {
+  // `findBlock` returns the text of a block of sweeps, once the page has come so far.
   constructor(facts, findBlock) {
     this.facts = facts;
     this.findBlock = findBlock;
@@ -34,7 +35,8 @@ export class Cells {
   async sweeps(cell) {
     const size = this.facts.blockCells;
     const number = Math.floor(cell.row / size);
-    if (!this.blocks.has(number)) this.blocks.set(number, JSON.parse(this.findBlock(number)));
+    if (!cell.sweeps) return undefined;
+    if (!this.blocks.has(number)) this.blocks.set(number, JSON.parse(await this.findBlock(number)));
     const packed = this.blocks.get(number)[cell.row % size];
     return packed ? unpackPair(packed) : undefined;
   }

@@ -41,7 +41,7 @@ export function fitCanvas(canvas, height) {
   canvas.width = Math.round(width * ratio);
   canvas.height = Math.round(height * ratio);
   canvas.style.height = `${height}px`;
-  const context = canvas.getContext("2d");
+  const context = canvas.getContext("2d", { willReadFrequently: canvas.id === "map" });
   context.scale(ratio, ratio);
   return { context, width, height };
 }

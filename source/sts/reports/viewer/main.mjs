@@ -29,7 +29,7 @@ const KEYS = [
 class Viewer {
   constructor() {
     const facts = JSON.parse(byId("facts").textContent);
-    this.cells = new Cells(facts, (number) => byId(`sweeps-${number}`).textContent);
+    this.cells = new Cells(facts, findBlock);
     this.marks = new Marks(facts.key, () => window.localStorage);
     this.colourings = listColourings(this.cells, this.marks);
     this.map = new CellMap(byId("map"), this.cells, (id) => this.change({ cell: id }));
@@ -112,31 +112,42 @@ class Viewer {
   }
 
   refresh(changes = START) {
-    const isZoom = Object.keys(changes).every((name) => name === "from" || name === "to");
-    if (isZoom) {
+    const isOnly = (...names) => Object.keys(changes).every((name) => names.includes(name));
+    if (isOnly("from", "to")) {
       this.plots.draw(this.state.from, this.state.to);
       return;
     }
-    this.shown = this.cells.list.filter((cell) => passes(cell, this.state, this.marks));
-    const start = this.shown.find((cell) => cell.sweeps) ?? this.shown[0] ?? this.cells.list[0];
-    this.cell = this.cells.get(this.state.cell) ?? start;
-    if (!(this.state.colour in this.colourings)) this.state.colour = START.colour;
-    for (const name of ["colour", "class", "set", "status", "only"]) byId(name).value = this.state[name];
-    if (byId("search").value !== this.state.q) byId("search").value = this.state.q;
-    this.drawMap();
+    // Another cell changes neither the list nor the points of the map.
+    if (!isOnly("cell")) this.filter();
+    this.chooseCell();
+    if (!isOnly("cell")) this.drawMap();
+    this.map.ring(this.cell);
     this.drawList();
     this.describeMarks();
     this.showCell();
   }
 
+  filter() {
+    this.shown = this.cells.list.filter((cell) => passes(cell, this.state, this.marks));
+    if (!(this.state.colour in this.colourings)) this.state.colour = START.colour;
+    for (const name of ["colour", "class", "set", "status", "only"]) byId(name).value = this.state[name];
+    if (byId("search").value !== this.state.q) byId("search").value = this.state.q;
+  }
+
+  chooseCell() {
+    const start = this.shown.find((cell) => cell.sweeps) ?? this.shown[0] ?? this.cells.list[0];
+    this.cell = this.cells.get(this.state.cell) ?? start;
+  }
+
   redraw() {
     this.drawMap();
+    this.map.ring(this.cell);
     this.drawList();
     this.plots.draw(this.state.from, this.state.to);
   }
 
   drawMap() {
-    this.map.draw(this.colourings[this.state.colour], this.shown, this.cell);
+    this.map.draw(this.colourings[this.state.colour], this.shown);
     byId("legend").replaceChildren(...this.map.legend());
   }
 
@@ -261,9 +272,10 @@ class Viewer {
     }
     if (id === this.cell.id && byId("note")) byId("note").value = note;
     this.describeMarks();
-    if (this.state.only === "marked") this.shown = this.cells.list.filter((cell) => passes(cell, this.state, this.marks));
+    if (this.state.only === "marked") this.filter();
     this.drawList();
-    if (this.state.colour === "mark") this.drawMap();
+    this.drawMap();
+    this.map.ring(this.cell);
   }
 
   exportMarks() {
@@ -329,5 +341,12 @@ class Viewer {
   }
 }
 
-const viewer = new Viewer();
-viewer.start();
+// The script stands before the sweeps, so that the map is there while the browser still reads them.
+async function findBlock(number) {
+  if (document.readyState === "loading") {
+    await new Promise((resolve) => document.addEventListener("DOMContentLoaded", resolve, { once: true }));
+  }
+  return byId(`sweeps-${number}`).textContent;
+}
+
+new Viewer().start();

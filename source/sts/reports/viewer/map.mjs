@@ -48,10 +48,12 @@ export class CellMap {
     });
   }
 
-  draw(colouring, shown, chosen) {
+  // Draw all points; `choose` then draws the ring, as often as another cell is chosen.
+  draw(colouring, shown) {
     const height = Math.max(220, Math.min(this.canvas.clientWidth * 0.75, 380));
     const { context, width } = fitCanvas(this.canvas, height);
     const theme = readTheme();
+    this.colouring = colouring;
     this.shown = new Set(shown);
     this.place(width, height);
     this.scale = makeScale(colouring, this.cells.list);
@@ -60,8 +62,14 @@ export class CellMap {
         if (this.shown.has(cell) === isShown) this.drawPoint(context, cell, isShown, theme);
       }
     }
-    if (chosen && this.places.has(chosen)) drawRing(context, this.places.get(chosen), theme);
-    this.describe(colouring, chosen);
+    this.points = context.getImageData(0, 0, this.canvas.width, this.canvas.height);
+  }
+
+  ring(chosen) {
+    const context = this.canvas.getContext("2d");
+    context.putImageData(this.points, 0, 0);
+    if (chosen && this.places.has(chosen)) drawRing(context, this.places.get(chosen), readTheme());
+    this.describe(chosen);
   }
 
   place(width, height) {
@@ -87,11 +95,11 @@ export class CellMap {
     context.globalAlpha = 1;
   }
 
-  describe(colouring, chosen) {
+  describe(chosen) {
     const missing = this.cells.list.length - this.placed.length;
     const where = missing ? `; ${missing} cells have no place on it` : "";
     const which = chosen ? `; the ring is at ${chosen.id}` : "";
-    const text = `Map of ${this.placed.length} cells coloured by ${colouring.label}${where}${which}. The list below holds the same cells.`;
+    const text = `Map of ${this.placed.length} cells coloured by ${this.colouring.label}${where}${which}. The list below holds the same cells.`;
     this.canvas.setAttribute("aria-label", text);
   }
 

@@ -98,8 +98,11 @@ def write_viewer(path: Path, content: ViewerContent, *, max_cells: int) -> list[
 
 
 def join_scripts() -> str:
-    """Return all modules as one script: without imports and exports, in one scope."""
-    lines = []
+    """Return all modules as one script: without imports and exports, in one scope.
+
+    It is no module: those run when the whole page is read, and the map need not wait for sweeps.
+    """
+    lines = ['"use strict";']
     for name in SCRIPTS:
         for line in read_part(f"{name}.mjs").splitlines():
             if not line.startswith("import "):
