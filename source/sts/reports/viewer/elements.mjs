@@ -38,19 +38,29 @@ export function makeSwatch(colour, shape) {
 export function fitCanvas(canvas, height) {
   const width = canvas.clientWidth;
   const ratio = window.devicePixelRatio || 1;
-  canvas.width = Math.round(width * ratio);
-  canvas.height = Math.round(height * ratio);
-  canvas.style.height = `${height}px`;
+  const size = [Math.round(width * ratio), Math.round(height * ratio)];
+  // A new size costs a new layout of the page.
+  if (canvas.width !== size[0] || canvas.height !== size[1]) {
+    [canvas.width, canvas.height] = size;
+    canvas.style.height = `${height}px`;
+  }
   const context = canvas.getContext("2d", { willReadFrequently: canvas.id === "map" });
-  context.scale(ratio, ratio);
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.clearRect(0, 0, width, height);
   return { context, width, height };
 }
 
-// Return the colours of the page, light or dark.
+const themes = new Map();
+
+// Return the colours of the page, light or dark; each is read once, since reading costs a layout.
 export function readTheme() {
-  const style = getComputedStyle(document.documentElement);
-  const names = ["ink", "faint", "line", "paper", "shade", "accent"];
-  return Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+  const isDark = window.matchMedia("(prefers-color-scheme: dark)").matches;
+  if (!themes.has(isDark)) {
+    const style = getComputedStyle(document.documentElement);
+    const names = ["ink", "faint", "line", "paper", "shade", "accent"];
+    themes.set(isDark, Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()])));
+  }
+  return themes.get(isDark);
 }
 
 export function readable(value) {

@@ -28,6 +28,7 @@ class Fourier {
     this.cos = Float64Array.from({ length }, (_, i) => Math.cos((2 * Math.PI * i) / length));
     this.sin = Float64Array.from({ length }, (_, i) => Math.sin((2 * Math.PI * i) / length));
     this.spare = [new Float64Array(length), new Float64Array(length)];
+    this.input = [new Float64Array(length), new Float64Array(length)];
   }
 
   // Return [re, im], in the given arrays or in the spare ones; the next call uses both again.
@@ -125,26 +126,27 @@ export function computeScalograms(first, second) {
   const [re, im] = whole.transform(extend(first), extend(second), -1);
   const both = [new Float32Array(ROWS * COLUMNS), new Float32Array(ROWS * COLUMNS)];
   hats.forEach(({ spectrum, stride }, row) => {
-    const parts = multiply(re, im, spectrum, POINTS / stride);
-    const found = thinned[stride].transform(...parts, 1);
+    const fourier = thinned[stride];
+    multiply(re, im, spectrum, fourier.input);
+    const found = fourier.transform(...fourier.input, 1);
     both.forEach((image, i) => spread(found[i].subarray(LEAD / stride), image, row * COLUMNS, stride / STRIDE));
   });
   return both;
 }
 
-// Return the product of two spectra, folded into fewer points: its transform back is every n-th
+// Write the product of two spectra, folded into fewer points: its transform back is every n-th
 // sample of that of the whole, exactly.
-function multiply(re, im, spectrum, points) {
-  const [partRe, partIm] = [new Float64Array(points), new Float64Array(points)];
+function multiply(re, im, spectrum, [partRe, partIm]) {
+  const points = partRe.length;
+  partRe.fill(0);
+  partIm.fill(0);
   for (let k = 1; k < spectrum.length; k++) {
-    const here = k % points;
-    const there = (2 * points - k) % points;
-    partRe[here] += re[k] * spectrum[k];
-    partIm[here] += im[k] * spectrum[k];
-    partRe[there] += re[POINTS - k] * spectrum[k];
-    partIm[there] += im[POINTS - k] * spectrum[k];
+    const weight = spectrum[k];
+    partRe[k] += re[k] * weight;
+    partIm[k] += im[k] * weight;
+    partRe[points - k] += re[POINTS - k] * weight;
+    partIm[points - k] += im[POINTS - k] * weight;
   }
-  return [partRe, partIm];
 }
 
 // Copy a row into an image, each value `times` times.
@@ -174,15 +176,14 @@ export function findStrongest(image) {
 }
 
 // Return the value at which colours end: the few very high values at spikes must not hide the rest.
-// Every third value is enough to find it.
-export function findColourLimit(images, share = 0.995) {
-  const most = Math.max(...images.map((image) => findStrongest(image).most));
+// Every seventh value is enough to find it. `most` is the largest coefficient of all images.
+export function findColourLimit(images, most, share = 0.995) {
   if (!most) return 1;
   const counts = new Uint32Array(4096);
   const scale = (counts.length - 1) / most;
   let total = 0;
   for (const image of images) {
-    for (let at = 0; at < image.length; at += 3) {
+    for (let at = 0; at < image.length; at += 7) {
       counts[Math.ceil(Math.abs(image[at]) * scale)]++;
       total++;
     }

@@ -58,7 +58,8 @@ export class SweepPlots {
     this.traces = traces;
     this.spikes = traces.map(findSpikes);
     this.images = computeScalograms(...traces);
-    this.limit = findColourLimit(this.images);
+    this.strongest = this.images.map(findStrongest);
+    this.limit = findColourLimit(this.images, Math.max(...this.strongest.map(({ most }) => most)));
     this.plots.forEach((plot, i) => {
       plot.title.textContent = amplitudes?.length ? `${plot.name}, ${readable(amplitudes[i])} pA` : plot.name;
       plot.words.textContent = this.describe(i);
@@ -77,7 +78,7 @@ export class SweepPlots {
   }
 
   describeScalogram(i) {
-    const { place } = findStrongest(this.images[i]);
+    const { place } = this.strongest[i];
     const time = toMs(((place % COLUMNS) * STRIDE) / RATE_HZ);
     const frequency = LOWEST_HZ + Math.floor(place / COLUMNS);
     return `strongest at ${frequency} Hz, ${readable(time)} ms after the onset; colours end at ${readable(this.limit)} mV`;
