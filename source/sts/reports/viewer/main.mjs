@@ -6,7 +6,7 @@ import { byId, make } from "./elements.mjs";
 import { CellMap, listColourings } from "./map.mjs";
 import { MARKS, Marks } from "./marks.mjs";
 import { ONLY, START, formatState, parseState, passes } from "./state.mjs";
-import { SweepPlots } from "./sweeps.mjs";
+import { SweepPlots, analyseSweeps } from "./sweeps.mjs";
 
 const ROW_HEIGHT = 32;
 // Rows above and below those in sight, so that scrolling shows no gap.
@@ -35,6 +35,7 @@ class Viewer {
     this.map = new CellMap(byId("map"), this.cells, (id) => this.change({ cell: id }));
     this.plots = new SweepPlots((from, to) => this.change({ from, to }));
     this.state = parseState(location.hash);
+    this.direction = 1;
   }
 
   start() {
@@ -195,7 +196,7 @@ class Viewer {
     const cell = this.cell;
     if (!cell) return;
     const start = performance.now();
-    const sweeps = cell === this.drawn ? undefined : await this.cells.sweeps(cell);
+    const sweeps = cell === this.drawn ? undefined : await this.analyse(cell);
     // The user may have gone on to another cell in the meantime.
     if (cell !== this.cell) return;
     this.fillCell(cell);
@@ -204,6 +205,23 @@ class Viewer {
     this.drawn = cell;
     document.body.dataset.cell = cell.id;
     performance.measure("cell", { start, end: performance.now() });
+    // Safari has no such callback.
+    (window.requestIdleCallback ?? setTimeout)(() => this.prepareNext(cell));
+  }
+
+  // Return the sweeps of a cell with their scalograms, which may have been computed ahead.
+  async analyse(cell) {
+    if (this.ahead?.cell === cell) return this.ahead.analysed;
+    const traces = await this.cells.sweeps(cell);
+    return traces && analyseSweeps(traces);
+  }
+
+  // While the user looks at a cell, compute the one that the arrow key will show.
+  async prepareNext(cell) {
+    const next = this.shown[this.shown.indexOf(cell) + this.direction];
+    if (cell !== this.cell || !next || this.ahead?.cell === next) return;
+    const analysed = await this.analyse(next);
+    this.ahead = { cell: next, analysed };
   }
 
   fillCell(cell) {
@@ -285,6 +303,7 @@ class Viewer {
   }
 
   walk(by) {
+    this.direction = by;
     const at = this.shown.indexOf(this.cell);
     this.goTo(at < 0 ? 0 : at + by);
   }

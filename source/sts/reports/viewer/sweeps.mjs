@@ -53,13 +53,9 @@ export class SweepPlots {
     area.addEventListener("dblclick", () => this.zoom(0, LENGTH_S));
   }
 
-  // Show the sweeps of a cell; their scalograms are computed here.
-  show(traces, amplitudes) {
-    this.traces = traces;
-    this.spikes = traces.map(findSpikes);
-    this.images = computeScalograms(...traces);
-    this.strongest = this.images.map(findStrongest);
-    this.limit = findColourLimit(this.images, Math.max(...this.strongest.map(({ most }) => most)));
+  // Show the sweeps of a cell, from analyseSweeps.
+  show(analysed, amplitudes) {
+    Object.assign(this, analysed);
     this.plots.forEach((plot, i) => {
       plot.title.textContent = amplitudes?.length ? `${plot.name}, ${readable(amplitudes[i])} pA` : plot.name;
       plot.words.textContent = this.describe(i);
@@ -199,6 +195,14 @@ export class SweepPlots {
     const half = Math.max(to - from, SHORTEST_S) / 2;
     this.zoom(round(Math.max(0, middle - half)), round(Math.min(LENGTH_S, middle + half)));
   }
+}
+
+// Return the sweeps of a cell with their spikes and scalograms.
+export function analyseSweeps(traces) {
+  const images = computeScalograms(...traces);
+  const strongest = images.map(findStrongest);
+  const limit = findColourLimit(images, Math.max(...strongest.map(({ most }) => most)));
+  return { traces, spikes: traces.map(findSpikes), images, strongest, limit };
 }
 
 // Times in the address have four digits: a tenth of a millisecond.
