@@ -34,7 +34,7 @@ READERS = {
     "datasets/laboratories.py": "trains: read_laboratory",
     "datasets/medians.py": "shows",
     "studies/classify/leave_out.py": "trains: read_laboratories",
-    "studies/classify/types/judge.py": "trains: read_laboratories",
+    "studies/classify/types/cells.py": "trains: read_laboratories",
     "studies/classify/tables/cells.py": "trains: load_table",
     "datasets/build_files.py": "builds",
     "datasets/inventory.py": "checks",
@@ -176,6 +176,7 @@ def test_new_cells_are_read_to_predict_alone() -> None:
     names = {"find_new_sweeps", "find_new_features"}
     assert users_of(names) == {
         "studies/classify/tables/stored.py",
+        "studies/classify/types/stored.py",
         "studies/classify/networks/stored.py",
     }
 

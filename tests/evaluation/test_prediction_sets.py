@@ -14,6 +14,7 @@ from sts.evaluation.prediction_sets import (
     coverage_of,
     lift_sets,
     prediction_sets,
+    safe_answers,
 )
 from sts.evaluation.type_tree import ROOT, TypeTree
 
@@ -141,3 +142,31 @@ def test_cells_known_less_finely_calibrate_the_levels_above_alone() -> None:
 def test_a_coverage_that_is_none_is_refused(coverage: float) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         prediction_sets(np.ones((1, 2)), coverage)
+
+
+def test_the_safe_answer_goes_down_while_the_set_is_one_type() -> None:
+    tree = TypeTree.from_labels(["A > A1", "A > A2", "B > B1"])
+    top, fine = [tree.labels[node] for node in tree.level(1)], tree.level(2)
+    assert top == ["A", "B"]
+    first = np.array([[1, 0], [1, 0], [1, 1], [0, 0], [1, 0], [1, 0]], dtype=bool)
+    second = np.array(
+        [[1, 0, 0], [1, 1, 0], [1, 0, 0], [1, 0, 0], [0, 0, 1], [0, 0, 0]], dtype=bool
+    )
+    assert len(fine) == 3
+    found = [tree.labels[node] for node in safe_answers(tree, [first, second])]
+    # One type; two of A; two sides; no side; sides that disagree; an empty set.
+    assert found == ["A > A1", "A", "", "", "A", "A"]
+
+
+def test_scores_without_their_cells_give_the_same_p_values() -> None:
+    tree = TypeTree.from_labels(["A > A1", "A > A2", "B > B1"])
+    rng = np.random.default_rng(0)
+    nodes = tree.sum_up(rng.dirichlet(np.ones(3), size=60))
+    truth = tree.leaves[rng.integers(3, size=60)]
+    sets = calibrate_sets(nodes[:40], truth[:40], tree, depth=2, group_depth=1)
+    places = np.searchsorted(sets.level, truth[:40])
+    groups = tree.lift(sets.level, 1)
+    expected = class_p_values(
+        nodes[40:][:, sets.level], nodes[:40][:, sets.level], places, groups=groups
+    )
+    np.testing.assert_array_equal(sets.reduce().p_values(nodes[40:]), expected)

@@ -66,6 +66,8 @@ class PublicSource:
     base: str = ""
     """The beginning of the addresses of its tables."""
     tables: tuple[KnownFile, ...] = ()
+    has_licence: bool = True
+    """Whether those whom the data are of say on which terms they may be used."""
 
 
 GOUWENS_2019: Final = "Gouwens et al. 2019 (10.1038/s41593-019-0417-0)"
@@ -176,6 +178,7 @@ _SOURCES: Final = (
         about_files=2,
         about_bytes=1_004_950,
         terms="research use; the repository has no licence file",
+        has_licence=False,
         credit="Scala et al. 2020 (10.1038/s41586-020-2907-3)",
         home="https://github.com/berenslab/mini-atlas",
         folder="m1",

@@ -23,7 +23,7 @@ from sts.cli.classify import (
 from sts.cli.flags import SELECTION, add_selection
 from sts.cli.leave_out import add_leave_out, check_leave_out, say_left_out
 from sts.cli.run import Status, say, say_table
-from sts.cli.types import add_types, check_types, say_types
+from sts.cli.types import add_types, check_types, is_for_types, predict_types, say_types
 
 if TYPE_CHECKING:
     from sts.base.workspace import Workspace
@@ -45,8 +45,9 @@ TAKEN_BY = {
     "storage": ("TRAIN",),
     "wandb": ("TRAIN",),
     "transfer": ("TRAIN",),
-    "types": ("TRAIN",),
-    "coverage": ("TRAIN",),
+    "types": ("TRAIN", "PREDICT"),
+    "coverage": ("TRAIN", "PREDICT"),
+    "release": ("TRAIN",),
     "leave_out": ("TRAIN",),
     "adapt": ("TRAIN",),
     "with_networks": ("TRAIN",),
@@ -343,11 +344,13 @@ def _predict(args: argparse.Namespace) -> int:
     source = new_cells_of(
         args, features=True, table=str(args.table or ""), columns=str(args.columns or "")
     )
-    wanted = _job(args)
+    wanted, workspace = _job(args), flags.workspace_of(args)
+    if is_for_types(args, wanted.folder(workspace.models, args.name)):
+        return predict_types(args, workspace, source)
+    if args.coverage is not None:
+        raise StsError("--coverage is of the tree of types: choose it with --types")
     job = TablePredictJob(model=wanted.model, variant=wanted.variant, source=source, name=args.name)
-    found = predict_by_table(
-        flags.workspace_of(args), job, workers=args.workers, write_nwb=args.write_nwb
-    )
+    found = predict_by_table(workspace, job, workers=args.workers, write_nwb=args.write_nwb)
     return say_predicted(found)
 
 

@@ -123,6 +123,7 @@ def say_predicted(found: "PredictResult") -> int:
         (*header, "because") if with_reasons else header,
         [_row(cell, with_reasons=with_reasons) for cell in found.cells if cell.prediction],
     )
+    _say_types(found)
     _complain([f"warning: {cell.warning()}" for cell in found.cells if cell.unlike_training])
     lost = [cell for cell in found.cells if not cell.prediction]
     _complain([f"{cell.status}: {cell.file or cell.specimen_id}: {cell.reason}" for cell in lost])
@@ -138,6 +139,26 @@ def _row(cell: "PredictedCell", *, with_reasons: bool) -> list[str]:
     unlike = {None: "unknown", True: "yes", False: "no"}[cell.unlike_training]
     row = [cell.specimen_id or cell.file, cell.prediction, f"{cell.probability:.3f}", unlike]
     return [*row, because] if with_reasons else row
+
+
+def _say_types(found: "PredictResult") -> None:
+    """Print what a tree of types says of each cell."""
+    from sts.reports.type_answers import name_set
+
+    typed = [(cell.specimen_id or cell.file, cell.types) for cell in found.cells if cell.types]
+    if not typed:
+        return
+    say()
+    coverage = typed[0][1].coverage
+    say(f"sets that hold the true type of {coverage:.0%} of cells like the training cells:")
+    levels = [f"possible {each.level}" for each in typed[0][1].levels[1:]]
+    say_table(
+        ("specimen", "safe answer", *levels, "nearest prototypes"),
+        [
+            (name, each.in_words(), *map(name_set, each.levels[1:]), each.nearest_in_words())
+            for name, each in typed
+        ],
+    )
 
 
 def _complain(lines: list[str]) -> None:

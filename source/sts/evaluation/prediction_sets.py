@@ -15,6 +15,7 @@ node above the whole set.
 # and both keep the calibration inside an object that wraps the classifier and would be pickled.
 # What is needed is the rank of a number among others.
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -48,10 +49,25 @@ def class_p_values(
         that the guarantee is valid for the group; None: each class is a group of its own.
     """
     groups = np.arange(probabilities.shape[1]) if groups is None else groups
-    conformity = calibration[np.arange(len(truth)), truth]
+    own = calibration[np.arange(len(truth)), truth]
+    return rank_conformity(probabilities, groups, own, groups[truth])
+
+
+def rank_conformity(
+    probabilities: Floats, groups: Ints, known: Floats, known_groups: Ints
+) -> Floats:
+    """Return the p value of each class for each cell from what calibration cells are reduced to.
+
+    Parameters
+    ----------
+    groups
+        (classes,), the group of each class.
+    known, known_groups
+        (calibration cells,), the probability of the own class, and its group.
+    """
     found = np.ones(probabilities.shape)
     for group in np.unique(groups):
-        own = np.sort(conformity[groups[truth] == group])
+        own = np.sort(known[known_groups == group])
         members = groups == group
         lower = np.searchsorted(own, probabilities[:, members], side="right")
         found[:, members] = (lower + 1) / (len(own) + 1)
@@ -95,12 +111,46 @@ class TreeSets:
         probabilities
             (cells, nodes), of all nodes of the tree.
         """
-        level = self.level
-        places = np.searchsorted(level, self.tree.lift(self.truth, self.depth))
-        groups = self.tree.lift(level, min(self.depth, self.group_depth))
-        return class_p_values(
-            probabilities[:, level], self.calibration[:, level], places, groups=groups
+        return self.reduce().p_values(probabilities)
+
+    def reduce(self) -> "SetScores":
+        """Return what the sets need of the calibration cells: one number of each."""
+        own = self.tree.lift(self.truth, self.depth)
+        groups = self.tree.lift(own, min(self.depth, self.group_depth))
+        known = self.calibration[np.arange(len(own)), own]
+        order = np.lexsort((known, groups))
+        return SetScores(
+            tree=self.tree,
+            depth=self.depth,
+            group_depth=self.group_depth,
+            known=known[order],
+            groups=groups[order],
         )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SetScores:
+    """The calibration of sets at one depth without its cells: sorted scores of each group."""
+
+    tree: TypeTree
+    depth: int
+    group_depth: int
+    known: Floats
+    """(calibration cells,), probability of the own type."""
+    groups: Ints
+    """(calibration cells,), node of the group."""
+
+    def p_values(self, probabilities: Floats) -> Floats:
+        """Return the p-value of each node at the depth, (cells, nodes of the level).
+
+        Parameters
+        ----------
+        probabilities
+            (cells, nodes), of all nodes of the tree.
+        """
+        level = self.tree.level(self.depth)
+        groups = self.tree.lift(level, min(self.depth, self.group_depth))
+        return rank_conformity(probabilities[:, level], groups, self.known, self.groups)
 
 
 def calibrate_sets(
@@ -138,6 +188,27 @@ def common_nodes(tree: TypeTree, sets: Bools, *, depth: int) -> Ints:
     holds = (outside == 0) & sets.any(axis=1, keepdims=True)
     holds[:, ROOT] = True
     return np.asarray(np.where(holds, tree.depths, -1).argmax(axis=1))
+
+
+def safe_answers(tree: TypeTree, sets: Sequence[Bools]) -> Ints:
+    """Return the deepest node that the sets of all levels agree on, the root where they do not.
+
+    The answer goes down a level while all types in the set of that level lie below it.
+
+    Parameters
+    ----------
+    sets
+        Of every level from the first below the root on, (cells, nodes of the level) each.
+    """
+    answers = np.full(len(sets[0]), ROOT)
+    goes_on = np.ones(len(answers), dtype=bool)
+    for depth, chosen in enumerate(sets, start=1):
+        above = common_nodes(tree, chosen, depth=depth)
+        agrees = tree.contains[answers, above] & chosen.any(axis=1) & goes_on
+        answers = np.where(agrees, above, answers)
+        # A set of several types stops above them.
+        goes_on = agrees & (chosen.sum(axis=1) == 1)
+    return np.asarray(answers)
 
 
 def coverage_of(sets: Bools, truth: Ints) -> Interval:

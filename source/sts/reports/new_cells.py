@@ -6,10 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from sts.base.files import write_csv
 from sts.base.types import CLASSES, Floats, Ints
 from sts.datasets.cell_files import CellFiles, FileStamp
 from sts.reports.page import Block, Facts, Picture, Section, Table, write_page
+from sts.reports.type_answers import COLUMNS as ANSWER_COLUMNS
+from sts.reports.type_answers import TYPE_COLUMNS, TypeAnswer, build_types, list_types
 
 # Largest number of reasons shown for a cell.
 REASONS: Final = 5
@@ -114,6 +118,8 @@ class PredictedCell:
     """Its files, where recordings were read."""
     stamps: tuple[FileStamp, ...] = ()
     """The state of these files when they were read."""
+    types: TypeAnswer | None = None
+    """What a tree of types says; None for other models."""
 
     @property
     def prediction(self) -> str:
@@ -173,16 +179,19 @@ class Answers:
     """(n, classes)."""
     distances: Floats
     """(n,), NaN for a model without distances."""
-    threshold: float = math.nan
+    threshold: float | Floats = math.nan
+    """For all cells, or (n,)."""
     percentile: float = math.nan
     lacking: Ints | None = None
     lacking_threshold: float = math.nan
     because: Sequence[tuple[Reason, ...]] = ()
+    types: Sequence[TypeAnswer] = ()
 
 
 def add_answers(cells: Sequence[PredictedCell], answers: Answers) -> list[PredictedCell]:
     """Return the cells; those with status ok get the answers, in order."""
     rows = iter(range(len(answers.probabilities)))
+    thresholds = np.broadcast_to(answers.threshold, len(answers.probabilities))
 
     def fill(cell: PredictedCell, row: int) -> PredictedCell:
         return replace(
@@ -190,10 +199,11 @@ def add_answers(cells: Sequence[PredictedCell], answers: Answers) -> list[Predic
             probabilities=tuple(float(p) for p in answers.probabilities[row]),
             because=answers.because[row] if answers.because else (),
             distance=float(answers.distances[row]),
-            threshold=answers.threshold,
+            threshold=float(thresholds[row]),
             percentile=answers.percentile,
             lacking=None if answers.lacking is None else int(answers.lacking[row]),
             lacking_threshold=answers.lacking_threshold,
+            types=answers.types[row] if answers.types else None,
         )
 
     return [fill(cell, next(rows)) if cell.status == "ok" else cell for cell in cells]
@@ -208,6 +218,7 @@ def list_predictions(cells: Sequence[PredictedCell]) -> Iterator[dict[str, Any]]
         line |= {"prediction": cell.prediction, "unlike_training": cell.unlike_training}
         line |= dict(zip(PROBABILITY_COLUMNS, cell.probabilities, strict=False))
         line |= {f"because_{n}": why.in_words() for n, why in enumerate(cell.because, start=1)}
+        line |= {} if cell.types is None else cell.types.columns()
         yield line | {"notes": SEPARATOR.join(cell.notes)}
 
 
@@ -227,9 +238,14 @@ def write_new_cells(
     pictures
         The files of each picture, by its caption.
     """
-    write_csv(folder / "predictions.csv", COLUMNS, list_predictions(cells))
+    typed = [(cell.specimen_id or cell.file, cell.types) for cell in cells if cell.types]
+    columns = (*COLUMNS, *ANSWER_COLUMNS) if typed else COLUMNS
+    write_csv(folder / "predictions.csv", columns, list_predictions(cells))
     blocks: list[Block] = [_list_counts(cells), _build_table(cells)]
     sections = [Section("Cells", blocks)]
+    if typed:
+        write_csv(folder / "types.csv", TYPE_COLUMNS, list_types(typed))
+        sections.append(Section("Types", build_types(typed)))
     if pictures:
         drawn = [Picture(files=files, caption=caption) for caption, files in pictures.items()]
         sections.append(Section("Sweeps and scalograms", drawn))

@@ -6,13 +6,13 @@ New cells come from recordings, from a data set that was built, or from a table 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from sts.base.errors import StsError
 from sts.base.logs import printable
-from sts.base.runs import start_run
+from sts.base.runs import Run, start_run
 from sts.base.workspace import Workspace
 from sts.datasets.build_files import CELLS_NAME, Row, make_rows, make_sweep_store
 from sts.datasets.cell_files import CellFiles
@@ -32,6 +32,7 @@ from sts.datasets.table import OWN_TABLE, CellRow, FeatureRow, read_cells, read_
 from sts.evaluation.scores import Scores
 from sts.recordings.readers import find_recordings
 from sts.reports.new_cells import (
+    Answers,
     PredictedCell,
     PredictResult,
     add_answers,
@@ -98,6 +99,16 @@ def refuse_other_cells(card: Any, cohort: Cohort[Any]) -> None:
         )
 
 
+class Answering(Protocol):
+    """What answers for new cells: a model with the cells whose status is ok."""
+
+    def answer(self) -> Answers:
+        """Return the answers of PREDICT for all cells."""
+
+    def draw(self, run: Run, cells: Sequence[PredictedCell]) -> dict[str, list[Path]]:
+        """Draw predicted cells; return the files of each picture by caption."""
+
+
 def predict_cells(
     workspace: Workspace,
     job: object,
@@ -106,7 +117,7 @@ def predict_cells(
     name: str,
     sha256: object,
     cells: Sequence[PredictedCell],
-    model: FittedModel | None,
+    model: Answering | None,
     copies: CopyJob | None = None,
 ) -> PredictResult:
     """Predict the class of every cell, and leave a table and a page.

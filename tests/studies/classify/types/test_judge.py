@@ -15,8 +15,14 @@ from sts.base.workspace import Workspace
 from sts.cli import baseline
 from sts.datasets.cell_types import LEVELS
 from sts.evaluation.type_scores import score_answers
+from sts.reports import new_cells, type_answers
+from sts.reports.type_answers import LEVEL_COLUMNS
+from sts.signals.feature_names import FEATURES
+from sts.studies.classify.types import cells as typed_cells
 from sts.studies.classify.types import judge
-from sts.studies.classify.types.judge import JudgedTypes, TypesJob, judge_types, read_typed_cells
+from sts.studies.classify.types.cells import TypesJob, read_typed_cells
+from sts.studies.classify.types.judge import JudgedTypes, judge_types
+from sts.tabular.released import load_released
 from sts.tabular.trees import BoostedTrees
 from tests.datasets.allen import write_patchseq
 from tests.datasets.ep_worlds import make_table, write_published
@@ -61,8 +67,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Judg
     write_world(root / "data")
     quick = BoostedTrees(n_estimators=15, min_child_samples=3, learning_rate=0.2)
     patched = pytest.MonkeyPatch()
-    patched.setattr(judge, "make_members", lambda _seed: quick)
-    patched.setattr(judge, "make_fine_members", lambda _seed: quick)
+    patched.setattr(typed_cells, "make_members", lambda _seed: quick)
+    patched.setattr(typed_cells, "make_fine_members", lambda _seed: quick)
     yield root, judge_types(Workspace(root), TypesJob(folds=3), data=root / "data")
     patched.undo()
 
@@ -141,7 +147,10 @@ def test_without_a_published_data_set_the_user_is_told(tmp_path: Path) -> None:
     ("words", "message"),
     [
         (["--types", "--published"], "leave out --published"),
-        (["TEST", "--types"], "--types"),
+        (["TEST", "--types"], "--types goes with TRAIN and PREDICT"),
+        (["--release", "there"], "--release goes with --types"),
+        (["--types", "--release", "there", "--name", "mine"], "give no other"),
+        (["PREDICT", "--types", "--release", "there"], "--release names the place"),
         (["--coverage", "0.9"], "--coverage goes with --types"),
         (["--types", "--coverage", "90"], "between 0 and 1"),
     ],
@@ -151,3 +160,58 @@ def test_flags_that_do_not_go_together_are_refused(
 ) -> None:
     assert baseline.main([*words, "--root", str(tmp_path)]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_tree_is_stored_and_answers_for_new_cells(
+    world: tuple[Path, JudgedTypes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, judged = world
+    assert judged.place == root / "models" / "TypeTree_best_models" / "engineered"
+    table = judged.cells.table
+    new = root / "new.csv"
+    lines = [",".join(["specimen_id", *FEATURES])]
+    columns = table.columns()
+    for at in range(6):
+        values = [f"{columns[name][at]:.9g}" if name in columns else "" for name in FEATURES]
+        lines.append(",".join([f"new{at}", *("" if value == "nan" else value for value in values)]))
+    lines.append(",".join(["odd", *("-900" for _ in FEATURES)]))
+    new.write_text("\n".join(lines) + "\n")
+    words = ["PREDICT", "--types", "--coverage", "0.8", "--table", str(new), "--root", str(root)]
+    assert baseline.main(words) == 0
+    shown = capsys.readouterr()
+    assert "sets that hold the true type of 80%" in shown.out
+    assert "odd looks unlike the training cells" in shown.err
+    (folder,) = (root / "output" / "baseline-predict" / "TypeTree-engineered").iterdir()
+    with (folder / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == (*new_cells.COLUMNS, *type_answers.COLUMNS)
+    assert (rows[-1]["unlike_training"], rows[-1]["answer"]) == ("True", "")
+    for row in rows[:-1]:
+        assert row["set_coverage"] == "0.8"
+        assert row["because_1"].endswith(f"towards {row['prediction']}")
+        # The answer is a node that the sets of its level and of those above it hold alone.
+        *_, last = row["answer"].split(" > ")
+        assert not last or last in "; ".join(row[f"set_{each}"] for each in LEVEL_COLUMNS)
+    with (folder / "types.csv").open() as file:
+        types = [line for line in csv.DictReader(file) if line["specimen_id"] == "new0"]
+    for level in LEVELS:
+        total = sum(float(line["probability"]) for line in types if line["level"] == level)
+        # Of rounded numbers, one for each type.
+        assert total == pytest.approx(1.0, abs=1e-4)
+    page = (folder / "report.html").read_text()
+    assert "nearest prototypes" in page
+
+
+def test_the_same_cells_and_seed_make_the_same_release(
+    world: tuple[Path, JudgedTypes], tmp_path: Path
+) -> None:
+    root, judged = world
+    folder = tmp_path / "given"
+    again = judge_types(Workspace(tmp_path), TypesJob(folds=3), data=root / "data", release=folder)
+    assert again.model.card.sha256 == judged.model.card.sha256
+    assert load_released(folder).card == again.model.card
+    card = (folder / "MODEL_CARD.md").read_text()
+    score = score_answers(judged.levels["class"])
+    assert f"| class | all | {score.cells} | {score.first.value:.3f} [" in card
+    assert "MotorCortex: no licence is known of motor-cortex" in card
+    assert "Made from a part of the published tables" in card

@@ -1,145 +1,136 @@
-"""--types: scores of the tree of types, on cells of donors outside training."""
+"""--types: scores of the tree of types on donors outside training, and the tree itself."""
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from sts.base.errors import StsError
+from sts.base.parallel import map_unordered, worker_count
 from sts.base.runs import start_run
 from sts.base.types import Floats, Ints
 from sts.base.workspace import Workspace
-from sts.datasets.cell_types import LEVELS, merge_rare_types, type_label
-from sts.datasets.feature_sets import feature_names, with_features
-from sts.datasets.laboratories import LabelledTable, find_laboratories, read_laboratories
+from sts.datasets.cell_types import LEVELS
 from sts.datasets.splits import folds_of
-from sts.datasets.stimuli import protocol_masks, without_indicators
-from sts.datasets.store import Texts
-from sts.evaluation.prediction_sets import COVERAGE
-from sts.evaluation.type_scores import LevelAnswers, answer_level
-from sts.evaluation.type_tree import TypeTree
+from sts.datasets.stimuli import PROTOCOLS
+from sts.evaluation.type_scores import LevelAnswers, answer_level, score_answers
+from sts.studies.classify.types.cells import (
+    TypedCells,
+    TypesJob,
+    make_classifier,
+    read_typed_cells,
+    stimulus_masks,
+)
+from sts.studies.classify.types.fit import fit_types
 from sts.studies.classify.types.pages import write_types_report
+from sts.studies.classify.types.release import Release, write_release
 from sts.studies.classify.types.unlike import measure_unlike
-from sts.tabular.type_classifier import TypeTreeClassifier
-from sts.tabular.type_members import make_fine_members, make_members
+from sts.tabular.type_checkpoint import TypeModel, save_types, types_folder
 
 STUDY: Final = "baseline-types"
-# Data sets of one cortical area whose features have one definition, and the column of the finest
-# types of each: T-types of interneurons, MET types of excitatory cells.
-FINEST: Final[Mapping[str, str]] = {
-    "PatchClamp": "",
-    "PatchSeq": "t_type",
-    "ExcitatoryV1": "met_type",
-}
-REFERENCE: Final = "PatchSeq"
 
 logger = logging.getLogger("sts")
 
 
-@dataclass(frozen=True, kw_only=True)
-class TypesJob:
-    """All settings; the results depend only on them and on the cells."""
-
-    folds: int = 5
-    coverage: float = COVERAGE
-    copies: int = 1
-    """Number of copies of each cell with hidden features."""
-    seed: int = 0
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class TypedCells:
-    """Cells with features and their labels on the tree."""
-
-    table: LabelledTable
-    labels: Texts
-    tree: TypeTree
-
-    @property
-    def truth(self) -> Ints:
-        """Return the node of each cell."""
-        return self.tree.find_nodes(self.labels.tolist())
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class JudgedTypes:
-    """The predictions of every cell by a classifier fitted without it, by level."""
+    """The predictions of every cell by a classifier fitted without it, by level, and the tree."""
 
     folder: Path
     cells: TypedCells
     levels: dict[str, LevelAnswers]
+    model: TypeModel
+    place: Path
+    """Where the tree is stored."""
 
 
-def judge_types(workspace: Workspace, job: TypesJob, *, data: Path) -> JudgedTypes:
-    """Cross-validate the tree of types on the training cells in `data`, and leave a report."""
-    cells = read_typed_cells(data)
+def judge_types(
+    workspace: Workspace,
+    job: TypesJob,
+    *,
+    data: Path,
+    name: str | None = None,
+    release: Path | None = None,
+    workers: int = 1,
+) -> JudgedTypes:
+    """Cross-validate the tree of types on the training cells in `data`, then fit and store it.
+
+    Parameters
+    ----------
+    name
+        Name of the model, where it gets one of its own.
+    release
+        Folder for a tree that is given away, with a card in words; it is stored there alone.
+    """
+    cells = read_typed_cells(data, for_release=release is not None)
     with start_run(workspace, study=STUDY, what="TypeTree", settings=job) as run:
         folds = folds_of(cells.table, job.folds, seed=job.seed)
-        probabilities = predict_out_of_fold(cells, folds, job)
-        levels = {
-            name: answer_level(
-                probabilities,
-                cells.truth,
-                [scored for _, scored in folds],
-                cells.tree,
-                depth=depth,
-                coverage=job.coverage,
-            )
-            for depth, name in enumerate(LEVELS, start=1)
-            if depth <= cells.tree.depths.max()
-        }
-        detections = measure_unlike(cells.table, folds[0], seed=job.seed)
+        probabilities = predict_out_of_fold(cells, folds, job, workers=workers)
+        levels, *lacking = (_judge_levels(cells, folds, each, job) for each in probabilities)
+        detections = measure_unlike(cells, folds[0], seed=job.seed)
         write_types_report(run, cells.table, cells.tree, levels, detections, job.coverage)
-    return JudgedTypes(folder=run.final, cells=cells, levels=levels)
+        scores = {level: asdict(score_answers(each)) for level, each in levels.items()}
+        model = fit_types(cells, job, folds, probabilities, scores)
+        place = release or types_folder(workspace.models, name)
+        if release is None:
+            model = save_types(place, model)
+        else:
+            protocols = dict(zip(PROTOCOLS, lacking, strict=True))
+            written = Release(
+                cells=cells, levels=levels, lacking=protocols, detections=detections, data=data
+            )
+            model = write_release(release, model, written)
+    return JudgedTypes(folder=run.final, cells=cells, levels=levels, model=model, place=place)
 
 
-def read_typed_cells(data: Path) -> TypedCells:
-    """Return the cells of the data sets of FINEST in `data`, without published test specimens."""
-    names = [name for name in find_laboratories(data) if name in FINEST]
-    if not names:
-        raise StsError(
-            f"none of the data sets {', '.join(FINEST)} is in {data}: fetch them with "
-            "`data_pipeline.py fetch sts-tables patchseq-metadata excitatory`"
+def _judge_levels(
+    cells: TypedCells, folds: Sequence[tuple[Ints, Ints]], probabilities: Floats, job: TypesJob
+) -> dict[str, LevelAnswers]:
+    return {
+        name: answer_level(
+            probabilities,
+            cells.truth,
+            [scored for _, scored in folds],
+            cells.tree,
+            depth=depth,
+            coverage=job.coverage,
         )
-    table = read_laboratories(names, data)
-    finest = [
-        str(getattr(table, column)[row]) if (column := FINEST[name]) else ""
-        for row, name in enumerate(table.dataset.tolist())
+        for depth, name in enumerate(LEVELS, start=1)
+        if depth <= cells.tree.depths.max()
+    }
+
+
+def predict_out_of_fold(
+    cells: TypedCells, folds: Sequence[tuple[Ints, Ints]], job: TypesJob, *, workers: int = 1
+) -> Floats:
+    """Return the probabilities of nodes by a classifier of the other folds.
+
+    They are (masks, cells, nodes), for each of `stimulus_masks`.
+    """
+    masks = len(stimulus_masks(cells.table))
+    found = np.zeros((masks, len(cells.table), len(cells.tree)))
+    count = min(worker_count(workers), len(folds))
+    for at, (columns, said) in map_unordered(
+        partial(_predict_fold, cells, job), folds, workers=count
+    ):
+        logger.info("fold %d of %d is predicted", at + 1, len(folds))
+        found[np.ix_(np.arange(masks), folds[at][1], columns)] = said
+    return found
+
+
+def _predict_fold(cells: TypedCells, job: TypesJob, fold: tuple[Ints, Ints]) -> tuple[Ints, Floats]:
+    """Return nodes and their probabilities for the cells of a fold, (masks, cells, nodes)."""
+    table, (fitted, scored) = cells.table, fold
+    classifier = make_classifier(table, job)
+    classifier.fit(table.X[fitted], cells.labels[fitted], dataset=table.dataset[fitted])
+    said = [
+        classifier.node_probabilities(
+            np.where(mask, np.nan, table.X[scored]), table.dataset[scored]
+        )
+        for mask in stimulus_masks(table)
     ]
-    known = zip(table.label.tolist(), table.subclass.tolist(), finest, strict=True)
-    labels = merge_rare_types(np.array([type_label(*each) for each in known], dtype=np.str_))
-    kept = np.flatnonzero(labels != "")
-    table = table.rows(kept)
-    chosen = with_features(table, without_indicators(feature_names("engineered")))
-    tree = TypeTree.from_labels(labels[kept].tolist())
-    logger.info("%d cells of %s, %d types", len(kept), ", ".join(names), len(tree.leaves))
-    typed = replace(table, X=chosen.X, names=chosen.names)
-    return TypedCells(table=typed, labels=labels[kept], tree=tree)
-
-
-def predict_out_of_fold(cells: TypedCells, folds: list[tuple[Ints, Ints]], job: TypesJob) -> Floats:
-    """Return the probability of every node, (cells, nodes), by a classifier of the other folds."""
-    table = cells.table
-    probabilities = np.zeros((len(table), len(cells.tree)))
-    reference = REFERENCE if REFERENCE in table.dataset else None
-    for number, (fitted, scored) in enumerate(folds, start=1):
-        logger.info("fold %d of %d: %d cells to fit on", number, len(folds), len(fitted))
-        classifier = TypeTreeClassifier(
-            estimator=make_members(job.seed),
-            fine_estimator=make_fine_members(job.seed),
-            masks=protocol_masks(table.names),
-            copies=job.copies,
-            align=True,
-            reference=reference,
-            random_state=job.seed,
-        )
-        classifier.fit(table.X[fitted], cells.labels[fitted], dataset=table.dataset[fitted])
-        # A type without a fitted cell is not in the tree of the fold.
-        columns = cells.tree.find_nodes(classifier.tree_.labels)
-        probabilities[np.ix_(scored, columns)] = classifier.node_probabilities(
-            table.X[scored], table.dataset[scored]
-        )
-    return probabilities
+    # A type without a fitted cell is not in the tree of the fold.
+    return cells.tree.find_nodes(classifier.tree_.labels), np.array(said)

@@ -47,9 +47,10 @@ SETS: Final = (
     "folds."
 )
 UNLIKE: Final = (
-    "Each class and each data set is left out of the fit of the distances to classes. Are its "
-    "cells recognised as unlike all others? Known cells are of other donors. False alarms are the "
-    "known cells that are called unlike where 95 % of the left-out cells are detected. Intervals "
+    "Each class and each data set is left out of the fit of the prototypes of types. Are its "
+    "cells recognised as unlike all others? Known cells are of other donors. A cell is flagged if "
+    "it is further from all prototypes than 95 % of known cells are. False alarms are the known "
+    "cells that are called unlike where 95 % of the left-out cells are detected. Intervals "
     "resample cells."
 )
 
@@ -152,10 +153,16 @@ def levels_table(scores: Mapping[str, LevelScores]) -> Table:
 def unlike_table(detections: Mapping[str, UnlikeScores]) -> Table:
     """Return the detection of left-out cells, one line per class and data set."""
     return Table(
-        columns=["left out", "known cells", "cells left out", "AUROC", "false alarms"],
+        columns=[
+            *("left out", "known cells", "cells left out", "AUROC", "flagged"),
+            *("known cells flagged", "false alarms"),
+        ],
         rows=[
-            [name, found.known, found.unlike, found.area.in_words(), f"{found.false_alarms:.3f}"]
-            for name, found in detections.items()
+            [
+                *(name, each.known, each.unlike, each.area.in_words(), f"{each.flagged:.3f}"),
+                *(f"{each.known_flagged:.3f}", f"{each.false_alarms:.3f}"),
+            ]
+            for name, each in detections.items()
         ],
     )
 

@@ -1,0 +1,118 @@
+"""The cells of --types with their labels on the tree, and the classifier that is fitted on them."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from sts.archives.sources import SOURCES
+from sts.base.errors import StsError
+from sts.base.types import Bools, Ints
+from sts.datasets.cell_types import merge_rare_types, type_label
+from sts.datasets.feature_sets import feature_names, with_features
+from sts.datasets.laboratories import (
+    LABORATORIES,
+    LabelledTable,
+    find_laboratories,
+    read_laboratories,
+)
+from sts.datasets.stimuli import protocol_masks, without_indicators
+from sts.datasets.store import Texts
+from sts.evaluation.prediction_sets import COVERAGE
+from sts.evaluation.type_tree import TypeTree
+from sts.tabular.type_classifier import TypeTreeClassifier
+from sts.tabular.type_members import make_fine_members, make_members
+
+# The data sets of one cortical area whose features have one definition, and of each the column of
+# its finest types: T-types of interneurons, MET types of excitatory cells.
+FINEST: Final[Mapping[str, str]] = {
+    "PatchClamp": "",
+    "PatchSeq": "t_type",
+    "ExcitatoryV1": "met_type",
+}
+REFERENCE: Final = "PatchSeq"
+
+logger = logging.getLogger("sts")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TypesJob:
+    """All settings; the results depend only on them and on the cells."""
+
+    folds: int = 5
+    coverage: float = COVERAGE
+    copies: int = 1
+    """Number of copies of each cell with hidden features."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TypedCells:
+    """Cells with features and their labels on the tree."""
+
+    table: LabelledTable
+    labels: Texts
+    tree: TypeTree
+
+    @property
+    def truth(self) -> Ints:
+        """Return the node of each cell."""
+        return self.tree.find_nodes(self.labels.tolist())
+
+
+def read_typed_cells(data: Path, *, for_release: bool = False) -> TypedCells:
+    """Return the cells of the data sets of FINEST in `data`, without published test specimens.
+
+    Parameters
+    ----------
+    for_release
+        Take the data sets alone whose terms are known.
+    """
+    names = [name for name in find_laboratories(data) if name in FINEST]
+    if for_release:
+        names = [name for name in names if not sources_without_licence(name)]
+    if not names:
+        raise StsError(
+            f"none of the data sets {', '.join(FINEST)} is in {data}: fetch them with "
+            "`data_pipeline.py fetch sts-tables patchseq-metadata excitatory`"
+        )
+    table = read_laboratories(names, data)
+    finest = [
+        str(getattr(table, column)[row]) if (column := FINEST[name]) else ""
+        for row, name in enumerate(table.dataset.tolist())
+    ]
+    known = zip(table.label.tolist(), table.subclass.tolist(), finest, strict=True)
+    labels = merge_rare_types(np.array([type_label(*each) for each in known], dtype=np.str_))
+    kept = np.flatnonzero(labels != "")
+    table = table.rows(kept)
+    chosen = with_features(table, without_indicators(feature_names("engineered")))
+    tree = TypeTree.from_labels(labels[kept].tolist())
+    logger.info("%d cells of %s, %d types", len(kept), ", ".join(names), len(tree.leaves))
+    typed = replace(table, X=chosen.X, names=chosen.names)
+    return TypedCells(table=typed, labels=labels[kept], tree=tree)
+
+
+def sources_without_licence(name: str) -> tuple[str, ...]:
+    """Return the sources of a data set whose terms of use nobody states."""
+    return tuple(each for each in LABORATORIES[name].sources if not SOURCES[each].has_licence)
+
+
+def stimulus_masks(table: LabelledTable) -> Bools:
+    """Return what is missing with all stimuli (nothing), and in each protocol."""
+    return np.concatenate([np.zeros((1, len(table.names)), bool), protocol_masks(table.names)])
+
+
+def make_classifier(table: LabelledTable, job: TypesJob) -> TypeTreeClassifier:
+    """Return the classifier of a job, not fitted yet."""
+    return TypeTreeClassifier(
+        estimator=make_members(job.seed),
+        fine_estimator=make_fine_members(job.seed),
+        masks=protocol_masks(table.names),
+        copies=job.copies,
+        align=True,
+        reference=REFERENCE if REFERENCE in table.dataset else None,
+        random_state=job.seed,
+    )
