@@ -9,21 +9,22 @@ by cross-validation on the labels.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import numpy as np
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import StratifiedKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import QuantileTransformer
 
 from sts.base.types import Floats, Ints
 from sts.evaluation.transfer import with_shares
-from sts.tabular.estimators import FLOOR, QUANTILES, Prepared
+from sts.tabular.estimators import FLOOR, Prepared
 from sts.tabular.set_shift import SetShift
-from sts.tabular.type_members import PooledClassifier, make_indicating_forest
+from sts.tabular.type_members import (
+    PooledClassifier,
+    make_discriminant,
+    make_indicating_forest,
+)
 
 TREES: Final = 150
 FOLDS: Final = 5
@@ -33,12 +34,17 @@ PARTS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 AS_MEASURED, ALIGNED, BY_LABELS = "as measured", "aligned", "aligned by labels"
 
 
-def make_forest(seed: int) -> Prepared:
-    """Return a forest, the classifier with the smallest error in other laboratories."""
-    return Prepared(
+def make_carried_members(seed: int) -> PooledClassifier:
+    """Return the forest and the discriminant analysis that are carried over, pooled.
+
+    Both vary less between laboratories than boosted trees: the forest is better where scales are
+    the same, discriminant analysis where they have been aligned.
+    """
+    forest = Prepared(
         SimpleImputer(strategy="median", keep_empty_features=True),
         ExtraTreesClassifier(TREES, max_features=0.3, min_samples_leaf=2, random_state=seed),
     )
+    return PooledClassifier(members=(forest, make_discriminant()))
 
 
 @dataclass(kw_only=True, eq=False)
@@ -50,13 +56,13 @@ class CarriedClassifier:
 
     classes: int
     seed: int = 0
-    _forest: Any = field(init=False)
+    _members: PooledClassifier = field(init=False)
     _shift: SetShift = field(init=False)
     _shares: Floats = field(init=False)
 
     def fit(self, X: Floats, y: Ints) -> Self:
         """Fit on cells X (cells, features) with classes y, which are indices."""
-        self._forest = make_forest(self.seed).fit(X, y)
+        self._members = make_carried_members(self.seed).fit(X, y)
         self._shift = SetShift().fit(X, y)
         self._shares = np.bincount(y, minlength=self.classes) / len(y)
         return self
@@ -64,7 +70,7 @@ class CarriedClassifier:
     def predict(self, X: Floats) -> Floats:
         """Return the probabilities (cells, classes) of cells without a change of scale."""
         probabilities = np.zeros((len(X), self.classes))
-        probabilities[:, self._forest.classes_] = self._forest.predict_proba(X)
+        probabilities[:, self._members.classes_] = self._members.predict_proba(X)
         is_trained = self._shares > 0
         return with_shares(probabilities, self._shares, is_trained / is_trained.sum())
 
@@ -147,12 +153,7 @@ def make_label_classifier(seed: int) -> PooledClassifier:
 
     Boosted trees need more cells.
     """
-    ranks = QuantileTransformer(n_quantiles=QUANTILES, output_distribution="normal", subsample=None)
-    filling = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
-    # Without subsampling, the fit is not random.
-    linear = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
-    discriminant = Prepared(make_pipeline(filling, ranks), linear)
-    return PooledClassifier(members=(make_indicating_forest(seed), discriminant))
+    return PooledClassifier(members=(make_indicating_forest(seed), make_discriminant()))
 
 
 def _folds(y: Ints, seed: int) -> list[tuple[Ints, Ints]]:

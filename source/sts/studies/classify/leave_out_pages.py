@@ -19,8 +19,9 @@ COLUMNS: Final = (
     *(f"recall {name}" for name in CLASSES),
 )
 WAYS: Final = {
-    AS_MEASURED: "a forest is trained on the other data sets of mice, with the features that all "
-    "of them have. The cells are not changed. All classes count as equally frequent.",
+    AS_MEASURED: "a forest and discriminant analysis are trained on the other data sets of mice, "
+    "with the features that all of them have. The cells are not changed. All classes count as "
+    "equally frequent.",
     ALIGNED: "the features of the cells are brought to the scale of the training cells as a batch, "
     "without labels. Use it if the cells were measured with another program or solution.",
     ADAPTED: "some labels of the data set, so many of each class, decide the scale, and the weight "
