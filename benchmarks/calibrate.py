@@ -26,7 +26,7 @@ from sts.base.files import read_json, write_csv, write_json
 from sts.recordings.simulated import populations as table
 
 FIRST = Path(__file__).with_name("first_populations.json")
-SHIPPED = Path(table.__file__).with_name(table.TABLE)
+SHIPPED = Path(table.__file__).with_name(table.POPULATIONS_FILE)
 
 
 class Round(NamedTuple):

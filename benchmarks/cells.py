@@ -26,7 +26,13 @@ from likeness import REAL, add_differences, print_likeness
 from sts.base.files import write_json
 from sts.base.parallel import map_unordered, worker_count
 from sts.base.types import CLASSES
-from sts.recordings.simulated.cells import DATASETS, Entry, roster, simulate_cell, simulate_cells
+from sts.recordings.simulated.cells import (
+    DATASETS,
+    Entry,
+    roster,
+    simulate_cell,
+    simulate_cells,
+)
 from sts.recordings.simulated.nwb import write_nwb
 from sts.signals.analysis import analyse
 from sts.signals.features import measure_features

@@ -23,7 +23,7 @@ from sts.datasets.build import BuildJob, build
 from sts.datasets.cell_results import BuildSettings
 from sts.recordings.recording import Sweep
 from sts.recordings.simulated.cells import Entry, roster, simulate_cell
-from sts.recordings.simulated.neuron import RATE_HZ
+from sts.recordings.simulated.neuron import SIMULATED_RATE_HZ
 from sts.recordings.simulated.nwb import write_nwb
 
 
@@ -49,7 +49,7 @@ def write_entry(entry: Entry, *, seed: int, factor: int, folder: Path) -> float:
 
 def measure_build(folder: Path, *, cells: int, rate_khz: int, workers: int) -> dict[str, object]:
     """Return speed and memory of one build."""
-    factor = max(1, round(1000 * rate_khz / RATE_HZ))
+    factor = max(1, round(1000 * rate_khz / SIMULATED_RATE_HZ))
     work = partial(write_entry, seed=0, factor=factor, folder=folder / "recordings")
     written = map_unordered(work, roster(cells, seed=0), workers=worker_count(None))
     sizes_mb = [size for _, size in written]
@@ -61,7 +61,7 @@ def measure_build(folder: Path, *, cells: int, rate_khz: int, workers: int) -> d
     seconds = time.perf_counter() - begin
     return {
         "cells": cells,
-        "rate_khz": factor * RATE_HZ / 1000,
+        "rate_khz": factor * SIMULATED_RATE_HZ / 1000,
         "workers": workers,
         "file_mb": round(float(np.mean(sizes_mb)), 2),
         "counts": report.counts,

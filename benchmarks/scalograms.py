@@ -28,7 +28,7 @@ from sts.base.types import Floats
 from sts.scalograms.bank import ImageBank
 from sts.scalograms.image import ImageSettings, TraceSource
 from sts.scalograms.transform import Transform
-from sts.scalograms.wavelet import BASELINE, FREQS_HZ, sum_directly, transform_by_pywt
+from sts.scalograms.wavelet import BASELINE_SAMPLES, FREQS_HZ, sum_directly, transform_by_pywt
 from sts.signals.resample import RATE_HZ, SAMPLES
 
 RESULTS: Final = Path(__file__).resolve().parent / "results" / "scalograms.json"
@@ -288,7 +288,7 @@ def measure_errors(trace: Floats) -> dict[str, float]:
 
     The trace rests at 0: pywt pads it with zeros, and a step from -70 mV would dominate the result.
     """
-    trace = trace - trace[:BASELINE].mean()
+    trace = trace - trace[:BASELINE_SAMPLES].mean()
     truth = sum_directly(trace)
     largest = np.abs(truth).max()
     errors = {}

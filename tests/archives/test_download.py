@@ -259,7 +259,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(
     client: Client, item: ArchiveFile, target: Target
 ) -> None:
     (target.folder / "sub").write_text("a file stands here")
-    with pytest.raises(StsError, match="a file stands where a folder is needed"):
+    with pytest.raises(StsError, match="a file has the name of a needed folder"):
         download(client, item, target)
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from sts.archives.client import Client, Secret
 from sts.archives.streaming import (
-    MARK,
-    NEEDED,
+    EXCERPT_MARK,
+    NEEDED_STIMULI,
     RANGE_BYTES,
     RangeFile,
     StreamOrder,
@@ -191,7 +191,7 @@ def test_needed_sweeps_come_over_the_network_and_nothing_else(
     remote = RangeFile(client, server.file("/a.nwb", whole.read_bytes()))
     write_excerpt(io.BufferedReader(remote), tmp_path / "excerpt.nwb", ORIGIN)
     with h5py.File(tmp_path / "excerpt.nwb") as file:
-        mark = json.loads(file.attrs[MARK])
+        mark = json.loads(file.attrs[EXCERPT_MARK])
     assert (mark["sweeps"], mark["of"]) == (3, 15)
     # 12.9 MB whole; 3 sweeps are 24 kB, the rest are the blocks in which the directory lies.
     assert remote.brought_bytes < size / 10
@@ -208,7 +208,7 @@ def test_needed_sweeps_come_over_the_network_and_nothing_else(
 def test_an_excerpt_says_so(tmp_path: Path) -> None:
     small = excerpt_of(whole_file(tmp_path / "whole.nwb"))
     with h5py.File(small) as file:
-        assert json.loads(file.attrs[MARK]) == {**ORIGIN, "sweeps": 3, "of": 15}
+        assert json.loads(file.attrs[EXCERPT_MARK]) == {**ORIGIN, "sweeps": 3, "of": 15}
         assert file["identifier"][()] == b"a file"
         assert ".specloc" not in file.attrs
         assert "labnotebook" not in file["general"]
@@ -225,7 +225,7 @@ def test_a_file_whose_names_say_nothing_is_taken_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_names_are_hints_at_what_is_needed(name: str) -> None:
-    assert bool(NEEDED.search(name)) is NAMES[name]
+    assert bool(NEEDED_STIMULI.search(name)) is NAMES[name]
 
 
 def test_what_is_stored_is_copied_as_it_is(tmp_path: Path) -> None:

@@ -168,9 +168,9 @@ def test_a_closed_folder_is_reported(closed_folder: Path) -> None:
 
 def test_a_file_in_the_place_of_a_folder_is_reported(tmp_path: Path) -> None:
     write_text(tmp_path / "a", "")
-    with pytest.raises(StsError, match="a file stands where a folder is needed"):
+    with pytest.raises(StsError, match="a file has the name of a needed folder"):
         write_text(tmp_path / "a" / "b.txt", "")
-    with pytest.raises(StsError, match="a file stands where a folder is needed"):
+    with pytest.raises(StsError, match="a file has the name of a needed folder"):
         make_folder(tmp_path / "a")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sts.base import logs
-from sts.base.logs import COMMANDS, as_typed, program
+from sts.base.logs import INSTALLED_COMMANDS, as_typed, program
 from tests.conftest import REPOSITORY
 
 log = logging.getLogger("sts.somewhere")
@@ -114,8 +114,8 @@ def typed(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
 def test_every_installed_command_has_its_script() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
     installed = project["project"]["scripts"]
-    assert set(COMMANDS.values()) == set(installed)
-    for script, command in COMMANDS.items():
+    assert set(INSTALLED_COMMANDS.values()) == set(installed)
+    for script, command in INSTALLED_COMMANDS.items():
         module = installed[command].split(":")[0]
         assert f"from {module} import main" in (REPOSITORY / "source" / script).read_text()
 

@@ -248,7 +248,7 @@ def test_a_name_does_not_lead_out_of_the_output(workspace: Workspace) -> None:
 def test_an_output_that_cannot_be_written_is_reported(workspace: Workspace) -> None:
     write_text(workspace.output, "a file")
     with (
-        pytest.raises(StsError, match="a file stands where a folder is needed"),
+        pytest.raises(StsError, match="a file has the name of a needed folder"),
         start_run(workspace, study="data", what="build", settings=Settings()),
     ):
         pass

@@ -245,7 +245,7 @@ def test_a_value_in_a_message_is_short_and_on_one_line() -> None:
         ("[" * 100_000, "too deep"),
         ('{"a":' * 100_000, "too deep"),
         ("[" * 500 + "]" * 500, "too deep"),
-        ('{"seed": 1, "seed": 2}', "the name 'seed' comes twice"),
+        ('{"seed": 1, "seed": 2}', "the name 'seed' is twice"),
         ('{"rate": 1e400}', "the number 1e400 is too large"),
         ('{"rate": -Infinity}', "-Infinity is not a JSON number"),
         (f'{{"seed": {"9" * 5000}}}', "is too large"),

@@ -7,7 +7,7 @@ import pytest
 
 from sts.base.types import Floats
 from sts.calcium.compare import (
-    QUANTITIES,
+    COMPARED_QUANTITIES,
     Likeness,
     autocorrelate,
     choose_edges,
@@ -178,7 +178,7 @@ def test_real_data_of_another_time_are_the_floor(likeness: dict[str, Likeness]) 
     for name in ("correlations", "van_rossum"):
         floor = likeness["again"].divergences[name]
         assert floor < likeness["independent"].divergences[name], name
-    assert set(likeness["again"].divergences) == set(QUANTITIES)
+    assert set(likeness["again"].divergences) == set(COMPARED_QUANTITIES)
     assert likeness["again"].covariance_error < 0.25
 
 

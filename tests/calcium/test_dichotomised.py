@@ -139,7 +139,7 @@ def test_bounds_are_reached_without_a_warning() -> None:
 
 def test_blocks_make_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     gaussian = dichotomised_gaussian(two(0.03), memory_s=0.2)
-    monkeypatch.setattr(dichotomised, "BLOCK", 4)
+    monkeypatch.setattr(dichotomised, "FRAMES_AT_ONCE", 4)
     train = gaussian.sample(40_000, np.random.default_rng(4))[0].astype(float)
     ends = np.arange(3, 39_999, 4)
     across = np.corrcoef(train[ends], train[ends + 1])[0, 1]
@@ -194,7 +194,7 @@ def test_statistics_are_read_from_json(tmp_path: Path) -> None:
     [
         ({"rates_hz": [2.0]}, "at least 2 neurons|covariances or correlations|correlations"),
         ({"rates_hz": [2.0, 30.0], "covariances": [[0, 0], [0, 0]]}, "neuron 1 has 30 Hz"),
-        ({"rates_hz": [2.0, 3.0], "covariances": [[0, 0]]}, "are 2 x 2 numbers, 1 x 2 came"),
+        ({"rates_hz": [2.0, 3.0], "covariances": [[0, 0]]}, "are 2 x 2 numbers, not 1 x 2"),
         ({"rates_hz": [2.0, 3.0], "covariances": [[0, 0.1], [0, 0]]}, "must be symmetric"),
         ({"rates": [2.0]}, "has no rates_hz"),
     ],

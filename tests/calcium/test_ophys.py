@@ -96,5 +96,5 @@ def test_timestamps_that_give_no_rate_are_told_unless_one_is_given(
 def test_timestamps_that_contradict_the_rate_are_told(tmp_path: Path) -> None:
     with ophys(tmp_path / "a.nwb", only=TRACES.T) as file:
         file["processing/ophys/DfOverF/only/timestamps"] = np.arange(200) / 30.0
-    with pytest.raises(StsError, match="says 20 frames a second and has timestamps at 30"):
+    with pytest.raises(StsError, match="states 20 frames a second and has timestamps at 30"):
         read(tmp_path / "a.nwb")

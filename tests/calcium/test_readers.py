@@ -17,7 +17,7 @@ from sts.base.types import Floats
 from sts.calcium import arrays
 from sts.calcium import readers as module
 from sts.calcium.arrays import write_hdf5
-from sts.calcium.readers import READERS, read_calcium, read_here
+from sts.calcium.readers import CALCIUM_READERS, read_calcium, read_here
 from sts.calcium.recording import CalciumRecording, Reading, check_recording
 from sts.calcium.true_spikes import read_trials
 
@@ -123,7 +123,7 @@ def mutated(raw: bytes, rng: np.random.Generator) -> bytes:
 
 
 def test_every_format_is_tested() -> None:
-    assert set(WRITERS) == (set(READERS) - {".hdf5"}) | {""}
+    assert set(WRITERS) == (set(CALCIUM_READERS) - {".hdf5"}) | {""}
 
 
 @pytest.mark.parametrize("kind", WRITERS)
@@ -167,7 +167,7 @@ def test_a_truncated_file_is_an_error_of_one_line(kind: str, tmp_path: Path) -> 
 def test_broken_files_are_errors_of_one_line_or_are_read(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     asked = asdict(Reading(rate_hz=RATE_HZ))
-    with Isolated(module.WORK) as reader:
+    with Isolated(module.READ_WORK) as reader:
         for kind, write in WRITERS.items():
             (tmp_path / f"as{kind}").mkdir()
             path = write(tmp_path / f"as{kind}")
@@ -188,7 +188,7 @@ def crash(request: dict[str, object]) -> tuple[dict[str, object], bytes]:
 def test_a_file_that_crashes_its_reader_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "WORK", f"{__name__}:crash")
+    monkeypatch.setattr(module, "READ_WORK", f"{__name__}:crash")
     with pytest.raises(StsError, match=r"a\.npy crashed its reader \(SIGABRT\): it is damaged"):
         read_calcium(write_npy(tmp_path), rate_hz=RATE_HZ)
 
@@ -196,7 +196,7 @@ def test_a_file_that_crashes_its_reader_is_an_error(
 def test_a_recording_larger_than_an_answer_comes_in_pieces(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PIECE", 1000)
+    monkeypatch.setattr(module, "ANSWER_BYTES", 1000)
     found = read_calcium(write_h5(tmp_path))
     assert np.array_equal(found.traces, TRACES)
     assert found.spikes is not None
@@ -207,7 +207,7 @@ def test_a_recording_larger_than_an_answer_comes_in_pieces(
 def test_an_array_may_not_be_larger_than_is_sane(
     write: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arrays, "MAX_BYTES", 1000)
+    monkeypatch.setattr(arrays, "MAX_RECORDING_BYTES", 1000)
     with pytest.raises(StsError, match="is not safe to read: it claims an array of 0 MB"):
         read(write(tmp_path), rate_hz=RATE_HZ)
 
@@ -298,7 +298,7 @@ def test_one_of_several_arrays_is_chosen_by_name(tmp_path: Path) -> None:
 def test_a_rate_that_contradicts_the_file_is_taken_and_told(tmp_path: Path) -> None:
     found = read(write_npz(tmp_path), rate_hz=30.0)
     assert found.rate_hz == 30.0
-    assert found.notes == ("a.npz says 20 frames a second: the 30 of --rate are taken instead",)
+    assert found.notes == ("a.npz states 20 frames a second: the 30 of --rate are used instead",)
 
 
 def test_arrays_of_frames_first_are_turned_when_asked(tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ class KilledError(Exception):
 def test_a_killed_training_ends_as_one_that_was_not(
     cut: Cut, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
-    monkeypatch.setattr(module, "KEEP_EVERY_S", 0.0)
+    monkeypatch.setattr(module, "KEEP_GENERATOR_EVERY_S", 0.0)
     state = tmp_path / "training.safetensors"
     step = GanTrainer.generator_step
     calls = []
@@ -226,7 +226,7 @@ def test_a_killed_training_ends_as_one_that_was_not(
 def test_a_state_of_another_training_is_not_taken(
     cut: Cut, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "KEEP_EVERY_S", 0.0)
+    monkeypatch.setattr(module, "KEEP_GENERATOR_EVERY_S", 0.0)
     state = tmp_path / "training.safetensors"
     fit(cut, replace(SETTINGS, seed=1), state=state)
     assert same(fit(cut, state=state), fit(cut))
@@ -395,7 +395,7 @@ def test_both_networks_train_on_cuda(
 def test_a_killed_training_goes_on_on_cuda(
     cuda: torch.device, cut: Cut, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "KEEP_EVERY_S", 0.0)
+    monkeypatch.setattr(module, "KEEP_GENERATOR_EVERY_S", 0.0)
     settings = replace(SETTINGS, precision="float32")
     state = tmp_path / "training.safetensors"
 

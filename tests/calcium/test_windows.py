@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sts.base.errors import StsError
-from sts.calcium.windows import PARTS, WindowSettings, cut_windows, split_time
+from sts.calcium.windows import STRETCHES, WindowSettings, cut_windows, split_time
 
 RATE_HZ = 20.0
 TRACES = np.random.default_rng(0).standard_normal((3, 5000)).astype(np.float32)
@@ -19,10 +19,10 @@ def test_no_frame_is_in_two_stretches(length: int, stride: int, gap_s: float) ->
     cut = cut_windows(TRACES, RATE_HZ, settings)
     used = {
         part: {int(f) for s in cut.windows[part].starts for f in range(s, s + length)}
-        for part in PARTS
+        for part in STRETCHES
     }
     gap = round(gap_s * RATE_HZ)
-    for before, after in pairwise(PARTS):
+    for before, after in pairwise(STRETCHES):
         assert min(used[after]) - max(used[before]) > gap
     assert max(used["test"]) < 5000
 

@@ -7,7 +7,14 @@ from sts.augment.contract import GENERATORS
 from sts.augment.contract import METHODS as FIVE
 from sts.augment.preparation import REDUCERS as REDUCING
 from sts.augment.tasks import TASKS as KNOWN
-from sts.cli.augment import CLASSIFIERS, CONTROLS, METHODS, REDUCERS, TASKS, make_augment_parser
+from sts.cli.augment import (
+    CLASSIFIER_NAMES,
+    CONTROL_NAMES,
+    METHOD_NAMES,
+    REDUCER_NAMES,
+    TASK_NAMES,
+    make_augment_parser,
+)
 from sts.tabular.classifiers import CLASSIFIERS as KINDS
 from sts.tabular.classifiers import VOTE
 from tests.conftest import REPOSITORY
@@ -45,8 +52,8 @@ def test_every_flag_has_a_word_of_help() -> None:
 
 
 def test_the_names_it_knows_are_those_there_are() -> None:
-    assert METHODS == FIVE
-    assert {*METHODS, *CONTROLS} == set(GENERATORS)
-    assert (*KINDS, VOTE) == CLASSIFIERS
-    assert set(REDUCERS) == set(REDUCING)
-    assert set(TASKS) == set(KNOWN)
+    assert METHOD_NAMES == FIVE
+    assert {*METHOD_NAMES, *CONTROL_NAMES} == set(GENERATORS)
+    assert (*KINDS, VOTE) == CLASSIFIER_NAMES
+    assert set(REDUCER_NAMES) == set(REDUCING)
+    assert set(TASK_NAMES) == set(KNOWN)

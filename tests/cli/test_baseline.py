@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from sts.cli import baseline
-from sts.cli.baseline import MODELS, main, make_baseline_parser
+from sts.cli.baseline import MODEL_NAMES, main, make_baseline_parser
 from sts.tabular.models import MODELS as KINDS
 from tests.conftest import REPOSITORY
 
@@ -43,8 +43,8 @@ def test_every_flag_has_a_word_of_help() -> None:
 
 
 def test_the_models_it_names_are_those_there_are() -> None:
-    assert set(MODELS) == set(KINDS)
-    assert next(iter(KINDS)) == MODELS[0] == make_baseline_parser().parse_args([]).model
+    assert set(MODEL_NAMES) == set(KINDS)
+    assert next(iter(KINDS)) == MODEL_NAMES[0] == make_baseline_parser().parse_args([]).model
 
 
 def test_training_is_what_it_does_unless_told() -> None:

@@ -66,7 +66,7 @@ def test_flags_before_the_command_are_refused(capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit) as ended:
         main(["--seed", "5", "train"])
     assert ended.value.code == 2
-    assert "flags go behind it" in capsys.readouterr().err
+    assert "flags must follow it" in capsys.readouterr().err
 
 
 def test_oasis_is_set_as_given(tmp_path_factory: pytest.TempPathFactory) -> None:

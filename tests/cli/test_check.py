@@ -12,7 +12,7 @@ import pytest
 from sts.cli.data import main
 from sts.cli.run import Status
 from sts.datasets.table import read_features
-from sts.signals.feature_names import TIMES
+from sts.signals.feature_names import TIME_FEATURES
 from tests.datasets.ep_worlds import make_table, rows_of, write_published, write_renamed
 from tests.datasets.laboratory_worlds import write_laboratories
 from tests.datasets.plausible import plausible_table
@@ -109,7 +109,7 @@ def test_the_medians_of_data_sets_stand_beside_those_of_a_table(
     assert main(arguments) == Status.USER
     assert "map them with --columns" in capsys.readouterr().err
     assert main([*arguments[:3], "--columns", str(columns)]) == Status.USER
-    assert "name it with --table" in capsys.readouterr().err
+    assert "give the table with --table" in capsys.readouterr().err
 
 
 def test_data_sets_of_other_laboratories_alone_are_enough_to_check(
@@ -140,7 +140,7 @@ def test_absolute_times_are_the_onset_and_what_follows(
     plain, moved = tables["plain"], tables["moved"]
     assert (plain.times, moved.times) == ("onset", dataset)
     for name, value in plain.values.items():
-        shift_s = onset_s if name in TIMES else 0.0
+        shift_s = onset_s if name in TIME_FEATURES else 0.0
         assert moved.values[name] == pytest.approx(value + shift_s, abs=1e-12, nan_ok=True), name
 
 

@@ -84,7 +84,7 @@ def test_failures_are_listed_and_told_by_the_status(
     [
         (["fetch"], "no SOURCE given: choose from sts-tables"),
         (["fetch", "dandy"], "did you mean 'dandi'"),
-        (["fetch", "etypes", "--limit", "3"], "comes whole"),
+        (["fetch", "etypes", "--limit", "3"], "can only be fetched whole"),
         (["fetch", "dandi", "--api-url", "http://api.dandiarchive.org"], "refused the address"),
         (["fetch", "dandi", "--dandiset", "20"], "ID/VERSION"),
         (["fetch", "allen", "--cells", "x y"], "neither a specimen id nor a file"),

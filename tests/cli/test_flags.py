@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sts.base.logs import COMMANDS
+from sts.base.logs import INSTALLED_COMMANDS
 from sts.cli import augment, baseline, calcium, data, sts
 from sts.cli.augment import make_augment_parser as augment_parser
 from sts.cli.baseline import make_baseline_parser
@@ -108,7 +108,7 @@ def time_of_children() -> float:
     return used.ru_utime + used.ru_stime
 
 
-@pytest.mark.parametrize("script", COMMANDS)
+@pytest.mark.parametrize("script", INSTALLED_COMMANDS)
 def test_help_comes_at_once_and_loads_no_library(script: str) -> None:
     code = (
         "import runpy, sys\n"
@@ -126,7 +126,7 @@ def test_help_comes_at_once_and_loads_no_library(script: str) -> None:
     assert time_of_children() - before < AT_ONCE_S
 
 
-@pytest.mark.parametrize(("script", "command"), COMMANDS.items())
+@pytest.mark.parametrize(("script", "command"), INSTALLED_COMMANDS.items())
 def test_the_usage_line_names_what_was_typed(
     script: str, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

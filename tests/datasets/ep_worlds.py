@@ -10,7 +10,7 @@ from sts.base.files import write_csv
 from sts.base.types import CLASSES, Floats
 from sts.datasets.ep_tables import EpTable
 from sts.datasets.table import FeatureRow, write_features
-from sts.signals.feature_names import FEATURES, TIMES
+from sts.signals.feature_names import FEATURES, TIME_FEATURES
 
 DATASETS = ("PatchClamp", "PatchSeq")
 
@@ -26,7 +26,7 @@ def make_values(n: int, *, seed: int = 0) -> Floats:
         ]
     )
     for at, name in enumerate(FEATURES):
-        if name in TIMES:
+        if name in TIME_FEATURES:
             # Threshold, peak, fast trough, trough and slow trough follow each other.
             later = ("threshold", "peak", "fast_trough", "trough", "slow_trough")
             first = 0.003 if name.endswith("short_square") else 0.1
@@ -119,7 +119,7 @@ def write_published(data: Path, table: EpTable, *, test_share: int = 5) -> None:
 
 def _published_row(cells: EpTable, at: int, onset_s: float) -> dict[str, object]:
     values = {
-        name: "" if np.isnan(value) else repr(value + onset_s if name in TIMES else value)
+        name: "" if np.isnan(value) else repr(value + onset_s if name in TIME_FEATURES else value)
         for name, value in zip(FEATURES, cells.X[at].tolist(), strict=True)
     }
     specimen = str(cells.specimen_id[at])

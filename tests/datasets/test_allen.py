@@ -11,12 +11,10 @@ from sts.datasets.allen import (
     MAPPING,
     AllenCell,
     assign,
-    by_name,
     contradicts,
     find_allen,
     mapping,
     read_allen,
-    specimen_of,
 )
 from sts.datasets.labels import CellLabel, identities, read_label_file
 from tests.datasets.allen import CELL_TYPES, PATCHSEQ, write_cell_types, write_patchseq
@@ -60,7 +58,7 @@ def test_what_the_mapping_does_not_know_is_named() -> None:
     assert assign(cell(t_type="Astro Aqp4")).reason == "T-type 'Astro' is not in mapping.csv"
     assert "Nobody-Cre" in assign(cell(line="Nobody-Cre")).reason
     contradicted = assign(cell(line="Rorb-IRES2-Cre", dendrite="aspiny")).reason
-    assert contradicted == "Rorb-IRES2-Cre speaks for Excitatory, but the dendrite is aspiny"
+    assert contradicted == "Rorb-IRES2-Cre indicates Excitatory, but the dendrite is aspiny"
 
 
 def test_every_line_of_the_mapping_has_a_class_or_none_and_a_reason() -> None:
@@ -136,29 +134,6 @@ def test_another_table_is_refused(tmp_path: Path) -> None:
     path.write_text(path.read_text(encoding="utf-8").replace("t_type", "type"), encoding="utf-8")
     with pytest.raises(StsError, match="no column 't_type'"):
         read_allen(path)
-
-
-@pytest.mark.parametrize(
-    ("name", "specimen"),
-    [
-        ("sub-599387254/sub-599387254_ses-601506492_icephys.nwb", "601506507"),
-        (Path("/data/sub-5_ses-601506492.nwb"), "601506507"),
-        ("sub-5/ses-601506492/file.nwb", "601506507"),
-        ("601506492", "601506507"),
-        ("601506507", "601506507"),
-        ("ses-601506492", "601506507"),
-        ("sub-601506507_ses-1_icephys.nwb", None),
-        ("601506492.nwb", None),
-        ("", None),
-    ],
-)
-def test_a_file_of_the_archive_is_traced_to_its_specimen(
-    name: str | Path, specimen: str | None
-) -> None:
-    known = by_name(
-        [AllenCell(specimen_id="601506507", session_id="601506492", dataset="PatchSeq")]
-    )
-    assert specimen_of(name, known) == specimen
 
 
 def test_labels_come_from_metadata_and_the_others_are_counted(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from sts.datasets.ep_tables import find_ep_tables, load_ep_tables, with_onsets
 from sts.datasets.splits import SPLIT_NAME, split_of
 from sts.datasets.store import write_store
 from sts.datasets.table import write_features
-from sts.signals.feature_names import FEATURES, TIMES
+from sts.signals.feature_names import FEATURES, TIME_FEATURES
 from tests.datasets.allen import CELL_TYPES, PATCHSEQ, write_cell_types, write_patchseq
 from tests.datasets.ep_worlds import make_table, rows_of, write_own, write_published
 from tests.datasets.plausible import plausible_table
@@ -304,7 +304,7 @@ def test_every_feature_has_a_range_with_a_reason() -> None:
     for name, bounds in found.items():
         assert bounds.low < bounds.high, name
         assert bounds.reason, name
-        assert bounds.unit == "s" or name not in TIMES
+        assert bounds.unit == "s" or name not in TIME_FEATURES
 
 
 def test_every_line_of_the_table_is_of_use() -> None:
@@ -324,7 +324,7 @@ def test_real_cells_lie_inside_and_a_wrong_unit_outside(data_dir: Path) -> None:
         # the worst is slow_trough_t_short_square, of cells that fire before the onset: 9 of 622
         assert outside.mean() < 0.02, name
         wrong = known / 1000
-        if name in TIMES and name.endswith("_short_square") and "trough_t_s" not in name:
+        if name in TIME_FEATURES and name.endswith("_short_square") and "trough_t_s" not in name:
             wrong = absolute[name][np.isfinite(values)]
         if bounds.low > 0 and not name.startswith(("upstroke", "threshold_i_short")):
             assert np.mean((wrong < bounds.low) | (wrong > bounds.high)) > 0.9, name

@@ -18,7 +18,7 @@ from sts.datasets.ep_tables import (
 )
 from sts.datasets.labels import CellLabel, read_labels
 from sts.datasets.splits import find_split
-from sts.signals.feature_names import FEATURES, TIMES
+from sts.signals.feature_names import FEATURES, TIME_FEATURES
 from tests.datasets.ep_worlds import make_table, rows_of, write_own, write_published
 
 CLAMP = Path("Split", "PatchClamp_EP_features.csv")
@@ -133,7 +133,7 @@ def test_times_of_our_own_tables_count_from_the_onset(tmp_path: Path) -> None:
 def own(tmp_path: Path, *, shift_s: float = 0.0) -> Path:
     """Write somebody's own table: an id, features, nothing else."""
     table = make_table(8)
-    X = table.X + shift_s * np.array([name in TIMES for name in FEATURES])
+    X = table.X + shift_s * np.array([name in TIME_FEATURES for name in FEATURES])
     lines = [",".join(["specimen_id", *FEATURES])]
     for specimen, row in zip(table.specimen_id, X, strict=True):
         lines.append(",".join([f"{specimen}.0", *("" if np.isnan(v) else repr(v) for v in row)]))
@@ -234,7 +234,7 @@ def test_labels_of_other_cells_are_told(data: Path, caplog: pytest.LogCaptureFix
     with_labels(loaded(data), some, origin="mine.csv")
     assert "mine.csv labels specimens that are in no feature table (1), such as 77" in caplog.text
     none = {"77": CellLabel(specimen_id="77", label="Sst")}
-    with pytest.raises(StsError, match=r"none of the 1 specimens that mine\.csv labels"):
+    with pytest.raises(StsError, match=r"none of the 1 labelled specimens of mine\.csv"):
         with_labels(loaded(data), none, origin="mine.csv")
 
 

@@ -19,7 +19,7 @@ from sts.datasets.feature_sets import (
     with_features,
 )
 from sts.datasets.formulas import FORMULAS, derive
-from sts.signals.feature_names import FEATURES, TIMES
+from sts.signals.feature_names import FEATURES, TIME_FEATURES
 from tests.datasets.ep_worlds import make_table
 
 
@@ -87,7 +87,7 @@ def test_features_stand_in_the_order_asked_for() -> None:
 def test_absolute_times_move_what_is_measured_and_nothing_derived() -> None:
     table = make_table(8)
     onset, absolute = (with_features(table, KNOWN, times=times) for times in ("onset", "absolute"))
-    moved = [name in TIMES for name in KNOWN]
+    moved = [name in TIME_FEATURES for name in KNOWN]
     np.testing.assert_array_equal(onset.X[:, ~np.array(moved)], absolute.X[:, ~np.array(moved)])
     gaps = (absolute.X - onset.X)[:, moved]
     wanted = np.where(table.dataset == "PatchSeq", 0.5, 1.02)[:, None]

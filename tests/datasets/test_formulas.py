@@ -7,7 +7,7 @@ import pytest
 
 from sts.base.types import Floats
 from sts.datasets.formulas import FORMULAS, derive, ingredients_of
-from sts.signals.feature_names import FEATURES, TIMES
+from sts.signals.feature_names import FEATURES, TIME_FEATURES
 from tests.datasets.ep_worlds import make_values
 
 
@@ -39,7 +39,7 @@ def test_no_name_has_a_letter_that_lightgbm_refuses() -> None:
 
 def test_the_begin_of_the_sweep_plays_no_part() -> None:
     X = make_values(20)
-    moved = X + 0.5 * np.array([name in TIMES for name in FEATURES])
+    moved = X + 0.5 * np.array([name in TIME_FEATURES for name in FEATURES])
     for one, other in zip(
         derive(columns(X)).values(), derive(columns(moved)).values(), strict=True
     ):

@@ -18,7 +18,7 @@ from sts.datasets.laboratories import LABORATORIES, read_laboratory
 from sts.datasets.splits import TEST_IDS, held_out_specimens, leave_out_held
 from sts.datasets.store import write_store
 from sts.datasets.table import FeatureRow, write_features
-from sts.signals.feature_names import FEATURES, PUBLISHED_ONSET_S, TIMES
+from sts.signals.feature_names import FEATURES, PUBLISHED_ONSET_S, TIME_FEATURES
 from sts.studies.classify.networks.model import load_sweeps
 from sts.studies.classify.tables.cells import Source, load_table
 from sts.studies.classify.tables.settings import choose
@@ -200,7 +200,7 @@ def test_no_loader_takes_a_specimen_of_the_published_test_split(
     def values(at: int) -> dict[str, float]:
         onset_s = PUBLISHED_ONSET_S["PatchClamp"]
         row = {name: float(cells[ids[at]][name] or "nan") for name in FEATURES}
-        return {name: value - onset_s * (name in TIMES) for name, value in row.items()}
+        return {name: value - onset_s * (name in TIME_FEATURES) for name, value in row.items()}
 
     write_world(tmp_path / "data", ids, values)
     (tmp_path / TEST_IDS).symlink_to(data_dir / "sts" / TEST_IDS)

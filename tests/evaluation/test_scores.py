@@ -181,7 +181,7 @@ def test_2000_resamples_of_1118_cells_take_under_2_s() -> None:
 
 def test_blocks_of_resamples_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = scored(make_predictions(), resamples=50)
-    monkeypatch.setattr("sts.evaluation.scores.BLOCK", 7 * 300)
+    monkeypatch.setattr("sts.evaluation.scores.RESAMPLE_BLOCK", 7 * 300)
     # products of blocks of other shapes round differently
     for one, other in zip(
         intervals_of(whole), intervals_of(scored(make_predictions(), resamples=50)), strict=True

@@ -5,7 +5,13 @@ import pytest
 import torch
 
 from sts.networks.backbones import find_head
-from sts.networks.predict import BATCH, compute_feature_bank, evaluation_mode, predict, run_network
+from sts.networks.predict import (
+    PREDICTION_BATCH,
+    compute_feature_bank,
+    evaluation_mode,
+    predict,
+    run_network,
+)
 from sts.networks.train import Fitted
 from sts.scalograms.bank import ImageBank
 
@@ -57,7 +63,7 @@ def test_the_head_makes_the_logits_of_the_features(fitted: Fitted, seen: ImageBa
 def test_one_pass_gives_logits_and_features(fitted: Fitted, seen: ImageBank) -> None:
     calls = []
     hook = fitted.network.register_forward_pre_hook(lambda *_: calls.append(1))
-    found = run_network(fitted.network, seen, np.arange(BATCH["cpu"] + 1))
+    found = run_network(fitted.network, seen, np.arange(PREDICTION_BATCH["cpu"] + 1))
     hook.remove()
     assert len(calls) == 2
     assert (found.logits.shape, found.features.shape) == ((33, 4), (33, 512))

@@ -19,7 +19,12 @@ from sts.learning.device import draw_from_seed
 from sts.networks.backbones import BACKBONES
 from sts.networks.checkpoint import load_model, save_model
 from sts.networks.predict import run_network
-from sts.networks.published import FOLDERS, LAYERS, find_published_models, import_published
+from sts.networks.published import (
+    LAYERS,
+    PUBLISHED_FOLDERS,
+    find_published_models,
+    import_published,
+)
 from sts.scalograms.bank import ImageBank
 from tests.networks.worlds import make_world, same_state
 
@@ -190,7 +195,7 @@ def test_a_malicious_pickle_runs_nothing(tmp_path: Path) -> None:
             import_published(path)
         assert "\n" not in str(told.value), name
         assert not ran.exists(), name
-        assert f"refused {path}: it wants " in str(told.value), name
+        assert f"refused {path}: it uses " in str(told.value), name
     # The payloads are live: read by pickle itself, one does run.
     pickle.loads(contents["bare"])  # noqa: S301 - our own
     assert ran.exists()
@@ -199,7 +204,7 @@ def test_a_malicious_pickle_runs_nothing(tmp_path: Path) -> None:
 def test_a_refusal_names_what_was_wanted(tmp_path: Path) -> None:
     path = tmp_path / "best_model.pkl"
     path.write_bytes(pickle.dumps(Payload(tmp_path / "ran")))
-    with pytest.raises(StsError, match=r"it wants (posix|nt)\.mkdir, which no published model"):
+    with pytest.raises(StsError, match=r"it uses (posix|nt)\.mkdir, unlike the published models"):
         import_published(path)
 
 
@@ -282,7 +287,7 @@ def test_models_are_found_under_both_published_names(tmp_path: Path) -> None:
         4: "MobileNetV2_best_models",
     }
     assert found[1].name == "best_model.pkl"
-    assert FOLDERS.keys() == BACKBONES.keys()
+    assert PUBLISHED_FOLDERS.keys() == BACKBONES.keys()
 
 
 def test_the_list_of_names_holds_no_more_than_is_needed() -> None:

@@ -10,7 +10,7 @@ from sts.datasets.store import SweepStore
 from sts.networks.backbones import BACKBONES, Architecture, make_network
 from sts.networks.predict import run_network
 from sts.networks.saliency import (
-    METHODS,
+    SALIENCY_METHODS,
     average_classes,
     correlate_ranks,
     correlate_with_random,
@@ -84,7 +84,7 @@ def test_every_network_can_be_explained(number: int, store: SweepStore) -> None:
     side = architecture.backbone.smallest
     bank = ImageBank(store, architecture.images(side)).standardise(np.arange(8))
     network = make_network(architecture)
-    for method in METHODS.values():
+    for method in SALIENCY_METHODS.values():
         maps = method(network, bank, [4, 1], np.array([0, 3]))
         assert maps.shape == (2, 2, side, side)
         assert np.isfinite(maps).all()

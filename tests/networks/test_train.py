@@ -81,7 +81,7 @@ def test_a_seed_gives_the_same_weights_twice(bank: ImageBank, labels: Ints) -> N
 def test_a_fit_that_was_killed_goes_on_to_the_same_weights(
     bank: ImageBank, labels: Ints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train_module, "KEEP_EVERY_S", 0.0)
+    monkeypatch.setattr(train_module, "KEEP_FIT_EVERY_S", 0.0)
     rows = {"train_rows": TRAIN, "validation_rows": VALIDATION}
     settings = replace(QUICK, epochs=4)
     whole = fit(MOBILE, bank, labels, **rows, settings=settings)
@@ -113,7 +113,7 @@ def test_a_fit_that_was_killed_goes_on_to_the_same_weights(
 def test_the_file_of_another_fit_is_not_gone_on_from(
     bank: ImageBank, labels: Ints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train_module, "KEEP_EVERY_S", 0.0)
+    monkeypatch.setattr(train_module, "KEEP_FIT_EVERY_S", 0.0)
     state = tmp_path / "fit.safetensors"
     frozen = replace(MOBILE, freeze="FULL")
     seen: list[int] = []
@@ -403,7 +403,7 @@ def test_a_fit_on_cuda_that_was_killed_goes_on(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(train_module, "KEEP_EVERY_S", 0.0)
+    monkeypatch.setattr(train_module, "KEEP_FIT_EVERY_S", 0.0)
     # Else sums come out in another order each time, and a few epochs make much of it.
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
     bank = ImageBank(store, MOBILE.images(64), cuda)

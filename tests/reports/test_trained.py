@@ -104,7 +104,7 @@ def test_models_of_other_cells_do_not_stand_beside_one_another(tmp_path: Path) -
 
 def test_scores_that_chose_the_best_trial_are_called_that() -> None:
     assert name_out_of_fold(50) == "training cells, out of fold, best of 50 trials (too high)"
-    assert "Of 50 trials the best one was chosen by these very cells" in describe_out_of_fold(50)
+    assert "The best of 50 trials was chosen by these same cells" in describe_out_of_fold(50)
     # with --settings nothing was chosen
     assert name_out_of_fold(1) == "training cells, out of fold"
     assert "chosen" not in describe_out_of_fold(1)

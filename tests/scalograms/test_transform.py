@@ -110,7 +110,7 @@ def test_the_size_of_a_batch_and_its_chunks_do_not_matter(
     sweeps = torch.from_numpy(traces.reshape(-1, SAMPLES))
     whole = Transform(parity)(sweeps)
     alone = torch.stack([Transform(parity)(sweep[None])[0] for sweep in sweeps])
-    monkeypatch.setattr(module, "BLOCK", 3)
+    monkeypatch.setattr(module, "TRACES_AT_ONCE", 3)
     monkeypatch.setattr(module, "CHUNK_BYTES", {"cpu": 2**23})
     odd = Transform(parity)(sweeps)
     for other in (alone, odd):

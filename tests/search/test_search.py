@@ -124,7 +124,7 @@ def test_a_study_is_not_continued_under_other_terms(
 ) -> None:
     terms: dict[str, object] = {"trials": 2, "depends_on": {"data": "a" * 64}}
     find(tmp_path / "a.db", **terms)  # type: ignore[arg-type]
-    with pytest.raises(StsError, match=r"begun under other terms") as caught:
+    with pytest.raises(StsError, match=r"started with other terms") as caught:
         find(tmp_path / "a.db", refuse, **{**terms, **change})  # type: ignore[arg-type]
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -144,7 +144,7 @@ def test_a_trial_whose_heart_has_stopped_is_begun_again(
     path = tmp_path / "a.db"
     monkeypatch.setattr(storage.SqliteStorage, "is_gone", lambda storage, worker: False)
     monkeypatch.setattr(storage, "HEARTBEAT_S", 1)
-    monkeypatch.setattr(storage, "GRACE_S", 1)
+    monkeypatch.setattr(storage, "HEARTBEAT_GRACE_S", 1)
     # Optuna leaves a trial alone that SystemExit ended, and the worker cannot say that it ends.
     with monkeypatch.context() as patch, contextlib.suppress(SystemExit):
         patch.setattr(optuna.Trial, "set_user_attr", set_unless_empty)

@@ -62,7 +62,7 @@ def main() -> None:
     set_up(0)
     worker = Worker(json.loads(sys.argv[1]))
     if pulse_s := worker.orders.get("pulse_s"):
-        storage.HEARTBEAT_S, storage.GRACE_S = pulse_s, 3 * pulse_s
+        storage.HEARTBEAT_S, storage.HEARTBEAT_GRACE_S = pulse_s, 3 * pulse_s
     result = find(
         STORAGE,
         worker.score,

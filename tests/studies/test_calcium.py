@@ -13,7 +13,7 @@ from pynwb import NWBHDF5IO
 from sts.calcium.readers import read_calcium
 from sts.cli.calcium import main
 from sts.cli.run import Status
-from sts.studies.calcium.evaluate import FLOOR, GENERATED, INDEPENDENT, PHASES
+from sts.studies.calcium.evaluate import GENERATED, INDEPENDENT, PHASES, REAL_FLOOR
 
 NAME = "small"
 DG = ("--name", NAME, "--neurons", "4", "--frames", "8000", "--mean-rate", "3", "-q")
@@ -141,7 +141,7 @@ def test_evaluation_stands_beside_floor_and_controls(world: Path) -> None:
     report = report_of(world, "calcium-evaluate")
     likeness = report["likeness"]
     assert isinstance(likeness, dict)
-    assert list(likeness) == [GENERATED, FLOOR, PHASES, INDEPENDENT]
+    assert list(likeness) == [GENERATED, REAL_FLOOR, PHASES, INDEPENDENT]
     assert set(report["truth"]) == {"real, deconvolved", *likeness}  # type: ignore[call-overload]
     run = run_of(world, "calcium-evaluate")
     for name in ("traces", "histograms", "curves", "correlations", "van-rossum"):

@@ -9,7 +9,7 @@ from pynwb import NWBHDF5IO, validate
 
 from sts.calcium.readers import read_here
 from sts.calcium.recording import Reading
-from sts.studies.calcium.generate import BETWEEN_S, write_generated_nwb
+from sts.studies.calcium.generate import WINDOW_PAUSE_S, write_generated_nwb
 
 RATE_HZ = 24.0
 WINDOWS = np.random.default_rng(0).random((3, 4, 64)).astype(np.float32)
@@ -40,7 +40,7 @@ def test_pynwb_finds_every_window_neuron_and_origin(path: Path) -> None:
             series = container.roi_response_series[f"window_{number:05d}"]
             assert np.array_equal(series.data[()].T, window)
             assert series.rate == RATE_HZ
-            assert series.starting_time == number * (64 / RATE_HZ + BETWEEN_S)
+            assert series.starting_time == number * (64 / RATE_HZ + WINDOW_PAUSE_S)
             assert list(series.rois.to_dataframe()["neuron"]) == list(NAMES)
         assert json.loads(found.notes) == {"seed": 3, "generator": "test"}
 

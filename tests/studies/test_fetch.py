@@ -146,7 +146,7 @@ def test_two_at_once_do_not_write_the_same_files(job: FetchJob, server: Server) 
     with subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=REPOSITORY) as other:
         part = job.out / f"{names[0]}.part"
         wait_for(part.exists)
-        with pytest.raises(StsError, match="another fetch works in"):
+        with pytest.raises(StsError, match="another fetch is running in"):
             fetch(job)
         other.kill()
     assert fetch(job).fetched == len(FILES)
@@ -290,8 +290,8 @@ def test_recordings_of_the_allen_institute_come_by_specimen(server: Server, tmp_
     ("change", "line"),
     [
         ({"source": "dandy"}, "did you mean 'dandi'"),
-        ({"source": "etypes", "limit": 1}, "comes whole"),
-        ({"source": "sts-tables", "cells": ("1",)}, "comes whole"),
+        ({"source": "etypes", "limit": 1}, "can only be fetched whole"),
+        ({"source": "sts-tables", "cells": ("1",)}, "can only be fetched whole"),
         ({"source": "allen", "stream": True}, "--stream is for"),
     ],
 )

@@ -168,7 +168,7 @@ def test_only_what_the_model_looks_at_is_missed() -> None:
 
 
 def test_some_cells_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explanations, "CELLS", 40)
+    monkeypatch.setattr(explanations, "SHUFFLED_CELLS", 40)
     X, y = cells_by_number(200)
     found = permutation_importance(Rule(), X, y, ["used", "idle"], rng=np.random.default_rng(0))
     assert found.cells == 40

@@ -10,7 +10,7 @@ from sts.base.types import CLASSES, Floats, Ints
 from sts.datasets.feature_sets import KNOWN, with_features
 from sts.search.trials import Choice, Float
 from sts.tabular.estimators import predict_logits
-from sts.tabular.models import MEMBERS, MODELS, PUBLISHED_SETTINGS, PUBLISHED_SPACE, find_kind
+from sts.tabular.models import MODELS, PUBLISHED_SETTINGS, PUBLISHED_SPACE, STACK_MEMBERS, find_kind
 from sts.tabular.trees import NAMES, TreeSettings
 from tests.datasets.ep_worlds import make_table
 
@@ -34,8 +34,8 @@ def cells() -> tuple[Floats, Ints, tuple[str, ...]]:
 @pytest.fixture(autouse=True)
 def small_members(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the stack fit small members."""
-    small = {name: find_kind(name).make_settings(QUICK[name]) for name in MEMBERS}
-    monkeypatch.setattr("sts.tabular.models.MEMBERS", small)
+    small = {name: find_kind(name).make_settings(QUICK[name]) for name in STACK_MEMBERS}
+    monkeypatch.setattr("sts.tabular.models.STACK_MEMBERS", small)
 
 
 def fitted(name: str, X: Floats, y: Ints, *, seed: int = 0, **more: Any) -> Any:

@@ -37,7 +37,7 @@ from sts.archives.http_rules import (
     show_address,
 )
 
-MAX_HOPS: Final = 5
+MAX_REDIRECTS: Final = 5
 CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 REDIRECTS: Final = (301, 302, 303, 307, 308)
 # A later attempt may succeed: too early, too slow, too many requests, errors of the server.
@@ -167,7 +167,7 @@ class Client:
         machine, and read all of their content.
         """
         at = check_address(address)
-        for _ in range(MAX_HOPS + 1):
+        for _ in range(MAX_REDIRECTS + 1):
             known = {"Authorization": secret.header} if secret else {}
             with closing(self._send(at, {**(headers or {}), **known})) as response:
                 location = response.headers.get("Location")
@@ -183,7 +183,7 @@ class Client:
                 secret = None
             at = target
         raise FetchError(
-            f"{show_address(address)} leads to more than {MAX_HOPS} redirects: is it right?"
+            f"{show_address(address)} leads to more than {MAX_REDIRECTS} redirects: is it right?"
         )
 
     def _send(self, address: str, headers: Mapping[str, str]) -> requests.Response:
@@ -297,7 +297,9 @@ def _first_cause(error: BaseException) -> BaseException:
     """Return the first cause of an error: `requests` and urllib3 wrap it several times."""
     wrapped = (getattr(error, "reason", None), getattr(error, "original_error", None))
     candidates = (*wrapped, *error.args, error.__cause__)
-    inner = next((each for each in candidates if isinstance(each, BaseException)), None)
+    inner = next(
+        (candidate for candidate in candidates if isinstance(candidate, BaseException)), None
+    )
     return error if inner is None else _first_cause(inner)
 
 

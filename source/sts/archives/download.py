@@ -14,7 +14,7 @@ from sts.archives.client import Answer, Client, Secret
 from sts.archives.http_rules import FetchError, WrongContent, show_address
 from sts.archives.items import ArchiveFile, Examination, Receipt, Receipts, examine_file, timestamp
 from sts.base.errors import StsError
-from sts.base.files import ADVICE, make_folder, read_json
+from sts.base.files import ERRNO_ADVICE, make_folder, read_json
 
 logger = logging.getLogger("sts")
 
@@ -104,7 +104,7 @@ def explain_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        advice = ADVICE.get(error.errno or 0, (error.strerror or str(error)).lower())
+        advice = ERRNO_ADVICE.get(error.errno or 0, (error.strerror or str(error)).lower())
         raise StsError(f"cannot write {path}: {advice}") from error
 
 
@@ -150,12 +150,12 @@ def is_there(item: ArchiveFile, target: Target, *, excerpts: bool = False) -> bo
     # A file without a digest or a receipt cannot be verified.
     if not (known.sha256 or known.dandi_etag):
         return False
-    found = examine_file(path, known)
-    if found.fault:
-        logger.warning("%s %s: it is fetched again", path, found.fault)
-    elif receipt is None or receipt.sha256 != found.sha256:
-        target.receipts.put(item.place, make_receipt(item, found, target))
-    return not found.fault
+    examined = examine_file(path, known)
+    if examined.fault:
+        logger.warning("%s %s: it is fetched again", path, examined.fault)
+    elif receipt is None or receipt.sha256 != examined.sha256:
+        target.receipts.put(item.place, make_receipt(item, examined, target))
+    return not examined.fault
 
 
 def seems_there(item: ArchiveFile, target: Target, *, excerpts: bool = False) -> bool:
@@ -181,8 +181,8 @@ def download(client: Client, item: ArchiveFile, target: Target) -> Receipt:
         return _verify(item, part)
 
     make_folder(path.parent)
-    found = client.attempts.repeat(attempt, show_address(item.address), reached=part.size)
-    receipt = make_receipt(item, found, target)
+    examined = client.attempts.repeat(attempt, show_address(item.address), reached=part.size)
+    receipt = make_receipt(item, examined, target)
     move_aside(path, target.receipts.get(item.place))
     # Before the file has its name, so that every fetched file has a receipt.
     target.receipts.put(item.place, receipt)
@@ -201,11 +201,11 @@ def move_aside(path: Path, receipt: Receipt | None) -> None:
     logger.warning("%s was not the file of the archive: it is kept as %s", path, aside.name)
 
 
-def make_receipt(item: ArchiveFile, found: Examination, target: Target) -> Receipt:
+def make_receipt(item: ArchiveFile, examined: Examination, target: Target) -> Receipt:
     """Return the receipt of a verified file."""
     return Receipt(
-        size=found.size,
-        sha256=found.sha256,
+        size=examined.size,
+        sha256=examined.sha256,
         source=target.source,
         address=item.address,
         key=item.key,
@@ -215,11 +215,11 @@ def make_receipt(item: ArchiveFile, found: Examination, target: Target) -> Recei
 
 def _verify(item: ArchiveFile, part: Part) -> Examination:
     """Return the check of a fetched file; a wrong file is deleted and fetched again."""
-    found = examine_file(part.path, item)
-    if found.fault:
+    examined = examine_file(part.path, item)
+    if examined.fault:
         part.discard()
-        raise WrongContent(f"the fetched file {found.fault}; it was deleted")
-    return found
+        raise WrongContent(f"the fetched file {examined.fault}; it was deleted")
+    return examined
 
 
 def _collect(client: Client, item: ArchiveFile, target: Target) -> None:

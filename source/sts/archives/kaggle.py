@@ -32,7 +32,7 @@ TOKEN_ADVICE: Final = (
 )
 # Folders of scalograms, whose spelling differs between the README and the code of the study.
 SCALOGRAMS: Final = re.compile(r"Patch(Clamp|Seq)Gouwens_?CWT")
-MODELS: Final = "_best_models"
+MODELS_SUFFIX: Final = "_best_models"
 CELL: Final = re.compile(r"cell_(\d+)\.npy")
 # Errors over a damaged ZIP file.
 ZIP_ERRORS: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError)
@@ -130,7 +130,7 @@ def place_of(name: str) -> str:
     for at, part in enumerate(parts[:-1]):
         if SCALOGRAMS.fullmatch(part):
             return "/".join(parts[at:])
-        if part.endswith(MODELS):
+        if part.endswith(MODELS_SUFFIX):
             # Pickles of others are kept separate from our own models.
             return "/".join(("published_models", *parts[at:]))
     return "/".join(("kaggle", *parts))

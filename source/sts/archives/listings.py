@@ -78,10 +78,10 @@ def list_allen_specimens(client: Client, *, api_url: str = "") -> list[str]:
     columns = ("specimen__id", "donor__species")
     if not set(columns) <= set(rows.fieldnames or ()):
         raise FetchError(f"{show_address(table.address)} is no table with {' and '.join(columns)}")
-    found = [row["specimen__id"] for row in rows if row["donor__species"] == MOUSE]
-    if not found:
+    specimens = [row["specimen__id"] for row in rows if row["donor__species"] == MOUSE]
+    if not specimens:
         raise FetchError(f"{show_address(table.address)} lists no cell of {MOUSE}")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(specimens))
 
 
 def list_allen_recordings(specimens: Sequence[str], *, api_url: str = "") -> list[ArchiveFile]:
@@ -301,9 +301,9 @@ def select_dandi_recordings(
 ) -> list[ArchiveFile]:
     """Return the files of these cells, given as specimen or session ids, in their order."""
     by_session = {
-        found[1]: item
+        session[1]: item
         for item in items
-        if (found := SESSION_IN_PATH.search(item.place)) is not None
+        if (session := SESSION_IN_PATH.search(item.place)) is not None
     }
     chosen = {cell: by_session.get(sessions.get(cell, cell)) for cell in cells}
     if missing := [cell for cell, item in chosen.items() if item is None]:

@@ -18,7 +18,7 @@ ETYPES: Final = (
 PATCHSEQ: Final = (
     f"{RAW}/daifengwanglab/scMNC/274a176a93a290c0f78807293bb31e2357ba8c39/mouse_visual_cortex/data"
 )
-EXCITATORY: Final = (
+EXCITATORY_BASE: Final = (
     f"{RAW}/AllenInstitute/exc_vis_manuscript/5c9261ddcbcf4126a854a7dde5144883ebac060c"
 )
 MOTOR_CORTEX: Final = f"{RAW}/berenslab/mini-atlas/3bf98a524b8e48aa8647e1b9ae8f2351d9c712c9/data"
@@ -156,7 +156,7 @@ _SOURCES: Final = (
         credit="Sorensen et al. (exc_vis_manuscript); Allen Institute for Brain Science",
         home="https://github.com/AllenInstitute/exc_vis_manuscript",
         folder="excitatory",
-        base=EXCITATORY,
+        base=EXCITATORY_BASE,
         tables=(
             KnownFile(
                 place="exc_mMET_ephys_features.csv",

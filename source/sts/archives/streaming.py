@@ -38,11 +38,11 @@ KEPT_BLOCKS: Final = 1024
 MOST_BLOCKS: Final = 512
 # Sequential reads after which the size of a request doubles with each further one.
 SEQUENTIAL_READS: Final = 4
-MARK: Final = "excerpt_of"
-PLACES: Final = ("acquisition", "stimulus/presentation")
+EXCERPT_MARK: Final = "excerpt_of"
+SERIES_GROUPS: Final = ("acquisition", "stimulus/presentation")
 # Long squares, short squares and ramps, as named by the Allen Institute and its software; without
 # searches, noise, chirps, triple pulses and tests of the pipette.
-NEEDED: Final = re.compile(
+NEEDED_STIMULI: Final = re.compile(
     r"C1LS|C1SS|C1RP|X1PS|X3LP|X4PS|Y3LP|Y4PS|X6SP|X7Ramp|Rheo_Supra|LP_Rheo|SP_Rheo|PS_Sub|"
     r"PS_Supra|MICRO|subthreshold|long square|short square|ramp",
     re.IGNORECASE,
@@ -54,7 +54,7 @@ REFERENCE_TABLES: Final = frozenset(
     {"sweep_table", "intracellular_recordings", "simultaneous_recordings", "sequential_recordings"}
     | {"repetitions", "experimental_conditions"}
 )
-MAX_DEPTH: Final = 6
+MAX_GROUP_DEPTH: Final = 6
 MAX_GROUPS: Final = 20_000
 # Largest data set, except traces, that is copied: a text or a number, no table.
 SMALL_BYTES: Final = 2**16
@@ -197,7 +197,7 @@ def write_excerpt(file: BinaryIO, path: Path, origin: Mapping[str, object]) -> N
         version = nwb_version(source)
         if not version.startswith("2"):
             raise CellFailed(f"is NWB {version or 'without version'}: only NWB 2 can be streamed")
-        responses = [one for one in series_in(source, PLACES[0]) if one.kind == RESPONSE]
+        responses = [one for one in series_in(source, SERIES_GROUPS[0]) if one.kind == RESPONSE]
         chosen = _choose_sweeps(responses)
         if not chosen:
             raise CellFailed("contains no current clamp sweeps: there is nothing to stream")
@@ -206,18 +206,20 @@ def write_excerpt(file: BinaryIO, path: Path, origin: Mapping[str, object]) -> N
             copied = _Copier(source, target)
             _copy_frame(source, copied)
             for name in sorted(one.name for one in chosen):
-                copied.group(f"{PLACES[0]}/{name}")
+                copied.group(f"{SERIES_GROUPS[0]}/{name}")
             for name in sorted(set(wanted.values())):
-                copied.group(f"{PLACES[1]}/{name}")
+                copied.group(f"{SERIES_GROUPS[1]}/{name}")
             mark = {**origin, "sweeps": len(chosen), "of": len(responses)}
-            target.attrs[MARK] = json.dumps(mark)
+            target.attrs[EXCERPT_MARK] = json.dumps(mark)
             _check_pairs(target, wanted)
 
 
 def _choose_sweeps(responses: list[Series]) -> list[Series]:
     """Return the sweeps with the names of needed stimuli; all sweeps if there is no such name."""
     named = [
-        one for one in responses if NEEDED.search(guard.text(one.group, "stimulus_description"))
+        one
+        for one in responses
+        if NEEDED_STIMULI.search(guard.text(one.group, "stimulus_description"))
     ]
     return named or responses
 
@@ -225,7 +227,7 @@ def _choose_sweeps(responses: list[Series]) -> list[Series]:
 def _find_stimuli(chosen: list[Series], responses: list[Series], source: Any) -> dict[str, str]:
     """Return the name of the stimulus of each sweep."""
     table = read_links(source)
-    stimuli = guard.follow(source, PLACES[1])
+    stimuli = guard.follow(source, SERIES_GROUPS[1])
     names = list(stimuli) if isinstance(stimuli, h5py.Group) else []
     digits = Counter(_digits(name) for name in names)
     by_digits = {_digits(name): name for name in names if digits[_digits(name)] == 1}
@@ -234,7 +236,7 @@ def _find_stimuli(chosen: list[Series], responses: list[Series], source: Any) ->
     # Allen Institute, only the needed stimuli are read.
     if not table and all(_agree(one, stimuli, likely[one.name]) for one in chosen):
         return likely
-    pairs = pair_series(responses, series_in(source, PLACES[1]), table)
+    pairs = pair_series(responses, series_in(source, SERIES_GROUPS[1]), table)
     return {one.name: pairs[one.name].name for one in chosen if one.name in pairs}
 
 
@@ -280,7 +282,7 @@ class _Copier:
             if place != first and place not in self._target:
                 self._target[place] = self._target[first]
             return
-        if depth > MAX_DEPTH or len(self._done) > MAX_GROUPS:
+        if depth > MAX_GROUP_DEPTH or len(self._done) > MAX_GROUPS:
             raise CellFailed(
                 f"is not safe to read: {place} is nested too deeply, or one of too many"
             )
@@ -300,7 +302,7 @@ class _Copier:
     def _soft(self, node: Any, place: str, path: str, *, depth: int) -> None:
         """Copy the target of a soft link, and the link."""
         goal = guard.member(node, place.rpartition("/")[2])
-        to_a_sweep = path.startswith(tuple(f"/{each}" for each in PLACES))
+        to_a_sweep = path.startswith(tuple(f"/{each}" for each in SERIES_GROUPS))
         if isinstance(goal, h5py.Group) and path.startswith("/") and not to_a_sweep:
             self.group(path.strip("/"), depth=depth + 1)
             self._target[place] = h5py.SoftLink(path)
@@ -311,7 +313,7 @@ class _Copier:
         if node.dtype.hasobject and not h5py.check_string_dtype(node.dtype):
             return
         guard.check_claim(node)
-        traces = place.startswith(PLACES)
+        traces = place.startswith(SERIES_GROUPS)
         if not traces and node.id.get_storage_size() > SMALL_BYTES:
             return
         parent, _, name = place.rpartition("/")
@@ -330,9 +332,9 @@ class _Copier:
 
 def _check_pairs(file: Any, wanted: Mapping[str, str]) -> None:
     """Refuse an excerpt whose responses have other stimuli than in the whole file."""
-    responses = [one for one in series_in(file, PLACES[0]) if one.kind == RESPONSE]
-    found = pair_series(responses, series_in(file, PLACES[1]), read_links(file))
-    if {response: stimulus.name for response, stimulus in found.items()} != wanted:
+    responses = [one for one in series_in(file, SERIES_GROUPS[0]) if one.kind == RESPONSE]
+    pairs = pair_series(responses, series_in(file, SERIES_GROUPS[1]), read_links(file))
+    if {response: stimulus.name for response, stimulus in pairs.items()} != wanted:
         raise CellFailed(
             "links stimuli and sweeps in a way that an excerpt cannot contain: fetch it without "
             "--stream"

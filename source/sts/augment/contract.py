@@ -86,8 +86,8 @@ class Method:
     def make(self, settings: Any, device: str) -> Generator:
         """Return a generator that has not been fitted yet."""
         generator: Any = resolve_name(self.place)
-        made: Generator = generator(settings, device) if self.deep else generator(settings)
-        return made
+        instance: Generator = generator(settings, device) if self.deep else generator(settings)
+        return instance
 
 
 GENERATORS: Final[Mapping[str, Method]] = {
@@ -141,8 +141,8 @@ def make_generator(
     if settings is None or isinstance(settings, Mapping):
         settings = change_settings(read_tuned_settings(name, task), settings or {})
     if not isinstance(settings, method.settings):
-        wanted, given = method.settings.__name__, type(settings).__name__
-        raise ValueError(f"{name} needs {wanted}, not {given}")
+        wanted, passed = method.settings.__name__, type(settings).__name__
+        raise ValueError(f"{name} needs {wanted}, not {passed}")
     return method.make(settings, device)
 
 

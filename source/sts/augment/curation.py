@@ -13,7 +13,7 @@ from sts.base.files import read_csv
 from sts.base.types import Floats
 from sts.datasets.formulas import FORMULAS_WITH_CONTRASTS
 
-TABLE: Final = Path(__file__).with_name("curation.csv")
+CURATION_TABLE: Final = Path(__file__).with_name("curation.csv")
 TECHNICAL: Final = "technical"
 # The family of a column that is not in the table.
 UNLISTED: Final = "continuous"
@@ -45,7 +45,7 @@ def read_curation() -> Mapping[str, Column]:
             least=float(row["least"] or -np.inf),
             reason=row["reason"],
         )
-        for row in read_csv(TABLE, ("column", "family", "unit", "least", "reason"))
+        for row in read_csv(CURATION_TABLE, ("column", "family", "unit", "least", "reason"))
     }
 
 

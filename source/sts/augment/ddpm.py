@@ -12,9 +12,9 @@ from sts.augment.settings import DIFFUSION_STEPS, DdpmSettings
 # 2021).
 OFFSET = 0.008
 # Largest share of the signal that one step removes (from the same paper).
-MOST = 0.999
+MOST_REMOVED = 0.999
 # Number of times and noises with which a held-out row is scored.
-DRAWS = 8
+SCORE_DRAWS = 8
 # Number of sines, and of cosines, that encode a time.
 WAVES = 16
 
@@ -33,7 +33,7 @@ def remaining_signal() -> Tensor:
     """Return the share of signal in the variance after each step, (DIFFUSION_STEPS,)."""
     times = torch.arange(DIFFUSION_STEPS + 1, dtype=torch.float64) / DIFFUSION_STEPS
     cosine = torch.cos((times + OFFSET) / (1 + OFFSET) * math.pi / 2).square()
-    return (1 - (1 - cosine[1:] / cosine[:-1]).clamp(max=MOST)).cumprod(dim=0)
+    return (1 - (1 - cosine[1:] / cosine[:-1]).clamp(max=MOST_REMOVED)).cumprod(dim=0)
 
 
 class DdpmNetwork(Network):
@@ -69,7 +69,7 @@ class DdpmNetwork(Network):
 
     def score(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Return the mean square error of the velocity, at several times."""
-        errors = [self._error(batch, batch.classes, generator) for _ in range(DRAWS)]
+        errors = [self._error(batch, batch.classes, generator) for _ in range(SCORE_DRAWS)]
         return torch.stack(errors).mean()
 
     def loss(self, batch: Batch, generator: torch.Generator, *, done: float) -> Tensor:

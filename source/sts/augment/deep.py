@@ -19,7 +19,7 @@ from sts.scalograms.wavelet import move_rows
 # The moving average of the weights covers at most 1 / WARM of the steps so far.
 WARM: Final = 10
 # Number of rows that are drawn at once.
-DRAWN: Final = 4096
+DRAWN_AT_ONCE: Final = 4096
 # Largest normal score of a drawn row; only a badly trained network draws larger ones.
 LARGEST_SCORE: Final = 6.0
 # Largest number of times that rows that are not finite are drawn again.
@@ -194,9 +194,7 @@ def train_network(
     generator = torch.Generator(device).manual_seed(draw_seed(rng))
     # Every score uses the same random numbers.
     score_seed = draw_seed(rng)
-    # Probability of each row: from class frequencies in the rows to equal frequencies of classes.
-    chances = np.bincount(classes[trained])[classes[trained]] ** -float(loop.balance)
-    chances = chances / chances.sum()
+    chances = _row_chances(classes[trained], loop.balance)
     average = MovingAverage(network)
     progress: TrainingProgress[HeldOutScore] = TrainingProgress()
     with draw_from_seed(draw_seed(rng), device):
@@ -217,6 +215,12 @@ def train_network(
     network.load_state_dict(progress.best_state if len(held_out) else average.network.state_dict())
     network.eval()
     return progress
+
+
+def _row_chances(classes: Ints, balance: float) -> Floats:
+    """Return the probability of each row; with balance 1, all classes are equally frequent."""
+    chances = np.bincount(classes)[classes] ** -float(balance)
+    return np.asarray(chances / chances.sum())
 
 
 @torch.no_grad()
@@ -304,8 +308,8 @@ class DeepGenerator(ABC):
         generator = torch.Generator(fitted.device).manual_seed(draw_seed(rng))
         classes = torch.full((n,), place, device=fitted.device)
         batches = [
-            _draw_finite(fitted.network, classes[start : start + DRAWN], generator)
-            for start in range(0, n, DRAWN)
+            _draw_finite(fitted.network, classes[start : start + DRAWN_AT_ONCE], generator)
+            for start in range(0, n, DRAWN_AT_ONCE)
         ]
         scores = np.vstack([np.empty((0, fitted.features)), *batches])
         return fitted.frame.rows(scores.clip(-LARGEST_SCORE, LARGEST_SCORE), label)

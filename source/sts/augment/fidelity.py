@@ -48,7 +48,7 @@ MEASURES: Final = {
 AGAINST: Final = ("training", "held-out")
 # Number of draws of synthetic rows. Each draw has the number of held-out cells, so that both can be
 # compared: all measures depend on the number of rows.
-DRAWS: Final = 3
+SYNTHETIC_DRAWS: Final = 3
 # P value below which a KS test detects a difference.
 REJECTED: Final = 0.05
 # Synthetic rows per training cell if a classifier is trained on synthetic rows alone.
@@ -90,7 +90,7 @@ def measure_fidelity(prepared: PreparedItem) -> list[Measurement]:
     if not counts:
         # No class is on both sides: a comparison is impossible.
         return []
-    draws = [_generate(prepared, sides, counts, f"draw {draw}") for draw in range(DRAWS)]
+    draws = [_generate(prepared, sides, counts, f"draw {draw}") for draw in range(SYNTHETIC_DRAWS)]
     many = {label: TRAINED_ON * n for label, n in _count_labels(sides.training[1]).items()}
     alone = _generate(prepared, sides, many, "alone")
     return [
@@ -103,7 +103,7 @@ def measure_fidelity(prepared: PreparedItem) -> list[Measurement]:
 def _measure_real(sides: FidelitySides, rng: np.random.Generator) -> list[Measurement]:
     """Return the measures of real cells instead of synthetic rows, compared with both sides."""
     draws = []
-    for _ in range(DRAWS):
+    for _ in range(SYNTHETIC_DRAWS):
         chosen = np.concatenate(
             [
                 rng.permutation(np.flatnonzero(sides.training[1] == label))[:count]

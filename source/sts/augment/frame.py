@@ -20,11 +20,11 @@ from sts.augment.settings import CopulaSettings, FrameSettings
 from sts.base.types import Floats, Ints
 
 # Smallest probability at both ends, 4.3 deviations from the middle.
-OUTERMOST: Final = 1e-5
+LEAST_PROBABILITY: Final = 1e-5
 # Number of values that represent the residuals of all classes.
 RESIDUALS: Final = 100
 # A feature with at most this many values, such as an indicator, can only have these values.
-FEW: Final = 10
+FEW_VALUES: Final = 10
 # Share of variance that is added to each feature, so that two equal features can be separated.
 RIDGE: Final = 1e-4
 
@@ -56,7 +56,7 @@ class _Shape:
             u[:, j] = np.interp(X[:, j], values, below)
             tied = last > first
             u[tied, j] = low[tied] + (below[last[tied]] - low[tied]) * rng.random(tied.sum())
-        return np.asarray(ndtri(np.clip(u, OUTERMOST, 1 - OUTERMOST)))
+        return np.asarray(ndtri(np.clip(u, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)))
 
     def rows(self, scores: Floats) -> Floats:
         """Return the values at normal scores, none beyond the outermost values."""
@@ -86,7 +86,7 @@ class Frame:
         else:
             shapes, factors = _fit_classes(X, y, settings, rng)
         distinct = {j: np.unique(column) for j, column in enumerate(X.T)}
-        few = {j: values for j, values in distinct.items() if len(values) <= FEW}
+        few = {j: values for j, values in distinct.items() if len(values) <= FEW_VALUES}
         return cls(shapes=shapes, factors=factors, few=few)
 
     def scores(self, X: Floats, y: Ints, rng: np.random.Generator) -> Floats:

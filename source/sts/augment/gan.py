@@ -15,7 +15,7 @@ from sts.augment.settings import GanSettings, LayerSettings
 from sts.learning.training import gradient_penalty
 
 # Number of rows that are drawn for each held-out row.
-DRAWS = 4
+ROWS_PER_HELD_OUT = 4
 # Slope of the layers for negative values.
 LEAK = 0.2
 # Decay rates of Adam. The critic changes, so that old gradients are wrong (Gulrajani et al., 2017).
@@ -79,7 +79,7 @@ class GanNetwork(Network):
 
     def score(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Return the energy distance between drawn and held-out rows, classes included."""
-        classes = batch.classes.repeat(DRAWS)
+        classes = batch.classes.repeat(ROWS_PER_HELD_OUT)
         drawn = self.draw(classes, generator)
         # A difference in class has the weight of the mean distance between two rows.
         distance = self.features**0.5

@@ -19,10 +19,10 @@ from sts.base.types import Ints
 from sts.evaluation.predictions import PLAIN_SCORES, RECALL
 from sts.tabular.classifiers import CLASSIFIERS, VOTE
 
-PROTOCOLS: Final = ("cv", "paper")
+DIVISION_PROTOCOLS: Final = ("cv", "paper")
 # The paper holds out one in five neurons.
 PAPER_PARTS: Final = 5
-FEWEST_FOLDS: Final = 3
+FEWEST_GRID_FOLDS: Final = 3
 MOST_FOLDS: Final = 5
 KEYS: Final = ("method", "repeat", "fold", "added", "part", "classifier")
 TIME: Final = "seconds"
@@ -51,7 +51,7 @@ class Division:
 def choose_fold_count(task: Task) -> int:
     """Return the number of neurons of the rarest class, limited to 3 to 5 folds."""
     counts = task.neurons.counts()
-    return int(np.clip(counts[counts > 0].min(), FEWEST_FOLDS, MOST_FOLDS))
+    return int(np.clip(counts[counts > 0].min(), FEWEST_GRID_FOLDS, MOST_FOLDS))
 
 
 def divide_neurons(
@@ -65,8 +65,8 @@ def divide_neurons(
     if protocol == "paper":
         fold_of = deal_groups(task.groups, PAPER_PARTS, np.random.default_rng([seed, 0]))
         return [_divide(task, fold_of, repeat=repeat, fold=0) for repeat in range(repeats)]
-    if folds < FEWEST_FOLDS:
-        raise StsError(f"--folds must be at least {FEWEST_FOLDS}, not {folds}")
+    if folds < FEWEST_GRID_FOLDS:
+        raise StsError(f"--folds must be at least {FEWEST_GRID_FOLDS}, not {folds}")
     divisions = []
     for repeat in range(repeats):
         fold_of = deal_groups(task.groups, folds, np.random.default_rng([seed, repeat]))

@@ -17,9 +17,9 @@ from sts.base.types import Floats, Ints
 from sts.evaluation.predictions import scores_of
 
 # The region of a cell extends to this neighbour (Naeem et al., 2020).
-NEIGHBOURS: Final = 5
+REGION_NEIGHBOURS: Final = 5
 # Share of held-out cells that are closer to a training cell than the distance called near.
-NEAR: Final = 0.05
+NEAR_SHARE: Final = 0.05
 # Smallest share of near rows, largest distance of the median row to training cells (relative to
 # held-out cells), and the verdict if one of these limits is reached.
 COPYING: Final = (
@@ -29,10 +29,10 @@ COPYING: Final = (
 )
 NEW: Final = "new: no nearer to training cells than real cells are"
 # Number of trees and folds of the classifiers in the measures.
-TREES: Final = 100
-FOLDS: Final = 3
+MEASURE_TREES: Final = 100
+MEASURE_FOLDS: Final = 3
 # Smallest probability of a class without a training row.
-FLOOR: Final = 1e-4
+LEAST_SHARE: Final = 1e-4
 
 LabelledRows = tuple[Floats, Ints]
 
@@ -151,7 +151,7 @@ def near_share(rows: Floats, held_out: Floats, training: Floats) -> float:
     """Return the share of rows closer to a training cell than almost all held-out cells are."""
     if not len(rows):
         return float("nan")
-    limit = np.quantile(nearest_distances(held_out, training), NEAR)
+    limit = np.quantile(nearest_distances(held_out, training), NEAR_SHARE)
     return float((nearest_distances(rows, training) < limit).mean())
 
 
@@ -175,7 +175,7 @@ def coverage(synthetic: Floats, real: Floats) -> float:
 
     The region of a cell extends to its fifth nearest real neighbour.
     """
-    count = min(NEIGHBOURS, len(real) - 1)
+    count = min(REGION_NEIGHBOURS, len(real) - 1)
     if count < 1 or not len(synthetic):
         return float("nan")
     distances, _ = cKDTree(real).query(real, k=[count + 1])
@@ -192,18 +192,18 @@ def two_sample_auc(synthetic: LabelledRows, real: LabelledRows, rng: np.random.G
     labels = np.intersect1d(synthetic[1], real[1])
     counts = {label: min((side[1] == label).sum() for side in sides) for label in labels}
     count = sum(counts.values())
-    if count < 2 * FOLDS:
+    if count < 2 * MEASURE_FOLDS:
         return float("nan")
     X = np.concatenate([_draw_rows(side, counts, rng) for side in sides])
     origin = np.repeat([0, 1], count)
     # Both sides are divided in the same way. If a fold left out more rows of one side, training
     # would contain too many rows of the other side, and the score would be below chance.
-    fold = np.tile(np.arange(count) % FOLDS, 2)
+    fold = np.tile(np.arange(count) % MEASURE_FOLDS, 2)
     probabilities = np.zeros(len(X))
     seed = int(rng.integers(2**31 - 1))
-    for number in range(FOLDS):
+    for number in range(MEASURE_FOLDS):
         fit, scored = fold != number, fold == number
-        trees = ExtraTreesClassifier(TREES, min_samples_leaf=2, random_state=seed)
+        trees = ExtraTreesClassifier(MEASURE_TREES, min_samples_leaf=2, random_state=seed)
         trees.fit(X[fit], origin[fit])
         probabilities[scored] = trees.predict_proba(X[scored])[:, 1]
     return float(roc_auc_score(origin, probabilities))
@@ -226,8 +226,8 @@ def score_training(
 ) -> dict[str, float]:
     """Return the scores on real rows of a classifier that is fitted on synthetic rows alone."""
     seed = int(rng.integers(2**31 - 1))
-    trees = ExtraTreesClassifier(TREES, max_features=0.3, random_state=seed).fit(*synthetic)
-    probabilities = np.full((len(real[0]), len(classes)), FLOOR)
-    probabilities[:, trees.classes_] = np.maximum(trees.predict_proba(real[0]), FLOOR)
+    trees = ExtraTreesClassifier(MEASURE_TREES, max_features=0.3, random_state=seed).fit(*synthetic)
+    probabilities = np.full((len(real[0]), len(classes)), LEAST_SHARE)
+    probabilities[:, trees.classes_] = np.maximum(trees.predict_proba(real[0]), LEAST_SHARE)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     return scores_of(probabilities, real[1], classes)

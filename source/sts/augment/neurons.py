@@ -14,7 +14,7 @@ from sts.augment.curation import technical_columns
 from sts.base.errors import StsError
 from sts.base.files import read_csv
 from sts.base.types import Bools, Floats, Ints
-from sts.datasets.labels import ETYPE, KEY, MATCHED
+from sts.datasets.labels import ETYPE, KEY, round_features
 from sts.datasets.store import Texts
 from sts.datasets.table import LARGEST, check_name
 from sts.signals.feature_names import PUBLISHED_ONSET_S
@@ -28,8 +28,6 @@ ONSET_S: Final = PUBLISHED_ONSET_S["PatchClamp"]
 UNNAMED: Final = "row-"
 # Texts that mean a missing value, in any case.
 ABSENT: Final = frozenset({"", "na", "n/a", "nan", "none", "null"})
-# Number of digits that are equal for the same neuron in two tables.
-DIGITS: Final = 9
 
 Row = Mapping[str, str]
 
@@ -129,17 +127,10 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
 
 def _fingerprint(row: Row) -> str:
     """Return a digest that identifies a neuron in any table; "" without any value."""
-    values = [_round(row.get(name, "")) for name in MATCHED]
+    values = round_features(row)
     if set(values) == {"nan"}:
         return ""
     return hashlib.sha256("|".join(values).encode()).hexdigest()[:12]
-
-
-def _round(text: str) -> str:
-    try:
-        return f"{float(text or 'nan'):.{DIGITS}g}"
-    except ValueError:
-        return "nan"
 
 
 def _split_number(label: str) -> tuple[str, int, str]:

@@ -21,14 +21,14 @@ from sts.base.errors import StsError, one_of
 from sts.base.types import Bools, Floats, Ints
 
 # Number of quantiles from which ranks are interpolated.
-QUANTILES: Final = 200
+RANKED_QUANTILES: Final = 200
 # The middle of a column, as quantiles. Values are clipped at one width of the middle outside it: a
 # latency of half a second, or a ratio with a denominator near 0, would dominate all other neurons.
-MIDDLE: Final = (0.005, 0.995)
+CLIPPED_QUANTILES: Final = (0.005, 0.995)
 # Value above which a flag is set: generators return values between 0 and 1.
 SET: Final = 0.5
 # Neighbours of a neuron on a manifold.
-NEIGHBOURS: Final = 15
+MANIFOLD_NEIGHBOURS: Final = 15
 NONE: Final = "none"
 SPACES: Final = ("native", "reduced")
 # Penalty of the regression that predicts a morphology; it prevents overfitting to single neurons.
@@ -38,7 +38,7 @@ PENALTY: Final = 30.0
 def _rank_scaler(rows: int) -> Any:
     # Quotients have long tails, so they are ranked. Without subsampling, ranks are not random.
     return QuantileTransformer(
-        n_quantiles=min(QUANTILES, rows), output_distribution="normal", subsample=None
+        n_quantiles=min(RANKED_QUANTILES, rows), output_distribution="normal", subsample=None
     )
 
 
@@ -123,7 +123,7 @@ def fit_space(X: Floats, names: Sequence[str]) -> Space:
             scaler = make(len(X)).fit(known[:, places])
             scaled[:, places] = scaler.transform(known[:, places])
             scalers.append((places, scaler))
-    low, high = np.nanquantile(scaled, MIDDLE, axis=0)
+    low, high = np.nanquantile(scaled, CLIPPED_QUANTILES, axis=0)
     width = high - low
     # The middle of an almost constant column has no width: the column is not clipped.
     varies = width > 0
@@ -166,7 +166,7 @@ class Identity:
 
 def _make_lle(components: int, seed: int, rows: int) -> Any:
     return LocallyLinearEmbedding(
-        n_neighbors=min(max(NEIGHBOURS, components + 1), rows - 1),
+        n_neighbors=min(max(MANIFOLD_NEIGHBOURS, components + 1), rows - 1),
         n_components=components,
         eigen_solver="dense",
         random_state=seed,
@@ -183,7 +183,9 @@ REDUCERS: Final[dict[str, Callable[[int, int, int], Any] | None]] = {
     "svd": lambda components, seed, rows: TruncatedSVD(components, random_state=seed),
     # The sparse solver draws from the global generator; the dense one draws nothing.
     "isomap": lambda components, seed, rows: Isomap(
-        n_neighbors=min(NEIGHBOURS, rows - 1), n_components=components, eigen_solver="dense"
+        n_neighbors=min(MANIFOLD_NEIGHBOURS, rows - 1),
+        n_components=components,
+        eigen_solver="dense",
     ),
     "lle": _make_lle,
     "nca": lambda components, seed, rows: NeighborhoodComponentsAnalysis(

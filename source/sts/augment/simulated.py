@@ -64,14 +64,14 @@ MORPHOLOGY: Final = {
     "total_volume": (376.0, 0.3, 0.5),
 }
 # Columns that are the same for all neurons with a morphology.
-FIXED: Final = {
+FIXED_MORPHOLOGY: Final = {
     "neuron_reconstruction_type": "full",
     "scale_factor_x": "0.1144",
     "scale_factor_y": "0.1144",
     "scale_factor_z": "0.28",
 }
 # Seconds from the onset to the threshold under each stimulus.
-STIMULI: Final = {"long_square": 0.1, "ramp": 4.0, "short_square": 0.002}
+THRESHOLD_TIMES_S: Final = {"long_square": 0.1, "ramp": 4.0, "short_square": 0.002}
 # Deviation of voltages between stimuli.
 JITTER_MV: Final = 1.5
 
@@ -102,7 +102,7 @@ def _draw_rows(rng: np.random.Generator) -> tuple[list[Row], list[Row]]:
             if number < reconstructed:
                 values = _draw_neuron(MORPHOLOGY, morphology, rng)
                 shape = {name: f"{value:g}" for name, value in values.items()}
-                me.append(head | body | shape | FIXED | {SUPERSEDED: "False"})
+                me.append(head | body | shape | FIXED_MORPHOLOGY | {SUPERSEDED: "False"})
     return e, me
 
 
@@ -129,7 +129,7 @@ def _make_electrical_columns(cell: Mapping[str, float], rng: np.random.Generator
     height, fast, slow = (cell.pop(name) for name in ("height", "fast_drop", "slow_drop"))
     ratio = cell.pop("upstroke_downstroke_ratio")
     values = dict(cell)
-    for stimulus, begin_s in STIMULI.items():
+    for stimulus, begin_s in THRESHOLD_TIMES_S.items():
         at = ONSET_S + begin_s * float(np.exp(0.4 * rng.standard_normal()))
         shift = JITTER_MV * rng.standard_normal(3)
         voltage = threshold + shift[0]

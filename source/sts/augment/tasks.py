@@ -29,9 +29,9 @@ from sts.datasets.table import PUBLISHED_TABLES
 
 logger = logging.getLogger("sts")
 
-FEATURES: Final = ("curated", "derived")
+FEATURE_CHOICES: Final = ("curated", "derived")
 # Possible paths of each table in a data folder.
-FILES: Final = {
+TASK_FILES: Final = {
     "e": ("etypes/e-type.csv", "e-type.csv"),
     "me": ("etypes/mee-type.csv", "mee-type.csv"),
 }
@@ -69,7 +69,7 @@ class Task:
 
 def load_task(name: str, data: Path, *, features: str = "curated") -> Task:
     """Return a task from a folder of data."""
-    one_of(features, FEATURES, "features")
+    one_of(features, FEATURE_CHOICES, "features")
     task = TASKS[one_of(name, TASKS, "task")](data)
     if features == "derived":
         more = task.borrowable
@@ -134,7 +134,7 @@ def _read_published(data: Path, name: str) -> Neurons:
     path = _find_table(data, name)
     if path is None:
         raise StsError(
-            f"no {' or '.join(FILES[name])} in {data}: fetch it with `data_pipeline.py fetch "
+            f"no {' or '.join(TASK_FILES[name])} in {data}: fetch it with `data_pipeline.py fetch "
             "etypes`, or try --demo"
         )
     table = data / PATCH_CLAMP
@@ -142,7 +142,7 @@ def _read_published(data: Path, name: str) -> Neurons:
 
 
 def _find_table(data: Path, name: str) -> Path | None:
-    return next((data / file for file in FILES[name] if (data / file).is_file()), None)
+    return next((data / file for file in TASK_FILES[name] if (data / file).is_file()), None)
 
 
 def _list_left_out(data: Path, name: str) -> dict[str, str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 # Longest unknown name that a message shows in full, in characters.
-LONGEST_NAME = 80
+LONGEST_SHOWN = 80
 
 
 class StsError(Exception):
@@ -24,7 +24,7 @@ def one_of(name: str, choices: Iterable[str], what: str) -> str:
     known = sorted(choices)
     if name in known:
         return name
-    shown = name[:LONGEST_NAME]
+    shown = name[:LONGEST_SHOWN]
     near = get_close_matches(shown, known, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise StsError(f"unknown {what} {shown!r}: {hint}choose from {', '.join(known)}")

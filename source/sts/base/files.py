@@ -24,15 +24,15 @@ from sts.base.errors import StsError
 logger = logging.getLogger("sts")
 
 # What to do about an error of the system.
-ADVICE: Final = {
+ERRNO_ADVICE: Final = {
     errno.ENOSPC: "the disk is full: free some space and run it again",
     errno.EDQUOT: "the disk quota is used up: free some space and run it again",
     errno.EROFS: "the file system is read-only: choose another place",
     errno.EACCES: "writing is not permitted: change the permissions or choose another place",
     errno.EPERM: "writing is not permitted: change the permissions or choose another place",
-    errno.ENOTDIR: "a file stands where a folder is needed: move it or choose another place",
-    errno.EEXIST: "a file stands where a folder is needed: move it or choose another place",
-    errno.EISDIR: "a folder stands where the file should go: move it or choose another place",
+    errno.ENOTDIR: "a file has the name of a needed folder: move it or choose another place",
+    errno.EEXIST: "a file has the name of a needed folder: move it or choose another place",
+    errno.EISDIR: "a folder has the name of the file: move it or choose another place",
     errno.ENAMETOOLONG: "the name is too long: choose a shorter one",
     errno.EFBIG: "the file would be larger than is allowed here: choose another place",
     errno.EIO: "the disk has an error: choose another place",
@@ -48,9 +48,9 @@ SPECIAL: Final = re.compile(r'[,"\r\n]')
 SEPARATORS: Final = (",", ";", "\t")
 # Limits on a JSON file, far above what this program writes.
 MAX_JSON_BYTES: Final = 2**28
-MAX_DEPTH: Final = 64
+MAX_JSON_DEPTH: Final = 64
 MAX_DIGITS: Final = 40
-TOO_DEEP: Final = "lists or objects lie too deep within one another"
+TOO_DEEP: Final = "lists or objects are nested too deeply"
 # Most names in a message, and most characters of each.
 MAX_SHOWN: Final = 30
 
@@ -88,8 +88,8 @@ def explain_write(error: OSError, path: Path, temporary: Path) -> NoReturn:
     name = None if error.filename is None else os.fsdecode(error.filename)
     concerned = {None, *map(str, (path, temporary, path.parent, *path.parent.parents))}
     inside = name is not None and name.startswith(f"{temporary}{os.sep}")
-    if error.errno in ADVICE and (name in concerned or inside):
-        raise StsError(f"cannot write {path}: {ADVICE[error.errno]}") from error
+    if error.errno in ERRNO_ADVICE and (name in concerned or inside):
+        raise StsError(f"cannot write {path}: {ERRNO_ADVICE[error.errno]}") from error
     raise error
 
 
@@ -225,7 +225,7 @@ def _to_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     counts = Counter(name for name, _ in pairs)
     if len(counts) < len(pairs):
         name = counts.most_common(1)[0][0]
-        raise ValueError(f"the name {name[:40]!r} comes twice in one object; leave one out")
+        raise ValueError(f"the name {name[:40]!r} is twice in one object; remove one")
     return dict(pairs)
 
 
@@ -249,7 +249,7 @@ def _to_int(text: str) -> int:
 
 def _refuse_depth(value: Any) -> None:
     level = [value]
-    for _ in range(MAX_DEPTH):
+    for _ in range(MAX_JSON_DEPTH):
         level = [
             item
             for each in level

@@ -19,14 +19,14 @@ from sts.base.types import Floats, Ints
 
 SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
 # Longest sweep: 160 s at 200 kHz; real ones have a tenth of it.
-MAX_SAMPLES: Final = 2**25
+MAX_SWEEP_SAMPLES: Final = 2**25
 # Largest array: such a sweep in float64.
-MAX_ARRAY_BYTES: Final = 8 * MAX_SAMPLES
+MAX_ARRAY_BYTES: Final = 8 * MAX_SWEEP_SAMPLES
 # Highest compression: Deflate, the strongest filter in use, packs at most 1032 bytes in one.
 MAX_RATIO: Final = 2000
 MAX_TEXT_BYTES: Final = 2**16
 # Largest number of soft links in a chain.
-MAX_HOPS: Final = 8
+MAX_SOFT_LINKS: Final = 8
 # Exceptions that h5py raises on a broken file, as seen on thousands of damaged ones.
 BROKEN: Final = (
     OSError,
@@ -80,7 +80,7 @@ def describe_error(error: BaseException) -> str:
     return text if len(text) <= 160 else f"{text[:157]}..."
 
 
-def member(group: Any, name: str, *, hops: int = MAX_HOPS) -> Any:
+def member(group: Any, name: str, *, hops: int = MAX_SOFT_LINKS) -> Any:
     """Return a member of a group or None; follow soft links, refuse links to other files.
 
     Parameters
@@ -105,7 +105,7 @@ def member(group: Any, name: str, *, hops: int = MAX_HOPS) -> Any:
     raise CellFailed(f"is not safe to read: {name!r} is a link to another file")
 
 
-def follow(group: Any, path: str, *, hops: int = MAX_HOPS) -> Any:
+def follow(group: Any, path: str, *, hops: int = MAX_SOFT_LINKS) -> Any:
     """Return the object at the end of a path, or None; each step is checked as in `member`."""
     node = group
     for step in path.split("/"):
@@ -170,10 +170,10 @@ def read_trace(dataset: Any, *, end: int | None = None) -> Floats | Ints:
         raise TypeError("numbers were expected")
     check_claim(dataset)
     samples = math.prod(dataset.shape or ())
-    if samples > MAX_SAMPLES:
+    if samples > MAX_SWEEP_SAMPLES:
         raise CellFailed(
             f"is not safe to read: {dataset.name} claims {samples} samples, "
-            f"{MAX_SAMPLES} are allowed"
+            f"{MAX_SWEEP_SAMPLES} are allowed"
         )
     values: Floats | Ints = dataset[()] if end is None or dataset.ndim != 1 else dataset[:end]
     return values

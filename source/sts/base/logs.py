@@ -10,7 +10,7 @@ from typing import Final, TextIO
 
 LOGGER: Final = logging.getLogger("sts")
 # Name of each script, and of the command that an installation puts on the path for it.
-COMMANDS: Final = {
+INSTALLED_COMMANDS: Final = {
     "sts_pipeline.py": "sts-pipeline",
     "baseline_pipeline.py": "sts-baseline",
     "augment_benchmark.py": "sts-augment",
@@ -23,18 +23,18 @@ PASSWORD: Final = re.compile(r"(://[^\s/:@]*):[^\s@]*@")
 
 def program(script: str) -> str:
     """Return what the user typed to start a script: its name, or the installed command."""
-    return COMMANDS[script] if _typed_name() == COMMANDS[script] else script
+    return INSTALLED_COMMANDS[script] if _typed_name() == INSTALLED_COMMANDS[script] else script
 
 
 def as_typed(text: str) -> str:
     """Return a text with scripts named as this user types them: by script or by command."""
-    if _typed_name() not in COMMANDS.values():
+    if _typed_name() not in INSTALLED_COMMANDS.values():
         return text
     # A script inside a path is a file and keeps its name.
-    scripts = "|".join(map(re.escape, COMMANDS))
+    scripts = "|".join(map(re.escape, INSTALLED_COMMANDS))
     return re.sub(
         rf"(?:python3? source/|(?<![\w./-]))({scripts})(?!\w)",
-        lambda match: COMMANDS[match[1]],
+        lambda match: INSTALLED_COMMANDS[match[1]],
         text,
     )
 
@@ -62,7 +62,7 @@ def printable(text: str, *, keep: str = "") -> str:
 
 
 def write_stderr(text: str) -> None:
-    """Write to stderr; a stream that nobody reads any more stops nothing."""
+    """Write to stderr; a closed stream is no error."""
     stream = sys.stderr
     # A process can be started without a stderr.
     if stream is None:

@@ -29,6 +29,8 @@ T = TypeVar("T")
 logger = logging.getLogger("sts")
 
 CARD: Final = "model.json"
+# The weights of a network, beside its card.
+TENSORS: Final = "model.safetensors"
 # A card has a few kB; the largest network of ours has 100 MB, its novelty detector another 50.
 MAX_CARD_BYTES: Final = 2**24
 MAX_MODEL_BYTES: Final = 2**30
@@ -36,7 +38,7 @@ PLAIN_NAME: Final = re.compile(r"\w[\w.+-]{0,99}")
 # The unfinished folder of a killed writer is removed after this time.
 STALE_S: Final = 3600.0
 # numpy's letters for floats, integers and truth values.
-NUMBERS: Final = "fiub"
+NUMBER_KINDS: Final = "fiub"
 
 
 def read_card(folder: Path, cls: type[T], *, form: str, missing: str, again: str) -> T:
@@ -106,7 +108,7 @@ def read_arrays(path: Path, *, digest: str, again: str, unknown: tuple[str, ...]
     except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise StsError(f"cannot read {path}: it is no file of tensors: {again}") from error
     for name, array in arrays.items():
-        sound = array.dtype.kind in NUMBERS and (
+        sound = array.dtype.kind in NUMBER_KINDS and (
             not np.isinf(array).any() if name in unknown else np.isfinite(array).all()
         )
         if not sound:

@@ -89,8 +89,8 @@ def map_unordered(
 ) -> Iterator[tuple[int, R]]:
     """Call a function for every item; return an iterator over (position of the item, result).
 
-    Results come as they finish. An exception of `function` ends the iteration and is raised as it
-    is. At any time only a few items for each worker are taken from `items`.
+    Results are yielded when they finish. An exception of `function` ends the iteration and is
+    raised unchanged. At any time only a few items for each worker are taken from `items`.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ from sts.base.workspace import Workspace
 # End of the name of the folder of an unfinished run.
 UNFINISHED: Final = ".unfinished"
 # File in such a folder that its process keeps locked.
-LOCK: Final = ".lock"
+RUN_LOCK: Final = ".lock"
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def start_run(
         with _keep_log(run):
             yield run
         write_text(path / "DONE", f"{_now()}\n")
-        (path / LOCK).unlink(missing_ok=True)
+        (path / RUN_LOCK).unlink(missing_ok=True)
         path.rename(run.final)
     finally:
         lock.close()
@@ -117,7 +117,7 @@ def _claim_new(base: Path, key: str) -> tuple[Path, IO[bytes]]:
 def _lock(path: Path) -> IO[bytes] | None:
     """Return a lock that ends with this process, or None while another process has it."""
     try:
-        lock = (path / LOCK).open("ab")
+        lock = (path / RUN_LOCK).open("ab")
     except FileNotFoundError:
         return None
     if try_lock(lock):

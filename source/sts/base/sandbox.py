@@ -1,4 +1,4 @@
-"""The sandbox: work on untrusted files in a process of its own, with limits on memory and time.
+"""The sandbox: work on untrusted files in a separate process, with limits on memory and time.
 
 The process answers many requests, so that it starts once and not once a file; it is replaced when
 it dies or takes too long. Requests and answers are JSON and plain bytes.

@@ -75,14 +75,14 @@ Positive = Annotated[float, Bounds(0, 1e12, open_low=True)]
 
 
 def check_fields(settings: object) -> None:
-    """Check that every number of a dataclass lies in the range that its type names."""
+    """Check that every number of a dataclass is in the range that its type names."""
     cls: Any = type(settings)
     for name, kind in _field_types(cls).items():
         _check_ranges(kind, getattr(settings, name), name)
 
 
 class CheckedSettings:
-    """Base of dataclasses whose numbers must lie in the ranges that their types name."""
+    """Base of dataclasses whose numbers must be in the ranges that their types name."""
 
     def __post_init__(self) -> None:
         """Refuse a number outside its range."""

@@ -16,7 +16,7 @@ from sts.base.files import make_folder
 from sts.base.settings import to_dict
 
 Mode = Literal["off", "offline", "online"]
-MODES = ("off", "offline", "online")
+TRACKING_MODES = ("off", "offline", "online")
 # Longest wait for W&B at the end of a run, where there is no network.
 FINISH_S = 60.0
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ def track(mode: Mode, *, folder: Path, project: str, name: str, settings: object
     "off" does not import W&B; "offline" keeps its files in `folder` and needs neither key nor
     network; only "online" uses the network. If W&B fails, there is a warning and the run goes on.
     """
-    one_of(mode, MODES, "tracking mode")
+    one_of(mode, TRACKING_MODES, "tracking mode")
     make_folder(folder)
     wandb_run = None if mode == "off" else _start_wandb(mode, folder, project, name, settings)
     return Tracker(folder / "metrics.jsonl", wandb_run)

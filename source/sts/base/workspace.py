@@ -7,7 +7,7 @@ from typing import Final
 from sts.base.errors import StsError
 from sts.base.files import make_folder
 
-FOLDERS: Final = ("data", "models", "output")
+WORKSPACE_FOLDERS: Final = ("data", "models", "output")
 
 
 @dataclass(frozen=True)
@@ -53,5 +53,5 @@ def find_workspace(root: str | Path | None = None) -> Workspace:
 
 def _is_workspace(folder: Path) -> bool:
     """Tell whether a folder contains one of the three, not counting Python packages."""
-    places = (folder / name for name in FOLDERS)
+    places = (folder / name for name in WORKSPACE_FOLDERS)
     return any(place.is_dir() and not (place / "__init__.py").exists() for place in places)

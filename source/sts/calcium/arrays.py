@@ -14,7 +14,7 @@ from sts.base.errors import StsError
 from sts.base.guard import new_hdf5
 from sts.base.types import Floats
 from sts.calcium.recording import (
-    MAX_BYTES,
+    MAX_RECORDING_BYTES,
     CalciumRecording,
     Reading,
     build_recording,
@@ -23,7 +23,7 @@ from sts.calcium.recording import (
 )
 
 # Names of arrays that are read as traces and as frame rates; the first existing one is used.
-TRACES: Final = ("traces", "F", "dff", "calcium", "signals", "data")
+TRACE_NAMES: Final = ("traces", "F", "dff", "calcium", "signals", "data")
 RATES: Final = ("rate_hz", "fs", "frame_rate", "sampling_rate")
 # Fraction of the neuropil that is subtracted, as in suite2p.
 NEUROPIL: Final = 0.7
@@ -57,10 +57,10 @@ def read_npz(path: Path, reading: Reading) -> CalciumRecording:
         if not isinstance(file, np.lib.npyio.NpzFile):
             raise StsError(f"{path} is no .npz file: it contains a single array, call it .npy")
         members = file.zip.infolist() if file.zip else []
-        _check_size(path, max((each.file_size for each in members), default=0))
+        _check_size(path, max((member.file_size for member in members), default=0))
         name = _choose_traces(list(file.files), reading, path)
         traces = file[name]
-        found = next((_number(file[rate], rate) for rate in RATES if rate in file.files), None)
+        rate_hz = next((_number(file[rate], rate) for rate in RATES if rate in file.files), None)
         spikes = file["spikes"] if "spikes" in file.files and name != "spikes" else None
         names = [str(each) for each in file["neurons"].ravel()] if "neurons" in file.files else []
         unit = str(file["unit"]) if "unit" in file.files else ""
@@ -73,7 +73,7 @@ def read_npz(path: Path, reading: Reading) -> CalciumRecording:
         path,
         traces,
         reading=reading,
-        rate_hz=found,
+        rate_hz=rate_hz,
         origin="npz",
         spikes=spikes,
         neurons=names,
@@ -86,16 +86,16 @@ def read_hdf5(path: Path, reading: Reading) -> CalciumRecording:
     """Return the traces of an HDF5 file, with its rate and spikes if it has them."""
     with name_file(path), guard.open_hdf5(path) as file:
         name = _choose_traces(list(file), reading, path)
-        traces = guard.array(guard.member(file, name), max_bytes=MAX_BYTES)
-        found = next((r for key in RATES if (r := guard.number(file, key)) is not None), None)
+        traces = guard.array(guard.member(file, name), max_bytes=MAX_RECORDING_BYTES)
+        rate_hz = next((r for key in RATES if (r := guard.number(file, key)) is not None), None)
         spikes = guard.member(file, "spikes") if name != "spikes" else None
-        counted = None if spikes is None else guard.array(spikes, max_bytes=MAX_BYTES)
+        counted = None if spikes is None else guard.array(spikes, max_bytes=MAX_RECORDING_BYTES)
         unit = guard.text(file, "unit")
     return build_recording(
         path,
         traces,
         reading=reading,
-        rate_hz=found,
+        rate_hz=rate_hz,
         origin="HDF5",
         spikes=counted,
         unit=unit,
@@ -166,10 +166,10 @@ def name_file(path: Path) -> Iterator[None]:
 
 
 def _check_size(path: Path, size: int) -> None:
-    if size > MAX_BYTES:
+    if size > MAX_RECORDING_BYTES:
         raise StsError(
             f"{path} is not safe to read: it claims an array of {size / 1e6:.0f} MB, "
-            f"{MAX_BYTES / 1e6:.0f} MB are allowed"
+            f"{MAX_RECORDING_BYTES / 1e6:.0f} MB are allowed"
         )
 
 
@@ -183,12 +183,12 @@ def _choose_traces(names: list[str], reading: Reading, path: Path) -> str:
     """Return the name of the array with the traces: the requested name, else a usual name."""
     if reading.series:
         return choose_series(names, reading, "array", path)
-    for name in TRACES:
+    for name in TRACE_NAMES:
         if name in names:
             return name
     listed = ", ".join(clean_text(each) for each in names[:20]) or "nothing"
     raise StsError(
-        f"{path} has no array {' or '.join(TRACES)}: it has {listed}; choose with --series"
+        f"{path} has no array {' or '.join(TRACE_NAMES)}: it has {listed}; choose with --series"
     )
 
 
@@ -205,5 +205,5 @@ def _name_damage(path: Path) -> Iterator[None]:
         raise StsError(f"{path} is damaged: {guard.describe_error(error)}") from error
     except DAMAGED as error:
         raise StsError(
-            f"{path} is damaged or not what its name says: {guard.describe_error(error)}"
+            f"{path} is damaged or of another kind than its name: {guard.describe_error(error)}"
         ) from error

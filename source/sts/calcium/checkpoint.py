@@ -11,6 +11,7 @@ from torch import nn
 from sts.base.errors import StsError
 from sts.base.model_files import (
     CARD,
+    TENSORS,
     check_arrays,
     check_plain_name,
     library_versions,
@@ -32,14 +33,13 @@ from sts.calcium.train import GanTrainSettings
 from sts.calcium.windows import Scale, WindowSettings
 from sts.learning.training import arrays_of, forms_of, load_arrays
 
-FORMAT: Final = "sts-calcium-gan 1"
-TENSORS: Final = "model.safetensors"
+GENERATOR_FORMAT: Final = "sts-calcium-gan 1"
 # Folder of the generators in models/.
-FOLDER: Final = "CalciumGAN"
+GENERATOR_FOLDER: Final = "CalciumGAN"
 # Libraries whose versions are stored with a model.
-LIBRARIES: Final = ("numpy", "torch")
+GENERATOR_LIBRARIES: Final = ("numpy", "torch")
 # Advice at the end of messages about a damaged model.
-AGAIN: Final = "train it again with `calcium_gan.py train`"
+RETRAIN_GENERATOR: Final = "train it again with `calcium_gan.py train`"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class GanCard:
     versions: dict[str, str] = field(default_factory=dict)
     sha256: str = ""
     """Of model.safetensors."""
-    format: str = FORMAT
+    format: str = GENERATOR_FORMAT
 
     def __post_init__(self) -> None:
         """Refuse impossible numbers."""
@@ -85,7 +85,7 @@ class CalciumGan:
 
 def gan_folder(models: Path, name: str) -> Path:
     """Return the folder of the generator with this name."""
-    return models / FOLDER / check_plain_name(name)
+    return models / GENERATOR_FOLDER / check_plain_name(name)
 
 
 def save_gan(folder: Path, gan: CalciumGan) -> GanCard:
@@ -93,31 +93,35 @@ def save_gan(folder: Path, gan: CalciumGan) -> GanCard:
     arrays = arrays_of(_join(gan.generator, gan.critic))
     arrays |= {"scale.low": gan.scale.low, "scale.high": gan.scale.high}
     with write_model(folder) as files:
-        digest = files.add_arrays(TENSORS, arrays, form=FORMAT)
-        card = replace(gan.card, versions=library_versions(LIBRARIES), sha256=digest)
+        digest = files.add_arrays(TENSORS, arrays, form=GENERATOR_FORMAT)
+        card = replace(gan.card, versions=library_versions(GENERATOR_LIBRARIES), sha256=digest)
         files.add_card(card)
     return card
 
 
 def load_gan(folder: Path) -> CalciumGan:
     """Return the generator in `folder`; a damaged generator is an error."""
-    card = read_card(folder, GanCard, form=FORMAT, missing=AGAIN, again=AGAIN)
+    card = read_card(
+        folder, GanCard, form=GENERATOR_FORMAT, missing=RETRAIN_GENERATOR, again=RETRAIN_GENERATOR
+    )
     if len(card.neurons) not in (0, card.networks.neurons):
-        raise StsError(f"{folder / CARD} contradicts itself: {AGAIN}")
+        raise StsError(f"{folder / CARD} contradicts itself: {RETRAIN_GENERATOR}")
     path = folder / TENSORS
-    arrays = read_arrays(path, digest=card.sha256, again=AGAIN)
+    arrays = read_arrays(path, digest=card.sha256, again=RETRAIN_GENERATOR)
     scale = {name: arrays.pop(f"scale.{name}", np.empty(0)) for name in ("low", "high")}
     neurons = (card.networks.neurons,)
     fits = scale["low"].shape == scale["high"].shape == neurons
     if not fits or not (scale["high"] > scale["low"]).all():
-        raise StsError(f"{path} does not contain the scale of its {CARD}: {AGAIN}")
+        raise StsError(f"{path} does not contain the scale of its {CARD}: {RETRAIN_GENERATOR}")
     try:
         # Sizes are compared before memory is allocated.
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
             empty = _join(WindowGenerator(card.networks), WindowCritic(card.networks))
         check_arrays(arrays, forms_of(empty))
     except ValueError as error:
-        raise StsError(f"{path} does not contain the networks of its {CARD}: {AGAIN}") from error
+        raise StsError(
+            f"{path} does not contain the networks of its {CARD}: {RETRAIN_GENERATOR}"
+        ) from error
     generator, critic = make_networks(card.networks, seed=0)
     load_arrays(_join(generator, critic), arrays)
     return CalciumGan(

@@ -17,9 +17,9 @@ TAU_S: Final = 1.0
 # Longest lag of an autocorrelation.
 LAG_S: Final = 2.0
 # Number of bins of a histogram.
-BINS: Final = 30
+HISTOGRAM_BINS: Final = 30
 # Field of Measures -> name and unit.
-QUANTITIES: Final = {
+COMPARED_QUANTITIES: Final = {
     "rates_hz": "firing rate (Hz)",
     "correlations": "pairwise correlation",
     "van_rossum": "van Rossum distance",
@@ -29,7 +29,7 @@ QUANTITIES: Final = {
 SCORED: Final = ("rates_hz", "correlations", "van_rossum")
 # Smallest power, relative to the largest; smaller values are set to it. Recordings that were
 # smoothed or resampled have bands with only rounding errors.
-SILENT: Final = 1e-4
+LEAST_POWER: Final = 1e-4
 # A generated window is a copy if it is closer to a training window than all but this fraction of
 # the real windows outside training.
 COPY_PART: Final = 0.01
@@ -60,7 +60,7 @@ def measure_windows(traces: Floats, rate_hz: float, settings: OasisSettings) -> 
     trains = (deconvolve(traces, settings).spikes > 0).astype(np.float32)
     matrix = correlate_counts(trains, rate_hz)
     pairs = np.triu_indices(len(matrix), k=1)
-    distances = [measure_van_rossum(each, rate_hz)[pairs] for each in trains]
+    distances = [measure_van_rossum(train, rate_hz)[pairs] for train in trains]
     return Measures(
         rates_hz=measure_rates(trains, rate_hz),
         correlations=matrix[pairs],
@@ -198,10 +198,10 @@ class Copying:
 def choose_edges(training: Measures) -> dict[str, Floats]:
     """Return the edges of 30 bins of each quantity, from the real training windows."""
     edges = {}
-    for name in QUANTITIES:
+    for name in COMPARED_QUANTITIES:
         values = _keep_finite(getattr(training, name))
         low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
-        edges[name] = np.linspace(low, high if high > low else low + 1.0, BINS + 1)
+        edges[name] = np.linspace(low, high if high > low else low + 1.0, HISTOGRAM_BINS + 1)
     return edges
 
 
@@ -224,13 +224,13 @@ def measure_divergence(real: Floats, other: Floats, edges: Floats) -> float:
 
 def compare_windows(real: Measures, other: Measures, edges: Mapping[str, Floats]) -> Likeness:
     """Return the differences between windows and the real ones."""
-    faint = SILENT * float(real.spectrum.max())
+    faint = LEAST_POWER * float(real.spectrum.max())
     ratio = np.log10(np.maximum(other.spectrum, faint) / np.maximum(real.spectrum, faint))
     rate_error, covariance_error = measure_errors(real.rates_hz, real.covariances, other)
     return Likeness(
         divergences={
             name: measure_divergence(getattr(real, name), getattr(other, name), edges[name])
-            for name in QUANTITIES
+            for name in COMPARED_QUANTITIES
         },
         autocorrelation_error=_rms(other.autocorrelation - real.autocorrelation),
         spectrum_error_db=10 * _rms(ratio),
@@ -253,7 +253,7 @@ def measure_errors(rates_hz: Floats, covariances: Floats, other: Measures) -> tu
 def find_highest_hz(windows: Floats, rate_hz: float) -> float:
     """Return the highest frequency at which windows (n, neurons, frames) have power."""
     power = measure_spectrum(windows)
-    top = int(np.flatnonzero(power > SILENT * power.max())[-1]) + 1
+    top = int(np.flatnonzero(power > LEAST_POWER * power.max())[-1]) + 1
     return top / len(power) * rate_hz / 2
 
 

@@ -17,20 +17,20 @@ from sts.base.types import Bools, Floats, Ints
 # Deviation of the natural logarithm of rates: rates of cortical neurons vary by a factor of 10.
 RATE_SPREAD: Final = 0.6
 # Largest fraction of frames with a spike, for rates that are drawn.
-MOST: Final = 0.9
+MOST_SPIKING: Final = 0.9
 # Largest rounding error by which a covariance can exceed its limit.
-ROUNDING: Final = 1e-9
+COVARIANCE_ROUNDING: Final = 1e-9
 # Gauss-Legendre points of the integral over the correlation. The integrand is smooth up to a
 # correlation of one; near it 96 points are exact to 1e-9 of a probability.
 NODES: Final = 96
 # Steps after which halving alone is exact to the last bit of an angle; Newton takes about eight.
-STEPS: Final = 60
+SOLVER_STEPS: Final = 60
 # Change of an angle below which the solution is final.
 CLOSE_ANGLE: Final = 1e-12
 # Frames that are drawn at once: a hundred neurons take 13 MB.
-BLOCK: Final = 2**15
+FRAMES_AT_ONCE: Final = 2**15
 # Number of pairs that a message names.
-NAMED: Final = 3
+NAMED_PAIRS: Final = 3
 # Smallest eigenvalue that is allowed: the matrix must have a Cholesky root.
 SMALLEST: Final = 1e-8
 # Largest number of steps, and smallest change, in the search for the nearest correlation matrix.
@@ -83,7 +83,9 @@ class SpikeStatistics:
     def beyond(self) -> Bools:
         """Tell which pairs have a covariance that no two trains can have, (n, n)."""
         low, high = self.bounds()
-        beyond = (self.covariances < low - ROUNDING) | (self.covariances > high + ROUNDING)
+        beyond = (self.covariances < low - COVARIANCE_ROUNDING) | (
+            self.covariances > high + COVARIANCE_ROUNDING
+        )
         return np.asarray(beyond & ~np.eye(len(self.rates_hz), dtype=bool))
 
 
@@ -108,7 +110,7 @@ def draw_statistics(
     if not 0 <= correlation < 1:
         raise StsError(f"correlation must be at least 0, below 1, not {correlation}")
     rates = mean_hz * np.exp(RATE_SPREAD * rng.standard_normal(neurons) - RATE_SPREAD**2 / 2)
-    rates = np.clip(rates, 0.05 * mean_hz, MOST * rate_hz)
+    rates = np.clip(rates, 0.05 * mean_hz, MOST_SPIKING * rate_hz)
     loadings = rng.standard_normal((neurons, 2))
     loadings[:, 0] = np.abs(loadings[:, 0])
     loadings /= np.linalg.norm(loadings, axis=1, keepdims=True)
@@ -182,7 +184,7 @@ def solve_correlation(first: Floats, second: Floats, excess: Floats) -> Floats:
     low, high = (np.full(excess.shape, sign * np.pi / 2) for sign in (-1.0, 1.0))
     angle: Floats = np.zeros(excess.shape)
     left = np.arange(len(excess))
-    for _ in range(STEPS):
+    for _ in range(SOLVER_STEPS):
         here = angle[left]
         error = _integrate(first[left], second[left], here) - excess[left]
         above = left[error > 0]
@@ -256,15 +258,15 @@ class DichotomisedGaussian:
     """Time constant of the latent Gaussians; 0: all frames are independent."""
 
     def blocks(self, frames: int, rng: np.random.Generator) -> Iterator[Ints]:
-        """Yield trains in blocks of frames, (n, at most BLOCK) of 0 and 1."""
+        """Yield trains in blocks of frames, (n, at most FRAMES_AT_ONCE) of 0 and 1."""
         root = np.linalg.cholesky(self.latent.matrix).astype(np.float32)
         limit = self.thresholds.astype(np.float32)[:, None]
         keep = 0.0
         if self.memory_s > 0:
             keep = float(np.exp(-1 / (self.memory_s * self.statistics.rate_hz)))
         state = rng.standard_normal((len(limit), 1), dtype=np.float32)
-        for begin in range(0, frames, BLOCK):
-            shape = (len(limit), min(BLOCK, frames - begin))
+        for begin in range(0, frames, FRAMES_AT_ONCE):
+            shape = (len(limit), min(FRAMES_AT_ONCE, frames - begin))
             noise = rng.standard_normal(shape, dtype=np.float32)
             if keep:
                 # Mixing neurons and filtering over time commute: the filter comes first.
@@ -303,9 +305,9 @@ def dichotomised_gaussian(
         named = "; ".join(
             f"neurons {each.first} and {each.second} ask for {each.asked:.3g}, "
             f"attainable is {each.attainable:.3g}"
-            for each in beyond[:NAMED]
+            for each in beyond[:NAMED_PAIRS]
         )
-        more = f" and {len(beyond) - NAMED} more" if len(beyond) > NAMED else ""
+        more = f" and {len(beyond) - NAMED_PAIRS} more" if len(beyond) > NAMED_PAIRS else ""
         raise StsError(
             f"{len(beyond)} pairs ask for a covariance beyond their Frechet bound ({named}{more}): "
             "give others, or move them to the bound with --clip"
@@ -333,10 +335,10 @@ def find_nearest_correlation(matrix: Floats) -> NearestCorrelation:
     # Eigenvalues are lifted above 0, and the diagonal is set back to one.
     lifted = _lift_eigenvalues(_project(matrix), 2 * SMALLEST)
     scale = 1 / np.sqrt(np.diag(lifted))
-    found = np.asarray(lifted * np.outer(scale, scale))
-    change = found - matrix
+    nearest = np.asarray(lifted * np.outer(scale, scale))
+    change = nearest - matrix
     return NearestCorrelation(
-        matrix=found,
+        matrix=nearest,
         distance=float(np.linalg.norm(change)),
         largest_change=float(np.abs(change).max()),
     )

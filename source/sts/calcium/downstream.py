@@ -14,9 +14,9 @@ REACH: Final = 3
 # Penalties that are tried, relative to the mean variance of a predictor.
 PENALTIES: Final = tuple(10.0**k for k in range(-4, 4))
 # Total weights of the generated windows that are tried, relative to the real ones.
-WEIGHTS: Final = (0.0, 0.1, 0.3, 1.0, 3.0)
+TRIED_WEIGHTS: Final = (0.0, 0.1, 0.3, 1.0, 3.0)
 # Bootstrap samples of an interval.
-RESAMPLES: Final = 2000
+DECODER_RESAMPLES: Final = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,13 +61,13 @@ def compare_decoders(
     }
     order = rng.permutation(len(scaled["training"]))
     generated, validation = sum_products(scaled["generated"]), sum_products(scaled["validation"])[0]
-    found = []
+    scores = []
     for count in counts:
         real = sum_products(scaled["training"][order[:count]])
         alone, _ = _choose_decoder(real, None, validation)
         both, weight = _choose_decoder(real, generated, validation)
-        found.append(_score(count, alone, both, weight, scaled["test"], rng))
-    return found
+        scores.append(_score(count, alone, both, weight, scaled["test"], rng))
+    return scores
 
 
 def sum_products(windows: Floats) -> tuple[Floats, float]:
@@ -134,13 +134,13 @@ def _choose_decoder(
     """Return the best decoder for the validation products, and its weight of generated windows."""
     neurons = len(validation) // (2 * REACH + 1)
     tried = []
-    for weight in WEIGHTS if generated is not None else WEIGHTS[:1]:
+    for weight in TRIED_WEIGHTS if generated is not None else TRIED_WEIGHTS[:1]:
         products = real[0]
         if generated is not None:
             products = (real[0] + weight * generated[0]) / (1 + weight)
         for penalty in PENALTIES:
-            found = fit_decoder(products, neurons, penalty)
-            tried.append((measure_explained(found, validation), found, weight))
+            decoder = fit_decoder(products, neurons, penalty)
+            tried.append((measure_explained(decoder, validation), decoder, weight))
     best = max(tried, key=lambda each: each[0])
     return best[1], best[2]
 
@@ -155,7 +155,7 @@ def _score(
 ) -> DecoderScore:
     errors, squares = measure_residuals(alone, test)
     joint, _ = measure_residuals(both, test)
-    drawn = rng.integers(len(test), size=(RESAMPLES, len(test)))
+    drawn = rng.integers(len(test), size=(DECODER_RESAMPLES, len(test)))
     total = squares[drawn].sum(axis=1)
 
     def interval(some: Floats) -> Interval:

@@ -15,9 +15,9 @@ from sts.base.types import Floats, Ints
 from sts.calcium.oasis import solve_first_order, solve_second_order
 
 # The published decay (Li et al., 2020), at 24 frames per second.
-DECAY: Final = (0.95,)
+PUBLISHED_DECAY: Final = (0.95,)
 # Rounding error of the discriminant of two equal roots.
-ROUNDING: Final = 1e-12
+ROOT_ROUNDING: Final = 1e-12
 # Number of lags from which the decay is estimated (Pnevmatikakis et al., 2016).
 LAGS: Final = 10
 # Factor of the roots of an estimated decay, which slow drift makes too large.
@@ -37,7 +37,7 @@ Level = Annotated[float, Bounds(-1e12, 1e12)]
 class CalciumModel:
     """Model of calcium, c(t) = g1 c(t-1) + g2 c(t-2) + spikes(t), and of its fluorescence."""
 
-    decay: tuple[float, ...] = DECAY
+    decay: tuple[float, ...] = PUBLISHED_DECAY
     """g of a first-order model, or g1 and g2 of a model that also rises slowly."""
     noise: float = 0.3
     """Standard deviation, in units of a spike."""
@@ -61,7 +61,7 @@ def check_decay(decay: tuple[float, ...]) -> None:
         raise StsError(f"a decay has 1 or 2 coefficients, not {len(decay)}: give g, or g1 and g2")
     first, second = (*decay, 0.0)[:2]
     # The discriminant of two equal roots can be negative by rounding.
-    rings = first**2 + 4 * second < -ROUNDING
+    rings = first**2 + 4 * second < -ROOT_ROUNDING
     if not np.isfinite(decay).all() or rings or not all(0 < root < 1 for root in find_roots(decay)):
         raise StsError(
             f"the decay {', '.join(map(str, decay))} does not die away: its roots must be real, "
@@ -92,15 +92,15 @@ def simulate_fluorescence(
 def simulate_calcium(spikes: Ints | Floats, decay: tuple[float, ...]) -> Floats:
     """Return calcium without noise of spikes (..., frames), float32."""
     denominator = np.array([1.0, *(-g for g in decay)], dtype=np.float32)
-    found = lfilter(np.ones(1, np.float32), denominator, spikes.astype(np.float32), axis=-1)
-    return np.asarray(found, dtype=np.float32)
+    calcium = lfilter(np.ones(1, np.float32), denominator, spikes.astype(np.float32), axis=-1)
+    return np.asarray(calcium, dtype=np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
 class OasisSettings:
     """Settings of a deconvolution; defaults as published (Li et al., 2020)."""
 
-    decay: tuple[Coefficient, ...] | None = DECAY
+    decay: tuple[Coefficient, ...] | None = PUBLISHED_DECAY
     """g, or g1 and g2; None: estimated from each trace, with `order` coefficients."""
     order: int = 1
     smallest: NotNegative = 0.55
@@ -179,8 +179,8 @@ def estimate_decay(
     covariance[0] -= noise**2
     lags = np.arange(1, LAGS + order + 1)
     design = np.stack([covariance[np.abs(lags - k)] for k in range(1, order + 1)], axis=1)
-    found = np.linalg.lstsq(design, covariance[lags], rcond=None)[0]
-    roots = np.real(np.roots([1.0, *-found]))
+    coefficients = np.linalg.lstsq(design, covariance[lags], rcond=None)[0]
+    roots = np.real(np.roots([1.0, *-coefficients]))
     roots = np.where(roots > 1, GROWING, np.where(roots <= 0, RINGING, roots))
     return tuple(float(g) for g in -np.poly(shrinkage * roots)[1:])
 

@@ -21,18 +21,18 @@ Width = Annotated[int, Bounds(1, 8192)]
 
 # Stride of the convolutions, and slope of the leaky ReLUs below 0.
 STRIDE: Final = 2
-SLOPE: Final = 0.2
+LEAKY_SLOPE: Final = 0.2
 # Each layer halves the frames, and a window has at most 2**20 frames.
 MAX_LAYERS: Final = 20
 # Number of windows that are generated at once.
-BATCH: Final = 64
+GENERATED_AT_ONCE: Final = 64
 
 # Slope of the sigmoid from drive to spikes; a steeper sigmoid does not improve training.
 STEEPNESS: Final = 30.0
 # Initial values, typical of a recording at 24 Hz that is scaled to 0..1.
-DECAY: Final = 0.95
+INITIAL_DECAY: Final = 0.95
 AMPLITUDE: Final = 0.14
-BASELINE: Final = 0.1
+INITIAL_BASELINE: Final = 0.1
 NOISE: Final = 0.05
 THRESHOLD: Final = 1.4
 # Ranges of the first estimates of decay and of the probability of a spike in a frame.
@@ -59,8 +59,11 @@ class SpikesEnding(nn.Module):
         def make(value: float) -> nn.Parameter:
             return nn.Parameter(torch.full((neurons, 1), value / SPEED))
 
-        self.threshold, self.decay = make(THRESHOLD), make(math.log(DECAY / (1 - DECAY)))
-        self.amplitude, self.baseline = make(math.log(AMPLITUDE)), make(BASELINE)
+        self.threshold, self.decay = (
+            make(THRESHOLD),
+            make(math.log(INITIAL_DECAY / (1 - INITIAL_DECAY))),
+        )
+        self.amplitude, self.baseline = make(math.log(AMPLITUDE)), make(INITIAL_BASELINE)
         self.noise = make(math.log(NOISE))
         self.start = nn.Sequential(
             nn.Linear(noise, HIDDEN), nn.LeakyReLU(slope), nn.Linear(HIDDEN, neurons)
@@ -95,7 +98,7 @@ class SpikesEnding(nn.Module):
             (neurons, frames) of the training stretch in 0..1.
         """
         centred = (traces - traces.mean(dim=1, keepdim=True)).double()
-        keep = (_lagged(centred, 2) / _lagged(centred, 1)).nan_to_num(DECAY).clamp(*KEEPS)
+        keep = (_lagged(centred, 2) / _lagged(centred, 1)).nan_to_num(INITIAL_DECAY).clamp(*KEEPS)
         left = centred[:, 1:] - keep * centred[:, :-1]
         noise = (-_lagged(left, 1) / keep).clamp_min(FAINTEST)
         variance = (_lagged(left, 0) - noise * (1 + keep**2)).clamp_min(FAINTEST)
@@ -261,7 +264,7 @@ class WindowGenerator(nn.Module):
             nn.Sequential(
                 make_doubling(before, after, settings.kernel, repeat=repeat),
                 ChannelNorm(after),
-                nn.LeakyReLU(SLOPE),
+                nn.LeakyReLU(LEAKY_SLOPE),
             )
             for before, after in pairwise(channels)
         )
@@ -271,7 +274,7 @@ class WindowGenerator(nn.Module):
         )
         self.ending: SpikesEnding | None = None
         if settings.ending == "spikes":
-            self.ending = SpikesEnding(neurons, settings.noise, SLOPE)
+            self.ending = SpikesEnding(neurons, settings.noise, LEAKY_SLOPE)
         if settings.frame_noise:
             # Neurons share some of the fresh noise. Spikes need much of it, a sigmoid little.
             self.mixing = nn.Parameter(torch.eye(neurons) * (1.0 if self.ending else 0.1))
@@ -287,7 +290,7 @@ class WindowGenerator(nn.Module):
         if len(fresh) != len(self.settings.fresh_shapes):
             raise ValueError("this generator needs fresh noise: give the output of draw_fresh")
         x = self.begin(noise).view(len(noise), self.settings.noise, self.settings.first_length)
-        x = functional.leaky_relu(x, SLOPE)
+        x = functional.leaky_relu(x, LEAKY_SLOPE)
         for number, layer in enumerate(self.layers):
             double, norm, bend = layer.children()
             x = double(x)
@@ -328,7 +331,7 @@ class WindowCritic(nn.Module):
         if self.settings.differences:
             x = torch.cat([x, functional.pad(x.diff(dim=-1), (1, 0))], dim=1)
         for number, layer in enumerate(self.layers):
-            x = functional.leaky_relu(layer(pad_ends(x, self.settings.kernel)), SLOPE)
+            x = functional.leaky_relu(layer(pad_ends(x, self.settings.kernel)), LEAKY_SLOPE)
             if shifts is not None and number < len(shifts):
                 x = phase_shuffle(x, shifts[number])
         rated: Tensor = self.end(x.flatten(1)).squeeze(1)
@@ -385,8 +388,8 @@ def sample_windows(
     device = next(generator.parameters()).device
     windows = []
     with torch.inference_mode():
-        for begin in range(0, count, BATCH):
-            some = torch.from_numpy(noise[begin : begin + BATCH]).to(device)
+        for begin in range(0, count, GENERATED_AT_ONCE):
+            some = torch.from_numpy(noise[begin : begin + GENERATED_AT_ONCE]).to(device)
             fresh = draw_fresh(generator.settings, len(some), random)
             found = generator(some, [each.to(device) for each in fresh])
             windows.append(found.float().cpu().numpy())

@@ -13,7 +13,7 @@ from sts.base.errors import StsError
 from sts.base.types import Floats
 from sts.calcium.arrays import name_file
 from sts.calcium.recording import (
-    MAX_BYTES,
+    MAX_RECORDING_BYTES,
     SAME_RATE,
     CalciumRecording,
     Reading,
@@ -26,9 +26,9 @@ SERIES: Final = "RoiResponseSeries"
 # Kinds of containers, the preferred one first: raw fluorescence would need a baseline.
 CONTAINERS: Final = ("DfOverF", "Fluorescence")
 # Largest number of groups that are searched in a file.
-MOST: Final = 10_000
+MOST_GROUPS: Final = 10_000
 # Number of other series that a note names.
-NAMED: Final = 5
+NAMED_SERIES: Final = 5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,23 +52,23 @@ class OphysSeries:
 def read_ophys(path: Path, reading: Reading) -> CalciumRecording:
     """Return a RoiResponseSeries of an NWB 2 file: the requested one, else the most likely."""
     with name_file(path), guard.open_hdf5(path) as file:
-        found = _find_series(file, path)
-        name = choose_series([each.name for each in found], reading, "series", path)
-        series = next(each for each in found if each.name == name).group
+        candidates = _find_series(file, path)
+        name = choose_series([candidate.name for candidate in candidates], reading, "series", path)
+        series = next(candidate for candidate in candidates if candidate.name == name).group
         node = guard.member(series, "data")
-        values = _orient(guard.array(node, max_bytes=MAX_BYTES), series)
+        values = _orient(guard.array(node, max_bytes=MAX_RECORDING_BYTES), series)
         conversion, offset = guard.number(node, "conversion"), guard.number(node, "offset")
         if conversion not in (None, 1.0) or offset not in (None, 0.0):
             factor = 1.0 if conversion is None else conversion
             values = np.asarray(values * factor + (offset or 0.0), dtype=np.float64)
         rate = _read_rate(series, values.shape[-1], reading)
         unit = guard.text(node, "unit")
-    others = [clean_text(each.name) for each in found if each.name != name]
+    others = [clean_text(candidate.name) for candidate in candidates if candidate.name != name]
     notes: tuple[str, ...] = ()
     if others and not reading.series:
-        more = ", ..." if len(others) > NAMED else ""
-        taken = f"{clean_text(path.name)} has {len(found)} series: {clean_text(name)} is taken"
-        notes = (f"{taken}, choose with --series from {', '.join(others[:NAMED])}{more}",)
+        more = ", ..." if len(others) > NAMED_SERIES else ""
+        taken = f"{clean_text(path.name)} has {len(candidates)} series: {clean_text(name)} is taken"
+        notes = (f"{taken}, choose with --series from {', '.join(others[:NAMED_SERIES])}{more}",)
     return build_recording(
         path,
         values,
@@ -97,18 +97,18 @@ def _find_series(file: Any, path: Path) -> list[OphysSeries]:
     if not guard.text(file, "nwb_version").removeprefix("NWB-").startswith("2"):
         raise StsError(f"{path} is no NWB 2 file")
     places = [guard.follow(file, "processing"), guard.follow(file, "acquisition")]
-    found = [each for place in places if place is not None for each in _walk(place)]
-    if not found:
+    candidates = [each for place in places if place is not None for each in _walk(place)]
+    if not candidates:
         raise StsError(
             f"{path} has no {SERIES} under {' or '.join(CONTAINERS)}: calcium traces are needed"
         )
-    return sorted(found, key=lambda each: each.rank)
+    return sorted(candidates, key=lambda each: each.rank)
 
 
 def _walk(place: Any) -> Iterator[OphysSeries]:
     """Yield every series in a group and in the groups below it."""
     left = [("", place)]
-    for _ in range(MOST):
+    for _ in range(MOST_GROUPS):
         if not left:
             return
         container, group = left.pop()
@@ -132,14 +132,16 @@ def _read_rate(series: Any, frames: int, reading: Reading) -> float | None:
         return stored
     name = clean_text(series.name.rpartition("/")[2])
     try:
-        measured = _measure_rate(np.ravel(guard.array(times, max_bytes=MAX_BYTES)), frames, name)
+        measured = _measure_rate(
+            np.ravel(guard.array(times, max_bytes=MAX_RECORDING_BYTES)), frames, name
+        )
     except StsError:
         if reading.rate_hz is None:
             raise
         return stored
     if stored is not None and abs(stored / measured - 1) > SAME_RATE:
         raise StsError(
-            f"{name} says {stored:g} frames a second and has timestamps at {measured:g}: give a "
+            f"{name} states {stored:g} frames a second and has timestamps at {measured:g}: give a "
             "file in which they agree"
         )
     return measured

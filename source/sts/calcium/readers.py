@@ -13,13 +13,13 @@ import psutil
 from sts.base.errors import CellFailed, StsError
 from sts.base.guard import describe_error
 from sts.base.sandbox import Isolated, Limits
-from sts.calcium.recording import MAX_BYTES, CalciumRecording, Reading, check_recording
+from sts.calcium.recording import MAX_RECORDING_BYTES, CalciumRecording, Reading, check_recording
 
 logger = logging.getLogger("sts")
 
 # Ending -> module and function, imported only when used, since some are slow to load. A reader is
 # a function of a path and a `Reading`.
-READERS: Final = {
+CALCIUM_READERS: Final = {
     ".npy": ("arrays", "read_npy"),
     ".npz": ("arrays", "read_npz"),
     ".h5": ("arrays", "read_hdf5"),
@@ -28,14 +28,14 @@ READERS: Final = {
     ".mat": ("true_spikes", "read_cascade"),
     ".csv": ("true_spikes", "read_spikefinder"),
 }
-FOLDER: Final = ("arrays", "read_suite2p")
+SUITE2P_READER: Final = ("arrays", "read_suite2p")
 # Function that runs in the sandbox.
-WORK: Final = "sts.calcium.readers:answer"
+READ_WORK: Final = "sts.calcium.readers:answer"
 # Bytes of an array in one answer of the sandbox.
-PIECE: Final = 2**25
+ANSWER_BYTES: Final = 2**25
 # Memory for the largest recording: the arrays of the file, and traces in float32.
-MOST_MB: Final = 3 * MAX_BYTES // 2**20
-ARRAYS: Final = ("traces", "spikes")
+MOST_MB: Final = 3 * MAX_RECORDING_BYTES // 2**20
+RECORDING_ARRAYS: Final = ("traces", "spikes")
 # In the sandbox: the arrays of the last recording.
 _HELD: Final[dict[str, Any]] = {}
 
@@ -55,11 +55,11 @@ def read_calcium(
     half_mb = psutil.virtual_memory().total // 2**21
     limits = Limits(memory_mb=min(MOST_MB, half_mb), processor_s=600)
     try:
-        with Isolated(WORK, limits) as reader:
+        with Isolated(READ_WORK, limits) as reader:
             reply, _ = reader.ask({"path": str(path), "reading": asdict(reading)})
             if "error" in reply:
                 raise StsError(" ".join(reply["error"].split()))
-            arrays = {name: _fetch(reader, name, reply[name]) for name in ARRAYS}
+            arrays = {name: _fetch(reader, name, reply[name]) for name in RECORDING_ARRAYS}
     except CellFailed as error:
         raise StsError(f"{path} {error}") from error
     for note in reply["notes"]:
@@ -81,12 +81,12 @@ def _fetch(reader: Isolated, name: str, form: Any) -> Any:
     if form is None:
         return None
     dtype, shape = np.dtype(form["dtype"]), tuple(form["shape"])
-    if dtype.kind not in "iuf" or int(np.prod(shape)) * dtype.itemsize > 2 * MAX_BYTES:
+    if dtype.kind not in "iuf" or int(np.prod(shape)) * dtype.itemsize > 2 * MAX_RECORDING_BYTES:
         raise CellFailed("is damaged: its reader gave an impossible answer")
     array = np.empty(shape, dtype)
     raw = array.reshape(-1).view(np.uint8)
-    for begin in range(0, len(raw), PIECE):
-        piece = raw[begin : begin + PIECE]
+    for begin in range(0, len(raw), ANSWER_BYTES):
+        piece = raw[begin : begin + ANSWER_BYTES]
         _, data = reader.ask({"array": name, "begin": begin, "size": len(piece)})
         if len(data) != len(piece):
             raise CellFailed("lost its reader before it was read: try again")
@@ -112,7 +112,7 @@ def answer(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         return {
             "error": f"{path} cannot be read: {type(error).__name__}, {describe_error(error)}"
         }, b""
-    _HELD.update({name: getattr(recording, name) for name in ARRAYS})
+    _HELD.update({name: getattr(recording, name) for name in RECORDING_ARRAYS})
     forms = {
         name: None if array is None else {"dtype": array.dtype.str, "shape": array.shape}
         for name, array in _HELD.items()
@@ -130,7 +130,7 @@ def answer(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
 
 def read_here(path: Path, reading: Reading) -> CalciumRecording:
     """Return the recording in a file, or in a folder of suite2p, checked, in this process."""
-    module, function = FOLDER if path.is_dir() else _find_reader(path)
+    module, function = SUITE2P_READER if path.is_dir() else _find_reader(path)
     read: Callable[[Path, Reading], CalciumRecording] = getattr(
         importlib.import_module(f"sts.calcium.{module}"), function
     )
@@ -139,12 +139,12 @@ def read_here(path: Path, reading: Reading) -> CalciumRecording:
 
 def _find_reader(path: Path) -> tuple[str, str]:
     """Return module and function of the reader for this ending."""
-    if path.suffix.lower() not in READERS:
+    if path.suffix.lower() not in CALCIUM_READERS:
         raise StsError(
-            f"{path} is of an unknown kind {path.suffix!r}: choose from {', '.join(READERS)}, or "
-            "a folder of suite2p"
+            f"{path} is of an unknown kind {path.suffix!r}: choose from "
+            f"{', '.join(CALCIUM_READERS)}, or a folder of suite2p"
         )
-    return READERS[path.suffix.lower()]
+    return CALCIUM_READERS[path.suffix.lower()]
 
 
 def _check_path(path: Path) -> None:

@@ -15,11 +15,11 @@ from sts.base.errors import StsError, one_of
 from sts.base.settings import Positive, check_fields
 from sts.base.types import Floats, Ints
 
-# Frame rates that are accepted; those of microscopes lie far inside.
+# Accepted frame rates; those of microscopes are well within these limits.
 SLOWEST_HZ: Final = 0.01
 FASTEST_HZ: Final = 100_000.0
 # Largest array of a file: a thousand neurons for five hours at 30 Hz.
-MAX_BYTES: Final = 4 * 2**30
+MAX_RECORDING_BYTES: Final = 4 * 2**30
 # Largest relative difference of two frame rates that count as equal.
 SAME_RATE: Final = 0.01
 # Units of traces in percent.
@@ -30,7 +30,7 @@ MAX_LETTERS: Final = 80
 MOST_UP: Final = 1000
 MOST_TIMES: Final = 100
 # Width of the filters that find the baseline.
-BASELINE_S: Final = 60.0
+BASELINE_FILTER_S: Final = 60.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -153,16 +153,15 @@ def build_recording(
     if unit.lower() in PERCENT:
         array, unit = array / np.float32(100), "dF/F"
         notes += (f"the percent of {name} are divided by 100",)
-    asked = reading.rate_hz
-    if asked and rate_hz is not None and abs(rate_hz / asked - 1) > SAME_RATE:
-        found = f"{name} says {rate_hz:g} frames a second"
-        notes += (f"{found}: the {asked:g} of --rate are taken instead",)
+    if reading.rate_hz and rate_hz is not None and abs(rate_hz / reading.rate_hz - 1) > SAME_RATE:
+        stated = f"{name} states {rate_hz:g} frames a second"
+        notes += (f"{stated}: the {reading.rate_hz:g} of --rate are used instead",)
     count = len(array) if array.ndim else 0
-    names = [clean_text(each) for each in neurons]
+    names = [clean_text(neuron) for neuron in neurons]
     return CalciumRecording(
         name=name,
         traces=array,
-        rate_hz=asked or (math.nan if rate_hz is None else rate_hz),
+        rate_hz=reading.rate_hz or (math.nan if rate_hz is None else rate_hz),
         neurons=tuple(names if len(names) == count else map(str, range(count))),
         unit=clean_text(unit),
         spikes=counts,
@@ -230,7 +229,7 @@ def prepare(recording: CalciumRecording, preparation: Preparation) -> CalciumRec
 
 def find_baseline(traces: Floats, rate_hz: float) -> Floats:
     """Return the lower envelope of smoothed traces: the maximum of the minimum within 60 s."""
-    frames = max(int(BASELINE_S * rate_hz), 1)
+    frames = max(int(BASELINE_FILTER_S * rate_hz), 1)
     smooth = gaussian_filter1d(traces.astype(np.float64), rate_hz, axis=1)
     lowest = minimum_filter1d(smooth, frames, axis=1)
     return np.asarray(maximum_filter1d(lowest, frames, axis=1))

@@ -45,7 +45,7 @@ FAST: Final = (0, 1, 2, 4)
 MEANS: Final = 3.0
 THIRDS: Final = 3.0
 # Time between two writes of a training's state; a write at the published size takes a second.
-KEEP_EVERY_S: Final = 60.0
+KEEP_GENERATOR_EVERY_S: Final = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,17 +120,13 @@ class GanTrainer:
             "critic": settings.critic_rate or settings.learning_rate,
         }
         betas = (settings.beta1, settings.beta2)
+        networks = {"generator": self.generator, "critic": self.critic}
         self._optimisers = {
             name: torch.optim.Adam(network.parameters(), lr=self._rates[name], betas=betas)
-            for name, network in (("generator", self.generator), ("critic", self.critic))
+            for name, network in networks.items()
         }
         self.state = TrainingState(
-            networks={
-                "generator": self.generator,
-                "critic": self.critic,
-                "average": self.average,
-            },
-            optimisers=self._optimisers,
+            networks={**networks, "average": self.average}, optimisers=self._optimisers
         )
         self._generate: Callable[..., Tensor] = self.generator
         self._rate: Callable[..., Tensor] = self.critic
@@ -208,9 +204,9 @@ class Moments:
         """
         scaled = (windows.float() - self.mean) / self.deviation
         half = len(scaled) // 2
-        found = zip(compute_moments(scaled[:half]), compute_moments(scaled[half:]), strict=True)
+        pairs = zip(compute_moments(scaled[:half]), compute_moments(scaled[half:]), strict=True)
         total = torch.zeros((), device=windows.device)
-        for (first, second), value, weight in zip(found, self.values, self.weights, strict=True):
+        for (first, second), value, weight in zip(pairs, self.values, self.weights, strict=True):
             total = total + ((first - value) * (second - value) * weight).sum()
         return total
 
@@ -243,13 +239,13 @@ def _weigh_covariances(covariances: Tensor) -> Tensor:
 def compute_moments(scaled: Tensor, length: int | None = None) -> tuple[Tensor, ...]:
     """Return the mean, third moment of differences, and lagged covariances of (B, neurons, W)."""
     steps = scaled.diff(dim=-1)
-    found = [scaled.mean(dim=(0, 2)), (steps**3).mean(dim=(0, 2))]
+    moments = [scaled.mean(dim=(0, 2)), (steps**3).mean(dim=(0, 2))]
     for values, lags in ((scaled, SLOW), (steps, FAST)):
         for lag in select_lags(lags, length or scaled.shape[-1]):
             frames = values.shape[-1] - lag
             products = torch.einsum("bnt,bmt->nm", values[..., :frames], values[..., lag:])
-            found.append(products / (len(values) * frames))
-    return tuple(found)
+            moments.append(products / (len(values) * frames))
+    return tuple(moments)
 
 
 def select_lags(lags: tuple[int, ...], length: int) -> tuple[int, ...]:
@@ -310,7 +306,7 @@ def train_generator(
     if len(windows) == 0:
         raise ValueError("no window to train on")
     key = make_key(sizes, settings, windows.traces, windows.starts)
-    file = TrainingFile(state, key, Validation, every_s=KEEP_EVERY_S)
+    file = TrainingFile(state, key, Validation, every_s=KEEP_GENERATOR_EVERY_S)
     data = _TrainingWindows(windows, scale, device)
     trainer = GanTrainer(sizes, settings, device, stretch=data.stretch)
     done = file.restore(trainer.state)
@@ -322,8 +318,8 @@ def train_generator(
             distance, loss = _train_step(trainer, data, done.steps)
             done = replace(done, steps=done.steps + 1)
             if done.steps % settings.check_every == 0 or done.steps == settings.steps:
-                scaled = sample_windows(trainer.average, count, seed=(settings.seed, done.steps))
-                fake = scale.undo(scaled)
+                seed = (settings.seed, done.steps)
+                fake = scale.undo(sample_windows(trainer.average, count, seed=seed))
                 done = _validate(done, trainer, float(distance), float(loss), float(score(fake)))
                 if on_check is not None:
                     on_check(done.records[-1], fake)

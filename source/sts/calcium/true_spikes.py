@@ -24,15 +24,23 @@ SPIKEFINDER_HZ: Final = 100.0
 CALCIUM: Final = ".calcium.csv"
 SPIKES: Final = ".spikes.csv"
 # Rounding error of a time, in frames.
-ROUNDING: Final = 1e-6
+TIME_ROUNDING: Final = 1e-6
 # Longest first line of a table in bytes.
 MAX_HEADER: Final = 2**20
 # Largest file; the largest of the published ones takes 2 MB.
-MAX_BYTES: Final = 256 * 2**20
+MAX_TRUTH_BYTES: Final = 256 * 2**20
 # Most frames of a trial: a day at 100 Hz.
 MOST_FRAMES: Final = 10_000_000
 # Errors of scipy for damaged files.
-BROKEN: Final = (MatReadError, OSError, ValueError, TypeError, KeyError, IndexError, EOFError)
+MATLAB_ERRORS: Final = (
+    MatReadError,
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    EOFError,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +63,8 @@ class CascadeTrial:
 
     def at(self, rate_hz: float) -> tuple[Floats, Ints]:
         """Return trace and spike counts (frames,) on an even grid with another rate."""
-        # Without ROUNDING the last frame could be lost.
-        frames = int(self.seconds * rate_hz + ROUNDING) + 1
+        # Without TIME_ROUNDING the last frame could be lost.
+        frames = int(self.seconds * rate_hz + TIME_ROUNDING) + 1
         grid = self.times_s[0] + np.arange(frames) / rate_hz
         edges = np.append(grid, grid[-1] + 1 / rate_hz) - 0.5 / rate_hz
         counts = np.histogram(self.spikes_s, bins=edges)[0]
@@ -67,14 +75,14 @@ def read_trials(path: Path) -> list[CascadeTrial]:
     """Return the trials of a Cascade file; only arrays of numbers are read from it."""
     _check_size(path)
     try:
-        found = loadmat(path, variable_names=[VARIABLE]).get(VARIABLE)
-    except (*BROKEN, NotImplementedError, MemoryError) as error:
+        variable = loadmat(path, variable_names=[VARIABLE]).get(VARIABLE)
+    except (*MATLAB_ERRORS, NotImplementedError, MemoryError) as error:
         raise StsError(
             f"{path} is no MATLAB file of version 5: {guard.describe_error(error)}"
         ) from error
-    if not isinstance(found, np.ndarray) or found.size == 0:
+    if not isinstance(variable, np.ndarray) or variable.size == 0:
         raise StsError(f"{path} has no variable {VARIABLE}: a file of Cascade is needed")
-    trials = [_read_trial(each, path) for each in found.ravel()]
+    trials = [_read_trial(each, path) for each in variable.ravel()]
     return [trial for trial in trials if trial is not None]
 
 
@@ -164,7 +172,7 @@ def _stack(
         lengths = [min(n, len(row)) for n, row in zip(lengths, spikes, strict=True)]
     frames = min(lengths) if reading.cut else max(lengths)
     uneven = min(lengths) < max(lengths)
-    found = f"rows of {clean_text(path.name)} have {min(lengths)} to {max(lengths)} frames"
+    spread = f"rows of {clean_text(path.name)} have {min(lengths)} to {max(lengths)} frames"
     return build_recording(
         path,
         np.stack(
@@ -178,7 +186,7 @@ def _stack(
             [_resize(row[:n], frames, "constant") for row, n in zip(spikes, lengths, strict=True)]
         ),
         unit="dF/F",
-        notes=(f"{found}: all are cut to the shortest",) if uneven and reading.cut else (),
+        notes=(f"{spread}: all are cut to the shortest",) if uneven and reading.cut else (),
         lengths=tuple(lengths) if uneven and not reading.cut else (),
     )
 
@@ -188,8 +196,8 @@ def _resize(row: Any, frames: int, mode: Literal["edge", "constant"]) -> Any:
 
 
 def _check_size(path: Path) -> None:
-    if path.stat().st_size > MAX_BYTES:
-        raise StsError(f"{path} is larger than {MAX_BYTES / 1e6:.0f} MB: no ground truth is")
+    if path.stat().st_size > MAX_TRUTH_BYTES:
+        raise StsError(f"{path} is larger than {MAX_TRUTH_BYTES / 1e6:.0f} MB: no ground truth is")
 
 
 def _read_columns(path: Path) -> list[Floats]:

@@ -10,7 +10,7 @@ from sts.base.settings import Bounds, Count, NotNegative, Share, check_fields
 from sts.base.types import Floats, Ints
 
 Part = Literal["training", "validation", "test"]
-PARTS: Final[tuple[Part, ...]] = ("training", "validation", "test")
+STRETCHES: Final[tuple[Part, ...]] = ("training", "validation", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +98,7 @@ class Cut:
 def split_time(
     frames: int, rate_hz: float, settings: WindowSettings
 ) -> dict[Part, tuple[int, int]]:
-    """Return begin and end of the three stretches, with gaps between them."""
+    """Return start and end of the three stretches, with gaps between them."""
     gap = round(settings.gap_s * rate_hz)
     left = frames - 2 * gap
     sizes = {"validation": settings.validation * left, "test": settings.test * left}

@@ -1,4 +1,4 @@
-"""What the scripts do: arguments become settings, a study is run, its results are printed.
+"""The commands of the scripts: arguments become settings, a study runs, its results are printed.
 
 >>> from sts.cli.data import main
 >>> status = main(["simulate", "--cells", "2", "--out", "somewhere/new", "--dry-run"])

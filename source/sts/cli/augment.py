@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from sts.studies.augment.settings import Job
 
 
-METHODS = ("smote", "gan", "vae", "flow", "ddpm")
-CONTROLS = ("random", "weights", "copula", "borderline", "adasyn")
-TASKS = ("e", "me", "sts")
-CLASSIFIERS = (
+METHOD_NAMES = ("smote", "gan", "vae", "flow", "ddpm")
+CONTROL_NAMES = ("random", "weights", "copula", "borderline", "adasyn")
+TASK_NAMES = ("e", "me", "sts")
+CLASSIFIER_NAMES = (
     "svm",
     "mlp",
     "tree",
@@ -32,7 +32,7 @@ CLASSIFIERS = (
     "lightgbm",
     "vote",
 )
-REDUCERS = ("none", "pca", "ica", "svd", "isomap", "lle", "nca")
+REDUCER_NAMES = ("none", "pca", "ica", "svd", "isomap", "lle", "nca")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -126,7 +126,7 @@ def _say_scores(results: "Results") -> None:
         ],
     )
     say()
-    gains = [each for each in results.gains if each.score == "macro_f1"]
+    gains = [gain for gain in results.gains if gain.score == "macro_f1"]
     number = gains[0].comparisons if gains else 0
     say_table(
         (
@@ -140,15 +140,15 @@ def _say_scores(results: "Results") -> None:
         ),
         [
             (
-                method_title(each.method),
-                classifier_title(each.classifier),
-                each.added,
-                f"{each.value:.3f}",
-                format_gain(each.difference),
-                each.verdict,
-                each.holm_verdict,
+                method_title(gain.method),
+                classifier_title(gain.classifier),
+                gain.added,
+                f"{gain.value:.3f}",
+                format_gain(gain.difference),
+                gain.verdict,
+                gain.holm_verdict,
             )
-            for each in gains
+            for gain in gains
         ],
     )
 
@@ -192,7 +192,7 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
         "--method",
         nargs="+",
         default=["smote"],
-        help=f"{', '.join(METHODS)}, all (these and two controls); {', '.join(CONTROLS)} "
+        help=f"{', '.join(METHOD_NAMES)}, all (these and two controls); {', '.join(CONTROL_NAMES)} "
         "(default: smote)",
     )
     add_name(
@@ -205,7 +205,7 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
         "--classifiers",
         nargs="+",
         default=(),
-        help=f"{', '.join(CLASSIFIERS)} (default: all)",
+        help=f"{', '.join(CLASSIFIER_NAMES)} (default: all)",
     )
     group.add_argument(
         "--borrow",
@@ -267,7 +267,7 @@ def _add_features(parser: argparse.ArgumentParser) -> None:
     add_name(
         "--reducer",
         default="none",
-        help=f"{', '.join(REDUCERS)} (default: none)",
+        help=f"{', '.join(REDUCER_NAMES)} (default: none)",
     )
     group.add_argument(
         "--components",

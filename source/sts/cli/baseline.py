@@ -10,7 +10,7 @@ from sts.base.errors import StsError
 from sts.base.logs import program
 from sts.cli import flags
 from sts.cli.classify import (
-    HELD_OUT,
+    HELD_OUT_TITLE,
     add_new_cells,
     add_workers,
     new_cells_of,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sts.studies.classify.tables.cells import Source
     from sts.studies.classify.tables.settings import TableJob
 
-MODELS = ("lightgbm", "extra-trees", "hist-boosting", "svm", "logistic", "stack")
+MODEL_NAMES = ("lightgbm", "extra-trees", "hist-boosting", "svm", "logistic", "stack")
 # The modes that use an option; an option without an entry belongs to all.
 TAKEN_BY = {
     "data": ("TRAIN", "TEST"),
@@ -101,7 +101,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         type=str.lower,
         default="lightgbm",
         metavar="NAME",
-        help=f"{', '.join(MODELS)} (default: first)",
+        help=f"{', '.join(MODEL_NAMES)} (default: first)",
     )
     group.add_argument(
         "--features",
@@ -143,7 +143,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         metavar="JSON",
         help="train with these settings instead of searching",
     )
-    add_workers(group, "folds, or recordings, side by side")
+    add_workers(group, "folds, or recordings, in parallel")
     group.add_argument(
         "--storage",
         metavar="URL",
@@ -285,10 +285,10 @@ def _transfer(
     """Run --transfer and print its table."""
     from sts.studies.classify.transfer.measure import transfer
     from sts.studies.classify.transfer.pages import transfer_table
-    from sts.studies.classify.transfer.results import SETS, TransferJob, describe_results
+    from sts.studies.classify.transfer.results import DEFAULT_SETS, TransferJob, describe_results
 
     transfer_job = TransferJob(
-        features=(args.features,) if args.features else SETS,
+        features=(args.features,) if args.features else DEFAULT_SETS,
         model=job.model,
         settings=job.settings,
         skip_missing=job.chosen.skip_missing,
@@ -315,7 +315,7 @@ def _fuse(
     job = FusionJob(table=str(run), network=str(args.with_networks), seed=args.seed)
     fused = fuse(workspace, job, table=read_run_predictions(run), network=network)
     say()
-    say_scores(HELD_OUT, {name: groups["pooled"] for name, groups in fused.scores.items()})
+    say_scores(HELD_OUT_TITLE, {name: groups["pooled"] for name, groups in fused.scores.items()})
     for name, comparison in fused.gains.items():
         gain = comparison.groups["pooled"].differences["weighted_f1"].difference
         say(f"gain in weighted F1 over the {name} alone: {gain.in_words()}")

@@ -1,4 +1,4 @@
-"""The flags of calcium_gan.py, the settings that they give, and what is printed."""
+"""The flags of calcium_gan.py, the settings from them, and the printed results."""
 
 import argparse
 import logging
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PRECISIONS = ("auto", "float32", "tf32", "bfloat16")
 # Flag, type, name of its value, help.
 Row = tuple[str, Callable[[str], Any], str, str]
-TRAINING: tuple[Row, ...] = (
+TRAINING_FLAGS: tuple[Row, ...] = (
     ("--length", flags.positive, "FRAMES", "of a window (default: 2048)"),
     ("--stride", flags.positive, "FRAMES", "between windows (default: 2)"),
     ("--steps", flags.positive, "N", "of the generator (default: 20000)"),
@@ -57,13 +57,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     if words and not words[0].startswith("-"):
         try:
-            one_of(words[0], [add.__name__.removeprefix("_add_") for add in COMMANDS], "command")
+            one_of(
+                words[0], [add.__name__.removeprefix("_add_") for add in ADD_COMMANDS], "command"
+            )
         except StsError as error:
             parser.error(str(error))
     args = parse_arguments(parser, words)
     if args.command is not _demo and words[0].startswith("-"):
-        # The command has the same flags: its defaults would replace these without a word.
-        parser.error(f"{words[0]} stands before the command: flags go behind it")
+        # The command has the same flags: its defaults would silently replace these.
+        parser.error(f"{words[0]} is before the command: flags must follow it")
     return run_command(args, _start)
 
 
@@ -86,7 +88,7 @@ def make_calcium_parser() -> argparse.ArgumentParser:
     flags.add_seed(parser)
     parser.set_defaults(command=_demo)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for add in COMMANDS:
+    for add in ADD_COMMANDS:
         add(commands)
     return parser
 
@@ -152,7 +154,7 @@ def _add_dg(commands: "Commands") -> None:
 
 
 def _dg(args: argparse.Namespace) -> int:
-    from sts.calcium.fluorescence import DECAY, CalciumModel
+    from sts.calcium.fluorescence import PUBLISHED_DECAY, CalciumModel
     from sts.studies.calcium import ground_truth
 
     job = ground_truth.GroundTruthJob(
@@ -163,7 +165,7 @@ def _dg(args: argparse.Namespace) -> int:
         mean_hz=args.mean_rate,
         correlation=args.correlation,
         memory_s=args.memory,
-        calcium=CalciumModel(decay=parse_decay(args) or DECAY, noise=args.noise),
+        calcium=CalciumModel(decay=parse_decay(args) or PUBLISHED_DECAY, noise=args.noise),
         given=str(args.statistics or ""),
         measured=str(args.measure or ""),
         clip=args.clip,
@@ -171,7 +173,7 @@ def _dg(args: argparse.Namespace) -> int:
     )
     if args.demo:
         job = ground_truth.make_demo_truth(args.seed)
-    out = args.out or data_of(args) / ground_truth.FOLDER / f"{job.name}.h5"
+    out = args.out or data_of(args) / ground_truth.SIMULATED_FOLDER / f"{job.name}.h5"
     if out.exists() and not args.demo:
         logger.warning("%s exists already: it is replaced", out)
     truth = ground_truth.make_ground_truth(flags.workspace_of(args), job, out=out)
@@ -189,7 +191,7 @@ def _add_train(commands: "Commands") -> None:
     parser = add_command(commands, "train", _train, text)
     _add_name(parser)
     add = parser.add_argument
-    _add_rows(parser, TRAINING)
+    _add_rows(parser, TRAINING_FLAGS)
     add("--units", type=flags.positive, nargs="+", metavar="N", help="of the generator's layers")
     add("--critic-units", type=flags.positive, nargs="+", metavar="N", help="of the critic's")
     choose = partial(add, type=str.lower)
@@ -212,7 +214,7 @@ def _add_train(commands: "Commands") -> None:
 
 def _train(args: argparse.Namespace) -> int:
     from sts.calcium.train import GanTrainSettings
-    from sts.studies.calcium.ground_truth import FOLDER, ensure_demo_truth
+    from sts.studies.calcium.ground_truth import SIMULATED_FOLDER, ensure_demo_truth
     from sts.studies.calcium.train import GanJob, Sizes, make_demo_job, train_gan
 
     workspace = flags.workspace_of(args)
@@ -222,7 +224,7 @@ def _train(args: argparse.Namespace) -> int:
         stem = args.recording.stem if args.recording else "ground-truth"
         # Characters that a file may have in its name and a generator may not are replaced.
         name = args.name or re.sub(r"^\W+|[^\w.+-]", "_", stem) or "recording"
-        path = args.recording or data_of(args) / FOLDER / f"{name}.h5"
+        path = args.recording or data_of(args) / SIMULATED_FOLDER / f"{name}.h5"
         if args.recording is None and not path.is_file():
             raise StsError(
                 f"nothing to train on at {path}: simulate it first with `calcium_gan.py dg`, or "
@@ -285,19 +287,19 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 def _find_name(args: argparse.Namespace) -> str:
     """Return the name of a generator; if there are others, it must be one of them."""
-    from sts.calcium.checkpoint import FOLDER
+    from sts.calcium.checkpoint import GENERATOR_FOLDER
 
     name = str(args.name or ("demo" if args.demo else "ground-truth"))
-    folder = flags.workspace_of(args).models / FOLDER
+    folder = flags.workspace_of(args).models / GENERATOR_FOLDER
     known = [each.name for each in folder.iterdir() if each.is_dir()] if folder.is_dir() else []
     return one_of(name, known, f"generator in {folder}:") if known else name
 
 
-def _say_evaluated(found: "GanEvaluation") -> None:
+def _say_evaluated(evaluation: "GanEvaluation") -> None:
     header = ("KL(real || these), nats", "rates", "correlations", "van Rossum", "intervals")
-    values = {name: each.divergences.values() for name, each in found.likeness.items()}
+    values = {name: each.divergences.values() for name, each in evaluation.likeness.items()}
     say_table(header, [(name, *(f"{v:.3f}" for v in some)) for name, some in values.items()])
-    say(f"report  {found.folder / 'report.html'}")
+    say(f"report  {evaluation.folder / 'report.html'}")
 
 
 def _add_deconvolve(commands: "Commands") -> None:
@@ -316,11 +318,11 @@ def _deconvolve(args: argparse.Namespace) -> int:
     if args.recording is None:
         raise StsError("no recording given: name a file or folder with --recording")
     source = make_source(args, args.recording)
-    found = deconvolve_recording(flags.workspace_of(args), source, out=args.out)
-    say_table(("neuron", "spikes a second", "correlation with truth"), found.rows)
-    if found.median is not None:
-        say(f"median  {found.median:.3f}")
-    say(f"written {found.path}")
+    deconvolved = deconvolve_recording(flags.workspace_of(args), source, out=args.out)
+    say_table(("neuron", "spikes a second", "correlation with truth"), deconvolved.rows)
+    if deconvolved.median is not None:
+        say(f"median  {deconvolved.median:.3f}")
+    say(f"written {deconvolved.path}")
     return Status.DONE
 
 
@@ -374,8 +376,8 @@ def make_source(args: argparse.Namespace, path: Path) -> "CalciumSource":
 
 def _take_given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
     """Return the arguments that were given, lists as tuples."""
-    given = {name: getattr(args, name, None) for name in names}
-    return {n: tuple(v) if isinstance(v, list) else v for n, v in given.items() if v is not None}
+    typed = {name: getattr(args, name, None) for name in names}
+    return {n: tuple(v) if isinstance(v, list) else v for n, v in typed.items() if v is not None}
 
 
 def parse_decay(args: argparse.Namespace) -> tuple[float, ...] | None:
@@ -392,4 +394,4 @@ def _parse_number(text: str, name: str) -> float:
         raise StsError(f"--{name} must be numbers or auto, not {text!r}") from error
 
 
-COMMANDS = (_add_dg, _add_train, _add_generate, _add_evaluate, _add_deconvolve)
+ADD_COMMANDS = (_add_dg, _add_train, _add_generate, _add_evaluate, _add_deconvolve)

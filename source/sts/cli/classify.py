@@ -1,4 +1,4 @@
-"""What sts_pipeline.py and baseline_pipeline.py share: modes, flags of new cells, results."""
+"""Common parts of sts_pipeline.py and baseline_pipeline.py: modes, flags of new cells, results."""
 
 import argparse
 import sys
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from sts.studies.classify.stored import CellSource, Tested
     from sts.studies.classify.training import Trained
 
-HELD_OUT: Final = "held-out cells"
-# Cells with a warning or without an answer that are named on the screen.
-LINES: Final = 10
+HELD_OUT_TITLE: Final = "held-out cells"
+# Number of printed cells with a warning or without an answer.
+MOST_LINES: Final = 10
 
 
 def run_mode(
@@ -36,14 +36,14 @@ def run_mode(
     taken_by
         The modes that use an option; an option without an entry belongs to all.
     check
-        Refuses what does not go together, before the options of the mode are checked.
+        Refuses options that contradict each other, before the options of the mode are checked.
     """
     args = parse_arguments(parser, argv)
-    given = flags.given_options(parser, sys.argv[1:] if argv is None else argv)
+    typed = flags.given_options(parser, sys.argv[1:] if argv is None else argv)
 
     def start(args: argparse.Namespace) -> int:
         check(args)
-        flags.check_mode(given, args.mode, taken_by)
+        flags.check_mode(typed, args.mode, taken_by)
         return modes[args.mode](args)
 
     return run_command(args, start)
@@ -75,7 +75,7 @@ def add_new_cells(group: "argparse._ActionsContainer") -> None:
 
 
 def add_workers(parser: "argparse._ActionsContainer", what: str) -> None:
-    """Add the number of processes; `what` says what they do."""
+    """Add the number of processes; `what` describes their work."""
     parser.add_argument(
         "--workers",
         type=flags.workers,
@@ -88,16 +88,16 @@ def add_workers(parser: "argparse._ActionsContainer", what: str) -> None:
 def new_cells_of(
     args: argparse.Namespace, *, features: bool, table: str = "", columns: str = ""
 ) -> "CellSource":
-    """Return where the cells of PREDICT come from; exactly one place must be named."""
+    """Return the source of the cells of PREDICT; exactly one must be given."""
     from sts.base.errors import StsError
     from sts.studies.classify.stored import CellSource
 
-    given = [bool(args.recordings), bool(args.cells_from), bool(table)]
-    if sum(given) != 1:
+    sources = [bool(args.recordings), bool(args.cells_from), bool(table)]
+    if sum(sources) != 1:
         more = " or --table CSV" if features else ""
         raise StsError(
             "name the cells to predict by one of --recordings FILE..., --cells-from DIR"
-            f"{more}; {sum(given) or 'none'} of them was given"
+            f"{more}; {sum(sources) or 'none'} of them was given"
         )
     if args.series and not args.recordings:
         raise StsError("--series says which files of --recordings FOLDER are a cell: name a folder")
@@ -162,14 +162,14 @@ def _say_types(found: "PredictResult") -> None:
 
 
 def _complain(lines: list[str]) -> None:
-    for line in lines[:LINES]:
+    for line in lines[:MOST_LINES]:
         complain(line)
-    if len(lines) > LINES:
-        complain(f"and {len(lines) - LINES} more such cells, in the table")
+    if len(lines) > MOST_LINES:
+        complain(f"and {len(lines) - MOST_LINES} more such cells, in the table")
 
 
 def say_scores(title: str, scores: "Mapping[str, Scores]") -> None:
-    """Print a line for each name, then the notes on the scores; the title says of which cells."""
+    """Print a line for each name, then the notes on the scores; the title describes the cells."""
     from sts.reports.tables import notes_on_scores
 
     say_table(
@@ -177,13 +177,13 @@ def say_scores(title: str, scores: "Mapping[str, Scores]") -> None:
         [
             (
                 name,
-                each.cells,
-                each.balanced_accuracy.in_words(),
-                each.weighted_f1.in_words(),
-                each.accuracy.in_words(),
-                each.ece.in_brief(),
+                score.cells,
+                score.balanced_accuracy.in_words(),
+                score.weighted_f1.in_words(),
+                score.accuracy.in_words(),
+                score.ece.in_brief(),
             )
-            for name, each in scores.items()
+            for name, score in scores.items()
         ],
     )
     for note in notes_on_scores(scores):
@@ -194,7 +194,7 @@ def say_trained(trained: "Trained") -> None:
     """Print the scores of a training: of the holdout first, then of the folds."""
     from sts.reports.trained import name_out_of_fold
 
-    say_scores(HELD_OUT, trained.scores)
+    say_scores(HELD_OUT_TITLE, trained.scores)
     say()
     say_scores(name_out_of_fold(trained.trials), trained.out_of_fold)
     say(f"model   {trained.model}")
@@ -203,5 +203,5 @@ def say_trained(trained: "Trained") -> None:
 
 def say_tested(tested: "Tested") -> None:
     """Print the scores of a stored model on held-out cells."""
-    say_scores(HELD_OUT, tested.scores)
+    say_scores(HELD_OUT_TITLE, tested.scores)
     say(f"report  {tested.folder / 'report.html'}")

@@ -1,7 +1,7 @@
-"""data_pipeline.py: its parser, and the commands that look at data, at runs and at the machine.
+"""data_pipeline.py: its parser, and the commands that check data, runs and the machine.
 
-Importing a study takes seconds (numpy, h5py, torch); --help must not wait for that. So every
-command imports what it runs when it runs.
+Importing a study takes seconds (numpy, h5py, torch); --help must not wait for that. Therefore every
+command imports its study when it runs.
 """
 
 import argparse
@@ -61,9 +61,9 @@ def _add_check(commands: "Commands") -> None:
         commands,
         "check",
         _check,
-        "Count what lies in data/ and name its contradictions. Labels, splits, tables of features, "
-        "sweep stores: how many cells of each class and data set, the medians of all features by "
-        "data set, and what does not fit together. Exit status 2 if something must be changed.",
+        "Count the cells in data/ and list contradictions. From labels, splits, tables of features "
+        "and sweep stores: the number of cells of each class and data set, the medians of all "
+        "features by data set, and contradictions. Exit status 2 if something must be changed.",
     )
     parser.add_argument(
         "--table",
@@ -79,7 +79,7 @@ def _add_check(commands: "Commands") -> None:
         help="list the cells that were marked in the viewer, from the table that it exports",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="CSV", help="write every case there, not just some of each kind"
+        "--out", type=Path, metavar="CSV", help="write every case there, not only some of each kind"
     )
 
 
@@ -100,7 +100,7 @@ def _check(args: argparse.Namespace) -> int:
             for line in lines:
                 say(f"  {line}")
     if not checked.cases:
-        say("\nnothing contradicts anything else")
+        say("\nno contradictions")
     if args.out is not None:
         write_cases(args.out, checked)
         say(f"\n{args.out}")
@@ -108,14 +108,14 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _say_medians(args: argparse.Namespace) -> None:
-    from sts.datasets.medians import MARK, compare_medians
+    from sts.datasets.medians import RANGE_MARK, compare_medians
 
     medians = compare_medians(data_of(args), table=args.table, columns=args.columns)
     if len(medians.header) > len(("feature", "unit")):
         say("\nmedians by data set:")
         say_table(medians.header, medians.rows)
         if medians.has_marks:
-            say(f"{MARK} outside the plausible range: another unit, or times from another moment")
+            say(f"{RANGE_MARK} outside the plausible range: wrong unit or origin of times")
     for fault in medians.faults:
         complain(f"no medians: {fault}")
 
@@ -189,8 +189,8 @@ def _add_import(commands: "Commands") -> None:
         commands,
         "import-models",
         _import_models,
-        "Convert the published models. From their pickles, of which nothing is run, to models that "
-        "TEST, EXPLAIN and PREDICT take.",
+        "Convert the published models. From their pickles, without running any code in them, to "
+        "models for TEST, EXPLAIN and PREDICT.",
     )
     parser.add_argument(
         "folder",

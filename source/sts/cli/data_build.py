@@ -1,4 +1,4 @@
-"""The commands that simulate cells, turn recordings into data sets, and draw cells."""
+"""The commands that simulate cells, build data sets from recordings, and draw cells."""
 
 import argparse
 from dataclasses import replace
@@ -22,8 +22,8 @@ def add_simulate(commands: "Commands") -> None:
         commands,
         "simulate",
         _simulate,
-        "Make up cells and write them as NWB files. Four classes of Hodgkin-Huxley neurons, "
-        "equally many of each, in two virtual data sets; a labels.csv says which is which.",
+        "Simulate cells and write them as NWB files. Four classes of Hodgkin-Huxley neurons, "
+        "equally many of each, in two simulated data sets; labels.csv contains their classes.",
     )
     parser.add_argument(
         "--cells", type=flags.positive, default=40, metavar="N", help="(default: 40)"
@@ -87,7 +87,7 @@ def _add_recordings(parser: argparse.ArgumentParser) -> None:
         "--dataset",
         default="",
         metavar="NAME",
-        help="where the cells come from, for scores by data set (default: the name of DIR)",
+        help="the data set of the cells, for scores by data set (default: the name of DIR)",
     )
     add_selection(parser)
     flags.add_work(parser)
@@ -111,8 +111,8 @@ def add_build(commands: "Commands") -> None:
         commands,
         "build",
         _build,
-        "Turn recordings into a sweep store. Of every cell the rheobase sweep and the one 40 pA "
-        "above it, at 4 kHz; cells.csv says what became of each cell.",
+        "Build a sweep store from recordings. It has the rheobase sweep of every cell and the one "
+        "40 pA above it, at 4 kHz; cells.csv has the result of each cell.",
     )
     _add_recordings(parser)
     parser.add_argument(
@@ -134,8 +134,8 @@ def add_features(commands: "Commands") -> None:
         "--absolute-times",
         type=flags.any_case("PatchSeq", "PatchClamp"),
         choices=("PatchSeq", "PatchClamp"),
-        help="write times as that published table does: 0.50 s or 1.02 s plus the time since the "
-        "onset; the column `times` says so",
+        help="write times as in this published table: 0.50 s or 1.02 s plus the time since the "
+        "onset; the column `times` has their origin",
     )
 
 
@@ -187,7 +187,7 @@ def _convert(args: argparse.Namespace) -> int:
 
 
 def _build(args: argparse.Namespace) -> int:
-    # The demo shows all that a build can write.
+    # The demo writes all products of a build.
     return _read_recordings(args, reading_of(args, features=args.features or args.demo))
 
 

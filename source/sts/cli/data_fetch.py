@@ -20,12 +20,12 @@ def add_fetch(commands: "Commands") -> None:
         commands,
         "fetch",
         _fetch,
-        "Bring public recordings, tables and weights. Nothing is fetched unless asked. Every file "
-        "is verified before it gets its name; killed at any moment, the same command goes on. "
-        "--list tells what there is, how large it is, and under which terms.",
+        "Download public recordings, tables and weights. Every file is verified before it gets its "
+        "final name; after an interruption the same command continues. --list shows all sources "
+        "with their sizes and terms.",
     )
-    parser.add_argument("source", nargs="?", metavar="SOURCE", help="one of those that --list has")
-    parser.add_argument("--list", action="store_true", help="say what can be fetched")
+    parser.add_argument("source", nargs="?", metavar="SOURCE", help="one of the sources of --list")
+    parser.add_argument("--list", action="store_true", help="list what can be fetched")
     parser.add_argument(
         "--out",
         type=Path,
@@ -51,8 +51,8 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--stream",
         action="store_true",
-        help="dandi: read only the needed sweeps, where they are, and keep excerpts; "
-        "kaggle: take members out of the archive without fetching all of it",
+        help="dandi: read only the needed sweeps on the server and keep excerpts; "
+        "kaggle: read single files of the archive without fetching all of it",
     )
     group.add_argument(
         "--dandiset",
@@ -67,7 +67,7 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
         "--api-url",
         default="",
         metavar="URL",
-        help="another instance or a mirror (https only, but on this machine)",
+        help="another instance or a mirror (https only, except on this machine)",
     )
     group.add_argument(
         "--workers",
@@ -88,7 +88,7 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
         type=flags.above_zero,
         default=30.0,
         metavar="S",
-        help="how long to wait for a server that says nothing (default: 30)",
+        help="longest wait for a server without an answer (default: 30)",
     )
 
 
@@ -150,7 +150,7 @@ def _tell_plan(plan: "FetchPlan", job: "FetchJob") -> None:
 
     for place, size in plan.todo:
         say(f"{place}  {format_size(size)}")
-    without_size = f", and {plan.without_size} whose size nobody tells" if plan.without_size else ""
+    without_size = f", and {plan.without_size} of unknown size" if plan.without_size else ""
     say(
         f"would fetch {len(plan.todo)} files, {format_size(plan.total_bytes)}{without_size}, into "
         f"{job.out}; {plan.there} are there already"

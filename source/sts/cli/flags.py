@@ -1,4 +1,4 @@
-"""Flags that mean the same in every script, and checks of what the user typed."""
+"""Flags that mean the same in every script, and checks of their values."""
 
 import argparse
 import math
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # command imports what it needs when it runs.
 
 WANDB_MODES = ("off", "offline", "online")
-# Flags that select sweeps, by the names of their values; None where the user gave none.
+# Flags that select sweeps, by the names of their values; None if not given.
 SELECTION = {
     "min_step": "--min-step",
     "max_step": "--max-step",
@@ -94,7 +94,7 @@ def plain_name(text: str) -> str:
 
 
 def any_case(*choices: str) -> Callable[[str], str]:
-    """Return a parser that takes these names in upper or lower case, and other text as it is."""
+    """Return a parser that accepts these names in upper or lower case, and other text unchanged."""
     known = {name.lower(): name for name in choices}
 
     def name(text: str) -> str:
@@ -128,7 +128,7 @@ def add_name(parser: "argparse._ActionsContainer") -> None:
 
 
 def add_columns(parser: "argparse._ActionsContainer") -> None:
-    """Add what says which columns of a table are which features."""
+    """Add the flag for a map of the columns of a table to features."""
     parser.add_argument(
         "--columns",
         type=Path,
@@ -139,11 +139,11 @@ def add_columns(parser: "argparse._ActionsContainer") -> None:
 
 
 def refuse_columns(args: argparse.Namespace) -> None:
-    """Refuse --columns without the table that it is of."""
+    """Refuse --columns without its table."""
     from sts.base.errors import StsError
 
     if args.columns is not None and args.table is None:
-        raise StsError("--columns says what the columns of a table are: name it with --table")
+        raise StsError("--columns maps the columns of a table: give the table with --table")
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:
@@ -191,7 +191,7 @@ def add_again(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--force", action="store_true", help="delete the results and start again")
     group.add_argument(
-        "--dry-run", action="store_true", help="say what would be done, write nothing"
+        "--dry-run", action="store_true", help="show what would be done, write nothing"
     )
 
 
@@ -247,7 +247,7 @@ def given_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> dict
     return {dest: flag for dest, flag in options.items() if getattr(args, dest) is not unset}
 
 
-def check_mode(given: Mapping[str, str], mode: str, takes: Mapping[str, Iterable[str]]) -> None:
+def check_mode(typed: Mapping[str, str], mode: str, takes: Mapping[str, Iterable[str]]) -> None:
     """Refuse an option that this mode would ignore.
 
     Parameters
@@ -259,7 +259,7 @@ def check_mode(given: Mapping[str, str], mode: str, takes: Mapping[str, Iterable
     """
     from sts.base.errors import StsError
 
-    for dest, flag in given.items():
+    for dest, flag in typed.items():
         if mode not in (modes := tuple(takes.get(dest, (mode,)))):
             raise StsError(
                 f"{flag} belongs to {' and '.join(modes)}, and {mode} would ignore it: leave it out"
@@ -310,8 +310,8 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
         "--step-tolerance",
         type=not_negative,
         metavar="PA",
-        help="how far from rheobase + 40 pA the second sweep may be (default: 5); features need "
-        "no second sweep",
+        help="largest difference of the second sweep from rheobase + 40 pA (default: 5); features "
+        "need no second sweep",
     )
     group.add_argument(
         "--hero",
@@ -330,7 +330,7 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
 
 
 def refuse_selection(args: argparse.Namespace, why: str) -> None:
-    """Refuse these flags where no recording is read."""
+    """Refuse these flags if no recording is read."""
     from sts.base.errors import StsError
 
     for name, flag in SELECTION.items():
@@ -341,27 +341,27 @@ def refuse_selection(args: argparse.Namespace, why: str) -> None:
 def reading_of(
     args: argparse.Namespace, *, store: bool = True, features: bool = False
 ) -> "BuildSettings":
-    """Return the settings for reading recordings: which results, and by which rules."""
+    """Return the settings for reading recordings: the results, and the rules for them."""
     from sts.datasets.cell_results import BuildSettings
     from sts.signals.select import USUAL_STEP_S, SelectSettings
-    from sts.signals.steps import LONG_S
+    from sts.signals.steps import LONG_STEP_S
 
     def lengths_s(usual: tuple[float, float]) -> tuple[float, float]:
         low, high = args.min_step, args.max_step
         return (usual[0] if low is None else low, usual[1] if high is None else high)
 
-    shortest_s, longest_s = lengths_s(USUAL_STEP_S if store else LONG_S)
+    shortest_s, longest_s = lengths_s(USUAL_STEP_S if store else LONG_STEP_S)
     tolerance = {} if args.step_tolerance is None else {"step_tolerance_pa": args.step_tolerance}
     select = SelectSettings(
         min_step_s=shortest_s, max_step_s=longest_s, hero=args.hero, **tolerance
     )
-    measured_s = lengths_s(LONG_S)
+    measured_s = lengths_s(LONG_STEP_S)
     return BuildSettings(
         select=select,
         quality=quality_of(args.quality or "usual"),
         store=store,
         features=features,
-        feature_steps_s=measured_s if features and measured_s != LONG_S else None,
+        feature_steps_s=measured_s if features and measured_s != LONG_STEP_S else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Run a command: results go to stdout, messages to stderr, and its end becomes an exit status."""
+"""Run a command: results on stdout, messages on stderr, and an exit status at its end."""
 
 import argparse
 import contextlib
@@ -24,8 +24,8 @@ class Status(IntEnum):
     INTERRUPTED = 130
 
 
-class OutputLost(Exception):  # noqa: N818 - it tells what happened to the output
-    """Say why nothing more can be written to stdout."""
+class OutputLost(Exception):  # noqa: N818 - not an error of the command itself
+    """Explain why nothing more can be written to stdout."""
 
 
 def say(text: str = "") -> None:
@@ -40,7 +40,7 @@ def say(text: str = "") -> None:
 
 
 def flush_results() -> None:
-    """Write out the last lines: a closed pipe or a full disk shows only then."""
+    """Write the last lines: a closed pipe or a full disk is noticed only then."""
     if sys.stdout is None:
         return
     try:
@@ -51,13 +51,13 @@ def flush_results() -> None:
 
 def _explain_loss(error: OSError) -> OutputLost:
     discard_output(sys.stdout)
-    # A reader that wants no more lines, such as `head`, is no error.
+    # A reader that stops reading, such as `head`, is no error.
     broken = isinstance(error, BrokenPipeError)
     return OutputLost("" if broken else (error.strerror or str(error)).lower())
 
 
 def complain(text: str) -> None:
-    """Write one line that is no result to stderr."""
+    """Write one line to stderr that is not a result."""
     write_stderr(f"{as_typed(printable(text, keep=chr(10)))}\n")
 
 
@@ -136,7 +136,7 @@ def run(command: Callable[[], int], *, root: Path | None = None, demo: bool = Fa
         complain(f"error: {printable(str(error))}")
         return Status.USER
     except KeyboardInterrupt:
-        complain("interrupted: the same command goes on where this one stopped")
+        complain("interrupted: the same command continues from here")
         return Status.INTERRUPTED
     except Exception as error:  # noqa: BLE001, RUF100 - the last line of defence
         kept = _keep_traceback(root, demo=demo)
@@ -159,10 +159,10 @@ def _fill_standard_streams() -> None:
 def _limit_spinning() -> None:
     """Let waiting threads of torch sleep soon, unless the user has set this variable.
 
-    By default they spin. Where another program uses one of two cores, that made training ten times
-    as slow; where nothing else runs, spinning less had no measurable cost.
+    By default they spin. If another program uses one of two cores, training was ten times as slow;
+    if nothing else runs, spinning less had no measurable cost.
     """
-    # torch reads it once, when it is imported: commands import it after this.
+    # torch reads the variable when it is imported, which happens after this.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 

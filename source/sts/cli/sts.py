@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sts.studies.classify.networks.stored import StoredNetworkJob
     from sts.studies.classify.pages import LeftOut
 
-MODELS = {1: "ResNet18", 2: "InceptionV3", 3: "DenseNet121", 4: "MobileNetV2"}
+NETWORK_NAMES = {1: "ResNet18", 2: "InceptionV3", 3: "DenseNet121", 4: "MobileNetV2"}
 FREEZE = ("FULL", "NONE")
 # The modes that use an option; an option without an entry belongs to all.
 TAKEN_BY = {
@@ -52,8 +52,8 @@ TAKEN_BY = {
     "workers": ("TRAIN", "PREDICT"),
 }
 TAKEN_BY |= dict.fromkeys(SELECTION, ("PREDICT",))
-# Cells left out that are named on the screen; a file names them all.
-LINES = 10
+# Number of left-out cells that are printed; a file lists all of them.
+MOST_LEFT_OUT = 10
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,9 +72,9 @@ def make_sts_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "model",
         type=int,
-        choices=MODELS,
+        choices=NETWORK_NAMES,
         metavar="MODEL_NO",
-        help=", ".join(f"{number} {name}" for number, name in MODELS.items()),
+        help=", ".join(f"{number} {name}" for number, name in NETWORK_NAMES.items()),
     )
     parser.add_argument(
         "mode",
@@ -110,12 +110,9 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         metavar="W",
         help="imagenet (default), none for random ones, or a file of this network's weights",
     )
+    _add_search(group)
     group.add_argument(
-        "--trials", type=flags.positive, metavar="N", help="settings to try (default: 50)"
-    )
-    group.add_argument("--folds", type=flags.folds, metavar="N", help="(default: 3)")
-    group.add_argument(
-        "--epochs", type=flags.positive, metavar="N", help="at most so many (default: 100)"
+        "--epochs", type=flags.positive, metavar="N", help="largest number (default: 100)"
     )
     group.add_argument(
         "--image-size",
@@ -125,24 +122,33 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         "299)",
     )
     group.add_argument(
-        "--settings",
-        type=Path,
-        metavar="JSON",
-        help="train with these settings instead of searching",
-    )
-    group.add_argument(
         "--group-by",
         type=str.lower,
         choices=("specimen", "donor"),
         default="donor",
-        help="TRAIN: what stands on one side of a split and in one fold only (default: donor, "
-        "where donors are known)",
+        help="TRAIN: cells to keep together on one side of a split and in one fold (default: "
+        "donor, where donors are known)",
     )
     group.add_argument(
-        "--class-weights", action="store_true", help="let all classes count the same in the loss"
+        "--class-weights", action="store_true", help="give all classes the same weight in the loss"
     )
     group.add_argument(
         "--compile", action="store_true", help="compile the network (pays on long runs on a GPU)"
+    )
+    flags.add_wandb(group)
+
+
+def _add_search(group: "argparse._ActionsContainer") -> None:
+    """Add the options of the search of settings."""
+    group.add_argument(
+        "--trials", type=flags.positive, metavar="N", help="settings to try (default: 50)"
+    )
+    group.add_argument("--folds", type=flags.folds, metavar="N", help="(default: 3)")
+    group.add_argument(
+        "--settings",
+        type=Path,
+        metavar="JSON",
+        help="train with these settings instead of searching",
     )
     group.add_argument(
         "--storage",
@@ -153,9 +159,8 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--join",
         action="store_true",
-        help="help another TRAIN of the same arguments to search, then stop",
+        help="take part in the search of another TRAIN with the same arguments, then stop",
     )
-    flags.add_wandb(group)
 
 
 def _add_cells(parser: argparse.ArgumentParser) -> None:
@@ -179,8 +184,8 @@ def _add_cells(parser: argparse.ArgumentParser) -> None:
     add_new_cells(group)
     add_workers(
         parser.add_argument_group("processes"),
-        "TRAIN: processes that search together, each on a GPU of its own or all on the CPU (for "
-        "TRAIN the default is 1); PREDICT: recordings read side by side",
+        "TRAIN: processes that search together, each on its own GPU or all on the CPU (for "
+        "TRAIN the default is 1); PREDICT: recordings read in parallel",
     )
     add_selection(parser)
 
@@ -227,7 +232,9 @@ def _train(args: argparse.Namespace) -> int:
 
         ensure_store(data)
         if architecture.weights == "none":
-            complain("random weights: nothing was downloaded, and simulated cells need no more")
+            complain(
+                "random weights: nothing was downloaded; simulated cells need no other weights"
+            )
     shared = {
         "data": data,
         "device": args.device,
@@ -272,10 +279,10 @@ def _stored_job(args: argparse.Namespace) -> "StoredNetworkJob":
 
 
 def _say_left_out(left_out: "Sequence[LeftOut]") -> int:
-    for cell in left_out[:LINES]:
+    for cell in left_out[:MOST_LEFT_OUT]:
         complain(f"left out: {cell.specimen_id}: {cell.reason}")
-    if len(left_out) > LINES:
-        complain(f"left out: {len(left_out) - LINES} more cells, listed in left-out.csv")
+    if len(left_out) > MOST_LEFT_OUT:
+        complain(f"left out: {len(left_out) - MOST_LEFT_OUT} more cells, listed in left-out.csv")
     return Status.PARTIAL if left_out else Status.DONE
 
 

@@ -1,4 +1,4 @@
-r"""Which cells there are: labels, splits, tables of features, the sweep store; built and checked.
+r"""The cells of data sets: labels, splits, tables of features, the sweep store; built and checked.
 
 >>> from pathlib import Path
 >>> from tempfile import TemporaryDirectory

@@ -15,7 +15,6 @@ MAPPING: Final = Path(__file__).with_name("mapping.csv")
 MOUSE: Final = "Mus musculus"
 # The laboratory's number of a mouse: the only name that is the same in both data sets.
 DONOR_NUMBER: Final = re.compile(r"-(\d{5,7})$")
-SESSION: Final = re.compile(r"(?:^|[_/])ses-(\d+)(?=_|/|\.|$)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +87,10 @@ TABLES: Final = {
 
 def is_allen_table(columns: Iterable[str]) -> bool:
     """Tell from the names of its columns whether a table is from the Allen Institute."""
-    found = set(columns)
-    return any(table.specimen_id in found and table.dendrite in found for table in TABLES.values())
+    header = set(columns)
+    return any(
+        table.specimen_id in header and table.dendrite in header for table in TABLES.values()
+    )
 
 
 def read_allen(path: Path) -> dict[str, AllenCell]:
@@ -148,17 +149,6 @@ def by_name(cells: Iterable[AllenCell]) -> dict[str, AllenCell]:
     return names
 
 
-def specimen_of(name: str | Path, known: Mapping[str, AllenCell]) -> str | None:
-    """Return the specimen id for a file path, a session id or a specimen id, None if unknown.
-
-    Files of the DANDI archive are named `sub-..._ses-{session id}_icephys.nwb`; the tables of
-    features name a cell neither by `sub` nor by `ses`.
-    """
-    session = SESSION.search(str(name))
-    cell = known.get(session.group(1) if session else str(name))
-    return cell.specimen_id if cell else None
-
-
 @cache
 def mapping() -> dict[str, dict[str, Assignment]]:
     """Return the class that each T-type, line and dendrite indicates, by kind and name."""
@@ -180,13 +170,13 @@ def assign(cell: AllenCell) -> Assignment:
         return mapping()["T-type"].get(subclass, _unknown("T-type", subclass))
     if not cell.line:
         return mapping()["dendrite"].get(cell.dendrite, _unknown("dendrite", cell.dendrite))
-    found = mapping()["line"].get(cell.line, _unknown("line", cell.line))
-    if contradicts(found.label, cell.dendrite):
+    by_line = mapping()["line"].get(cell.line, _unknown("line", cell.line))
+    if contradicts(by_line.label, cell.dendrite):
         return Assignment(
             label="",
-            reason=f"{cell.line} speaks for {found.label}, but the dendrite is {cell.dendrite}",
+            reason=f"{cell.line} indicates {by_line.label}, but the dendrite is {cell.dendrite}",
         )
-    return found
+    return by_line
 
 
 def _unknown(kind: str, name: str) -> Assignment:

@@ -14,18 +14,18 @@ from sts.base.files import read_json, write_json
 from sts.base.types import Floats
 from sts.datasets.cell_files import FileStamp
 from sts.datasets.cell_results import (
-    DOUBLE,
     LEFT_OUT,
+    SECOND_RECORDING,
     BuildSettings,
     CellResult,
     ProductResult,
 )
 from sts.datasets.partial_build import KeptResults
 from sts.datasets.specimen_ids import NOTES, NamedCell
-from sts.datasets.store import NUMBERS, TEXTS, SweepStore, load_store, write_store
+from sts.datasets.store import NUMBER_FIELDS, TEXTS, SweepStore, load_store, write_store
 from sts.datasets.table import (
     AMOUNTS,
-    SWEEPS,
+    SWEEP_COLUMNS,
     CellRow,
     FeatureRow,
     read_cells,
@@ -141,7 +141,9 @@ def make_rows(
     for result, who in zip(results, names, strict=True):
         own: ProductResult = getattr(result, product)
         if who.double_of and own.status == "ok":
-            own = ProductResult(status="excluded", reason=f"{DOUBLE}: from {who.double_of}")
+            own = ProductResult(
+                status="excluded", reason=f"{SECOND_RECORDING}: from {who.double_of}"
+            )
         elif own.status == "ok" and who.specimen_id in (excluded or {}):
             note = (excluded or {})[who.specimen_id]
             own = ProductResult(status="excluded", reason=f"{LEFT_OUT}: {note}".removesuffix(": "))
@@ -160,7 +162,7 @@ def make_rows(
             rows.append(FeatureRow(**texts, values=own.values, notes=notes))
             continue
         values: dict[str, Any] = dict(own.values)
-        values |= {name: int(values[name]) for name in SWEEPS if name in values}
+        values |= {name: int(values[name]) for name in SWEEP_COLUMNS if name in values}
         rows.append(CellRow(**texts, **values, flags=notes))
     return rows
 
@@ -168,7 +170,7 @@ def make_rows(
 def make_sweep_store(results: Iterable[CellResult], good: Sequence[CellRow]) -> SweepStore:
     """Return the store of the cells whose rows are given, all of them `ok`."""
     columns: dict[str, Any] = {
-        name: np.array([getattr(row, name) for row in good]) for name in (*TEXTS, *NUMBERS)
+        name: np.array([getattr(row, name) for row in good]) for name in (*TEXTS, *NUMBER_FIELDS)
     }
     places = {row.file: place for place, row in enumerate(good)}
     if isinstance(results, KeptResults):
@@ -226,7 +228,7 @@ def _restore_result(row: Row) -> ProductResult:
     else:
         flags = row.flags
         if row.status == "ok":
-            values = {name: float(getattr(row, name)) for name in (*AMOUNTS, *SWEEPS)}
+            values = {name: float(getattr(row, name)) for name in (*AMOUNTS, *SWEEP_COLUMNS)}
     # The identity of a cell depends on all other cells, and is determined again.
     flags = tuple(flag for flag in flags if not flag.startswith(NOTES))
     return ProductResult(status=row.status, reason=row.reason, flags=flags, values=values)

@@ -1,7 +1,7 @@
-"""Which files belong to the same cell, and how they are joined to one recording.
+"""The files of each cell, and how they are joined to one recording.
 
-The user declares cells in a table where every protocol has a file of its own; the sweeps of such a
-cell are numbered through all its files.
+If every protocol has its own file, the user declares the cells in a table; the sweeps of such a
+cell have consecutive numbers through all its files.
 """
 
 import difflib
@@ -19,7 +19,7 @@ from sts.recordings.readers import read_identity, read_recording
 from sts.recordings.recording import MAX_ID, FileIdentity, Recording, Wanted, is_no_id
 from sts.signals.steps import find_stimulus
 
-COLUMNS: Final = ("file", "specimen_id")
+DECLARED_COLUMNS: Final = ("file", "specimen_id")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,8 +174,8 @@ def _write_on_one_line(text: str) -> str:
 
 def identity_of_cell(cell: CellFiles) -> FileIdentity | None:
     """Return the identity in the files of a cell that could not be measured."""
-    found = (read_identity(path) for path in cell.paths.values())
-    return next((each for each in found if each is not None), None)
+    identities = (read_identity(path) for path in cell.paths.values())
+    return next((identity for identity in identities if identity is not None), None)
 
 
 def group_files(paths: Mapping[str, Path], table: Path | None) -> dict[str, CellFiles]:
@@ -194,7 +194,7 @@ def _read_declared(table: Path, paths: Mapping[str, Path]) -> dict[str, CellFile
     """Return the declared cells; their files are read in the order of the table."""
     cells: dict[str, CellFiles] = {}
     lines: dict[str, int] = {}
-    for line, row in enumerate(read_csv(table, COLUMNS), start=2):
+    for line, row in enumerate(read_csv(table, DECLARED_COLUMNS), start=2):
         where = f"{table}, line {line}"
         file = _find_file(row["file"], paths, table, where)
         if file in lines:

@@ -28,14 +28,14 @@ from sts.recordings.gather import count_reasons
 from sts.recordings.nwb import OTHER_MODES
 from sts.recordings.recording import FileIdentity, Recording
 from sts.signals.analysis import Analysis, analyse
-from sts.signals.feature_names import ONSET
+from sts.signals.feature_names import ONSET_FRAME
 from sts.signals.features import absolute_times, measure_features
 from sts.signals.quality import QualitySettings, keep_sound
 from sts.signals.resample import PAIR_SHAPE, cut_pair
 from sts.signals.select import SelectSettings, select_pair
 
 # Start of the reason for a second recording of the same specimen.
-DOUBLE: Final = "this specimen is there already"
+SECOND_RECORDING: Final = "this specimen is there already"
 # Start of the reason for a cell that the user has marked.
 LEFT_OUT: Final = "marked to be excluded"
 # The function that the sandbox runs.
@@ -51,7 +51,7 @@ class BuildSettings:
     """The limits of usable sweeps; None: all sweeps are used."""
     store: bool = True
     features: bool = False
-    times: str = ONSET
+    times: str = ONSET_FRAME
     """The origin of the times of features: one of TIME_FRAMES."""
     feature_steps_s: tuple[float, float] | None = None
     """Features are measured on long squares of these lengths; None: on all."""
@@ -108,7 +108,7 @@ class CellResult:
     @property
     def is_double(self) -> bool:
         """Tell whether an earlier file contains the same specimen."""
-        return any(result.reason.startswith(DOUBLE) for result in self.results)
+        return any(result.reason.startswith(SECOND_RECORDING) for result in self.results)
 
     @property
     def is_left_out(self) -> bool:
@@ -174,7 +174,7 @@ def process_in_sandbox(
     deadline = time.monotonic() + limits.wall_s
     stamps: list[dict[str, Any]] = [asdict(FileStamp(file=file)) for file in cell.paths]
     try:
-        # The stamps come first, so that they exist even if the file crashes the sandbox.
+        # The stamps are taken first, so that they exist even if the file crashes the sandbox.
         stamps = reader.ask(request | {"only": "stamps"})[0]["stamps"]
         left_s = max(deadline - time.monotonic(), 0.0)
         line, data = reader.ask(request | {"stamps": stamps}, within_s=left_s)

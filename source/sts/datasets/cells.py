@@ -107,12 +107,12 @@ def find_stores(data: Path) -> list[Path]:
 
 def require_stores(data: Path) -> list[Path]:
     """Return the sweep stores; without any, raise an error that explains how to make one."""
-    if not (found := find_stores(data)):
+    if not (stores := find_stores(data)):
         raise StsError(
             f"no {STORE_NAME} in {data} or the folders in it: make one with `data_pipeline.py "
             "build FOLDER --out DIR`, or try --demo"
         )
-    return found
+    return stores
 
 
 def _find_in_data_sets(data: Path, name: str) -> list[Path]:
@@ -138,8 +138,8 @@ def cells_of_table(path: Path) -> Cells:
 
 def cells_in(data: Path) -> Cells:
     """Return all cells in a data folder in any form, each once, sorted by id, with labels."""
-    found = find_labels(data)
-    labels = read_labels(found) if found else {}
+    label_file = find_labels(data)
+    labels = read_labels(label_file) if label_file else {}
     sources = [
         *(cells_of_store(path) for path in find_stores(data)),
         *(cells_of_table(path) for path in find_tables(data)),

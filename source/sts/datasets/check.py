@@ -23,10 +23,10 @@ CHANGE: Final = "change"
 NOTE: Final = "note"
 FINDING_COLUMNS: Final = ("severity", "rule", "specimen_id", "where", "detail")
 # Number of cases that the line of a rule names; the file of cases lists all.
-NAMED: Final = 3
+NAMED_CASES: Final = 3
 # If a feature is outside its range in a larger share of a table than this, its unit or the origin
 # of its times is wrong.
-MOST: Final = 0.5
+MOST_OUTSIDE: Final = 0.5
 RANGES: Final = Path(__file__).with_name("ranges.csv")
 
 
@@ -111,7 +111,7 @@ def write_cases(path: Path, checked: Checked) -> None:
 def _name_some(cases: Sequence[Case]) -> str:
     named = [
         f"{case.specimen_id} ({case.detail})" if case.specimen_id else case.detail
-        for case in cases[:NAMED]
+        for case in cases[:NAMED_CASES]
     ]
     more = len(cases) - len(named)
     return ", ".join(named) + (f" and {more} more" if more else "")
@@ -121,17 +121,17 @@ def _name_some(cases: Sequence[Case]) -> str:
 def ranges() -> dict[str, Range]:
     """Return the range of every measured feature."""
     rows = read_csv(RANGES, ["features", "low", "high", "unit", "reason"])
-    found = {}
+    bounds = {}
     for name in FEATURES:
         # The first line that matches is used: special features are listed before general ones.
         row = next(row for row in rows if fnmatchcase(name, row["features"]))
-        found[name] = Range(
+        bounds[name] = Range(
             low=float(row["low"]),
             high=float(row["high"]),
             unit=row["unit"],
             reason=row["reason"],
         )
-    return found
+    return bounds
 
 
 def _find_unreadable(inventory: Inventory) -> Iterator[Case]:
@@ -234,7 +234,7 @@ def _find_other_unit(inventory: Inventory) -> Iterator[Case]:
     """Find features outside their range in most cells of a table."""
     for path, table in inventory.tables.items():
         for name, outside, known in _compare_with_ranges(table):
-            if known.any() and outside.sum() > MOST * known.sum():
+            if known.any() and outside.sum() > MOST_OUTSIDE * known.sum():
                 yield Case(where=str(path), detail=_describe_range(name))
 
 
@@ -242,7 +242,7 @@ def _find_out_of_range(inventory: Inventory) -> Iterator[Case]:
     """Find single values outside their range."""
     for path, table in inventory.tables.items():
         for name, outside, known in _compare_with_ranges(table):
-            if outside.sum() > MOST * known.sum():
+            if outside.sum() > MOST_OUTSIDE * known.sum():
                 continue
             values = table.columns()[name]
             for row in np.flatnonzero(outside).tolist():
@@ -327,9 +327,9 @@ def _find_lost_marks(inventory: Inventory) -> Iterator[Case]:
 
 
 def _find_empty_class(inventory: Inventory) -> Iterator[Case]:
-    found = set(inventory.classes.values())
+    present = set(inventory.classes.values())
     for label in CLASSES:
-        if found and label not in found:
+        if present and label not in present:
             yield Case(where=str(inventory.data), detail=label)
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from sts.base.errors import StsError, one_of
 from sts.base.files import list_some, read_csv
-from sts.datasets.table import CLAIMED, IDENTITY, check_name, read_number
+from sts.datasets.table import CLAIMED, ROW_IDENTITY, check_name, read_number
 from sts.signals.feature_names import FEATURES
 
 COLUMN_MAPS: Final = Path(__file__).with_name("columns.csv")
@@ -38,7 +38,7 @@ class ColumnMap:
     dataset: str
     """Empty if the file does not name it."""
     names: Mapping[str, str]
-    """The column of each name of IDENTITY that the file maps."""
+    """The column of each name of ROW_IDENTITY that the file maps."""
     terms: Mapping[str, tuple[Term, ...]]
     """By feature, which is the sum of its terms."""
     agreement: Mapping[str, str]
@@ -90,7 +90,7 @@ def read_column_map(path: Path, *, dataset: str = "") -> ColumnMap:
     return ColumnMap(
         path=path,
         dataset=dataset or datasets[0],
-        names={row["feature"]: row["source"] for row in rows if row["feature"] in IDENTITY},
+        names={row["feature"]: row["source"] for row in rows if row["feature"] in ROW_IDENTITY},
         terms={
             row["feature"]: tuple(_term(own) for own in mapped if own["feature"] == row["feature"])
             for row in mapped
@@ -116,7 +116,7 @@ def _check(row: Mapping[str, str], where: str) -> None:
         if not row["source"]:
             raise StsError("no column under source")
         if row["feature"]:
-            one_of(row["feature"], (*IDENTITY, *FEATURES), "feature")
+            one_of(row["feature"], (*ROW_IDENTITY, *FEATURES), "feature")
         if row.get("agreement"):
             one_of(row["agreement"], AGREEMENTS, "agreement")
         for name in ("factor", "offset"):
@@ -144,13 +144,15 @@ def translate_row(row: Mapping[str, str], columns: ColumnMap) -> dict[str, str]:
 
     A column that already has our name is used unchanged, unless the map contains it.
     """
-    found = {name: row.get(columns.names.get(name, name), "") for name in (*IDENTITY, CLAIMED)}
-    found["dataset"] = found["dataset"] or columns.dataset
+    translated = {
+        name: row.get(columns.names.get(name, name), "") for name in (*ROW_IDENTITY, CLAIMED)
+    }
+    translated["dataset"] = translated["dataset"] or columns.dataset
     for name in FEATURES:
         if name in columns.terms:
             value = columns.measure(row, name)
             # NaN, the one value that differs from itself, leaves a cell empty.
-            found[name] = "" if value != value else repr(value)
+            translated[name] = "" if value != value else repr(value)
         elif not columns.says_unmapped(name):
-            found[name] = row.get(name, "")
-    return found
+            translated[name] = row.get(name, "")
+    return translated

@@ -80,9 +80,9 @@ def simulate_store(
         label=np.array([entry.label for entry in entries]),
         dataset=np.array([entry.dataset for entry in entries]),
         claimed_id=np.full(len(entries), ""),
-        rheobase_pa=np.array([each["rheobase_pa"] for each in values]),
-        step_pa=np.array([each["step_pa"] for each in values]),
-        onset_s=np.array([each["onset_s"] for each in values]),
+        rheobase_pa=np.array([value["rheobase_pa"] for value in values]),
+        step_pa=np.array([value["step_pa"] for value in values]),
+        onset_s=np.array([value["onset_s"] for value in values]),
     )
 
 

@@ -13,7 +13,7 @@ from sts.base.errors import StsError, one_of
 from sts.base.files import read_csv
 from sts.base.types import CLASSES, Bools, Floats, Ints
 from sts.datasets.column_maps import ColumnMap, require_columns, translate_row
-from sts.datasets.labels import UNSURE, CellLabel
+from sts.datasets.labels import KEY, UNSURE, CellLabel
 from sts.datasets.store import Texts
 from sts.datasets.table import (
     OWN_TABLE,
@@ -23,13 +23,12 @@ from sts.datasets.table import (
     read_features,
     read_number,
 )
-from sts.signals.feature_names import FEATURES, PUBLISHED_ONSET_S, TIME_FRAMES, TIMES
+from sts.signals.feature_names import FEATURES, PUBLISHED_ONSET_S, TIME_FEATURES, TIME_FRAMES
 
 logger = logging.getLogger("sts")
 P = ParamSpec("P")
 T = TypeVar("T")
 
-KEY: Final = "specimen_id"
 # A spike on a step of 3 ms occurs within this time of the onset: later times have another origin.
 LATEST_SHORT_SQUARE_S: Final = 0.1
 IDENTITY: Final = ("specimen_id", "donor_id", "label", "dataset", "claimed_id")
@@ -77,13 +76,13 @@ def find_ep_tables(data: Path) -> list[Path]:
     """Return the published feature tables in `data`, then the measured ones."""
     published = [data / name for name in PUBLISHED_TABLES]
     own = [data / OWN_TABLE, *sorted(data.glob(f"*/{OWN_TABLE}"))]
-    found = [path for path in (*published, *own) if path.is_file()]
-    if not found:
+    paths = [path for path in (*published, *own) if path.is_file()]
+    if not paths:
         raise StsError(
             f"no feature table in {data}: fetch the published ones with `data_pipeline.py fetch "
             "sts-tables`, measure recordings with `data_pipeline.py features`, or try --demo"
         )
-    return found
+    return paths
 
 
 def load_ep_tables(
@@ -124,11 +123,7 @@ def read_ep_table(
     """
     path = Path(path)
     names = tuple(name for name in FEATURES if name in set(needed))
-    if not path.is_file():
-        raise StsError(f"no feature table {path}: name a CSV file with the column {KEY}")
-    rows = read_csv(path, [])
-    if not rows:
-        raise StsError(f"no cell in {path}: a header and a line for each cell are needed")
+    rows = _read_rows(path)
     if columns is not None:
         rows = _translated(rows, columns, path, names)
     header = frozenset(rows[0])
@@ -157,20 +152,29 @@ def read_ep_table(
     return _once(_from_onset(table, path), path)
 
 
+def _read_rows(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        raise StsError(f"no feature table {path}: name a CSV file with the column {KEY}")
+    rows = read_csv(path, [])
+    if not rows:
+        raise StsError(f"no cell in {path}: a header and a line for each cell are needed")
+    return rows
+
+
 def _translated(
     rows: Sequence[Mapping[str, str]], columns: ColumnMap, path: Path, names: Sequence[str]
 ) -> list[dict[str, str]]:
     """Return the rows with our names, and log how many features the file has."""
     require_columns(rows[0], columns, title=str(path))
-    found = [
+    translated = [
         dict.fromkeys(names, "") | _checked(path, at, translate_row, row, columns)
         for at, row in enumerate(rows)
     ]
-    there = sum(any(row[name] for row in found) for name in names)
+    there = sum(any(row[name] for row in translated) for name in names)
     if names and not there:
         raise StsError(f"no column of {path} is a feature: name some of them in {columns.path}")
     logger.info("%s has %d of %d features, by %s", path, there, len(names), columns.path.name)
-    return found
+    return translated
 
 
 def _published_as(key: str, columns: frozenset[str]) -> str:
@@ -241,15 +245,15 @@ def with_onsets(table: EpTable) -> EpTable:
 
 def _shifted(table: EpTable, seconds: float | Floats) -> EpTable:
     """Return the table with `seconds` added to the times under all three stimuli."""
-    timed = np.array([name in TIMES for name in table.names])
+    timed = np.array([name in TIME_FEATURES for name in table.names])
     return replace(table, X=table.X + np.where(timed, seconds, 0.0))
 
 
 def with_labels(table: EpTable, labels: Mapping[str, CellLabel], *, origin: str) -> EpTable:
     """Return the table with the classes of a label file, which have priority over its own."""
     ids = table.specimen_id.tolist()
-    found = [labels.get(specimen) for specimen in ids]
-    if not any(found):
+    matched = [labels.get(specimen) for specimen in ids]
+    if not any(matched):
         raise StsError(
             f"none of the {len(labels)} labelled specimens of {origin} is in the feature tables, "
             f"which contain {ids[0]} and {len(ids) - 1} others: are they of the same cells?"
@@ -263,7 +267,7 @@ def with_labels(table: EpTable, labels: Mapping[str, CellLabel], *, origin: str)
         name: np.array(
             [
                 (getattr(label, name) if label else "") or old
-                for label, old in zip(found, getattr(table, name).tolist(), strict=True)
+                for label, old in zip(matched, getattr(table, name).tolist(), strict=True)
             ]
         )
         for name in ("label", "dataset", "donor_id")

@@ -10,7 +10,7 @@ import numpy as np
 from sts.base.errors import StsError, one_of
 from sts.base.files import read_json
 from sts.datasets.ep_tables import EpTable, with_onsets
-from sts.datasets.formulas import FORMULAS, STIMULI, derive, ingredients_of
+from sts.datasets.formulas import FORMULA_STIMULI, FORMULAS, derive, ingredients_of
 from sts.signals.feature_names import FEATURES
 
 # Instead of a unit: a ratio has none, and an indicator is 1 for yes and 0 for no.
@@ -76,10 +76,12 @@ OF_SPIKES: Final = {
 
 def _table() -> dict[str, str]:
     """Return the unit of every feature, in their fixed order."""
-    found = OF_CELLS | {
-        f"{name}_{stimulus}": unit for name, unit in OF_SPIKES.items() for stimulus in STIMULI
+    units = OF_CELLS | {
+        f"{name}_{stimulus}": unit
+        for name, unit in OF_SPIKES.items()
+        for stimulus in FORMULA_STIMULI
     }
-    return {name: found[name] for name in (*FEATURES, *FORMULAS)}
+    return {name: units[name] for name in (*FEATURES, *FORMULAS)}
 
 
 UNITS: Final = _table()
@@ -132,7 +134,7 @@ def feature_names(features: str) -> tuple[str, ...]:
         one_of(features, FEATURE_SETS, "set of features (or a file that lists them)")
     listed = _listed(path)
     if not listed:
-        raise StsError(f"{path} lists no feature: a name a line, or a JSON list, is needed")
+        raise StsError(f"{path} lists no feature: it needs one name per line, or a JSON list")
     for name in listed:
         try:
             one_of(name, KNOWN, "feature")
@@ -180,8 +182,8 @@ def with_features(table: T, names: Sequence[str], *, times: str = "onset") -> T:
     Parameters
     ----------
     times
-        From which moment the measured times count: "onset", or "absolute" from the begin of the
-        sweep as published. What is derived counts from the onset.
+        The origin of the measured times: "onset", or "absolute" from the start of the sweep as
+        published. Derived features use times from the onset.
     """
     one_of(times, TIMES_FROM, "origin of times")
     derived = {name: FORMULAS[name] for name in names if name in FORMULAS}

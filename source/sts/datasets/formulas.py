@@ -8,7 +8,7 @@ import numpy as np
 
 from sts.base.types import Floats
 
-STIMULI: Final = ("long_square", "short_square", "ramp")
+FORMULA_STIMULI: Final = ("long_square", "short_square", "ramp")
 
 # Features of the first spike under each stimulus, whose name replaces {s}. They do not depend on
 # the offset of the electrode, the liquid junction potential or the start of the sweep.
@@ -54,17 +54,17 @@ OF_THE_CELL: Final = {
 
 def _table() -> dict[str, str]:
     """Return all formulas by name, in their fixed order."""
-    found = {
+    formulas = {
         name.format(s=stimulus): text.format(s=stimulus)
         for name, text in OF_EACH_STIMULUS.items()
-        for stimulus in STIMULI
+        for stimulus in FORMULA_STIMULI
     }
-    found |= {
+    formulas |= {
         name.format(s=stimulus): text.format(s=stimulus)
         for name, text in BESIDE_THE_LONG_SQUARE.items()
-        for stimulus in STIMULI[1:]
+        for stimulus in FORMULA_STIMULI[1:]
     }
-    return found | OF_THE_CELL
+    return formulas | OF_THE_CELL
 
 
 FORMULAS: Final = _table()
@@ -133,18 +133,18 @@ REPLACED: Final = {
         "fast_trough_v_{s}": "fast_drop_{s}",
         "slow_trough_v_{s}": "slow_drop_{s}",
     }.items()
-    for stimulus in STIMULI
+    for stimulus in FORMULA_STIMULI
 }
 
 
 def _between(one: str, other: str, gaps: Sequence[str]) -> dict[str, str]:
     """Return the formulas that compare the first spikes under two stimuli."""
     pair = f"{one}_to_{other}"
-    found = {f"{name}_gap_{pair}": f"{name}_{one} - {name}_{other}" for name in gaps}
+    formulas = {f"{name}_gap_{pair}": f"{name}_{one} - {name}_{other}" for name in gaps}
     for name in CHANGES:
         text = OF_EACH_STIMULUS[name + "_{s}"]
-        found[f"{name}_change_{pair}"] = f"({text.format(s=one)}) / ({text.format(s=other)})"
-    return found
+        formulas[f"{name}_change_{pair}"] = f"({text.format(s=one)}) / ({text.format(s=other)})"
+    return formulas
 
 
 def _with_contrasts() -> dict[str, str]:
@@ -152,11 +152,13 @@ def _with_contrasts() -> dict[str, str]:
     each = {
         name.format(s=stimulus): text.format(s=stimulus)
         for name, text in CONTRASTS_OF_EACH.items()
-        for stimulus in STIMULI
+        for stimulus in FORMULA_STIMULI
     }
-    short, ramp = STIMULI[1:]
+    short, ramp = FORMULA_STIMULI[1:]
     # `FORMULAS` contains the other gaps to the long square, and the other quotients of the ratio.
-    between = _between(short, STIMULI[0], ("trough_v",)) | _between(ramp, STIMULI[0], ("trough_v",))
+    between = _between(short, FORMULA_STIMULI[0], ("trough_v",)) | _between(
+        ramp, FORMULA_STIMULI[0], ("trough_v",)
+    )
     ratio = "upstroke_downstroke_ratio"
     between |= _between(short, ramp, GAPS)
     between[f"ratio_change_{short}_to_{ramp}"] = f"{ratio}_{short} / {ratio}_{ramp}"

@@ -33,7 +33,7 @@ from sts.datasets.labels import (
 from sts.datasets.laboratories import find_laboratories
 from sts.datasets.marks import CellMark, read_marks
 from sts.datasets.splits import (
-    PUBLISHED,
+    PUBLISHED_SPLIT,
     SPLIT_NAME,
     find_split,
     held_out_specimens,
@@ -44,7 +44,7 @@ from sts.datasets.table import PUBLISHED_TABLES
 T = TypeVar("T")
 # The counts for each class and data set.
 COUNTED: Final = ("labels", "train", "test", "features", "sweeps")
-UNKNOWN: Final = "not known"
+UNKNOWN_SOURCE: Final = "not known"
 PATCH_CLAMP: Final = next(name for name, dataset in PUBLISHED_TABLES.items() if "Clamp" in dataset)
 
 
@@ -141,15 +141,15 @@ class Inventory:
         datasets = self._datasets()
         kinds = {
             name: Counter(
-                (datasets.get(specimen, UNKNOWN), self.classes.get(specimen, UNKNOWN))
+                (datasets.get(specimen, UNKNOWN_SOURCE), self.classes.get(specimen, UNKNOWN_SOURCE))
                 for specimen in specimens
             )
             for name, specimens in members.items()
         }
-        order = (*CLASSES, UNKNOWN)
+        order = (*CLASSES, UNKNOWN_SOURCE)
         lines = sorted(
             set().union(*kinds.values()),
-            key=lambda kind: (kind[0] == UNKNOWN, kind[0], order.index(kind[1])),
+            key=lambda kind: (kind[0] == UNKNOWN_SOURCE, kind[0], order.index(kind[1])),
         )
         return [
             *((*kind, *(str(kinds[name][kind]) for name in COUNTED)) for kind in lines),
@@ -222,7 +222,7 @@ def take_inventory(data: Path, *, marks: Path | None = None) -> Inventory:
 
 
 def _split_paths(data: Path) -> list[Path]:
-    published = [data / name for name in PUBLISHED.values()]
+    published = [data / name for name in PUBLISHED_SPLIT.values()]
     if any(path.is_file() for path in published):
         return [published[0].parent]
     return [data / SPLIT_NAME] if (data / SPLIT_NAME).is_file() else []
@@ -238,7 +238,9 @@ def _read_sides(path: Path) -> SplitSides:
         return SplitSides(
             path=path, group_by=split.group_by, is_published=False, train=own[0], test=own[1]
         )
-    published = {side: read_split_file(path.parent / name) for side, name in PUBLISHED.items()}
+    published = {
+        side: read_split_file(path.parent / name) for side, name in PUBLISHED_SPLIT.items()
+    }
     return SplitSides(path=path, group_by="specimen", is_published=True, **published)
 
 

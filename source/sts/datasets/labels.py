@@ -124,31 +124,31 @@ def identities(path: Path | None, *, near: Iterable[Path] = ()) -> dict[str, Cel
         session of the DANDI archive belongs to, and its donor.
     """
     labels = read_labels(path) if path is not None else {}
-    found = dict(labels)
+    names = dict(labels)
     tables = [path] if path is not None and is_allen_table(_header(path)) else find_allen(near)
     cells = by_name(cell for table in tables for cell in read_allen(table).values())
     for name, cell in cells.items():
         label = labels.get(cell.specimen_id, CellLabel(specimen_id=cell.specimen_id, label=""))
-        found[name] = replace(
+        names[name] = replace(
             label, dataset=label.dataset or cell.dataset, donor_id=label.donor_id or cell.donor_id
         )
-    return found
+    return names
 
 
 def _read_allen_labels(path: Path) -> LabelFile:
     labels: dict[str, CellLabel] = {}
     unsure: dict[str, str] = {}
     for specimen, cell in read_allen(path).items():
-        found = assign(cell)
-        if found.label:
+        assigned = assign(cell)
+        if assigned.label:
             labels[specimen] = CellLabel(
                 specimen_id=specimen,
-                label=found.label,
+                label=assigned.label,
                 dataset=cell.dataset,
                 donor_id=cell.donor_id,
             )
         else:
-            unsure[specimen] = found.reason
+            unsure[specimen] = assigned.reason
     for reason, count in Counter(unsure.values()).most_common():
         logger.info("%d cells have no class: %s", count, reason)
     return LabelFile(path=path, labels=labels, unsure=frozenset(unsure))
@@ -223,16 +223,16 @@ def read_etypes(path: Path, *, features: Sequence[Mapping[str, str]] = ()) -> di
         return {row[KEY]: row[ETYPE] for row in rows if row[KEY]}
     known: dict[tuple[str, ...], list[str]] = {}
     for cell in features:
-        known.setdefault(_round_features(cell), []).append(cell[KEY])
-    found = {
-        specimen: row[ETYPE] for row in rows for specimen in known.get(_round_features(row), [])
+        known.setdefault(round_features(cell), []).append(cell[KEY])
+    etypes = {
+        specimen: row[ETYPE] for row in rows for specimen in known.get(round_features(row), [])
     }
-    logger.info("%d of %d e-types belong to specimens that are here", len(found), len(rows))
-    return found
+    logger.info("%d of %d e-types belong to specimens that are here", len(etypes), len(rows))
+    return etypes
 
 
-def _round_features(row: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the values that identify a neuron, with nine digits: tables have more or fewer."""
+def round_features(row: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the values that identify a neuron; nine of their digits are equal in all tables."""
     return tuple(_round(row.get(name, "")) for name in MATCHED)
 
 

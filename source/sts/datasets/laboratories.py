@@ -19,7 +19,7 @@ from sts.datasets.allen import TABLES, AllenCell, assign, mapping, read_allen
 from sts.datasets.column_maps import COLUMN_MAPS, read_column_map
 from sts.datasets.ep_tables import EpTable, read_ep_table
 from sts.datasets.labels import LABEL_FILES, LabelFile, read_label_file
-from sts.datasets.splits import PUBLISHED, TEST_IDS, held_out_specimens
+from sts.datasets.splits import PUBLISHED_SPLIT, TEST_IDS, held_out_specimens
 from sts.datasets.store import Texts
 
 logger = logging.getLogger("sts")
@@ -189,7 +189,7 @@ def _require_file(folder: Path, name: str, source: str) -> Path:
 
 def _find_held_out(folder: Path, name: str) -> frozenset[str]:
     """Return the published test specimens; raise an error if the data may contain unknown ones."""
-    splits = [path.parent.parent for path in _find_files(folder, PUBLISHED["test"])]
+    splits = [path.parent.parent for path in _find_files(folder, PUBLISHED_SPLIT["test"])]
     lists = [path.parent for path in _find_files(folder, TEST_IDS)]
     held = frozenset[str]().union(*map(held_out_specimens, [folder, *splits, *lists]))
     if not held and LABORATORIES[name].may_be_held_out:

@@ -21,7 +21,7 @@ from sts.datasets.table import OWN_TABLE
 from sts.signals.feature_names import FEATURES
 
 # Mark of a median outside the plausible range: the unit, or the origin of times, is wrong.
-MARK = "!"
+RANGE_MARK = "!"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Medians:
     @property
     def has_marks(self) -> bool:
         """Tell whether any median is outside the plausible range."""
-        return any(text.endswith(MARK) for row in self.rows for text in row)
+        return any(text.endswith(RANGE_MARK) for row in self.rows for text in row)
 
 
 def compare_medians(
@@ -83,4 +83,4 @@ def _median(table: EpTable, name: str) -> str:
     if not len(values):
         return ""
     median, bounds = float(np.median(values)), ranges()[name]
-    return f"{median:.4g}" + ("" if bounds.low <= median <= bounds.high else f" {MARK}")
+    return f"{median:.4g}" + ("" if bounds.low <= median <= bounds.high else f" {RANGE_MARK}")

@@ -25,9 +25,9 @@ from sts.datasets.cell_results import CellResult, cell_result_from_json
 from sts.signals.resample import PAIR_SHAPE
 
 # Format of the lines; a partial build with another format is not continued.
-FORMAT = 2
-LINES = "outcomes.jsonl"
-TRACES = "traces.f4"
+PARTIAL_FORMAT = 2
+OUTCOMES_FILE = "outcomes.jsonl"
+TRACES_FILE = "traces.f4"
 TRACE_BYTES = math.prod(PAIR_SHAPE) * np.dtype(np.float32).itemsize
 
 
@@ -73,7 +73,7 @@ class KeptResults(Iterable[CellResult]):
         return len(self._places)
 
     def __iter__(self) -> Iterator[CellResult]:
-        with (self._folder / LINES).open("rb") as lines:
+        with (self._folder / OUTCOMES_FILE).open("rb") as lines:
             for place in self._places.values():
                 lines.seek(place.line)
                 yield cell_result_from_json(json.loads(lines.readline()), self._map_traces(place))
@@ -81,14 +81,16 @@ class KeptResults(Iterable[CellResult]):
     def traces_of(self, files: Iterable[str]) -> KeptTraces:
         """Return the traces of these files, in their order; files without traces are skipped."""
         places = [self._places[file].traces for file in files]
-        return KeptTraces(self._folder / TRACES, [place for place in places if place is not None])
+        return KeptTraces(
+            self._folder / TRACES_FILE, [place for place in places if place is not None]
+        )
 
     def _map_traces(self, place: Place) -> Floats | None:
         if place.traces is None:
             return None
         # Mapped one by one, so that memory of traces is free after use.
         offset = place.traces * TRACE_BYTES
-        path = self._folder / TRACES
+        path = self._folder / TRACES_FILE
         return np.memmap(path, np.float32, mode="r", offset=offset, shape=PAIR_SHAPE)
 
 
@@ -97,7 +99,7 @@ class PartialBuild:
 
     def __init__(self, folder: Path, settings_digest: str) -> None:
         self.folder = folder
-        header = {"format": FORMAT, "settings": settings_digest}
+        header = {"format": PARTIAL_FORMAT, "settings": settings_digest}
         self._header = json.dumps(header).encode() + b"\n"
         self._places: dict[str, Place] = {}
         self._traced = 0
@@ -108,8 +110,8 @@ class PartialBuild:
     def __enter__(self) -> Self:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lines = (self.folder / LINES).open("a+b")
-            self._traces = (self.folder / TRACES).open("a+b")
+            self._lines = (self.folder / OUTCOMES_FILE).open("a+b")
+            self._traces = (self.folder / TRACES_FILE).open("a+b")
         except OSError as error:
             raise StsError(f"cannot write to {self.folder.parent}: {error.strerror}") from error
         try:
@@ -150,8 +152,8 @@ class PartialBuild:
             self._lines.flush()
         except OSError as error:
             raise StsError(
-                f"cannot go on writing to {self.folder}: {error.strerror}; what was finished is "
-                "kept, the same command goes on from there"
+                f"cannot continue writing to {self.folder}: {error.strerror}; the finished results "
+                "are kept, the same command continues from there"
             ) from error
         self._remember(line, place)
 

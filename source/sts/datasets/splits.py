@@ -19,22 +19,22 @@ from sts.datasets.store import Texts
 from sts.datasets.table import locate_errors
 
 # The published files, in the same folder as in the published repository.
-PUBLISHED: Final = {"train": "Split/Train_split.csv", "test": "Split/Test_split.csv"}
+PUBLISHED_SPLIT: Final = {"train": "Split/Train_split.csv", "test": "Split/Test_split.csv"}
 # The names of the data sets in these files.
-SOURCES: Final = {"Seq": "PatchSeq", "Clamp": "PatchClamp"}
-# A list of the published test specimens, for data that come without the published split.
+SOURCE_DATASETS: Final = {"Seq": "PatchSeq", "Clamp": "PatchClamp"}
+# A list of the published test specimens, for data without the published split.
 TEST_IDS: Final = "published_test_ids.txt"
 SPLIT_NAME: Final = "split.json"
 # Subfolder of a data folder with the splits of single tables, named like the tables.
 SPLITS_FOLDER: Final = "splits"
-FORMAT: Final = "sts-split 2"
+SPLIT_FORMAT: Final = "sts-split 2"
 GROUPS: Final = ("specimen", "donor")
 DONOR: Final = "donor"
 # One in five cells is held out, as in the published study.
-PARTS: Final = 5
+HOLDOUT_PARTS: Final = 5
 # Number of cells to keep aside in a large cohort: a temperature fitted on 200 cells has an error of
 # about 7 %.
-KEPT: Final = 200
+KEPT_CELLS: Final = 200
 # A refit keeps at most one in five cells aside, and at least one in ten.
 KEPT_PARTS: Final = (5, 10)
 
@@ -44,16 +44,18 @@ T = TypeVar("T", bound=Rows)
 
 def read_split_file(path: Path) -> dict[str, str]:
     """Return the specimens in a published file, with the data set of each."""
-    found: dict[str, str] = {}
+    listed: dict[str, str] = {}
     for where, row in _read_listed(path, ("specimen_id", "source")):
         with locate_errors(where):
-            found[row["specimen_id"]] = SOURCES[one_of(row["source"], SOURCES, "source")]
-    if not found:
+            listed[row["specimen_id"]] = SOURCE_DATASETS[
+                one_of(row["source"], SOURCE_DATASETS, "source")
+            ]
+    if not listed:
         raise StsError(
             f"{path} lists no cell: expected lines such as `specimen_id, Seq` or "
             "`specimen_id, Clamp`"
         )
-    return found
+    return listed
 
 
 def _read_listed(path: Path, columns: tuple[str, ...]) -> list[tuple[str, dict[str, str]]]:
@@ -79,7 +81,7 @@ def held_out_specimens(data: Path) -> frozenset[str]:
     They are listed in the published split of the folder, and in `published_test_ids.txt` in the
     folder or in its parent folder.
     """
-    split = data / PUBLISHED["test"]
+    split = data / PUBLISHED_SPLIT["test"]
     known = set(read_split_file(split)) if split.is_file() else set()
     for path in (data / TEST_IDS, data.absolute().parent / TEST_IDS):
         if path.is_file():
@@ -99,7 +101,7 @@ def leave_out_held(cells: T, data: Path, *, where: str, has_holdout: bool = Fals
         by this split.
     """
     held = held_out_specimens(data)
-    split = data / PUBLISHED["test"]
+    split = data / PUBLISHED_SPLIT["test"]
     if has_holdout and split.is_file():
         held -= read_split_file(split).keys()
     out = np.isin(cells.specimen_id, sorted(held)) | np.isin(cells.claimed_id, sorted(held))
@@ -225,7 +227,7 @@ def keep_aside(cells: Identified, *, group_by: str = DONOR, seed: int = 0) -> tu
     """Return rows to fit the final model on, and rows to stop, calibrate and compare it."""
     groups = _list_groups(cells, group_by)
     fewest = min(len(set(groups[cells.label == label].tolist())) for label in set(cells.label))
-    wanted = int(np.clip(len(cells) // KEPT, *KEPT_PARTS))
+    wanted = int(np.clip(len(cells) // KEPT_CELLS, *KEPT_PARTS))
     return folds_of(cells, max(2, min(wanted, fewest)), group_by=group_by, seed=seed)[0]
 
 
@@ -233,11 +235,11 @@ def _divide(cells: Identified, parts: int, group_by: str, seed: int) -> Iterator
     groups = _list_groups(cells, group_by)
     by_donor = len(np.unique(groups)) < len(cells)
     for label in CLASSES:
-        found = len(set(groups[cells.label == label].tolist()))
-        if found < parts:
+        count = len(set(groups[cells.label == label].tolist()))
+        if count < parts:
             who, more = ("donor", ", or use --group-by specimen") if by_donor else ("specimen", "")
             raise StsError(
-                f"only {found} {who}s of class {label} for {parts} parts: every part needs "
+                f"only {count} {who}s of class {label} for {parts} parts: every part needs "
                 f"at least one; add cells or lower --folds{more}"
             )
     rows = np.zeros((len(cells), 1))
@@ -271,7 +273,7 @@ def donor_groups(cells: Identified) -> Texts:
 
 
 def _make_split(cells: Cells, path: Path, group_by: str, seed: int) -> Split:
-    train, test = next(_divide(cells, PARTS, group_by, seed))
+    train, test = next(_divide(cells, HOLDOUT_PARTS, group_by, seed))
     split = Split(
         train=frozenset(cells.specimen_id[train].tolist()),
         test=frozenset(cells.specimen_id[test].tolist()),
@@ -330,10 +332,10 @@ def _place_cells(
     """Put each new group on the side of its donor, else on the side with too few of its classes.
 
     A group is held out if this brings the held-out share of its classes and data sets closer to
-    1 / PARTS.
+    1 / HOLDOUT_PARTS.
     """
     kinds = _label_and_dataset(cells)
-    wanted = {kind: count / PARTS for kind, count in Counter(kinds.tolist()).items()}
+    wanted = {kind: count / HOLDOUT_PARTS for kind, count in Counter(kinds.tolist()).items()}
     for specimen, kind in zip(cells.specimen_id.tolist(), kinds.tolist(), strict=True):
         wanted[kind] -= is_test.get(specimen, False)
     order = np.random.default_rng([seed, len(is_test)]).permutation(np.unique(groups[new]))
@@ -349,16 +351,16 @@ def _place_cells(
 
 
 def _write(split: Split, path: Path) -> None:
-    about = {"format": FORMAT, "group_by": split.group_by, "seed": split.seed}
+    about = {"format": SPLIT_FORMAT, "group_by": split.group_by, "seed": split.seed}
     write_json(path, about | {"train": sorted(split.train), "test": sorted(split.test)})
 
 
 def _read(path: Path) -> Split:
     kept = read_json(path)
-    if not isinstance(kept, dict) or kept.get("format") != FORMAT:
+    if not isinstance(kept, dict) or kept.get("format") != SPLIT_FORMAT:
         raise StsError(
-            f"{path} is not a split of this program (format {FORMAT!r}): move it to another folder "
-            "to make one"
+            f"{path} is not a split of this program (format {SPLIT_FORMAT!r}): move it to another "
+            "folder to make one"
         )
     sides = [kept.get(side) for side in ("train", "test")]
     listed = [name for side in sides if isinstance(side, list) for name in side]
@@ -385,7 +387,7 @@ def _read(path: Path) -> Split:
 
 
 def _find_published(data: Path) -> Split | None:
-    paths = {side: data / name for side, name in PUBLISHED.items()}
+    paths = {side: data / name for side, name in PUBLISHED_SPLIT.items()}
     there = [path for path in paths.values() if path.is_file()]
     if not there:
         return None

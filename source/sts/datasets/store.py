@@ -13,13 +13,12 @@ from sts.base import guard
 from sts.base.errors import StsError
 from sts.base.guard import new_hdf5
 from sts.base.types import CLASSES, Bools, Floats, Ints
+from sts.datasets.table import CLAIMED
 from sts.signals.resample import RATE_HZ, SAMPLES, WINDOW_S
 
-FORMAT: Final = "sts-sweeps 1"
+STORE_FORMAT: Final = "sts-sweeps 1"
 TEXTS: Final = ("specimen_id", "donor_id", "label", "dataset", "claimed_id")
-# Stores of earlier versions do not contain it.
-CLAIMED: Final = "claimed_id"
-NUMBERS: Final = ("rheobase_pa", "step_pa", "onset_s")
+NUMBER_FIELDS: Final = ("rheobase_pa", "step_pa", "onset_s")
 SETTINGS: Final = ("rate_hz", "window_s")
 # Number of rows of traces that are read at once: 20 MB.
 ROWS_AT_ONCE: Final = 512
@@ -52,7 +51,7 @@ class SweepStore:
 
     def rows(self, which: Bools | Ints) -> "SweepStore":
         """Return the store of the cells that a mask or indices choose, in that order."""
-        arrays = {name: getattr(self, name)[which] for name in ("traces", *TEXTS, *NUMBERS)}
+        arrays = {name: getattr(self, name)[which] for name in ("traces", *TEXTS, *NUMBER_FIELDS)}
         return SweepStore(**arrays, rate_hz=self.rate_hz, window_s=self.window_s)
 
 
@@ -62,7 +61,7 @@ def write_store(path: str | Path, store: SweepStore) -> None:
     if fault := fault_of(store):
         raise StsError(f"cannot write {path}: {fault}")
     with new_hdf5(path) as file:
-        file.attrs["format"] = FORMAT
+        file.attrs["format"] = STORE_FORMAT
         for name in SETTINGS:
             file.attrs[name] = getattr(store, name)
         # Not compressed: noise cannot be compressed much, and the store is read very often.
@@ -73,7 +72,7 @@ def write_store(path: str | Path, store: SweepStore) -> None:
             file.create_dataset(
                 name, data=getattr(store, name).astype(object), dtype=h5py.string_dtype()
             )
-        for name in NUMBERS:
+        for name in NUMBER_FIELDS:
             file[name] = getattr(store, name)
 
 
@@ -91,10 +90,12 @@ def load_store(path: str | Path) -> SweepStore:
 
 
 def _read(file: Any, *, max_bytes: int) -> SweepStore:
-    found = guard.text(file, "format")
-    if found != FORMAT:
-        raise StsError(f"is of format {found or 'unknown'!r}, expected {FORMAT!r}: build it again")
-    nodes = {name: guard.member(file, name) for name in ("traces", *NUMBERS)}
+    form = guard.text(file, "format")
+    if form != STORE_FORMAT:
+        raise StsError(
+            f"is of format {form or 'unknown'!r}, expected {STORE_FORMAT!r}: build it again"
+        )
+    nodes = {name: guard.member(file, name) for name in ("traces", *NUMBER_FIELDS)}
     settings = {name: guard.number(file, name) for name in SETTINGS}
     missing = [name for name, value in {**nodes, **settings}.items() if value is None]
     if missing:
@@ -106,17 +107,18 @@ def _read(file: Any, *, max_bytes: int) -> SweepStore:
 
 def read_cell_texts(file: Any, *, max_bytes: int) -> dict[str, Texts]:
     """Return the identity of the cells of an open sweep store: an array for each of TEXTS."""
-    found: dict[str, Texts] = {}
+    texts: dict[str, Texts] = {}
     for name in TEXTS:
         node = guard.member(file, name)
+        # Stores of earlier versions do not contain it.
         if node is None and name == CLAIMED:
-            found[name] = np.full(len(found["specimen_id"]), "", dtype=np.str_)
+            texts[name] = np.full(len(texts["specimen_id"]), "", dtype=np.str_)
             continue
         if node is None:
             raise StsError(f"lacks {name}: build it again")
         guard.check_claim(node, max_bytes=max_bytes)
-        found[name] = np.array(node.asstr()[()], dtype=np.str_)
-    return found
+        texts[name] = np.array(node.asstr()[()], dtype=np.str_)
+    return texts
 
 
 def merge_stores(stores: Sequence[SweepStore]) -> SweepStore:
@@ -125,13 +127,11 @@ def merge_stores(stores: Sequence[SweepStore]) -> SweepStore:
         return stores[0]
     arrays: dict[str, Any] = {
         name: np.concatenate([getattr(store, name) for store in stores])
-        for name in ("traces", *TEXTS, *NUMBERS)
+        for name in ("traces", *TEXTS, *NUMBER_FIELDS)
     }
     ids, times = np.unique(arrays["specimen_id"], return_counts=True)
     if (times > 1).any():
-        raise StsError(
-            f"specimen {ids[times > 1][0]} is in two sweep stores: name the one that counts"
-        )
+        raise StsError(f"specimen {ids[times > 1][0]} is in two sweep stores: name the one to use")
     return SweepStore(**arrays)
 
 
@@ -143,11 +143,11 @@ def fault_of(store: SweepStore) -> str | None:
             f"{store.window_s:g} s at {store.rate_hz:g} Hz, "
             f"expected {WINDOW_S:g} s at {RATE_HZ:g} Hz"
         )
-    shapes = {"traces": (n, 2, SAMPLES)} | dict.fromkeys((*TEXTS, *NUMBERS), (n,))
+    shapes = {"traces": (n, 2, SAMPLES)} | dict.fromkeys((*TEXTS, *NUMBER_FIELDS), (n,))
     for name, shape in shapes.items():
         if (actual := getattr(store, name).shape) != shape:
             return f"{name} has shape {actual}, expected {shape}"
-    kinds = {"traces": "f4"} | dict.fromkeys(TEXTS, "U") | dict.fromkeys(NUMBERS, "f8")
+    kinds = {"traces": "f4"} | dict.fromkeys(TEXTS, "U") | dict.fromkeys(NUMBER_FIELDS, "f8")
     for name, kind in kinds.items():
         if not getattr(store, name).dtype.str[1:].startswith(kind):
             return f"{name} is of type {getattr(store, name).dtype}"
@@ -162,7 +162,7 @@ def _fault_of_rows(store: SweepStore) -> str | None:
         return f"row {int(np.argmax(store.specimen_id == ''))} has no specimen id"
     if strange := set(store.label.tolist()) - {*CLASSES, ""}:
         return f"unknown class {min(strange)!r}, the classes are {', '.join(CLASSES)}"
-    for name in ("traces", *NUMBERS):
+    for name in ("traces", *NUMBER_FIELDS):
         if (row := _first_unsound(getattr(store, name))) is not None:
             return f"{name} of specimen {store.specimen_id[row]} contain NaN or Inf"
     return None

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sts.base.errors import StsError, one_of
 from sts.base.files import read_csv, write_csv
-from sts.signals.feature_names import FEATURES, ONSET, TIME_FRAMES
+from sts.signals.feature_names import FEATURES, ONSET_FRAME, TIME_FRAMES
 
 # The published tables, with the paths of the published repository, and the data set of each.
 PUBLISHED_TABLES: Final = {
@@ -23,19 +23,19 @@ LONGEST_NAME: Final = 200
 # Larger than every measurement; the square of a larger number would be infinite.
 LARGEST: Final = 1e15
 # Number of letters of a wrong text that a message shows.
-SHOWN: Final = 60
+SHOWN_CHARACTERS: Final = 60
 STATUSES: Final = ("ok", "excluded", "failed")
 # Text between the flags and notes of a cell; no flag or note contains it.
-SEPARATOR: Final = "; "
-IDENTITY: Final = ("specimen_id", "donor_id", "label", "dataset")
+FLAG_SEPARATOR: Final = "; "
+ROW_IDENTITY: Final = ("specimen_id", "donor_id", "label", "dataset")
 # Possible results of a recording.
 FATE: Final = ("status", "reason", "file")
-SWEEPS: Final = ("rheobase_sweep", "second_sweep")
+SWEEP_COLUMNS: Final = ("rheobase_sweep", "second_sweep")
 AMOUNTS: Final = ("rheobase_pa", "step_pa", "onset_s")
 # The last column of both tables; tables of earlier versions lack it.
 CLAIMED: Final = "claimed_id"
-CELL_COLUMNS: Final = (*IDENTITY, *FATE, "flags", *AMOUNTS, *SWEEPS)
-FEATURE_COLUMNS: Final = (*IDENTITY, *FEATURES, "times", "notes", *FATE)
+CELL_COLUMNS: Final = (*ROW_IDENTITY, *FATE, "flags", *AMOUNTS, *SWEEP_COLUMNS)
+FEATURE_COLUMNS: Final = (*ROW_IDENTITY, *FEATURES, "times", "notes", *FATE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ class FeatureRow:
     claimed_id: str = ""
     """As in CellRow."""
     values: Mapping[str, float] = field(default_factory=dict)
-    times: str = ONSET
+    times: str = ONSET_FRAME
     """The origin of its times: the onset, or the start of a sweep as in a published table."""
     notes: tuple[str, ...] = ()
 
@@ -84,10 +84,12 @@ def check_name(text: str, what: str) -> str:
     if len(text) > LONGEST_NAME:
         raise StsError(
             f"{what} has {len(text)} characters, at most {LONGEST_NAME} are allowed; it begins "
-            f"{text[:SHOWN]!a}"
+            f"{text[:SHOWN_CHARACTERS]!a}"
         )
     if not text.isprintable():
-        raise StsError(f"{what} contains a character that cannot be printed: {text[:SHOWN]!a}")
+        raise StsError(
+            f"{what} contains a character that cannot be printed: {text[:SHOWN_CHARACTERS]!a}"
+        )
     return text
 
 
@@ -105,7 +107,9 @@ def read_number(text: str, name: str) -> float:
     except ValueError:
         value = math.inf
     if abs(value) > LARGEST:
-        raise StsError(f"{name} is {text[:SHOWN]!r}, a number is needed; leave unknown ones empty")
+        raise StsError(
+            f"{name} is {text[:SHOWN_CHARACTERS]!r}, a number is needed; leave unknown ones empty"
+        )
     return value
 
 
@@ -122,7 +126,9 @@ def write_cells(path: Path, rows: Iterable[CellRow]) -> None:
     """Write `cells.csv`."""
     columns = (*CELL_COLUMNS, CLAIMED)
     lines = ({name: getattr(row, name) for name in columns} for row in rows)
-    write_csv(path, columns, (line | {"flags": SEPARATOR.join(line["flags"])} for line in lines))
+    write_csv(
+        path, columns, (line | {"flags": FLAG_SEPARATOR.join(line["flags"])} for line in lines)
+    )
 
 
 def read_cells(path: str | Path) -> list[CellRow]:
@@ -131,7 +137,7 @@ def read_cells(path: str | Path) -> list[CellRow]:
     for row, where in _read_rows(Path(path), CELL_COLUMNS):
         with locate_errors(where):
             numbers: dict[str, Any] = {name: read_number(row[name], name) for name in AMOUNTS}
-            numbers |= {name: _read_sweep(row[name], name) for name in SWEEPS}
+            numbers |= {name: _read_sweep(row[name], name) for name in SWEEP_COLUMNS}
         rows.append(CellRow(**_texts(row), **numbers, flags=_split(row["flags"])))
     return rows
 
@@ -145,9 +151,9 @@ def write_features(path: Path, rows: Iterable[FeatureRow]) -> None:
         path,
         (*FEATURE_COLUMNS, CLAIMED),
         (
-            {name: getattr(row, name) for name in (*IDENTITY, "times", *FATE, CLAIMED)}
+            {name: getattr(row, name) for name in (*ROW_IDENTITY, "times", *FATE, CLAIMED)}
             | dict(row.values)
-            | {"notes": SEPARATOR.join(row.notes)}
+            | {"notes": FLAG_SEPARATOR.join(row.notes)}
             for row in rows
         ),
     )
@@ -179,18 +185,18 @@ def _read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[dict[str, s
         where = f"{path}, line {line}"
         row.setdefault(CLAIMED, "")
         with locate_errors(where):
-            for name in (*IDENTITY, "status", CLAIMED):
+            for name in (*ROW_IDENTITY, "status", CLAIMED):
                 check_name(row[name], name)
             one_of(row["status"], STATUSES, "status")
         yield row, where
 
 
 def _texts(row: Mapping[str, str]) -> dict[str, Any]:
-    return {name: row[name] for name in (*IDENTITY, *FATE, CLAIMED)}
+    return {name: row[name] for name in (*ROW_IDENTITY, *FATE, CLAIMED)}
 
 
 def _split(text: str) -> tuple[str, ...]:
-    return tuple(text.split(SEPARATOR)) if text else ()
+    return tuple(text.split(FLAG_SEPARATOR)) if text else ()
 
 
 def _read_sweep(text: str, name: str) -> int | None:

@@ -13,7 +13,7 @@ from sts.base.settings import Bounds
 from sts.base.types import Floats, Ints
 
 # Number of bins of confidence.
-BINS: Final = 15
+CONFIDENCE_BINS: Final = 15
 # Limits of a fitted temperature; values outside them indicate another error.
 TEMPERATURES: Final = (0.05, 20.0)
 # A temperature of a stored model.
@@ -21,9 +21,9 @@ Temperature = Annotated[float, Bounds(0.01, 100.0)]
 # Smallest logarithm of a probability, for probabilities that were rounded to 0.
 SMALLEST_LOG: Final = float(np.log(np.finfo(np.float64).eps))
 # Number of draws of labels for the error of perfect calibration.
-DRAWS: Final = 1000
+LABEL_DRAWS: Final = 1000
 # Number of values in one block of draws: 16 MB.
-BLOCK: Final = 2**21
+DRAW_BLOCK: Final = 2**21
 # Number of parts of the cells; a temperature is tested on each part after a fit on the others.
 TESTED_PARTS: Final = 10
 KEPT_ASIDE: Final = "training cells that were kept aside"
@@ -45,7 +45,9 @@ class Reliability:
 
     def error(self, rng: np.random.Generator) -> "CalibrationError":
         """Return the calibration error with that of perfect calibration for comparison."""
-        return _beside_perfect(self.ece, self.confidences, rng, draws=DRAWS, bins=len(self.cells))
+        return _beside_perfect(
+            self.ece, self.confidences, rng, draws=LABEL_DRAWS, bins=len(self.cells)
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -128,13 +130,13 @@ def fit_temperature(logits: Floats, truth: Ints) -> float:
 
     coldest, hottest = TEMPERATURES
     # The loss is convex in the inverse of the temperature: there is only one minimum.
-    found = minimize_scalar(
+    minimum = minimize_scalar(
         log_loss,
         bounds=(np.log(coldest), np.log(hottest)),
         method="bounded",
         options={"xatol": 1e-6},
     )
-    return float(np.exp(found.x))
+    return float(np.exp(minimum.x))
 
 
 def calibrate(logits: Floats, truth: Ints, *, where: str = KEPT_ASIDE) -> Calibration:
@@ -184,8 +186,8 @@ def _temperatures_of_others(logits: Floats, truth: Ints) -> Floats:
 def _log_loss(probabilities: Floats, truth: Ints) -> float:
     if not len(truth):
         return float("nan")
-    found = probabilities[np.arange(len(truth)), truth]
-    return float(-np.log(np.maximum(found, np.exp(SMALLEST_LOG))).mean())
+    of_truth = probabilities[np.arange(len(truth)), truth]
+    return float(-np.log(np.maximum(of_truth, np.exp(SMALLEST_LOG))).mean())
 
 
 def apply_temperature(logits: Floats, temperature: float | Floats) -> Floats:
@@ -202,7 +204,7 @@ def bins_of(confidence: Floats, bins: int) -> Ints:
     return where
 
 
-def reliability(probabilities: Floats, truth: Ints, *, bins: int = BINS) -> Reliability:
+def reliability(probabilities: Floats, truth: Ints, *, bins: int = CONFIDENCE_BINS) -> Reliability:
     """Return the reliability diagram of cells of known class (error: Naeini et al., 2015)."""
     probabilities, truth = probabilities[truth >= 0], truth[truth >= 0]
     confidence = probabilities.max(axis=1)
@@ -261,8 +263,8 @@ def calibration_error(
     truth: Ints,
     *,
     rng: np.random.Generator,
-    draws: int = DRAWS,
-    bins: int = BINS,
+    draws: int = LABEL_DRAWS,
+    bins: int = CONFIDENCE_BINS,
 ) -> CalibrationError:
     """Return the calibration error of cells with known class, and that of perfect calibration.
 
@@ -292,7 +294,7 @@ def _perfect_errors(
     """Return the error of each draw, (draws,); cells are correct with their probability."""
     n = len(confidence)
     in_bin = np.eye(bins)[bins_of(confidence, bins)]
-    rows = max(1, BLOCK // n)
+    rows = max(1, DRAW_BLOCK // n)
     return np.concatenate(
         [
             np.abs((confidence - (rng.random((count, n)) < confidence)) @ in_bin).sum(axis=1) / n

@@ -41,7 +41,7 @@ CANNOT_TELL: Final = "cannot tell"
 NO_VERDICT: Final = "no verdict"
 LEVEL: Final = 0.95
 # Smaller differences, or smaller spreads over folds, are treated as 0.
-ROUNDING: Final = 1e-12
+SCORE_ROUNDING: Final = 1e-12
 
 
 @dataclass(frozen=True)
@@ -235,7 +235,7 @@ def corrected_interval(values: Floats, *, test_to_train: float) -> Interval:
     mean = float(known.mean())
     if len(known) == 1:
         return Interval(mean, -math.inf, math.inf)
-    if known.std(ddof=1) < ROUNDING:
+    if known.std(ddof=1) < SCORE_ROUNDING:
         return Interval(mean, math.nan, math.nan)
     error = math.sqrt((1 / len(known) + test_to_train) * float(known.var(ddof=1)))
     reach = float(stats.t.ppf(0.5 + LEVEL / 2, len(known) - 1)) * error
@@ -264,7 +264,7 @@ def verdict_of(difference: float, p: float, score: str) -> str:
     """Return the verdict on a difference of a score, such as "helps"."""
     if math.isnan(p):
         return NO_VERDICT
-    if p >= 1 - LEVEL or abs(difference) < ROUNDING:
+    if p >= 1 - LEVEL or abs(difference) < SCORE_ROUNDING:
         return CANNOT_TELL
     return "hurts" if (difference > 0) == (score in LOWER_IS_BETTER) else "helps"
 

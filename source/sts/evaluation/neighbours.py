@@ -12,6 +12,8 @@ from sts.base.errors import StsError
 from sts.base.settings import Bounds, check_fields
 from sts.base.types import Floats, Ints
 
+# Prefix of the arrays of a novelty rule in the file of a model.
+NOVELTY: Final = "novelty."
 # Number of leading components: later ones are mostly noise and make a stored model larger.
 COMPONENTS: Final = 32
 
@@ -55,8 +57,8 @@ def project(standard: Floats, components: Floats) -> Floats:
 
 def mean_distance(cells: Floats, points: Floats, count: int) -> Floats:
     """Return the mean distance of each point to its `count` nearest cells."""
-    found, _ = cKDTree(cells).query(points, k=count)
-    return np.asarray(np.reshape(found, (len(points), count)).mean(axis=1))
+    distances, _ = cKDTree(cells).query(points, k=count)
+    return np.asarray(np.reshape(distances, (len(points), count)).mean(axis=1))
 
 
 def upper_bound(values: Floats | Ints, percentile: float) -> float:

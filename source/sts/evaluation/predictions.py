@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sts.base.errors import StsError
 from sts.base.types import CLASSES, Bools, Floats, Ints
-from sts.evaluation.calibration import BINS, bins_of
+from sts.evaluation.calibration import CONFIDENCE_BINS, bins_of
 
 Texts = NDArray[np.str_]
 
@@ -144,8 +144,8 @@ def _terms(truth: Ints, probabilities: Floats) -> Floats:
     log_loss = -np.log(np.maximum(probabilities[each, truth], np.finfo(np.float64).eps))
     brier = ((probabilities - np.eye(count)[truth]) ** 2).sum(axis=1)
     confidence = probabilities.max(axis=1)
-    gaps = np.zeros((n, BINS))
-    gaps[each, bins_of(confidence, BINS)] = confidence - (predicted == truth)
+    gaps = np.zeros((n, CONFIDENCE_BINS))
+    gaps[each, bins_of(confidence, CONFIDENCE_BINS)] = confidence - (predicted == truth)
     return np.column_stack([confused, log_loss, brier, gaps])
 
 
@@ -180,7 +180,7 @@ def metrics_of(sums: Floats, classes: int) -> dict[str, Floats]:
         "accuracy": hits.sum(axis=-1) / cells,
         "log_loss": log_loss,
         "brier": brier,
-        "ece": np.abs(sums[..., -BINS:]).sum(axis=-1) / cells,
+        "ece": np.abs(sums[..., -CONFIDENCE_BINS:]).sum(axis=-1) / cells,
         "precision": np.where(present, _ratio(hits, predicted), np.nan),
         "recall": np.where(present, recall, np.nan),
         "f1": np.where(present, f1, np.nan),

@@ -23,11 +23,11 @@ from sts.evaluation.predictions import (
 
 RESAMPLES: Final = 2000
 # Limits of a 95 % interval.
-QUANTILES: Final = (0.025, 0.975)
+INTERVAL_QUANTILES: Final = (0.025, 0.975)
 # Number of values in one block of resamples: 16 MB.
-BLOCK: Final = 2**21
+RESAMPLE_BLOCK: Final = 2**21
 # With fewer cells, a bootstrap interval of a proportion is too narrow: Wilson's is used.
-FEW: Final = 30
+FEW_CELLS: Final = 30
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _multiplicities(strata: Ints, rng: np.random.Generator, *, resamples: int) -
     sorted_strata = strata[order]
     first = np.searchsorted(sorted_strata, sorted_strata, side="left")
     behind = np.searchsorted(sorted_strata, sorted_strata, side="right")
-    most = max(1, BLOCK // n)
+    most = max(1, RESAMPLE_BLOCK // n)
     for begin in range(0, resamples, most):
         rows = min(most, resamples - begin)
         drawn = order[rng.integers(first, behind, size=(rows, n))]
@@ -118,13 +118,13 @@ def _multiplicities(strata: Ints, rng: np.random.Generator, *, resamples: int) -
 def interval_of(value: float, resampled: Floats) -> Interval:
     """Return a value with the interval of its resamples (resamples,).
 
-    The interval is extended to the value where that lies outside the percentiles, as resampling
-    adds noise. NaN, of resamples without a cell to measure, is left out.
+    The interval is extended to the value if that is outside the percentiles, since resampling adds
+    noise. Resamples without a cell to measure are NaN and are left out.
     """
     drawn = resampled[~np.isnan(resampled)]
     if not len(drawn):
         return Interval(float(value), math.nan, math.nan)
-    low, high = np.quantile(drawn, QUANTILES)
+    low, high = np.quantile(drawn, INTERVAL_QUANTILES)
     return Interval(float(value), float(np.minimum(low, value)), float(np.maximum(high, value)))
 
 
@@ -132,8 +132,8 @@ def proportion_of(hits: int, cells: int) -> Interval:
     """Return a proportion with its Wilson interval (1927); without cells it is 0, from 0 to 1."""
     if not cells:
         return Interval(0.0, 0.0, 1.0)
-    found = binomtest(hits, cells).proportion_ci(method="wilson")
-    return Interval(hits / cells, float(found.low), float(found.high))
+    limits = binomtest(hits, cells).proportion_ci(method="wilson")
+    return Interval(hits / cells, float(limits.low), float(limits.high))
 
 
 def proportion_interval(hits: int, cells: int, resampled: Floats, *, grouped: bool) -> Interval:
@@ -146,7 +146,7 @@ def proportion_interval(hits: int, cells: int, resampled: Floats, *, grouped: bo
         also covers that of the resamples.
     """
     wilson = proportion_of(hits, cells)
-    if cells >= FEW and 0 < hits < cells:
+    if cells >= FEW_CELLS and 0 < hits < cells:
         return interval_of(hits / cells, resampled)
     if not grouped:
         return wilson
@@ -218,15 +218,17 @@ def score(
     drawn = resampled_sums(terms, known.truth, rng, resamples=resamples, donors=known.donors)
     draws = metrics_of(drawn, count)
     confusion = confusion_of(sums, count).round().astype(int)
-    found = {name: interval_of(float(values[name]), draws[name]) for name in RESAMPLED}
+    intervals = {name: interval_of(float(values[name]), draws[name]) for name in RESAMPLED}
     donors = known.donors[known.donors != ""]
     grouped = len(np.unique(donors)) < len(donors)
     hits = int(np.trace(confusion))
-    found["accuracy"] = proportion_interval(hits, len(known), draws["accuracy"], grouped=grouped)
+    intervals["accuracy"] = proportion_interval(
+        hits, len(known), draws["accuracy"], grouped=grouped
+    )
     return Scores(
         cells=len(known),
         fingerprint=known.fingerprint(),
-        **found,
+        **intervals,
         ece=calibration_error(known.probabilities, known.truth, rng=rng),
         per_class={
             name: _class_scores(index, confusion, values, draws, grouped=grouped)
@@ -268,7 +270,7 @@ def notes_on(predictions: Predictions) -> list[str]:
     supports = dict(zip(predictions.classes, supports_of(predictions).tolist(), strict=True))
     predicted = set(predictions.prediction.tolist())
     absent = [name for name, cells in supports.items() if not cells]
-    few = [f"{name} ({cells})" for name, cells in supports.items() if 0 < cells < FEW]
+    few = [f"{name} ({cells})" for name, cells in supports.items() if 0 < cells < FEW_CELLS]
     silent = [
         name
         for index, (name, cells) in enumerate(supports.items())
@@ -297,7 +299,7 @@ def _on_donors(predictions: Predictions) -> list[str]:
     for index, name in enumerate(predictions.classes):
         here = donors[predictions.truth == index]
         count = len(np.unique(here[here != ""])) + int((here == "").sum())
-        if 0 < count < FEW_DONORS and len(here) >= FEW:
+        if 0 < count < FEW_DONORS and len(here) >= FEW_CELLS:
             few.append(f"{name} ({count})")
     count, alone = len(np.unique(donors[known])), int((~known).sum())
     notes = [f"intervals draw whole donors: {count} donors, {alone} cells of unknown donor"]

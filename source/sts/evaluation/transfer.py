@@ -13,7 +13,7 @@ from sts.evaluation.scores import RESAMPLES, Interval, interval_of, resampled_su
 # The estimate of class shares ends if their change is smaller than this.
 SETTLED: Final = 1e-6
 # Largest number of rounds of this estimate.
-ROUNDS: Final = 500
+SHARE_ROUNDS: Final = 500
 # Smallest share of a class: a class that seems to be missing remains possible.
 SMALLEST_CLASS_SHARE: Final = 1e-6
 
@@ -47,10 +47,10 @@ def transfer_scores(
     weights
         (cells,), one for each cell of `predictions`; equal by default.
     """
-    given = np.ones(len(predictions)) if weights is None else weights
+    cell_weights = np.ones(len(predictions)) if weights is None else weights
     known = np.flatnonzero(predictions.labelled)
     order = known[np.argsort(predictions.specimen_id[known])]
-    cells, each = predictions.rows(order), given[order]
+    cells, each = predictions.rows(order), cell_weights[order]
     terms = contributions(cells) * each[:, None]
     count = len(cells.classes)
     values = metrics_of(terms.sum(axis=0), count)
@@ -147,11 +147,11 @@ def estimate_shares(probabilities: Floats, shares: Floats) -> Floats:
     probabilities
         (cells, classes), of a classifier fitted where classes have `shares`.
     """
-    found = shares
-    for _ in range(ROUNDS):
-        before, found = found, with_shares(probabilities, shares, found).mean(axis=0)
-        if np.abs(found - before).max() <= SETTLED:
+    estimate = shares
+    for _ in range(SHARE_ROUNDS):
+        before, estimate = estimate, with_shares(probabilities, shares, estimate).mean(axis=0)
+        if np.abs(estimate - before).max() <= SETTLED:
             break
-    floored = np.maximum(found, SMALLEST_CLASS_SHARE)
+    floored = np.maximum(estimate, SMALLEST_CLASS_SHARE)
     estimated: Floats = floored / floored.sum()
     return estimated

@@ -18,7 +18,7 @@ from sts.evaluation.scores import Interval, proportion_of
 from sts.evaluation.type_tree import TypeTree
 
 # A second accuracy: whether the true type is among this number of most probable types.
-FEW: Final = 3
+AMONG_FEW: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -119,7 +119,7 @@ def score_answers(answers: LevelAnswers, which: Bools | None = None) -> LevelSco
     chosen = np.ones(len(answers.rows), dtype=bool) if which is None else which
     probabilities, truth = answers.probabilities[chosen], answers.truth[chosen]
     right, sets, given = answers.right[chosen], answers.sets[chosen], answers.is_given[chosen]
-    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :FEW]
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :AMONG_FEW]
     among = (best == truth[:, None]).any(axis=1)
     wrong_dropped, right_dropped = (
         float((~given[side]).mean()) if side.any() else 0.0 for side in (~right, right)

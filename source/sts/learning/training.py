@@ -26,9 +26,9 @@ N = TypeVar("N", bound=nn.Module)
 R = TypeVar("R")
 
 # Name of the metadata of a training's file that contains its progress as JSON.
-HEADER: Final = "progress"
+PROGRESS_KEY: Final = "progress"
 # Prefix of the best weights in that file.
-BEST: Final = "best."
+BEST_PREFIX: Final = "best."
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -150,10 +150,10 @@ class TrainingFile(Generic[R]):
 
     def restore(self, state: TrainingState) -> TrainingProgress[R]:
         """Return the progress in the file and load its tensors into `state`."""
-        found = None if self._path is None else self._read(self._path)
-        if found is None:
+        stored = None if self._path is None else self._read(self._path)
+        if stored is None:
             return TrainingProgress()
-        done, tensors = found
+        done, tensors = stored
         state.restore(tensors)
         return done
 
@@ -161,7 +161,7 @@ class TrainingFile(Generic[R]):
         """Write the progress, if the last write is long enough ago."""
         if self._path is None or time.monotonic() - self._written_s < self._every_s:
             return
-        tensors = {f"{BEST}{name}": value for name, value in done.best_state.items()}
+        tensors = {f"{BEST_PREFIX}{name}": value for name, value in done.best_state.items()}
         header = {
             "key": self._key,
             "steps": done.steps,
@@ -174,7 +174,7 @@ class TrainingFile(Generic[R]):
             safetensors.torch.save_file(
                 {name: value.contiguous() for name, value in (tensors | state.tensors()).items()},
                 temporary,
-                metadata={HEADER: json.dumps(header)},
+                metadata={PROGRESS_KEY: json.dumps(header)},
             )
         self._written_s = time.monotonic()
 
@@ -184,7 +184,7 @@ class TrainingFile(Generic[R]):
             return None
         try:
             with safe_open(path, framework="pt") as file:
-                header = json.loads((file.metadata() or {}).get(HEADER, "{}"))
+                header = json.loads((file.metadata() or {}).get(PROGRESS_KEY, "{}"))
                 if header.get("key") != self._key:
                     return None
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
@@ -194,7 +194,7 @@ class TrainingFile(Generic[R]):
                 records=tuple(self._record(**each) for each in header["records"]),
                 best_record=header["best_record"],
                 best_score=math.inf if score is None else score,
-                best_state=_strip(BEST, tensors),
+                best_state=_strip(BEST_PREFIX, tensors),
             )
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
             raise StsError(

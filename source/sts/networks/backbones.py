@@ -54,7 +54,7 @@ def read_imagenet_state(weights: Any) -> State:
             )
         except (OSError, RuntimeError) as error:
             raise StsError(
-                f"no ImageNet weights {name}, and they could not be fetched: get them from "
+                f"no ImageNet weights {name}, and they could not be fetched: download them from "
                 f"{weights.url} and put them in {path.parent}, or use --weights none"
             ) from error
     with path.open("rb") as file:
@@ -177,8 +177,8 @@ class Architecture:
         ----------
         size
             Pixels of a side, or height and width; the network's own square if None. With the same
-            number of pixels a wide image shows more: neighbouring frequencies are much alike, and
-            columns that are more than a few ms apart miss spikes.
+            number of pixels a wide image shows more: neighbouring frequencies are similar, and
+            spikes are lost if columns are more than a few ms apart.
         """
         side = self.backbone.side if size is None else size
         height, width = (side, side) if isinstance(side, int) else side

@@ -10,6 +10,7 @@ from torch import nn
 from sts.base.errors import StsError
 from sts.base.model_files import (
     CARD,
+    TENSORS,
     check_plain_name,
     library_versions,
     read_arrays,
@@ -19,21 +20,18 @@ from sts.base.model_files import (
 from sts.base.settings import Bounds, Part, check_fields, shorten
 from sts.base.types import CLASSES
 from sts.evaluation.calibration import Temperature
-from sts.evaluation.neighbours import NoveltyRule
+from sts.evaluation.neighbours import NOVELTY, NoveltyRule
 from sts.learning.training import arrays_of, load_arrays
 from sts.networks.backbones import BACKBONES, Architecture, find_head, make_network, place_network
 from sts.networks.novelty import NetworkNovelty
 from sts.networks.settings import TrainSettings
 from sts.scalograms.image import ImageSettings
 
-FORMAT: Final = "sts-network 1"
-TENSORS: Final = "model.safetensors"
-# Prefix of the arrays of the novelty rule in TENSORS.
-NOVELTY: Final = "novelty."
+NETWORK_FORMAT: Final = "sts-network 1"
 # Libraries whose versions are stored with a model.
-LIBRARIES: Final = ("numpy", "torch", "torchvision")
+NETWORK_LIBRARIES: Final = ("numpy", "torch", "torchvision")
 # Advice at the end of messages about a damaged model.
-AGAIN: Final = "train the model again"
+RETRAIN_NETWORK: Final = "train the model again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +57,7 @@ class ModelCard:
     versions: dict[str, str] = field(default_factory=dict)
     sha256: str = ""
     """Of model.safetensors."""
-    format: str = FORMAT
+    format: str = NETWORK_FORMAT
 
     def __post_init__(self) -> None:
         """Raise an error for impossible numbers."""
@@ -87,11 +85,11 @@ def save_model(folder: Path, model: Model) -> ModelCard:
     if model.novelty is not None:
         arrays |= {f"{NOVELTY}{name}": value for name, value in model.novelty.arrays().items()}
     with write_model(folder) as files:
-        digest = files.add_arrays(TENSORS, arrays, form=FORMAT)
+        digest = files.add_arrays(TENSORS, arrays, form=NETWORK_FORMAT)
         card = replace(
             model.card,
             novelty=None if model.novelty is None else model.novelty.rule,
-            versions=library_versions(LIBRARIES),
+            versions=library_versions(NETWORK_LIBRARIES),
             sha256=digest,
         )
         files.add_card(card)
@@ -105,20 +103,24 @@ def load_model(
     folder = Path(folder)
     card = load_network_card(folder, wanted=wanted)
     path = folder / TENSORS
-    arrays = read_arrays(path, digest=card.sha256, again=AGAIN)
+    arrays = read_arrays(path, digest=card.sha256, again=RETRAIN_NETWORK)
     network = make_network(replace(card.architecture, weights="none"), dropout=card.dropout)
     weights = {name: value for name, value in arrays.items() if not name.startswith(NOVELTY)}
     try:
         load_arrays(network, weights)
     except ValueError as error:
-        raise StsError(f"{path} does not contain a {card.name}: {error}: {AGAIN}") from error
+        raise StsError(
+            f"{path} does not contain a {card.name}: {error}: {RETRAIN_NETWORK}"
+        ) from error
     novelty = None
     if card.novelty is not None:
         rest = {name[len(NOVELTY) :]: v for name, v in arrays.items() if name.startswith(NOVELTY)}
         novelty = NetworkNovelty.of(card.novelty, rest)
         head = find_head(network)[-1].get_parameter("weight")
         if len(novelty.mean) != head.shape[1]:
-            raise StsError(f"{path}: novelty is not of the features of a {card.name}: {AGAIN}")
+            raise StsError(
+                f"{path}: novelty is not of the features of a {card.name}: {RETRAIN_NETWORK}"
+            )
     return Model(network=place_network(network, device), card=card, novelty=novelty)
 
 
@@ -127,17 +129,17 @@ def load_network_card(folder: Path, *, wanted: Architecture | None = None) -> Mo
     number = next(iter(BACKBONES)) if wanted is None else wanted.number
     freeze = "NONE" if wanted is None else wanted.freeze
     advice = (
-        f"train it with `sts_pipeline.py {number} TRAIN {freeze}`, or bring the published one with "
+        f"train it with `sts_pipeline.py {number} TRAIN {freeze}`, or add the published one with "
         "`data_pipeline.py import-models`"
     )
-    card = read_card(folder, ModelCard, form=FORMAT, missing=advice, again=AGAIN)
+    card = read_card(folder, ModelCard, form=NETWORK_FORMAT, missing=advice, again=RETRAIN_NETWORK)
     path = folder / CARD
     if card.name != card.architecture.backbone.name:
-        raise StsError(f"{path} contradicts itself: {AGAIN}")
+        raise StsError(f"{path} contradicts itself: {RETRAIN_NETWORK}")
     if card.classes != CLASSES or card.architecture.classes != len(CLASSES):
         raise StsError(
             f"{path} must name the classes {', '.join(CLASSES)} in this order, not "
-            f"{shorten(list(card.classes))}: {AGAIN}"
+            f"{shorten(list(card.classes))}: {RETRAIN_NETWORK}"
         )
     card.architecture.check_side(min(card.images.height, card.images.width))
     if wanted is not None and (

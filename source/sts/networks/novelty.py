@@ -1,10 +1,9 @@
 """Detect cells that are unlike the training cells of a network.
 
-The distance of a cell is the mean Euclidean distance to its k nearest training cells, among the
-features that the network's head sees: each feature standardised over the training cells, then
-turned to their leading principal components, with the length of what those leave out as one more
-coordinate. A cell farther than a percentile of training cells that the network was not fitted on is
-called novel.
+The distance of a cell is the mean Euclidean distance to its k nearest training cells. The space is
+that of the inputs of the network's head: each feature is standardised over the training cells. The
+coordinates are the leading principal components, and the length of the remainder. A cell is novel
+if it is farther than a percentile of the training cells that the network was not fitted on.
 """
 
 from collections.abc import Mapping
@@ -53,16 +52,18 @@ class NetworkNovelty:
 
     def arrays(self) -> dict[str, Floats]:
         """Return the arrays to be stored, in float32."""
-        return {name: getattr(self, name).astype(np.float32) for name in ARRAYS}
+        return {name: getattr(self, name).astype(np.float32) for name in NETWORK_ARRAYS}
 
     @classmethod
     def of(cls, rule: NoveltyRule, arrays: Mapping[str, Floats]) -> "NetworkNovelty":
         """Return the object from stored `arrays`."""
         spread, count = "deviation", rule.neighbours
-        return cls(rule=rule, **read_coordinates(arrays, ARRAYS, spread=spread, neighbours=count))
+        return cls(
+            rule=rule, **read_coordinates(arrays, NETWORK_ARRAYS, spread=spread, neighbours=count)
+        )
 
 
-ARRAYS: Final = ("mean", "deviation", "components", "cells")
+NETWORK_ARRAYS: Final = ("mean", "deviation", "components", "cells")
 
 
 def measure_network_novelty(
@@ -75,8 +76,8 @@ def measure_network_novelty(
     features
         (cells, features), of the training cells of the network.
     kept
-        (other cells, features), of training cells that it was not fitted on: how far they lie
-        from those says how far is too far.
+        (other cells, features), of training cells that it was not fitted on: their distances from
+        the others determine the threshold.
     """
     refuse_few(len(features), neighbours)
     # Rounded to float32 as on disk, so that a stored model gives the same results.

@@ -18,7 +18,7 @@ from sts.scalograms.image import Rows
 from sts.scalograms.wavelet import move_rows
 
 # Number of images in a batch.
-BATCH: Final = {"cpu": 32, "cuda": 256}
+PREDICTION_BATCH: Final = {"cpu": 32, "cuda": 256}
 
 
 class Inputs(Protocol):
@@ -59,7 +59,9 @@ def run_network(network: nn.Module, inputs: Inputs, rows: Rows) -> Outputs:
     def keep(head: nn.Module, arguments: tuple[Any, ...]) -> None:
         features.append(arguments[0])
 
-    batches = cut_batches(np.asarray(rows), BATCH.get(inputs.device.type, BATCH["cpu"]))
+    batches = cut_batches(
+        np.asarray(rows), PREDICTION_BATCH.get(inputs.device.type, PREDICTION_BATCH["cpu"])
+    )
     hook = find_head(network).register_forward_pre_hook(keep)
     try:
         with evaluation_mode(network), torch.no_grad(), multiply_in("float32", inputs.device):
@@ -104,9 +106,9 @@ def compute_feature_bank(
     network: nn.Module, inputs: Inputs, rows: Rows, *, cells: int
 ) -> FeatureBank:
     """Return the features of `rows`, under the row numbers of `inputs`."""
-    found = torch.from_numpy(run_network(network, inputs, rows).features).float()
-    values = torch.zeros((cells, found.shape[1]))
-    values[move_rows(rows, values.device)] = found
+    features = torch.from_numpy(run_network(network, inputs, rows).features).float()
+    values = torch.zeros((cells, features.shape[1]))
+    values[move_rows(rows, values.device)] = features
     return FeatureBank(values.to(inputs.device))
 
 

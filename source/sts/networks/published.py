@@ -31,15 +31,15 @@ ROOTS: Final = {
     ("torchvision.models.mobilenetv2", "MobileNetV2"): 4,
 }
 # Number of the network -> names of the published folder.
-FOLDERS: Final = {
+PUBLISHED_FOLDERS: Final = {
     1: ("ResNet18_best_models",),
     2: ("InceptionV3_best_models", "Incep_v3_best_models"),
     3: ("DenseNet121_best_models",),
     4: ("MobileNetV2_best_models", "MobileNet_v2_best_models"),
 }
-FILES: Final = ("best_model.pkl", "best_estimator.pkl")
+PICKLE_NAMES: Final = ("best_model.pkl", "best_estimator.pkl")
 # Number of the network -> height and width; 244 is in the published code.
-SIZES: Final = {1: (224, 244), 2: (299, 299), 3: (224, 244), 4: (224, 244)}
+IMAGE_SIZES: Final = {1: (224, 244), 2: (299, 299), 3: (224, 244), 4: (224, 244)}
 ESTIMATOR: Final = ("__main__", "MyEstimator")
 LAYERS: Final = frozenset(
     {
@@ -84,7 +84,7 @@ OF_TORCH: Final = (
     "name the folder with the published best_model.pkl, or give weights to TRAIN with --weights"
 )
 # Types of numpy numbers that a pickle can contain.
-NUMBERS: Final = ("f4", "f8", "i4", "i8", "b1")
+NUMPY_TYPES: Final = ("f4", "f8", "i4", "i8", "b1")
 
 
 class _Part:
@@ -95,17 +95,17 @@ class _Part:
 
 def find_published_models(folder: Path) -> dict[int, Path]:
     """Return the pickle of each network under `folder`, by model number."""
-    found = {}
-    for number, names in FOLDERS.items():
-        places = [folder / name / file for file in FILES for name in names]
-        if there := [place for place in places if place.is_file()]:
-            found[number] = there[0]
-    if not found:
+    pickles = {}
+    for number, names in PUBLISHED_FOLDERS.items():
+        places = [folder / name / file for file in PICKLE_NAMES for name in names]
+        if existing := [place for place in places if place.is_file()]:
+            pickles[number] = existing[0]
+    if not pickles:
         raise StsError(
-            f"no published model under {folder}: expected folders such as {FOLDERS[1][0]} "
-            f"with {' or '.join(FILES)}"
+            f"no published model under {folder}: expected folders such as "
+            f"{PUBLISHED_FOLDERS[1][0]} with {' or '.join(PICKLE_NAMES)}"
         )
-    return found
+    return pickles
 
 
 def import_published(path: Path) -> Model:
@@ -126,7 +126,7 @@ def import_published(path: Path) -> Model:
     except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
         name = BACKBONES[number].name
         raise StsError(f"{path} is not a published {name} of 4 classes: fetch it again") from error
-    height, width = SIZES[number]
+    height, width = IMAGE_SIZES[number]
     size = estimator.get("size_model")
     if isinstance(size, tuple | list) and [type(side) for side in size] == [int, int]:
         height, width = size
@@ -151,7 +151,7 @@ def _unpickle(path: Path) -> Any:
         raise
     except RefusedError as error:
         raise StsError(
-            f"refused {path}: it wants {error}, which no published model does; nothing was run"
+            f"refused {path}: it uses {error}, unlike the published models; nothing was run"
         ) from None
     except OSError as error:
         raise StsError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
@@ -208,7 +208,7 @@ def _make_stand_ins() -> dict[tuple[str, str], Any]:
         return data.requires_grad_(learns)
 
     def number(kind: Kind, data: bytes) -> object:
-        if kind.text not in NUMBERS:
+        if kind.text not in NUMPY_TYPES:
             raise ValueError(f"no number: {kind.text}")
         return np.frombuffer(data, dtype=f"<{kind.text}")[0].item()
 

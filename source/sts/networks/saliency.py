@@ -18,16 +18,16 @@ from sts.networks.backbones import Architecture, make_network, place_network, sp
 from sts.networks.predict import evaluation_mode
 from sts.networks.settings import cut_batches
 from sts.scalograms.bank import ImageBank
-from sts.scalograms.image import SWEEPS, Rows
+from sts.scalograms.image import SWEEPS_PER_CELL, Rows
 from sts.scalograms.wavelet import FREQS_HZ
 from sts.signals.resample import BEFORE_S, WINDOW_S
 
 # Steps of the integral of integrated gradients.
-STEPS: Final = 32
+GRADIENT_STEPS: Final = 32
 # Seed of the random weights for comparison; not 0, which is the default of a training.
 RANDOM: Final = 20180810
 # Number of images in a batch.
-BATCH: Final = {"cpu": 16, "cuda": 128}
+SALIENCY_BATCH: Final = {"cpu": 16, "cuda": 128}
 # Parts of the window, in seconds from the onset of a stimulus of 1 s.
 TIMES_S: Final = {
     "before": (-BEFORE_S, 0.0),
@@ -60,7 +60,7 @@ def gradient(network: nn.Module, bank: ImageBank, rows: Rows, targets: Ints) -> 
 
 
 def integrated_gradients(
-    network: nn.Module, bank: ImageBank, rows: Rows, targets: Ints, *, steps: int = STEPS
+    network: nn.Module, bank: ImageBank, rows: Rows, targets: Ints, *, steps: int = GRADIENT_STEPS
 ) -> Floats:
     """Return the contribution of every coefficient to the logit of each cell's target class.
 
@@ -79,7 +79,7 @@ def integrated_gradients(
     return _make_maps(network, bank, rows, targets, explain)
 
 
-METHODS: Final[dict[str, Callable[[nn.Module, ImageBank, Rows, Ints], Floats]]] = {
+SALIENCY_METHODS: Final[dict[str, Callable[[nn.Module, ImageBank, Rows, Ints], Floats]]] = {
     "gradient": gradient,
     "integrated gradients": integrated_gradients,
 }
@@ -110,7 +110,7 @@ def correlate_with_random(
     untrained = make_network(replace(architecture, weights="none"), seed=RANDOM)
     random = place_network(untrained, bank.device)
     return {
-        name: correlate_ranks(map_, METHODS[name](random, bank, rows, targets))
+        name: correlate_ranks(map_, SALIENCY_METHODS[name](random, bank, rows, targets))
         for name, map_ in maps.items()
     }
 
@@ -118,10 +118,10 @@ def correlate_with_random(
 def correlate_ranks(maps: Floats, others: Floats) -> float:
     """Return the mean over cells of Spearman's correlation of the absolute values of maps."""
     pairs = zip(np.abs(maps), np.abs(others), strict=True)
-    found = [
+    correlations = [
         np.corrcoef(rankdata(one.ravel()), rankdata(other.ravel()))[0, 1] for one, other in pairs
     ]
-    return float(np.mean(found))
+    return float(np.mean(correlations))
 
 
 def _make_maps(
@@ -138,12 +138,12 @@ def _make_maps(
     wanted = torch.as_tensor(np.asarray(targets, dtype=np.int64), device=bank.device)
     parts = []
     with evaluation_mode(network):
-        batches = cut_batches(whole, BATCH.get(bank.device.type, BATCH["cpu"]))
+        batches = cut_batches(whole, SALIENCY_BATCH.get(bank.device.type, SALIENCY_BATCH["cpu"]))
         for images in bank.batches(batches):
-            found = explain(images, wanted[: len(images)])
+            gradients = explain(images, wanted[: len(images)])
             wanted = wanted[len(images) :]
-            found[:, 0] += found[:, SWEEPS]
-            parts.append(found[:, :SWEEPS].cpu().numpy())
+            gradients[:, 0] += gradients[:, SWEEPS_PER_CELL]
+            parts.append(gradients[:, :SWEEPS_PER_CELL].cpu().numpy())
     return np.concatenate(parts)
 
 
@@ -153,8 +153,8 @@ def _differentiate(network: nn.Module, images: Tensor, wanted: Tensor) -> Tensor
     logits = split_outputs(network(images))[0]
     # In evaluation mode images do not depend on each other: the gradient of the sum of logits
     # contains the gradient of each image.
-    (found,) = torch.autograd.grad(logits.gather(1, wanted[:, None]).sum(), images)
-    return found
+    (gradient,) = torch.autograd.grad(logits.gather(1, wanted[:, None]).sum(), images)
+    return gradient
 
 
 @dataclass(frozen=True, kw_only=True)

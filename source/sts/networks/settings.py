@@ -14,13 +14,13 @@ from sts.base.types import PRECISIONS, Ints, Precision
 Schedule = Literal["step", "one_cycle"]
 
 # Smallest batch: batch norm needs more than one image.
-LEAST: Final = 2
+LEAST_BATCH: Final = 2
 
 # One cycle (Smith and Topin, 2018) with the defaults of torch's OneCycleLR: share of the epochs in
 # which the rate increases, rates at both ends relative to the highest rate, and range of momentum.
-RISE: Final = 0.3
-START: Final = 1 / 25
-END: Final = START / 1e4
+RISING_SHARE: Final = 0.3
+START_RATE: Final = 1 / 25
+END_RATE: Final = START_RATE / 1e4
 HIGH_MOMENTUM: Final = 0.95
 LOW_MOMENTUM: Final = 0.85
 # Field of TrainSettings -> kind and its arguments, as in the search of Amprimo et al. (2025).
@@ -39,7 +39,7 @@ SPACE: Final[dict[str, tuple[Any, ...]]] = {
 class TrainSettings:
     """Settings of a training; the defaults are inside the published space."""
 
-    batch: Annotated[int, Bounds(LEAST, 65536)] = 32
+    batch: Annotated[int, Bounds(LEAST_BATCH, 65536)] = 32
     learning_rate: Share = 1e-3
     factor: Share = 1.0
     """The learning rate is multiplied by this every `every` epochs."""
@@ -73,7 +73,7 @@ def learning_rate(settings: TrainSettings, epoch: int, progress: float) -> float
     """Return the rate in `epoch` (counted from 0) after the fraction `progress` of it."""
     if settings.schedule == "step":
         return settings.learning_rate * settings.factor ** (epoch // settings.every)
-    return settings.learning_rate * _one_cycle(settings, epoch, progress, START, 1.0, END)
+    return settings.learning_rate * _one_cycle(settings, epoch, progress, START_RATE, 1.0, END_RATE)
 
 
 def momentum(settings: TrainSettings, epoch: int, progress: float) -> float:
@@ -88,9 +88,9 @@ def _one_cycle(
     settings: TrainSettings, epoch: int, progress: float, start: float, top: float, end: float
 ) -> float:
     done = min((epoch + progress) / settings.epochs, 1.0)
-    if done < RISE:
-        return _cosine(start, top, done / RISE)
-    return _cosine(top, end, (done - RISE) / (1 - RISE))
+    if done < RISING_SHARE:
+        return _cosine(start, top, done / RISING_SHARE)
+    return _cosine(top, end, (done - RISING_SHARE) / (1 - RISING_SHARE))
 
 
 def _cosine(start: float, end: float, done: float) -> float:
@@ -102,11 +102,13 @@ def epoch_batches(rows: Ints, settings: TrainSettings, epoch: int) -> list[Ints]
 
     A last batch of a single row is joined with the one before it.
     """
-    if len(rows) < LEAST:
-        raise StsError(f"training needs at least {LEAST} cells, not {len(rows)}: give more cells")
+    if len(rows) < LEAST_BATCH:
+        raise StsError(
+            f"training needs at least {LEAST_BATCH} cells, not {len(rows)}: give more cells"
+        )
     order = np.random.default_rng((settings.seed, epoch)).permutation(rows)
     batches = cut_batches(order, settings.batch)
-    if len(batches) > 1 and len(batches[-1]) < LEAST:
+    if len(batches) > 1 and len(batches[-1]) < LEAST_BATCH:
         batches[-2:] = [np.concatenate(batches[-2:])]
     return batches
 

@@ -36,7 +36,7 @@ logger = logging.getLogger("sts")
 # Smallest relative decrease of the validation loss that is better (Amprimo et al., 2025).
 GAIN: Final = 0.05
 # Time between two writes of a fit's state: a kill loses at most this and one epoch.
-KEEP_EVERY_S: Final = 20.0
+KEEP_FIT_EVERY_S: Final = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,7 +245,7 @@ def fit(
     _check_job(job, bank)
     bank = bank.standardise(job.rows)
     key = make_key(architecture, settings, bank.settings, job.rows, job.checked, job.labels)
-    file = TrainingFile(state, key, Epoch, every_s=KEEP_EVERY_S)
+    file = TrainingFile(state, key, Epoch, every_s=KEEP_FIT_EVERY_S)
     with draw_from_seed(settings.seed, bank.device):
         network, learner = _prepare(job, bank)
         done = _run_epochs(job, learner, file, on_epoch)

@@ -42,18 +42,24 @@ from sts.recordings.gather import (
 from sts.recordings.recording import Recording, Sweep, Wanted, identify_file, want_every_sweep
 
 # Errors of pyabf for a broken file, in addition to those of h5py.
-BROKEN: Final = (*guard.BROKEN, ArithmeticError, AssertionError, struct.error, NotImplementedError)
+BROKEN: Final = (
+    *guard.BROKEN,
+    ArithmeticError,
+    AssertionError,
+    struct.error,
+    NotImplementedError,
+)
 # Codes in a file: an operation mode, and the switch and the mode that an amplifier reports.
 VARIABLE_LENGTH: Final = 1
 ENABLED: Final = 1
 CURRENT_CLAMP: Final = 1
 # Plain steps are detected in medians of blocks, which are longer than the noise and shorter than a
 # step.
-BLOCK_S: Final = 1e-3
+STEP_BLOCK_S: Final = 1e-3
 # The spread of a trace is the difference of these percentiles, which exclude transients at edges.
 SPREAD_PERCENT: Final = (2.0, 98.0)
 # Smallest edge, and largest variation within a level, as shares of the spread.
-EDGE: Final = 0.25
+LEAST_EDGE: Final = 0.25
 FLAT: Final = 0.2
 # Smallest share of the trace in levels, and largest number of levels.
 LEVEL_SHARE: Final = 0.95
@@ -267,7 +273,7 @@ def _injects_steps(abf: Any, currents: Sequence[int], voltages: Sequence[int]) -
 
 def _is_stepped(abf: Any, channel: int) -> bool:
     """Tell whether the sweep with the largest deflection consists of a few constant levels."""
-    block = max(1, round(BLOCK_S * abf.dataPointsPerMs * 1e3))
+    block = max(1, round(STEP_BLOCK_S * abf.dataPointsPerMs * 1e3))
     length = abf.sweepPointCount - abf.sweepPointCount % block
     if not length:
         return False
@@ -280,7 +286,7 @@ def _is_stepped(abf: Any, channel: int) -> bool:
 
 def _keeps_levels(course: Floats, spread: float) -> bool:
     """Tell whether a trace consists of a few constant levels."""
-    edges = np.flatnonzero(np.abs(np.diff(course)) > EDGE * spread) + 1
+    edges = np.flatnonzero(np.abs(np.diff(course)) > LEAST_EDGE * spread) + 1
     levels = [level for level in np.split(course, edges) if len(level) > 2]
     flat = [level for level in levels if np.ptp(level) <= FLAT * spread]
     return (

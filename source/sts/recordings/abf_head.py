@@ -17,7 +17,7 @@ from sts.base.guard import read_head
 from sts.base.types import Floats
 from sts.recordings.gather import MILLIVOLTS, PICOAMPERES, Unusable
 
-BLOCK: Final = 512
+ABF_BLOCK_BYTES: Final = 512
 # Bytes in the header of ABF 1: short in old files, long since LONG_SINCE. Only a long header
 # contains the protocol.
 SHORT_HEAD: Final = 2048
@@ -29,7 +29,7 @@ HOLDING_AT: Final = 1394
 LEVELS_AT: Final = 2348
 USER_LIST_AT: Final = 3360
 # Largest number of samples in all channels: ten minutes of two channels at 50 kHz.
-MAX_SAMPLES: Final = 2**26
+MAX_FILE_SAMPLES: Final = 2**26
 MAX_CHANNELS: Final = 64
 MAX_SWEEPS: Final = 10_000
 # Section of ABF 2 -> position of its entry in the header (block, bytes per entry, entries); the
@@ -42,11 +42,11 @@ SECTIONS: Final = {
     "epochs of an output": (156, 30, 1000),
     "user list": (172, 10, MAX_CHANNELS),
     "text": (220, 1, 10_000),
-    "sample": (236, 2, MAX_SAMPLES),
+    "sample": (236, 2, MAX_FILE_SAMPLES),
     "tag": (252, 64, 10_000),
     "sweep": (316, 8, 100_000),
 }
-NEEDED: Final = ("protocol", "input", "output", "text", "sample")
+NEEDED_SECTIONS: Final = ("protocol", "input", "output", "text", "sample")
 TAG_BYTES: Final = 64
 # Sources of an output: the table of epochs, or another file.
 FROM_TABLE: Final = 1
@@ -79,19 +79,19 @@ def check_head(path: Path) -> Head:
 
 
 def _check_2(head: bytes, size: int) -> Head:
-    if len(head) < BLOCK:
+    if len(head) < ABF_BLOCK_BYTES:
         raise CellFailed("is truncated or damaged: it ends within its head")
     for name, (place, least_bytes, most) in SECTIONS.items():
         block, entry_bytes, entries = struct.unpack_from("<IIq", head, place)
         if not 0 <= entries <= most:
             raise CellFailed(f"is not safe to read: it claims {entries} {name} entries")
-        if not entries and name in NEEDED:
+        if not entries and name in NEEDED_SECTIONS:
             raise CellFailed(f"is truncated or damaged: it contains no {name} entry")
         if not entries:
             continue
         if entry_bytes < least_bytes or entry_bytes > size:
             raise CellFailed(f"is truncated or damaged: a {name} entry has {entry_bytes} bytes")
-        _check_end(block * BLOCK + entry_bytes * entries, size, name)
+        _check_end(block * ABF_BLOCK_BYTES + entry_bytes * entries, size, name)
     _check_sweeps(_one("I", head, 12))
     return Head(version=2)
 
@@ -103,17 +103,17 @@ def _check_1(head: bytes, size: int) -> Head:
     samples, sweeps, data = _one("i", head, 10), _one("i", head, 16), _one("i", head, 40)
     tags_at, tags = _one("i", head, 44), _one("i", head, 48)
     channels = _one("h", head, 120)
-    if not 1 <= version < 2 or data * BLOCK < SHORT_HEAD:
+    if not 1 <= version < 2 or data * ABF_BLOCK_BYTES < SHORT_HEAD:
         raise CellFailed(f"is truncated or damaged: version {version:g}, samples at block {data}")
-    if not (0 < samples <= MAX_SAMPLES and 0 < channels <= 16 and 0 <= tags <= 10_000):
+    if not (0 < samples <= MAX_FILE_SAMPLES and 0 < channels <= 16 and 0 <= tags <= 10_000):
         raise CellFailed(
             f"is not safe to read: it claims {samples} samples, {channels} channels, {tags} tags"
         )
     _check_sweeps(sweeps)
-    _check_end(data * BLOCK + 2 * samples, size, "sample")
-    _check_end(tags_at * BLOCK + TAG_BYTES * tags if tags else 0, size, "tag")
+    _check_end(data * ABF_BLOCK_BYTES + 2 * samples, size, "sample")
+    _check_end(tags_at * ABF_BLOCK_BYTES + TAG_BYTES * tags if tags else 0, size, "tag")
     holding = struct.unpack_from("<4f", head, HOLDING_AT)
-    if version < LONG_SINCE or data * BLOCK < LONG_HEAD or len(head) < LONG_HEAD:
+    if version < LONG_SINCE or data * ABF_BLOCK_BYTES < LONG_HEAD or len(head) < LONG_HEAD:
         return Head(version=1, is_long=False, holding=holding)
     return Head(
         version=1,

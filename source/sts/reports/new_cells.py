@@ -17,9 +17,9 @@ from sts.reports.type_answers import TYPE_COLUMNS, TypeAnswer, build_types, list
 
 # Largest number of reasons shown for a cell.
 REASONS: Final = 5
-# If fewer training cells than this share lack a value too, the stimulus is missing: no property of
-# the cell.
-RARE: Final = 0.1
+# If fewer training cells than this share also lack a value, the stimulus is missing, which is not a
+# property of the cell.
+RARE_SHARE: Final = 0.1
 SEPARATOR: Final = "; "
 # Columns that are fields of `PredictedCell`.
 IDENTITY_COLUMNS: Final = ("file", "specimen_id", "dataset", "label", "status", "reason")
@@ -66,7 +66,7 @@ class Reason:
     def is_missing_stimulus(self) -> bool:
         """Tell whether the reason is a missing stimulus, which is not a property of the cell."""
         lacks = math.isnan(self.value) or self.words.endswith(" yes")
-        return lacks and self.same < RARE
+        return lacks and self.same < RARE_SHARE
 
     def in_words(self) -> str:
         """Return "rheobase 210 pA, higher than 90 % of training cells: towards Pvalb"."""

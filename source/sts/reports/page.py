@@ -1,4 +1,4 @@
-"""`report.html`: what a page is made of, and one file without scripts that shows it.
+"""`report.html`: the parts of a page, written as one file without scripts.
 
 The look of a page is in `templates`, where all text is escaped.
 """
@@ -135,7 +135,7 @@ def _column_class(value: object) -> str | None:
 def _image(picture: Picture) -> dict[str, Any]:
     """Return the source of an image, its width on screen (0: unknown), and attributes of size.
 
-    A browser must be told the size of a PNG: it has two pixels for each one of the screen.
+    The size of a PNG is stated, because it has two pixels for each pixel of the screen.
     """
     path = _choose_file(picture.files)
     raw = path.read_bytes()

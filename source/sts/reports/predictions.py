@@ -11,9 +11,10 @@ from sts.base.files import read_csv, write_csv
 from sts.base.settings import shorten
 from sts.evaluation.predictions import UNKNOWN, Predictions
 
-COLUMNS: Final = ("specimen_id", "dataset", "truth", "prediction")
+PREDICTIONS: Final = "predictions.csv"
+PREDICTION_COLUMNS: Final = ("specimen_id", "dataset", "truth", "prediction")
 # Column of donors, in tables where at least one is known.
-DONOR: Final = "donor_id"
+DONOR_COLUMN: Final = "donor_id"
 # Begins the column of probabilities of a class, before its name.
 PREFIX: Final = "probability_"
 
@@ -28,7 +29,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
         "prediction": [classes[at] for at in predictions.prediction],
     }
     if (predictions.donors != "").any():
-        table[DONOR] = predictions.donors.tolist()
+        table[DONOR_COLUMN] = predictions.donors.tolist()
     for name, column in zip(classes, predictions.probabilities.T.tolist(), strict=True):
         table[PREFIX + name] = column
     rows = (dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True))
@@ -38,7 +39,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
 def read_predictions(path: str | Path) -> Predictions:
     """Read a table of `write_predictions`; numbers keep their last digit."""
     path = Path(path)
-    rows = read_csv(path, COLUMNS)
+    rows = read_csv(path, PREDICTION_COLUMNS)
     if not rows:
         raise StsError(f"no cell in {path}: write it again")
     classes = tuple(name.removeprefix(PREFIX) for name in rows[0] if name.startswith(PREFIX))
@@ -51,7 +52,9 @@ def read_predictions(path: str | Path) -> Predictions:
             truth=np.array([_find_class(row, "truth", classes) for row in rows]),
             probabilities=np.array([_read_probabilities(row, classes) for row in rows]),
             classes=classes,
-            donor_id=np.array([row[DONOR] for row in rows]) if DONOR in rows[0] else None,
+            donor_id=np.array([row[DONOR_COLUMN] for row in rows])
+            if DONOR_COLUMN in rows[0]
+            else None,
         )
         _check_predicted_classes(rows, predictions)
     except StsError as error:

@@ -4,14 +4,16 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from sts.evaluation.predictions import RESAMPLED, SCORES
-from sts.evaluation.scores import FEW, Scores
+from sts.evaluation.scores import FEW_CELLS, Scores
 from sts.reports.page import Facts, Table
 
 if TYPE_CHECKING:
     from sts.evaluation.compare import Comparison, Group
 
 BRACKETS: Final = "In brackets: 95 % intervals, bootstrap within each class."
-PROPORTIONS: Final = f"{BRACKETS} Those of proportions of fewer than {FEW} cells are Wilson's."
+PROPORTIONS: Final = (
+    f"{BRACKETS} Those of proportions of fewer than {FEW_CELLS} cells are Wilson's."
+)
 PERFECT: Final = (
     "The calibration error is above 0 by chance alone. Beside it is the error that perfect "
     "calibration would show with as many cells: its mean, and the value that 95 % stay below."

@@ -1,4 +1,4 @@
-"""What a page shows of a trained model: its search, calibration, scores, and other models."""
+"""The sections of a page about a trained model: search, calibration, scores, other models."""
 
 import logging
 import warnings
@@ -15,10 +15,11 @@ from optuna.visualization import matplotlib as drawings
 
 from sts.base.errors import StsError
 from sts.base.files import read_json
+from sts.base.model_files import CARD
 from sts.base.runs import Run
 from sts.evaluation.calibration import Calibration
 from sts.evaluation.scores import POOLED, Interval, Scores
-from sts.reports.figures.scores import SHOWN, ModelScores, draw_bars
+from sts.reports.figures.scores import COMPARED_SCORES, ModelScores, draw_bars
 from sts.reports.figures.style import save_foreign
 from sts.reports.figures.training import draw_reliability
 from sts.reports.page import Block, Picture, Section, Table
@@ -28,8 +29,6 @@ from sts.search.trials import SearchResult, TrialRecord
 
 logger = logging.getLogger("sts")
 
-# File beside every model, which describes it.
-CARD: Final = "model.json"
 # Names of the two kinds of scores in a card.
 HOLDOUT: Final = "holdout"
 BEST_TRIAL: Final = "out_of_fold_of_best_trial"
@@ -40,7 +39,7 @@ STATES: Final = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
 HISTORY: Final = "Every trial that scored all folds, in order, and the best so far (Optuna)."
 IMPORTANCE: Final = (
     "How much of the differences between trials each setting explains (functional ANOVA by "
-    "Optuna). Few trials, and trials near the best one only, tell little."
+    "Optuna). With few trials, or trials near the best one only, this is unreliable."
 )
 
 
@@ -56,8 +55,8 @@ def describe_out_of_fold(trials: int) -> str:
     if trials < 2:
         return cells
     return (
-        f"{cells} Of {trials} trials the best one was chosen by these very cells, so these scores "
-        "are too high: the scores under Holdout tell how good the model is."
+        f"{cells} The best of {trials} trials was chosen by these same cells, so these scores are "
+        "too high: the scores under Holdout show how good the model is."
     )
 
 
@@ -74,7 +73,7 @@ def scores_for_card(
 
     def shorten(scores: Scores) -> dict[str, Any]:
         about = {"cells": scores.cells, "fingerprint": scores.fingerprint}
-        return about | {name: asdict(getattr(scores, name)) for name in SHOWN}
+        return about | {name: asdict(getattr(scores, name)) for name in COMPARED_SCORES}
 
     return {
         HOLDOUT: {name: shorten(each) for name, each in holdout.items()},
@@ -135,15 +134,17 @@ def _read_card_scores(path: Path) -> Iterator[SameCells]:
             searched = part == BEST_TRIAL and best["trials"] > 1
             chosen = f" (best of {best['trials']} trials)" if searched else ""
             intervals = {
-                group: {key: Interval.from_dict(each[key]) for key in each if key in SHOWN}
-                for group, each in scores.items()
+                group: {
+                    key: Interval.from_dict(score[key]) for key in score if key in COMPARED_SCORES
+                }
+                for group, score in scores.items()
             }
             pooled = intervals.pop(POOLED)
             yield SameCells(
                 part=part,
                 fingerprint=scores[POOLED]["fingerprint"],
                 cells=int(scores[POOLED]["cells"]),
-                by_dataset={each: int(scores[each]["cells"]) for each in intervals},
+                by_dataset={interval: int(scores[interval]["cells"]) for interval in intervals},
                 models=[ModelScores(name=f"{name}{chosen}", scores=pooled, by_dataset=intervals)],
             )
 
@@ -174,7 +175,7 @@ def log_calibration(calibration: Calibration) -> None:
 
 
 def calibration_section(run: Run, calibration: Calibration) -> Section:
-    """Draw how often a model is right by how sure it is, and name its temperature."""
+    """Draw how often a model is correct by its confidence, and state its temperature."""
     after = calibration.after if calibration.is_applied else None
     figure = draw_reliability(
         run.figures / "calibration",
@@ -189,7 +190,7 @@ def calibration_section(run: Run, calibration: Calibration) -> Section:
         f"error of {shown.perfect_mean:.3f} on the mean, and one below {shown.perfect_high:.3f} "
         "in 95 % of cases."
     )
-    caption = "Cells kept aside from training: how often the model is right, by how sure it is."
+    caption = "Cells kept aside from training: how often the model is correct, by its confidence."
     return Section(
         "Calibration", [calibration.in_words(), perfect, Picture(files=figure, caption=caption)]
     )

@@ -1,4 +1,4 @@
-"""Images of cells by the one path that all take: computed for the batch at hand, or kept."""
+"""Images of cells, by the only path in the program: computed batch by batch, or kept in memory."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ from sts.base.types import Floats, Ints
 from sts.datasets.store import SweepStore
 from sts.scalograms.image import (
     CHANNELS,
-    SWEEPS,
+    SWEEPS_PER_CELL,
     Channels,
     ImageSettings,
     ImageSource,
@@ -28,10 +28,10 @@ from sts.scalograms.wavelet import move_rows
 # Fraction of free memory in which images are kept: all 5,590 cells at 224 pixels take 2.2 GB. A GPU
 # computes images so fast that its memory is better used otherwise.
 KEPT_PART: Final = {"cpu": 1 / 4, "cuda": 0}
-# Images that are computed together, even if a batch is smaller: a GPU is slow to launch work.
-BLOCK: Final = {"cpu": 1, "cuda": 1024}
+# Images that are computed together, even if a batch is smaller: a GPU is slow to start work.
+IMAGES_AT_ONCE: Final = {"cpu": 1, "cuda": 1024}
 # Channel that each colour of an image shows.
-COLOURS: Final = (0, 1, 0)
+COLOUR_CHANNELS: Final = (0, 1, 0)
 
 
 class ImageBank:
@@ -65,7 +65,7 @@ class ImageBank:
 
     @property
     def device(self) -> torch.device:
-        """Return where the images are."""
+        """Return the device of the images."""
         return self._raw.device
 
     def __len__(self) -> int:
@@ -96,7 +96,7 @@ class ImageBank:
     def dark(self) -> Tensor:
         """Return the image (1, 3, H, W) of a constant trace."""
         images = self._allocate(1)
-        self._write(images, images.new_zeros(1, SWEEPS, *images.shape[2:]))
+        self._write(images, images.new_zeros(1, SWEEPS_PER_CELL, *images.shape[2:]))
         return images
 
     def batches(self, rows: Sequence[Ints]) -> Iterator[Tensor]:
@@ -107,7 +107,9 @@ class ImageBank:
         reused = None
         if self.device.type == "cpu":
             reused = self._allocate(max(map(len, rows), default=0))
-        for some in _join_batches(rows, BLOCK.get(self.device.type, BLOCK["cpu"])):
+        for some in _join_batches(
+            rows, IMAGES_AT_ONCE.get(self.device.type, IMAGES_AT_ONCE["cpu"])
+        ):
             block = np.concatenate(some)
             images = self._allocate(len(block)) if reused is None else reused[: len(block)]
             self._fill(images, block)
@@ -129,7 +131,7 @@ class ImageBank:
     @torch.no_grad()
     def _write(self, images: Tensor, channels: Tensor) -> None:
         """Write channels (n, 2, H, W), standardised, into images (n, 3, H, W)."""
-        for colour, channel in enumerate(COLOURS):
+        for colour, channel in enumerate(COLOUR_CHANNELS):
             torch.add(
                 self._shifts[colour],
                 channels[:, channel],
@@ -171,7 +173,7 @@ class _Channels:
         if budget is None:
             budget = int(part * free_memory_bytes()) if part else 0
         settings = self.source.settings
-        shape = (SWEEPS, settings.height, settings.width)
+        shape = (SWEEPS_PER_CELL, settings.height, settings.width)
         count = min(len(self.source), budget // (4 * math.prod(shape)))
         kept = torch.empty((count, *shape), device=self.device)
         start = 0
@@ -234,5 +236,5 @@ def _join_batches(rows: Sequence[Ints], size: int) -> Iterator[list[Ints]]:
 
 
 def _spread_to_colours(values: Floats) -> Channels:
-    first, second, third = values[list(COLOURS)].tolist()
+    first, second, third = values[list(COLOUR_CHANNELS)].tolist()
     return first, second, third

@@ -19,14 +19,14 @@ from sts.scalograms.wavelet import FREQS_HZ, hat_kernels, pad_traces, pywt_kerne
 from sts.signals.resample import SAMPLES
 
 # Half a scale less than at full resolution: 10 % faster, and the error stays at 1e-5.
-REACH_SCALES: Final = 5.5
+FUSED_REACH_SCALES: Final = 5.5
 # A band ends where its kernels need less than this fraction of its widest one. This gives eight
 # bands and 14 % of needless products; more bands cost more in calls than they save.
 BAND_SHARE: Final = 0.75
 # Most columns for which antialiasing uses second differences: denser ones lose digits.
 SPARSEST: Final = SAMPLES // 4
 # Largest number of columns between two windows that are cut out in one call.
-FARTHEST: Final = 64
+FARTHEST_COLUMNS: Final = 64
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Taps:
     """Weights of a resize: output[i] = sum over k of weights[i, k] * input[first[i] + k]."""
 
     first: Ints
-    """(outputs,) may lie outside of the input where the weight is 0."""
+    """(outputs,) may be outside of the input if the weight is 0."""
     weights: Floats
     """(outputs, taps) float64."""
 
@@ -62,14 +62,14 @@ def bilinear(size: int, outputs: int, *, antialias: bool) -> Taps:
         weights = np.clip(1 - np.abs(sources - position[:, None]) / scale, 0, None)
         weights[(sources < 0) | (sources >= size)] = 0
         return Taps(first, weights / weights.sum(axis=1, keepdims=True))
-    # Two taps, the first of which may be the last sample: the one behind it has weight 0.
+    # Two taps, the first of which may be the last sample: then the second has weight 0.
     first = np.floor(np.clip(exact, 0, size - 1)).astype(int)
     beyond = np.clip(position, 0, size - 1) - first
     return Taps(first, np.stack([1 - beyond, beyond], axis=1))
 
 
 def second_difference(taps: Taps) -> Taps:
-    """Return taps that do to an input what `taps` do to its second difference."""
+    """Return taps for an input that have the same result as `taps` for its second difference."""
     # A triangle is straight except at three corners: dozens of taps become six.
     wide = np.diff(np.pad(taps.weights, ((0, 0), (2, 2))), n=2, axis=1)
     tiny = np.abs(wide) < 1e-12 * np.abs(wide).max()
@@ -88,7 +88,7 @@ class _Band:
 
 @dataclass(frozen=True)
 class _Run:
-    """Columns of the image whose windows begin at equal distances."""
+    """Columns of the image whose windows start at equal distances."""
 
     columns: slice
     count: int
@@ -107,7 +107,7 @@ class FusedOperator:
         self, height: int, width: int, *, antialias: bool, parity: str, device: torch.device
     ) -> None:
         self.height, self.width, self.parity = height, width, parity
-        kernels = hat_kernels(REACH_SCALES) if parity == "direct" else pywt_kernels()
+        kernels = hat_kernels(FUSED_REACH_SCALES) if parity == "direct" else pywt_kernels()
         columns = bilinear(SAMPLES, width, antialias=antialias)
         weights = kernels.weights
         if antialias and parity == "direct" and width < SPARSEST:
@@ -219,10 +219,10 @@ def _find_period(first: Ints) -> tuple[int, int]:
     At 299 columns these are 17 runs of neighbours, whose windows begin 16 or 17 samples from each
     other; at 224 columns 7 runs of every seventh column.
     """
-    found = {}
-    for distance in range(1, min(len(first), FARTHEST) + 1):
+    runs = {}
+    for distance in range(1, min(len(first), FARTHEST_COLUMNS) + 1):
         steps = first[distance:] - first[:-distance]
         stride = int(np.bincount(steps).argmax()) if len(steps) else 1
-        found[distance] = (distance + int((steps != stride).sum()), distance, stride)
-    _, distance, stride = min(found.values())
+        runs[distance] = (distance + int((steps != stride).sum()), distance, stride)
+    _, distance, stride = min(runs.values())
     return distance, stride

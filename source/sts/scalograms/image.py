@@ -19,15 +19,15 @@ from sts.signals.resample import SAMPLES
 
 # Rheobase, rheobase + 40 pA, and the rheobase sweep again, as in the published networks.
 CHANNELS: Final = 3
-SWEEPS: Final = 2
+SWEEPS_PER_CELL: Final = 2
 # Working memory of a piece on a GPU; with less, the GPU would wait. On a CPU a piece is one cell:
 # it stays in the cache, and the result is the same to the last bit in any batch.
 PIECE_BYTES: Final = {"cuda": 2**29}
-DATASETS: Final = ("PatchClamp", "PatchSeq")
+PUBLISHED_DATASETS: Final = ("PatchClamp", "PatchSeq")
 # The published README and the published code spell the folder differently.
-FOLDERS: Final = ("{dataset}GouwensCWT", "{dataset}Gouwens_CWT")
+SCALOGRAM_FOLDERS: Final = ("{dataset}GouwensCWT", "{dataset}Gouwens_CWT")
 # Shape of a published file.
-SHAPE: Final = (len(FREQS_HZ), SAMPLES, SWEEPS)
+SHAPE: Final = (len(FREQS_HZ), SAMPLES, SWEEPS_PER_CELL)
 
 Rows = Sequence[int] | Ints
 Channels = tuple[float, float, float]
@@ -39,7 +39,7 @@ Deviation = Annotated[float, Bounds(1e-9, 1e9)]
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSettings:
-    """How a scalogram becomes an image; stored with every model."""
+    """The settings of images of scalograms, stored with every model."""
 
     height: Side = 224
     width: Side = 224
@@ -75,7 +75,7 @@ class ImageSource(Protocol):
 
     @property
     def settings(self) -> ImageSettings:
-        """Return how the images are made."""
+        """Return the settings of the images."""
 
     def __len__(self) -> int:
         """Return the number of cells."""
@@ -99,7 +99,7 @@ class TraceSource:
     ) -> None:
         self.settings, self._device = settings, torch.device(device)
         traces = torch.from_numpy(np.ascontiguousarray(traces_mv, dtype=np.float32))
-        check_traces(traces, (SWEEPS, SAMPLES))
+        check_traces(traces, (SWEEPS_PER_CELL, SAMPLES))
         self._traces = traces.to(self._device)
         self._operator = FusedOperator(
             settings.height,
@@ -121,10 +121,10 @@ class TraceSource:
         """
         sweeps = self._traces[move_rows(rows, self._device)].reshape(-1, SAMPLES)
         room = PIECE_BYTES.get(self._device.type, 0)
-        cells = max(1, room // (SWEEPS * self._operator.bytes_a_trace))
-        for coefficients in self._operator.chunks(sweeps, SWEEPS * cells):
+        cells = max(1, room // (SWEEPS_PER_CELL * self._operator.bytes_a_trace))
+        for coefficients in self._operator.chunks(sweeps, SWEEPS_PER_CELL * cells):
             height, count, width = coefficients.shape
-            by_cell = coefficients.view(height, count // SWEEPS, SWEEPS, width)
+            by_cell = coefficients.view(height, count // SWEEPS_PER_CELL, SWEEPS_PER_CELL, width)
             yield by_cell.permute(1, 2, 0, 3)
 
 
@@ -147,7 +147,7 @@ class PublishedSource:
         self.faults: dict[int, StsError] = {}
         """By place in `paths`, the error of each file that could not be read and has no cell."""
         size, read = (settings.height, settings.width), 0
-        channels = torch.empty(len(paths), SWEEPS, *size)
+        channels = torch.empty(len(paths), SWEEPS_PER_CELL, *size)
         for place, path in enumerate(paths):
             try:
                 channels[read] = functional.interpolate(
@@ -174,7 +174,11 @@ class PublishedSource:
 
 def has_published(data: Path) -> bool:
     """Tell whether a data folder contains a folder of published scalograms."""
-    folders = (folder.format(dataset=dataset) for dataset in DATASETS for folder in FOLDERS)
+    folders = (
+        folder.format(dataset=dataset)
+        for dataset in PUBLISHED_DATASETS
+        for folder in SCALOGRAM_FOLDERS
+    )
     return any((data / folder).is_dir() for folder in folders)
 
 
@@ -182,8 +186,8 @@ def find_published(data: Path, dataset: str, specimen_id: str) -> Path:
     """Return the file of a cell under the folder `data`; `dataset` may be empty if not known."""
     if not specimen_id.isalnum():
         raise StsError(f"{specimen_id!r} is no specimen id: letters and digits only")
-    datasets = (dataset,) if dataset else DATASETS
-    folders = (folder.format(dataset=each) for each in datasets for folder in FOLDERS)
+    datasets = (dataset,) if dataset else PUBLISHED_DATASETS
+    folders = (folder.format(dataset=each) for each in datasets for folder in SCALOGRAM_FOLDERS)
     places = [data / folder / f"cell_{specimen_id}.npy" for folder in folders]
     for place in places:
         if place.is_file():

@@ -22,13 +22,13 @@ from sts.scalograms.wavelet import (
 from sts.signals.resample import SAMPLES
 
 # Lengths for which FFT libraries are fast; most kernels fit into the shorter one.
-POINTS: Final = (5120, 5400)
+FFT_POINTS: Final = (5120, 5400)
 # Rows of a chunk. 60 rows stay in a core's cache; a whole batch at once takes 3.5 times as long,
 # mostly in page faults. A GPU needs more work for each launch.
 ROWS: Final = 60
 CHUNK_BYTES: Final = {"cpu": 2**22, "cuda": 2**28}
 # Number of traces whose spectra are in memory at a time.
-BLOCK: Final = 128
+TRACES_AT_ONCE: Final = 128
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,9 @@ class Transform:
     def chunks(self, traces_mv: Tensor) -> Iterator[Chunk]:
         """Yield the coefficients of traces (n, 4800) in pieces of bounded size."""
         check_traces(traces_mv, (SAMPLES,))
-        for start in range(0, len(traces_mv), BLOCK):
-            block = traces_mv[start : start + BLOCK].to(self.device, torch.float32)
-            for points in POINTS:
+        for start in range(0, len(traces_mv), TRACES_AT_ONCE):
+            block = traces_mv[start : start + TRACES_AT_ONCE].to(self.device, torch.float32)
+            for points in FFT_POINTS:
                 bands = [band for band in self._bands if band.points == points]
                 yield from self._block(block, start, bands, points)
 
@@ -111,8 +111,8 @@ def _make_bands(kernels: Kernels, parity: str, device: torch.device) -> Iterator
     # An FFT joins both ends of a trace. They may share zeros, but not edge values.
     ends = 2 if parity == "direct" else 1
     needed = SAMPLES + ends * kernels.reach
-    points = np.array([next(size for size in POINTS if size >= n) for n in needed])
-    for size in POINTS:
+    points = np.array([next(size for size in FFT_POINTS if size >= n) for n in needed])
+    for size in FFT_POINTS:
         (rows,) = np.nonzero(points == size)
         for some in np.array_split(rows, -(-len(rows) // ROWS)):
             spectrum = torch.from_numpy(_compute_spectrum(kernels.weights[some], size))

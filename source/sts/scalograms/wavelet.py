@@ -18,7 +18,7 @@ from sts.signals.resample import BEFORE_S, RATE_HZ
 
 FREQS_HZ: Final = np.arange(20.0, 200.0)
 # Samples before the stimulus, whose mean is the baseline.
-BASELINE: Final = round(BEFORE_S * RATE_HZ)
+BASELINE_SAMPLES: Final = round(BEFORE_S * RATE_HZ)
 # direct: the definition, on a trace without its baseline, continued by its edge values.
 # pywt: the output of pywt.cwt for the raw trace, which it continues by zeros.
 PARITIES: Final = ("direct", "pywt")
@@ -45,7 +45,7 @@ def pad_traces(traces_mv: Tensor, pad: int, *, parity: str) -> Tensor:
         return functional.pad(traces_mv, (pad, pad))
     # With a baseline of -70 mV the edges would be three times brighter than any spike, and float32
     # would lose digits.
-    resting = traces_mv[:, :BASELINE].mean(dim=1, keepdim=True)
+    resting = traces_mv[:, :BASELINE_SAMPLES].mean(dim=1, keepdim=True)
     return functional.pad((traces_mv - resting)[:, None], (pad, pad), mode="replicate")[:, 0]
 
 
@@ -106,7 +106,7 @@ def sum_directly(trace_mv: Floats) -> Floats:
     """
     trace = np.asarray(trace_mv, dtype=np.float64)
     kernels = hat_kernels()
-    rested = np.pad(trace - trace[:BASELINE].mean(), kernels.middle, mode="edge")
+    rested = np.pad(trace - trace[:BASELINE_SAMPLES].mean(), kernels.middle, mode="edge")
     # np.convolve sums directly. It reverses the kernel, which does not change a hat.
     return np.stack([np.convolve(rested, weights, mode="valid") for weights in kernels.weights])
 

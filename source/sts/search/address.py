@@ -1,4 +1,4 @@
-"""The address of a search storage, read from what the user wrote; passwords are never shown."""
+"""The address of a search storage, parsed from the user's text; passwords are never shown."""
 
 import re
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from sts.base.errors import StsError, one_of
 WANTED: Final = (
     "a path, sqlite:///PATH, postgresql://USER@HOST/DATABASE or mysql://USER@HOST/DATABASE"
 )
-# Two letters or more: a single one is a drive of Windows.
+# Two letters or more, since a single letter is a drive of Windows.
 SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 # Incomplete addresses: as a path, the password would become part of a file name.
 NO_PATH: Final = re.compile(r"^:?//|password\s*=")
@@ -23,13 +23,13 @@ class ServerKind:
 
     name: str
     dialect: str
-    """The name in SQLAlchemy, with the driver behind the plus sign."""
+    """The name in SQLAlchemy, with the driver after the plus sign."""
     extra: str
     """The optional dependency of this package that installs the driver."""
     database: str
     """The driver's keyword for the name of the database."""
     options: tuple[str, ...]
-    """The options that an address may give behind a question mark."""
+    """The options that an address can have after a question mark."""
 
 
 POSTGRESQL: Final = ServerKind(
@@ -69,8 +69,8 @@ class ServerAddress:
     options: tuple[tuple[str, str], ...] = field(repr=False)
 
     def parameters(self) -> dict[str, Any]:
-        """Return the keywords of a connection; the driver finds those that are not given."""
-        given = {
+        """Return the keywords of a connection; the driver has defaults for the others."""
+        keywords = {
             "user": self.user,
             "host": self.host,
             "port": self.port,
@@ -78,17 +78,17 @@ class ServerAddress:
             "password": self.password,
             **dict(self.options),
         }
-        return {name: value for name, value in given.items() if value}
+        return {name: value for name, value in keywords.items() if value}
 
     def without_password(self, text: str) -> str:
-        """Return `text` without the password, also where it is quoted."""
+        """Return `text` without the password, also without its quoted form."""
         for written in (self.password, quote(self.password, safe=""), quote_plus(self.password)):
             text = text.replace(written, "***") if written else text
         return text
 
 
 def read_address(storage: str | Path | None) -> Path | ServerAddress | None:
-    """Return the storage that a text names: an SQLite file, a server, or None for memory."""
+    """Return the storage of a text: an SQLite file, a server, or None for memory."""
     if storage is None or isinstance(storage, Path):
         return storage
     if not (scheme := SCHEME.match(storage)):
@@ -116,7 +116,7 @@ def _read_server(storage: str, kind: ServerKind) -> ServerAddress:
     try:
         address = _address_of(urlsplit(storage), kind)
     except ValueError:
-        # The message of the error would quote the text, perhaps with a password.
+        # The message of the error would contain the text, perhaps with a password.
         address = None
     if address is None:
         scheme = kind.dialect.partition("+")[0]
@@ -129,7 +129,7 @@ def _read_server(storage: str, kind: ServerKind) -> ServerAddress:
 
 
 def _address_of(parts: SplitResult, kind: ServerKind) -> ServerAddress | None:
-    """Return the address, None where a part of the password may stand in another place."""
+    """Return the address, None if a part of the password may be in another part of it."""
     rest = parts.path + parts.query + parts.fragment
     if not parts.netloc + parts.path.strip("/") or parts.netloc.count("@") > 1 or "@" in rest:
         return None

@@ -29,19 +29,19 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sts.search.trials import Float, FoldScore, Int, Parameter, Space, State, TrialRecord
 
-# Attribute of a trial with its worker, or its last one; empty if that worker has given it back.
+# Attribute of a trial with its (last) worker; empty if this worker has returned the trial.
 WORKER: Final = "worker"
 # Largest number of characters of one attribute: a text of MySQL can have 65,535 bytes.
-PIECE: Final = 60_000
+PIECE_CHARACTERS: Final = 60_000
 # Number of times that a fold can end its worker before its trial is abandoned.
 ATTEMPTS: Final = 3
 
 Chain = list[FrozenTrial]
-"""One trial: its first beginning, then each repetition after a worker had died."""
+"""One trial: its first start, then each repetition after the death of a worker."""
 
 
 def chains_of(trials: Sequence[FrozenTrial]) -> list[Chain]:
-    """Return the trials of a study in the order in which they were first begun."""
+    """Return the trials of a study in the order of their first start."""
     chains: dict[int, Chain] = {}
     for trial in trials:
         # Where Optuna's callback for stale trials writes the number of the first.
@@ -51,7 +51,7 @@ def chains_of(trials: Sequence[FrozenTrial]) -> list[Chain]:
 
 
 def number_of(trial: FrozenTrial, chains: Sequence[Chain]) -> int:
-    """Return the number of a trial, from 0; a repetition has the number of its first beginning."""
+    """Return the number of a trial, from 0; a repetition has the number of its first start."""
     first = trial.system_attrs.get("failed_trial", trial.number)
     return sum(chain[0].number < first for chain in chains)
 
@@ -59,7 +59,10 @@ def number_of(trial: FrozenTrial, chains: Sequence[Chain]) -> int:
 def write_fold(trial: optuna.Trial, fold: int, score: FoldScore, *, duration_s: float) -> None:
     """Store the score of a fold with its trial; the fold counts once the last part is written."""
     packed = base64.b64encode(zlib.compress(json.dumps(dict(score.extras)).encode())).decode()
-    pieces = [packed[start : start + PIECE] for start in range(0, len(packed), PIECE)]
+    pieces = [
+        packed[start : start + PIECE_CHARACTERS]
+        for start in range(0, len(packed), PIECE_CHARACTERS)
+    ]
     for index in range(1, len(pieces)):
         trial.set_user_attr(f"{_fold(fold)} part {index}", pieces[index])
     value = float(score.value) if math.isfinite(score.value) else None
@@ -72,7 +75,7 @@ def _fold(fold: int) -> str:
 
 
 def count_folds(stored: Mapping[str, Any]) -> int:
-    """Return how many folds were finished, from the user attributes of a trial."""
+    """Return the number of finished folds, from the user attributes of a trial."""
     count = 0
     while _fold(count) in stored:
         count += 1
@@ -93,7 +96,7 @@ def _read_fold(stored: Mapping[str, Any], fold: int) -> FoldScore:
 
 
 def count_deaths(chain: Chain) -> int:
-    """Return how many workers died in the next fold."""
+    """Return the number of workers that died in the next fold."""
     folds = count_folds(chain[-1].user_attrs)
     return sum(
         trial.state == TrialState.FAIL
@@ -104,7 +107,7 @@ def count_deaths(chain: Chain) -> int:
 
 
 def record_of(number: int, chain: Chain) -> TrialRecord:
-    """Return a trial as the rest of this package knows it."""
+    """Return a trial in the plain form that the rest of this package uses."""
     decided = (trial for trial in chain if trial.state in (TrialState.COMPLETE, TrialState.PRUNED))
     trial = next(decided, chain[-1])
     folds = read_folds(trial.user_attrs)
@@ -232,10 +235,10 @@ class HopelessPruner(BasePruner):
         complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         if folds is None or len(complete) < ENOUGH:
             return False
-        found = [
+        rises = [
             (other.value, other.value - other.intermediate_values[folds])
             for other in complete
             if other.value is not None
         ]
-        best, largest_rise = (max(values) for values in zip(*found, strict=True))
+        best, largest_rise = (max(values) for values in zip(*rises, strict=True))
         return bool(trial.intermediate_values[folds] + largest_rise < best)

@@ -85,7 +85,7 @@ def search(
         Called with settings out of the space and a fold, counted from 0; returns what to maximise.
     storage
         A path of an SQLite file for the processes of one host, an address of PostgreSQL or MySQL
-        for those of several, None for a search that leaves nothing behind.
+        for those of several, None for a search in memory.
     name
         The study within the storage.
     depends_on
@@ -122,7 +122,7 @@ def _open_study(
     settings: SearchSettings,
 ) -> optuna.Study:
     """Start a study, or continue a study that was started with the same terms."""
-    given = json.loads(json.dumps(terms, sort_keys=True, allow_nan=False))
+    wanted = json.loads(json.dumps(terms, sort_keys=True, allow_nan=False))
     with opened.alone():
         study = optuna.create_study(
             study_name=name,
@@ -133,11 +133,11 @@ def _open_study(
         )
         stored = study.user_attrs.get(TERMS)
         if stored is None:
-            study.set_user_attr(TERMS, given)
-        elif stored != given:
+            study.set_user_attr(TERMS, wanted)
+        elif stored != wanted:
             raise StsError(
-                f"the study {name!r} in {opened.shown} was begun under other terms "
-                f"({', '.join(_changes(stored, given))}): use the same, or name another "
+                f"the study {name!r} in {opened.shown} was started with other terms "
+                f"({', '.join(_changes(stored, wanted))}): use the same, or name another "
                 "storage"
             )
     return study
@@ -223,7 +223,7 @@ class _Worker:
                 raise
             except BaseException as error:
                 failures.append(error)
-                # Given back: the trial is repeated, and not counted as one that ended its worker.
+                # Returned: the trial is repeated, and not counted as one that ended its worker.
                 with contextlib.suppress(Exception):
                     trial.set_user_attr(WORKER, "")
                 raise
@@ -242,7 +242,7 @@ class _Worker:
         return numbers[-1]
 
     def _run(self, trial: optuna.Trial, alone: contextlib.ExitStack) -> float:
-        """Let other workers in once the trial is taken; score its missing folds."""
+        """Release the lock once the trial is taken; score its missing folds."""
         trial.set_user_attr(WORKER, self._storage.worker)
         settings = suggest_settings(trial, self._space)
         alone.close()
@@ -327,13 +327,13 @@ def _best_so_far(chains: list[Chain]) -> str:
     return f"best {max(values):.4f}" if values else ""
 
 
-def _changes(stored: Any, given: Any, name: str = "") -> list[str]:
-    """Return the differences of two nested mappings, by dotted names."""
-    if isinstance(stored, dict) and isinstance(given, dict):
-        names = sorted(stored.keys() | given.keys())
-        below = ((stored.get(key), given.get(key), f"{name}.{key}".strip(".")) for key in names)
+def _changes(stored: Any, wanted: Any, name: str = "") -> list[str]:
+    """Return the differences between two nested mappings, by dotted names."""
+    if isinstance(stored, dict) and isinstance(wanted, dict):
+        names = sorted(stored.keys() | wanted.keys())
+        below = ((stored.get(key), wanted.get(key), f"{name}.{key}".strip(".")) for key in names)
         return [change for triple in below for change in _changes(*triple)]
-    return [] if stored == given else [f"{name} was {_short(stored)}, is {_short(given)}"]
+    return [] if stored == wanted else [f"{name} was {_short(stored)}, is {_short(wanted)}"]
 
 
 def _short(value: object) -> str:

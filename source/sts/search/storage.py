@@ -33,10 +33,9 @@ from sts.search.address import MYSQL, ServerAddress, read_address
 OnStale = Callable[[optuna.Study, FrozenTrial], None]
 """Called with a trial whose heartbeat has stopped."""
 
-# Heartbeats: long enough that a worker that is busy in one thread (a large read) is not taken for
-# a dead one.
+# Heartbeats: so long that a busy worker (a large read in one thread) is not treated as dead.
 HEARTBEAT_S: Final = 60
-GRACE_S: Final = 180
+HEARTBEAT_GRACE_S: Final = 180
 # Longest wait for another worker, and for a server.
 WAIT_S: Final = 60
 CONNECT_S: Final = 10
@@ -46,10 +45,10 @@ TURN_S: Final = 180
 OPENING: Final = "opening"
 # Silence after which a driver asks the server: after 60 s, then every 10 s, six times.
 KEEPALIVE: Final = {"keepalives_idle": 60, "keepalives_interval": 10, "keepalives_count": 6}
-# Name of the lock that the workers of a database wait for; other programs hardly use the same.
-LOCK: Final = "spike-train-scalograms search"
-# What a user can do, by a part of SQLite's message.
-ADVICE: Final = {
+# Name of the lock that the workers of a database wait for; unlikely in other programs.
+SERVER_LOCK: Final = "spike-train-scalograms search"
+# Advice to the user, by a part of SQLite's message.
+SQLITE_ADVICE: Final = {
     "not a database": "the file is no SQLite database, or damaged; move it or name another one",
     "malformed": "the file is damaged; move it and search again",
     "unable to open": "name a file in a folder that you may write to",
@@ -68,7 +67,7 @@ class SearchStorage:
     def __init__(self) -> None:
         job = os.environ.get("SLURM_JOB_ID", "none")
         host = f"host {socket.gethostname()} pid {os.getpid()} job {job}"
-        # The name of the worker: 14 hexadecimal digits of its own, and where it runs.
+        # The name of the worker: 14 random hexadecimal digits, and its host, process and job.
         self.worker = f"{secrets.token_hex(7)} {host}"
         self.optuna: BaseStorage = InMemoryStorage()
 
@@ -123,8 +122,8 @@ def _driver_error(error: BaseException) -> BaseException:
     """Return the error of the driver, which SQLAlchemy and Optuna have wrapped."""
     if isinstance(error, StorageInternalError) and error.__cause__ is not None:
         error = error.__cause__
-    found = getattr(error, "orig", None)
-    return found if isinstance(found, BaseException) else error
+    original = getattr(error, "orig", None)
+    return original if isinstance(original, BaseException) else error
 
 
 def _relational(url: str, engine: dict[str, Any], on_stale: OnStale) -> RDBStorage:
@@ -135,13 +134,13 @@ def _relational(url: str, engine: dict[str, Any], on_stale: OnStale) -> RDBStora
             url,
             engine,
             heartbeat_interval=HEARTBEAT_S,
-            grace_period=GRACE_S,
+            grace_period=HEARTBEAT_GRACE_S,
             heartbeat_stale_trial_callback=on_stale,
         )
 
 
 class SqliteStorage(SearchStorage):
-    """An SQLite file and, beside it, a folder of locks.
+    """An SQLite file and a folder of locks next to it.
 
     The file has a write-ahead log: a commit does not wait for the disk, a killed process loses
     nothing, and a power cut loses at most the last folds. Such a log needs memory that all workers
@@ -178,7 +177,7 @@ class SqliteStorage(SearchStorage):
             raise StsError(
                 f"cannot use the search storage {self.shown} ({reason}): choose another place"
             ) from error
-        # From the first read on: its result must not be out of date at the first change.
+        # From the first read on: its result must still be true at the first change.
         sqlalchemy.event.listen(
             storage.engine, "begin", lambda each: each.exec_driver_sql("BEGIN IMMEDIATE")
         )
@@ -213,7 +212,9 @@ class SqliteStorage(SearchStorage):
         """Return an error with advice for the user; None if the failure is a defect of ours."""
         if kind in ("ProgrammingError", "IntegrityError"):
             return None
-        advice = next((text for part, text in ADVICE.items() if part in reason), "choose another")
+        advice = next(
+            (text for part, text in SQLITE_ADVICE.items() if part in reason), "choose another"
+        )
         return StsError(f"cannot use the search storage {self.shown} ({reason}): {advice}")
 
 
@@ -284,7 +285,9 @@ class ServerStorage(SearchStorage):
             raise ValueError("open the storage first")
         with self._turns.connect() as connection:
             if self._address.kind is MYSQL:
-                got = connection.exec_driver_sql(f"SELECT GET_LOCK('{LOCK}', {TURN_S})").scalar()
+                got = connection.exec_driver_sql(
+                    f"SELECT GET_LOCK('{SERVER_LOCK}', {TURN_S})"
+                ).scalar()
                 if got != 1:
                     raise StsError(
                         f"another worker has kept {self.shown} for {TURN_S} s: end that worker"
@@ -293,7 +296,7 @@ class ServerStorage(SearchStorage):
                 for name, value in KEEPALIVE.items():
                     connection.exec_driver_sql(f"SET tcp_{name} = {value}")
                 connection.exec_driver_sql(f"SET lock_timeout = '{TURN_S}s'")
-                number = zlib.crc32(LOCK.encode())
+                number = zlib.crc32(SERVER_LOCK.encode())
                 connection.exec_driver_sql(f"SELECT pg_advisory_lock({number})")
             yield
 

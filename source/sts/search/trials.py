@@ -64,7 +64,7 @@ def _check_range(low: float, high: float, *, lowest_log: float) -> None:
 
 
 def check_space(space: Space) -> None:
-    """Refuse an empty space and what is not a parameter."""
+    """Refuse an empty space and values that are not parameters."""
     if not space:
         raise ValueError("a space needs at least one setting")
     for name, parameter in space.items():
@@ -99,13 +99,13 @@ class SearchSettings:
 
     def __post_init__(self) -> None:
         for name, lowest in LOWEST.items():
-            if (given := getattr(self, name)) < lowest:
-                raise StsError(f"{name} of a search must be {lowest} or more, not {given}")
+            if (value := getattr(self, name)) < lowest:
+                raise StsError(f"{name} of a search must be {lowest} or more, not {value}")
 
 
 @dataclass(frozen=True)
 class FoldScore:
-    """The score of one fold, higher being better, and what else is worth keeping as JSON."""
+    """The score of one fold (higher is better), and other results for JSON."""
 
     value: float
     extras: Mapping[str, Any] = field(default_factory=dict)
@@ -113,7 +113,7 @@ class FoldScore:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:
-    """One trial; two are equal if their settings and scores are, whichever worker made them."""
+    """One trial; trials are equal if settings and scores are equal, whatever their workers are."""
 
     number: int
     settings: Mapping[str, Any]
@@ -125,7 +125,7 @@ class TrialRecord:
     worker: str | None = field(compare=False)
     """The worker of the trial, or its last one."""
     attempts: int = field(compare=False)
-    """How often the next fold was begun."""
+    """Number of starts of the next fold."""
 
     @property
     def values(self) -> tuple[float, ...]:

@@ -21,9 +21,9 @@ from sts.base.logs import set_up
 
 logger = logging.getLogger("sts")
 
-# Seconds that a terminated worker has to give its trial back and to release its GPU.
+# Seconds that a terminated worker has to return its trial and to release its GPU.
 END_S: Final = 20.0
-# Seconds that a worker has to end after the last trial; one that still loads its cells is ended.
+# Seconds that a worker has to end after the last trial, even if it still loads its cells.
 LAST_S: Final = 2.0
 # Exit status of an interrupted worker.
 INTERRUPTED: Final = 130
@@ -78,7 +78,7 @@ def _ignored_interrupts() -> Iterator[None]:
 
 
 def _end(processes: Sequence[BaseProcess]) -> None:
-    """End the running processes, first by a signal after which they give their trials back."""
+    """End the running processes, first by a signal after which they return their trials."""
     started = [process for process in processes if process.pid is not None]
     for process in started:
         process.terminate()

@@ -25,7 +25,7 @@ BLOCK_S: Final = 0.5e-3
 # A level is the median of this many blocks: 10 ms. The artefact of a spike affects 1 or 2 of them.
 SIDE: Final = 20
 # Smallest number of blocks on one side of a position that give a level.
-NEAR: Final = 10
+NEAR_BLOCKS: Final = 10
 # Smallest difference of two levels that is a change: in deviations of the noise of such
 # differences, and as a share of the range of the current.
 CLEAR: Final = 5.0
@@ -82,7 +82,7 @@ class Blocks:
         levels_pa = self._levels_before_pa
         differences: Floats = levels_pa[SIDE : SIDE + count] - levels_pa[:count]
         # A level of fewer blocks is noisier; too few blocks have no level.
-        for few, share in ((SIDE, np.sqrt(0.5)), (NEAR, 0.0)):
+        for few, share in ((SIDE, np.sqrt(0.5)), (NEAR_BLOCKS, 0.0)):
             differences[:few] *= share
             differences[-few:] *= share
         return differences

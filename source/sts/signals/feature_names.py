@@ -33,12 +33,12 @@ FEATURES: Final = CELL_FEATURES + tuple(
 )
 """The published features: times `*_t_*` in s from the stimulus onset, voltages in mV, currents
 in pA, `ri` in MOhm, `tau` and `avg_isi` in ms, `latency` in s, `f_i_curve_slope` in spikes/s/pA."""
-TIMES: Final = tuple(name for name in FEATURES if "_t_" in name)
+TIME_FEATURES: Final = tuple(name for name in FEATURES if "_t_" in name)
 
 # Origins of time: the onset, or the start of the sweep, which is the given time before the onset.
 # In the published tables all stimuli have the same onset: spikes on ramps of 25 pA/s occur
 # threshold_i / 25 after 0.4975 and 1.020 s (medians), and almost no spike on short squares occurs
 # before 0.500 and 1.022 s.
-ONSET: Final = "onset"
+ONSET_FRAME: Final = "onset"
 PUBLISHED_ONSET_S: Final = {"PatchSeq": 0.50, "PatchClamp": 1.02}
-TIME_FRAMES: Final = {ONSET: 0.0} | PUBLISHED_ONSET_S
+TIME_FRAMES: Final = {ONSET_FRAME: 0.0} | PUBLISHED_ONSET_S

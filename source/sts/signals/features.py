@@ -17,7 +17,7 @@ from sts.base.errors import CellExcluded, one_of
 from sts.base.types import Floats, Ints
 from sts.recordings.recording import Sweep
 from sts.signals.analysis import Analysis
-from sts.signals.feature_names import FEATURES, SPIKE_FEATURES, TIME_FRAMES, TIMES
+from sts.signals.feature_names import FEATURES, SPIKE_FEATURES, TIME_FEATURES, TIME_FRAMES
 from sts.signals.select import (
     LongSquare,
     find_hero,
@@ -30,7 +30,7 @@ from sts.signals.select import (
 from sts.signals.spikes import Detection, Spikes, derivative, filter_fits, find_spikes
 from sts.signals.steps import Step
 from sts.signals.subthreshold import (
-    BASELINE_S,
+    PASSIVE_BASELINE_S,
     baseline_mv,
     input_resistance_mohm,
     sag_and_level,
@@ -101,7 +101,9 @@ def measure_features(
 def absolute_times(values: Mapping[str, float], frame: str) -> dict[str, float]:
     """Return features with times from the start of the sweep, as in a published table."""
     onset_s = TIME_FRAMES[one_of(frame, TIME_FRAMES, "frame of times")]
-    return {name: value + onset_s if name in TIMES else value for name, value in values.items()}
+    return {
+        name: value + onset_s if name in TIME_FEATURES else value for name, value in values.items()
+    }
 
 
 def _measure_membrane(squares: Sequence[LongSquare]) -> dict[str, float]:
@@ -279,7 +281,7 @@ def _list_notes(squares: Sequence[LongSquare], values: Mapping[str, float]) -> t
         if not filter_fits(rate_hz)
     ]
     shortest_s = min(each.step.onset_s for each in squares)
-    if round(shortest_s * 1000) < round(BASELINE_S * 1000):
+    if round(shortest_s * 1000) < round(PASSIVE_BASELINE_S * 1000):
         notes.append(f"baseline of {shortest_s * 1000:.3g} ms instead of 100 ms")
     durations = sorted({f"{each.step.duration_s:.3g}" for each in squares}, key=float)
     if durations != ["1"]:

@@ -18,7 +18,7 @@ from scipy.ndimage import median_filter
 from sts.base.types import Floats
 from sts.signals.blocks import (
     BLOCK_S,
-    NEAR,
+    NEAR_BLOCKS,
     SIDE,
     Blocks,
     Span,
@@ -36,7 +36,7 @@ STILL: Final = 1e-4
 # Largest single stair of a digitised ramp (10 bits or more), as a share of the range.
 STAIR: Final = 5e-3
 # Smallest total rise or fall of a ramp, as a share of the range: less is a drifting step.
-RISE: Final = 0.15
+LEAST_RISE: Final = 0.15
 # Shortest part of a command that has a level: a shorter part belongs to the edge.
 SETTLED_S: Final = 0.5e-3
 # Smallest measured step, as a share of the range: less is a drift of the current.
@@ -51,7 +51,7 @@ PULSE_MEDIAN_BLOCKS: Final = round(50e-3 / BLOCK_S) | 1
 PULSE_CLEAR: Final = 8.0
 PULSE_SHARE: Final = 0.1
 # Shortest pulse.
-PULSE_S: Final = 0.8e-3
+SHORTEST_PULSE_S: Final = 0.8e-3
 # A pulse during a step is a pause if it returns to the holding current: largest remaining
 # difference, as a share of the step.
 PAUSE: Final = 0.1
@@ -62,7 +62,7 @@ HIGH: Final = 0.5
 LONG_PULSE_S: Final = 2.5e-3
 CHARGE_PA_S: Final = 60e-3
 # Number of blocks beside an edge that contain capacitive currents.
-EDGE: Final = 2
+EDGE_BLOCKS: Final = 2
 # Largest difference between the last quarters of a flat top, as a share of its height.
 UNEVEN: Final = 0.12
 # The artefact of a spike is biphasic. Longest time between its two phases, and smallest height of
@@ -150,7 +150,7 @@ def _find_settled_parts(
     for place in np.flatnonzero(~constant):
         changes = changes_pa[starts[place] : ends[place] - 1]
         # Noise both rises and falls.
-        if not spread[place] > RISE * span or changes.min() < 0 < changes.max():
+        if not spread[place] > LEAST_RISE * span or changes.min() < 0 < changes.max():
             return None
     settled = [
         _Part(
@@ -239,8 +239,8 @@ def _error_pa(blocks: Blocks, samples: int) -> float:
 def _find_edge_between(current_pa: Floats, blocks: Blocks, before: Span, after: Span) -> int:
     """Return the first sample of a segment that follows another segment."""
     # The search ends at the middle of a short segment: its other edge is beyond the middle.
-    first = max(before[1] - NEAR, sum(before) // 2)
-    last = min(after[0] + NEAR, (sum(after) + 1) // 2)
+    first = max(before[1] - NEAR_BLOCKS, sum(before) // 2)
+    last = min(after[0] + NEAR_BLOCKS, (sum(after) + 1) // 2)
     levels = (
         blocks.level_pa((max(before[0], before[1] - 2 * SIDE), before[1])),
         blocks.level_pa((after[0], min(after[1], after[0] + 2 * SIDE))),
@@ -285,7 +285,7 @@ def _find_pulses(
         _build_pulse(current_pa, blocks, excursion, stretch.level_pa - holding_pa)
         for excursion in _find_excursions(blocks, segment)
     )
-    last = stretch.end - EDGE * blocks.size
+    last = stretch.end - EDGE_BLOCKS * blocks.size
     inside = [
         pulse
         for pulse in pulses
@@ -319,7 +319,7 @@ def _find_excursions(blocks: Blocks, segment: Span) -> Iterator[_Excursion]:
         )
         edges = np.flatnonzero(np.diff(np.concatenate(([0], off.astype(np.int8), [0]))))
         for first, last in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-            if last - first > BRIEF or first < EDGE or last > len(off) - EDGE:
+            if last - first > BRIEF or first < EDGE_BLOCKS or last > len(off) - EDGE_BLOCKS:
                 continue
             height_pa = upper_median(rest_pa[first:last])
             around = np.concatenate(
@@ -376,7 +376,7 @@ def _is_long_and_large_enough(
 ) -> bool:
     """Tell whether a pulse during a step of height `step_pa` is long and large enough."""
     has_charge = abs(height_pa) * duration_s >= CHARGE_PA_S
-    if duration_s < PULSE_S:
+    if duration_s < SHORTEST_PULSE_S:
         return False
     if abs(step_pa) <= blocks.tolerance_pa:
         return has_charge

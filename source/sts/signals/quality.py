@@ -39,7 +39,7 @@ SHORT_TAIL_MV: Final = 10.0
 # and if the slope of the baseline, extrapolated to the tail, predicts it within these factors.
 PREDICTED: Final = (0.5, 2.0)
 # A baseline whose maximum is this far above its median contains a spike.
-SPIKE_MV: Final = 30.0
+BASELINE_SPIKE_MV: Final = 30.0
 # Smallest range of a recorded voltage: every amplifier adds more noise than this.
 FLAT_MV: Final = 0.05
 # A converter that records noise does not repeat the same number for this long.
@@ -149,7 +149,7 @@ def _build_view(analysed: AnalysedSweep) -> _View | None:
         onset=onset,
         baseline=baseline,
         rest_mv=rest_mv,
-        fires_before=bool(len(baseline)) and bool(baseline.max() > rest_mv + SPIKE_MV),
+        fires_before=bool(len(baseline)) and bool(baseline.max() > rest_mv + BASELINE_SPIKE_MV),
         tail=sweep.voltage_mv[-round(length) :] if has_tail else sweep.voltage_mv[:0],
         is_long_tail=is_long_tail,
     )

@@ -17,10 +17,10 @@ import numpy as np
 from scipy.ndimage import median_filter
 
 from sts.base.types import Bools, Floats
-from sts.signals.blocks import DEVIATION, NEAR, SIDE, Blocks, Span, find_edge, upper_median
+from sts.signals.blocks import DEVIATION, NEAR_BLOCKS, SIDE, Blocks, Span, find_edge, upper_median
 
 # A jump ends within a few blocks. At least this share of it must be visible between the levels of
-# the `NEAR` blocks on either side; a third of a ramp is visible there.
+# the `NEAR_BLOCKS` blocks on either side; a third of a ramp is visible there.
 SHARP: Final = 0.5
 # Charging currents follow a jump for this many blocks (50 ms). There another jump must have at
 # least this share of the first one.
@@ -47,13 +47,13 @@ STEP_DRIFT: Final = 0.15
 ROUGH: Final = 0.1
 ROUGHER: Final = 3.0
 # Number of parts of a segment whose levels are compared.
-PARTS: Final = 8
+SEGMENT_PARTS: Final = 8
 # Highest degree of the drift. A further degree is used if it reduces the sum of squares by more
 # than this many times the remaining mean square.
 DEGREES: Final = 3
 WORTH: Final = 6.0
 # Blocks farther from their level than this many deviations are artefacts.
-FARTHEST: Final = 4.0
+FARTHEST_DEVIATIONS: Final = 4.0
 
 
 def find_segments(blocks: Blocks) -> list[Span]:
@@ -100,7 +100,7 @@ def _measure_jump_pa(blocks: Blocks, edges: list[int], place: int) -> float:
     """Return the size of a jump, 0 where the level changes gradually instead."""
     before, after = (edges[place - 1], edges[place]), (edges[place], edges[place + 1])
     far = blocks.jump_pa(before, after, blocks=2 * SIDE)
-    near = blocks.jump_pa(before, after, blocks=NEAR)
+    near = blocks.jump_pa(before, after, blocks=NEAR_BLOCKS)
     return abs(far) if near * np.sign(far) > SHARP * abs(far) else 0.0
 
 
@@ -135,7 +135,7 @@ def is_steady(blocks: Blocks, segments: Sequence[Span], place: int) -> bool:
     height_pa = min(jumps, default=0.0)
     inner = blocks.means_pa[segment[0] + 1 : segment[1] - 1]
     levels_pa = [
-        upper_median(part) for part in np.array_split(inner, min(PARTS, len(inner) // SIDE))
+        upper_median(part) for part in np.array_split(inner, min(SEGMENT_PARTS, len(inner) // SIDE))
     ]
     largest_pa = max(blocks.tolerance_pa, STEP_DRIFT_PA, STEP_DRIFT * height_pa)
     is_rough = _roughness_pa(blocks, segment) > max(
@@ -228,7 +228,7 @@ def _inner_blocks(blocks: Blocks, segment: Span) -> tuple[Floats, Bools]:
     inner = blocks.means_pa[segment[0] + margin : segment[1] - margin]
     off_pa = np.abs(inner - upper_median(inner))
     deviation_pa = max(DEVIATION * upper_median(off_pa), blocks.noise_pa)
-    return inner, off_pa <= FARTHEST * deviation_pa
+    return inner, off_pa <= FARTHEST_DEVIATIONS * deviation_pa
 
 
 def _mean_pa(blocks: Blocks, segment: Span) -> float:

@@ -280,7 +280,7 @@ def _flag_others(
 ) -> tuple[str, ...]:
     """Return in words how many long squares were not used because of their length."""
     kept = {id(each.sweep) for each in fitting}
-    others = [each.step for each in long_squares if id(each.sweep) not in kept]
+    others = [long_square.step for long_square in long_squares if id(long_square.sweep) not in kept]
     if not others:
         return ()
     lengths = ", ".join(_list_durations(others))

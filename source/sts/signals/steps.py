@@ -18,9 +18,9 @@ from sts.recordings.recording import Sweep
 from sts.signals.levels import Levels, Stretch, find_levels
 
 # Shortest and longest duration of both kinds of steps, and shortest ramp.
-LONG_S: Final = (0.4, 2.0)
-SHORT_S: Final = (1e-3, 10e-3)
-RAMP_S: Final = 0.3
+LONG_STEP_S: Final = (0.4, 2.0)
+SHORT_STEP_S: Final = (1e-3, 10e-3)
+LEAST_RAMP_S: Final = 0.3
 # Tolerance for the rounding of a duration to samples.
 TOLERANCE_S: Final = 1e-3
 # Shortest gap between two steps: a step that is closer still affects the voltage.
@@ -31,7 +31,7 @@ BASELINE_S: Final = 0.1
 # Duration at the start of a sweep whose median is the holding current of a ramp.
 HEAD_S: Final = 10e-3
 # The holding current before a ramp is measured until this time before its onset.
-BEFORE_S: Final = 20e-3
+RAMP_MARGIN_S: Final = 20e-3
 # Largest deviation of a ramp from its line, as a share of its height.
 BENT: Final = 0.02
 
@@ -123,7 +123,7 @@ def find_stimulus(current_pa: Floats, rate_hz: float) -> Stimulus | None:
     stimulus = stimulus_of(sweep)
     is_measured = any((stimulus.long_square, stimulus.short_square, stimulus.ramp))
     # A long square of 0 pA may precede such a late step: other sweeps of the protocol show it.
-    is_late = any(step.onset_s >= LONG_S[0] + GAP_S for step in stimulus.steps)
+    is_late = any(step.onset_s >= LONG_STEP_S[0] + GAP_S for step in stimulus.steps)
     is_wanted = is_measured or stimulus.cut_off or bool(stimulus.unused) or is_late
     return stimulus if is_wanted else None
 
@@ -150,7 +150,7 @@ def _find_long_square(steps: Sequence[Step]) -> Step | None:
         (
             step
             for place, step in enumerate(steps)
-            if _has_duration(step, LONG_S) and not _explain_crowding(steps, place)
+            if _has_duration(step, LONG_STEP_S) and not _explain_crowding(steps, place)
         ),
         None,
     )
@@ -161,8 +161,8 @@ def _find_short_square(steps: Sequence[Step]) -> Step | None:
     if not 0 < len(steps) < 3:
         return None
     last = len(steps) - 1
-    is_short = steps[last].amplitude_pa > 0 and _has_duration(steps[last], SHORT_S)
-    is_alone = not _explain_crowding(steps, last) and steps[0].duration_s < LONG_S[0]
+    is_short = steps[last].amplitude_pa > 0 and _has_duration(steps[last], SHORT_STEP_S)
+    is_alone = not _explain_crowding(steps, last) and steps[0].duration_s < LONG_STEP_S[0]
     return steps[last] if is_short and is_alone else None
 
 
@@ -191,9 +191,9 @@ def _explain_crowding(steps: Sequence[Step], place: int) -> str:
 def _explain_unused(steps: Sequence[Step], levels: Levels, rate_hz: float) -> str:
     """Return in words why a step with the duration of a long square is not used, else ""."""
     for place, step in enumerate(steps):
-        if _has_duration(step, LONG_S):
+        if _has_duration(step, LONG_STEP_S):
             return _explain_crowding(steps, place)
-    low, high = (seconds * rate_hz for seconds in LONG_S)
+    low, high = (seconds * rate_hz for seconds in LONG_STEP_S)
     holding_pa = levels.stretches[0].level_pa
     uneven = any(
         not each.steady
@@ -206,9 +206,9 @@ def _explain_unused(steps: Sequence[Step], levels: Levels, rate_hz: float) -> st
 
 def _find_ramp(sweep: Sweep, levels: Levels) -> Ramp | None:
     rising = [
-        each
-        for each in levels.stretches
-        if not each.steady and each.end - each.start >= RAMP_S * sweep.rate_hz
+        stretch
+        for stretch in levels.stretches
+        if not stretch.steady and stretch.end - stretch.start >= LEAST_RAMP_S * sweep.rate_hz
     ]
     if not rising:
         return None
@@ -222,7 +222,7 @@ def _find_ramp(sweep: Sweep, levels: Levels) -> Ramp | None:
     if ramp is None:
         return None
     # The current just before the ramp is less affected by noise and drift.
-    before = current_pa[rising[-1].start : ramp.onset - round(BEFORE_S * sweep.rate_hz)]
+    before = current_pa[rising[-1].start : ramp.onset - round(RAMP_MARGIN_S * sweep.rate_hz)]
     if len(before) < BASELINE_S * sweep.rate_hz:
         return ramp
     return fit(float(np.median(before))) or ramp
@@ -248,7 +248,7 @@ def _fit_ramp(
     onset = round(-offset / slope) if slope > 0 else -1
     if misfit_pa > BENT * top_pa + noise_pa or not rise.start - size <= onset < rise.end:
         return None
-    if rise.end - onset < RAMP_S * rate_hz:
+    if rise.end - onset < LEAST_RAMP_S * rate_hz:
         return None
     return Ramp(
         onset=max(onset, rise.start),

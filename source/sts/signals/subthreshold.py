@@ -10,7 +10,7 @@ from sts.base.types import Floats
 from sts.signals.select import LongSquare
 
 # Duration of the baseline before the step.
-BASELINE_S: Final = 0.1
+PASSIVE_BASELINE_S: Final = 0.1
 # Sag is measured on the sweep whose peak is closest to this voltage.
 SAG_MV: Final = -100.0
 # Duration over which the peak of this sweep is averaged.
@@ -28,7 +28,7 @@ LARGEST_MISFIT_MV: Final = 1.0
 FIT_POINTS: Final = 2000
 
 
-def baseline_mv(square: LongSquare, *, seconds: float = BASELINE_S) -> float:
+def baseline_mv(square: LongSquare, *, seconds: float = PASSIVE_BASELINE_S) -> float:
     """Return the mean voltage before the step; if the sweep starts later, over a shorter time."""
     before = _voltage_before(square, seconds)
     return float(before.mean(dtype=np.float64)) if len(before) else np.nan
@@ -115,7 +115,7 @@ def _fit_time_constant_ms(square: LongSquare, until_s: float) -> float:
     """Fit one exponential from a tenth of the deflection to `until_s` after the onset."""
     inside = _voltage_inside(square)
     last = round(until_s * square.step.rate_hz)
-    before = _voltage_before(square, BASELINE_S)
+    before = _voltage_before(square, PASSIVE_BASELINE_S)
     if not len(before):
         return np.nan
     base_mv = float(before.mean(dtype=np.float64))

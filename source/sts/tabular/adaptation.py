@@ -29,7 +29,7 @@ from sts.tabular.type_members import (
 TREES: Final = 150
 FOLDS: Final = 5
 # Possible weights of the classifier of the new labels alone, relative to both classifiers.
-PARTS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
+LABEL_WEIGHTS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 # The three scales on which the carried classifier reads cells of the new laboratory.
 AS_MEASURED, ALIGNED, BY_LABELS = "as measured", "aligned", "aligned by labels"
 
@@ -175,7 +175,7 @@ def _choose(held: Mapping[str, Floats], unseen: Floats, y: Ints) -> tuple[str, f
     It is the simplest choice whose log loss is within one standard error of the best one: the
     smallest weight, then cells as measured. So few labels change little (Breiman et al., 1984).
     """
-    tried = [(scale, part) for part, scale in product(PARTS, held)]
+    tried = [(scale, part) for part, scale in product(LABEL_WEIGHTS, held)]
     losses = np.array([_losses(_pool(held[scale], unseen, part), y) for scale, part in tried])
     best = losses[losses.mean(axis=1).argmin()]
     excess = losses - best

@@ -26,23 +26,23 @@ from sts.base.settings import Seed, check_fields, shorten
 from sts.base.types import CLASSES, Floats, Ints
 from sts.datasets.formulas import FORMULAS
 from sts.evaluation.calibration import Temperature, apply_temperature
+from sts.evaluation.neighbours import NOVELTY
 from sts.tabular.estimators import Classifier, predict_logits
 from sts.tabular.models import find_kind
-from sts.tabular.novelty import ARRAYS, Novelty, TableNoveltyRule
-from sts.tabular.tree_text import MAX_TEXT_BYTES, NotTrees
+from sts.tabular.novelty import TABLE_ARRAYS, Novelty, TableNoveltyRule
+from sts.tabular.tree_text import MAX_TREE_BYTES, NotTrees
 from sts.tabular.trees import BoostedTrees, load_trees
 
-FORMAT: Final = "sts-baseline 1"
-CELLS: Final = "cells.safetensors"
-TREES: Final = "model.txt"
-LIBRARIES: Final = ("lightgbm", "numpy", "scikit-learn")
+BASELINE_FORMAT: Final = "sts-baseline 1"
+CELLS_FILE: Final = "cells.safetensors"
+TREES_FILE: Final = "model.txt"
+BASELINE_LIBRARIES: Final = ("lightgbm", "numpy", "scikit-learn")
 # Number of cells whose probabilities are stored, to check whether a repeated fit is the same.
 PROBED: Final = 20
 # Largest difference of the same probability: a thousand times the effect of the order of sums.
 SAME_WITHIN: Final = 1e-6
-AGAIN: Final = "train the model again"
-NOVELTY: Final = "novelty."
-TIMES: Final = ("onset", "absolute")
+RETRAIN_BASELINE: Final = "train the model again"
+TIME_ORIGINS: Final = ("onset", "absolute")
 # Largest number of values (cells x features) for a repeated fit, which takes minutes at most.
 MAX_FITTED: Final = 20_000_000
 
@@ -75,7 +75,7 @@ class BaselineCard:
     versions: dict[str, str] = field(default_factory=dict)
     sha256: dict[str, str] = field(default_factory=dict)
     """The digests of the other files, by name."""
-    format: str = FORMAT
+    format: str = BASELINE_FORMAT
 
     def __post_init__(self) -> None:
         """Raise an error for numbers that no training can give."""
@@ -109,21 +109,21 @@ def save_baseline(folder: Path, model: Baseline) -> BaselineCard:
     arrays = {f"novelty.{name}": each for name, each in model.novelty.arrays().items()}
     arrays |= {"X": model.X.astype(np.float64), "y": model.y.astype(np.int64)}
     with write_model(folder) as files:
-        digests = {CELLS: files.add_arrays(CELLS, arrays, form=FORMAT)}
+        digests = {CELLS_FILE: files.add_arrays(CELLS_FILE, arrays, form=BASELINE_FORMAT)}
         if isinstance(model.classifier, BoostedTrees):
             text = model.classifier.text().encode()
-            if len(text) > MAX_TEXT_BYTES:
+            if len(text) > MAX_TREE_BYTES:
                 raise StsError(
                     f"a model of {len(text):,} bytes of trees is too large to be stored: set "
                     "n_estimators or num_leaves lower"
                 )
-            digests[TREES] = files.add(TREES, text)
+            digests[TREES_FILE] = files.add(TREES_FILE, text)
         card = replace(
             model.card,
             formulas={name: FORMULAS[name] for name in model.card.names if name in FORMULAS},
             novelty=model.novelty.rule,
             probe=_predict_probe(model),
-            versions=library_versions(LIBRARIES),
+            versions=library_versions(BASELINE_LIBRARIES),
             sha256=digests,
         )
         files.add_card(card)
@@ -139,9 +139,11 @@ def load_baseline(folder: str | Path) -> Baseline:
     """Return the model in `folder` after checks; a model without trees is fitted again."""
     folder = Path(folder)
     card = load_card(folder)
-    path = folder / CELLS
-    arrays = read_arrays(path, digest=card.sha256[CELLS], again=AGAIN, unknown=("X",))
-    own = {name.removeprefix(NOVELTY): each for name, each in arrays.items()}
+    path = folder / CELLS_FILE
+    arrays = read_arrays(
+        path, digest=card.sha256[CELLS_FILE], again=RETRAIN_BASELINE, unknown=("X",)
+    )
+    own = {name.removeprefix(NOVELTY): array for name, array in arrays.items()}
     _check_cells(path, own, card)
     X, y = own["X"], own["y"]
     model = Baseline(
@@ -158,53 +160,69 @@ def load_baseline(folder: str | Path) -> Baseline:
 def load_card(folder: Path) -> BaselineCard:
     """Return only the card of the model in `folder`, which is fast."""
     missing = "train it with `baseline_pipeline.py TRAIN`"
-    card = read_card(folder, BaselineCard, form=FORMAT, missing=missing, again=AGAIN)
+    card = read_card(
+        folder, BaselineCard, form=BASELINE_FORMAT, missing=missing, again=RETRAIN_BASELINE
+    )
     path = folder / CARD
-    files = {CELLS, TREES} if card.model == "lightgbm" else {CELLS}
+    files = {CELLS_FILE, TREES_FILE} if card.model == "lightgbm" else {CELLS_FILE}
     if set(card.sha256) != files:
-        raise StsError(f"{path} does not name the files that belong to it: {AGAIN}")
+        raise StsError(f"{path} does not name the files that belong to it: {RETRAIN_BASELINE}")
     kind = find_kind(card.model)
     # The name becomes part of folder names.
     check_plain_name(card.features)
-    if card.name != kind.title or card.times not in TIMES:
-        raise StsError(f"{path} contradicts itself: {AGAIN}")
+    if card.name != kind.title or card.times not in TIME_ORIGINS:
+        raise StsError(f"{path} contradicts itself: {RETRAIN_BASELINE}")
     if card.classes != CLASSES:
         raise StsError(
             f"{path} must name the classes {', '.join(CLASSES)} in this order, not "
-            f"{shorten(list(card.classes))}: {AGAIN}"
+            f"{shorten(list(card.classes))}: {RETRAIN_BASELINE}"
         )
     if {len(row) for row in card.probe} - {len(CLASSES)}:
-        raise StsError(f"{path}: probe must be a probability of each class, cell by cell: {AGAIN}")
+        raise StsError(
+            f"{path}: probe must be a probability of each class, cell by cell: {RETRAIN_BASELINE}"
+        )
     if not card.names or len(set(card.names)) < len(card.names):
-        raise StsError(f"{path} names no features, or one of them twice: {AGAIN}")
+        raise StsError(f"{path} names no features, or one of them twice: {RETRAIN_BASELINE}")
     kind.make_settings(card.settings, where=f"{path}.settings")
     changed = [name for name, text in card.formulas.items() if FORMULAS.get(name) != text]
     if changed:
-        raise StsError(f"{path}: this version derives {changed[0][:40]} in another way: {AGAIN}")
+        raise StsError(
+            f"{path}: this version derives {changed[0][:40]} in another way: {RETRAIN_BASELINE}"
+        )
     return card
 
 
 def _check_cells(path: Path, arrays: Arrays, card: BaselineCard) -> None:
     """Raise an error for training cells that do not match the card."""
-    if strange := sorted(set(arrays) ^ {"X", "y", *ARRAYS}):
-        raise StsError(f"{path} lacks, or should not contain, {shorten(strange[0])}: {AGAIN}")
+    if strange := sorted(set(arrays) ^ {"X", "y", *TABLE_ARRAYS}):
+        raise StsError(
+            f"{path} lacks, or should not contain, {shorten(strange[0])}: {RETRAIN_BASELINE}"
+        )
     X, y = arrays["X"], arrays["y"]
     if X.dtype.name != "float64" or X.shape != (len(y), len(card.names)) or y.shape != X.shape[:1]:
-        raise StsError(f"{path} does not contain the features of its {CARD}, cell by cell: {AGAIN}")
+        raise StsError(
+            f"{path} does not contain the features of its {CARD}, cell by cell: {RETRAIN_BASELINE}"
+        )
     if y.dtype.name != "int64" or not len(y) or y.min() < 0 or y.max() >= len(CLASSES):
-        raise StsError(f"{path} does not contain a class of each cell: {AGAIN}")
+        raise StsError(f"{path} does not contain a class of each cell: {RETRAIN_BASELINE}")
     if card.model != "lightgbm" and (len(np.unique(y)) < 2 or X.size > MAX_FITTED):
-        raise StsError(f"{path} contains cells that no {card.name} can be fitted on: {AGAIN}")
+        raise StsError(
+            f"{path} contains cells that no {card.name} can be fitted on: {RETRAIN_BASELINE}"
+        )
 
 
 def _load_classifier(folder: Path, card: BaselineCard, X: Floats, y: Ints) -> Classifier:
     if card.model == "lightgbm":
-        path = folder / TREES
-        content = read_file(path, digest=card.sha256[TREES], again=AGAIN, max_bytes=MAX_TEXT_BYTES)
+        path = folder / TREES_FILE
+        content = read_file(
+            path, digest=card.sha256[TREES_FILE], again=RETRAIN_BASELINE, max_bytes=MAX_TREE_BYTES
+        )
         try:
             return load_trees(path, content, card.names)
         except NotTrees as error:
-            raise StsError(f"{path} is no model of LightGBM: {error}: {AGAIN}") from error
+            raise StsError(
+                f"{path} is no model of LightGBM: {error}: {RETRAIN_BASELINE}"
+            ) from error
     kind = find_kind(card.model)
     settings = kind.make_settings(card.settings, where=str(folder / CARD))
     try:
@@ -220,5 +238,5 @@ def _check_probe(model: Baseline, folder: Path) -> None:
         there = ", ".join(f"{name} {number}" for name, number in model.card.versions.items())
         raise StsError(
             f"the model in {folder} gives other probabilities than when it was stored under "
-            f"{there}: {AGAIN}, or install these versions"
+            f"{there}: {RETRAIN_BASELINE}, or install these versions"
         )

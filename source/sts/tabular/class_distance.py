@@ -6,7 +6,7 @@ outside training is between them. Both together detect more than either alone, a
 distance to the nearest training cell: in a wide class some training cell is always near.
 """
 
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import numpy as np
 from scipy.special import softmax
@@ -18,8 +18,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sts.base.types import Floats
 from sts.tabular.estimators import RankScores
-
-COLUMNS: Final = ("distance", "doubt")
 
 
 class ClassDistance(TransformerMixin, BaseEstimator):

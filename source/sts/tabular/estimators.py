@@ -343,12 +343,12 @@ class Stack(ProbableClassifier):
         return self
 
     def _fit_members(self, X: Floats, labels: Ints, weights: Any) -> list[Any]:
-        return [clone(each).fit(X, labels, sample_weight=weights) for each in self.members]
+        return [clone(member).fit(X, labels, sample_weight=weights) for member in self.members]
 
     def _log_probabilities(self, members: Sequence[Any], X: Floats) -> Floats:
         count = len(self.classes_)
         return np.column_stack(
-            [log_softmax(predict_logits(each, X, classes=count), axis=1) for each in members]
+            [log_softmax(predict_logits(member, X, classes=count), axis=1) for member in members]
         )
 
     def _logits(self, X: Any) -> Floats:

@@ -37,7 +37,7 @@ TREE_MODELS: Final = (
 # Number of shuffles of each feature.
 REPEATS: Final = 10
 # Largest number of cells that are shuffled: more cells need time and hardly reduce the intervals.
-CELLS: Final = 400
+SHUFFLED_CELLS: Final = 400
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -177,8 +177,8 @@ def permutation_importance(
 
     scikit-learn's function of that name predicts once per shuffle, which takes minutes for a stack.
     """
-    if len(X) > CELLS:
-        chosen = np.sort(rng.permutation(len(X))[:CELLS])
+    if len(X) > SHUFFLED_CELLS:
+        chosen = np.sort(rng.permutation(len(X))[:SHUFFLED_CELLS])
         X, y = X[chosen], y[chosen]
     whole = _mean_recall(predict_logits(model, X).argmax(axis=1), y)
     orders = [rng.permutation(len(X)) for _ in range(repeats)]

@@ -93,7 +93,7 @@ class StackSettings(CheckedSettings):
 
 
 # The members of the stack and their settings.
-MEMBERS: Final[Mapping[str, Any]] = {
+STACK_MEMBERS: Final[Mapping[str, Any]] = {
     "lightgbm": TreeSettings(),
     "extra-trees": ExtraTreesSettings(),
     "hist-boosting": HistogramSettings(),
@@ -127,7 +127,7 @@ def _make_logistic(settings: LogisticSettings, seed: int) -> Prepared:
 
 
 def _make_stack(settings: StackSettings, seed: int) -> Stack:
-    members = [MODELS[name].make(member, seed) for name, member in MEMBERS.items()]
+    members = [MODELS[name].make(member, seed) for name, member in STACK_MEMBERS.items()]
     return Stack(
         members=members,
         C=settings.C,

@@ -31,7 +31,7 @@ from sts.evaluation.neighbours import (
 QUARTILES: Final = 1.349
 # A feature that at least this share of the training cells has is expected of every cell.
 NEARLY_ALL: Final = 0.95
-ARRAYS: Final = ("centre", "spread", "components", "cells", "expected")
+TABLE_ARRAYS: Final = ("centre", "spread", "components", "cells", "expected")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,13 +68,15 @@ class Novelty:
 
     def arrays(self) -> dict[str, Floats]:
         """Return the arrays to be stored."""
-        return {name: getattr(self, name) for name in ARRAYS}
+        return {name: getattr(self, name) for name in TABLE_ARRAYS}
 
     @classmethod
     def of(cls, rule: TableNoveltyRule, arrays: Mapping[str, Floats]) -> "Novelty":
         """Return the object from stored `arrays`."""
         spread, count = "spread", rule.neighbours
-        return cls(rule=rule, **read_coordinates(arrays, ARRAYS, spread=spread, neighbours=count))
+        return cls(
+            rule=rule, **read_coordinates(arrays, TABLE_ARRAYS, spread=spread, neighbours=count)
+        )
 
 
 def measure_novelty(

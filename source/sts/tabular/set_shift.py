@@ -25,9 +25,9 @@ FEWEST_OF_CLASS: Final = 5
 # A feature with fewer distinct values is an indicator and is not shifted.
 FEWEST_VALUES: Final = 10
 # Quantiles at which the distributions of features are compared.
-LEVELS: Final = np.linspace(0.02, 0.98, 25)
+SHIFT_QUANTILES: Final = np.linspace(0.02, 0.98, 25)
 # Rounds of estimates of shift and classes; later rounds hardly change them.
-ROUNDS: Final = 4
+SHIFT_ROUNDS: Final = 4
 
 
 class SetShift(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -109,7 +109,7 @@ class SetShift(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         membership = predict(self._by_ranks(X))
         shifted = X
-        for _ in range(ROUNDS):
+        for _ in range(SHIFT_ROUNDS):
             shifted = X - self.find_shift(X, membership)
             membership = predict(shifted)
         return shifted
@@ -146,4 +146,4 @@ def _median(values: Floats, weights: Floats) -> float:
 def _quantiles(X: Floats) -> Floats:
     """Return quantiles of each feature, (levels, features), 0 if no cell has the feature."""
     known = np.where(np.isfinite(X).any(axis=0), X, 0.0)
-    return np.asarray(np.nanquantile(known, LEVELS, axis=0))
+    return np.asarray(np.nanquantile(known, SHIFT_QUANTILES, axis=0))

@@ -21,12 +21,12 @@ from sts.base.settings import shorten
 from sts.base.types import CLASSES, Ints
 
 # Larger than any model of a search: 10,000 rounds of 31 leaves take 140 MB.
-MAX_TEXT_BYTES: Final = 2**28
+MAX_TREE_BYTES: Final = 2**28
 MAX_LEAVES: Final = 131072
 # The memory for the explanation of a prediction grows with the square of the depth.
-MAX_DEPTH: Final = 1000
+MAX_TREE_DEPTH: Final = 1000
 VERSION: Final = "v4"
-HEADER: Final = (
+HEADER_LINES: Final = (
     "version",
     "num_class",
     "num_tree_per_iteration",
@@ -51,29 +51,29 @@ INNER: Final = (
 )
 LEAF: Final = ("leaf_value", "leaf_weight", "leaf_count")
 TREE: Final = frozenset({"num_leaves", "num_cat", "is_linear", "shrinkage", *INNER, *LEAF})
-REAL: Final = frozenset(
+REAL_LINES: Final = frozenset(
     {"split_gain", "threshold", "internal_value", "internal_weight", "leaf_value", "leaf_weight"}
 )
-WHOLE: Final = frozenset({*INNER, *LEAF} - REAL)
+WHOLE: Final = frozenset({*INNER, *LEAF} - REAL_LINES)
 MAX_COUNT: Final = 2**31 - 1
 # Codes of numeric splits, with each treatment of missing values; odd codes split categories.
 DECISIONS: Final = (0, 2, 4, 6, 8, 10)
-NUMBER: Final = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
+NUMBER_PATTERN: Final = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 # Numbers consist of these letters only. Python alone would also accept 1_000.
 WHOLE_LETTERS: Final = str.maketrans("", "", "0123456789- ")
 REAL_LETTERS: Final = str.maketrans("", "", "0123456789-+.e ")
-INFO: Final = re.compile(rf"none|\[(?:{NUMBER}|-?inf):(?:{NUMBER}|-?inf)\]")
+INFO: Final = re.compile(rf"none|\[(?:{NUMBER_PATTERN}|-?inf):(?:{NUMBER_PATTERN}|-?inf)\]")
 TAIL: Final = re.compile(
     r"|feature_importances:|parameters:|end of parameters|pandas_categorical:null"
     r"|[^=\[\]]+=\d{1,12}|\[[a-z0-9_]+: [\w .,:+-]*\]"
 )
-END: Final = b"end of trees\n"
+END_OF_TREES: Final = b"end of trees\n"
 # The function that the sandbox runs.
 LOADING: Final = "sts.tabular.tree_text:load_library"
 LIBRARY: Final = "lib/lib_lightgbm.so"
 # Constants of the C interface: an array of float64; scores before the softmax.
-DOUBLE: Final = 1
-RAW: Final = 1
+FLOAT64_CODE: Final = 1
+RAW_SCORE_CODE: Final = 1
 
 
 class NotTrees(StsError):  # noqa: N818 - a verdict on a text, not an error of a program
@@ -88,14 +88,14 @@ def check_tree_text(content: bytes, names: Sequence[str]) -> str:
     content
         The text that `BoostedTrees.text` returned, as UTF-8.
     """
-    if len(content) > MAX_TEXT_BYTES:
+    if len(content) > MAX_TREE_BYTES:
         raise NotTrees(f"{len(content):,} bytes are too many")
     head, blank, _ = content.partition(b"\n\n")
-    header = _values(_lines(head), HEADER, "the header", first="tree")
+    header = _values(_lines(head), HEADER_LINES, "the header", first="tree")
     _check_header(header, names)
     sizes = _read_numbers(header["tree_sizes"], "tree_sizes").tolist()
     if not sizes or len(sizes) % len(CLASSES):
-        raise NotTrees(f"{len(sizes)} trees are no rounds of {len(CLASSES)}")
+        raise NotTrees(f"{len(sizes)} trees are not complete rounds of {len(CLASSES)}")
     start = len(head) + len(blank)
     if min(sizes) < 1 or start + sum(sizes) > len(content):
         raise NotTrees("tree_sizes do not fit the text: it is cut off or changed")
@@ -139,25 +139,25 @@ def _check_trees(trees: Sequence[Mapping[str, str]], features: int) -> None:
     if leaves.min() < 1 or leaves.max() > MAX_LEAVES:
         raise NotTrees(f"a tree must have 1 to {MAX_LEAVES} leaves")
     lengths = {name: leaves - 1 for name in INNER} | dict.fromkeys(LEAF, leaves)
-    found = {name: _read_line(trees, name, lengths[name]) for name in WHOLE}
-    for name in (*REAL, "shrinkage"):
+    numbers = {name: _read_line(trees, name, lengths[name]) for name in WHOLE}
+    for name in (*REAL_LINES, "shrinkage"):
         # At an infinite threshold only missing values go the other way.
         _read_line(trees, name, lengths.get(name, ones), real=True, infinite=name == "threshold")
-    split = found["split_feature"]
+    split = numbers["split_feature"]
     if (split < 0).any() or (split >= features).any():
         raise NotTrees("a tree splits a feature that does not exist")
-    if not np.isin(found["decision_type"], DECISIONS).all():
+    if not np.isin(numbers["decision_type"], DECISIONS).all():
         raise NotTrees("a decision_type is not that of a split of numbers")
-    _check_nodes(found, leaves)
+    _check_nodes(numbers, leaves)
 
 
-def _check_nodes(found: Mapping[str, Ints], leaves: Ints) -> None:
+def _check_nodes(numbers: Mapping[str, Ints], leaves: Ints) -> None:
     """Raise an error if nodes do not form one tree each, or counts do not add up."""
     inner = leaves - 1
     tree = np.repeat(np.arange(len(leaves)), inner)
     first_inner, first_leaf = np.cumsum(inner) - inner, np.cumsum(leaves) - leaves
     node = np.arange(inner.sum()) - first_inner[tree]
-    children = np.stack([found["left_child"], found["right_child"]])
+    children = np.stack([numbers["left_child"], numbers["right_child"]])
     # Leaf k is the child with number -1 - k. Nodes are numbered in the order of their creation, so
     # that no child has a smaller number than its parent.
     sound = np.where(
@@ -174,29 +174,29 @@ def _check_nodes(found: Mapping[str, Ints], leaves: Ints) -> None:
     parents[inner.sum() + first_leaf[inner == 0]] += 1
     if (parents != 1).any():
         raise NotTrees("the nodes of a tree do not form a tree")
-    counts = np.concatenate([found["internal_count"], found["leaf_count"]])
-    if (counts[place].sum(axis=0) != found["internal_count"]).any() or (counts < 0).any():
+    counts = np.concatenate([numbers["internal_count"], numbers["leaf_count"]])
+    if (counts[place].sum(axis=0) != numbers["internal_count"]).any() or (counts < 0).any():
         raise NotTrees("the counts of a tree do not add up")
     _check_depth(place, first_inner[inner > 0])
 
 
 def _check_depth(place: Ints, roots: Ints) -> None:
     level = roots
-    for _ in range(MAX_DEPTH):
+    for _ in range(MAX_TREE_DEPTH):
         below = place[:, level].ravel()
         level = below[below < place.shape[1]]
         if not len(level):
             return
-    raise NotTrees(f"a tree has more than {MAX_DEPTH} levels")
+    raise NotTrees(f"a tree has more than {MAX_TREE_DEPTH} levels")
 
 
 def _check_tail(tail: bytes) -> None:
     """Raise an error for lines after the trees that LightGBM does not write."""
-    if not tail.startswith(END):
+    if not tail.startswith(END_OF_TREES):
         raise NotTrees("the trees do not end where tree_sizes say: it is cut off or changed")
-    for line in _lines(tail.removeprefix(END).removesuffix(b"\n")):
+    for line in _lines(tail.removeprefix(END_OF_TREES).removesuffix(b"\n")):
         if not TAIL.fullmatch(line) or not line.isprintable():
-            raise NotTrees(f"a line after the trees is none of LightGBM's: {shorten(line)}")
+            raise NotTrees(f"a line after the trees is not from LightGBM: {shorten(line)}")
 
 
 def _lines(block: bytes) -> list[str]:
@@ -246,16 +246,16 @@ def _read_numbers(text: str, name: str, *, real: bool = False, infinite: bool = 
         # numpy stops with a warning at the first text that is not a number.
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
-            found = np.fromstring(text, dtype=np.float64 if real else np.int64, sep=" ")
+            numbers = np.fromstring(text, dtype=np.float64 if real else np.int64, sep=" ")
         except ValueError as error:
             raise NotTrees(f"{name}: {shorten(str(error))}") from error
-    if found.size != (text.count(" ") + 1 if text else 0):
+    if numbers.size != (text.count(" ") + 1 if text else 0):
         raise NotTrees(f"{name} must be {'numbers' if real else 'whole numbers'} only")
-    if real and not infinite and not np.isfinite(found).all():
+    if real and not infinite and not np.isfinite(numbers).all():
         raise NotTrees(f"{name} must be finite")
-    if not real and found.size and not -MAX_COUNT <= found.min() <= found.max() <= MAX_COUNT:
+    if not real and numbers.size and not -MAX_COUNT <= numbers.min() <= numbers.max() <= MAX_COUNT:
         raise NotTrees(f"{name} contains a number that is too large")
-    return found
+    return numbers
 
 
 def load_library(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
@@ -267,7 +267,7 @@ def load_library(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         return {}, b""
     own = ctypes.CDLL(str(library))
     own.LGBM_GetLastError.restype = ctypes.c_char_p
-    own.LGBM_RegisterLogCallback(SILENT)
+    own.LGBM_RegisterLogCallback(SILENT_LOG)
     handle, rounds, length = ctypes.c_void_p(), ctypes.c_int(0), ctypes.c_int64(0)
     # A string of C ends with a zero byte.
     text = Path(request["path"]).read_bytes() + b"\0"
@@ -276,8 +276,8 @@ def load_library(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     failed = own.LGBM_BoosterLoadModelFromString(
         ctypes.c_char_p(text), ctypes.byref(rounds), ctypes.byref(handle)
     ) or own.LGBM_BoosterPredictForMat(
-        handle, row, DOUBLE, 1, len(row), 1, RAW, 0, -1, b"num_threads=1", ctypes.byref(length),
-        answer,
+        handle, row, FLOAT64_CODE, 1, len(row), 1, RAW_SCORE_CODE, 0, -1, b"num_threads=1",
+        ctypes.byref(length), answer,
     )  # fmt: skip
     if failed:
         return {"error": own.LGBM_GetLastError().decode(errors="replace")}, b""
@@ -288,4 +288,4 @@ def _drop(message: bytes) -> None:
     """Ignore the messages of the library."""
 
 
-SILENT: Final = ctypes.CFUNCTYPE(None, ctypes.c_char_p)(_drop)
+SILENT_LOG: Final = ctypes.CFUNCTYPE(None, ctypes.c_char_p)(_drop)

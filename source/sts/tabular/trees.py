@@ -18,7 +18,7 @@ from sts.tabular.tree_text import LOADING, MAX_LEAVES, NotTrees, check_tree_text
 
 # One thread, column by column: the trees are the same on every machine, and other folds can use the
 # other cores.
-FIXED: Final[dict[str, Any]] = {
+FIXED_PARAMETERS: Final[dict[str, Any]] = {
     "objective": "multiclass",
     "num_threads": 1,
     "deterministic": True,
@@ -39,7 +39,7 @@ NAMES: Final = {
     "max_bin": "max_bin",
 }
 # A large model is loaded in a second; a damaged model must not block the program.
-LIMITS: Final = Limits(memory_mb=4096, processor_s=8, wall_s=60)
+LOAD_LIMITS: Final = Limits(memory_mb=4096, processor_s=8, wall_s=60)
 # Number of rounds of trees that fit into the cache of a processor.
 AT_ONCE: Final = 10
 # LightGBM accepts seeds below this.
@@ -106,7 +106,7 @@ class BoostedTrees(ProbableClassifier):
         self.classes_, labels = encode_labels(y, self.classes)
         given = {theirs: getattr(self, ours) for ours, theirs in NAMES.items()}
         parameters = {
-            **FIXED,
+            **FIXED_PARAMETERS,
             "num_class": len(self.classes_),
             "seed": self.random_state % LIGHTGBM_SEEDS,
             **given,
@@ -164,8 +164,8 @@ class BoostedTrees(ProbableClassifier):
 def load_trees(path: Path, content: bytes, names: Sequence[str]) -> BoostedTrees:
     """Return the trees in a file that cannot be trusted.
 
-    The text is checked here, then loaded in a separate process, and only then in this one: nobody
-    knows what a text can make the library do.
+    The text is checked here, then loaded in a separate process, and only then in this one, because
+    a text could have unknown effects on the library.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ def load_trees(path: Path, content: bytes, names: Sequence[str]) -> BoostedTrees
     text = check_tree_text(content, names)
     request = {"path": str(path), "features": len(names), "classes": len(CLASSES)}
     try:
-        with Isolated(LOADING, LIMITS) as sandbox:
+        with Isolated(LOADING, LOAD_LIMITS) as sandbox:
             answer, _ = sandbox.ask(request)
     except CellFailed as error:
         raise NotTrees(f"LightGBM cannot load it: it {error}") from error

@@ -16,7 +16,7 @@ from sts.reports.figures.augment_fidelity import (
     draw_map,
 )
 from sts.reports.figures.augment_scores import (
-    COLOURS,
+    LINE_COLOURS,
     MARKERS,
     Line,
     Panel,
@@ -178,4 +178,4 @@ def test_the_best_classifier_is_on_top(drawn: list[Figure]) -> None:
 def test_there_are_as_many_looks_as_classifiers() -> None:
     from sts.tabular.classifiers import CLASSIFIERS
 
-    assert len(COLOURS) == len(MARKERS) == len(CLASSIFIERS) + 1
+    assert len(LINE_COLOURS) == len(MARKERS) == len(CLASSIFIERS) + 1

@@ -14,9 +14,9 @@ from sts.evaluation.predictions import Predictions
 from sts.evaluation.scores import Interval, Scores, by_dataset, score
 from sts.reports.figures import scores
 from sts.reports.figures.scores import (
+    COMPARED_SCORES,
     SERIES_COLOURS,
     SERIES_MARKERS,
-    SHOWN,
     ModelScores,
     ScorePanel,
     draw_bars,
@@ -38,7 +38,7 @@ CELLS = "1,118 held-out cells (PatchClamp 289, PatchSeq 829)"
 
 def make_model(name: str, value: float = 0.9, **changed: Any) -> ModelScores:
     def around(middle: float) -> dict[str, Interval]:
-        return {score: Interval(middle, middle - 0.03, middle + 0.02) for score in SHOWN}
+        return {score: Interval(middle, middle - 0.03, middle + 0.02) for score in COMPARED_SCORES}
 
     parts: dict[str, Any] = {
         "scores": around(value),
@@ -75,7 +75,7 @@ def test_each_interval_lies_on_its_bar_and_is_reported(drawn: list[Figure]) -> N
     draw_models([model], chance=None)
     axes = drawn[0].axes[0]
     (line,) = [line for line in axes.get_lines() if line.get_marker() == "None"]
-    (bar,), (text,), interval = axes.patches, axes.texts, model.scores[SHOWN[0]]
+    (bar,), (text,), interval = axes.patches, axes.texts, model.scores[COMPARED_SCORES[0]]
     assert list(line.get_xdata()) == [interval.low, interval.high]
     assert bar.get_y() < line.get_ydata()[0] < bar.get_y() + bar.get_height()
     assert text.get_text() == interval.in_words()
@@ -89,7 +89,7 @@ def test_the_data_sets_stand_on_the_bar(drawn: list[Figure]) -> None:
     (bar,) = axes.patches
     marked = [line for line in axes.get_lines() if line.get_marker() != "None"]
     assert [line.get_xdata()[0] for line in marked] == [
-        model.by_dataset[name][SHOWN[1]].value for name in ("PatchClamp", "PatchSeq")
+        model.by_dataset[name][COMPARED_SCORES[1]].value for name in ("PatchClamp", "PatchSeq")
     ]
     for line in marked:
         assert bar.get_y() < line.get_ydata()[0] < bar.get_y() + bar.get_height()
@@ -114,7 +114,7 @@ def test_the_legend_names_what_is_there(drawn: list[Figure]) -> None:
 
 def test_a_model_that_lacks_a_score_leaves_its_row_empty(drawn: list[Figure]) -> None:
     nothing = Interval(np.nan, np.nan, np.nan)
-    draw_models([make_model("a", scores={}), make_model("b", scores={SHOWN[0]: nothing})])
+    draw_models([make_model("a", scores={}), make_model("b", scores={COMPARED_SCORES[0]: nothing})])
     assert [label.get_text() for label in drawn[0].axes[0].get_yticklabels()] == ["a", "b"]
     assert "–" in [text.get_text() for text in drawn[0].axes[0].texts]
 

@@ -19,7 +19,7 @@ from sts.datasets.store import write_store
 from sts.evaluation.predictions import Predictions
 from sts.reports.predictions import read_predictions, write_predictions
 from sts.studies.classify.fusion import (
-    FOLDS,
+    STACK_FOLDS,
     Fused,
     FusionJob,
     RunPredictions,
@@ -168,7 +168,7 @@ def test_another_opinion_of_the_classes_is_refused() -> None:
 
 def test_too_few_cells_of_a_class_are_refused() -> None:
     first = make_predictions(200)
-    few = np.flatnonzero(first.truth == 1)[: FOLDS - 1]
+    few = np.flatnonzero(first.truth == 1)[: STACK_FOLDS - 1]
     some = first.rows(np.sort(np.concatenate([np.flatnonzero(first.truth != 1), few])))
     with pytest.raises(StsError, match="4 cells of class Excitatory in common out of fold"):
         find_common_cells(first, some, "out of fold")

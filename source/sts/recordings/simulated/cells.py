@@ -1,7 +1,7 @@
-"""Simulated cells: class, data set and donor of each, and its recording, made in memory.
+"""Simulated cells: class, data set and donor of each, and its recording in memory.
 
-A cell is a function of the seed and of its place in the roster alone, so that cells can be
-simulated in any order and by any number of processes.
+A cell depends only on the seed and on its place in the roster, so that cells can be simulated in
+any order and by any number of processes.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ from sts.recordings.recording import Recording, Sweep
 from sts.recordings.simulated.neuron import (
     BENCHES,
     MV_PER_COUNT,
-    RATE_HZ,
+    SIMULATED_RATE_HZ,
     Recorded,
     Unfit,
     long_squares,
@@ -42,15 +42,15 @@ PUBLISHED: Final = {
     ("PatchSeq", "Vip/Lamp5"): 1196,
     ("PatchSeq", "Sst"): 1410,
 }
-SHARES: Final = ("equal", "published")
-PROTOCOLS: Final = ("full", "long", "pair")
-# The first cells of a class, in each data set; the rest follow the published shares.
+CLASS_SHARES: Final = ("equal", "published")
+SIMULATED_PROTOCOLS: Final = ("full", "long", "pair")
+# Number of first cells of a class in each data set; the others have the published shares.
 LEAST: Final = 3
 CELLS_PER_DONOR: Final = 3
-# Demos train on cells of this seed. No command has it as its default: the cells that `simulate`
-# makes without a given seed are others, on which the model of a demo can be tried.
+# Demos train on cells of this seed. No command has it as its default, so that `simulate` without a
+# seed simulates other cells, on which the model of a demo can be tried.
 DEMO_SEED: Final = 1_000_003
-# How often a neuron is drawn at most: of a population, one draw in thirty is unfit.
+# Largest number of draws of a neuron: one draw in thirty is unfit.
 MOST_DRAWS: Final = 50
 
 
@@ -60,7 +60,7 @@ class Entry:
 
     index: int
     member: int
-    """Which cell of its population it is, from 0."""
+    """Its number in its population, from 0."""
     label: str
     dataset: str
     specimen_id: str
@@ -75,18 +75,18 @@ class SimulatedCell:
     label: str
     dataset: str
     redraws: int
-    """How many neurons were drawn before that could not be taken through the protocol."""
+    """Number of neurons that were drawn before and did not suit the protocol."""
 
 
 def roster(cells: int, *, seed: int, shares: str = "equal") -> list[Entry]:
-    """Return the first cells of a roster; a longer one begins with the same cells.
+    """Return the first cells of a roster; a longer roster starts with the same cells.
 
     Parameters
     ----------
     shares
         Of the classes: "equal", or "published" as in the published training set.
     """
-    one_of(shares, SHARES, "shares")
+    one_of(shares, CLASS_SHARES, "shares")
     if seed < 0 or cells < 0:
         raise StsError(f"cells and seed must be 0 or more: {cells}, {seed}")
     entries = _entries(seed=seed, shares=shares)
@@ -115,7 +115,7 @@ def _entries(*, seed: int, shares: str) -> Iterator[Entry]:
 
 
 def _next_class(classes: Counter[str], shares: str) -> str:
-    """Return the class that lags furthest behind its share."""
+    """Return the class with the largest number of missing cells, by its share."""
     sizes = {
         label: sum(PUBLISHED[dataset, label] for dataset in DATASETS) if shares != "equal" else 1
         for label in CLASSES
@@ -124,7 +124,7 @@ def _next_class(classes: Counter[str], shares: str) -> str:
 
 
 def _next_dataset(label: str, members: Counter[tuple[str, str]]) -> str:
-    """Return the smaller data set of a class when it lags behind its share, else the larger."""
+    """Return the smaller data set of a class if it is below its share, else the larger one."""
     smaller, larger = sorted(DATASETS, key=lambda dataset: PUBLISHED[dataset, label])
     share = PUBLISHED[smaller, label] / (PUBLISHED[smaller, label] + PUBLISHED[larger, label])
     present = members[smaller, label]
@@ -134,15 +134,15 @@ def _next_dataset(label: str, members: Counter[tuple[str, str]]) -> str:
 
 
 def simulate_cell(entry: Entry, *, seed: int, protocol: str = "full") -> SimulatedCell:
-    """Simulate one cell of a roster; draw its neuron again until one is fit for the protocol.
+    """Simulate one cell of a roster; its neuron is drawn until one suits the protocol.
 
     Parameters
     ----------
     protocol
-        "full", "long" for the long squares alone, or "pair" for those of them that a pair of
-        sweeps is picked from.
+        "full", "long" for the long squares only, or "pair" for the long squares from which the two
+        sweeps are selected.
     """
-    one_of(protocol, PROTOCOLS, "protocol")
+    one_of(protocol, SIMULATED_PROTOCOLS, "protocol")
     populations = load_populations()
     squares = pair_squares if protocol == "pair" else long_squares
     for redraw in range(MOST_DRAWS):
@@ -152,7 +152,7 @@ def simulate_cell(entry: Entry, *, seed: int, protocol: str = "full") -> Simulat
         neuron = make_neuron(parameters, seed=(seed, entry.index), bench=BENCHES[entry.dataset])
         try:
             rheobase_pa, recorded = record_long_squares(neuron, squares)
-            # Under any protocol, so that all protocols take the same neurons.
+            # For every protocol, so that all protocols use the same neurons.
             short_pa = short_square_pa(neuron)
         except Unfit:
             continue
@@ -172,7 +172,7 @@ def simulate_cells(
 ) -> Iterator[SimulatedCell]:
     """Return an iterator over simulated cells in the order of the roster."""
     entries = roster(cells, seed=seed, shares=shares)
-    one_of(protocol, PROTOCOLS, "protocol")
+    one_of(protocol, SIMULATED_PROTOCOLS, "protocol")
     return (simulate_cell(entry, seed=seed, protocol=protocol) for entry in entries)
 
 
@@ -185,7 +185,7 @@ def recording_of(entry: Entry, recorded: list[Recorded]) -> Recording:
             Sweep(
                 voltage_mv=voltage_mv(counts),
                 current_pa=stimulus.current_pa(),
-                rate_hz=RATE_HZ,
+                rate_hz=SIMULATED_RATE_HZ,
                 name=stimulus.name.removesuffix("_DA_0"),
                 number=number,
             )

@@ -1,9 +1,9 @@
 """A neuron's membrane: gates and currents tabulated over voltage, and compiled loops over time.
 
 Gates of Pospischil et al. (2008) for fast sodium, delayed rectifier, M-type potassium and
-low-threshold calcium; beside them persistent sodium, inward rectifier, h-current, a D-type
-potassium current that delays the first spike, and a slow after-hyperpolarisation fed by spikes.
-The sweeps of a cell advance together, step by step, into int16 counts.
+low-threshold calcium; also persistent sodium, inward rectifier, h-current, a D-type potassium
+current that delays the first spike, and a slow after-hyperpolarisation caused by spikes. All sweeps
+of a cell are integrated together, step by step, and stored as int16 counts.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from sts.base.types import Floats, Ints
 F = TypeVar("F", bound=Callable[..., object])
 Parameters: TypeAlias = Mapping[str, float]
 
-# The compiler notices changes of this file alone: all that the compiled loops use stands here.
+# The compiler notices changes of this file only: everything that the compiled loops use is here.
 STEP_MS: Final = 0.02
 """The integration step, and the sampling interval of the recordings."""
 
@@ -31,8 +31,8 @@ GATES: Final = ("m", "h", "n", "p", "u", "r", "z", "b")
 h-current, after-hyperpolarisation, inactivation of the D-type."""
 CONDUCTANCES: Final = ("sodium", "potassium", "m_type", "calcium", "h", "after", "d_type")
 
-# Rows of the table: voltages from the lowest to the highest, this many for 1 mV. The nearest row is
-# taken: a gate sees the voltage to within 0.025 mV, less than the noise.
+# Rows of the table: the lowest and the highest voltage, and the number of rows per mV. The nearest
+# row is used: the error of the voltage is at most 0.025 mV, less than the noise.
 LOWEST_MV: Final = -150.0
 HIGHEST_MV: Final = 100.0
 PER_MV: Final = 20
@@ -44,7 +44,7 @@ INSTANT_NS: Final = 2 * GATE_COUNT
 INSTANT_PA: Final = INSTANT_NS + 1
 CALCIUM_OPEN: Final = INSTANT_NS + 2
 D_OPEN: Final = INSTANT_NS + 3
-COLUMNS: Final = INSTANT_NS + 4
+TABLE_COLUMNS: Final = INSTANT_NS + 4
 
 # A voltage above this is a spike.
 SPIKE_MV: Final = -10.0
@@ -53,19 +53,19 @@ NOISE_MS: Final = 3.0
 
 
 class Membrane(NamedTuple):
-    """One neuron, ready to be integrated; the compiled loops take named tuples."""
+    """One neuron for the integration; the compiled loops accept named tuples."""
 
     table: Floats
-    """(voltages, COLUMNS)"""
+    """(voltages, TABLE_COLUMNS)"""
     constants: Floats
     """Capacitance in pF, then CONDUCTANCES in nS."""
     rest: Floats
-    """Voltage in mV, then all gates, where no current flows."""
+    """Voltage in mV, then all gates, without an injected current."""
     step_ms: float
 
 
 def membrane_of(parameters: Parameters, *, step_ms: float = STEP_MS) -> Membrane:
-    """Tabulate a neuron and find where it rests."""
+    """Tabulate a neuron and find its resting state."""
     table = _table(parameters, step_ms)
     names = ("capacitance_pf", *CONDUCTANCES)
     constants = np.array([_nanosiemens(parameters, name) for name in names])
@@ -94,14 +94,14 @@ def gate_kinetics(parameters: Parameters, voltage_mv: Floats) -> dict[str, tuple
         "p": (_sigmoid(2 * slow), parameters["m_tau_ms"] / (3.3 * np.exp(slow) + np.exp(-slow))),
         "u": (_sigmoid(-(voltage_mv + 83) / 4), u_ms),
         "r": (_sigmoid(-(voltage_mv + 82) / 7), 50 * same),
-        # Every spike opens a share of the closed channels; between spikes they close slowly.
+        # Every spike opens a share of the closed channels, which close slowly afterwards.
         "z": (_sigmoid((voltage_mv + 10) / 3), np.where(spiking, 2, parameters["after_tau_ms"])),
         "b": (_sigmoid(-(voltage_mv + 70) / 6), parameters["d_tau_ms"] * same),
     }
 
 
 def _table(parameters: Parameters, step_ms: float) -> Floats:
-    table = np.empty((VOLTAGES_MV.size, COLUMNS))
+    table = np.empty((VOLTAGES_MV.size, TABLE_COLUMNS))
     for column, (steady, tau_ms) in enumerate(gate_kinetics(parameters, VOLTAGES_MV).values()):
         table[:, column] = steady
         table[:, GATE_COUNT + column] = np.exp(-step_ms / tau_ms)
@@ -131,7 +131,7 @@ def _rest(table: Floats, constants: Floats) -> Floats:
         + h * r * (VOLTAGES_MV - H_MV)
     )
     row = int(np.argmax(current > 0))
-    # Between two rows, where the line through their currents crosses 0.
+    # Interpolated: the line through the currents of two rows crosses 0 there.
     share = current[row - 1] / (current[row - 1] - current[row])
     voltage_mv = VOLTAGES_MV[row - 1] + share / PER_MV
     return np.concatenate(([voltage_mv], table[row, :GATE_COUNT]))
@@ -147,7 +147,7 @@ def _sigmoid(x: Floats) -> Floats:
 
 
 def _linoid(x: Floats, scale: float) -> Floats:
-    """Return x / (1 - exp(-x / scale)), which is the scale where x is 0."""
+    """Return x / (1 - exp(-x / scale)), which equals the scale at x = 0."""
     near_zero = np.abs(x) < 1e-6
     divisible = np.where(near_zero, 1.0, x)
     return np.where(near_zero, scale + x / 2, divisible / -np.expm1(-divisible / scale))
@@ -159,21 +159,21 @@ def _rates(opening: Floats, closing: Floats) -> tuple[Floats, Floats]:
 
 
 def compiled(function: F) -> F:
-    """Compile a function, and keep the result on disk."""
+    """Compile a function, and cache the result on disk."""
     return cast(F, njit(cache=True)(function))
 
 
 def inlined(function: F) -> F:
-    """Compile a function into its callers: a call would cost more than what it does."""
+    """Compile a function into its callers, since a call would take longer than its work."""
     return cast(F, njit(inline="always")(function))
 
 
 @inlined
 def normal(key: np.uint64, counter: int) -> float:
-    """Return the counter-th number of a nearly normal stream: four 16-bit uniforms of a hash.
+    """Return a number of a nearly normal stream: the sum of four 16-bit uniforms from a hash.
 
-    The hash is SplitMix64 (Steele et al., 2014). A stream depends on its key alone, so noise is
-    the same in whatever order or company sweeps are integrated.
+    The hash is SplitMix64 (Steele et al., 2014). A stream depends only on its key, so that the
+    noise of a sweep does not depend on the order of the sweeps or on other sweeps.
     """
     z = key + np.uint64(counter) * np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -247,9 +247,9 @@ def integrate(
     Parameters
     ----------
     stimuli
-        (sweeps, 7), a row as `injected` takes it.
+        (sweeps, 7), one row for each sweep, in the form that `injected` needs.
     keys
-        Of the noise streams of the sweeps.
+        The keys of the noise streams of the sweeps.
     """
     table, constants, rest, step_ms = membrane
     sweeps, samples = counts.shape
@@ -281,7 +281,7 @@ def first_spike(
     begin: int,
     end: int,
 ) -> int:
-    """Return the step of the first spike between two steps, -1 where there is none."""
+    """Return the step of the first spike between two steps, -1 without a spike."""
     table, constants, rest, step_ms = membrane
     gates = rest[1:].copy().reshape(1, GATE_COUNT)
     voltage = rest[0]

@@ -1,7 +1,7 @@
-"""One neuron at the bench: what is injected, the search for its rheobase, and its sweeps.
+"""The simulated recording of one neuron: stimuli, the search for its rheobase, and its sweeps.
 
-Every sweep begins with a test pulse. A long square, a short square or a ramp follows, named as
-MIES names them.
+Every sweep starts with a test pulse. A long square, a short square or a ramp follows, with the
+names that MIES uses.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,59 +21,59 @@ from sts.recordings.simulated.membrane import (
     membrane_of,
 )
 
-RATE_HZ: Final = 1000 / STEP_MS
-# One count of a stored current: 0.1 pA, a hair less, as the amplitudes of the archives read like
-# 249.99998 pA.
+SIMULATED_RATE_HZ: Final = 1000 / STEP_MS
+# One count of a stored current: slightly less than 0.1 pA, since the archives contain amplitudes
+# such as 249.99998 pA.
 A_PER_COUNT: Final = 1e-13 * (1 - 6e-8)
 PA_PER_COUNT: Final = A_PER_COUNT * 1e12
-# Largest current that 16 bits hold.
+# Largest current in 16 bits.
 LARGEST_PA: Final = 3200
 # One count of a stored voltage.
 V_PER_COUNT: Final = 6.25e-6
 MV_PER_COUNT: Final = V_PER_COUNT * 1e3
 
-# Begin and end of the test pulse, and its amplitude.
-PULSE_S: Final = (0.1, 0.12)
+# Start and end of the test pulse, and its amplitude.
+TEST_PULSE_SPAN_S: Final = (0.1, 0.12)
 PULSE_PA: Final = -20.0
 # Lengths of the stimuli.
-LONG_S: Final = 1.0
-SHORT_S: Final = 0.003
-RAMP_S: Final = 3.0
-# What follows a stimulus: enough for troughs, and for the 0.1 s after a long square that a
-# scalogram shows.
+LONG_SQUARE_S: Final = 1.0
+SHORT_SQUARE_S: Final = 0.003
+RAMP_LENGTH_S: Final = 3.0
+# Duration after a stimulus: enough for troughs, and for the 0.1 s after a long square in a
+# scalogram.
 AFTER_LONG_S: Final = 0.25
 AFTER_SHORT_S: Final = 0.5
 # Amplitudes of the long squares: below 0 pA, and above rheobase.
 SUBTHRESHOLD_PA: Final = tuple(range(-110, 0, 20))
 SUPRATHRESHOLD_PA: Final = (20, 40, 60)
-# The second sweep of a pair lies this far above rheobase.
+# Difference of the second sweep of a pair from rheobase.
 SECOND_PA: Final = 40
 SHORT_SQUARES: Final = 3
 
 # Rheobase is a multiple of this.
 SEARCH_PA: Final = 10
-# One cell in a thousand of the archives needs more.
+# One cell in a thousand in the archives needs more.
 HIGHEST_RHEOBASE_PA: Final = 800
-# The search integrates this much before the onset, for the noise to settle, and no more.
+# The search integrates only this time before the onset, until the noise is stationary.
 LEAD_S: Final = 0.1
-# A peak between this and SPIKE_MV is a spike by one definition and none by another. So is one of
-# the last samples of a step, whose peak may follow after the step.
+# A peak between this and SPIKE_MV is a spike by some definitions only. The same is true for a spike
+# in the last samples of a step, whose peak may be after the step.
 DOUBTFUL_MV: Final = -30.0
 LATE_SAMPLES: Final = 50
-# A spike that a short square evokes peaks within this time after it.
-WAIT_S: Final = 0.01
-# How often the long squares are recorded at most: in a few cells of a hundred noise moves rheobase
-# by a step between search and recording.
+# A spike that a short square evokes has its peak within this time after it.
+EVOKED_WITHIN_S: Final = 0.01
+# Largest number of recordings of the long squares: in a few percent of the cells, noise changes
+# rheobase by a step between search and recording.
 MOST_RECORDINGS: Final = 6
 
 
 class Unfit(Exception):  # noqa: N818 - a verdict on a neuron, not an error of a program
-    """Say why a neuron cannot be taken through the protocol."""
+    """Explain why a neuron does not suit the protocol."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rig:
-    """What differs between the two data sets: where stimuli begin, and the recording noise."""
+    """The differences between the two data sets: stimulus onsets and recording noise."""
 
     onset_s: float
     noise_mv: float
@@ -98,20 +98,20 @@ class SimulatedStimulus:
     repeat: int = 0
 
     def row(self) -> Floats:
-        """Return the stimulus as the integrator takes it."""
-        pulse = [round(second * RATE_HZ) for second in PULSE_S]
-        slope = self.slope_pa_per_s / RATE_HZ
+        """Return the stimulus in the form that the integrator needs."""
+        pulse = [round(second * SIMULATED_RATE_HZ) for second in TEST_PULSE_SPAN_S]
+        slope = self.slope_pa_per_s / SIMULATED_RATE_HZ
         return np.array([*pulse, PULSE_PA, self.onset, self.end, self.amplitude_pa, slope])
 
     def current_pa(self) -> Floats:
         """Return the command as it is stored in a file."""
-        begin, end = (round(second * RATE_HZ) for second in PULSE_S)
+        begin, end = (round(second * SIMULATED_RATE_HZ) for second in TEST_PULSE_SPAN_S)
         current_pa = np.zeros(self.samples, dtype=np.float32)
         current_pa[begin:end] = _round_to_counts(np.array(PULSE_PA))
-        # One value of a step is enough: thousands of cells have three of them each.
+        # One value of a step is enough, which saves memory.
         steps = np.arange(self.end - self.onset if self.slope_pa_per_s else 1)
         current_pa[self.onset : self.end] = _round_to_counts(
-            self.amplitude_pa + self.slope_pa_per_s / RATE_HZ * steps
+            self.amplitude_pa + self.slope_pa_per_s / SIMULATED_RATE_HZ * steps
         )
         return current_pa
 
@@ -126,7 +126,7 @@ Recorded: TypeAlias = tuple[SimulatedStimulus, Ints]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Neuron:
-    """A membrane with its noise, on the bench of one data set."""
+    """A membrane with its noise, recorded as in one data set."""
 
     membrane: Membrane
     noise_pa: float
@@ -135,22 +135,22 @@ class Neuron:
 
     def fires(self, stimulus: SimulatedStimulus) -> bool:
         """Tell whether a stimulus evokes a spike."""
-        is_short = stimulus.end - stimulus.onset == round(SHORT_S * RATE_HZ)
+        is_short = stimulus.end - stimulus.onset == round(SHORT_SQUARE_S * SIMULATED_RATE_HZ)
         spike = first_spike(
             self.membrane,
             stimulus.row()[None],
             self._key(stimulus),
             self.noise_pa,
-            stimulus.onset - round(LEAD_S * RATE_HZ),
-            # A spike of the last moments of a long square need not peak inside it.
-            stimulus.end + (round(WAIT_S * RATE_HZ) if is_short else 0),
+            stimulus.onset - round(LEAD_S * SIMULATED_RATE_HZ),
+            # A spike at the very end of a long square may have its peak after it.
+            stimulus.end + (round(EVOKED_WITHIN_S * SIMULATED_RATE_HZ) if is_short else 0),
         )
         if 0 <= spike < stimulus.onset:
             raise Unfit("it fires without a current")
         return spike >= 0
 
     def record(self, stimuli: Sequence[SimulatedStimulus]) -> list[Recorded]:
-        """Return the voltage of every sweep, in counts, beside its stimulus."""
+        """Return the stimulus and the voltage, in counts, of every sweep."""
         samples = max(each.samples for each in stimuli)
         counts = np.empty((len(stimuli), samples), dtype=np.int16)
         integrate(
@@ -172,7 +172,7 @@ class Neuron:
 
 
 def make_neuron(parameters: Parameters, *, seed: tuple[int, ...], bench: Rig) -> Neuron:
-    """Return the neuron of some parameters at the bench."""
+    """Return the neuron with these parameters, ready for recording."""
     return Neuron(
         membrane=membrane_of(parameters), noise_pa=parameters["noise_pa"], seed=seed, bench=bench
     )
@@ -194,7 +194,7 @@ def long_squares(rheobase_pa: int, *, bench: Rig) -> list[SimulatedStimulus]:
 
 
 def pair_squares(rheobase_pa: int, *, bench: Rig) -> list[SimulatedStimulus]:
-    """Return the long squares that a pair of sweeps is picked from, and none besides."""
+    """Return only the long squares from which the two sweeps are selected."""
     wanted = rheobase_pa - SEARCH_PA, rheobase_pa, rheobase_pa + SECOND_PA
     squares = long_squares(rheobase_pa, bench=bench)
     return [each for each in squares if each.amplitude_pa in wanted]
@@ -203,7 +203,7 @@ def pair_squares(rheobase_pa: int, *, bench: Rig) -> list[SimulatedStimulus]:
 def record_long_squares(
     neuron: Neuron, squares: Callable[..., list[SimulatedStimulus]] = long_squares
 ) -> tuple[int, list[Recorded]]:
-    """Return rheobase, and the long squares around it: it is the lowest of them that fires."""
+    """Return rheobase, the lowest amplitude that fires, and the long squares around it."""
     rheobase_pa = _find_lowest(
         neuron, _long_square, step_pa=SEARCH_PA, highest_pa=HIGHEST_RHEOBASE_PA
     )
@@ -213,11 +213,11 @@ def record_long_squares(
         if lowest_pa == rheobase_pa:
             return rheobase_pa, recorded
         rheobase_pa = lowest_pa
-    raise Unfit("its rheobase does not settle")
+    raise Unfit("its rheobase varies")
 
 
 def short_square_pa(neuron: Neuron) -> int:
-    """Return an amplitude at which short squares fire: a step above the lowest, for the noise."""
+    """Return an amplitude at which short squares fire despite noise: a step above the lowest."""
     step_pa = 2 * SEARCH_PA
     return step_pa + _find_lowest(
         neuron, _short_square, step_pa=step_pa, highest_pa=LARGEST_PA - step_pa
@@ -231,9 +231,14 @@ def record_others(neuron: Neuron, *, rheobase_pa: int, short_pa: int) -> list[Re
     """
     square = _short_square(short_pa, bench=neuron.bench)
     squares = [replace(square, repeat=repeat) for repeat in range(SHORT_SQUARES)]
-    slope = 25 * np.ceil(1.5 * rheobase_pa / RAMP_S / 25)
+    slope = 25 * np.ceil(1.5 * rheobase_pa / RAMP_LENGTH_S / 25)
     ramp = _stimulus(
-        "X7Ramp_DA_0", 0.0, bench=neuron.bench, seconds=RAMP_S, after_s=AFTER_LONG_S, slope=slope
+        "X7Ramp_DA_0",
+        0.0,
+        bench=neuron.bench,
+        seconds=RAMP_LENGTH_S,
+        after_s=AFTER_LONG_S,
+        slope=slope,
     )
     return neuron.record(squares) + neuron.record([ramp])
 
@@ -241,12 +246,12 @@ def record_others(neuron: Neuron, *, rheobase_pa: int, short_pa: int) -> list[Re
 def _long_square(
     amplitude_pa: float, *, bench: Rig, name: str = "X2LP_Search_DA_0"
 ) -> SimulatedStimulus:
-    return _stimulus(name, amplitude_pa, bench=bench, seconds=LONG_S, after_s=AFTER_LONG_S)
+    return _stimulus(name, amplitude_pa, bench=bench, seconds=LONG_SQUARE_S, after_s=AFTER_LONG_S)
 
 
 def _short_square(amplitude_pa: float, *, bench: Rig) -> SimulatedStimulus:
     return _stimulus(
-        "X6SP_Rheo_DA_0", amplitude_pa, bench=bench, seconds=SHORT_S, after_s=AFTER_SHORT_S
+        "X6SP_Rheo_DA_0", amplitude_pa, bench=bench, seconds=SHORT_SQUARE_S, after_s=AFTER_SHORT_S
     )
 
 
@@ -259,7 +264,9 @@ def _stimulus(
     after_s: float,
     slope: float = 0.0,
 ) -> SimulatedStimulus:
-    onset, length, after = (round(each * RATE_HZ) for each in (bench.onset_s, seconds, after_s))
+    onset, length, after = (
+        round(each * SIMULATED_RATE_HZ) for each in (bench.onset_s, seconds, after_s)
+    )
     return SimulatedStimulus(
         name=name,
         onset=onset,

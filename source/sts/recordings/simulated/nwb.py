@@ -18,12 +18,12 @@ from sts.recordings.recording import Recording, Sweep
 from sts.recordings.simulated.cells import Entry, SimulatedCell
 from sts.recordings.simulated.neuron import A_PER_COUNT, MV_PER_COUNT, PA_PER_COUNT, V_PER_COUNT
 
-NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "spike-train-scalograms/simulated")
-# Recordings are dated to one of DAYS days from the earliest on.
+SIMULATED_NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "spike-train-scalograms/simulated")
+# Recordings have a date within DAYS days from the earliest date.
 EARLIEST: Final = datetime.datetime(2017, 1, 2, 9, tzinfo=datetime.UTC)
 DAYS: Final = 1000
 # Pause between two sweeps.
-BETWEEN_S: Final = 1.0
+SWEEP_PAUSE_S: Final = 1.0
 COMPRESSED: Final = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 
 
@@ -53,7 +53,7 @@ def _file(cell: SimulatedCell) -> NWBFile:
         NWBFile,
         specimen,
         "file",
-        identifier=str(uuid.uuid5(NAMESPACE, specimen)),
+        identifier=str(uuid.uuid5(SIMULATED_NAMESPACE, specimen)),
         session_description=(
             f"Simulated current-clamp recording of a {cell.label} neuron, as in {cell.dataset}"
         ),
@@ -71,7 +71,7 @@ def _file(cell: SimulatedCell) -> NWBFile:
     begin_s = 0.0
     for sweep in cell.recording.sweeps:
         _add_sweep(file, sweep, electrode, specimen=specimen, begin_s=begin_s)
-        begin_s += sweep.voltage_mv.size / sweep.rate_hz + BETWEEN_S
+        begin_s += sweep.voltage_mv.size / sweep.rate_hz + SWEEP_PAUSE_S
     return file
 
 
@@ -157,6 +157,6 @@ def _counts(trace: Floats, per_count: float) -> H5DataIO:
 
 def _create(kind: Any, specimen: str, what: str, **fields: Any) -> Any:
     """Create a pynwb object whose id follows from the specimen, where pynwb takes a random one."""
-    one = kind.__new__(kind, object_id=str(uuid.uuid5(NAMESPACE, f"{specimen} {what}")))
+    one = kind.__new__(kind, object_id=str(uuid.uuid5(SIMULATED_NAMESPACE, f"{specimen} {what}")))
     one.__init__(**fields)
     return one

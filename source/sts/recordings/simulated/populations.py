@@ -1,4 +1,4 @@
-"""Eight populations of neurons, four classes in two data sets, and how one neuron is drawn."""
+"""Eight populations of neurons, four classes in two data sets, and random neurons from them."""
 
 import hashlib
 import json
@@ -15,14 +15,14 @@ from scipy.special import ndtri
 from sts.base.types import Floats
 from sts.recordings.simulated.membrane import Parameters
 
-TABLE: Final = "populations.json"
+POPULATIONS_FILE: Final = "populations.json"
 # Cells of a population that share a Latin hypercube.
-MEMBERS: Final = 8
+CUBE_MEMBERS: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """One parameter of a neuron: normally distributed itself, or its logarithm is."""
+    """One parameter of a neuron, with a normal or lognormal distribution."""
 
     name: str
     logarithmic: bool
@@ -40,7 +40,7 @@ class Population:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Populations:
-    """All populations: the content of the table beside this module."""
+    """All populations: the content of populations.json."""
 
     parameters: tuple[Parameter, ...]
     by_name: dict[tuple[str, str], Population]
@@ -62,7 +62,7 @@ class Populations:
     def draw(
         self, dataset: str, label: str, *, seed: int, member: int, redraw: int = 0
     ) -> Parameters:
-        """Return the parameters of one member of a population, the same for the same numbers.
+        """Return the parameters of one member of a population, reproducible by its numbers.
 
         Eight members at a time are a Latin hypercube (McKay et al., 1979): every eighth of every
         parameter's distribution contains one of them, so that a few cells already represent the
@@ -73,17 +73,19 @@ class Populations:
             rng = np.random.default_rng((seed, number, member, redraw))
             standard = rng.standard_normal(len(self.parameters))
         else:
-            standard = self._hypercube((seed, number, member // MEMBERS))[member % MEMBERS]
+            standard = self._hypercube((seed, number, member // CUBE_MEMBERS))[
+                member % CUBE_MEMBERS
+            ]
         population = self.by_name[dataset, label]
         root = np.linalg.cholesky(population.covariance)
         return self.natural(self.within((population.mean + root @ standard)[None]))[0]
 
     def _hypercube(self, seed: tuple[int, ...]) -> Floats:
-        """Return standard normal numbers (MEMBERS, parameters), one from each eighth."""
+        """Return standard normal numbers (CUBE_MEMBERS, parameters), one from each eighth."""
         rng = np.random.default_rng(seed)
-        eighths = np.tile(np.arange(MEMBERS)[:, None], len(self.parameters))
+        eighths = np.tile(np.arange(CUBE_MEMBERS)[:, None], len(self.parameters))
         places = rng.permuted(eighths, axis=0) + rng.random(eighths.shape)
-        standard: Floats = ndtri(places / MEMBERS)
+        standard: Floats = ndtri(places / CUBE_MEMBERS)
         return standard
 
 
@@ -94,7 +96,7 @@ def load_populations() -> Populations:
 
 
 def _text() -> str:
-    return resources.files(__package__).joinpath(TABLE).read_text(encoding="utf-8")
+    return resources.files(__package__).joinpath(POPULATIONS_FILE).read_text(encoding="utf-8")
 
 
 def populations_digest() -> str:

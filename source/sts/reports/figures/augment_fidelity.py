@@ -14,16 +14,16 @@ from scipy.stats import gaussian_kde
 
 from sts.base.types import Floats
 from sts.evaluation.scores import Interval
-from sts.reports.figures.augment_scores import COLOURS
+from sts.reports.figures.augment_scores import LINE_COLOURS
 from sts.reports.figures.style import DPI, FAINT, INK, SHADE, look, new_figure, save
 
 # Densities side by side, and points of each curve.
-COLUMNS: Final = 3
-POINTS: Final = 200
+DENSITY_COLUMNS: Final = 3
+CURVE_POINTS: Final = 200
 # Most heat maps in one column.
 ABOVE: Final = 3
 # Percentiles between which densities are drawn: one far value must not compress all others.
-MIDDLE: Final = (1.0, 99.0)
+DRAWN_PERCENTILES: Final = (1.0, 99.0)
 # Colours of the distance to the nearest training cell: 0 is a copy, 1 as far as a new cell.
 COPY: Final = (0.0, 1.2)
 # Sizes in points: of a marker, of a letter, and of a line of text.
@@ -200,15 +200,15 @@ def draw_densities(
         By name: real training cells first, then held-out cells, then synthetic rows; each
         (n, features), NaN where a value is missing.
     """
-    rows = -(-len(features) // COLUMNS)
+    rows = -(-len(features) // DENSITY_COLUMNS)
     with look():
         figure = new_figure(9.6, 0.9 + 1.75 * rows)
-        grid: Any = figure.subplots(rows, COLUMNS, squeeze=False)
+        grid: Any = figure.subplots(rows, DENSITY_COLUMNS, squeeze=False)
         for place, axes in enumerate(grid.ravel()):
             if place >= len(features):
                 axes.set_axis_off()
                 continue
-            _draw_feature(axes, [each[:, place] for each in sources.values()])
+            _draw_feature(axes, [source[:, place] for source in sources.values()])
             axes.set_title(features[place], loc="left", fontsize=8)
         figure.legend(
             handles=[
@@ -228,10 +228,10 @@ def _draw_feature(axes: Axes, columns: Sequence[Floats]) -> None:
     axes.spines["left"].set_visible(False)
     if not len(together):
         return
-    low, high = np.percentile(together, MIDDLE)
+    low, high = np.percentile(together, DRAWN_PERCENTILES)
     if not high > low:
         return
-    at = np.linspace(low, high, POINTS)
+    at = np.linspace(low, high, CURVE_POINTS)
     for number, values in enumerate(known):
         # Only of values in the drawn range: far values would make the curve too smooth.
         inside = values[(values >= low) & (values <= high)]
@@ -252,4 +252,4 @@ def _style_line(number: int) -> dict[str, Any]:
         return {"color": INK, "linewidth": 1.2}
     if number == 1:
         return {"color": FAINT, "linewidth": 1.2, "linestyle": (0, (3, 2))}
-    return {"color": COLOURS[(number - 2) % len(COLOURS)], "linewidth": 0.9}
+    return {"color": LINE_COLOURS[(number - 2) % len(LINE_COLOURS)], "linewidth": 0.9}

@@ -14,7 +14,7 @@ from sts.evaluation.scores import Interval
 from sts.reports.figures.style import DIVERGING, FAINT, INK, look, new_figure, save
 
 # Okabe and Ito's colours, then other distinct ones.
-COLOURS: Final = (
+LINE_COLOURS: Final = (
     "#0072B2",
     "#D55E00",
     "#009E73",
@@ -31,7 +31,7 @@ MARKERS: Final = "osD^vP<>X*"
 # Most methods side by side.
 WIDEST: Final = 4
 # Scores that are drawn, and their names.
-SHOWN: Final = {"accuracy": "accuracy", "macro_f1": "macro F1"}
+DRAWN_SCORES: Final = {"accuracy": "accuracy", "macro_f1": "macro F1"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,11 +59,11 @@ def draw_levels(stem: Path, panels: Sequence[Panel]) -> list[Path]:
     blocks = [panels[start : start + wide] for start in range(0, len(panels), wide)]
     with look():
         figure = new_figure(max(5.4, 0.9 + 2.6 * wide), 0.6 + 5.0 * len(blocks))
-        grid: Any = figure.subplots(len(SHOWN) * len(blocks), wide, squeeze=False)
+        grid: Any = figure.subplots(len(DRAWN_SCORES) * len(blocks), wide, squeeze=False)
         for number, block in enumerate(blocks):
-            _draw_block(grid[len(SHOWN) * number : len(SHOWN) * (number + 1)], block)
-        for place in range(len(SHOWN)):
-            _share_limits(grid[place :: len(SHOWN)].ravel())
+            _draw_block(grid[len(DRAWN_SCORES) * number : len(DRAWN_SCORES) * (number + 1)], block)
+        for place in range(len(DRAWN_SCORES)):
+            _share_limits(grid[place :: len(DRAWN_SCORES)].ravel())
         names = [line.name for line in panels[0].lines]
         figure.legend(
             handles=_make_handles(names),
@@ -76,7 +76,7 @@ def draw_levels(stem: Path, panels: Sequence[Panel]) -> list[Path]:
 
 def _draw_block(rows: Any, panels: Sequence[Panel]) -> None:
     """Draw a row of axes for each score; axes without a method stay empty."""
-    for axes, (score, name) in zip(rows, SHOWN.items(), strict=True):
+    for axes, (score, name) in zip(rows, DRAWN_SCORES.items(), strict=True):
         for each, panel in zip(axes, panels, strict=False):
             _draw_panel(each, panel, score)
         for each in axes[len(panels) :]:
@@ -108,7 +108,7 @@ def _draw_panel(axes: Axes, panel: Panel, score: str) -> None:
 
 
 def _draw_line(axes: Axes, at: Any, values: Sequence[Interval], number: int) -> None:
-    colour = COLOURS[number % len(COLOURS)]
+    colour = LINE_COLOURS[number % len(LINE_COLOURS)]
     heights = np.array([each.value for each in values])
     axes.plot(at, heights, color=colour, linewidth=1.0, **_style_marker(number))
     for place, each in zip(at, values, strict=True):
@@ -122,7 +122,13 @@ def _style_marker(number: int) -> dict[str, Any]:
 
 def _make_handles(names: Sequence[str]) -> list[Line2D]:
     return [
-        Line2D([], [], color=COLOURS[number % len(COLOURS)], label=name, **_style_marker(number))
+        Line2D(
+            [],
+            [],
+            color=LINE_COLOURS[number % len(LINE_COLOURS)],
+            label=name,
+            **_style_marker(number),
+        )
         for number, name in enumerate(names)
     ]
 
@@ -181,7 +187,7 @@ def _draw_curves(axes: Axes, curves: Sequence[Line], parts: Sequence[str]) -> No
     places = np.arange(len(parts))
     for number, line in enumerate(curves):
         heights = [each.value for each in line.values["macro_f1"]]
-        colour = COLOURS[number % len(COLOURS)]
+        colour = LINE_COLOURS[number % len(LINE_COLOURS)]
         axes.plot(places, heights, color=colour, **_style_marker(number))
     axes.set_xticks(places, parts)
     axes.set_xlabel("part of the training neurons")
@@ -215,21 +221,12 @@ def draw_class_gains(
         figure = new_figure(1.8 + 0.52 * len(classes), 1.6 + 0.34 * len(methods))
         axes: Any = figure.subplots()
         image = axes.imshow(gains, vmin=-reach, vmax=reach, cmap=DIVERGING, aspect="auto")
-        for row, column in np.ndindex(*gains.shape):
+        for row, column in zip(*np.nonzero(np.isfinite(gains)), strict=True):
             value = gains[row, column]
-            if np.isfinite(value):
-                weight = "bold" if clear[row][column] else "normal"
-                colour = "white" if abs(value) > 0.65 * reach else INK
-                axes.text(
-                    column,
-                    row,
-                    f"{value:+.2f}",
-                    ha="center",
-                    va="center",
-                    fontsize=6.5,
-                    fontweight=weight,
-                    color=colour,
-                )
+            weight = "bold" if clear[row][column] else "normal"
+            colour = "white" if abs(value) > 0.65 * reach else INK
+            style: Any = {"fontsize": 6.5, "fontweight": weight, "color": colour}
+            axes.text(column, row, f"{value:+.2f}", ha="center", va="center", **style)
         axes.set_xticks(range(len(classes)), classes, rotation=90, fontsize=7)
         axes.set_yticks(range(len(methods)), methods)
         axes.tick_params(length=0)

@@ -25,9 +25,9 @@ MOST_NEURONS: Final = 8
 TRACE_COLOURS: Final = ("#0072B2", "#D55E00", "#009E73")
 # Height of a trace, as a part of the distance to the next one.
 FILLED: Final = 0.8
-COLOURS: Final = ("#D55E00", "#0072B2", "#009E73", "#CC79A7")
-REAL: Final = "#CFCFCB"
-SEQUENTIAL: Final = "viridis"
+SOURCE_COLOURS: Final = ("#D55E00", "#0072B2", "#009E73", "#CC79A7")
+REAL_COLOUR: Final = "#CFCFCB"
+MATRIX_COLOURS: Final = "viridis"
 # Percentile at which the colours end: a few very high values must not hide the rest.
 PERCENTILE: Final = 99.0
 
@@ -109,10 +109,10 @@ def draw_histograms(stem: Path, panels: list[HistogramPanel]) -> list[Path]:
             axes.set_visible(False)
         for axes, panel in zip(grid.flat, panels, strict=False):
             _draw_histogram(axes, panel)
-        handles: list[Any] = [Patch(color=REAL, label="real, test stretch")]
+        handles: list[Any] = [Patch(color=REAL_COLOUR, label="real, test stretch")]
         handles += [
             Line2D([], [], color=colour, linewidth=1.4, label=name)
-            for name, colour in zip(names, COLOURS, strict=False)
+            for name, colour in zip(names, SOURCE_COLOURS, strict=False)
         ]
         figure.legend(
             handles=handles, loc="outside lower center", ncols=len(handles), frameon=False
@@ -121,8 +121,10 @@ def draw_histograms(stem: Path, panels: list[HistogramPanel]) -> list[Path]:
 
 
 def _draw_histogram(axes: Axes, panel: HistogramPanel) -> None:
-    axes.stairs(_parts(panel.real), panel.edges, fill=True, color=REAL)
-    for order, (counts, colour) in enumerate(zip(panel.others.values(), COLOURS, strict=False)):
+    axes.stairs(_parts(panel.real), panel.edges, fill=True, color=REAL_COLOUR)
+    for order, (counts, colour) in enumerate(
+        zip(panel.others.values(), SOURCE_COLOURS, strict=False)
+    ):
         # The first one is the subject, the others are for comparison.
         width = 1.0 if order else 1.8
         axes.stairs(_parts(counts), panel.edges, color=colour, linewidth=width, zorder=9 - order)
@@ -165,7 +167,7 @@ def draw_matrices(
         for axes, (title, matrix) in zip(panels, shown.items(), strict=True):
             image = axes.imshow(
                 matrix,
-                cmap=DIVERGING if diverging else SEQUENTIAL,
+                cmap=DIVERGING if diverging else MATRIX_COLOURS,
                 vmin=low,
                 vmax=high,
                 interpolation="nearest",
@@ -197,8 +199,8 @@ def draw_spectra(stem: Path, panels: list[CurvePanel]) -> list[Path]:
         every: Any = figure.subplots(1, len(panels), squeeze=False)[0]
         for axes, panel in zip(every, panels, strict=True):
             axes.plot(panel.x, panel.real, color=INK, linewidth=3.0, alpha=0.35, label="real")
-            for order, (name, colour) in enumerate(zip(panel.others, COLOURS, strict=False)):
-                # The first one is the subject and lies on top.
+            for order, (name, colour) in enumerate(zip(panel.others, SOURCE_COLOURS, strict=False)):
+                # The first one is the subject and is drawn on top.
                 axes.plot(
                     panel.x,
                     panel.others[name],
@@ -224,7 +226,7 @@ def draw_training(
     *,
     best_step: int,
 ) -> list[Path]:
-    """Draw the distance by the critic, and how unlike validation generated windows are, by step."""
+    """Draw the critic's distance and the score of generated windows, by step."""
     with look():
         figure = new_figure(9.6, 3.2)
         panels: Any = figure.subplots(1, 2)

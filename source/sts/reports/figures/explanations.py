@@ -1,4 +1,4 @@
-"""Figures of features: what each adds in every cell (SHAP), and what a model loses without it."""
+"""Figures of features: the contribution of each in every cell (SHAP), and the loss without it."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -22,17 +22,17 @@ VALUES: Final = LinearSegmentedColormap.from_list("values", ["#3B2F80", "#A06CB4
 # Colour of a missing value, as shap draws it.
 MISSING: Final = "#777777"
 # Height of a row, inches: of few features, of all features, and of a bar.
-ROOMY_IN: Final = 0.42
-TIGHT_IN: Final = 0.155
+ROOMY_ROW_IN: Final = 0.42
+TIGHT_ROW_IN: Final = 0.155
 BAR_IN: Final = 0.24
-# Least height of a figure and height of its colour scale, inches: its label needs so much.
+# Smallest height of a figure and height of its colour scale, in inches, for its label.
 LEAST_IN: Final = 2.9
 SCALE_IN: Final = 2.2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ClassContributions:
-    """What the features add to the score of one class."""
+    """The contributions of the features to the score of one class."""
 
     label: str
     names: Sequence[str]
@@ -50,7 +50,7 @@ def draw_top(stem: Path, classes: Sequence[ClassContributions]) -> list[Path]:
     rows = -(-len(classes) // 2)
     most = max(len(each.names) for each in classes)
     with look():
-        figure = new_figure(9.6, max(LEAST_IN, rows * (most * ROOMY_IN + 0.75) + 0.3))
+        figure = new_figure(9.6, max(LEAST_IN, rows * (most * ROOMY_ROW_IN + 0.75) + 0.3))
         grid: Any = figure.subplots(rows, 2, squeeze=False)
         for axes, each in zip(grid.flat, classes, strict=False):
             _draw_class(axes, each, size=6.0)
@@ -64,7 +64,9 @@ def draw_all(stem: Path, classes: Sequence[ClassContributions]) -> list[Path]:
     """Draw all features, in one order for every class, a column each; return PNG and SVG."""
     names = classes[0].names
     with look():
-        figure = new_figure(2.2 + 2.0 * len(classes), max(LEAST_IN, 1.1 + TIGHT_IN * len(names)))
+        figure = new_figure(
+            2.2 + 2.0 * len(classes), max(LEAST_IN, 1.1 + TIGHT_ROW_IN * len(names))
+        )
         grid: Any = figure.subplots(1, len(classes), sharey=True, squeeze=False)
         for axes, each in zip(grid.flat, classes, strict=True):
             _draw_class(axes, each, size=1.6)
@@ -134,12 +136,12 @@ def _add_scale(figure: Any, panels: list[Axes]) -> None:
 def draw_importance(
     stem: Path, names: Sequence[str], losses: Sequence[Interval], *, what: str
 ) -> list[Path]:
-    """Draw what a model loses without each feature, the first on top; return PNG and SVG."""
+    """Draw the loss of a model without each feature, the first on top; return PNG and SVG."""
     rows = range(len(names))
     with look():
         figure = new_figure(7.2, 0.9 + BAR_IN * len(names))
         axes: Any = figure.subplots()
-        axes.barh(rows, [each.value for each in losses], height=0.62, color="#6FA8D0")
+        axes.barh(rows, [loss.value for loss in losses], height=0.62, color="#6FA8D0")
         for row, each in zip(rows, losses, strict=True):
             axes.plot([each.low, each.high], [row, row], color=INK, linewidth=1.3)
         axes.axvline(0, color=INK, linewidth=0.7)

@@ -1,4 +1,4 @@
-"""Figures of saliency: where in a scalogram a network looks, in one cell and in each class."""
+"""Figures of saliency: the important parts of a scalogram, in one cell and in each class."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from matplotlib.ticker import MultipleLocator
 
 from sts.base.types import Floats
 from sts.reports.figures.scalogram import (
-    CELL_COLUMNS,
     CLASS_COLUMNS,
+    IMAGE_COLUMNS,
     STEP_S,
-    SWEEPS,
+    SWEEP_TITLES,
     CellPicture,
     draw_trace,
     find_colour_limit,
@@ -34,10 +34,10 @@ from sts.reports.figures.style import (
     shade,
 )
 
-SEQUENTIAL: Final = "OrRd"
-# Darkness of the scalogram under the colours, 0 to 1: it must be seen, but not compete.
+SALIENCY_COLOURS: Final = "OrRd"
+# Darkness of the scalogram under the colours, 0 to 1: it must be visible, but not dominate.
 UNDERLAY: Final = 0.45
-# Time in which the profile adds up the saliency.
+# Duration over which the profile sums the saliency.
 PROFILE_MS: Final = 10.0
 
 
@@ -72,7 +72,7 @@ def draw_saliency(
         grid: Any = figure.subplots(
             1 + len(maps), 2, sharex=True, sharey="row", height_ratios=ratios, squeeze=False
         )
-        for sweep, name in enumerate(SWEEPS):
+        for sweep, name in enumerate(SWEEP_TITLES):
             amplitude_pa = cell.amplitudes_pa[sweep]
             known = "" if np.isnan(amplitude_pa) else f": {amplitude_pa:.0f} pA"
             grid[0, sweep].set_title(f"{name}{known}", loc="left")
@@ -88,7 +88,7 @@ def draw_saliency(
 
 
 def _draw_sweeps(figure: Figure, axes: Sequence[Axes], cell: CellPicture) -> None:
-    """Draw the traces, or the scalograms where there are no traces."""
+    """Draw the traces, or the scalograms if there are no traces."""
     if len(cell.traces):
         for sweep, one in enumerate(axes):
             draw_trace(one, cell, sweep)
@@ -97,7 +97,7 @@ def _draw_sweeps(figure: Figure, axes: Sequence[Axes], cell: CellPicture) -> Non
     limit = find_colour_limit(cell.scalograms)
     scale = ScalarMappable(Normalize(-limit, limit), DIVERGING)
     for one, scalogram in zip(axes, cell.scalograms, strict=True):
-        colours = scale.to_rgba(keep_strongest(scalogram, CELL_COLUMNS))[..., :3]
+        colours = scale.to_rgba(keep_strongest(scalogram, IMAGE_COLUMNS))[..., :3]
         _draw_image(one, colours, times_ms=cell.span_ms, freqs_hz=cell.freqs_hz)
     axes[0].set_ylabel("frequency (Hz)")
     bar = figure.colorbar(scale, ax=list(axes), pad=0.015, fraction=0.03, aspect=14, extend="both")
@@ -110,14 +110,14 @@ def _draw_method(figure: Figure, axes: Sequence[Axes], cell: CellPicture, salien
     signed = bool((saliency < 0).any())
     limit = find_colour_limit(saliency)
     scale = ScalarMappable(
-        Normalize(-limit if signed else 0.0, limit), DIVERGING if signed else SEQUENTIAL
+        Normalize(-limit if signed else 0.0, limit), DIVERGING if signed else SALIENCY_COLOURS
     )
     beneath = find_colour_limit(cell.scalograms)
     for sweep, one in enumerate(axes):
         rows = cell.scalograms.shape[1]
-        scalogram = keep_strongest(np.abs(cell.scalograms[sweep]), CELL_COLUMNS)
+        scalogram = keep_strongest(np.abs(cell.scalograms[sweep]), IMAGE_COLUMNS)
         grey = 1.0 - UNDERLAY * np.minimum(scalogram / beneath, 1.0)
-        strength = _resize(keep_strongest(saliency[sweep], CELL_COLUMNS), rows, scalogram.shape[1])
+        strength = _resize(keep_strongest(saliency[sweep], IMAGE_COLUMNS), rows, scalogram.shape[1])
         colours = scale.to_rgba(strength)[..., :3]
         # The stronger the saliency, the more it covers the scalogram.
         cover = np.minimum(np.abs(strength) / limit, 1.0)[..., None]
@@ -148,7 +148,7 @@ def draw_class_saliency(
     freqs_hz: Floats,
     window_ms: tuple[float, float],
 ) -> list[Path]:
-    """Draw at which times and frequencies each class is recognised; return PNG and SVG.
+    """Draw the times and frequencies at which each class is recognised; return PNG and SVG.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ def draw_class_saliency(
     limit = find_colour_limit(
         np.stack([keep_strongest(sweep, CLASS_COLUMNS) for s in shares for sweep in s])
     )
-    scale = ScalarMappable(Normalize(0.0, limit), SEQUENTIAL)
+    scale = ScalarMappable(Normalize(0.0, limit), SALIENCY_COLOURS)
     with look():
         figure = new_figure(2.6 * len(averages) + 1.3, 5.4)
         grid: Any = figure.subplots(
@@ -185,7 +185,7 @@ def draw_class_saliency(
 def _name_class_rows(axes: Sequence[Axes]) -> None:
     axes[0].set_ylabel(f"share of saliency\nin {PROFILE_MS:.0f} ms")
     axes[0].legend(loc="upper right", frameon=False, fontsize=7, handlelength=1.2)
-    for one, name in zip(axes[1:], SWEEPS, strict=True):
+    for one, name in zip(axes[1:], SWEEP_TITLES, strict=True):
         one.set_ylabel(f"{name}\nfrequency (Hz)")
 
 
@@ -196,8 +196,8 @@ def _draw_profile(
     shade(axes, 0.0, STEP_S * 1e3)
     columns_ms = np.linspace(*window_ms, share.shape[-1] + 1)
     edges_ms = np.arange(window_ms[0], window_ms[1] + PROFILE_MS / 2, PROFILE_MS)
-    for sweep, dashes, name in zip(share, ((0, (2, 1)), "-"), SWEEPS, strict=True):
-        # A column that lies in two stretches is divided between them.
+    for sweep, dashes, name in zip(share, ((0, (2, 1)), "-"), SWEEP_TITLES, strict=True):
+        # A column in two stretches is divided between them.
         total = np.append(0.0, sweep.sum(axis=0).cumsum())
         added = np.diff(np.interp(edges_ms, columns_ms, total))
         axes.stairs(added, edges_ms, color=colour, linestyle=dashes, linewidth=0.9, label=name)

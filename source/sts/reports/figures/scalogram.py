@@ -28,11 +28,11 @@ from sts.scalograms.wavelet import FREQS_HZ
 from sts.signals.resample import BEFORE_S, RATE_HZ
 
 # Columns of an image, about as many as it has pixels, so that no two are mixed when drawn.
-CELL_COLUMNS: Final = 800
+IMAGE_COLUMNS: Final = 800
 CLASS_COLUMNS: Final = 240
 # Percentile at which the colours end: the few very high values, at spikes, must not hide the rest.
 SCALE_PERCENTILE: Final = 99.5
-SWEEPS: Final = ("rheobase sweep", "second sweep")
+SWEEP_TITLES: Final = ("rheobase sweep", "second sweep")
 STEP_S: Final = 1.0
 
 
@@ -109,12 +109,12 @@ def draw_cell(stem: Path, picture: CellPicture, *, prediction: str = "") -> list
         grid: Any = figure.subplots(
             3, 2, sharex=True, sharey="row", gridspec_kw={"height_ratios": [5, 1, 5]}
         )
-        for row, name in enumerate(SWEEPS):
+        for row, name in enumerate(SWEEP_TITLES):
             column = grid[:, row]
             column[0].set_title(f"{name}: {picture.amplitudes_pa[row]:.0f} pA", loc="left")
             draw_trace(column[0], picture, row)
             _draw_step(column[1], picture, row)
-            image = _draw_scalogram(column[2], picture, row, limit=limit, columns=CELL_COLUMNS)
+            image = _draw_scalogram(column[2], picture, row, limit=limit, columns=IMAGE_COLUMNS)
             column[2].set_xlabel("time from stimulus onset (ms)")
         _name_rows(grid[:, 0], ["membrane\npotential (mV)", "current\n(pA)", "frequency (Hz)"])
         _add_bar(figure, image, grid[2, :])

@@ -1,4 +1,4 @@
-"""Figures of scores: models side by side, confusion matrices, and scores under several headings."""
+"""Figures of scores: models side by side, confusion matrices, and panels of scores."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from sts.evaluation.scores import Interval, Scores
 from sts.reports.figures.style import CLASS_COLOURS, FAINT, INK, SHADE, look, new_figure, save
 
 # Scores that are compared between models.
-SHOWN: Final = ("balanced_accuracy", "weighted_f1")
+COMPARED_SCORES: Final = ("balanced_accuracy", "weighted_f1")
 # Colour of bars: no class has it, and it is light enough to draw on.
 BAR_COLOUR: Final = "#6FA8D0"
 DATASET_MARKERS: Final = "^vDsPX"
@@ -36,7 +36,7 @@ POINT: Final[dict[str, Any]] = {
 
 # Confusion matrices side by side.
 MATRICES_IN_A_ROW: Final = 3
-# Most classes whose squares have room for two lines of text.
+# Largest number of classes whose squares have space for two lines of text.
 ROOMY: Final = 6
 # Side of the square of one class, inches.
 ROOMY_IN: Final = 0.74
@@ -75,7 +75,7 @@ def draw_bars(
     models
         Models that were scored on the same cells.
     cells
-        Which cells these are, for the title.
+        A description of these cells, for the title.
     chance
         Balanced accuracy of guessing, one over the number of classes; None leaves it out.
     """
@@ -84,7 +84,7 @@ def draw_bars(
         figure = new_figure(9.6, 1.9 + 0.5 * len(models))
         figure.suptitle(cells, x=0.01, ha="left", fontsize=10)
         panels: Any = figure.subplots(1, 2, sharey=True)
-        for axes, score in zip(panels, SHOWN, strict=True):
+        for axes, score in zip(panels, COMPARED_SCORES, strict=True):
             for row, model in enumerate(models):
                 _draw_model(axes, row, model, score=score, datasets=datasets)
             _label_bars(axes, score, models)
@@ -177,7 +177,7 @@ def _draw_matrix(axes: Axes, name: str, scores: Scores) -> None:
 
 
 def _write_square(axes: Axes, at: tuple[int, int], count: int, share: float) -> None:
-    """Write the share of the true class and, where there is room, the number of cells."""
+    """Write the share of the true class and, if there is space, the number of cells."""
     row, column = at
     colour = INK if count else FAINT
     where: dict[str, Any] = {"ha": "center", "va": "center", "color": colour}

@@ -1,4 +1,4 @@
-"""Figures of a training: loss and accuracy by epoch, and how well the model is calibrated."""
+"""Figures of a training: loss and accuracy by epoch, and the calibration of the model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from sts.reports.figures.style import CLASS_COLOURS, FAINT, INK, look, new_figur
 
 # Colours of curves; no class has them.
 CURVE_COLOURS: Final = {"training": "#56B4E9", "validation": INK}
-QUANTITIES: Final = ("loss", "accuracy")
+CURVE_QUANTITIES: Final = ("loss", "accuracy")
 # Mark of the best epoch of a fold.
-BEST: Final[dict[str, Any]] = {
+BEST_EPOCH_MARK: Final[dict[str, Any]] = {
     "marker": "o",
     "markersize": 4.5,
     "markerfacecolor": CLASS_COLOURS["Excitatory"],
@@ -34,7 +34,7 @@ BAR_COLOURS: Final = {"right": "#56B4E9", "too sure": "#E69F00", "not sure enoug
 
 @dataclass(frozen=True, kw_only=True)
 class FoldCurves:
-    """Loss and accuracy of one fold by epoch; None, or no values, where nothing was measured."""
+    """Loss and accuracy of one fold by epoch; None or empty if not measured."""
 
     train_loss: Sequence[float | None]
     train_accuracy: Sequence[float | None]
@@ -59,7 +59,7 @@ def draw_curves(stem: Path, folds: Sequence[FoldCurves], *, title: str = "") -> 
     with look():
         figure = new_figure(9.6, 3.6)
         panels: Any = figure.subplots(1, 2)
-        for axes, quantity in zip(panels, QUANTITIES, strict=True):
+        for axes, quantity in zip(panels, CURVE_QUANTITIES, strict=True):
             for part in CURVE_COLOURS:
                 _draw_part(axes, folds, part, quantity)
             _mark_best(axes, folds, quantity)
@@ -97,7 +97,7 @@ def _mark_best(axes: Axes, folds: Sequence[FoldCurves], quantity: str) -> None:
     for fold in folds:
         curve = fold.values("validation", quantity)
         if fold.best_epoch is not None and len(curve):
-            axes.plot(fold.best_epoch, curve[fold.best_epoch - 1], **BEST)
+            axes.plot(fold.best_epoch, curve[fold.best_epoch - 1], **BEST_EPOCH_MARK)
 
 
 def _find_highest_loss(folds: Sequence[FoldCurves]) -> float:
@@ -129,7 +129,7 @@ def _make_curve_legend(folds: Sequence[FoldCurves]) -> list[Line2D]:
     if len(folds) > 1:
         handles.append(Line2D([], [], color=FAINT, linewidth=0.6, label="one fold"))
     if any(fold.best_epoch and len(fold.values("validation", "loss")) for fold in folds):
-        handles.append(Line2D([], [], label="best epoch of a fold", **BEST))
+        handles.append(Line2D([], [], label="best epoch of a fold", **BEST_EPOCH_MARK))
     return handles
 
 
@@ -141,7 +141,7 @@ def draw_reliability(
     after: Reliability | None = None,
     temperature: float | None = None,
 ) -> list[Path]:
-    """Draw how often a model is right by how sure it is; return PNG and SVG.
+    """Draw how often a model is correct by its confidence; return PNG and SVG.
 
     Parameters
     ----------

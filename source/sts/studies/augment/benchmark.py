@@ -19,7 +19,7 @@ from sts.augment.grid import (
     score_key,
 )
 from sts.augment.simulated import write_simulated_tables
-from sts.augment.tasks import FILES, Task, load_task
+from sts.augment.tasks import TASK_FILES, Task, load_task
 from sts.base.errors import StsError
 from sts.base.parallel import map_unordered, worker_count
 from sts.base.progress import progress
@@ -113,7 +113,7 @@ def ensure_tables(data: Path, task: str) -> Path:
     if task == "sts":
         ensure_table(data / TABLE_FOLDER)
         return data / TABLE_FOLDER
-    folder = (data / FILES["e"][0]).parent
+    folder = (data / TASK_FILES["e"][0]).parent
     if not (folder / "mee-type.csv").is_file():
         logger.info("simulated neurons are written to %s", folder)
         write_simulated_tables(folder, np.random.default_rng(0))
@@ -126,8 +126,8 @@ def _load(job: Job, data: Path) -> Task:
     task = load_task(job.task, data, features=job.features)
     if job.borrow and not task.borrowable:
         raise StsError(
-            f"--borrow needs neurons without morphology: put {FILES['e'][-1]} beside the other "
-            f"table in {data}"
+            f"--borrow needs neurons without morphology: put {TASK_FILES['e'][-1]} beside the "
+            f"other table in {data}"
         )
     return task
 

@@ -40,7 +40,7 @@ INTERVALS: Final = {
         "other cells, and there is none. Use --protocol cv for verdicts."
     ),
 }
-PUBLISHED: Final = {
+PUBLISHED_OUTCOMES: Final = {
     "e": (
         "Vasques and Cif (2025) report for this task a gain of 0.16 by SMOTE and accuracies of "
         "0.72 to 0.76 on one holdout of 20 %, moderate gains by deep generators, and none after a "
@@ -56,7 +56,7 @@ PUBLISHED: Final = {
         "this benchmark does none of that."
     ),
 }
-SIMULATED: Final = "These neurons are simulated: this page says nothing about real ones."
+SIMULATED_NOTE: Final = "These neurons are simulated: this page says nothing about real ones."
 # Largest difference of the AUC from that of real cells, and its meaning.
 REALISM: Final = (
     (0.05, "not distinguishable from real cells"),
@@ -68,9 +68,9 @@ def write_conclusions(results: Results, fidelity: FidelitySummary) -> list[Block
     """Return the outcome, the published outcome, and a sentence for each method."""
     blocks: list[Block] = list(_summarise_gains(results))
     if results.simulated:
-        blocks.insert(0, SIMULATED)
-    elif results.task.name in PUBLISHED:
-        blocks.append(PUBLISHED[results.task.name] + _compare_with_published(results))
+        blocks.insert(0, SIMULATED_NOTE)
+    elif results.task.name in PUBLISHED_OUTCOMES:
+        blocks.append(PUBLISHED_OUTCOMES[results.task.name] + _compare_with_published(results))
     for method in dict.fromkeys(each.method for each in results.gains):
         parts = describe_method(results, fidelity, method)
         blocks.append(f"{method_title(method)}: {'; '.join(filter(None, parts.values()))}.")

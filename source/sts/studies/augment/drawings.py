@@ -24,7 +24,7 @@ from sts.reports.figures.augment_fidelity import (
     draw_map,
 )
 from sts.reports.figures.augment_scores import (
-    SHOWN,
+    DRAWN_SCORES,
     Line,
     Panel,
     draw_class_gains,
@@ -43,8 +43,8 @@ from sts.studies.augment.results import (
 )
 from sts.tabular.classifiers import classifier_title
 
-TRAINING: Final = "real, training"
-HELD_OUT: Final = "real, held out"
+TRAINING_SOURCE: Final = "real, training"
+HELD_OUT_SOURCE: Final = "real, held out"
 # Number of features in the figure of densities.
 DENSITIES: Final = 12
 # Rank correlation above which only one of two features is drawn.
@@ -69,12 +69,14 @@ def collect_samples(results: Results) -> Samples | None:
         return None
     neurons, division = results.task.neurons, results.divisions[0]
     fit, scored = neurons.rows(division.fit), neurons.rows(division.scored)
-    synthetic = {method_title(method): each for method, each in results.samples.items()}
+    synthetic = {method_title(method): sample for method, sample in results.samples.items()}
     return Samples(
         names=neurons.names,
         classes=neurons.classes,
-        rows={TRAINING: fit.X, HELD_OUT: scored.X} | {n: s.rows for n, s in synthetic.items()},
-        labels={TRAINING: fit.y, HELD_OUT: scored.y} | {n: s.labels for n, s in synthetic.items()},
+        rows={TRAINING_SOURCE: fit.X, HELD_OUT_SOURCE: scored.X}
+        | {n: s.rows for n, s in synthetic.items()},
+        labels={TRAINING_SOURCE: fit.y, HELD_OUT_SOURCE: scored.y}
+        | {n: s.labels for n, s in synthetic.items()},
         shown=_choose_features(fit),
     )
 
@@ -86,8 +88,8 @@ def _choose_features(neurons: Neurons) -> tuple[int, ...]:
         known = np.isfinite(column)
         values, y = column[known], neurons.y[known]
         groups = [values[y == label] for label in np.unique(y)]
-        means = np.array([each.mean() for each in groups])
-        within = float(np.mean([each.var() for each in groups])) if groups else 0.0
+        means = np.array([group.mean() for group in groups])
+        within = float(np.mean([group.var() for group in groups])) if groups else 0.0
         ratios.append(float(means.var()) / within if within > 0 else 0.0)
     chosen: list[int] = []
     for place in np.argsort(ratios)[::-1].tolist():
@@ -133,7 +135,9 @@ def draw_samples(run: Run, samples: Samples) -> list[Path]:
 
 def _summarise_shown(results: Results) -> dict[str, dict[Level, Interval]]:
     protocol = results.job.protocol
-    return {score: summarise_scores(results.rows, score, protocol=protocol) for score in SHOWN}
+    return {
+        score: summarise_scores(results.rows, score, protocol=protocol) for score in DRAWN_SCORES
+    }
 
 
 def draw_baseline(run: Run, results: Results) -> list[Path]:
@@ -150,7 +154,7 @@ def draw_baseline(run: Run, results: Results) -> list[Path]:
         return [
             Line(
                 name=classifier_title(name),
-                values={score: [levels[score][key] for key in each] for score in SHOWN},
+                values={score: [levels[score][key] for key in each] for score in DRAWN_SCORES},
             )
             for name, each in keys.items()
             if all(key in known for key in each)
@@ -176,7 +180,7 @@ def draw_added(run: Run, results: Results) -> list[Path] | None:
         for name in results.job.classifiers:
             keys = [(BASELINE if n == 0 else method, name, n, 1.0) for n in added]
             if all(key in levels["accuracy"] for key in keys):
-                values = {score: [levels[score][key] for key in keys] for score in SHOWN}
+                values = {score: [levels[score][key] for key in keys] for score in DRAWN_SCORES}
                 lines.append(Line(name=classifier_title(name), values=values))
         if lines:
             panels.append(
@@ -192,11 +196,11 @@ def draw_added(run: Run, results: Results) -> list[Path] | None:
 def _select_gains(results: Results, score: str) -> list[Gain]:
     """Return the gains of the main classifier at the smallest N of each method."""
     return [
-        each
-        for each in results.gains
-        if each.classifier == results.main_classifier
-        and each.score == score
-        and each.added in (0, results.job.added[0])
+        gain
+        for gain in results.gains
+        if gain.classifier == results.main_classifier
+        and gain.score == score
+        and gain.added in (0, results.job.added[0])
     ]
 
 
@@ -264,7 +268,10 @@ def draw_fidelity(run: Run, results: Results) -> list[Path] | None:
         if not values:
             continue
         table = np.array(
-            [[mean_known(values.get((name, each), [])) for each in features] for name in classes]
+            [
+                [mean_known(values.get((name, feature), [])) for feature in features]
+                for name in classes
+            ]
         )
         name = "Real training cells" if method == BASELINE else method_title(method)
         maps.append(HeatMap(title=f"{name} against held-out cells", values=table))

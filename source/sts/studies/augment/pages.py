@@ -55,7 +55,7 @@ def write_results(run: Run, results: Results) -> None:
     columns = [name for name in score_columns(classes) if name != TIME]
     write_csv(run.path / "results.csv", columns, _select_columns(columns, rows))
     write_csv(run.path / "times.csv", (*KEYS, TIME), _select_columns((*KEYS, TIME), rows))
-    gains = [each.to_row() for each in results.gains]
+    gains = [gain.to_row() for gain in results.gains]
     write_csv(run.path / "differences.csv", GAIN_COLUMNS, gains)
     write_csv(run.path / "fidelity.csv", FIDELITY_COLUMNS, results.fidelity)
     samples = collect_samples(results)
@@ -93,7 +93,7 @@ def make_report(results: Results) -> dict[str, Any]:
             classifier: {name: vars(interval) for name, interval in scores.items()}
             for classifier, scores in summarise_baseline(results).items()
         },
-        "verdicts": [each.to_row() for each in results.gains if each.score in PLAIN_SCORES],
+        "verdicts": [gain.to_row() for gain in results.gains if gain.score in PLAIN_SCORES],
         "fidelity": fidelity,
         "in_words": {
             method: describe_method(results, fidelity, method) for method in job.all_methods[1:]
@@ -168,7 +168,7 @@ def _make_facts(results: Results) -> Facts:
             known = np.isfinite([each.low, each.high]).all()
             interval = f", {each.low:.3f} to {each.high:.3f}" if known else ""
             facts.append((name, f"{each.value:.3f}", f"{classifier_title(best)}{interval}"))
-    gains = [each for each in results.gains if each.score == "macro_f1"]
+    gains = [gain for gain in results.gains if gain.score == "macro_f1"]
     if gains:
         top = max(gains, key=lambda each: each.value)
         added = f", {top.added:,} added" if top.added else ""
@@ -180,9 +180,9 @@ def _make_facts(results: Results) -> Facts:
 def _make_verdict_table(results: Results) -> Table:
     """Return how often each method helps and hurts, and how often this is unknown."""
     rows: list[list[object]] = []
-    for method in dict.fromkeys(each.method for each in results.gains):
+    for method in dict.fromkeys(gain.method for gain in results.gains):
         for score in PLAIN_SCORES:
-            here = [each for each in results.gains if (each.method, each.score) == (method, score)]
+            here = [gain for gain in results.gains if (gain.method, gain.score) == (method, score)]
             counts = [sum(each.verdict == verdict for each in here) for verdict in VERDICTS]
             corrected = [
                 sum(each.holm_verdict == verdict for each in here) for verdict in VERDICTS[:2]
@@ -245,19 +245,19 @@ def _show_gains(run: Run, results: Results) -> list[Block]:
 def _make_gain_table(gains: Sequence[Gain]) -> Table:
     rows = [
         [
-            method_title(each.method),
-            classifier_title(each.classifier),
-            each.added,
-            SCORES[each.score],
-            f"{each.baseline:.3f}",
-            f"{each.value:.3f}",
-            format_gain(each.difference),
-            each.verdict,
-            each.holm_verdict,
-            each.comparisons,
+            method_title(gain.method),
+            classifier_title(gain.classifier),
+            gain.added,
+            SCORES[gain.score],
+            f"{gain.baseline:.3f}",
+            f"{gain.value:.3f}",
+            format_gain(gain.difference),
+            gain.verdict,
+            gain.holm_verdict,
+            gain.comparisons,
         ]
-        for each in gains
-        if each.score in ("accuracy", "macro_f1")
+        for gain in gains
+        if gain.score in ("accuracy", "macro_f1")
     ]
     return Table(
         columns=[

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from sts.augment.contract import GENERATORS, METHODS, make_generator
-from sts.augment.grid import BASELINE, BORROW, PROTOCOLS, WEIGHTS, Grid
+from sts.augment.grid import BASELINE, BORROW, DIVISION_PROTOCOLS, WEIGHTS, Grid
 from sts.augment.preparation import NONE, REDUCERS, SPACES, RowPreparation
-from sts.augment.tasks import FEATURES, TASKS
+from sts.augment.tasks import FEATURE_CHOICES, TASKS
 from sts.base.errors import StsError, one_of
 from sts.base.files import read_json
 from sts.tabular.classifiers import CLASSIFIERS, VOTE, order_classifiers
 
-ALL: Final = "all"
+ALL_METHODS: Final = "all"
 # The controls that a benchmark of all methods includes.
-CONTROLS: Final = ("random", WEIGHTS)
+DEFAULT_CONTROLS: Final = ("random", WEIGHTS)
 DEFAULT_ADDED: Final = {"cv": (100, 500, 1000), "paper": (100, 500, 1000, 5000, 10000)}
 # Number of repeats of the folds, or of seeds of the single holdout.
 DEFAULT_REPEATS: Final = {"cv": 2, "paper": 5}
@@ -54,7 +54,7 @@ class Job:
     @property
     def what(self) -> str:
         """Return the name of this benchmark in run folders."""
-        methods = ALL if set(METHODS) <= set(self.methods) else "+".join(self.methods)
+        methods = ALL_METHODS if set(METHODS) <= set(self.methods) else "+".join(self.methods)
         return f"{self.task}-{self.features}-{self.protocol}-{methods}"
 
     @property
@@ -101,11 +101,11 @@ def make_benchmark_job(
     others
         Other fields of a job.
     """
-    if one_of(protocol, PROTOCOLS, "protocol") == "paper" and others.get("folds"):
+    if one_of(protocol, DIVISION_PROTOCOLS, "protocol") == "paper" and others.get("folds"):
         raise StsError("--folds is for --protocol cv: the paper leaves out one in five neurons")
     job = Job(
         task=one_of(task, TASKS, "task"),
-        features=one_of(features, FEATURES, "features"),
+        features=one_of(features, FEATURE_CHOICES, "features"),
         protocol=protocol,
         methods=_expand_methods(methods),
         classifiers=order_classifiers(classifiers) if classifiers else (*CLASSIFIERS, VOTE),
@@ -115,6 +115,11 @@ def make_benchmark_job(
         device="cpu" if device == "auto" else device,
         **others,
     )
+    _check_job(job)
+    return job
+
+
+def _check_job(job: Job) -> None:
     one_of(job.reducer, REDUCERS, "reducer")
     one_of(job.space, SPACES, "space")
     if job.space == "reduced" and job.reducer == NONE:
@@ -123,25 +128,26 @@ def make_benchmark_job(
         raise StsError(
             "--borrow is for --task me: its neurons lack morphology, which others do not"
         )
-    return job
 
 
 def _expand_methods(names: Sequence[str]) -> tuple[str, ...]:
     """Return each method once; `all` is replaced by all methods."""
-    known = (*GENERATORS, ALL)
+    known = (*GENERATORS, ALL_METHODS)
     wanted = [one_of(name, known, "method") for name in names]
     methods = [
-        each for name in wanted for each in ((*METHODS, *CONTROLS) if name == ALL else (name,))
+        each
+        for name in wanted
+        for each in ((*METHODS, *DEFAULT_CONTROLS) if name == ALL_METHODS else (name,))
     ]
     return tuple(dict.fromkeys(methods))
 
 
 def _read_generators(file: Path) -> dict[str, Any]:
     """Return settings of generators by method; wrong settings are an error."""
-    given = read_json(file)
-    if not isinstance(given, Mapping):
+    by_method = read_json(file)
+    if not isinstance(by_method, Mapping):
         raise StsError(f'{file} does not contain settings by method: {{"vae": {{...}}}} is needed')
-    for name, settings in given.items():
+    for name, settings in by_method.items():
         one_of(name, GENERATORS, f"method in {file}")
         if not isinstance(settings, Mapping):
             raise StsError(f"{file}, {name}: names and values are needed, not {settings!r}")
@@ -150,4 +156,4 @@ def _read_generators(file: Path) -> dict[str, Any]:
             make_generator(name, settings=settings)
         except StsError as error:
             raise StsError(f"{file}, {name}: {error}") from error
-    return dict(given)
+    return dict(by_method)

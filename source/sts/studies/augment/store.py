@@ -23,13 +23,13 @@ from sts.studies.augment.results import GeneratedRows
 from sts.studies.augment.settings import Job
 
 # Must be changed whenever the meaning of the same settings changes.
-FORMAT: Final = "sts-augment 1"
+SCORES_FORMAT: Final = "sts-augment 1"
 # The column of the class in files of samples. No feature has this name.
 LABEL: Final = "class of the row"
-NOTE: Final = "note"
+NOTE_COLUMN: Final = "note"
 # Files of an item in addition to its scores, by the end of their name.
-KINDS: Final = ("fidelity", "made", "notes")
-LOCK: Final = ".lock"
+ITEM_FILES: Final = ("fidelity", "made", "notes")
+STORE_LOCK: Final = ".lock"
 # Seconds between two tries to lock a folder.
 RETRY_S: Final = 0.02
 FIDELITY: Final = ("measure", "against", "label", "feature", "value")
@@ -97,7 +97,7 @@ class Store:
     ) -> None:
         """Write the fidelity of a generator."""
         path = self.path(method, division, "fidelity")
-        write_csv(path, FIDELITY, [vars(each) for each in measurements])
+        write_csv(path, FIDELITY, [vars(measurement) for measurement in measurements])
 
     def samples(self, method: str, division: Division) -> GeneratedRows | None:
         """Return the stored rows of a generator, None if there are none."""
@@ -123,22 +123,28 @@ class Store:
     def notes(self, method: str, division: Division) -> list[str]:
         """Return the notes of an item's generator."""
         path = self.path(method, division, "notes")
-        return [row[NOTE] for row in read_csv(path, (NOTE,))] if path.is_file() else []
+        return (
+            [row[NOTE_COLUMN] for row in read_csv(path, (NOTE_COLUMN,))] if path.is_file() else []
+        )
 
     def write_notes(self, method: str, division: Division, notes: Sequence[str]) -> None:
         """Write the notes of a generator."""
-        write_csv(self.path(method, division, "notes"), (NOTE,), [{NOTE: note} for note in notes])
+        write_csv(
+            self.path(method, division, "notes"),
+            (NOTE_COLUMN,),
+            [{NOTE_COLUMN: note} for note in notes],
+        )
 
     def delete(self, method: str, division: Division) -> None:
         """Delete all files of an item."""
-        for kind in ("", *KINDS):
+        for kind in ("", *ITEM_FILES):
             self.path(method, division, kind).unlink(missing_ok=True)
 
 
 def open_store(output: Path, job: Job, task: Task, divisions: Sequence[Division]) -> Store:
     """Return the store of all scores on these neurons with these divisions and preparation."""
     parts = {
-        "format": FORMAT,
+        "format": SCORES_FORMAT,
         "neurons": task.neurons.fingerprint(),
         "lenders": task.borrowable.fingerprint() if task.borrowable and job.borrow else None,
         # A run with more repeats uses the scores of a run with fewer repeats.
@@ -175,7 +181,7 @@ def _lock_folder(folder: Path) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         # If the lock file cannot be written, writing the scores fails too, with a clear message.
         with contextlib.suppress(OSError):
-            file = stack.enter_context((folder / LOCK).open("ab"))
+            file = stack.enter_context((folder / STORE_LOCK).open("ab"))
             while not try_lock(file):
                 time.sleep(RETRY_S)
         yield

@@ -30,13 +30,13 @@ logger = logging.getLogger("sts")
 
 STUDY: Final = "calcium-evaluate"
 # Names of the lower limit (other real windows) and of the two controls.
-FLOOR: Final = "real, other stretch"
+REAL_FLOOR: Final = "real, other stretch"
 PHASES: Final = "phase-shuffled"
 INDEPENDENT: Final = "independent neurons"
 # Number of generated windows for the decoder, relative to real windows.
 MORE: Final = 4
 # Smallest number of real windows for the training of a decoder.
-FEWEST: Final = 4
+FEWEST_WINDOWS: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,26 +62,26 @@ def evaluate_gan(workspace: Workspace, job: EvaluateJob) -> GanEvaluation:
         some = training[rng.permutation(len(training))[: len(real)]]
         windows = {
             GENERATED: gan.generate(len(real), seed=job.seed),
-            FLOOR: some,
+            REAL_FLOOR: some,
             PHASES: shuffle_phases(some, rng),
             INDEPENDENT: shuffle_neurons(some, rng),
         }
-        measures = {name: cohort.measure(each) for name, each in windows.items()}
+        measures = {name: cohort.measure(window) for name, window in windows.items()}
         edges = choose_edges(cohort.measure(training))
         truth = cohort.measure(real)
         scaled = (cohort.cut.scale.apply(each) for each in (windows[GENERATED], real, training))
-        found = GanEvaluation(
+        evaluation = GanEvaluation(
             folder=run.path,
-            likeness={n: compare_windows(truth, each, edges) for n, each in measures.items()},
+            likeness={n: compare_windows(truth, measure, edges) for n, measure in measures.items()},
             copying=measure_copying(*scaled),
             truth=_compare_with_truth(cohort, {"real, deconvolved": truth, **measures}),
             decoders=_compare_decoders(cohort, gan, rng, seed=job.seed),
         )
         report = {
-            "likeness": {name: to_dict(each) for name, each in found.likeness.items()},
-            "copying": to_dict(found.copying),
-            "truth": found.truth,
-            "downstream": [to_dict(each) for each in found.decoders],
+            "likeness": {name: to_dict(each) for name, each in evaluation.likeness.items()},
+            "copying": to_dict(evaluation.copying),
+            "truth": evaluation.truth,
+            "downstream": [to_dict(decoder) for decoder in evaluation.decoders],
             "model": to_dict(gan.card),
         }
         run.report(report)
@@ -91,8 +91,8 @@ def evaluate_gan(workspace: Workspace, job: EvaluateJob) -> GanEvaluation:
             measures={"real": truth, **measures},
             edges=edges,
         )
-        write_pages(run, gan.card, compared, found)
-    return replace(found, folder=run.final)
+        write_pages(run, gan.card, compared, evaluation)
+    return replace(evaluation, folder=run.final)
 
 
 def _load_cohort(gan: CalciumGan, job: EvaluateJob) -> SplitRecording:
@@ -131,10 +131,10 @@ def _compare_decoders(
     cohort: SplitRecording, gan: CalciumGan, rng: np.random.Generator, *, seed: int
 ) -> list[DecoderScore]:
     training = cohort.windows("training")
-    counts = [FEWEST]
+    counts = [FEWEST_WINDOWS]
     while counts[-1] * 4 < len(training):
         counts.append(counts[-1] * 4)
-    counts = [each for each in counts if each < len(training)] + [len(training)]
+    counts = [count for count in counts if count < len(training)] + [len(training)]
     stretches = DecoderWindows(
         training=training,
         validation=cohort.windows("validation"),

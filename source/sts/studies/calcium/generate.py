@@ -24,19 +24,19 @@ from sts.calcium.checkpoint import GanCard, gan_folder, load_gan
 Kind = Literal["npz", "nwb"]
 
 # Folder of the generated windows in output/.
-FOLDER: Final = "calcium-generated"
+GENERATED_FOLDER: Final = "calcium-generated"
 # Largest number of windows in an NWB file; viewers would need minutes to open more series.
 MOST_SERIES: Final = 2000
 # Date of all NWB files: equal windows give equal files.
-START: Final = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+RECORDED_ON: Final = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 # Namespace of the identifiers of NWB files.
-NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "spike-train-scalograms/generated")
+GENERATED_NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "spike-train-scalograms/generated")
 # Text for fields of NWB that generated traces do not have.
 INDICATOR: Final = "none: generated"
 # Unidentified organism in the taxonomy of NCBI.
 SPECIES: Final = "http://purl.obolibrary.org/obo/NCBITaxon_32644"
 # Time between two windows, which are independent of each other.
-BETWEEN_S: Final = 1.0
+WINDOW_PAUSE_S: Final = 1.0
 
 
 def write_generated_nwb(
@@ -59,26 +59,7 @@ def write_generated_nwb(
         Origin of the windows, stored as JSON in the notes.
     """
     origin = json.dumps(provenance or {}, sort_keys=True, default=str)
-    file = NWBFile(
-        session_description=description,
-        identifier=str(uuid.uuid5(NAMESPACE, f"{path.stem} {origin}")),
-        session_id=path.stem,
-        session_start_time=START,
-        file_create_date=START,
-        institution=INDICATOR,
-        lab=INDICATOR,
-        experimenter=["Generator, A"],
-        experiment_description="Calcium traces from a generative adversarial network",
-        keywords=["generated", "calcium imaging"],
-        notes=origin,
-        subject=Subject(
-            subject_id="generated",
-            species=SPECIES,
-            sex="U",
-            age="P0D/",
-            description="no animal: a generative adversarial network",
-        ),
-    )
+    file = _make_file(path.stem, description, origin)
     module = file.create_processing_module("ophys", "generated traces")
     region = _add_regions(file, module, neurons or list(map(str, range(windows.shape[1]))))
     relative = unit == "dF/F"
@@ -93,11 +74,34 @@ def write_generated_nwb(
                 rois=region,
                 unit="n.a." if relative else unit or "a.u.",
                 rate=float(rate_hz),
-                starting_time=number * (windows.shape[2] / rate_hz + BETWEEN_S),
+                starting_time=number * (windows.shape[2] / rate_hz + WINDOW_PAUSE_S),
             )
         )
     with new_hdf5(path) as hdf5, NWBHDF5IO(file=hdf5, mode="w") as output:
         output.write(file)
+
+
+def _make_file(name: str, description: str, origin: str) -> NWBFile:
+    return NWBFile(
+        session_description=description,
+        identifier=str(uuid.uuid5(GENERATED_NAMESPACE, f"{name} {origin}")),
+        session_id=name,
+        session_start_time=RECORDED_ON,
+        file_create_date=RECORDED_ON,
+        institution=INDICATOR,
+        lab=INDICATOR,
+        experimenter=["Generator, A"],
+        experiment_description="Calcium traces from a generative adversarial network",
+        keywords=["generated", "calcium imaging"],
+        notes=origin,
+        subject=Subject(
+            subject_id="generated",
+            species=SPECIES,
+            sex="U",
+            age="P0D/",
+            description="no animal: a generative adversarial network",
+        ),
+    )
 
 
 def _add_regions(file: NWBFile, module: Any, neurons: Sequence[str]) -> Any:
@@ -157,7 +161,7 @@ def generate_windows(
         "seed": job.seed,
         "windows": job.windows,
     }
-    folder = out or workspace.output / FOLDER
+    folder = out or workspace.output / GENERATED_FOLDER
     paths = []
     # If a kind is given twice, it is written once.
     for kind in dict.fromkeys(job.kinds):

@@ -34,9 +34,9 @@ logger = logging.getLogger("sts")
 
 STUDY: Final = "calcium-dg"
 # Folder of the simulated recordings in data/.
-FOLDER: Final = "calcium"
+SIMULATED_FOLDER: Final = "calcium"
 # Largest number of pairs that a warning names.
-NAMED: Final = 20
+WARNED_PAIRS: Final = 20
 # Largest number of values (neurons times frames): that of the largest recording.
 MOST_VALUES: Final = 2**30
 # Settings that detect spikes in traces in units of their noise.
@@ -106,13 +106,13 @@ def make_ground_truth(
     workspace: Workspace, job: GroundTruthJob, *, out: Path | None = None
 ) -> GroundTruth:
     """Simulate spikes and calcium, write them to data/calcium and compare their statistics."""
-    path = out or workspace.data / FOLDER / f"{job.name}.h5"
+    path = out or workspace.data / SIMULATED_FOLDER / f"{job.name}.h5"
     rng = np.random.default_rng(job.seed)
     with start_run(workspace, study=STUDY, what=job.name, settings=job) as run:
         gaussian = dichotomised_gaussian(
             _get_statistics(job, rng), clip=job.clip, memory_s=job.memory_s
         )
-        for each in gaussian.beyond[:NAMED]:
+        for each in gaussian.beyond[:WARNED_PAIRS]:
             logger.warning(
                 "neurons %d and %d ask for a covariance of %.3g: moved to its bound %.3g",
                 each.first,
@@ -133,9 +133,9 @@ def make_ground_truth(
         )
         asked = gaussian.statistics
         write_hdf5(path, recording, rates_hz=asked.rates_hz, covariances=asked.covariances)
-        found = describe_truth(gaussian, spikes)
-        run.report({"ground_truth": found, "data": path})
-    return GroundTruth(data=path, folder=run.final, found=found)
+        described = describe_truth(gaussian, spikes)
+        run.report({"ground_truth": described, "data": path})
+    return GroundTruth(data=path, folder=run.final, found=described)
 
 
 def make_demo_truth(seed: int = 0) -> GroundTruthJob:
@@ -147,7 +147,7 @@ def make_demo_truth(seed: int = 0) -> GroundTruthJob:
 
 def ensure_demo_truth(workspace: Workspace, seed: int = 0) -> Path:
     """Write the population of the demo, unless it is there, and return its path."""
-    path = workspace.data / FOLDER / f"{DEMO}.h5"
+    path = workspace.data / SIMULATED_FOLDER / f"{DEMO}.h5"
     if not path.is_file():
         make_ground_truth(workspace, make_demo_truth(seed), out=path)
     return path
@@ -192,9 +192,9 @@ def describe_truth(gaussian: DichotomisedGaussian, spikes: Ints) -> dict[str, An
     frames = binary.shape[1]
     together = (binary @ binary.T).astype(np.float64) / frames
     chances = binary.mean(axis=1, dtype=np.float64)
-    found = together - np.outer(chances, chances)
+    covariances = together - np.outer(chances, chances)
     pairs = np.triu_indices(len(rates), k=1)
-    z = ((found - asked.covariances) / _estimate_errors(asked, frames))[pairs]
+    z = ((covariances - asked.covariances) / _estimate_errors(asked, frames))[pairs]
     return {
         "neurons": len(rates),
         "frames": spikes.shape[1],

@@ -12,9 +12,9 @@ from sts.base.settings import to_dict
 from sts.base.types import Bools, Floats
 from sts.calcium.checkpoint import GanCard
 from sts.calcium.compare import (
-    QUANTITIES,
+    COMPARED_QUANTITIES,
+    LEAST_POWER,
     SCORED,
-    SILENT,
     Copying,
     Likeness,
     Measures,
@@ -39,7 +39,7 @@ from sts.reports.tables import settings_table
 GENERATED: Final = "generated"
 # Largest number of spike trains of one neuron in a heat map.
 MOST_TRAINS: Final = 60
-HOW: Final = (
+COMPARISON_NOTE: Final = (
     "Each row compares windows of one kind with the same real test windows: equally many windows, "
     "deconvolved in the same way. The row below the generated windows is the floor: real windows "
     "of the training stretch. Phase-shuffled windows keep spectra and linear correlations and lose "
@@ -79,16 +79,23 @@ class GanEvaluation:
     decoders: list[DecoderScore]
 
 
-def write_pages(run: Run, card: GanCard, compared: ComparedWindows, found: GanEvaluation) -> None:
+def write_pages(
+    run: Run, card: GanCard, compared: ComparedWindows, evaluation: GanEvaluation
+) -> None:
     """Draw the figures and write report.html."""
     sections = [
         Section(
             "Likeness",
-            [_make_headline(found), HOW, _tabulate_likeness(found), *_tabulate_truth(found)],
+            [
+                _make_headline(evaluation),
+                COMPARISON_NOTE,
+                _tabulate_likeness(evaluation),
+                *_tabulate_truth(evaluation),
+            ],
         ),
         Section("Side by side", _draw_pictures(run, card, compared)),
-        Section("Copying", [_describe_copying(found)]),
-        Section("Does it help?", [HELP, _tabulate_decoders(found)]),
+        Section("Copying", [_describe_copying(evaluation)]),
+        Section("Does it help?", [HELP, _tabulate_decoders(evaluation)]),
         Section(
             "Settings",
             [
@@ -106,13 +113,13 @@ def write_pages(run: Run, card: GanCard, compared: ComparedWindows, found: GanEv
     )
 
 
-def _make_headline(found: GanEvaluation) -> Facts:
-    rows = list(found.likeness.values())
+def _make_headline(evaluation: GanEvaluation) -> Facts:
+    rows = list(evaluation.likeness.values())
     generated, floor, independent = rows[0].divergences, rows[1].divergences, rows[-1].divergences
     return Facts(
         [
             (
-                QUANTITIES[name].split(" (")[0],
+                COMPARED_QUANTITIES[name].split(" (")[0],
                 f"{generated[name]:.3f}",
                 f"nats; real {floor[name]:.3f}, independent {independent[name]:.3f}",
             )
@@ -121,11 +128,11 @@ def _make_headline(found: GanEvaluation) -> Facts:
     )
 
 
-def _tabulate_likeness(found: GanEvaluation) -> Table:
+def _tabulate_likeness(evaluation: GanEvaluation) -> Table:
     return Table(
         columns=[
             "windows",
-            *(f"KL {name.split(' (')[0]}" for name in QUANTITIES.values()),
+            *(f"KL {name.split(' (')[0]}" for name in COMPARED_QUANTITIES.values()),
             "autocorrelation",
             "spectrum (dB)",
             "rates",
@@ -140,7 +147,7 @@ def _tabulate_likeness(found: GanEvaluation) -> Table:
                 each.rate_error,
                 each.covariance_error,
             ]
-            for name, each in found.likeness.items()
+            for name, each in evaluation.likeness.items()
         ],
         caption="KL(real || these) of 30 bins in nats; then errors: root mean square of the "
         "autocorrelation and of the spectrum, median relative error of rates, relative error of "
@@ -148,21 +155,21 @@ def _tabulate_likeness(found: GanEvaluation) -> Table:
     )
 
 
-def _tabulate_truth(found: GanEvaluation) -> list[Block]:
-    if not found.truth:
+def _tabulate_truth(evaluation: GanEvaluation) -> list[Block]:
+    if not evaluation.truth:
         return []
     return [
         Table(
             columns=["windows", "median relative error of rates", "relative error of covariances"],
-            rows=[[name, *each.values()] for name, each in found.truth.items()],
+            rows=[[name, *each.values()] for name, each in evaluation.truth.items()],
             caption="Compared with the true spikes of the test stretch. The errors in the first "
             "row come from deconvolution alone.",
         )
     ]
 
 
-def _describe_copying(found: GanEvaluation) -> str:
-    copying = found.copying
+def _describe_copying(evaluation: GanEvaluation) -> str:
+    copying = evaluation.copying
     return (
         "The distance of a generated window to the nearest training window is "
         f"{copying.generated:.2f} of its median distance to all of them; for an unseen real window "
@@ -172,18 +179,18 @@ def _describe_copying(found: GanEvaluation) -> str:
     )
 
 
-def _tabulate_decoders(found: GanEvaluation) -> Table:
+def _tabulate_decoders(evaluation: GanEvaluation) -> Table:
     return Table(
         columns=["real windows", "real alone", "with generated", "difference", "weight"],
         rows=[
             [
-                each.windows,
-                each.real.in_words(),
-                each.both.in_words(),
-                each.difference.in_words(4),
-                each.weight,
+                decoder.windows,
+                decoder.real.in_words(),
+                decoder.both.in_words(),
+                decoder.difference.in_words(4),
+                decoder.weight,
             ]
-            for each in found.decoders
+            for decoder in evaluation.decoders
         ],
         caption="Explained variance; in brackets 95 % intervals over the test windows, paired for "
         "the difference.",
@@ -215,7 +222,7 @@ def _draw_pictures(run: Run, card: GanCard, compared: ComparedWindows) -> list[B
 
 
 def _make_curves(compared: ComparedWindows, rate_hz: float) -> list[CurvePanel]:
-    shown = {name: each for name, each in compared.measures.items() if name != "real"}
+    shown = {name: measure for name, measure in compared.measures.items() if name != "real"}
     real = compared.measures["real"]
     lags = np.arange(1, len(real.autocorrelation) + 1) / rate_hz
     # Without the power at 0 Hz; the last one is at half the frame rate or just below.
@@ -242,11 +249,11 @@ def _make_curves(compared: ComparedWindows, rate_hz: float) -> list[CurvePanel]:
 
 def _convert_to_db(spectrum: Floats) -> Floats:
     """Return a spectrum in dB, with the smallest power that is compared as its minimum."""
-    return np.asarray(10 * np.log10(np.maximum(spectrum, SILENT * spectrum.max())))
+    return np.asarray(10 * np.log10(np.maximum(spectrum, LEAST_POWER * spectrum.max())))
 
 
 def _make_histograms(compared: ComparedWindows) -> list[HistogramPanel]:
-    shown = {name: each for name, each in compared.measures.items() if name != "real"}
+    shown = {name: measure for name, measure in compared.measures.items() if name != "real"}
     return [
         HistogramPanel(
             title=title,
@@ -257,7 +264,7 @@ def _make_histograms(compared: ComparedWindows) -> list[HistogramPanel]:
                 for other, each in shown.items()
             },
         )
-        for name, title in QUANTITIES.items()
+        for name, title in COMPARED_QUANTITIES.items()
     ]
 
 

@@ -23,7 +23,7 @@ from sts.calcium.windows import Cut, WindowSettings, cut_windows
 logger = logging.getLogger("sts")
 
 # Folder of the spikes in output/.
-FOLDER: Final = "calcium-spikes"
+SPIKES_FOLDER: Final = "calcium-spikes"
 # Rate of the bins in which detected spikes are compared with true spikes.
 COMPARED_HZ: Final = 25.0
 
@@ -121,19 +121,19 @@ def deconvolve_recording(
     """Deconvolve a recording and write calcium and spikes as .npz."""
     recording = source.read(alone=True)
     lengths = recording.lengths or (recording.traces.shape[1],) * len(recording.traces)
-    found = _deconvolve_rows(recording.traces, lengths, source)
-    if not found.spikes.any():
+    deconvolved = _deconvolve_rows(recording.traces, lengths, source)
+    if not deconvolved.spikes.any():
         logger.warning(
             "no spike is found in %s: a smallest spike is in units of the traces, try "
             "--decay auto --penalty auto --baseline auto",
             recording.name,
         )
-    path = out or workspace.output / FOLDER / f"{Path(source.path).stem}.npz"
+    path = out or workspace.output / SPIKES_FOLDER / f"{Path(source.path).stem}.npz"
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(
             file,
-            calcium=found.calcium,
-            spikes=found.spikes,
+            calcium=deconvolved.calcium,
+            spikes=deconvolved.spikes,
             frames=np.array(lengths),
             rate_hz=np.float64(recording.rate_hz),
             unit=np.array(recording.unit),
@@ -142,7 +142,7 @@ def deconvolve_recording(
         )
     rows, known = [], []
     for index, (name, frames) in enumerate(zip(recording.neurons, lengths, strict=True)):
-        spikes = found.spikes[index, :frames]
+        spikes = deconvolved.spikes[index, :frames]
         correlated = ""
         if recording.spikes is not None:
             value = correlate_spikes(spikes, recording.spikes[index, :frames], recording.rate_hz)
@@ -163,8 +163,8 @@ def _deconvolve_rows(
     for index, frames in enumerate(lengths):
         # A trial of a second or less is too short: it stays without spikes.
         if frames >= LEAST_FRAMES:
-            found = deconvolve(traces[index, :frames], source.oasis)
-            calcium[index, :frames], spikes[index, :frames] = found.calcium, found.spikes
+            result = deconvolve(traces[index, :frames], source.oasis)
+            calcium[index, :frames], spikes[index, :frames] = result.calcium, result.spikes
     return Deconvolved(calcium=calcium, spikes=spikes)
 
 

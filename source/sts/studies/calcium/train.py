@@ -33,7 +33,7 @@ STATE: Final = "training.safetensors"
 DEMO_LENGTH: Final = 128
 # A recording without power above this fraction of half its frame rate was probably resampled.
 LOUD: Final = 0.6
-KEPT: Final = (
+SELECTION_NOTE: Final = (
     "The generator with the lowest score is kept. The score is the sum of its differences from the "
     "validation stretch: divergences of rates, correlations and van Rossum distances, errors of "
     "rates, covariances, autocorrelation and spectrum. Test the generator with `evaluate`, on a "
@@ -117,8 +117,8 @@ class ValidationScore:
 
     def __call__(self, windows: Floats) -> float:
         """Return the difference from the validation windows; lower is better."""
-        found = compare_windows(self._real, self._cohort.measure(windows), self._edges)
-        return score_likeness(found)
+        differences = compare_windows(self._real, self._cohort.measure(windows), self._edges)
+        return score_likeness(differences)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -257,6 +257,6 @@ def _draw_training(run: Run, card: GanCard, fitted: FittedGan) -> list[Block]:
     samples = [run.figures / f"samples.{kind}" for kind in ("png", "svg")]
     return [
         Facts(facts),
-        Picture(files=curves, caption=KEPT),
+        Picture(files=curves, caption=SELECTION_NOTE),
         Picture(files=samples, caption="Real and generated at the last validation."),
     ]

@@ -60,7 +60,7 @@ class Cohort(ABC, Generic[C]):
         return fingerprint == self.fingerprint()
 
     def open_holdout(self, why: str) -> Ints:
-        """Return the rows that are held out, and write a line to the log."""
+        """Return the held-out rows, and write a line to the log."""
         logger.info("the holdout of %d cells is opened: %s", len(self._test_rows), why)
         return self._test_rows
 

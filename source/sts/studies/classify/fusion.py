@@ -17,18 +17,17 @@ from sts.evaluation.compare import Comparison, compare
 from sts.evaluation.predictions import UNKNOWN, Predictions
 from sts.evaluation.scores import POOLED, Scores, by_dataset
 from sts.reports.page import Block, Section, write_page
-from sts.reports.predictions import read_predictions, write_predictions
+from sts.reports.predictions import PREDICTIONS, read_predictions, write_predictions
 from sts.reports.tables import difference_table, headline, notes_on_scores, score_table
-from sts.studies.classify.pages import PREDICTIONS
 from sts.studies.classify.training import OUT_OF_FOLD
 
 STUDY: Final = "fusion"
 # Number of folds for the stack; each cell is predicted by a stack fitted without it.
-FOLDS: Final = 5
+STACK_FOLDS: Final = 5
 # Strengths of the regression; the one with the lowest log loss is used.
 STRENGTHS: Final = (0.003, 0.03, 0.3, 3.0)
 # Smallest probability before the logarithm: one wrong cell must not dominate all others.
-FLOOR: Final = 1e-4
+FUSION_FLOOR: Final = 1e-4
 # Names of the three classifiers that are compared.
 TABLE, NETWORK, STACK = "table", "network", "both"
 METHOD: Final = (
@@ -87,16 +86,16 @@ class FusionScores:
                 name: {group: each.to_dict() for group, each in groups.items()}
                 for name, groups in self.scores.items()
             },
-            "gains": {name: each.to_dict() for name, each in self.gains.items()},
+            "gains": {name: gain.to_dict() for name, gain in self.gains.items()},
         }
 
     def blocks(self) -> list[Block]:
         """Return the content of the report."""
         return [
-            score_table({name: each[POOLED] for name, each in self.scores.items()}),
+            score_table({name: score[POOLED] for name, score in self.scores.items()}),
             *(
-                difference_table(each, first=name, second=STACK)
-                for name, each in self.gains.items()
+                difference_table(gain, first=name, second=STACK)
+                for name, gain in self.gains.items()
             ),
             *notes_on_scores(self.scores[STACK]),
         ]
@@ -118,8 +117,8 @@ def read_run_predictions(run: Path) -> RunPredictions:
     for name in (OUT_OF_FOLD, PREDICTIONS):
         if not (run / name).is_file():
             raise StsError(
-                f"no {name} in {run}: name the run folder of a TRAIN of sts_pipeline.py; a network "
-                "that an older release has trained is to be trained again"
+                f"no {name} in {run}: name the run folder of a TRAIN of sts_pipeline.py; train a "
+                "network of an older release again"
             )
     train, test = (read_predictions(run / name) for name in (OUT_OF_FOLD, PREDICTIONS))
     return RunPredictions(train=train, test=test)
@@ -206,11 +205,11 @@ def find_common_cells(
         )
     known = (one.truth != UNKNOWN) & (other.truth != UNKNOWN)
     counts = np.bincount(one.truth[known], minlength=len(CLASSES))
-    if where == "out of fold" and (counts < FOLDS).any():
+    if where == "out of fold" and (counts < STACK_FOLDS).any():
         short = int(np.argmin(counts))
         raise StsError(
             f"table and network have {counts[short]} cells of class {CLASSES[short]} in common "
-            f"{where}: at least {FOLDS} are needed"
+            f"{where}: at least {STACK_FOLDS} are needed"
         )
     if not known.any():
         raise StsError(f"table and network have no cell of known class in common {where}")
@@ -220,14 +219,14 @@ def find_common_cells(
 def stack_inputs(first: Predictions, second: Predictions) -> Floats:
     """Return the inputs of the stack: the log probabilities of both, (cells, 2 classes)."""
     both = np.column_stack([first.probabilities, second.probabilities])
-    inputs: Floats = np.log(np.maximum(both, FLOOR))
+    inputs: Floats = np.log(np.maximum(both, FUSION_FLOOR))
     return inputs
 
 
 def fit_stack(first: Predictions, second: Predictions, *, seed: int) -> FittedStack:
     """Fit the stack on out-of-fold predictions of the same cells."""
     inputs, truth = stack_inputs(first, second), first.truth
-    folds = list(StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(inputs, truth))
+    folds = list(StratifiedKFold(STACK_FOLDS, shuffle=True, random_state=seed).split(inputs, truth))
     left_out = {}
     for strength in STRENGTHS:
         logits = np.zeros((len(truth), len(CLASSES)))
@@ -238,7 +237,7 @@ def fit_stack(first: Predictions, second: Predictions, *, seed: int) -> FittedSt
 
     def log_loss(strength: float) -> float:
         probabilities = apply_temperature(*left_out[strength])
-        return float(-np.log(probabilities[np.arange(len(truth)), truth] + FLOOR).mean())
+        return float(-np.log(probabilities[np.arange(len(truth)), truth] + FUSION_FLOOR).mean())
 
     best = min(STRENGTHS, key=log_loss)
     return FittedStack(

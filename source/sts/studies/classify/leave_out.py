@@ -22,20 +22,17 @@ from sts.evaluation.scores import Interval, score
 from sts.signals.feature_names import FEATURES
 from sts.studies.classify.leave_out_pages import (
     ADAPTED,
-    ALIGNED,
     ALONE,
-    AS_MEASURED,
     LeaveOutJob,
     UnseenScores,
     write_leave_out_report,
 )
-from sts.tabular.adaptation import CarriedClassifier, adapt
+from sts.tabular.adaptation import ALIGNED, AS_MEASURED, CarriedClassifier, adapt
+from sts.tabular.type_classifier import RARE
 
 STUDY: Final = "baseline-leave-out"
-# A feature is missing in a data set if fewer than this share of its cells have it.
-RARE: Final = 0.02
 # A class with fewer cells is not scored.
-FEWEST: Final = 5
+FEWEST_SCORED: Final = 5
 FEWEST_LABELS: Final = 3
 # Smallest share of common features of a training set: with fewer, the classifier loses too many.
 LEAST_SHARED: Final = 0.5
@@ -94,7 +91,7 @@ def _read_sets(data: Path, names: Sequence[str]) -> LabelledTable:
 
 def _has_classes(table: LabelledTable, name: str) -> bool:
     counts = np.bincount(table.truth[table.dataset == name], minlength=len(CLASSES))
-    return bool((counts >= FEWEST).any())
+    return bool((counts >= FEWEST_SCORED).any())
 
 
 def _score_target(table: LabelledTable, name: str, job: LeaveOutJob) -> list[UnseenScores]:

@@ -11,9 +11,10 @@ from sts.datasets.laboratories import LABORATORIES
 from sts.evaluation.scores import Interval
 from sts.reports.figures.scores import ScorePanel, draw_transfer
 from sts.reports.page import Block, Code, Picture, Section, Table, write_page
+from sts.tabular.adaptation import ALIGNED, AS_MEASURED
 
-AS_MEASURED, ALIGNED, ADAPTED, ALONE = "as measured", "aligned", "adapted", "labels alone"
-COLUMNS: Final = (
+ADAPTED, ALONE = "adapted", "labels alone"
+LEFT_OUT_COLUMNS: Final = (
     *("trained on", "tested on", "way", "labels a class", "cells"),
     *("weighted F1", "macro F1", "balanced accuracy", "macro F1 over labels alone"),
     *(f"recall {name}" for name in CLASSES),
@@ -81,7 +82,7 @@ class UnseenScores:
             *(interval.in_words() for interval in scores),
             *(gain, *recalls),
         )
-        return dict(zip(COLUMNS, values, strict=True))
+        return dict(zip(LEFT_OUT_COLUMNS, values, strict=True))
 
     @property
     def title(self) -> str:
@@ -92,7 +93,7 @@ class UnseenScores:
 def leave_out_table(scores: Sequence[UnseenScores]) -> Table:
     """Return the table of all scores."""
     return Table(
-        columns=COLUMNS,
+        columns=LEFT_OUT_COLUMNS,
         rows=[list(one.to_row().values()) for one in scores],
         caption="In brackets: 95 % intervals, bootstrap by donor. Labels come from half of the "
         "donors of the data set, test cells from the other half.",
@@ -101,7 +102,7 @@ def leave_out_table(scores: Sequence[UnseenScores]) -> Table:
 
 def write_leave_out_report(run: Run, job: LeaveOutJob, found: Sequence[UnseenScores]) -> None:
     """Write the page with its figure, the table as CSV, and report.json."""
-    write_csv(run.path / "left_out.csv", COLUMNS, (each.to_row() for each in found))
+    write_csv(run.path / "left_out.csv", LEFT_OUT_COLUMNS, (each.to_row() for each in found))
     command = (
         f"python source/baseline_pipeline.py --transfer --leave-out {' '.join(job.datasets)} "
         f"--adapt {' '.join(map(str, job.labels))} --seed {job.seed}"

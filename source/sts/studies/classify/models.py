@@ -26,7 +26,7 @@ class TrainJob(ABC):
     """All settings of a training; the model depends only on them and on the cells."""
 
     group_by: str = DONOR
-    """What stands in one fold only, and on one side of a split that is made."""
+    """Cells that are kept together in one fold, and on one side of a new split."""
     search: SearchSettings = field(default_factory=SearchSettings)
     seed: int = 0
 
@@ -71,10 +71,10 @@ class TrainJob(ABC):
 
 def read_settings(path: Path) -> dict[str, Any]:
     """Return the settings in a JSON file, which the kind of model must check."""
-    given = read_json(path)
-    if not isinstance(given, dict):
+    settings = read_json(path)
+    if not isinstance(settings, dict):
         raise StsError(f"{path} does not contain settings: an object such as {{...}} is needed")
-    return given
+    return settings
 
 
 @dataclass(frozen=True, kw_only=True)

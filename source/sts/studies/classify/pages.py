@@ -11,7 +11,7 @@ from sts.evaluation.calibration import Calibration
 from sts.evaluation.scores import POOLED, Scores
 from sts.reports.figures.scores import draw_confusion
 from sts.reports.page import Block, Picture, Section, Table, write_page
-from sts.reports.predictions import write_predictions
+from sts.reports.predictions import PREDICTIONS, write_predictions
 from sts.reports.tables import class_table, headline, notes_on_scores, score_table
 from sts.reports.trained import (
     all_models_section,
@@ -22,14 +22,13 @@ from sts.reports.trained import (
 from sts.search.trials import SearchResult
 from sts.studies.classify.cohort import Evaluated
 
-PREDICTIONS: Final = "predictions.csv"
 CAVEAT: Final = (
-    "Do not read the pooled figure alone: class and data set of origin are related in these cells, "
-    "so a {kind} may gain by recognising where a cell was recorded. Compare the columns."
+    "Do not use the pooled figure alone: class and data set of origin are related in these cells, "
+    "so a {kind} may gain by recognising the data set of a cell. Compare the columns."
 )
 LEFT_OUT: Final = "left-out.csv"
 # Largest number of left-out cells in a report.
-SHOWN: Final = 20
+LISTED_LEFT_OUT: Final = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +111,7 @@ def list_left_out(run: Run, left_out: Sequence[LeftOut]) -> list[Section]:
     write_csv(run.path / LEFT_OUT, list(lines[0]), lines)
     table = Table(
         columns=list(lines[0]),
-        rows=[list(line.values()) for line in lines[:SHOWN]],
-        caption=f"{min(SHOWN, len(lines))} of {len(lines)} cells; all are in {LEFT_OUT}.",
+        rows=[list(line.values()) for line in lines[:LISTED_LEFT_OUT]],
+        caption=f"{min(LISTED_LEFT_OUT, len(lines))} of {len(lines)} cells; all are in {LEFT_OUT}.",
     )
     return [Section("Cells left out", [table])]

@@ -83,7 +83,7 @@ def test_model(
         run.report(
             {
                 "model": {"name": name, "sha256": model.card.sha256},
-                "holdout": {group: each.to_dict() for group, each in evaluated.scores.items()},
+                "holdout": {group: score.to_dict() for group, score in evaluated.scores.items()},
                 **({} if left_out is None else {"left_out": len(left_out)}),
             }
         )
@@ -94,8 +94,8 @@ def refuse_other_cells(card: Any, cohort: Cohort[Any]) -> None:
     """Raise an error if the model may have been trained on cells of the holdout."""
     if not cohort.is_trained_on(str(card.data.get("training_fingerprint"))):
         raise StsError(
-            f"{card.name} was trained on other cells than {cohort.split.origin} says: its "
-            "holdout figures would mean nothing; train it again or name its --data"
+            f"{card.name} was trained on other cells than those of {cohort.split.origin}: scores "
+            "on its holdout would mean nothing; train it again or name its --data"
         )
 
 
@@ -253,7 +253,7 @@ def _load_features(
 ) -> tuple[list[PredictedCell], EpTable | None]:
     """Return the cells of measured data sets, and the other cells in features.csv."""
     if not place.exists():
-        raise StsError(f"no folder {place}: name a data set that `data_pipeline.py build` made")
+        raise StsError(f"no folder {place}: name a data set from `data_pipeline.py build`")
     paths = [place] if place.is_file() else find_ep_tables(place)
     rows = [row for path in paths if path.name == OWN_TABLE for row in read_features(path)]
     lost = _cells_of([row for row in rows if row.status != "ok"])
@@ -265,7 +265,7 @@ def _load_features(
 
 
 def _cells_in(table: EpTable, file: str, known: Mapping[str, FeatureRow]) -> list[PredictedCell]:
-    """Return the cells of a table, with what is known of them beside it."""
+    """Return the cells of a table, with the known facts about them."""
     cells = zip(
         table.specimen_id.tolist(), table.dataset.tolist(), table.label.tolist(), strict=True
     )

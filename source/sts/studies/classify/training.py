@@ -37,9 +37,9 @@ REFIT: Final = "refit.safetensors"
 # Predictions of the training cells by the folds, which other runs can use.
 OUT_OF_FOLD: Final = "out_of_fold.csv"
 # Number of decimals of the logits stored with a fold: enough for calibration.
-DIGITS: Final = 5
+LOGIT_DIGITS: Final = 5
 # Entries of a fold in a report, in addition to its score; they depend only on settings and seed.
-KEPT: Final = ("best_epoch",)
+KEPT_EXTRAS: Final = ("best_epoch",)
 
 Score = Callable[[dict[str, Any], int], FoldScore]
 
@@ -84,7 +84,7 @@ class Experiment(ABC):
 
     @property
     def out_of_fold_rng(self) -> np.random.Generator | None:
-        """Return the generator of intervals out of fold; None: that of the holdout goes on."""
+        """Return the generator of intervals out of fold; None: that of the holdout is used."""
         return None
 
     @contextlib.contextmanager
@@ -283,7 +283,9 @@ def _shorten(trials: Sequence[TrialRecord]) -> Iterator[TrialRecord]:
     """Yield the trials for a report, without logits, times and workers."""
     for trial in trials:
         folds = tuple(
-            FoldScore(fold.value, {name: fold.extras[name] for name in KEPT if name in fold.extras})
+            FoldScore(
+                fold.value, {name: fold.extras[name] for name in KEPT_EXTRAS if name in fold.extras}
+            )
             for fold in trial.folds
         )
         yield replace(trial, folds=folds, duration_s=0.0, worker=None, attempts=0)

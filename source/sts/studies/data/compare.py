@@ -11,10 +11,8 @@ from sts.base.workspace import Workspace
 from sts.evaluation.compare import Comparison, compare
 from sts.evaluation.predictions import Predictions
 from sts.reports.page import Section, Table, write_page
-from sts.reports.predictions import read_predictions
+from sts.reports.predictions import PREDICTIONS, read_predictions
 from sts.reports.tables import cells_compared, difference_table
-
-PREDICTIONS = "predictions.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,23 +38,25 @@ class Compared:
 def compare_runs(workspace: Workspace, job: CompareJob) -> Compared:
     """Return the paired differences between two runs and write a report."""
     first, second = (_find_predictions(Path(name)) for name in (job.first, job.second))
-    found = compare(first, second, rng=np.random.default_rng(job.seed))
+    comparison = compare(first, second, rng=np.random.default_rng(job.seed))
     names = [_name_run(Path(name)) for name in (job.first, job.second)]
-    table = difference_table(found, first=names[0], second=names[1])
-    notes = [f"{name}: {note}." for name, group in found.groups.items() for note in group.notes]
-    cells = [*cells_compared(found), *notes]
+    table = difference_table(comparison, first=names[0], second=names[1])
+    notes = [
+        f"{name}: {note}." for name, group in comparison.groups.items() for note in group.notes
+    ]
+    cells = [*cells_compared(comparison), *notes]
     with start_run(workspace, study="compare", what="-and-".join(names), settings=job) as run:
         write_page(
             run.path / "report.html",
             " and ".join(names),
-            subtitle=f"{found.cells:,} cells that both have predicted",
+            subtitle=f"{comparison.cells:,} cells that both have predicted",
             sections=[
                 Section("Which cells", cells),
                 Section("Paired differences, second less first", [table]),
             ],
         )
-        run.report(found.to_dict())
-    return Compared(folder=run.final, table=table, cells=tuple(cells), comparison=found)
+        run.report(comparison.to_dict())
+    return Compared(folder=run.final, table=table, cells=tuple(cells), comparison=comparison)
 
 
 def _find_predictions(run: Path) -> Predictions:

@@ -51,9 +51,9 @@ from sts.studies.data.fetch_files import (
     list_items,
 )
 
-LOCK: Final = ".fetch.lock"
+FETCH_LOCK: Final = ".fetch.lock"
 # A number in a line that is not part of a longer name.
-NUMBER: Final = re.compile(r"(?<![\w.-])\d+(?![\w.])")
+ID_NUMBER: Final = re.compile(r"(?<![\w.-])\d+(?![\w.])")
 # Words for cells of other sources in a split or a table.
 OTHERS: Final = {
     "allen": re.compile(r"\b(Patch)?Seq\b"),
@@ -63,7 +63,7 @@ NO_CELL: Final = re.compile(r"(?!)")
 # Names of the column of specimen ids, in the tables of different sources.
 ID_COLUMNS: Final = ("specimen_id", "cell_specimen_id", "specimen__id")
 # Number of members of an archive that are unpacked before their receipts are written.
-BATCH: Final = 100
+MEMBERS_AT_ONCE: Final = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,10 +125,10 @@ def _lock_folder(out: Path) -> Iterator[None]:
     """Keep other processes from writing the same files."""
     make_folder(out)
     with explain_errors(out):
-        lock = (out / LOCK).open("ab")
+        lock = (out / FETCH_LOCK).open("ab")
     with lock:
         if not try_lock(lock):
-            raise StsError(f"another fetch works in {out}: wait until it has ended")
+            raise StsError(f"another fetch is running in {out}: wait until it has ended")
         sweep_temporaries(out, older_than_s=0)
         yield
 
@@ -172,8 +172,8 @@ def _read_ids(path: Path, others: re.Pattern[str]) -> list[str]:
         rows = read_csv(path, [column])
         cells = [row[column] for row in rows if not others.search(row.get("dataset", ""))]
     else:
-        found = (NUMBER.search(line) for line in lines if not others.search(line))
-        cells = [match[0] for match in found if match]
+        matches = (ID_NUMBER.search(line) for line in lines if not others.search(line))
+        cells = [match[0] for match in matches if match]
     if not cells:
         raise StsError(f"no specimen ids in {path}: a list, or a table with specimen_id, is needed")
     return cells
@@ -201,7 +201,7 @@ def _fetch_archive(client: Client, item: ArchiveFile, target: Target, job: Fetch
         path.unlink()
         return replace(done, notes=(f"{path} is damaged and was deleted: fetch it again",))
     if job.cells is not None or job.limit is not None:
-        return replace(done, notes=(f"{path} is kept: not all of it was taken out",))
+        return replace(done, notes=(f"{path} is kept: not all of it was unpacked",))
     receipt = target.receipts.get(item.place)
     if receipt is not None:
         target.receipts.put(item.place, replace(receipt, unpacked=True))
@@ -243,7 +243,7 @@ def _unpack_missing(
                 receipts[member.place] = _unpack_member(opened, member, item, counting)
             except DamagedError as error:
                 failures.append(str(error))
-            if len(receipts) >= BATCH:
+            if len(receipts) >= MEMBERS_AT_ONCE:
                 target.receipts.put_all(receipts)
                 receipts = {}
         target.receipts.put_all(receipts)

@@ -39,10 +39,10 @@ STREAMED: Final = ("dandi", "kaggle")
 KB: Final = 1000
 # End of the name of an excerpt without a receipt.
 WAITING: Final = ".excerpt.part"
-WORK: Final = "sts.archives.streaming:stream"
+STREAM_WORK: Final = "sts.archives.streaming:stream"
 # Longer than for a file on disk, since the process waits for the network.
-LIMITS: Final = Limits(processor_s=300, wall_s=3600.0)
-SIZES: Final = ("brought_bytes", "whole_bytes")
+STREAM_LIMITS: Final = Limits(processor_s=300, wall_s=3600.0)
+SIZE_FIELDS: Final = ("brought_bytes", "whole_bytes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,9 @@ class FetchJob:
         """Raise an error for options that this source does not have."""
         find_source(self.source)
         if self.source not in BY_CELL and (self.cells is not None or self.limit is not None):
-            raise StsError(f"{self.source} comes whole: leave out --cells and --limit")
+            raise StsError(
+                f"{self.source} can only be fetched whole: leave out --cells and --limit"
+            )
         if self.stream and self.source not in STREAMED:
             raise StsError(f"--stream is for {' and '.join(STREAMED)}, not for {self.source}")
         if self.dandiset != listings.DANDISET and self.source != "dandi":
@@ -101,8 +103,8 @@ def list_items(client: Client, job: FetchJob) -> list[ArchiveFile]:
     dandiset = listings.parse_dandiset(job.dandiset, api_url=job.api_url)
     items = listings.list_dandi_recordings(client, dandiset)
     if job.cells is not None:
-        found = next((f / METADATA for f in job.metadata if (f / METADATA).is_file()), None)
-        sessions = listings.read_sessions(found) if found else {}
+        metadata = next((f / METADATA for f in job.metadata if (f / METADATA).is_file()), None)
+        sessions = listings.read_sessions(metadata) if metadata else {}
         items = listings.select_dandi_recordings(items, job.cells, sessions)
     return items[: job.limit]
 
@@ -216,7 +218,7 @@ def run_together(
 def find_sizes(
     client: Client, items: list[ArchiveFile], target: Target, job: FetchJob
 ) -> list[tuple[str, int | None]]:
-    """Return place and size of files; sizes that a list lacks are asked of the server."""
+    """Return place and size of files; missing sizes are requested from the server."""
     sizes: dict[str, int | None] = {item.place: item.size for item in items}
 
     unknown = [item for item in items if item.size is None]
@@ -245,7 +247,7 @@ def fetch_excerpts(
     readers: queue.SimpleQueue[Isolated] = queue.SimpleQueue()
     with ExitStack() as stack, progress(len(items), "streamed recordings") as bar:
         for _ in range(job.workers):
-            readers.put(stack.enter_context(Isolated(WORK, LIMITS)))
+            readers.put(stack.enter_context(Isolated(STREAM_WORK, STREAM_LIMITS)))
 
         def work(item: ArchiveFile) -> bool:
             needed = job.force or not is_there(item, target, excerpts=True)
@@ -259,7 +261,7 @@ def fetch_excerpts(
             return needed
 
         done = run_together(client, items, work, workers=job.workers)
-    fetched, whole = (sum(getattr(s, name) for s in brought) / 1e6 for name in SIZES)
+    fetched, whole = (sum(getattr(s, name) for s in brought) / 1e6 for name in SIZE_FIELDS)
     note = f"{fetched:.1f} of {whole:.1f} MB were fetched: these files are excerpts"
     return replace(done, notes=(note,)) if brought else done
 
@@ -283,10 +285,10 @@ def _stream(reader: Isolated, item: ArchiveFile, target: Target, job: FetchJob) 
     if streamed.fault:
         raise (UnreachableError if streamed.unreachable else FetchError)(streamed.fault)
     move_aside(path, target.receipts.get(item.place))
-    # Before the file has its name, so that no fetched file ever lacks a receipt.
-    found = Examination(size=streamed.excerpt_bytes, sha256=streamed.excerpt_sha256, fault="")
+    # Before the file has its name, so that every fetched file has a receipt.
+    examined = Examination(size=streamed.excerpt_bytes, sha256=streamed.excerpt_sha256, fault="")
     receipt = replace(
-        make_receipt(item, found, target),
+        make_receipt(item, examined, target),
         excerpt=True,
         whole_sha256=item.sha256,
         whole_size=streamed.whole_bytes,

@@ -20,14 +20,8 @@ class Imported:
 
 def import_models(workspace: Workspace, folder: Path, *, force: bool = False) -> list[Imported]:
     """Convert every published model under `folder` into one of ours in the workspace."""
-    found = find_published_models(folder)
-    if not found:
-        raise StsError(
-            f"no published model under {folder}: folders such as ResNet18_best_models with "
-            "best_model.pkl are needed"
-        )
     imported = []
-    for path in found.values():
+    for path in find_published_models(folder).values():
         model = import_published(path)
         place = model_folder(workspace.models, model.card.architecture)
         if place.exists() and not force:

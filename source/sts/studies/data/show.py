@@ -87,8 +87,8 @@ def _find(stores: Sequence[SweepStore], specimen: str, data: str) -> SweepStore:
             return store.rows(here)
     examples = ", ".join(str(store.specimen_id[0]) for store in stores)
     raise StsError(
-        f"no specimen {specimen!r} in the sweep stores of {data}: cells.csv there says what became "
-        f"of each cell; one that is there is {examples}"
+        f"no specimen {specimen!r} in the sweep stores of {data}: cells.csv there has the result "
+        f"of each cell; an existing one is {examples}"
     )
 
 

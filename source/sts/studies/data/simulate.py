@@ -87,7 +87,7 @@ def plan_simulation(job: SimulateJob) -> list[Entry]:
         return entries
     if {**there, "cells": job.cells} != wanted:
         raise StsError(
-            f"{job.out} contains cells of another seed or version: add --force to write them anew, "
+            f"{job.out} contains cells of another seed or version: add --force to replace them, "
             "or choose another --out"
         )
     return [entry for entry in entries if not path_of(entry, job.out).exists()]
@@ -111,5 +111,5 @@ def _record(job: SimulateJob) -> dict[str, Any]:
 def _check_nothing_else(out: Path) -> None:
     if out.is_dir() and any(out.rglob("*.nwb")):
         raise StsError(
-            f"{out} contains recordings that were not made by this command: choose another --out"
+            f"{out} contains recordings that this command did not write: choose another --out"
         )

@@ -206,7 +206,7 @@ def test_many_cells_left_out_are_counted(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("sts.cli.sts.LINES", 2)
+    monkeypatch.setattr("sts.cli.sts.MOST_LEFT_OUT", 2)
     spoil(copy, cells)
     assert main(["4", "TEST", *PUBLISHED[1:], "--root", str(copy)]) == Status.PARTIAL
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("left out")]
@@ -232,7 +232,7 @@ def take_away(root: Path, pattern: str) -> None:
     ("change", "more", "line"),
     [
         (lambda root: take_away(root, "*.npy"), [], "no held-out cell has a scalogram: "),
-        (lambda root: make_direct(root), [], "wants scalograms of parity 'direct'"),
+        (lambda root: make_direct(root), [], "needs scalograms of parity 'direct'"),
         (lambda root: take_away(root, "*.txt"), [], "cell_types_GouwensAll_new.txt"),
         (lambda root: take_away(root, "*_split.csv"), [], "Split/Test_split.csv"),
         (lambda root: take_away(root, "Test_split.csv"), [], "Train_split.csv"),
@@ -331,11 +331,11 @@ def test_a_model_says_what_it_was_trained_on_or_one_is_warned(
     with pytest.raises(StsError, match="was trained on other cells"):
         check_same_split(trained_on("0" * 16), read)
     check_same_split(theirs, read)
-    assert "may have seen" not in caplog.text
+    assert "may have been trained on" not in caplog.text
     for path in (copy / "data" / "Split").iterdir():
         path.unlink()
     check_same_split(theirs, loaded(copy / "data", "computed"))
-    assert "may have seen" in caplog.text
+    assert "may have been trained on" in caplog.text
 
 
 def test_the_command_offers_every_origin() -> None:

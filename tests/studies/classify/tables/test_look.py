@@ -90,7 +90,7 @@ def test_a_table_with_other_columns_is_predicted_as_with_ours(
     # A value that was divided and multiplied again may differ in its last digit.
     np.testing.assert_allclose(found["theirs"], found["ours"], rtol=0, atol=1e-9)
     assert main([*command[:-4], "--cells-from", str(tmp_path), "--columns", str(columns)]) == 2
-    assert "--columns says what the columns of a table are" in capsys.readouterr().err
+    assert "--columns maps the columns of a table" in capsys.readouterr().err
 
 
 def test_predicting_recordings_keeps_the_reason_of_a_bad_one(

@@ -122,11 +122,11 @@ def test_what_is_carried_over_stands_beside_the_plain_classifiers_of_the_same_ki
 
 
 def test_it_says_that_the_tested_cells_themselves_are_used(transferred: Path) -> None:
-    assert "with the features of the very" in report_of(transferred)["paragraph"]
+    assert "with the features of the" in report_of(transferred)["paragraph"]
     assert "but without any of their labels" in report_of(transferred)["paragraph"]
     page = (run_of(transferred) / "report.html").read_text()
     # under the table and under the figure
-    assert page.count("uses the features of the very cells that it is tested on") >= 2
+    assert page.count("uses the features of the test cells themselves") >= 2
 
 
 def test_absolute_times_tell_the_data_set_and_moving_them_misleads(transferred: Path) -> None:
@@ -254,5 +254,5 @@ def test_cells_of_one_data_set_are_one_clear_line(
     table = noisy_table()
     write_own(tmp_path, replace(table, dataset=np.array(["here"] * CELLS)))
     assert command(root, "--table", str(tmp_path / "features.csv")) == Status.USER
-    words = "--transfer is between two data sets; these training cells are of 1 (here)"
+    words = "--transfer needs two data sets; these training cells are of 1 (here)"
     assert words in capsys.readouterr().err

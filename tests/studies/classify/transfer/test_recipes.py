@@ -7,7 +7,7 @@ import pytest
 
 from sts.base.types import Floats, Ints
 from sts.datasets.ep_tables import EpTable
-from sts.signals.feature_names import FEATURES, TIMES
+from sts.signals.feature_names import FEATURES, TIME_FEATURES
 from sts.studies.classify.transfer.carry_over import (
     carry_over_both_ways,
     list_steps,
@@ -17,12 +17,12 @@ from sts.studies.classify.transfer.carry_over import (
 )
 from sts.studies.classify.transfer.measure import FeatureView
 from sts.studies.classify.transfer.recipes import (
-    ALL,
+    ALL_FEATURES,
+    ASSUMED_SHARES,
     FITS,
     PLAIN,
     RECIPES,
     SCALES,
-    SHARES,
     LabelledCells,
     Recipe,
     align_features,
@@ -205,7 +205,7 @@ def test_every_recipe_predicts_every_cell() -> None:
     others = table.rows(table.dataset == "PatchClamp").X
     found = dict(apply_recipes(training_of(table), others, fitted={}))
     assert tuple(found) == RECIPES
-    assert len(RECIPES) == len(FITS) * len(SCALES) * len(SHARES)
+    assert len(RECIPES) == len(FITS) * len(SCALES) * len(ASSUMED_SHARES)
     for said in found.values():
         assert said.shape == (len(others), 4)
         np.testing.assert_allclose(said.sum(axis=1), 1.0, atol=1e-9)
@@ -233,7 +233,7 @@ def test_even_shares_undo_what_rare_classes_lose() -> None:
 
 
 def test_the_steps_change_one_choice_at_a_time() -> None:
-    whole = Recipe(fit=ALL, scale="ranks", shares="even")
+    whole = Recipe(fit=ALL_FEATURES, scale="ranks", shares="even")
     steps = list_steps(whole)
     assert list(steps) == ["plain", "only scale", "only shares", "chosen"]
     assert steps["only scale"] == replace(PLAIN, scale="ranks")
@@ -266,7 +266,7 @@ def test_moving_times_puts_them_where_the_other_data_set_has_them() -> None:
     assert FeatureView(features="shared", times=ONSET, table=table).move_times() is None
     found = FeatureView(features="shared", times=ABSOLUTE, table=table).move_times()
     assert found is not None
-    timed = np.array([name in TIMES for name in FEATURES])
+    timed = np.array([name in TIME_FEATURES for name in FEATURES])
     gaps = found.X - table.X
     assert np.nanmax(np.abs(gaps[:, ~timed])) == 0
     for name, step_s in (("PatchClamp", -0.52), ("PatchSeq", 0.52)):

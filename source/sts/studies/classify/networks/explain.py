@@ -13,7 +13,7 @@ from sts.base.workspace import Workspace
 from sts.datasets.store import SweepStore
 from sts.evaluation.predictions import Predictions
 from sts.networks.saliency import (
-    METHODS,
+    SALIENCY_METHODS,
     TIMES_S,
     Attention,
     average_classes,
@@ -33,12 +33,12 @@ from sts.studies.classify.pages import LeftOut, list_left_out
 # Number of cells per class in an average: integrated gradients need dozens of passes per cell.
 CELLS_A_CLASS: Final = 10
 # Steps of integrated gradients: an average over cells needs fewer than a picture of one cell.
-STEPS: Final = 8
+AVERAGE_STEPS: Final = 8
 WINDOW_MS: Final = (-BEFORE_S * 1e3, (WINDOW_S - BEFORE_S) * 1e3)
 SANITY: Final = (
     "Rank correlation of each map with that of the same network with random weights (Adebayo et "
-    "al., 2018): near 1 would mean that the map shows the image and not what was learnt. "
-    "Integrated gradients contain the image itself and keep some likeness."
+    "al., 2018): near 1 would mean that the map shows the image and not what was learned. "
+    "Integrated gradients contain the image itself and stay similar to some degree."
 )
 
 
@@ -68,39 +68,42 @@ def explain_network(
         )
         own_maps = {
             method: measure(model.model.network, model.bank, drawn, cohort.truth[drawn])
-            for method, measure in METHODS.items()
+            for method, measure in SALIENCY_METHODS.items()
         }
         pictures = _draw_cells(run, opened, own_maps, drawn)
         many = _choose_many_a_class(cohort.truth, held_out, np.random.default_rng(job.seed))
-        maps = integrated_gradients(
-            model.model.network, model.bank, many, cohort.truth[many], steps=STEPS
-        )
-        averages = _draw_classes(run, maps, cohort.truth[many])
-        attention = measure_attention_by_class(maps, cohort.truth[many], CLASSES)
+        averages, attention = _explain_classes(run, opened, many)
+        table = attention_table(attention)
         plain = replace(model.card.architecture, weights="none")
         random = correlate_with_random(plain, model.bank, drawn, cohort.truth[drawn], own_maps)
-        table = attention_table(attention)
-        write_page(
-            run.path / "report.html",
-            f"What {name} looks at",
-            subtitle=f"{len(drawn)} cells drawn, {len(many)} held-out cells averaged",
-            sections=[
-                Section("Where the attention lies", [averages, table]),
-                Section("Cells", pictures),
-                Section("Is it learnt?", [SANITY, _likeness_table(random)]),
-                *list_left_out(run, opened.left_out),
-            ],
-        )
+        sections = [
+            Section("Where the attention is", [averages, table]),
+            Section("Cells", pictures),
+            Section("Is it learned?", [SANITY, _likeness_table(random)]),
+            *list_left_out(run, opened.left_out),
+        ]
+        subtitle = f"{len(drawn)} cells drawn, {len(many)} held-out cells averaged"
+        path = run.path / "report.html"
+        write_page(path, f"What {name} looks at", subtitle=subtitle, sections=sections)
         run.report(
             {
                 "model": {"name": name, "sha256": model.card.sha256},
-                "attention": {label: asdict(each) for label, each in attention.items()},
+                "attention": {label: asdict(shares) for label, shares in attention.items()},
                 "likeness_to_random_weights": random,
                 "cells": cohort.cells.specimen_id[drawn].tolist(),
                 "left_out": len(opened.left_out),
             }
         )
     return Explained(folder=run.final, attention=table, random=random, left_out=opened.left_out)
+
+
+def _explain_classes(
+    run: Run, opened: OpenedStudy, many: Ints
+) -> tuple[Picture, dict[str, Attention]]:
+    """Draw the mean maps of these cells for each class, and measure the attention."""
+    model, truth = opened.model, opened.cohort.truth[many]
+    maps = integrated_gradients(model.model.network, model.bank, many, truth, steps=AVERAGE_STEPS)
+    return _draw_classes(run, maps, truth), measure_attention_by_class(maps, truth, CLASSES)
 
 
 def attention_table(attention: Mapping[str, Attention]) -> Table:
@@ -150,7 +153,7 @@ def _choose_many_a_class(truth: Ints, rows: Ints, rng: np.random.Generator) -> I
 
 
 def _picture(opened: OpenedStudy, row: int) -> CellPicture:
-    """Return what is drawn of a cell beside its maps: its sweeps, where they are known."""
+    """Return the picture of a cell for its maps: its sweeps, if they are known."""
     cells = opened.cohort.cells
     if isinstance(cells, SweepStore):
         return picture_of(cells.rows(np.array([row])))

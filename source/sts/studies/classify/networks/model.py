@@ -21,7 +21,13 @@ from sts.datasets.cells import (
     with_donors,
 )
 from sts.datasets.labels import labels_of
-from sts.datasets.splits import PUBLISHED, find_split, leave_out_held, read_split_file, split_of
+from sts.datasets.splits import (
+    PUBLISHED_SPLIT,
+    find_split,
+    leave_out_held,
+    read_split_file,
+    split_of,
+)
 from sts.datasets.store import SweepStore, load_store, merge_stores
 from sts.evaluation.calibration import apply_temperature
 from sts.learning.device import choose_device
@@ -43,7 +49,7 @@ logger = logging.getLogger("sts")
 # there is one.
 ORIGINS: Final = ("auto", "computed", "published")
 # Largest number of predicted cells that are drawn: a picture takes a second.
-DRAWN: Final = 24
+MOST_PICTURES: Final = 24
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -134,22 +140,24 @@ def _load_published(data: Path) -> Cells:
             f"no published scalograms in {data}: a folder such as PatchClampGouwensCWT with files "
             "cell_<specimen_id>.npy is needed"
         )
-    found, split = labels_of(data), find_split(data)
+    label_file, split = labels_of(data), find_split(data)
     if split is None:
         raise StsError(
-            f"no split in {data}: {' and '.join(PUBLISHED.values())} say which published cells are "
-            "held out; fetch them with `data_pipeline.py fetch sts-tables`"
+            f"no split in {data}: {' and '.join(PUBLISHED_SPLIT.values())} list the published "
+            "held-out cells; fetch them with `data_pipeline.py fetch sts-tables`"
         )
     datasets = {
         specimen: dataset
-        for path in (data / name for name in PUBLISHED.values())
+        for path in (data / name for name in PUBLISHED_SPLIT.values())
         if path.is_file()
         for specimen, dataset in read_split_file(path).items()
     }
     listed = split.train | split.test
-    divided = [found.labels[specimen] for specimen in sorted(found.labels.keys() & listed)]
+    divided = [
+        label_file.labels[specimen] for specimen in sorted(label_file.labels.keys() & listed)
+    ]
     if not divided:
-        raise StsError(f"no cell of {split.origin} has a label in {found.path}")
+        raise StsError(f"no cell of {split.origin} has a label in {label_file.path}")
     return Cells(
         specimen_id=np.array([cell.specimen_id for cell in divided]),
         donor_id=np.array([cell.donor_id for cell in divided]),
@@ -205,7 +213,7 @@ class NetworkModel(FittedModel):
         from sts.reports.figures.scalogram import draw_cell, picture_of
 
         pictures = {}
-        for row, cell in enumerate([each for each in cells if each.prediction][:DRAWN]):
+        for row, cell in enumerate([each for each in cells if each.prediction][:MOST_PICTURES]):
             prediction = f"predicted {cell.prediction}, {cell.probability:.0%}"
             picture = picture_of(self.store.rows(np.array([row])))
             files = draw_cell(run.figures / f"cell-{row:04d}", picture, prediction=prediction)

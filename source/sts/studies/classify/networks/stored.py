@@ -101,7 +101,7 @@ def check_same_split(model: Model, cohort: NetworkCohort) -> None:
     elif not cohort.split.is_published:
         logger.warning(
             "%s was trained on the published split and these cells are divided by %s: it may "
-            "have seen some of those that are held out",
+            "have been trained on some of the held-out cells",
             *(model.card.name, cohort.split.origin),
         )
 
@@ -121,7 +121,7 @@ def _open_published(
     images = model.card.images
     if images.parity != PARITY:
         raise StsError(
-            f"{model.card.name} wants scalograms of parity {images.parity!r} and published ones "
+            f"{model.card.name} needs scalograms of parity {images.parity!r} and published ones "
             f"are of parity {PARITY!r}: use a sweep store, or a model from `data_pipeline.py "
             "import-models`"
         )
@@ -162,24 +162,24 @@ def read_scalograms(
     data: Path, cells: Cells, images: ImageSettings, *, device: str
 ) -> ReadScalograms:
     """Read the scalograms of cells; an absent or damaged one is left out with its reason."""
-    found: dict[int, Path] = {}
+    paths: dict[int, Path] = {}
     reasons: dict[int, str] = {}
     pairs = zip(cells.dataset.tolist(), cells.specimen_id.tolist(), strict=True)
     for place, (dataset, specimen) in enumerate(pairs):
         try:
-            found[place] = find_published(data, dataset, specimen)
+            paths[place] = find_published(data, dataset, specimen)
         except StsError as error:
             reasons[place] = str(error)
-    present = list(found)
+    present = list(paths)
     with progress(len(present), "read scalograms") as bar:
         source = PublishedSource(
-            list(found.values()), images, choose_device(device), on_cell=bar.advance
+            list(paths.values()), images, choose_device(device), on_cell=bar.advance
         )
     reasons |= {present[at]: str(error) for at, error in source.faults.items()}
     places = [place for place in present if place not in reasons]
     return ReadScalograms(
         source=source,
-        paths=tuple(found[place] for place in places),
+        paths=tuple(paths[place] for place in places),
         places=tuple(places),
         left_out=tuple(
             LeftOut(

@@ -32,7 +32,7 @@ from sts.search.trials import Choice, Float, FoldScore, Int, Parameter, SearchRe
 from sts.studies.classify.models import TrainJob, read_settings
 from sts.studies.classify.networks.model import NetworkCohort, NetworkModel, load_sweeps
 from sts.studies.classify.training import (
-    DIGITS,
+    LOGIT_DIGITS,
     REFIT,
     Experiment,
     Trained,
@@ -40,7 +40,7 @@ from sts.studies.classify.training import (
     train,
 )
 
-KINDS: Final[dict[str, Callable[..., Parameter]]] = {
+PARAMETER_KINDS: Final[dict[str, Callable[..., Parameter]]] = {
     "choice": Choice,
     "log_float": partial(Float, log=True),
     "int": Int,
@@ -83,7 +83,7 @@ class NetworkJob(TrainJob):
         space: dict[str, Parameter] = {}
         for name, (kind, *rest) in SPACE.items():
             fixed = Choice((getattr(self.base, name),))
-            space[name] = KINDS[kind](*rest) if name in self.varied else fixed
+            space[name] = PARAMETER_KINDS[kind](*rest) if name in self.varied else fixed
         return space
 
     def make_settings(self, values: Mapping[str, Any]) -> TrainSettings:
@@ -113,12 +113,12 @@ def make_network_job(
     Parameters
     ----------
     file
-        JSON with training settings; with it nothing is searched.
+        JSON with training settings; with it there is no search.
     changed
         Fields of TrainSettings.
     """
-    given = {name: value for name, value in changed.items() if value is not None}
-    base = from_dict(TrainSettings, {**to_dict(base or TrainSettings()), **given})
+    replaced = {name: value for name, value in changed.items() if value is not None}
+    base = from_dict(TrainSettings, {**to_dict(base or TrainSettings()), **replaced})
     return NetworkJob(
         architecture=architecture,
         image_size=image_size,
@@ -197,7 +197,7 @@ class NetworkExperiment(Experiment):
                 "best_epoch": fitted.best_epoch,
                 "curves": [to_dict(epoch) for epoch in fitted.curves],
                 "rows": fold.scored.tolist(),
-                "logits": np.round(logits, DIGITS).tolist(),
+                "logits": np.round(logits, LOGIT_DIGITS).tolist(),
                 "temperature": calibration.temperature,
             },
         )
@@ -241,9 +241,11 @@ class NetworkExperiment(Experiment):
         cells of the fold.
         """
         folds = [fold.extras for fold in searched.best_trial.folds]
-        found = [apply_temperature(np.array(fold["logits"]), fold["temperature"]) for fold in folds]
+        probabilities = [
+            apply_temperature(np.array(fold["logits"]), fold["temperature"]) for fold in folds
+        ]
         rows = np.concatenate([fold["rows"] for fold in folds])
-        return self.cohort.predictions(rows, np.concatenate(found))
+        return self.cohort.predictions(rows, np.concatenate(probabilities))
 
     def draw_curves(self, run: Run, searched: SearchResult) -> list[Block]:
         """Draw losses and accuracies by epoch for each fold."""
@@ -289,8 +291,8 @@ def train_scalogram_network(
     Parameters
     ----------
     workers
-        Processes of this host that search together, each on a GPU of its own or all on the CPU;
-        this one alone does what follows the search.
+        Processes of this host that search together, each on its own GPU or all on the CPU; only
+        this process does the work after the search.
     """
     devices = share_devices(device, workers)
     experiment = prepare_network(job, data=data, device=devices[0])
@@ -347,7 +349,7 @@ def _search_in_process(
     storage: str | None,
     workers: int,
 ) -> None:
-    """Search in a process of its own, one of several on this host."""
+    """Search in a separate process, one of several on this host."""
     experiment = prepare_network(job, data=data, device=device)
     with share_cores(workers, device):
         search_settings(workspace, experiment, storage=storage)

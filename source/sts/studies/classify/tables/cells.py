@@ -19,7 +19,7 @@ from sts.datasets.ep_tables import (
 )
 from sts.datasets.feature_sets import raw_features, with_features
 from sts.datasets.labels import find_labels, labels_of, read_labels
-from sts.datasets.splits import PUBLISHED, leave_out_held, read_split_file, split_of
+from sts.datasets.splits import PUBLISHED_SPLIT, leave_out_held, read_split_file, split_of
 from sts.datasets.table import PUBLISHED_TABLES
 from sts.studies.classify.cohort import Cohort, find_sides
 from sts.studies.classify.tables.settings import Chosen
@@ -90,7 +90,7 @@ def load_table(
 def _check_split(place: Path, table: EpTable) -> None:
     """Raise an error if cells of a published split are missing: scores would not be comparable."""
     ids = set(table.specimen_id.tolist())
-    for name in PUBLISHED.values():
+    for name in PUBLISHED_SPLIT.values():
         path = place / name
         listed = read_split_file(path) if path.is_file() else {}
         if gone := sorted(set(listed) - ids):

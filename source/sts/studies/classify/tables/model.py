@@ -39,9 +39,9 @@ from sts.tabular.explanations import (
 # Number of features of a class in the figure, as in the published figure.
 TOP: Final = 5
 # Largest number of cells (points) in the plot of all features: more add no information.
-DRAWN: Final = 400
+MOST_POINTS: Final = 400
 # Number of cells that are explained if the SHAP values of a model are slow.
-FEW: Final = 100
+SLOW_SHAP_CELLS: Final = 100
 # Number of features in the table of the report.
 LISTED: Final = 20
 BY_SHAP: Final = (
@@ -55,7 +55,7 @@ BY_SHUFFLING: Final = (
     "balanced accuracy on held-out cells is lost when the values of one feature are shuffled among "
     "cells. A feature with the same information as others loses little, even if it is used much."
 )
-ABSOLUTE: Final = (
+ABSOLUTE_NOTE: Final = (
     "The times are absolute sweep times, as published: the stimulus begins at 1.02 s in PatchClamp "
     "and at 0.50 s in PatchSeq, so that they reveal the data set. Use such a model to reproduce "
     "the published figure, not to classify new cells."
@@ -107,11 +107,11 @@ class TableModel(FittedModel):
         for name in ("scores", "formulas", "names", "probe", "sha256"):
             settings.pop(name)
         is_absolute = card.times == "absolute"
-        origin = "begin of the sweep" if is_absolute else "stimulus onset"
+        origin = "start of the sweep" if is_absolute else "stimulus onset"
         return Description(
             title=f"{card.name}, {card.features} features",
             subtitle=f"{len(card.names)} features, times from the {origin}",
-            caveats=(CAVEAT.format(kind="classifier"), *([ABSOLUTE] if is_absolute else [])),
+            caveats=(CAVEAT.format(kind="classifier"), *([ABSOLUTE_NOTE] if is_absolute else [])),
             settings=settings_table(settings),
         )
 
@@ -155,34 +155,34 @@ def _reason(model: Baseline, at: int, value: float, contribution: float, label: 
 
 def _explain_by_shap(run: Run, trees: Classifier, cells: EpTable) -> Explanation:
     if not has_quick_contributions(trees):
-        cells = cells.rows(np.arange(len(cells))[:: -(-len(cells) // FEW)])
-    found = compute_contributions(trees, cells.X, cells.names)
-    write_contributions(run, found, cells)
+        cells = cells.rows(np.arange(len(cells))[:: -(-len(cells) // SLOW_SHAP_CELLS)])
+    shap = compute_contributions(trees, cells.X, cells.names)
+    write_contributions(run, shap, cells)
     # Rank of each value among the values of its feature, 0 to 1; NaN if missing.
     known = np.isfinite(cells.X).sum(axis=0)
     ranks = (rankdata(cells.X, axis=0, nan_policy="omit") - 1) / np.maximum(known - 1, 1)
-    sizes = found.importance()
+    sizes = shap.importance()
     overall = np.argsort(-sizes.sum(axis=1), kind="stable")
-    some = np.arange(len(cells))[:: -(-len(cells) // DRAWN)]
+    some = np.arange(len(cells))[:: -(-len(cells) // MOST_POINTS)]
     labels = range(len(CLASSES))
     strongest_of = [np.argsort(-sizes[:, label], kind="stable")[:TOP] for label in labels]
     top = draw_top(
         run.figures / "shap-top",
-        [_of_class(found, ranks, label, strongest_of[label]) for label in labels],
+        [_of_class(shap, ranks, label, strongest_of[label]) for label in labels],
     )
     every = draw_all(
         run.figures / "shap-all",
-        [_of_class(found.rows(some), ranks[some], label, overall) for label in labels],
+        [_of_class(shap.rows(some), ranks[some], label, overall) for label in labels],
     )
     table = Table(
         columns=["feature", *CLASSES],
-        rows=[[found.names[at], *(f"{s:.3f}" for s in sizes[at])] for at in overall[:LISTED]],
+        rows=[[shap.names[at], *(f"{s:.3f}" for s in sizes[at])] for at in overall[:LISTED]],
         caption=f"Mean size of the SHAP values; the {min(LISTED, len(sizes))} strongest features.",
     )
     section = Section(
         "Why",
         [
-            BY_SHAP.format(unit=found.unit, cells=len(cells)),
+            BY_SHAP.format(unit=shap.unit, cells=len(cells)),
             Picture(files=top, caption=f"The {TOP} features that matter most for each class."),
             table,
             Picture(files=every, caption=f"All features, the strongest first; {len(some)} cells."),
@@ -190,22 +190,20 @@ def _explain_by_shap(run: Run, trees: Classifier, cells: EpTable) -> Explanation
     )
     importance = {
         name: dict(zip(CLASSES, sizes[at].tolist(), strict=True))
-        for at, name in enumerate(found.names)
+        for at, name in enumerate(shap.names)
     }
     return Explanation(
-        sections=[section, formula_section(found.names)], report={"importance": importance}
+        sections=[section, formula_section(shap.names)], report={"importance": importance}
     )
 
 
-def _of_class(
-    found: Contributions, ranks: Floats, label: int, features: Ints
-) -> ClassContributions:
+def _of_class(shap: Contributions, ranks: Floats, label: int, features: Ints) -> ClassContributions:
     return ClassContributions(
         label=CLASSES[label],
-        names=[_shorten_name(found.names[at], found.names) for at in features],
-        contributions=found.values[:, features, label],
+        names=[_shorten_name(shap.names[at], shap.names) for at in features],
+        contributions=shap.values[:, features, label],
         ranks=ranks[:, features],
-        unit=found.unit,
+        unit=shap.unit,
     )
 
 
@@ -218,27 +216,27 @@ def _shorten_name(name: str, among: Sequence[str]) -> str:
     )
 
 
-def write_contributions(run: Run, found: Contributions, cells: EpTable) -> None:
+def write_contributions(run: Run, shap: Contributions, cells: EpTable) -> None:
     """Write every SHAP value, one line per cell and class, and the mean sizes of each feature."""
 
     def lines() -> Iterator[dict[str, object]]:
         for cell, specimen in enumerate(cells.specimen_id.tolist()):
             for index, label in enumerate(CLASSES):
-                values = np.round(found.values[cell, :, index], 6).tolist()
-                base = round(float(found.base[index]), 6)
+                values = np.round(shap.values[cell, :, index], 6).tolist()
+                base = round(float(shap.base[index]), 6)
                 line = {"specimen_id": specimen, "class": label, "base": base}
-                yield line | dict(zip(found.names, values, strict=True))
+                yield line | dict(zip(shap.names, values, strict=True))
 
-    columns = ["specimen_id", "class", "base", *found.names]
+    columns = ["specimen_id", "class", "base", *shap.names]
     write_csv(run.path / "contributions.csv", columns, lines())
-    sizes = found.importance()
+    sizes = shap.importance()
     write_csv(
         run.path / "importance.csv",
         ["feature", "formula", *CLASSES],
         (
             {"feature": name, "formula": FORMULAS.get(name)}
             | dict(zip(CLASSES, sizes[at].tolist(), strict=True))
-            for at, name in enumerate(found.names)
+            for at, name in enumerate(shap.names)
         ),
     )
 
@@ -257,8 +255,8 @@ def _explain_by_shuffling(
     run: Run, model: Baseline, cells: EpTable, truth: Ints, *, seed: int
 ) -> Explanation:
     rng = np.random.default_rng(seed)
-    found = permutation_importance(model.classifier, cells.X, truth, cells.names, rng=rng)
-    rows = list(zip(found.names, found.losses, strict=True))
+    shuffled = permutation_importance(model.classifier, cells.X, truth, cells.names, rng=rng)
+    rows = list(zip(shuffled.names, shuffled.losses, strict=True))
     write_csv(
         run.path / "importance.csv",
         ["feature", "loss", "low", "high"],
@@ -266,11 +264,11 @@ def _explain_by_shuffling(
     )
     picture = draw_importance(
         run.figures / "importance",
-        found.names[:LISTED],
-        found.losses[:LISTED],
+        shuffled.names[:LISTED],
+        shuffled.losses[:LISTED],
         what="balanced accuracy lost when shuffled",
     )
-    caption = f"The {min(LISTED, len(rows))} largest losses, {found.cells} held-out cells."
+    caption = f"The {min(LISTED, len(rows))} largest losses, {shuffled.cells} held-out cells."
     section = Section("Why", [BY_SHUFFLING, Picture(files=picture, caption=caption)])
     return Explanation(
         sections=[section, formula_section(cells.names)],

@@ -136,14 +136,14 @@ def make_table_job(
         raise StsError(f"--folds must be at least {FEWEST_FOLDS}, not {folds}")
     default = PUBLISHED_FEATURES if published else DEFAULT_FEATURES
     origin = times or ("absolute" if published else "onset")
-    given = read_table_settings(file, kind) if file is not None else {}
+    from_file = read_table_settings(file, kind) if file is not None else {}
     return TableJob(
         model=model,
         chosen=choose(features or default, times=origin, skip_missing=skip_missing),
         published=published,
         group_by=group_by or ("specimen" if published else DONOR),
         search=SearchSettings(trials=trials or kind.trials, folds=folds or 3, seed=seed),
-        settings={**(PUBLISHED_SETTINGS if published else {}), **given},
+        settings={**(PUBLISHED_SETTINGS if published else {}), **from_file},
         fixed=file is not None,
         seed=seed,
     )

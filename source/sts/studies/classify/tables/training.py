@@ -23,7 +23,7 @@ from sts.search.trials import FoldScore, SearchResult, TrialRecord
 from sts.studies.classify.tables.cells import Source, TableCohort, load_table
 from sts.studies.classify.tables.model import TableModel
 from sts.studies.classify.tables.settings import TableJob
-from sts.studies.classify.training import DIGITS, Experiment, Score
+from sts.studies.classify.training import LOGIT_DIGITS, Experiment, Score
 from sts.tabular.checkpoint import Baseline, BaselineCard
 from sts.tabular.estimators import Classifier, predict_logits
 from sts.tabular.novelty import measure_novelty
@@ -69,7 +69,9 @@ class TableExperiment(Experiment):
         """Fit on one fold with these values of searched settings; return its score."""
         fold = self.folds[number]
         classifier = self.fit(values, fold.fit)
-        logits = np.round(predict_logits(classifier, self.cohort.cells.X[fold.scored]), DIGITS)
+        logits = np.round(
+            predict_logits(classifier, self.cohort.cells.X[fold.scored]), LOGIT_DIGITS
+        )
         truth = self.cohort.truth[fold.scored]
         value = float(balanced_accuracy_score(truth, logits.argmax(axis=1)))
         return FoldScore(value, {"logits": logits.tolist()})

@@ -1,9 +1,9 @@
 """Apply a classifier to another data set without the classes of its cells.
 
-Which recipe to use is found on cells of known class. Cells of the training data set are divided in
-halves. One half is trained on. The other half is turned into simulated data sets: classes have
-random shares, and features are shifted, stretched and missing as much as the unlabelled features of
-the real other data set are. The recipe that is best there is used on the real one.
+The recipe is selected on cells of known class. The cells of the training data set are divided into
+halves. One half is for training. From the other half, data sets are simulated: classes have random
+shares, and features are shifted, stretched and missing as much as the unlabelled features of the
+real other data set are. The best recipe on simulated data sets is used on the real one.
 """
 
 import math
@@ -128,8 +128,8 @@ def score_recipes(training: LabelledCells, others: Floats, half: int) -> Floats:
     scores = []
     for _ in range(SIMULATED):
         X, y = simulate_data_set(training.X[rest], training.y[rest], gaps, rng=rng)
-        found = dict(apply_recipes(some, X, fitted=fitted))
-        scores.append([_score(y, found[recipe].argmax(axis=1)) for recipe in RECIPES])
+        applied = dict(apply_recipes(some, X, fitted=fitted))
+        scores.append([_score(y, applied[recipe].argmax(axis=1)) for recipe in RECIPES])
     return np.array(scores)
 
 
@@ -174,17 +174,20 @@ class CarryOver:
     def scores(self) -> list[TransferScores]:
         """Return the scores of every recipe on the other data set, not used for the selection."""
         rng = np.random.default_rng(0)
-        return [transfer_scores(each, rng=rng, resamples=NO_RESAMPLES) for each in self.predictions]
+        return [
+            transfer_scores(prediction, rng=rng, resamples=NO_RESAMPLES)
+            for prediction in self.predictions
+        ]
 
     def agreement(self) -> float:
         """Return Spearman's correlation of the mean scores with the weighted F1 on real cells.
 
         NaN where all recipes are equally good.
         """
-        found = [each.weighted_f1.value for each in self.scores()]
-        if min(np.ptp(found), np.ptp(self.in_worlds)) == 0:
+        real_scores = [each.weighted_f1.value for each in self.scores()]
+        if min(np.ptp(real_scores), np.ptp(self.in_worlds)) == 0:
             return math.nan
-        return float(spearmanr(self.in_worlds, found).statistic)
+        return float(spearmanr(self.in_worlds, real_scores).statistic)
 
 
 def list_steps(recipe: Recipe) -> dict[str, Recipe]:
@@ -211,19 +214,21 @@ def carry_over_both_ways(table: EpTable, *, seed: int, workers: int) -> list[Car
         for name in names
         for half in (None, *range(HALVES))
     ]
-    found: list[Any] = [None] * len(work)
+    outputs: list[Any] = [None] * len(work)
     with progress(len(work), "ways from one data set to the other") as bar:
         for at, values in map_unordered(_run_part, work, workers=workers):
-            found[at] = values
+            outputs[at] = values
             bar.advance()
     step = 1 + HALVES
-    parts = [found[start : start + step] for start in range(0, len(found), step)]
+    parts = [outputs[start : start + step] for start in range(0, len(outputs), step)]
     return [
         CarryOver(
             trained_on=name,
             tested_on=str(others[name].dataset[0]),
             in_worlds=np.concatenate(scores).mean(axis=0),
-            predictions=tuple(predictions_of(others[name], each) for each in probabilities),
+            predictions=tuple(
+                predictions_of(others[name], probability) for probability in probabilities
+            ),
         )
         for name, (probabilities, *scores) in zip(names, parts, strict=True)
     ]
@@ -234,8 +239,8 @@ def _run_part(part: tuple[LabelledCells, Floats, int | None]) -> Any:
     training, others, half = part
     if half is not None:
         return score_recipes(training, others, half)
-    found = dict(apply_recipes(training, others, fitted={}))
-    return [found[recipe] for recipe in RECIPES]
+    applied = dict(apply_recipes(training, others, fitted={}))
+    return [applied[recipe] for recipe in RECIPES]
 
 
 def predictions_of(table: EpTable, probabilities: Floats) -> Predictions:

@@ -25,7 +25,7 @@ from sts.datasets.stimuli import protocol_mask
 from sts.evaluation.compare import compare
 from sts.evaluation.scores import Interval
 from sts.evaluation.transfer import TransferScores, auc, independence_weights, transfer_scores
-from sts.signals.feature_names import PUBLISHED_ONSET_S, TIMES
+from sts.signals.feature_names import PUBLISHED_ONSET_S, TIME_FEATURES
 from sts.studies.classify.tables.cells import Source, load_table
 from sts.studies.classify.tables.settings import Chosen
 from sts.studies.classify.transfer.carry_over import (
@@ -55,7 +55,7 @@ from sts.tabular.estimators import predict_logits
 from sts.tabular.models import find_kind
 
 STUDY: Final = "baseline-transfer"
-FOLDS: Final = 5
+TRANSFER_FOLDS: Final = 5
 # Rules for contradicted labels that are used here.
 WITNESSES: Final = ("e-type", "T-type", "dendrite")
 # Predicts data sets, not classes.
@@ -111,16 +111,16 @@ def load_training_cells(source: Source, job: TransferJob) -> EpTable:
     if len(datasets := np.unique(training.dataset).tolist()) != 2 or "" in datasets:
         named = ", ".join(name or "not known" for name in datasets)
         raise StsError(
-            f"--transfer is between two data sets; these training cells are of {len(datasets)} "
+            f"--transfer needs two data sets; these training cells are of {len(datasets)} "
             f"({named}): give tables of two, or a column dataset"
         )
     for name in datasets:
         counts = np.bincount(training.truth[training.dataset == name], minlength=len(CLASSES))
-        if (counts < FOLDS).any():
+        if (counts < TRANSFER_FOLDS).any():
             short = int(np.argmin(counts))
             raise StsError(
                 f"only {counts[short]} training cells of class {CLASSES[short]} in {name}: at "
-                f"least {FOLDS} are needed to train on it; add cells"
+                f"least {TRANSFER_FOLDS} are needed to train on it; add cells"
             )
     return training
 
@@ -145,7 +145,7 @@ class FeatureView:
         own = self.table.dataset.tolist()
         other = dict(zip(sorted(set(own)), sorted(set(own), reverse=True), strict=True))
         shift_s = [PUBLISHED_ONSET_S[other[name]] - PUBLISHED_ONSET_S[name] for name in own]
-        timed = np.array([name in TIMES for name in self.table.names])
+        timed = np.array([name in TIME_FEATURES for name in self.table.names])
         return replace(self.table, X=self.table.X + np.array(shift_s)[:, None] * timed)
 
     def hide_stimuli(self) -> dict[str, EpTable]:
@@ -172,7 +172,7 @@ def make_views(training: EpTable, job: TransferJob) -> list[FeatureView]:
     ]
     first = views[0]
     is_known = set(training.dataset.tolist()) <= PUBLISHED_ONSET_S.keys()
-    if not is_known or not set(first.table.names) & set(TIMES):
+    if not is_known or not set(first.table.names) & set(TIME_FEATURES):
         return views
     return [replace(first, times=ABSOLUTE, table=with_onsets(first.table)), *views]
 
@@ -252,7 +252,7 @@ def list_fits(view: FeatureView, job: TransferJob) -> list[ClassFit]:
     dataset = view.table.dataset
     places = [dataset == name for name in np.unique(dataset).tolist()]
     parts: list[tuple[str, Ints, Ints]] = []
-    for fit, scored in folds_of(view.table, FOLDS, group_by=job.group_by, seed=job.seed):
+    for fit, scored in folds_of(view.table, TRANSFER_FOLDS, group_by=job.group_by, seed=job.seed):
         parts += [(training, fit, scored) for training in (POOLED, EVEN)]
         parts += [(WITHIN, fit[here[fit]], scored[here[scored]]) for here in places]
     parts += [(ACROSS, np.flatnonzero(here), np.flatnonzero(~here)) for here in places]

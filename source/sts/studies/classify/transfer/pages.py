@@ -35,8 +35,16 @@ from sts.studies.classify.transfer.results import (
     describe_results,
 )
 
-SCORES: Final = {"weighted_f1": "weighted F1", "balanced_accuracy": "balanced accuracy"}
-RECIPE_COLUMNS: Final = ("trained_on", "tested_on", "fit", "scale", "shares", "in_worlds", *SCORES)
+SHOWN_SCORES: Final = {"weighted_f1": "weighted F1", "balanced_accuracy": "balanced accuracy"}
+RECIPE_COLUMNS: Final = (
+    "trained_on",
+    "tested_on",
+    "fit",
+    "scale",
+    "shares",
+    "in_worlds",
+    *SHOWN_SCORES,
+)
 CARRIED: Final = "carried over"
 # The same classifiers, fitted without the cells of the other data set.
 NOT_CARRIED: Final = "same kind, plain"
@@ -48,7 +56,7 @@ POOLED_CAPTION: Final = (
     "was left out of training. Lines are 95 % intervals."
 )
 NO_METADATA: Final = (
-    "There are no e-types and no metadata of the Allen Institute that could contradict a label: "
+    "There are no e-types and no metadata of the Allen Institute to compare with the labels: "
     "fetch them with `data_pipeline.py fetch etypes` to see the scores without such cells."
 )
 
@@ -73,8 +81,8 @@ def list_rows(results: TransferResults) -> list[TransferRow]:
 
     rows = [row(BOTH, name, POOLED, name) for name in (BOTH, first, second)]
     rows += [
-        row(BOTH, "both, weighed until class and data set are independent", POOLED, WEIGHED),
-        row("both, weighed so too", "the same", EVEN, WEIGHED),
+        row(BOTH, "both, weighted so that class and data set are independent", POOLED, WEIGHED),
+        row("both, with these weights", "the same", EVEN, WEIGHED),
     ]
     rows += [row(BOTH, f"{name}, times moved", MOVED, name) for name in other]
     rows += [row(BOTH, f"both, {hidden}", hidden, BOTH) for hidden in HIDDEN]
@@ -119,7 +127,7 @@ def transfer_table(results: TransferResults) -> Table:
         if not scores:
             continue
         cells = round(next(iter(scores.values())).effective_cells)
-        for name, title in SCORES.items():
+        for name, title in SHOWN_SCORES.items():
             texts = [
                 getattr(scores[one], name).in_words() if one in scores else "–" for one in columns
             ]
@@ -162,7 +170,7 @@ def write_transfer_report(run: Run, job: TransferJob, results: TransferResults) 
     write_page(
         run.path / "report.html",
         f"Between {' and '.join(results.datasets)}",
-        subtitle="Does it know neurons, or data sets?",
+        subtitle="Does the classifier recognise neurons, or data sets?",
         sections=sections,
     )
     run.report({"paragraph": text, **_to_dict(results)})
@@ -194,7 +202,7 @@ def list_panels(results: TransferResults) -> list[ScorePanel]:
         panel("Trained on both", (POOLED, MOVED), tested_on),
         ScorePanel(
             title="The data set itself",
-            label="area under the ROC curve (0.5: cannot be told)",
+            label="area under the ROC curve (0.5: chance)",
             rows=["which data set"],
             marks={name: {"which data set": results.origin[key]} for name, key in views.items()},
             lowest=0.5,
@@ -236,23 +244,23 @@ def _join_predictions(carried: Sequence[CarryOver]) -> Predictions:
     """Return the predictions of the selected recipes, one data set after the other."""
     parts = [each.predictions_by(each.recipe) for each in carried]
     return Predictions(
-        specimen_id=np.concatenate([each.specimen_id for each in parts]),
-        dataset=np.concatenate([each.dataset for each in parts]),
-        truth=np.concatenate([each.truth for each in parts]),
-        probabilities=np.concatenate([each.probabilities for each in parts]),
-        donor_id=np.concatenate([each.donors for each in parts]),
+        specimen_id=np.concatenate([part.specimen_id for part in parts]),
+        dataset=np.concatenate([part.dataset for part in parts]),
+        truth=np.concatenate([part.truth for part in parts]),
+        probabilities=np.concatenate([part.probabilities for part in parts]),
+        donor_id=np.concatenate([part.donors for part in parts]),
     )
 
 
 def _to_dict(results: TransferResults) -> dict[str, Any]:
     return {
         "datasets": list(results.datasets),
-        "scores": [{**asdict(key), **each.to_dict()} for key, each in results.scores.items()],
+        "scores": [{**asdict(key), **score.to_dict()} for key, score in results.scores.items()],
         "origin": [
             {"features": features, "times": times, "auc": asdict(each)}
             for (features, times), each in results.origin.items()
         ],
-        "aligned_less_absolute": {name: asdict(each) for name, each in results.drops.items()},
+        "aligned_less_absolute": {name: asdict(drop) for name, drop in results.drops.items()},
         "disputed": results.disputed if results.has_metadata else None,
         "carried_over": [
             {
@@ -278,10 +286,10 @@ def describe_recipes(carried: Sequence[CarryOver]) -> Iterator[str | Table]:
     yield (
         f"{len(RECIPES)} recipes were tried each way: which features, on which scale, with which "
         "shares of classes, by LightGBM and extra trees together. None uses a class of the other "
-        "data set. Scales, weights and shares come from its unlabelled features, which are those "
-        "of the very cells that are tested: on new cells of that data set the scores may be lower. "
-        "The plain recipe uses none of them. The recipe was chosen on simulated data sets: half of "
-        "the training cells are trained on, the others are drawn with random shares of classes, "
+        "data set. Scales, weights and shares are estimated from the unlabelled features of the "
+        "test cells themselves: on new cells of that data set the scores may be lower. The plain "
+        "recipe uses none of them. The recipe was chosen on simulated data sets: half of the "
+        "training cells are used for training, the others are drawn with random shares of classes, "
         "and every feature is shifted, stretched and missing as much as features of the real other "
         "data set are. The recipe with the best mean of weighted F1 and balanced accuracy there "
         "was chosen; the scores on the classes of the real other data set were measured afterwards."
@@ -309,10 +317,10 @@ def _step_table(carried: CarryOver, scores: Sequence[TransferScores], way: str) 
     lines: list[list[object]] = []
     for name, recipe in list_steps(carried.recipe).items():
         at = RECIPES.index(recipe)
-        values = [carried.in_worlds[at], *(getattr(scores[at], one).value for one in SCORES)]
+        values = [carried.in_worlds[at], *(getattr(scores[at], one).value for one in SHOWN_SCORES)]
         lines.append([name, *(f"{value:.3f}" for value in values), recipe.in_words()])
     return Table(
-        columns=["recipe", "simulated data sets", *SCORES.values(), "in words"],
+        columns=["recipe", "simulated data sets", *SHOWN_SCORES.values(), "in words"],
         rows=lines,
         caption=f"{way}: the plain recipe, each choice alone, all together.",
     )
@@ -327,5 +335,5 @@ def list_recipes(carried: Sequence[CarryOver]) -> Iterator[dict[str, object]]:
                 "tested_on": each.tested_on,
                 **asdict(recipe),
                 "in_worlds": float(in_worlds),
-                **{name: getattr(scores, name).value for name in SCORES},
+                **{name: getattr(scores, name).value for name in SHOWN_SCORES},
             }

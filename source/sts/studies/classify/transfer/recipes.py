@@ -23,7 +23,7 @@ from sts.tabular.estimators import Classifier, predict_logits
 from sts.tabular.models import ExtraTreesSettings, find_kind
 from sts.tabular.trees import TreeSettings
 
-ALL, MEASURED, WITHIN, STEADY, WEIGHTED = (
+ALL_FEATURES, MEASURED, WITHIN_CELL, STEADY, WEIGHTED = (
     "all",
     "measured",
     "within the cell",
@@ -31,9 +31,9 @@ ALL, MEASURED, WITHIN, STEADY, WEIGHTED = (
     "all, cells weighted",
 )
 FITS: Final = {
-    ALL: "all features",
+    ALL_FEATURES: "all features",
     MEASURED: "measured features only",
-    WITHIN: "differences and ratios within a cell only",
+    WITHIN_CELL: "differences and ratios within a cell only",
     STEADY: "without the features that differ most between the data sets",
     WEIGHTED: "all features, training cells weighted by how much they look like the other data set",
 }
@@ -45,7 +45,7 @@ SCALES: Final = {
     "class by class": "features of the other data set brought to the scale of this one; each class "
     "has the same total weight in both data sets",
 }
-SHARES: Final = {
+ASSUMED_SHARES: Final = {
     "kept": "classes as frequent as in training",
     "even": "all classes equally frequent",
     "estimated": "classes as frequent as the other data set makes likely (Saerens et al., 2002)",
@@ -58,13 +58,13 @@ PAIR: Final[dict[str, Any]] = {
     "extra-trees": ExtraTreesSettings(n_estimators=100),
 }
 # Number of folds to fit the temperature of a model, and to predict the data set of cells.
-FOLDS: Final = 3
+RECIPE_FOLDS: Final = 3
 # Rounds of alignment class by class; later rounds hardly change the weights of cells.
-ROUNDS: Final = 4
+ALIGNMENT_ROUNDS: Final = 4
 # Quantiles at which features are aligned; outside them the map is a shift.
-LEVELS: Final = np.linspace(0.02, 0.98, 25)
+ALIGNED_QUANTILES: Final = np.linspace(0.02, 0.98, 25)
 # Smallest number of distinct values of a feature with a scale; indicators have fewer.
-FEWEST_VALUES: Final = 5
+FEWEST_SCALE_VALUES: Final = 5
 # If the probabilities of a class sum to less than this over all cells, the class gets less weight.
 FEWEST_CELLS: Final = 1.0
 # Trees that predict the data set of a cell; more trees only need more time.
@@ -72,7 +72,7 @@ DATASET_TREES: Final = TreeSettings(n_estimators=100, num_leaves=15)
 # Largest factor by which the weight of a cell may increase or decrease.
 LARGEST_WEIGHT: Final = 10.0
 # Share of the features that are selected because they differ least.
-KEPT: Final = 2 / 3
+KEPT_SHARE: Final = 2 / 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,13 +85,13 @@ class Recipe:
 
     def in_words(self) -> str:
         """Return the recipe as text."""
-        return f"{FITS[self.fit]}; {SCALES[self.scale]}; {SHARES[self.shares]}"
+        return f"{FITS[self.fit]}; {SCALES[self.scale]}; {ASSUMED_SHARES[self.shares]}"
 
 
-PLAIN: Final = Recipe(fit=ALL, scale="as measured", shares="kept")
+PLAIN: Final = Recipe(fit=ALL_FEATURES, scale="as measured", shares="kept")
 RECIPES: Final = tuple(
     Recipe(fit=fit, scale=scale, shares=shares)
-    for fit, scale, shares in product(FITS, SCALES, SHARES)
+    for fit, scale, shares in product(FITS, SCALES, ASSUMED_SHARES)
 )
 
 
@@ -107,7 +107,7 @@ class LabelledCells:
     @cached_property
     def temperatures(self) -> dict[str, float]:
         """Return the temperature of each model, from predictions of cells outside its fit."""
-        folds = StratifiedKFold(FOLDS, shuffle=True, random_state=self.seed)
+        folds = StratifiedKFold(RECIPE_FOLDS, shuffle=True, random_state=self.seed)
         logits = {name: np.zeros((len(self.y), len(CLASSES))) for name in PAIR}
         every = np.arange(len(self.names))
         for fitted, left_out in folds.split(self.X, self.y):
@@ -134,7 +134,7 @@ class LabelledCells:
         def is_used(name: str) -> bool:
             if fit == MEASURED:
                 return name in FEATURES
-            return fit != WITHIN or name in FORMULAS or name.startswith(RELATIVE)
+            return fit != WITHIN_CELL or name in FORMULAS or name.startswith(RELATIVE)
 
         return np.array([is_used(name) for name in self.names])
 
@@ -184,7 +184,7 @@ def apply_recipes(
     """
     for fit in FITS:
         if fit in USES_OTHER_CELLS:
-            pair = _fit_with_other_cells(fitted[ALL], fit, X)
+            pair = _fit_with_other_cells(fitted[ALL_FEATURES], fit, X)
         else:
             if fit not in fitted:
                 fitted[fit] = training.fit(training.choose_features(fit))
@@ -233,7 +233,7 @@ def _predict_class_by_class(pair: ModelPair, X: Floats, probabilities: Floats) -
     """Use the predicted classes of these cells, align with equal class weights, predict again."""
     training = pair.training
     reference_weights = even_weights(np.eye(len(CLASSES))[training.y])
-    for _ in range(ROUNDS):
+    for _ in range(ALIGNMENT_ROUNDS):
         weights = even_weights(with_shares(probabilities, pair.shares, pair.even_shares))
         aligned = align_features(
             X, training.X, weights=weights, reference_weights=reference_weights
@@ -281,10 +281,10 @@ def _weighted_quantiles(x: Floats, weights: Floats) -> Floats | None:
     values, each = x[known], weights[known]
     order = np.argsort(values, kind="stable")
     values, each = values[order], each[order]
-    if np.count_nonzero(np.diff(values)) < FEWEST_VALUES - 1:
+    if np.count_nonzero(np.diff(values)) < FEWEST_SCALE_VALUES - 1:
         return None
     middle = np.cumsum(each) - each / 2
-    return np.interp(LEVELS, middle / each.sum(), values)
+    return np.interp(ALIGNED_QUANTILES, middle / each.sum(), values)
 
 
 def even_weights(probabilities: Floats) -> Floats:
@@ -303,7 +303,7 @@ def even_weights(probabilities: Floats) -> Floats:
 def predict_dataset(X: Floats, is_other: Bools, *, seed: int) -> Floats:
     """Return the log odds that each cell is in the other data set, from trees fitted without it."""
     odds = np.zeros(len(X))
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    folds = StratifiedKFold(RECIPE_FOLDS, shuffle=True, random_state=seed)
     for fitted, left_out in folds.split(X, is_other):
         other = is_other[fitted].astype(np.int64)
         trees = find_kind("lightgbm").fit(X[fitted], other, DATASET_TREES, seed=seed)
@@ -328,7 +328,7 @@ def find_stable_features(
     distances = [
         ks_distance(X[:, at], others[:, at], weights, other_weights) for at in range(len(X.T))
     ]
-    count = max(1, round(KEPT * len(distances)))
+    count = max(1, round(KEPT_SHARE * len(distances)))
     stable = np.zeros(len(distances), dtype=bool)
     stable[np.argsort(distances, kind="stable")[:count]] = True
     return stable

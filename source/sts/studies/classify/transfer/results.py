@@ -9,7 +9,7 @@ from sts.evaluation.scores import Interval
 from sts.evaluation.transfer import TransferScores
 from sts.studies.classify.transfer.carry_over import CarryOver
 
-SETS: Final = ("paper", "shared", "engineered")
+DEFAULT_SETS: Final = ("paper", "shared", "engineered")
 # Origins of times.
 ONSET, ABSOLUTE = "onset", "absolute"
 # Training cells of a prediction: other cells of both data sets, the same with weights that make
@@ -25,9 +25,9 @@ WEIGHED: Final = "both, independent"
 # Suffix of a data set without the cells whose label other metadata contradict.
 UNDISPUTED: Final = ", undisputed"
 USES_TESTED_CELLS: Final = (
-    '"Carried over" uses the features of the very cells that it is tested on, without their '
-    'labels: it says what is gained on these cells, not on new ones. "Same kind, plain" are the '
-    "same classifiers without it."
+    '"Carried over" uses the features of the test cells themselves, without their labels: the gain '
+    'is that on these cells, not on new ones. "Same kind, plain" are the same classifiers without '
+    "these features."
 )
 
 
@@ -35,7 +35,7 @@ USES_TESTED_CELLS: Final = (
 class TransferJob:
     """All settings of --transfer; the results depend only on them and on the cells."""
 
-    features: tuple[str, ...] = SETS
+    features: tuple[str, ...] = DEFAULT_SETS
     """Sets, or files that list names; classifiers are carried over with all their features."""
     model: str = "lightgbm"
     settings: dict[str, Any] = field(default_factory=dict)
@@ -108,8 +108,9 @@ def _describe_pooled(results: TransferResults) -> Iterator[str]:
         f"the stimulus onset and {features} features, weighted F1 is "
         f"{results.f1(POOLED, BOTH, features)} over both data sets, "
         f"{results.f1(POOLED, first, features)} on the cells of {first} and "
-        f"{results.f1(POOLED, second, features)} on those of {second}; trained within one data set "
-        f"it is {results.f1(WITHIN, first, features)} and {results.f1(WITHIN, second, features)}."
+        f"{results.f1(POOLED, second, features)} on those of {second}; trained within one data "
+        f"set it is {results.f1(WITHIN, first, features)} and "
+        f"{results.f1(WITHIN, second, features)}."
     )
     yield (
         "With weights that make class and data set independent "
@@ -165,8 +166,8 @@ def _describe_carried(results: TransferResults) -> Iterator[str]:
         results.carried, results.carried_scores, results.plain_scores, strict=True
     ):
         yield (
-            f"Carried over with the features of the very {scores.cells:,} cells of "
-            f"{carried.tested_on} that are tested, but without any of their labels "
+            f"Carried over with the features of the {scores.cells:,} test cells of "
+            f"{carried.tested_on} themselves, but without any of their labels "
             f"({carried.recipe.in_words()}), classifiers of {carried.trained_on} reach weighted "
             f"F1 {scores.weighted_f1.in_words()} and balanced accuracy "
             f"{scores.balanced_accuracy.in_words()} there; the same kind of classifiers, plain, "
