@@ -275,7 +275,7 @@ def test_bfloat16_is_used_where_asked_for_and_loses_little(bank: ImageBank, labe
         network = make_network(replace(MOBILE, freeze="FULL")).eval()
         settings = replace(QUICK, precision=precision)
         learner = Learner(network, bank, labels, np.ones(4), settings)
-        learner.backward(bank.images(batch), batch, learner.select_targets([batch])[0])
+        learner.backward(bank.images(batch), learner.select_targets([batch])[0])
         came = network.get_parameter("classifier.1.weight").grad
         assert came is not None
         found[precision] = came
@@ -393,6 +393,32 @@ def test_every_network_trains_on_cuda(number: int, store: SweepStore, labels: In
     found = predict(result.network, bank.like(result.images), np.arange(len(store)))
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
     assert torch.equal(torch.cuda.get_rng_state(), before)
+
+
+class PlainStep:
+    """What a recorded step does, without recording."""
+
+    def __init__(self, _: object, step: Callable[..., Tensor], __: object) -> None:
+        self.replay = step
+
+
+@pytest.mark.cuda
+def test_a_recorded_step_learns_what_a_plain_one_does(
+    cuda: torch.device, store: SweepStore, labels: Ints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
+    bank = ImageBank(store, MOBILE.images(64), cuda)
+    # 8 of the rows are a recorded batch; the odd one at the end is a plain step.
+    rows, settings = TRAIN[:21], replace(QUICK, batch=8, epochs=2, precision="float32", dropout=0.0)
+    recorded = fit(MOBILE, bank, labels, train_rows=rows, settings=settings)
+    monkeypatch.setattr(train_module, "RecordedStep", PlainStep)
+    plain = fit(MOBILE, bank, labels, train_rows=rows, settings=settings)
+    losses = [[epoch.train_loss for epoch in fitted.curves] for fitted in (recorded, plain)]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
+    states = [fitted.network.state_dict() for fitted in (recorded, plain)]
+    assert states[0]["features.0.1.num_batches_tracked"] == 6
+    for name, value in states[0].items():
+        np.testing.assert_allclose(value.cpu(), states[1][name].cpu(), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.cuda

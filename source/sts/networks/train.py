@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ from torch.nn import functional
 from sts.base.errors import StsError
 from sts.base.types import CLASSES, Floats, Ints
 from sts.learning.device import cast_to, draw_from_seed, mix_seeds, multiply_in
+from sts.learning.recorded import RecordedStep
 from sts.learning.training import TrainingFile, TrainingProgress, TrainingState, make_key
 from sts.networks.backbones import (
     AUXILIARY_SHARE,
@@ -69,10 +71,10 @@ class Learner:
     ) -> None:
         self._device = inputs.device
         self._module, self._inputs, self._settings = module, inputs, settings
-        self._labels = np.asarray(labels, dtype=np.int64)
-        self._weights = weights
-        self._targets = torch.from_numpy(self._labels).to(self._device)
-        self._target_weights = torch.tensor(weights, dtype=torch.float32, device=self._device)
+        self._targets = torch.from_numpy(np.asarray(labels, dtype=np.int64)).to(self._device)
+        self._weights = torch.tensor(weights, dtype=torch.float64, device=self._device)
+        self._target_weights = self._weights.float()
+        self._recorded: RecordedStep | None = None
         # Not dynamic: fixed shapes give faster kernels, and a fit has only one batch size.
         self._forward = torch.compile(module, dynamic=False) if settings.compile else module
         learned = [value for value in module.parameters() if value.requires_grad]
@@ -120,7 +122,7 @@ class Learner:
             for group in self._optimizer.param_groups:
                 group["lr"] = learning_rate(settings, epoch, progress)
                 group["betas"] = (momentum(settings, epoch, progress), group["betas"][1])
-            sums += self.backward(images, batches[step], targets[step])
+            sums += self.backward(images, targets[step])
             self._optimizer.step()
             self._optimizer.zero_grad()
         return self._means(sums)
@@ -130,10 +132,21 @@ class Learner:
         every = self._targets[move_rows(np.concatenate(batches), self._device)]
         return torch.split(every, [len(batch) for batch in batches])
 
-    def backward(self, images: Tensor, batch: Ints, targets: Tensor) -> Tensor:
+    def backward(self, images: Tensor, targets: Tensor) -> Tensor:
         """Add the gradients of the weighted mean loss of a batch; return its sums."""
-        # The network is compiled for full batches; a smaller last one is not compiled.
-        forward = self._forward if len(batch) == self._settings.batch else self._module
+        # A smaller last batch is neither recorded nor compiled.
+        if len(targets) != self._settings.batch:
+            return self._add_gradients(self._module, images, targets)
+        if self._device.type != "cuda" or self._settings.compile:
+            return self._add_gradients(self._forward, images, targets)
+        if self._recorded is None:
+            step = partial(self._add_gradients, self._module)
+            self._recorded = RecordedStep(self._module, step, (images, targets))
+        return self._recorded.replay(images, targets)
+
+    def _add_gradients(
+        self, forward: Callable[[Tensor], object], images: Tensor, targets: Tensor
+    ) -> Tensor:
         with multiply_in(self._settings.precision, self._device):
             with cast_to(self._settings.precision, self._device):
                 output = forward(images)
@@ -142,7 +155,7 @@ class Learner:
             total = loss
             if auxiliary is not None:
                 total = loss + AUXILIARY_SHARE * self._loss(auxiliary, targets)
-            weight = float(self._weights[self._labels[batch]].sum())
+            weight = self._weights[targets].sum().float()
             (total / weight).backward()  # type: ignore[no-untyped-call]
         return self._sums(loss.detach(), logits.detach(), targets)
 
