@@ -250,9 +250,8 @@ def test_gradients_are_those_of_torchs_weighted_cross_entropy(
     network.eval()
     batch = np.array([0, 1, 2, 5, 9])
     images = bank.images(batch)
-    loss, weight, right, count = learner.backward(
-        images, batch, learner.select_targets([batch])[0]
-    ).tolist()
+    targets = learner.select_targets([batch])[0]
+    loss, weight, right, count = learner.backward(images, targets).tolist()
     linear = network.get_submodule("classifier.1")
     came = linear.get_parameter("weight").grad
     assert came is not None
