@@ -33,7 +33,7 @@ class RecordedStep:
         """
         self._inputs = tuple(each.clone() for each in inputs)
         with _keep_buffers(module), torch.random.fork_rng(devices=[inputs[0].device]):
-            stream = torch.cuda.Stream(inputs[0].device)
+            stream = torch.cuda.Stream(inputs[0].device)  # type: ignore[no-untyped-call]
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
                 for _ in range(WARM_UPS):
