@@ -40,6 +40,7 @@ READERS = {
     "datasets/inventory.py": "checks",
     "studies/classify/stored.py": "predicts",
     "studies/data/show.py": "draws",
+    "studies/data/view.py": "draws",
     "studies/classify/networks/model.py": "trains: load_sweeps",
 }
 
