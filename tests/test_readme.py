@@ -391,7 +391,7 @@ def test_the_commands_of_a_page_run_from_top_to_bottom(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     # A sandbox that was started for another page would look for files in the folder of that page.
-    monkeypatch.setattr("sts.datasets.cell_results._THREAD_LOCAL", threading.local())
+    monkeypatch.setattr("sts.base.sandbox._OF_THREAD", threading.local())
     # The same figures in less time.
     monkeypatch.setattr("sts.reports.figures.style.DPI", 40)
     (tmp_path / "source").symlink_to(REPOSITORY / "source")
