@@ -41,7 +41,7 @@ def test_covariance_is_estimated_where_half_of_the_values_are_missing() -> None:
     holes[::2, 1] = np.nan
     found = GaussianScores().fit(holes).covariance_
     whole = GaussianScores().fit(X).covariance_
-    # The nugget and the end after some rounds each take a twentieth of the correlation.
+    # The nugget and the few rounds take a part of the correlation.
     assert np.allclose(found, whole, atol=0.1)
     filled_by_means = np.where(np.isnan(holes), 0.0, GaussianScores().fit_transform(X))
     assert np.cov(filled_by_means.T)[0, 1] < found[0, 1] - 0.2

@@ -37,8 +37,7 @@ AS_MEASURED, ALIGNED, BY_LABELS = "as measured", "aligned", "aligned by labels"
 def make_carried_members(seed: int) -> PooledClassifier:
     """Return the forest and the discriminant analysis that are carried over, pooled.
 
-    Both vary less between laboratories than boosted trees: the forest is better where scales are
-    the same, discriminant analysis where they have been aligned.
+    Which of the two carries over better differs between laboratories; pooled they are between.
     """
     forest = Prepared(
         SimpleImputer(strategy="median", keep_empty_features=True),

@@ -18,9 +18,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sts.base.types import Bools, Floats
 from sts.tabular.estimators import OUTERMOST
 
-# Number of quantiles from which ranks are interpolated; with 200 the scores are the same to 0.02.
+# Number of quantiles from which ranks are interpolated; they are stored with a model.
 QUANTILES: Final = 64
-# Rounds of the estimate of mean and covariance; later rounds hardly change them.
+# Rounds of the estimate of mean and covariance. It begins with independent features and stops before
+# it converges, so that features which few cells have together stay nearly independent.
 ROUNDS: Final = 4
 # Variance added to each feature, in units of its own: many features are sums of others.
 NUGGET: Final = 0.05
