@@ -20,8 +20,8 @@ from sts.tabular.estimators import OUTERMOST
 
 # Number of quantiles from which ranks are interpolated; they are stored with a model.
 QUANTILES: Final = 64
-# Rounds of the estimate of mean and covariance. It begins with independent features and stops before
-# it converges, so that features which few cells have together stay nearly independent.
+# Rounds of the estimate of mean and covariance. It begins with independent features and stops
+# before it converges, so that features which few cells have together stay nearly independent.
 ROUNDS: Final = 4
 # Variance added to each feature, in units of its own: many features are sums of others.
 NUGGET: Final = 0.05
