@@ -1,19 +1,16 @@
-"""Saying nothing drops errors: curves, thresholds, depths and false alarms."""
+"""Saying nothing drops errors: curves, thresholds and false alarms."""
 
 import numpy as np
 import pytest
 from sklearn.metrics import roc_curve
 
 from sts.evaluation.abstention import (
-    deepest_answers,
     dropped_shares,
     false_alarms,
     find_threshold,
     risk_coverage,
 )
-from sts.evaluation.type_tree import TypeTree
 
-TREE = TypeTree.from_labels(["Exc", "Inh > Sst > Sst a", "Inh > Sst > Sst b", "Inh > Vip"])
 RNG = np.random.default_rng(0)
 CONFIDENCE = RNG.random(500)
 RIGHT = RNG.random(500) < CONFIDENCE
@@ -53,24 +50,6 @@ def test_without_errors_nothing_is_dropped() -> None:
     none = np.ones(3, dtype=bool)
     assert find_threshold(CONFIDENCE[:3], none) == 0.0
     assert dropped_shares(CONFIDENCE[:3], none, 0.0) == (0.0, 0.0)
-
-
-def test_a_cell_ends_where_its_confidence_does() -> None:
-    # Leaves: Exc, Sst a, Sst b, Vip.
-    leaves = np.array(
-        [[0.9, 0.1, 0, 0], [0, 0.9, 0.1, 0], [0, 0.5, 0.4, 0.1], [0.5, 0.3, 0.1, 0.1]]
-    )
-    probabilities = TREE.sum_up(leaves)
-    ends = [TREE.labels[node] for node in deepest_answers(probabilities, TREE, [0.8, 0.8, 0.8])]
-    assert ends == ["Exc", "Inh > Sst > Sst a", "Inh > Sst", ""]
-
-
-def test_higher_thresholds_never_lead_deeper() -> None:
-    probabilities = TREE.sum_up(RNG.dirichlet(np.ones(4), size=200))
-    deep = deepest_answers(probabilities, TREE, [0.3] * 3)
-    shallow = deepest_answers(probabilities, TREE, [0.6] * 3)
-    assert TREE.contains[shallow, deep].all()
-    assert (TREE.depths[shallow] < TREE.depths[deep]).any()
 
 
 def test_false_alarms_are_those_of_the_roc_curve() -> None:

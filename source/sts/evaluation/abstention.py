@@ -1,12 +1,10 @@
 """Abstention of a classifier: risk and coverage, thresholds, false alarms."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from sts.base.types import Bools, Floats, Ints
-from sts.evaluation.type_tree import ROOT, TypeTree
+from sts.base.types import Bools, Floats
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,33 +55,6 @@ def dropped_shares(confidence: Floats, right: Bools, threshold: float) -> tuple[
     dropped = confidence < threshold
     wrong, good = (float(dropped[side].mean()) if side.any() else 0.0 for side in (~right, right))
     return wrong, good
-
-
-def deepest_answers(probabilities: Floats, tree: TypeTree, thresholds: Sequence[float]) -> Ints:
-    """Return the answer for each cell: the deepest node with sufficient confidence.
-
-    Each cell starts at the root. It moves to the most probable child as long as the probability of
-    this child reaches the threshold of its depth (the climbing rule of Goren et al., 2024, here
-    from the root downwards).
-
-    Parameters
-    ----------
-    probabilities
-        (cells, nodes)
-    thresholds
-        One for each depth, starting with the children of the root.
-    """
-    answers = np.full(len(probabilities), ROOT)
-    for depth, threshold in enumerate(thresholds):
-        for node in np.unique(answers[tree.depths[answers] == depth]).tolist():
-            children = tree.children(node)
-            if not len(children):
-                continue
-            cells = np.flatnonzero(answers == node)
-            best = children[probabilities[np.ix_(cells, children)].argmax(axis=1)]
-            goes_on = probabilities[cells, best] >= threshold
-            answers[cells[goes_on]] = best[goes_on]
-    return answers
 
 
 def false_alarms(known: Floats, unlike: Floats, *, recall: float = 0.95) -> float:

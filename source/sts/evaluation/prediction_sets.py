@@ -175,12 +175,6 @@ def calibrate_sets(
     )
 
 
-def lift_sets(tree: TypeTree, sets: Bools, *, depth: int, to: int) -> Bools:
-    """Return the sets of the ancestors of their members, (cells, nodes of `to`)."""
-    lower, upper = tree.level(depth), tree.level(to)
-    return np.asarray(sets @ tree.contains[upper][:, lower].T)
-
-
 def common_nodes(tree: TypeTree, sets: Bools, *, depth: int) -> Ints:
     """Return the deepest common ancestor of the set of each cell; the root for an empty set."""
     inside = tree.contains[:, tree.level(depth)]
