@@ -71,12 +71,23 @@ def random_state_is_left_alone(request: pytest.FixtureRequest) -> Iterator[None]
     assert _random_state() == before, f"{request.node.nodeid} touched a global random state"
 
 
-@pytest.fixture(autouse=True)
-def the_log_is_left_alone() -> Iterator[None]:
-    """Take away what a command of one test has set up, so that the next one hears nothing."""
+@pytest.fixture(scope="session", autouse=True)
+def log_at_start() -> tuple[list[logging.Handler], int]:
+    """Return handlers and level of the log before any command has set it up."""
     logger = logging.getLogger("sts")
-    handlers, level = list(logger.handlers), logger.level
+    return list(logger.handlers), logger.level
+
+
+@pytest.fixture(autouse=True)
+def the_log_is_left_alone(log_at_start: tuple[list[logging.Handler], int]) -> Iterator[None]:
+    """Take away what a command of one test or of a module's fixture has set up."""
+    _reset_log(*log_at_start)
     yield
+    _reset_log(*log_at_start)
+
+
+def _reset_log(handlers: list[logging.Handler], level: int) -> None:
+    logger = logging.getLogger("sts")
     logger.handlers[:] = handlers
     logger.setLevel(level)
 

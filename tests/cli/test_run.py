@@ -60,7 +60,7 @@ def test_threads_that_wait_sleep_soon_unless_the_user_decided(
 
 def test_ctrl_c_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(lambda: fail_with(KeyboardInterrupt())) == Status.INTERRUPTED
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "the same command continues from here" in capsys.readouterr().err
 
 
 def ended_like(shell: str, body: str) -> subprocess.CompletedProcess[str]:
