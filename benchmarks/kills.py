@@ -107,11 +107,14 @@ def _without_moments(value: Any) -> Any:
 
 
 def _digest_hdf5(path: Path) -> str:
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     with h5py.File(path) as file:
         for name in sorted(file):
-            found.update(name.encode() + np.ascontiguousarray(file[name][()]).tobytes())
-    return found.hexdigest()
+            values = np.asarray(file[name][()])
+            # The bytes of an array of texts are addresses of them.
+            content = repr(values.tolist()).encode() if values.dtype.hasobject else values.tobytes()
+            digest.update(name.encode() + content)
+    return digest.hexdigest()
 
 
 DIGESTS: Final[Mapping[str, Callable[[Path], str]]] = {".json": _digest_json, ".h5": _digest_hdf5}
