@@ -20,6 +20,7 @@ from sts.cli.run import Status, complain, parse_arguments, run_command, say, say
 
 if TYPE_CHECKING:
     from sts.cli.flags import Commands
+    from sts.datasets.medians import Medians
 
 # The heading above the findings of each severity.
 HEADINGS = {"change": "must be changed", "note": "to know"}
@@ -81,11 +82,19 @@ def _add_check(commands: "Commands") -> None:
     parser.add_argument(
         "--out", type=Path, metavar="CSV", help="write every case there, not only some of each kind"
     )
+    parser.add_argument(
+        "--page",
+        type=Path,
+        metavar="HTML",
+        help="write a page there with classes, cells that were left out and why, medians of "
+        "features by data set, and sweeps of each class",
+    )
 
 
 def _check(args: argparse.Namespace) -> int:
     from sts.datasets.check import check, write_cases
     from sts.datasets.inventory import COUNTED
+    from sts.datasets.medians import compare_medians
 
     flags.refuse_columns(args)
     checked = check(data_of(args), marks=args.marks)
@@ -93,7 +102,8 @@ def _check(args: argparse.Namespace) -> int:
         say(f"read {path}")
     say()
     say_table(("data set", "class", *COUNTED), checked.counts)
-    _say_medians(args)
+    medians = compare_medians(data_of(args), table=args.table, columns=args.columns)
+    _say_medians(medians)
     for severity, heading in HEADINGS.items():
         if lines := checked.lines(severity):
             say(f"\n{heading}:")
@@ -104,13 +114,17 @@ def _check(args: argparse.Namespace) -> int:
     if args.out is not None:
         write_cases(args.out, checked)
         say(f"\n{args.out}")
+    if args.page is not None:
+        from sts.studies.data.overview import write_overview
+
+        write_overview(args.page, checked.inventory, medians)
+        say(f"\n{args.page}")
     return Status.USER if checked.must_change else Status.DONE
 
 
-def _say_medians(args: argparse.Namespace) -> None:
-    from sts.datasets.medians import RANGE_MARK, compare_medians
+def _say_medians(medians: "Medians") -> None:
+    from sts.datasets.medians import RANGE_MARK
 
-    medians = compare_medians(data_of(args), table=args.table, columns=args.columns)
     if len(medians.header) > len(("feature", "unit")):
         say("\nmedians by data set:")
         say_table(medians.header, medians.rows)

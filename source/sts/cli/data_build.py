@@ -220,11 +220,18 @@ def _read_recordings(args: argparse.Namespace, settings: "BuildSettings") -> int
         return Status.DONE
     report = build(job)
     _print_report(report)
+    _write_page(out, report)
     if args.demo:
         from sts.studies.data.show import ShowSettings
 
         _draw_cells(args, ShowSettings(data=str(out)))
     return Status.PARTIAL if report.failed else Status.DONE
+
+
+def _write_page(out: Path, report: "BuildReport") -> None:
+    from sts.studies.data.overview import update_overview
+
+    say(f"{update_overview(out, report.files)}")
 
 
 def _choose_folders(args: argparse.Namespace) -> tuple[Path, Path]:

@@ -64,6 +64,7 @@ class Rule:
 class Checked:
     """The content of a data folder, and the rules that it breaks."""
 
+    inventory: Inventory
     paths: tuple[Path, ...]
     counts: tuple[tuple[str, ...], ...]
     """Data set, class, and the number of cells in each of COUNTED."""
@@ -89,6 +90,7 @@ def check(data: Path, *, marks: Path | None = None) -> Checked:
     inventory = take_inventory(data, marks=marks)
     found = {name: tuple(rule.find(inventory)) for name, rule in RULES.items()}
     return Checked(
+        inventory=inventory,
         paths=inventory.paths,
         counts=tuple(inventory.count_cells()),
         cases={name: cases for name, cases in found.items() if cases},

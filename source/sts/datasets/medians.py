@@ -1,6 +1,6 @@
 """The medians of all features, data set by data set, side by side."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,8 @@ class Medians:
     rows: tuple[tuple[str, ...], ...]
     """The first row has the number of cells; "" if a data set does not have a feature."""
     faults: tuple[str, ...]
+    sets: Mapping[str, EpTable]
+    """The tables of features behind the medians, by the name of the data set."""
 
     @property
     def has_marks(self) -> bool:
@@ -54,10 +56,17 @@ def compare_medians(
     if table is not None:
         mapped = None if columns is None else read_column_map(columns)
         sets[table.stem] = read_ep_table(table, columns=mapped)
+    return tabulate_medians(sets, faults)
+
+
+def tabulate_medians(sets: Mapping[str, EpTable], faults: Sequence[str] = ()) -> Medians:
+    """Return the medians of data sets whose tables are given."""
     rows = [("cells", "", *(str(len(each)) for each in sets.values()))]
     for name in FEATURES:
         rows.append((name, UNITS[name], *(_median(each, name) for each in sets.values())))
-    return Medians(header=("feature", "unit", *sets), rows=tuple(rows), faults=tuple(faults))
+    return Medians(
+        header=("feature", "unit", *sets), rows=tuple(rows), faults=tuple(faults), sets=sets
+    )
 
 
 def _read_sets(data: Path, faults: list[str]) -> Iterator[tuple[str, EpTable]]:

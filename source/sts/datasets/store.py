@@ -76,12 +76,18 @@ def write_store(path: str | Path, store: SweepStore) -> None:
             file[name] = getattr(store, name)
 
 
-def load_store(path: str | Path) -> SweepStore:
-    """Load a store into memory and check its content."""
+def load_store(path: str | Path, rows: Ints | None = None) -> SweepStore:
+    """Load a store into memory and check its content.
+
+    Parameters
+    ----------
+    rows
+        The rows to load, ascending; default: all. The sweeps of other rows are not read.
+    """
     path = Path(path)
     try:
         with guard.open_hdf5(path) as file:
-            store = _read(file, max_bytes=path.stat().st_size)
+            store = _read(file, max_bytes=path.stat().st_size, rows=rows)
     except StsError as error:
         raise StsError(f"the sweep store {path} {error}") from error
     if fault := fault_of(store):
@@ -89,7 +95,7 @@ def load_store(path: str | Path) -> SweepStore:
     return store
 
 
-def _read(file: Any, *, max_bytes: int) -> SweepStore:
+def _read(file: Any, *, max_bytes: int, rows: Ints | None = None) -> SweepStore:
     form = guard.text(file, "format")
     if form != STORE_FORMAT:
         raise StsError(
@@ -101,8 +107,14 @@ def _read(file: Any, *, max_bytes: int) -> SweepStore:
     if missing:
         raise StsError(f"lacks {', '.join(missing)}: build it again")
     parts: dict[str, Any] = settings | read_cell_texts(file, max_bytes=max_bytes)
+    if rows is None:
+        parts |= {name: guard.array(node, max_bytes=max_bytes) for name, node in nodes.items()}
+        return SweepStore(**parts)
+    traces = nodes.pop("traces")
+    guard.check_claim(traces, max_bytes=max_bytes)
     parts |= {name: guard.array(node, max_bytes=max_bytes) for name, node in nodes.items()}
-    return SweepStore(**parts)
+    texts = {name: parts[name][rows] for name in (*TEXTS, *NUMBER_FIELDS)}
+    return SweepStore(**parts | texts | {"traces": np.asarray(traces[rows])})
 
 
 def read_cell_texts(file: Any, *, max_bytes: int) -> dict[str, Texts]:

@@ -21,7 +21,7 @@ def keep_figures(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> list[Fi
     """Return a list that fills with what a module would write."""
     figures: list[Figure] = []
 
-    def keep(figure: Figure, stem: Path) -> list[Path]:
+    def keep(figure: Figure, stem: Path, **_: object) -> list[Path]:
         figures.append(figure)
         return [stem]
 

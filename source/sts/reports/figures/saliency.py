@@ -16,8 +16,6 @@ from sts.base.types import Floats
 from sts.reports.figures.scalogram import (
     CLASS_COLUMNS,
     IMAGE_COLUMNS,
-    STEP_S,
-    SWEEP_TITLES,
     CellPicture,
     draw_trace,
     find_colour_limit,
@@ -28,6 +26,8 @@ from sts.reports.figures.style import (
     DIVERGING,
     FAINT,
     INK,
+    STEP_S,
+    SWEEP_TITLES,
     look,
     new_figure,
     save,

@@ -18,6 +18,8 @@ from sts.reports.figures.style import (
     DIVERGING,
     FAINT,
     INK,
+    STEP_S,
+    SWEEP_TITLES,
     look,
     new_figure,
     save,
@@ -32,8 +34,6 @@ IMAGE_COLUMNS: Final = 800
 CLASS_COLUMNS: Final = 240
 # Percentile at which the colours end: the few very high values, at spikes, must not hide the rest.
 SCALE_PERCENTILE: Final = 99.5
-SWEEP_TITLES: Final = ("rheobase sweep", "second sweep")
-STEP_S: Final = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -13,12 +13,21 @@ from matplotlib.patches import Patch
 
 from sts.evaluation.predictions import SCORES
 from sts.evaluation.scores import Interval, Scores
-from sts.reports.figures.style import CLASS_COLOURS, FAINT, INK, SHADE, look, new_figure, save
+from sts.reports.figures.style import (
+    BAR_COLOUR,
+    CLASS_COLOURS,
+    FAINT,
+    INK,
+    SERIES_COLOURS,
+    SERIES_MARKERS,
+    SHADE,
+    look,
+    new_figure,
+    save,
+)
 
 # Scores that are compared between models.
 COMPARED_SCORES: Final = ("balanced_accuracy", "weighted_f1")
-# Colour of bars: no class has it, and it is light enough to draw on.
-BAR_COLOUR: Final = "#6FA8D0"
 DATASET_MARKERS: Final = "^vDsPX"
 # Heights of the interval and of the markers in a bar, from its middle.
 INTERVAL_AT: Final = -0.09
@@ -44,9 +53,6 @@ TIGHT_IN: Final = 0.36
 # Strength of the colour of a full square: dark text stays legible on it.
 STRENGTH: Final = 0.75
 
-# Colours and markers of series. Okabe and Ito (2008), without the colours of classes.
-SERIES_COLOURS: Final = ("#8A8A8A", "#56B4E9", "#E69F00", "#222222", "#F0A3A3", "#B22222")
-SERIES_MARKERS: Final = "oDs^<v"
 # Least height of a row, and what it needs for the score of each series, inches.
 ROW_IN: Final = 0.5
 SERIES_IN: Final = 0.15

@@ -1,6 +1,6 @@
 """The look of all figures, and saving them so that equal figures are equal files."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -22,9 +22,23 @@ CLASS_COLOURS: Final = {
 INK: Final = "#222222"
 FAINT: Final = "#8A8A8A"
 SHADE: Final = "#F1EFEA"
+# Colour of bars: no class has it, and it is light enough to draw on.
+BAR_COLOUR: Final = "#6FA8D0"
+# Colours and markers of series. Okabe and Ito (2008), without the colours of classes.
+SERIES_COLOURS: Final = ("#8A8A8A", "#56B4E9", "#E69F00", "#222222", "#F0A3A3", "#B22222")
+SERIES_MARKERS: Final = "oDs^<v"
 # Red for positive values, blue for negative ones, white for 0.
 DIVERGING: Final = "RdBu_r"
 DPI: Final = 200
+# Names of the two sweeps of a cell, and the duration of their step.
+SWEEP_TITLES: Final = ("rheobase sweep", "second sweep")
+STEP_S: Final = 1.0
+
+# Without dates and versions, so that a file is the same each time it is drawn.
+NO_METADATA: Final[dict[str, dict[str, None]]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+}
 
 LOOK: Final[dict[str, Any]] = {
     # This font comes with matplotlib, so that text is the same on every machine.
@@ -76,15 +90,13 @@ def new_figure(width_in: float, height_in: float) -> Figure:
     return figure
 
 
-def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write a figure as PNG and SVG and return both paths."""
-    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
-    # Without dates and versions, so that the file is the same each time it is drawn.
-    metadata: list[dict[str, None]] = [{"Software": None}, {"Date": None, "Creator": None}]
+def save(figure: Figure, stem: Path, *, kinds: Sequence[str] = ("png", "svg")) -> list[Path]:
+    """Write a figure in each of these formats and return the paths."""
+    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in kinds]
     with _fixed_layout(figure):
-        for path, empty in zip(paths, metadata, strict=True):
+        for path, kind in zip(paths, kinds, strict=True):
             with atomic_path(path) as temporary:
-                figure.savefig(temporary, format=path.suffix[1:], metadata=empty)
+                figure.savefig(temporary, format=kind, metadata=NO_METADATA[kind])
     return paths
 
 
