@@ -238,7 +238,7 @@ def to_table(populations: table.Populations, meaning: Mapping[str, str]) -> dict
 
 
 def entry_of(
-    population: table.Population, parameters: tuple[table.Parameter, ...]
+    population: table.Population, parameters: tuple[table.CellParameter, ...]
 ) -> dict[str, Any]:
     """Return median, spread and correlation of the parameters of one population."""
     spread = np.sqrt(np.diag(population.covariance))

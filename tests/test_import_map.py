@@ -4,6 +4,7 @@ import ast
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 
@@ -81,12 +82,28 @@ def test_a_public_name_is_defined_once() -> None:
     homes: defaultdict[str, list[str]] = defaultdict(list)
     for path in MODULES:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            named = isinstance(node, ast.FunctionDef | ast.ClassDef)
-            if named and not node.name.startswith("_"):
-                homes[node.name].append(module_of(path))
-    # What a script calls is its `main`.
-    homes.pop("main")
+            for name in names_defined_by(node):
+                if not name.startswith("_"):
+                    homes[name].append(module_of(path))
+    # What a script calls is its `main`; every module that logs has its `logger`; T and R are types
+    # of generic functions.
+    for name in ("main", "logger", "F", "R", "T"):
+        homes.pop(name)
     assert not {name: found for name, found in homes.items() if len(found) > 1}
+
+
+def names_defined_by(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return [node.name]
+    if isinstance(node, ast.AnnAssign):
+        return [ast.unparse(node.target)]
+    if isinstance(node, ast.Assign):
+        return [name.id for name in ast.walk(node) if is_assigned(name)]
+    return []
+
+
+def is_assigned(node: ast.AST) -> TypeGuard[ast.Name]:
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
 
 
 def test_no_module_leads_back_to_itself() -> None:

@@ -15,10 +15,10 @@ import pytest
 from sts.base.errors import StsError
 from sts.base.files import read_csv, read_json, write_json
 from sts.base.settings import (
+    BelowOne,
     Bounds,
     CheckedSettings,
     Count,
-    Part,
     Positive,
     Seed,
     Share,
@@ -176,7 +176,7 @@ class Sized:
     count: Count = 5
     seed: Seed = 0
     rate: Share = 0.1
-    dropout: Part = 0.0
+    dropout: BelowOne = 0.0
     side: Annotated[int, Bounds(1, 4096)] = 224
     sides: tuple[Annotated[int, Bounds(1, 10)], ...] = (3,)
     maybe: Positive | None = None

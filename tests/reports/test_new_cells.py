@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sts.reports.new_cells import (
-    COLUMNS,
+    NEW_CELL_COLUMNS,
     Answers,
     PredictedCell,
     Reason,
@@ -109,7 +109,7 @@ def test_table_and_page_hold_every_file(tmp_path: Path) -> None:
     write_new_cells(tmp_path, add_answers(found(), answers()), model="ResNet18-NONE")
     with (tmp_path / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == COLUMNS
+    assert tuple(rows[0]) == NEW_CELL_COLUMNS
     assert [row["file"] for row in rows] == [each.file for each in found()]
     assert [row["unlike_training"] for row in rows] == ["False", "", "True", ""]
     assert rows[0]["because_1"] == REASON.in_words()

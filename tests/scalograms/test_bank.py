@@ -12,7 +12,7 @@ from sts.datasets.store import SweepStore
 from sts.networks.settings import cut_batches
 from sts.scalograms import bank as module
 from sts.scalograms.bank import ImageBank
-from sts.scalograms.image import ImageSettings, Rows, TraceSource
+from sts.scalograms.image import ImageSettings, RowNumbers, TraceSource
 from tests.networks.worlds import make_world
 
 SETTINGS = ImageSettings(height=32, width=40)
@@ -77,7 +77,7 @@ def test_images_are_computed_once_where_they_fit(
     seen: list[int] = []
     original = TraceSource.channels
 
-    def counted(self: TraceSource, rows: Rows) -> Iterator[torch.Tensor]:
+    def counted(self: TraceSource, rows: RowNumbers) -> Iterator[torch.Tensor]:
         seen.extend(np.asarray(rows).tolist())
         return original(self, rows)
 

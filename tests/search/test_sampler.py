@@ -14,10 +14,10 @@ from sts.search.optuna_trials import (
     distributions_of,
     suggest_settings,
 )
-from sts.search.trials import Choice, Float, Int, Space
+from sts.search.trials import Choice, Float, Int, SearchSpace
 from tests.search.worlds import SPACE
 
-LINE: Space = {"x": Float(0.0, 1.0)}
+LINE: SearchSpace = {"x": Float(0.0, 1.0)}
 
 
 def past(
@@ -25,7 +25,7 @@ def past(
     settings: dict[str, Any],
     state: TrialState = TrialState.COMPLETE,
     *,
-    space: Space = LINE,
+    space: SearchSpace = LINE,
 ) -> FrozenTrial:
     """Return a trial that was made; one that was pruned has scored its first fold."""
     return optuna.create_trial(
@@ -43,7 +43,7 @@ def history(count: int, best: float = 0.7) -> list[FrozenTrial]:
     return [past(-abs(x - best), {"x": x}) for x in places]
 
 
-def propose(space: Space, trials: Sequence[FrozenTrial], *, seed: int) -> dict[str, Any]:
+def propose(space: SearchSpace, trials: Sequence[FrozenTrial], *, seed: int) -> dict[str, Any]:
     """Return the settings that the sampler draws for the trial after these."""
     sampler = NumberedSampler(space, seed)
     study = optuna.create_study(direction="maximize", sampler=sampler)
@@ -67,7 +67,12 @@ def test_proposals_lie_in_the_space(seed: int) -> None:
 
 
 def test_a_parameter_of_one_value_keeps_it() -> None:
-    space: Space = {"a": Float(0.5, 0.5), "b": Int(3, 3), "c": Choice(("x",)), "d": Float(0, 1)}
+    space: SearchSpace = {
+        "a": Float(0.5, 0.5),
+        "b": Int(3, 3),
+        "c": Choice(("x",)),
+        "d": Float(0, 1),
+    }
     fixed = {"a": 0.5, "b": 3, "c": "x"}
     trials = [past(at, {**fixed, "d": at / 20}, space=space) for at in range(12)]
     settings = propose(space, trials, seed=0)

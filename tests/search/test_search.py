@@ -13,7 +13,7 @@ import pytest
 
 from sts.base.errors import StsError
 from sts.search import storage
-from sts.search.trials import Float, FoldScore, Int, SearchSettings, Space
+from sts.search.trials import Float, FoldScore, Int, SearchSettings, SearchSpace
 from tests.search.worlds import SPACE, find, quality, refuse
 
 
@@ -105,7 +105,7 @@ def test_a_search_in_which_nothing_went_well_says_so() -> None:
         find(None, lambda settings, fold: FoldScore(math.nan), trials=3)
 
 
-WIDER: Space = {**SPACE, "width": Float(0.0, 2.0)}
+WIDER: SearchSpace = {**SPACE, "width": Float(0.0, 2.0)}
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_a_trial_of_nine_settings_takes_few_transactions(
         connection.set_trace_callback(statements.append)
         return connection
 
-    space: Space = {f"setting_{number}": Float(0.0, 1.0) for number in range(9)}
+    space: SearchSpace = {f"setting_{number}": Float(0.0, 1.0) for number in range(9)}
     find(tmp_path / "a.db", trials=20, score=flat, space=space, prune=False)
     monkeypatch.setattr(storage, "_connect", connect_and_listen)
     find(tmp_path / "a.db", trials=30, score=flat, space=space, prune=False)

@@ -16,12 +16,12 @@ from sts.search.trials import (
     Int,
     SearchResult,
     SearchSettings,
-    Space,
+    SearchSpace,
     TrialRecord,
 )
 from tests.conftest import REPOSITORY
 
-SPACE: Space = {
+SPACE: SearchSpace = {
     "rate": Float(1e-3, 1.0, log=True),
     "width": Float(0.0, 1.0),
     "depth": Int(1, 9),
@@ -44,7 +44,7 @@ def find(
     *,
     on_trial: Callable[[TrialRecord], None] | None = None,
     depends_on: Mapping[str, Any] | None = None,
-    space: Space = SPACE,
+    space: SearchSpace = SPACE,
     **settings: Any,
 ) -> SearchResult:
     return search(

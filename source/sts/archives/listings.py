@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 # All recordings are HDF5; their digests are not published.
 HDF5: Final = b"\x89HDF\r\n\x1a\n"
-MOUSE: Final = "Mus musculus"
+_MOUSE: Final = "Mus musculus"
 QUERY: Final = (
     "/api/v2/data/query.json?criteria=model::Specimen,rma::criteria,[id$eq{specimen}],"
     "rma::include,ephys_result(well_known_files(well_known_file_type[name$eqNWBDownload]))"
@@ -78,9 +78,9 @@ def list_allen_specimens(client: Client, *, api_url: str = "") -> list[str]:
     columns = ("specimen__id", "donor__species")
     if not set(columns) <= set(rows.fieldnames or ()):
         raise FetchError(f"{show_address(table.address)} is no table with {' and '.join(columns)}")
-    specimens = [row["specimen__id"] for row in rows if row["donor__species"] == MOUSE]
+    specimens = [row["specimen__id"] for row in rows if row["donor__species"] == _MOUSE]
     if not specimens:
-        raise FetchError(f"{show_address(table.address)} lists no cell of {MOUSE}")
+        raise FetchError(f"{show_address(table.address)} lists no cell of {_MOUSE}")
     return list(dict.fromkeys(specimens))
 
 

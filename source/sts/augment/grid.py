@@ -35,7 +35,7 @@ WEIGHTS: Final = "weights"
 # Shares of the training rows in the learning curve, in addition to all rows.
 CURVE: Final = (0.2, 0.4, 0.6, 0.8)
 
-Row = Mapping[str, Any]
+_Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -130,7 +130,7 @@ class ScoreKey:
     classifier: str
 
 
-def score_key(row: Row) -> ScoreKey:
+def score_key(row: _Row) -> ScoreKey:
     """Return the key of a row of scores."""
     return ScoreKey(**{name: row[name] for name in KEYS})
 
@@ -140,12 +140,12 @@ def score_columns(classes: Sequence[str]) -> tuple[str, ...]:
     return (*KEYS, *PLAIN_SCORES, *(RECALL + name for name in classes), *ABOUT)
 
 
-def write_scores(path: Path, rows: Iterable[Row], classes: Sequence[str]) -> None:
+def write_scores(path: Path, rows: Iterable[_Row], classes: Sequence[str]) -> None:
     """Write scores in the order of their keys."""
     write_csv(path, score_columns(classes), sort_scores(rows))
 
 
-def sort_scores(rows: Iterable[Row]) -> list[Row]:
+def sort_scores(rows: Iterable[_Row]) -> list[_Row]:
     """Return scores in the order of their keys."""
     return sorted(rows, key=lambda row: astuple(score_key(row)))
 

@@ -13,9 +13,8 @@ import numpy as np
 from sts.augment.curation import technical_columns
 from sts.base.errors import StsError
 from sts.base.files import read_csv
-from sts.base.types import Bools, Floats, Ints
+from sts.base.types import Bools, Floats, Ints, Texts
 from sts.datasets.labels import ETYPE, KEY, round_features
-from sts.datasets.store import Texts
 from sts.datasets.table import LARGEST, check_name
 from sts.signals.feature_names import PUBLISHED_ONSET_S
 
@@ -29,7 +28,7 @@ UNNAMED: Final = "row-"
 # Texts that mean a missing value, in any case.
 ABSENT: Final = frozenset({"", "na", "n/a", "nan", "none", "null"})
 
-Row = Mapping[str, str]
+_Row = Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,7 +75,7 @@ class Neurons:
         return digest.hexdigest()[:16]
 
 
-def read_neuron_table(path: Path, *, known: Sequence[Row] = ()) -> Neurons:
+def read_neuron_table(path: Path, *, known: Sequence[_Row] = ()) -> Neurons:
     """Return the neurons of a published table, each once, without technical columns.
 
     Parameters
@@ -125,7 +124,7 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _fingerprint(row: Row) -> str:
+def _fingerprint(row: _Row) -> str:
     """Return a digest that identifies a neuron in any table; "" without any value."""
     values = round_features(row)
     if set(values) == {"nan"}:
@@ -139,12 +138,12 @@ def _split_number(label: str) -> tuple[str, int, str]:
     return (stem, int(number), "") if number.isdecimal() else (label, 0, "")
 
 
-def _read_column(rows: Sequence[Row], name: str, path: Path) -> Floats:
+def _read_column(rows: Sequence[_Row], name: str, path: Path) -> Floats:
     values = np.array([_read_value(row, name, path) for row in rows])
     return values - ONSET_S if "_t_" in name else values
 
 
-def _read_value(row: Row, name: str, path: Path) -> float:
+def _read_value(row: _Row, name: str, path: Path) -> float:
     text = row[name]
     try:
         value = float("nan" if text.lower() in ABSENT else text)
@@ -159,7 +158,7 @@ def _read_value(row: Row, name: str, path: Path) -> float:
     return value
 
 
-def _add_ids(rows: list[dict[str, str]], known: Sequence[Row]) -> list[dict[str, str]]:
+def _add_ids(rows: list[dict[str, str]], known: Sequence[_Row]) -> list[dict[str, str]]:
     """Return the rows with specimen ids; unknown neurons get an id from their values."""
     if KEY in rows[0]:
         return rows
@@ -204,5 +203,5 @@ def _drop_repeats(rows: list[dict[str, str]], path: Path) -> list[dict[str, str]
     return list(kept.values())
 
 
-def _is_superseded(row: Row) -> bool:
+def _is_superseded(row: _Row) -> bool:
     return row.get(SUPERSEDED, "").lower() == "true"

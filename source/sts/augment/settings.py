@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
-from sts.base.settings import Bounds, CheckedSettings, Count, NotNegative, Part, Positive
+from sts.base.settings import BelowOne, Bounds, CheckedSettings, Count, NotNegative, Positive
 
 # Steps from a row to noise in the diffusion model.
 DIFFUSION_STEPS: Final = 1000
@@ -66,11 +66,11 @@ class LoopSettings(CheckedSettings):
     batch: Count = 256
     learning_rate: Positive = 1e-3
     weight_decay: NotNegative = 1e-3
-    average: Part = 0.99
+    average: BelowOne = 0.99
     """Decay of the running mean of the weights; the network with the mean weights is kept."""
-    balance: Part = 0.5
+    balance: BelowOne = 0.5
     """0: classes are drawn with their frequencies; 1: all classes equally often."""
-    held_out: Part = 0.1
+    held_out: BelowOne = 0.1
     """The share of each class that is not used in training."""
     check_every: Count = 50
     """Steps between two scores on held-out rows."""
@@ -84,7 +84,7 @@ class LayerSettings(CheckedSettings):
 
     width: Count = 128
     depth: Count = 2
-    dropout: Part = 0.0
+    dropout: BelowOne = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +111,7 @@ class VaeSettings(CheckedSettings):
     latent: Count = 16
     beta: Positive = 1.0
     """Final weight of the divergence of the code."""
-    warm_up: Part = 0.2
+    warm_up: BelowOne = 0.2
     """The share of all steps in which beta increases from 0."""
 
 
@@ -139,5 +139,5 @@ class DdpmSettings(CheckedSettings):
     """Steps of DDIM (Song et al., 2021)."""
     guidance: NotNegative = 0.0
     """Strength of the guidance towards the class (Ho and Salimans, 2022)."""
-    unlabelled: Part = 0.1
+    unlabelled: BelowOne = 0.1
     """The share of rows that is trained without the class."""

@@ -76,7 +76,7 @@ THRESHOLD_TIMES_S: Final = {"long_square": 0.1, "ramp": 4.0, "short_square": 0.0
 JITTER_MV: Final = 1.5
 
 Spread = tuple[float, float, float]
-Row = dict[str, str]
+_Row = dict[str, str]
 
 
 def write_simulated_tables(folder: Path, rng: np.random.Generator, *, ids: bool = True) -> None:
@@ -89,10 +89,10 @@ def write_simulated_tables(folder: Path, rng: np.random.Generator, *, ids: bool 
         write_text(folder / name, "".join(";".join(line) + "\n" for line in lines))
 
 
-def _draw_rows(rng: np.random.Generator) -> tuple[list[Row], list[Row]]:
+def _draw_rows(rng: np.random.Generator) -> tuple[list[_Row], list[_Row]]:
     """Return the rows of both tables."""
-    e: list[Row] = []
-    me: list[Row] = []
+    e: list[_Row] = []
+    me: list[_Row] = []
     for label, (count, reconstructed) in COUNTS.items():
         electrical, morphology = _draw_centres(ELECTRICAL, rng), _draw_centres(MORPHOLOGY, rng)
         for number in range(count):
@@ -122,7 +122,7 @@ def _draw_neuron(
     return values
 
 
-def _make_electrical_columns(cell: Mapping[str, float], rng: np.random.Generator) -> Row:
+def _make_electrical_columns(cell: Mapping[str, float], rng: np.random.Generator) -> _Row:
     """Return the published columns of a neuron, with times from the start of the sweep."""
     cell = dict(cell)
     rheobase, threshold = cell.pop("rheobase"), cell.pop("threshold")

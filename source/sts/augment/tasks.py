@@ -13,7 +13,7 @@ from sts.augment.curation import drop_impossible, technical_columns
 from sts.augment.neurons import Neurons, read_neuron_table
 from sts.base.errors import StsError, one_of
 from sts.base.files import read_csv
-from sts.base.types import CLASSES
+from sts.base.types import CLASSES, Texts
 from sts.datasets.cells import with_donors
 from sts.datasets.ep_tables import (
     EpTable,
@@ -24,7 +24,6 @@ from sts.datasets.ep_tables import (
 from sts.datasets.formulas import FORMULAS_WITH_CONTRASTS, REPLACED, derive
 from sts.datasets.labels import ETYPE, find_labels, read_labels
 from sts.datasets.splits import donor_groups, find_split, leave_out_held
-from sts.datasets.store import Texts
 from sts.datasets.table import PUBLISHED_TABLES
 
 logger = logging.getLogger("sts")
@@ -35,7 +34,7 @@ TASK_FILES: Final = {
     "e": ("etypes/e-type.csv", "e-type.csv"),
     "me": ("etypes/mee-type.csv", "mee-type.csv"),
 }
-PATCH_CLAMP: Final = next(name for name, kind in PUBLISHED_TABLES.items() if kind == "PatchClamp")
+_PATCH_CLAMP: Final = next(name for name, kind in PUBLISHED_TABLES.items() if kind == "PatchClamp")
 # Prefix of formulas that flag a missing value; the space of the classifiers has its own flags.
 FLAG: Final = "missing_"
 
@@ -137,7 +136,7 @@ def _read_published(data: Path, name: str) -> Neurons:
             f"no {' or '.join(TASK_FILES[name])} in {data}: fetch it with `data_pipeline.py fetch "
             "etypes`, or try --demo"
         )
-    table = data / PATCH_CLAMP
+    table = data / _PATCH_CLAMP
     return read_neuron_table(path, known=read_csv(table, []) if table.is_file() else ())
 
 

@@ -67,7 +67,7 @@ class Bounds:
 Seed = Annotated[int, Bounds(0, SEEDS - 1)]
 Count = Annotated[int, Bounds(1, 1_000_000)]
 # At least 0, below 1: a dropout probability, a part of the cells.
-Part = Annotated[float, Bounds(0, 1, open_high=True)]
+BelowOne = Annotated[float, Bounds(0, 1, open_high=True)]
 # Above 0, at most 1: a learning rate, a share that is never empty.
 Share = Annotated[float, Bounds(0, 1, open_low=True)]
 NotNegative = Annotated[float, Bounds(0, 1e12)]

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
 Bools = NDArray[np.bool_]
+Texts = NDArray[np.str_]
 
 # Precision of the layers of a network; "auto" is bfloat16 on devices that are built for it.
 Precision = Literal["auto", "float32", "tf32", "bfloat16"]

@@ -32,7 +32,7 @@ FRAMES_AT_ONCE: Final = 2**15
 # Number of pairs that a message names.
 NAMED_PAIRS: Final = 3
 # Smallest eigenvalue that is allowed: the matrix must have a Cholesky root.
-SMALLEST: Final = 1e-8
+_SMALLEST: Final = 1e-8
 # Largest number of steps, and smallest change, in the search for the nearest correlation matrix.
 ITERATIONS: Final = 500
 CLOSE: Final = 1e-9
@@ -330,10 +330,10 @@ def dichotomised_gaussian(
 def find_nearest_correlation(matrix: Floats) -> NearestCorrelation:
     """Return the nearest correlation matrix by alternating projections (Higham, 2002)."""
     values = np.linalg.eigvalsh(matrix)
-    if values[0] >= SMALLEST:
+    if values[0] >= _SMALLEST:
         return NearestCorrelation(matrix=matrix, distance=0.0, largest_change=0.0)
     # Eigenvalues are lifted above 0, and the diagonal is set back to one.
-    lifted = _lift_eigenvalues(_project(matrix), 2 * SMALLEST)
+    lifted = _lift_eigenvalues(_project(matrix), 2 * _SMALLEST)
     scale = 1 / np.sqrt(np.diag(lifted))
     nearest = np.asarray(lifted * np.outer(scale, scale))
     change = nearest - matrix

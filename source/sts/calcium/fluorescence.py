@@ -21,7 +21,7 @@ ROOT_ROUNDING: Final = 1e-12
 # Number of lags from which the decay is estimated (Pnevmatikakis et al., 2016).
 LAGS: Final = 10
 # Factor of the roots of an estimated decay, which slow drift makes too large.
-SHRINKAGE: Final = 0.98
+_SHRINKAGE: Final = 0.98
 # Values that replace estimated roots above 1, and roots of 0 or less.
 GROWING: Final = 0.95
 RINGING: Final = 0.15
@@ -30,7 +30,7 @@ HALVINGS: Final = 25
 # Smallest number of frames from which noise and decay can be estimated.
 LEAST_FRAMES: Final = 32
 Coefficient = Annotated[float, Bounds(-2, 2)]
-Level = Annotated[float, Bounds(-1e12, 1e12)]
+_Level = Annotated[float, Bounds(-1e12, 1e12)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ class OasisSettings:
     """On the sum of spikes (L1); None: as large as the noise allows."""
     noise: NotNegative | None = None
     """Standard deviation; None: estimated from the upper half of the spectrum of each trace."""
-    baseline: Level | None = 0.0
+    baseline: _Level | None = 0.0
     """Subtracted first; None: the 15th percentile of each trace."""
 
     def __post_init__(self) -> None:
@@ -202,7 +202,7 @@ def _deconvolve_trace(
     noise = settings.noise
     if noise is None and (settings.decay is None or settings.penalty is None):
         noise = estimate_noise(y)
-    decay = settings.decay or estimate_decay(y, settings.order, noise or 0.0, shrinkage=SHRINKAGE)
+    decay = settings.decay or estimate_decay(y, settings.order, noise or 0.0, shrinkage=_SHRINKAGE)
     if response is None:
         response = _compute_response(len(y), decay)
     solve = partial(_solve, y, decay, response, settings.smallest)

@@ -44,7 +44,7 @@ FAINTEST: Final = 1e-6
 # values, so they should move less than weights.
 SPEED: Final = 0.1
 # Units of the layer that computes the initial calcium.
-HIDDEN: Final = 64
+_HIDDEN: Final = 64
 
 
 class SpikesEnding(nn.Module):
@@ -66,7 +66,7 @@ class SpikesEnding(nn.Module):
         self.amplitude, self.baseline = make(math.log(AMPLITUDE)), make(INITIAL_BASELINE)
         self.noise = make(math.log(NOISE))
         self.start = nn.Sequential(
-            nn.Linear(noise, HIDDEN), nn.LeakyReLU(slope), nn.Linear(HIDDEN, neurons)
+            nn.Linear(noise, _HIDDEN), nn.LeakyReLU(slope), nn.Linear(_HIDDEN, neurons)
         )
 
     def forward(self, drive: Tensor, noise: Tensor, fresh: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sts.base.errors import StsError, one_of
 from sts.base.progress import progress
-from sts.base.settings import Bounds, Count, NotNegative, Part, Seed, Share, check_fields
+from sts.base.settings import BelowOne, Bounds, Count, NotNegative, Seed, Share, check_fields
 from sts.base.types import PRECISIONS, Floats, Precision
 from sts.calcium.networks import (
     NetworkSettings,
@@ -60,14 +60,14 @@ class GanTrainSettings:
     learning_rate: Share = 1e-4
     critic_rate: Share | None = None
     """Learning rate of the critic; None: `learning_rate`."""
-    cooling: Part = 0.0
+    cooling: BelowOne = 0.0
     """Fraction of the steps, at the end, over which both rates fall to 0."""
-    beta1: Part = 0.0
-    beta2: Part = 0.9
+    beta1: BelowOne = 0.0
+    beta2: BelowOne = 0.9
     penalty: NotNegative = 10.0
     moments: NotNegative = 0.0
     """Weight of means, third moments and lagged covariances in the generator's loss."""
-    average: Part = 0.999
+    average: BelowOne = 0.999
     """Decay of the moving average of the generator; the average is the result of the training."""
     check_every: Count = 500
     """Steps from one validation to the next."""

@@ -9,8 +9,8 @@ from sts.base.errors import StsError
 from sts.base.settings import Bounds, Count, NotNegative, Share, check_fields
 from sts.base.types import Floats, Ints
 
-Part = Literal["training", "validation", "test"]
-STRETCHES: Final[tuple[Part, ...]] = ("training", "validation", "test")
+_Part = Literal["training", "validation", "test"]
+STRETCHES: Final[tuple[_Part, ...]] = ("training", "validation", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,13 +91,13 @@ class Windows:
 class Cut:
     """The windows of the three stretches in physical units, and the scale of the training one."""
 
-    windows: dict[Part, Windows]
+    windows: dict[_Part, Windows]
     scale: Scale
 
 
 def split_time(
     frames: int, rate_hz: float, settings: WindowSettings
-) -> dict[Part, tuple[int, int]]:
+) -> dict[_Part, tuple[int, int]]:
     """Return start and end of the three stretches, with gaps between them."""
     gap = round(settings.gap_s * rate_hz)
     left = frames - 2 * gap

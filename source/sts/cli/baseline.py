@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 MODEL_NAMES = ("lightgbm", "extra-trees", "hist-boosting", "svm", "logistic", "stack")
 # The modes that use an option; an option without an entry belongs to all.
-TAKEN_BY = {
+_TAKEN_BY = {
     "data": ("TRAIN", "TEST"),
     "labels": ("TRAIN", "TEST"),
     "group_by": ("TRAIN",),
@@ -57,13 +57,13 @@ TAKEN_BY = {
     "write_nwb": ("PREDICT",),
     "cells_from": ("PREDICT",),
 }
-TAKEN_BY |= dict.fromkeys(SELECTION, ("PREDICT",))
+_TAKEN_BY |= dict.fromkeys(SELECTION, ("PREDICT",))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run baseline_pipeline.py with these arguments and return its exit status."""
     parser = make_baseline_parser()
-    return run_mode(parser, argv, MODES, taken_by=TAKEN_BY, check=_check)
+    return run_mode(parser, argv, MODES, taken_by=_TAKEN_BY, check=_check)
 
 
 def make_baseline_parser() -> argparse.ArgumentParser:

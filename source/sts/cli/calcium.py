@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from sts.studies.calcium.pages import GanEvaluation
     from sts.studies.calcium.source import CalciumSource
 
-PRECISIONS = ("auto", "float32", "tf32", "bfloat16")
+_PRECISIONS = ("auto", "float32", "tf32", "bfloat16")
 # Flag, type, name of its value, help.
-Row = tuple[str, Callable[[str], Any], str, str]
-TRAINING_FLAGS: tuple[Row, ...] = (
+_Row = tuple[str, Callable[[str], Any], str, str]
+TRAINING_FLAGS: tuple[_Row, ...] = (
     ("--length", flags.positive, "FRAMES", "of a window (default: 2048)"),
     ("--stride", flags.positive, "FRAMES", "between windows (default: 2)"),
     ("--steps", flags.positive, "N", "of the generator (default: 20000)"),
@@ -38,12 +38,12 @@ TRAINING_FLAGS: tuple[Row, ...] = (
     ("--kernel", flags.positive, "N", "frames (default: 24)"),
     ("--shuffle", flags.natural, "M", "largest phase shuffle (default: 10)"),
 )
-BEYOND: tuple[Row, ...] = (
+BEYOND: tuple[_Row, ...] = (
     ("--moments", flags.not_negative, "W", "weight of means, third moments and lagged covariances"),
     ("--critic-rate", flags.share, "R", "learning rate of the critic"),
     ("--cooling", flags.part, "PART", "of the steps, at the end, over which rates fall to 0"),
 )
-DECONVOLUTION: tuple[Row, ...] = (
+DECONVOLUTION: tuple[_Row, ...] = (
     ("--smallest", flags.not_negative, "S", "smallest spike (default: 0.55)"),
     ("--deviation", flags.not_negative, "S", "deviation of the noise (default: estimated)"),
     ("--penalty", str, "L", "on the sum of spikes, or auto: from the noise (default: 0)"),
@@ -93,7 +93,7 @@ def make_calcium_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_rows(group: "argparse._ActionsContainer", rows: Sequence[Row]) -> None:
+def _add_rows(group: "argparse._ActionsContainer", rows: Sequence[_Row]) -> None:
     for flag, kind, metavar, text in rows:
         group.add_argument(flag, type=kind, metavar=metavar, help=text)
 
@@ -195,7 +195,7 @@ def _add_train(commands: "Commands") -> None:
     add("--units", type=flags.positive, nargs="+", metavar="N", help="of the generator's layers")
     add("--critic-units", type=flags.positive, nargs="+", metavar="N", help="of the critic's")
     choose = partial(add, type=str.lower)
-    choose("--precision", choices=PRECISIONS, help="of products on a GPU (default: tf32)")
+    choose("--precision", choices=_PRECISIONS, help="of products on a GPU (default: tf32)")
     add("--compile", action="store_true", default=None, help="compile the networks, on a GPU")
     group = parser.add_argument_group("beyond the published model (default: none)")
     add = group.add_argument

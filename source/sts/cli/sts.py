@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 NETWORK_NAMES = {1: "ResNet18", 2: "InceptionV3", 3: "DenseNet121", 4: "MobileNetV2"}
 FREEZE = ("FULL", "NONE")
 # The modes that use an option; an option without an entry belongs to all.
-TAKEN_BY = {
+_TAKEN_BY = {
     "data": ("TRAIN", "TEST", "EXPLAIN"),
     "weights": ("TRAIN",),
     "group_by": ("TRAIN",),
@@ -51,14 +51,14 @@ TAKEN_BY = {
     "cells_from": ("PREDICT",),
     "workers": ("TRAIN", "PREDICT"),
 }
-TAKEN_BY |= dict.fromkeys(SELECTION, ("PREDICT",))
+_TAKEN_BY |= dict.fromkeys(SELECTION, ("PREDICT",))
 # Number of left-out cells that are printed; a file lists all of them.
 MOST_LEFT_OUT = 10
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run sts_pipeline.py with these arguments and return its exit status."""
-    return run_mode(make_sts_parser(), argv, MODES, taken_by=TAKEN_BY)
+    return run_mode(make_sts_parser(), argv, _MODES, taken_by=_TAKEN_BY)
 
 
 def make_sts_parser() -> argparse.ArgumentParser:
@@ -79,7 +79,7 @@ def make_sts_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "mode",
         type=str.upper,
-        choices=MODES,
+        choices=_MODES,
         metavar="MODE",
         help="TRAIN, TEST, EXPLAIN or PREDICT",
     )
@@ -298,7 +298,7 @@ def _predict(args: argparse.Namespace) -> int:
     return say_predicted(found)
 
 
-MODES: dict[str, Callable[[argparse.Namespace], int]] = {
+_MODES: dict[str, Callable[[argparse.Namespace], int]] = {
     "TRAIN": _train,
     "TEST": _test,
     "EXPLAIN": _explain,

@@ -12,7 +12,7 @@ from sts.base.files import read_csv
 from sts.base.types import CLASSES
 
 MAPPING: Final = Path(__file__).with_name("mapping.csv")
-MOUSE: Final = "Mus musculus"
+_MOUSE: Final = "Mus musculus"
 # The laboratory's number of a mouse: the only name that is the same in both data sets.
 DONOR_NUMBER: Final = re.compile(r"-(\d{5,7})$")
 
@@ -115,7 +115,7 @@ def _cells(path: Path, table: AllenTable) -> dict[str, AllenCell]:
     cells: dict[str, AllenCell] = {}
     sessions: set[str] = set()
     for row in read_csv(path, table.columns):
-        if table.species and row[table.species] != MOUSE:
+        if table.species and row[table.species] != _MOUSE:
             continue
         cell = _cell(row, table)
         if not cell.specimen_id.isdigit():

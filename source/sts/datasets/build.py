@@ -13,7 +13,7 @@ from sts.base.settings import digest
 from sts.datasets.build_files import (
     CELLS_NAME,
     PRODUCTS,
-    Rows,
+    ProductRows,
     make_rows,
     read_earlier_build,
     write_products,
@@ -71,7 +71,7 @@ class BuildPlan:
     """The cells that the user leaves out, with the user's notes."""
     known: dict[str, CellResult]
     """Results of an earlier build that are still valid."""
-    complete: dict[str, Rows] | None = None
+    complete: dict[str, ProductRows] | None = None
     """The rows of the earlier build, if no cell needs work."""
     names: Sequence[NamedCell] = ()
     """The identity of the cells in the earlier build."""
@@ -231,7 +231,7 @@ def _name_files(found: Iterable[Path], top: Path) -> dict[str, Path]:
     return paths
 
 
-def _identify(rows: Rows) -> list[tuple[Any, ...]]:
+def _identify(rows: ProductRows) -> list[tuple[Any, ...]]:
     names = ("file", "specimen_id", "label", "dataset", "donor_id", "claimed_id", "status")
     return [tuple(getattr(row, name) for name in names) for row in rows]
 
@@ -241,7 +241,7 @@ def _make_all_rows(
     names: Sequence[NamedCell],
     job: BuildJob,
     excluded: Mapping[str, str],
-) -> dict[str, Rows]:
+) -> dict[str, ProductRows]:
     """Return the rows of all products, under the same names."""
     dataset = job.dataset or job.out.name
     return {
@@ -267,7 +267,7 @@ def _needs_another_try(result: CellResult) -> bool:
 def _report(
     job: BuildJob,
     plan: BuildPlan,
-    rows: dict[str, Rows],
+    rows: dict[str, ProductRows],
     *,
     names: Sequence[NamedCell],
     worked_on: int,

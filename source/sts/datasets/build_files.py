@@ -44,7 +44,7 @@ IDENTITY_FIELDS: Final = ("file", "specimen_id", "donor_id", "claims_id", "ignor
 PACKAGES: Final = ("h5py", "numpy", "scipy")
 
 Row = CellRow | FeatureRow
-Rows = Sequence[Row]
+ProductRows = Sequence[Row]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class EarlierBuild:
     """An earlier build: the result of every cell, and the rows of its tables."""
 
     results: tuple[CellResult, ...]
-    rows: dict[str, Rows]
+    rows: dict[str, ProductRows]
     same_settings: bool
 
 
@@ -70,7 +70,7 @@ def read_earlier_build(
                 f"{path} was not made by this command: choose another --out, or --force to replace "
                 "it"
             )
-    rows: dict[str, Rows] = {}
+    rows: dict[str, ProductRows] = {}
     traces: dict[str, Floats] = {}
     if "store" in products:
         rows["store"] = read_cells(out / CELLS_NAME)
@@ -89,7 +89,10 @@ def read_earlier_build(
 
 
 def write_products(
-    out: Path, settings: BuildSettings, results: Iterable[CellResult], rows: Mapping[str, Rows]
+    out: Path,
+    settings: BuildSettings,
+    results: Iterable[CellResult],
+    rows: Mapping[str, ProductRows],
 ) -> None:
     """Write the products; if the process is killed, the partial build still has all results."""
     for product in rows:
@@ -125,7 +128,7 @@ def make_rows(
     dataset: str,
     *,
     excluded: Mapping[str, str] | None = None,
-) -> Rows:
+) -> ProductRows:
     """Return the lines of cells.csv (`store`) or of features.csv (`features`).
 
     Parameters
@@ -200,7 +203,7 @@ def _read_identities(section: Mapping[str, Any], out: Path) -> dict[str, CellRes
 
 
 def _restore_results(
-    known: Mapping[str, CellResult], rows: Mapping[str, Rows], traces: Mapping[str, Floats]
+    known: Mapping[str, CellResult], rows: Mapping[str, ProductRows], traces: Mapping[str, Floats]
 ) -> Iterator[CellResult]:
     """Yield the results of the rows, for cells in the manifest."""
     by_file: dict[str, dict[str, Row]] = {}

@@ -5,9 +5,8 @@ from typing import Final
 
 import numpy as np
 
-from sts.base.types import CLASSES
+from sts.base.types import CLASSES, Texts
 from sts.datasets.allen import mapping
-from sts.datasets.store import Texts
 from sts.evaluation.type_tree import join_path, split_label
 
 LEVELS: Final = ("excitatory or inhibitory", "class", "subclass", "T-type")
@@ -16,7 +15,7 @@ LEVELS: Final = ("excitatory or inhibitory", "class", "subclass", "T-type")
 CLASS_DEPTH: Final = 2
 EXCITATORY, INHIBITORY = "Excitatory", "Inhibitory"
 # A type with fewer cells can be neither learned nor scored.
-FEWEST: Final = 6
+_FEWEST: Final = 6
 
 
 def type_label(label: str, subclass: str = "", fine: str = "") -> str:
@@ -45,7 +44,7 @@ def type_label(label: str, subclass: str = "", fine: str = "") -> str:
     return join_path((side, label, subclass, *([fine] if fine else [])))
 
 
-def merge_rare_types(labels: Texts, *, fewest: int = FEWEST) -> Texts:
+def merge_rare_types(labels: Texts, *, fewest: int = _FEWEST) -> Texts:
     """Return labels with rare T-types replaced by their subclass, rare subclasses by their class.
 
     The cells of a subclass include those of its T-types.

@@ -9,10 +9,10 @@ import numpy as np
 
 from sts.base import guard
 from sts.base.errors import StsError
-from sts.base.types import Bools, Ints
+from sts.base.types import Bools, Ints, Texts
 from sts.datasets.allen import find_allen, read_allen
 from sts.datasets.labels import find_labels, read_labels
-from sts.datasets.store import TEXTS, Texts, read_cell_texts
+from sts.datasets.store import TEXTS, read_cell_texts
 from sts.datasets.table import OWN_TABLE, PUBLISHED_TABLES
 
 STORE_NAME: Final = "sweeps.h5"

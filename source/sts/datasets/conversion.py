@@ -22,8 +22,8 @@ from sts.recordings.nwb_writer import write_recording
 from sts.recordings.recording import Recording, want_every_sweep
 
 # The function that the sandbox runs.
-WORK: Final = "sts.datasets.conversion:convert_requested"
-SUFFIX: Final = ".nwb"
+_WORK: Final = "sts.datasets.conversion:convert_requested"
+_SUFFIX: Final = ".nwb"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +70,11 @@ def choose_targets(cells: Sequence[tuple[CellFiles, Path]], out: Path) -> list[P
     targets: dict[Path, CellFiles] = {}
     for cell, place in cells:
         name = cell.specimen_id.replace("/", "_")
-        target = out / (f"{name}{SUFFIX}" if name else place.with_suffix(SUFFIX))
+        target = out / (f"{name}{_SUFFIX}" if name else place.with_suffix(_SUFFIX))
         if target in targets:
-            target = out / (f"{name}{SUFFIX}" if name else f"{place}{SUFFIX}")
+            target = out / (f"{name}{_SUFFIX}" if name else f"{place}{_SUFFIX}")
         while target in targets:
-            target = target.with_name(f"{target.stem}'{SUFFIX}")
+            target = target.with_name(f"{target.stem}'{_SUFFIX}")
         targets[target] = cell
     return list(targets)
 
@@ -103,7 +103,7 @@ def convert_in_sandbox(conversion: Conversion, limits: Limits | None = None) -> 
         "target": str(conversion.target),
     }
     try:
-        line, _ = reuse_sandbox(WORK, limits or Limits()).ask(request)
+        line, _ = reuse_sandbox(_WORK, limits or Limits()).ask(request)
     except CellFailed as error:
         return ConvertedCell(file=cell.name, status="failed", reason=str(error))
     return ConvertedCell(**{**line, "left_out": tuple(line["left_out"])})

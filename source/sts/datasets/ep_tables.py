@@ -11,10 +11,9 @@ import numpy as np
 
 from sts.base.errors import StsError, one_of
 from sts.base.files import read_csv
-from sts.base.types import CLASSES, Bools, Floats, Ints
+from sts.base.types import CLASSES, Bools, Floats, Ints, Texts
 from sts.datasets.column_maps import ColumnMap, require_columns, translate_row
 from sts.datasets.labels import KEY, UNSURE, CellLabel
-from sts.datasets.store import Texts
 from sts.datasets.table import (
     OWN_TABLE,
     PUBLISHED_TABLES,

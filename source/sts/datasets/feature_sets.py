@@ -88,7 +88,7 @@ UNITS: Final = _table()
 """The unit of every feature, measured or derived."""
 
 # Usual names of features whose published names are difficult to recognise.
-TITLES: Final = {
+_TITLES: Final = {
     "threshold_i_long_square": "rheobase",
     "ri": "input resistance",
     "vrest": "resting potential",
@@ -98,7 +98,7 @@ TITLES: Final = {
 
 def value_in_words(name: str, value: float) -> str:
     """Return a feature with its value and unit, such as "rheobase 210 pA"."""
-    title, unit = TITLES.get(name, name), UNITS[name]
+    title, unit = _TITLES.get(name, name), UNITS[name]
     if value != value:
         return f"{title} missing"
     if unit == YES_OR_NO:

@@ -45,7 +45,7 @@ T = TypeVar("T")
 # The counts for each class and data set.
 COUNTED: Final = ("labels", "train", "test", "features", "sweeps")
 UNKNOWN_SOURCE: Final = "not known"
-PATCH_CLAMP: Final = next(name for name, dataset in PUBLISHED_TABLES.items() if "Clamp" in dataset)
+_PATCH_CLAMP: Final = next(name for name, dataset in PUBLISHED_TABLES.items() if "Clamp" in dataset)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,5 +245,5 @@ def _read_sides(path: Path) -> SplitSides:
 
 
 def _etypes(path: Path, data: Path) -> dict[str, str]:
-    table = data / PATCH_CLAMP
+    table = data / _PATCH_CLAMP
     return read_etypes(path, features=read_csv(table, []) if table.is_file() else ())

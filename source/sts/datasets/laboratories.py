@@ -15,16 +15,16 @@ import numpy as np
 
 from sts.base.errors import StsError, one_of
 from sts.base.files import read_csv
+from sts.base.types import Texts
 from sts.datasets.allen import TABLES, AllenCell, assign, mapping, read_allen
 from sts.datasets.column_maps import COLUMN_MAPS, read_column_map
 from sts.datasets.ep_tables import EpTable, read_ep_table
 from sts.datasets.labels import LABEL_FILES, LabelFile, read_label_file
 from sts.datasets.splits import PUBLISHED_SPLIT, TEST_IDS, held_out_specimens
-from sts.datasets.store import Texts
 
 logger = logging.getLogger("sts")
 
-Side = Literal["train", "test"]
+_Side = Literal["train", "test"]
 # Data set -> the Allen Institute's table of its cells.
 ALLEN_FILES: Final = {table.dataset: name for name, table in TABLES.items()}
 # A list of the human cells only, read instead of that table if it is there.
@@ -93,7 +93,7 @@ class Laboratory:
     """Whether cells of the published test split may be among them."""
 
 
-def read_laboratory(name: str, folder: Path, *, side: Side = "train") -> LabelledTable:
+def read_laboratory(name: str, folder: Path, *, side: _Side = "train") -> LabelledTable:
     """Return the cells of a data set, without a class or a type where none is known.
 
     Parameters
@@ -119,7 +119,9 @@ def read_laboratory(name: str, folder: Path, *, side: Side = "train") -> Labelle
     return _with_facts(kept, facts, name)
 
 
-def read_laboratories(names: Sequence[str], folder: Path, *, side: Side = "train") -> LabelledTable:
+def read_laboratories(
+    names: Sequence[str], folder: Path, *, side: _Side = "train"
+) -> LabelledTable:
     """Return the cells of several data sets; a cell in two of them is taken from the first."""
     if not names:
         raise ValueError("no data set is named")

@@ -39,12 +39,12 @@ from sts.signals.quality import keep_sound
 from sts.signals.sweep_results import MeasuredSweep, measure_sweeps
 
 # The function that the sandbox runs.
-WORK: Final = "sts.datasets.nwb_results:write_requested"
+_WORK: Final = "sts.datasets.nwb_results:write_requested"
 MODULE: Final = "icephys"
 # The names of our tables begin so; earlier ones in the source are replaced.
-PREFIX: Final = "sts_"
+_PREFIX: Final = "sts_"
 TEXT: Final = h5py.string_dtype()
-TITLES: Final = {
+_TITLES: Final = {
     "sweeps": "The stimulus, the spikes and the features of every sweep that was measured. Spike "
     "times are in seconds since the first sample of the sweep. NaN is missing.",
     "features": "The electrophysiology features of the cell. NaN is missing.",
@@ -106,7 +106,7 @@ def write_in_sandbox(task: ResultsTask, limits: Limits | None = None) -> str:
         },
     }
     try:
-        answer, _ = reuse_sandbox(WORK, limits or Limits()).ask(request)
+        answer, _ = reuse_sandbox(_WORK, limits or Limits()).ask(request)
     except CellFailed as error:
         return str(error)
     return str(answer["reason"])
@@ -142,7 +142,7 @@ def write_cell_results(task: ResultsTask) -> None:
             with h5py.File(temporary, "r+", locking=False) as file:
                 module = _open_module(file)
                 for name, columns in tables.items():
-                    _write_table(module, PREFIX + name, TITLES[name], columns)
+                    _write_table(module, _PREFIX + name, _TITLES[name], columns)
         except guard.BROKEN as error:
             raise CellFailed(f"cannot be extended: {guard.describe_error(error)}") from error
 

@@ -17,7 +17,7 @@ from sts.base.logs import printable
 from sts.datasets.cell_files import CellFiles
 from sts.recordings.igor import check_igor
 
-SUFFIX: Final = ".ibw"
+_SUFFIX: Final = ".ibw"
 EXAMPLE: Final = "'cell*/steps_ch{0,1}_*.ibw'"
 BRACES: Final = re.compile(r"\{([^{}/]+)\}")
 # A star or a question mark stands for any text, or one letter, within a name.
@@ -77,14 +77,14 @@ def _parse_pattern(pattern: str) -> _Series:
     channels = BRACES.findall(pattern)
     file = pattern.rpartition("/")[2]
     if (
-        not file.lower().endswith(SUFFIX)
+        not file.lower().endswith(_SUFFIX)
         or len(channels) != 1
         or "," not in channels[0]
         or not BRACES.search(file)
         or "*" not in file
     ):
         raise StsError(
-            f"--series {printable(pattern)!r}: wanted is a pattern of {SUFFIX} files with the "
+            f"--series {printable(pattern)!r}: wanted is a pattern of {_SUFFIX} files with the "
             f"channels in braces and a star for the sweep, such as {EXAMPLE}"
         )
     names = tuple(channels[0].split(","))

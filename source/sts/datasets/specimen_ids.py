@@ -20,7 +20,7 @@ from sts.recordings.recording import MAX_ID
 NOTES: Final = ("named by its file", "also claimed", "same bytes as", "its own donor is")
 # Possible origins of the id of a cell, the most reliable last: no recording, the file's name, the
 # file, the user.
-UNREAD, NAME, FILE, USER = range(4)
+UNREAD, FILE_NAME, IN_FILE, USER = range(4)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +99,7 @@ def _make_claim(
     label = labels.get(stated)
     path = PurePath(result.file)
     by_file = [] if declared else [path.stem, path.with_suffix("").as_posix(), result.file]
-    sureness = USER if declared else FILE if result.claims_id else NAME
+    sureness = USER if declared else IN_FILE if result.claims_id else FILE_NAME
     claim = _Claim(
         file=result.file,
         names=[_shorten(name) for name in (label.specimen_id if label else stated, *by_file)],
@@ -147,7 +147,7 @@ def _find_rivals(first: Sequence[_Claim]) -> list[list[_Claim]]:
     """Mark the cells of different files with the same id, and return each group of them."""
     by_id: dict[str, list[_Claim]] = defaultdict(list)
     for claim in first:
-        if claim.sureness >= FILE:
+        if claim.sureness >= IN_FILE:
             by_id[claim.name].append(claim)
     groups = [rivals for rivals in by_id.values() if len(rivals) > 1]
     for rivals in groups:
@@ -222,7 +222,7 @@ def _settle(claim: _Claim, first: _Claim, labels: Mapping[str, CellLabel]) -> Na
     # A label may also be under the name that the cell has here, by its file.
     label = labels.get(first.name)
     # A file name that several cells have says nothing about the class of one of them.
-    if label is None and (claim.sureness != NAME or not claim.at):
+    if label is None and (claim.sureness != FILE_NAME or not claim.at):
         label = claim.label
     return NamedCell(
         specimen_id=first.name,

@@ -12,10 +12,9 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from sts.base.errors import StsError, one_of
 from sts.base.files import read_csv, read_json, write_json
-from sts.base.types import CLASSES, Bools, Ints
+from sts.base.types import CLASSES, Bools, Ints, Texts
 from sts.datasets.cells import Cells, Identified, Rows, cells_in, identify_cells, unite_cells
 from sts.datasets.labels import filled_lines
-from sts.datasets.store import Texts
 from sts.datasets.table import locate_errors
 
 # The published files, in the same folder as in the published repository.

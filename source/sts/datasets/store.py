@@ -7,12 +7,11 @@ from typing import Any, Final
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
 from sts.base import guard
 from sts.base.errors import StsError
 from sts.base.guard import new_hdf5
-from sts.base.types import CLASSES, Bools, Floats, Ints
+from sts.base.types import CLASSES, Bools, Floats, Ints, Texts
 from sts.datasets.table import CLAIMED
 from sts.signals.resample import RATE_HZ, SAMPLES, WINDOW_S
 
@@ -22,7 +21,6 @@ NUMBER_FIELDS: Final = ("rheobase_pa", "step_pa", "onset_s")
 SETTINGS: Final = ("rate_hz", "window_s")
 # Number of rows of traces that are read at once: 20 MB.
 ROWS_AT_ONCE: Final = 512
-Texts = NDArray[np.str_]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

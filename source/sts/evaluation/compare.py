@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 
 from sts.base.errors import StsError
-from sts.base.types import Floats
+from sts.base.types import Floats, Texts
 from sts.evaluation.calibration import CalibrationError, calibration_error
 from sts.evaluation.predictions import (
     LOWER_IS_BETTER,
@@ -21,7 +21,6 @@ from sts.evaluation.predictions import (
     SCORES,
     UNKNOWN,
     Predictions,
-    Texts,
     contributions,
     metrics_of,
     supports_of,

@@ -6,13 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sts.base.errors import StsError
-from sts.base.types import CLASSES, Bools, Floats, Ints
+from sts.base.types import CLASSES, Bools, Floats, Ints, Texts
 from sts.evaluation.calibration import CONFIDENCE_BINS, bins_of
-
-Texts = NDArray[np.str_]
 
 UNKNOWN: Final = -1
 # Largest difference of a sum of probabilities from 1; a softmax in float32 differs by 1e-6.

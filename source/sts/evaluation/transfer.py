@@ -6,8 +6,8 @@ from typing import Any, Final
 import numpy as np
 from scipy.stats import rankdata
 
-from sts.base.types import Bools, Floats, Ints
-from sts.evaluation.predictions import Predictions, Texts, contributions, metrics_of
+from sts.base.types import Bools, Floats, Ints, Texts
+from sts.evaluation.predictions import Predictions, contributions, metrics_of
 from sts.evaluation.scores import RESAMPLES, Interval, interval_of, resampled_sums
 
 # The estimate of class shares ends if their change is smaller than this.

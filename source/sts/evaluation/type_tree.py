@@ -14,7 +14,7 @@ import numpy as np
 
 from sts.base.types import Bools, Floats, Ints
 
-SEPARATOR: Final = " > "
+_SEPARATOR: Final = " > "
 # Node of a cell whose label contains no information.
 ROOT: Final = 0
 
@@ -119,9 +119,9 @@ class TypeTree:
 
 def split_label(label: str) -> Path:
     """Return the names on the path from the root to a label."""
-    return tuple(name for name in label.split(SEPARATOR) if name)
+    return tuple(name for name in label.split(_SEPARATOR) if name)
 
 
 def join_path(path: Sequence[str]) -> str:
     """Return the label of a path."""
-    return SEPARATOR.join(path)
+    return _SEPARATOR.join(path)

@@ -17,7 +17,7 @@ from sts.base.model_files import (
     read_card,
     write_model,
 )
-from sts.base.settings import Bounds, Part, check_fields, shorten
+from sts.base.settings import BelowOne, Bounds, check_fields, shorten
 from sts.base.types import CLASSES
 from sts.evaluation.calibration import Temperature
 from sts.evaluation.neighbours import NOVELTY, NoveltyRule
@@ -43,7 +43,7 @@ class ModelCard:
     images: ImageSettings
     """The settings of images, with mean and deviation of the training images."""
     classes: tuple[str, ...] = CLASSES
-    dropout: Part = 0.0
+    dropout: BelowOne = 0.0
     temperature: Temperature = 1.0
     """Divisor of the logits, from calibration."""
     settings: TrainSettings | None = None

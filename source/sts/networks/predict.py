@@ -14,7 +14,7 @@ from sts.evaluation.calibration import apply_temperature
 from sts.learning.device import multiply_in
 from sts.networks.backbones import find_head, split_outputs
 from sts.networks.settings import cut_batches
-from sts.scalograms.image import Rows
+from sts.scalograms.image import RowNumbers
 from sts.scalograms.wavelet import move_rows
 
 # Number of images in a batch.
@@ -42,7 +42,7 @@ class Outputs:
     """(rows, features) float64: the inputs of the head."""
 
 
-def run_network(network: nn.Module, inputs: Inputs, rows: Rows) -> Outputs:
+def run_network(network: nn.Module, inputs: Inputs, rows: RowNumbers) -> Outputs:
     """Run a network once on `rows` and return logits and features.
 
     Parameters
@@ -73,7 +73,9 @@ def run_network(network: nn.Module, inputs: Inputs, rows: Rows) -> Outputs:
     return Outputs(logits=arrays[0], features=arrays[1])
 
 
-def predict(network: nn.Module, inputs: Inputs, rows: Rows, *, temperature: float = 1.0) -> Floats:
+def predict(
+    network: nn.Module, inputs: Inputs, rows: RowNumbers, *, temperature: float = 1.0
+) -> Floats:
     """Return class probabilities (len(rows), classes), in the order of `rows`.
 
     Parameters
@@ -103,7 +105,7 @@ class FeatureBank:
 
 
 def compute_feature_bank(
-    network: nn.Module, inputs: Inputs, rows: Rows, *, cells: int
+    network: nn.Module, inputs: Inputs, rows: RowNumbers, *, cells: int
 ) -> FeatureBank:
     """Return the features of `rows`, under the row numbers of `inputs`."""
     features = torch.from_numpy(run_network(network, inputs, rows).features).float()

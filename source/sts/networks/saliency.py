@@ -18,7 +18,7 @@ from sts.networks.backbones import Architecture, make_network, place_network, sp
 from sts.networks.predict import evaluation_mode
 from sts.networks.settings import cut_batches
 from sts.scalograms.bank import ImageBank
-from sts.scalograms.image import SWEEPS_PER_CELL, Rows
+from sts.scalograms.image import SWEEPS_PER_CELL, RowNumbers
 from sts.scalograms.wavelet import FREQS_HZ
 from sts.signals.resample import BEFORE_S, WINDOW_S
 
@@ -37,7 +37,7 @@ TIMES_S: Final = {
     "after": (1.0, WINDOW_S - BEFORE_S),
 }
 # Bands of about an octave. A row of a scalogram includes half a hertz on either side.
-BANDS_HZ: Final = {
+_BANDS_HZ: Final = {
     "20-40 Hz": (FREQS_HZ[0] - 0.5, 40.0),
     "40-80 Hz": (40.0, 80.0),
     "80-140 Hz": (80.0, 140.0),
@@ -46,7 +46,7 @@ BANDS_HZ: Final = {
 SWEEP_NAMES: Final = ("rheobase sweep", "second sweep")
 
 
-def gradient(network: nn.Module, bank: ImageBank, rows: Rows, targets: Ints) -> Floats:
+def gradient(network: nn.Module, bank: ImageBank, rows: RowNumbers, targets: Ints) -> Floats:
     """Return the derivative of the logit of each cell's target class by every coefficient.
 
     Simonyan et al. (2014), signed.
@@ -60,7 +60,12 @@ def gradient(network: nn.Module, bank: ImageBank, rows: Rows, targets: Ints) -> 
 
 
 def integrated_gradients(
-    network: nn.Module, bank: ImageBank, rows: Rows, targets: Ints, *, steps: int = GRADIENT_STEPS
+    network: nn.Module,
+    bank: ImageBank,
+    rows: RowNumbers,
+    targets: Ints,
+    *,
+    steps: int = GRADIENT_STEPS,
 ) -> Floats:
     """Return the contribution of every coefficient to the logit of each cell's target class.
 
@@ -79,7 +84,7 @@ def integrated_gradients(
     return _make_maps(network, bank, rows, targets, explain)
 
 
-SALIENCY_METHODS: Final[dict[str, Callable[[nn.Module, ImageBank, Rows, Ints], Floats]]] = {
+SALIENCY_METHODS: Final[dict[str, Callable[[nn.Module, ImageBank, RowNumbers, Ints], Floats]]] = {
     "gradient": gradient,
     "integrated gradients": integrated_gradients,
 }
@@ -99,7 +104,11 @@ def average_classes(maps: Floats, classes: Ints, count: int) -> dict[int, Floats
 
 
 def correlate_with_random(
-    architecture: Architecture, bank: ImageBank, rows: Rows, targets: Ints, maps: dict[str, Floats]
+    architecture: Architecture,
+    bank: ImageBank,
+    rows: RowNumbers,
+    targets: Ints,
+    maps: dict[str, Floats],
 ) -> dict[str, float]:
     """Return the correlation of `maps` with those of the same network with random weights.
 
@@ -127,7 +136,7 @@ def correlate_ranks(maps: Floats, others: Floats) -> float:
 def _make_maps(
     network: nn.Module,
     bank: ImageBank,
-    rows: Rows,
+    rows: RowNumbers,
     targets: Ints,
     explain: Callable[[Tensor, Tensor], Tensor],
 ) -> Floats:
@@ -181,10 +190,10 @@ def measure_attention(maps: Floats) -> Attention:
     return Attention(
         cells=len(maps),
         times=_sum_parts(mean.sum(axis=(0, 1)), edges_s, TIMES_S),
-        bands=_sum_parts(mean.sum(axis=(0, 2)), edges_hz, BANDS_HZ),
+        bands=_sum_parts(mean.sum(axis=(0, 2)), edges_hz, _BANDS_HZ),
         sweeps=dict(zip(SWEEP_NAMES, mean.sum(axis=(1, 2)).tolist(), strict=True)),
         even_times=_sum_parts(np.full(width, 1 / width), edges_s, TIMES_S),
-        even_bands=_sum_parts(np.full(height, 1 / height), edges_hz, BANDS_HZ),
+        even_bands=_sum_parts(np.full(height, 1 / height), edges_hz, _BANDS_HZ),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 import numpy as np
 
 from sts.base.errors import StsError, one_of
-from sts.base.settings import Bounds, Count, Part, Seed, Share, check_fields
+from sts.base.settings import BelowOne, Bounds, Count, Seed, Share, check_fields
 from sts.base.types import PRECISIONS, Ints, Precision
 
 Schedule = Literal["step", "one_cycle"]
@@ -46,7 +46,7 @@ class TrainSettings:
     every: Count = 10
     patience: Count = 15
     """Number of epochs without a better validation loss after which training stops."""
-    dropout: Part = 0.0
+    dropout: BelowOne = 0.0
     epochs: Count = 100
     schedule: Schedule = "step"
     """`one_cycle` increases to `learning_rate` and decreases to almost 0 within `epochs`."""

@@ -42,7 +42,7 @@ from sts.recordings.gather import (
 from sts.recordings.recording import Recording, Sweep, Wanted, identify_file, want_every_sweep
 
 # Errors of pyabf for a broken file, in addition to those of h5py.
-BROKEN: Final = (
+BROKEN_ABF: Final = (
     *guard.BROKEN,
     ArithmeticError,
     AssertionError,
@@ -76,7 +76,7 @@ def read_abf(path: Path, wanted: Wanted = want_every_sweep) -> Recording:
         return _read_recording(abf, head, path, wanted)
     except Unusable as reason:
         raise CellFailed(f"contains no usable current clamp sweep: {reason}") from reason
-    except BROKEN as error:
+    except BROKEN_ABF as error:
         raise CellFailed(f"is truncated or damaged: {guard.describe_error(error)}") from error
     except MemoryError as error:
         raise CellFailed("cannot be read: there is not enough memory") from error

@@ -20,7 +20,7 @@ import numpy as np
 from sts.base import guard
 from sts.base.errors import CellFailed, StsError
 from sts.base.types import Floats
-from sts.recordings.abf import BROKEN
+from sts.recordings.abf import BROKEN_ABF
 from sts.recordings.gather import (
     MILLIVOLTS,
     PICOAMPERES,
@@ -33,9 +33,9 @@ from sts.recordings.gather import (
 )
 from sts.recordings.recording import FileIdentity, Recording, Sweep, Wanted
 
-LIBRARY: Final = "igor2"
+_LIBRARY: Final = "igor2"
 # Largest file of one channel: more than the longest sweep in float64.
-MAX_BYTES: Final = guard.MAX_ARRAY_BYTES + 2**20
+_MAX_BYTES: Final = guard.MAX_ARRAY_BYTES + 2**20
 # What one step of a time axis is multiplied by.
 SECONDS: Final = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3}
 # Igor counts seconds from here, without a time zone.
@@ -57,9 +57,9 @@ class Wave:
 
 def check_igor() -> None:
     """Refuse Igor files where the library that reads them is missing."""
-    if importlib.util.find_spec(LIBRARY) is None:
+    if importlib.util.find_spec(_LIBRARY) is None:
         raise StsError(
-            f"Igor waves are read by the package {LIBRARY}, which is not installed: "
+            f"Igor waves are read by the package {_LIBRARY}, which is not installed: "
             "pip install 'spike-train-scalograms[igor]'"
         )
 
@@ -133,17 +133,17 @@ def _read_sweep(
 def read_wave(path: Path) -> Wave:
     """Return the channel in a file; `Unusable` says why there is none."""
     try:
-        content = guard.read_head(path, MAX_BYTES + 1)
+        content = guard.read_head(path, _MAX_BYTES + 1)
     except CellFailed as error:
         raise Unusable(f"{path.name} {error}") from error
-    if len(content) > MAX_BYTES:
-        raise Unusable(f"{path.name} is larger than {MAX_BYTES / 1e6:.0f} MB: no sweep is so long")
+    if len(content) > _MAX_BYTES:
+        raise Unusable(f"{path.name} is larger than {_MAX_BYTES / 1e6:.0f} MB: no sweep is so long")
     try:
-        loaded = importlib.import_module(f"{LIBRARY}.binarywave").load(io.BytesIO(content))
+        loaded = importlib.import_module(f"{_LIBRARY}.binarywave").load(io.BytesIO(content))
         return _make_wave(loaded)
     except Unusable as error:
         raise Unusable(f"{path.name}: {error}") from error
-    except BROKEN as error:
+    except BROKEN_ABF as error:
         raise Unusable(
             f"{path.name} is no Igor wave, or damaged: {guard.describe_error(error)}"
         ) from error

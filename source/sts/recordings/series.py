@@ -18,7 +18,7 @@ from sts.recordings.gather import Unusable, factor, scale, usable_rate_hz
 # Largest holding current of an amplifier; a larger value is in another unit than amperes.
 MAX_BIAS_PA: Final = 1e4
 # The table of recordings: a row for each response and its stimulus.
-TABLE: Final = "general/intracellular_ephys/intracellular_recordings"
+_TABLE: Final = "general/intracellular_ephys/intracellular_recordings"
 # Its column of the amplitudes that the source of a converted file states.
 STATED_PA: Final = "stated_amplitude_pa"
 
@@ -72,7 +72,7 @@ class SweepExperiment:
 
 def read_experiments(file: Any) -> dict[Hashable, SweepExperiment]:
     """Return what the table of recordings of the file says about each response, by its id."""
-    table = guard.follow(file, TABLE)
+    table = guard.follow(file, _TABLE)
     column = guard.follow(table, "responses/response")
     responses = _references(file, column)
     fields = column.dtype.fields if responses else {}
@@ -95,7 +95,7 @@ def read_experiments(file: Any) -> dict[Hashable, SweepExperiment]:
 
 def read_links(file: Any) -> dict[Hashable, Hashable]:
     """Return the stimulus of each response in the table of recordings of the file, by their ids."""
-    table = guard.follow(file, TABLE)
+    table = guard.follow(file, _TABLE)
     if not isinstance(table, h5py.Group):
         return {}
     responses = _references(file, guard.follow(table, "responses/response"))

@@ -12,8 +12,13 @@ from sts.base.files import write_csv
 from sts.base.types import CLASSES, Floats, Ints
 from sts.datasets.cell_files import CellFiles, FileStamp
 from sts.reports.page import Block, Facts, Picture, Section, Table, write_page
-from sts.reports.type_answers import COLUMNS as ANSWER_COLUMNS
-from sts.reports.type_answers import TYPE_COLUMNS, TypeAnswer, build_types, list_types
+from sts.reports.type_answers import (
+    ANSWER_COLUMNS,
+    TYPE_COLUMNS,
+    TypeAnswer,
+    build_types,
+    list_types,
+)
 
 # Largest number of reasons shown for a cell.
 REASONS: Final = 5
@@ -26,7 +31,7 @@ IDENTITY_COLUMNS: Final = ("file", "specimen_id", "dataset", "label", "status", 
 DISTANCE_COLUMNS: Final = ("distance", "threshold", "lacking")
 PROBABILITY_COLUMNS: Final = tuple(f"probability_{label}" for label in CLASSES)
 REASON_COLUMNS: Final = tuple(f"because_{number}" for number in range(1, REASONS + 1))
-COLUMNS: Final = (
+NEW_CELL_COLUMNS: Final = (
     *IDENTITY_COLUMNS,
     "prediction",
     *PROBABILITY_COLUMNS,
@@ -239,7 +244,7 @@ def write_new_cells(
         The files of each picture, by its caption.
     """
     typed = [(cell.specimen_id or cell.file, cell.types) for cell in cells if cell.types]
-    columns = (*COLUMNS, *ANSWER_COLUMNS) if typed else COLUMNS
+    columns = (*NEW_CELL_COLUMNS, *ANSWER_COLUMNS) if typed else NEW_CELL_COLUMNS
     write_csv(folder / "predictions.csv", columns, list_predictions(cells))
     blocks: list[Block] = [_list_counts(cells), _build_table(cells)]
     sections = [Section("Cells", blocks)]

@@ -11,7 +11,7 @@ from sts.reports.page import Block, Table
 COMMA: Final = ", "
 # What columns call the levels of the tree.
 LEVEL_COLUMNS: Final = ("side", "class", "subclass", "t_type")
-COLUMNS: Final = (
+ANSWER_COLUMNS: Final = (
     *("answer", "answer_level", "set_coverage"),
     *(f"set_{level}" for level in LEVEL_COLUMNS),
     *(f"{what}_{level}" for level in LEVEL_COLUMNS for what in ("call", "call_probability")),
@@ -21,7 +21,7 @@ TYPE_COLUMNS: Final = ("specimen_id", "level", "type", "probability", "in_set")
 NO_ANSWER: Final = "none"
 # Types of a set that a table names; the table of predictions has all.
 NAMED: Final = 8
-HOW: Final = (
+_HOW: Final = (
     "A set holds the true type of {coverage:.0%} of the cells of each class, or subclass, if they "
     "come from where the training cells come from. The answer goes down the tree as long as the "
     "set of the level is a single type. It says what is safe, and it may be no more than "
@@ -81,7 +81,7 @@ class TypeAnswer:
         return COMMA.join(f"{split_label(label)[-1]} ({far:.1f})" for label, far in self.nearest)
 
     def columns(self) -> dict[str, Any]:
-        """Return the values of COLUMNS."""
+        """Return the values of ANSWER_COLUMNS."""
         line: dict[str, Any] = {
             "answer": self.answer,
             "answer_level": self.level,
@@ -136,6 +136,6 @@ def build_types(cells: Sequence[tuple[str, TypeAnswer]]) -> list[Block]:
     ]
     columns = ["specimen", "answer", *(f"set: {level}" for level in levels[1:])]
     return [
-        HOW.format(coverage=cells[0][1].coverage),
+        _HOW.format(coverage=cells[0][1].coverage),
         Table(columns=[*columns, "nearest prototypes"], rows=rows),
     ]

@@ -20,7 +20,7 @@ from sts.scalograms.image import (
     Channels,
     ImageSettings,
     ImageSource,
-    Rows,
+    RowNumbers,
     TraceSource,
 )
 from sts.scalograms.wavelet import move_rows
@@ -71,7 +71,7 @@ class ImageBank:
     def __len__(self) -> int:
         return len(self._raw.source)
 
-    def standardise(self, rows: Rows) -> "ImageBank":
+    def standardise(self, rows: RowNumbers) -> "ImageBank":
         """Return a bank whose images have mean 0 and deviation 1 over `rows`, in each channel.
 
         Give only rows that a model is fitted on: statistics of test rows would be a leak.
@@ -87,7 +87,7 @@ class ImageBank:
         other._set(self._raw, settings)
         return other
 
-    def images(self, rows: Rows) -> Tensor:
+    def images(self, rows: RowNumbers) -> Tensor:
         """Return images (len(rows), 3, H, W), in the order of `rows`."""
         images = self._allocate(len(rows))
         self._fill(images, np.asarray(rows, dtype=np.int64))

@@ -29,10 +29,10 @@ SCALOGRAM_FOLDERS: Final = ("{dataset}GouwensCWT", "{dataset}Gouwens_CWT")
 # Shape of a published file.
 SHAPE: Final = (len(FREQS_HZ), SAMPLES, SWEEPS_PER_CELL)
 
-Rows = Sequence[int] | Ints
+RowNumbers = Sequence[int] | Ints
 Channels = tuple[float, float, float]
-Side = Annotated[int, Bounds(1, MAX_SIDE)]
-Level = Annotated[float, Bounds(-1e9, 1e9)]
+_Side = Annotated[int, Bounds(1, MAX_SIDE)]
+_Level = Annotated[float, Bounds(-1e9, 1e9)]
 # Smaller deviations make the images overflow in float32.
 Deviation = Annotated[float, Bounds(1e-9, 1e9)]
 
@@ -41,14 +41,14 @@ Deviation = Annotated[float, Bounds(1e-9, 1e9)]
 class ImageSettings:
     """The settings of images of scalograms, stored with every model."""
 
-    height: Side = 224
-    width: Side = 224
+    height: _Side = 224
+    width: _Side = 224
     # Off, as in the published networks. Coefficients are signed and change sign within a column:
     # antialiasing averages over a column, so it darkens all rows above the Nyquist frequency of the
     # columns (93 Hz for 224), however strong they are.
     antialias: bool = False
     parity: str = "direct"
-    mean: tuple[Level, Level, Level] | None = None
+    mean: tuple[_Level, _Level, _Level] | None = None
     deviation: tuple[Deviation, Deviation, Deviation] | None = None
 
     def __post_init__(self) -> None:
@@ -80,7 +80,7 @@ class ImageSource(Protocol):
     def __len__(self) -> int:
         """Return the number of cells."""
 
-    def channels(self, rows: Rows) -> Iterator[Tensor]:
+    def channels(self, rows: RowNumbers) -> Iterator[Tensor]:
         """Yield both channels (n, 2, H, W) of a few `rows` at a time, not standardised.
 
         Each piece may be overwritten by the next.
@@ -114,7 +114,7 @@ class TraceSource:
         return len(self._traces)
 
     @torch.no_grad()
-    def channels(self, rows: Rows) -> Iterator[Tensor]:
+    def channels(self, rows: RowNumbers) -> Iterator[Tensor]:
         """Yield both channels (n, 2, H, W) of a few `rows` at a time, not standardised.
 
         Each piece is overwritten by the next.
@@ -166,7 +166,7 @@ class PublishedSource:
         """Return the number of cells."""
         return len(self._channels)
 
-    def channels(self, rows: Rows) -> Iterator[Tensor]:
+    def channels(self, rows: RowNumbers) -> Iterator[Tensor]:
         """Yield both channels (1, 2, H, W) of each of `rows`, not standardised."""
         for row in map(int, rows):
             yield self._channels[row : row + 1]

@@ -27,7 +27,7 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from sts.search.trials import Float, FoldScore, Int, Parameter, Space, State, TrialRecord
+from sts.search.trials import Float, FoldScore, Int, Parameter, SearchSpace, TrialEnd, TrialRecord
 
 # Attribute of a trial with its (last) worker; empty if this worker has returned the trial.
 WORKER: Final = "worker"
@@ -123,7 +123,7 @@ def record_of(number: int, chain: Chain) -> TrialRecord:
     )
 
 
-def _state(chain: Chain, trial: FrozenTrial, folds: Sequence[FoldScore]) -> State:
+def _state(chain: Chain, trial: FrozenTrial, folds: Sequence[FoldScore]) -> TrialEnd:
     if trial.state == TrialState.COMPLETE:
         return "complete"
     if trial.state == TrialState.PRUNED:
@@ -140,7 +140,7 @@ STARTUP: Final = 10
 ENOUGH: Final = 9
 
 
-def distributions_of(space: Space) -> dict[str, BaseDistribution]:
+def distributions_of(space: SearchSpace) -> dict[str, BaseDistribution]:
     """Return the space in Optuna's terms, ordered by name."""
     return {name: _distribution(space[name]) for name in sorted(space)}
 
@@ -153,7 +153,7 @@ def _distribution(parameter: Parameter) -> BaseDistribution:
     return CategoricalDistribution(parameter.values)
 
 
-def suggest_settings(trial: optuna.Trial, space: Space) -> dict[str, Any]:
+def suggest_settings(trial: optuna.Trial, space: SearchSpace) -> dict[str, Any]:
     """Return the settings of a trial: those it has, else those that the sampler draws."""
     return {name: _suggest(trial, name, space[name]) for name in sorted(space)}
 
@@ -175,7 +175,7 @@ class NumberedSampler(BaseSampler):
     chains: Sequence[Chain] = ()
     """The earlier trials, as the worker has just read them."""
 
-    def __init__(self, space: Space, seed: int) -> None:
+    def __init__(self, space: SearchSpace, seed: int) -> None:
         self._seed = seed
         self._space = {
             name: distribution

@@ -39,7 +39,7 @@ from sts.search.trials import (
     FoldScore,
     SearchResult,
     SearchSettings,
-    Space,
+    SearchSpace,
     TrialRecord,
     check_space,
     describe_space,
@@ -48,7 +48,7 @@ from sts.search.trials import (
 
 logger = logging.getLogger("sts")
 
-Score = Callable[[dict[str, Any], int], FoldScore]
+_Score = Callable[[dict[str, Any], int], FoldScore]
 """score(settings, fold); a value that is not finite, or a FloatingPointError, counts as worst."""
 
 # Seconds between two checks of the trials of other workers.
@@ -58,8 +58,8 @@ TERMS: Final = "terms"
 
 
 def search(
-    score: Score,
-    space: Space,
+    score: _Score,
+    space: SearchSpace,
     settings: SearchSettings,
     *,
     storage: str | Path | None,
@@ -150,8 +150,8 @@ class _Worker:
         self,
         storage: SearchStorage,
         study: optuna.Study,
-        score: Score,
-        space: Space,
+        score: _Score,
+        space: SearchSpace,
         settings: SearchSettings,
     ) -> None:
         self._storage, self._study, self._score = storage, study, score

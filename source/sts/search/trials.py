@@ -55,7 +55,7 @@ class Choice:
 
 
 Parameter = Float | Int | Choice
-Space = Mapping[str, Parameter]
+SearchSpace = Mapping[str, Parameter]
 
 
 def _check_range(low: float, high: float, *, lowest_log: float) -> None:
@@ -63,7 +63,7 @@ def _check_range(low: float, high: float, *, lowest_log: float) -> None:
         raise ValueError(f"a range goes from low to high (log: above 0), not {low} to {high}")
 
 
-def check_space(space: Space) -> None:
+def check_space(space: SearchSpace) -> None:
     """Refuse an empty space and values that are not parameters."""
     if not space:
         raise ValueError("a space needs at least one setting")
@@ -72,7 +72,7 @@ def check_space(space: Space) -> None:
             raise ValueError(f"not a Float, Int or Choice under a name: {name!r}: {parameter!r}")
 
 
-def describe_space(space: Space) -> dict[str, Any]:
+def describe_space(space: SearchSpace) -> dict[str, Any]:
     """Return the space as plain values that differ where spaces differ."""
     return {
         name: {"kind": type(parameter).__name__, **to_dict(parameter)}
@@ -80,7 +80,7 @@ def describe_space(space: Space) -> dict[str, Any]:
     }
 
 
-State = Literal["running", "complete", "pruned", "diverged", "abandoned"]
+TrialEnd = Literal["running", "complete", "pruned", "diverged", "abandoned"]
 """`diverged`: a fold gave no finite score; `abandoned`: one fold ended its worker each time."""
 
 
@@ -117,7 +117,7 @@ class TrialRecord:
 
     number: int
     settings: Mapping[str, Any]
-    state: State
+    state: TrialEnd
     folds: tuple[FoldScore, ...]
     """The finished folds, which are the first ones."""
     duration_s: float = field(compare=False)
@@ -143,7 +143,7 @@ class SearchResult:
     """All trials of a search; of trials with the same best score the first is the best."""
 
     trials: tuple[TrialRecord, ...]
-    space: Space = field(default_factory=dict, repr=False)
+    space: SearchSpace = field(default_factory=dict, repr=False)
 
     @property
     def best_trial(self) -> TrialRecord:
@@ -161,7 +161,7 @@ class SearchResult:
         return fmean(self.best_trial.values)
 
 
-def result_of(trials: tuple[TrialRecord, ...], space: Space) -> SearchResult:
+def result_of(trials: tuple[TrialRecord, ...], space: SearchSpace) -> SearchResult:
     """Return the result of a finished search; raise StsError if no trial has a score."""
     if all(trial.value is None for trial in trials):
         states = [trial.state for trial in trials]

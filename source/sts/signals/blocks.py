@@ -29,7 +29,7 @@ NEAR_BLOCKS: Final = 10
 # Smallest difference of two levels that is a change: in deviations of the noise of such
 # differences, and as a share of the range of the current.
 CLEAR: Final = 5.0
-SMALLEST_SHARE: Final = 0.01
+_SMALLEST_SHARE: Final = 0.01
 # Number of lowest and of highest blocks that this range excludes, as transients.
 TRANSIENTS: Final = 5
 # Ratio of a Gaussian's standard deviation to the median of its absolute value.
@@ -95,7 +95,7 @@ class Blocks:
         # appear in the measured current.
         lowest, highest = TRANSIENTS, len(self.means_pa) - 1 - TRANSIENTS
         ordered = np.partition(self.means_pa, (lowest, highest))
-        return max(CLEAR * usual, SMALLEST_SHARE * float(ordered[highest] - ordered[lowest]))
+        return max(CLEAR * usual, _SMALLEST_SHARE * float(ordered[highest] - ordered[lowest]))
 
     @property
     def range_pa(self) -> float:

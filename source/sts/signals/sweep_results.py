@@ -13,8 +13,8 @@ from sts.signals.features import find_evoked_spikes, find_short_square_criteria
 from sts.signals.spikes import Detection, Spikes, find_spikes
 
 LONG_SQUARE: Final = "long square"
-SHORT_SQUARE: Final = "short square"
-RAMP: Final = "ramp"
+_SHORT_SQUARE: Final = "short square"
+_RAMP: Final = "ramp"
 NO_STIMULUS: Final = "not measured"
 
 
@@ -80,7 +80,7 @@ def _measure_sweep(each: AnalysedSweep, criteria: Detection) -> MeasuredSweep:
     if (square := each.stimulus.long_square) is not None:
         kind, step, spikes = LONG_SQUARE, square, each.spikes
     elif (pulse := each.stimulus.short_square) is not None:
-        kind, step = SHORT_SQUARE, pulse
+        kind, step = _SHORT_SQUARE, pulse
         spikes = find_evoked_spikes(sweep, pulse, criteria)
     elif ramp is not None:
         spikes = find_spikes(
@@ -88,7 +88,7 @@ def _measure_sweep(each: AnalysedSweep, criteria: Detection) -> MeasuredSweep:
         )
         return MeasuredSweep(
             sweep=sweep,
-            stimulus=RAMP,
+            stimulus=_RAMP,
             amplitude_pa=np.nan,
             holding_pa=ramp.holding_pa,
             onset_s=ramp.onset / ramp.rate_hz,

@@ -19,14 +19,14 @@ from sts.base.types import Bools, Floats
 from sts.tabular.estimators import OUTERMOST
 
 # Number of quantiles from which ranks are interpolated; they are stored with a model.
-QUANTILES: Final = 64
+_QUANTILES: Final = 64
 # Rounds of the estimate of mean and covariance. It begins with independent features and stops
 # before it converges, so that features which few cells have together stay nearly independent.
 ROUNDS: Final = 4
 # Variance added to each feature, in units of its own: many features are sums of others.
 NUGGET: Final = 0.05
 # A feature that fewer cells have is left out: its score is 0.
-FEWEST: Final = 3
+_FEWEST: Final = 3
 
 
 class GaussianScores(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -35,9 +35,9 @@ class GaussianScores(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def fit(self, X: Any, y: Any = None) -> Self:
         """Fit ranks, means and covariance on cells X (cells, features)."""
         X = validate_data(self, X, ensure_all_finite="allow-nan", dtype=np.float64)
-        levels = (np.arange(QUANTILES) + 0.5) / QUANTILES
-        self.is_used_ = np.isfinite(X).sum(axis=0) >= FEWEST
-        self.quantiles_ = np.zeros((QUANTILES, X.shape[1]))
+        levels = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
+        self.is_used_ = np.isfinite(X).sum(axis=0) >= _FEWEST
+        self.quantiles_ = np.zeros((_QUANTILES, X.shape[1]))
         self.quantiles_[:, self.is_used_] = np.nanquantile(X[:, self.is_used_], levels, axis=0)
         self.scores_ = np.clip(ndtri(levels), -OUTERMOST, OUTERMOST)
         count = X.shape[1]

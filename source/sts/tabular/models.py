@@ -148,7 +148,7 @@ def _make_ranks() -> QuantileTransformer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kind:
+class ModelKind:
     """One kind of model."""
 
     title: str
@@ -188,8 +188,8 @@ class Kind:
         return fitted
 
 
-MODELS: Final[Mapping[str, Kind]] = {
-    "lightgbm": Kind(
+MODELS: Final[Mapping[str, ModelKind]] = {
+    "lightgbm": ModelKind(
         title="LightGBM",
         settings=TreeSettings,
         make=_make_trees,
@@ -197,7 +197,7 @@ MODELS: Final[Mapping[str, Kind]] = {
         # are used.
         space={**PUBLISHED_SPACE, "colsample_bytree": Float(0.1, 1.0)},
     ),
-    "extra-trees": Kind(
+    "extra-trees": ModelKind(
         title="ExtraTrees",
         settings=ExtraTreesSettings,
         make=_make_extra_trees,
@@ -208,7 +208,7 @@ MODELS: Final[Mapping[str, Kind]] = {
         },
         trials=15,
     ),
-    "hist-boosting": Kind(
+    "hist-boosting": ModelKind(
         title="HistBoosting",
         settings=HistogramSettings,
         make=_make_histogram_boosting,
@@ -222,7 +222,7 @@ MODELS: Final[Mapping[str, Kind]] = {
         },
         trials=15,
     ),
-    "svm": Kind(
+    "svm": ModelKind(
         title="SVM",
         settings=SvmSettings,
         make=_make_svm,
@@ -233,14 +233,14 @@ MODELS: Final[Mapping[str, Kind]] = {
         },
         trials=25,
     ),
-    "logistic": Kind(
+    "logistic": ModelKind(
         title="Logistic",
         settings=LogisticSettings,
         make=_make_logistic,
         space={"C": Float(1e-3, 1.0, log=True), "class_weight": WEIGHTING},
         trials=15,
     ),
-    "stack": Kind(
+    "stack": ModelKind(
         title="Stack",
         settings=StackSettings,
         make=_make_stack,
@@ -250,6 +250,6 @@ MODELS: Final[Mapping[str, Kind]] = {
 }
 
 
-def find_kind(model: str) -> Kind:
+def find_kind(model: str) -> ModelKind:
     """Return the kind with this name; an error suggests the nearest name."""
     return MODELS[one_of(model, MODELS, "model")]

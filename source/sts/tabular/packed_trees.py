@@ -22,8 +22,8 @@ MISSING_LEFT: Final = 2
 ZERO_MISSING: Final = 4
 NAN_MISSING: Final = 8
 # Rows times trees that are looked up at once, for memory.
-AT_ONCE: Final = 2_000_000
-LARGEST: Final = np.finfo(np.float64).max
+_AT_ONCE: Final = 2_000_000
+_LARGEST: Final = np.finfo(np.float64).max
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,7 +68,7 @@ class PackedTrees:
 
     def find_leaves(self, X: Floats) -> Ints:
         """Return the leaf of each row in each tree, (rows, trees), counted over all trees."""
-        step = max(1, AT_ONCE // len(self.roots))
+        step = max(1, _AT_ONCE // len(self.roots))
         parts = [self._descend(X[first : first + step]) for first in range(0, len(X), step)]
         return np.concatenate(parts) if parts else np.zeros((0, len(self.roots)), dtype=np.int64)
 
@@ -199,7 +199,7 @@ def _read_tree(text: str) -> tuple[OneTree, Floats]:
     kinds = numbers("decision_type", np.int64)
     if (kinds & (CATEGORY | ZERO_MISSING)).any():
         raise ValueError("trees that split categories, or take 0 as missing, cannot be packed")
-    threshold = np.clip(numbers("threshold", np.float64), -LARGEST, LARGEST)
+    threshold = np.clip(numbers("threshold", np.float64), -_LARGEST, _LARGEST)
     # Where no training cell lacked the feature, LightGBM takes a missing value as 0.
     missing_left = np.where(kinds & NAN_MISSING, (kinds & MISSING_LEFT) > 0, threshold >= 0)
     none = np.full(len(values), -1)

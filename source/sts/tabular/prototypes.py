@@ -27,7 +27,7 @@ FEWEST_FOR_MEAN: Final = 3
 FEWEST_OF_PROTOTYPE: Final = 5
 # Weight of the diagonal in the covariance, and its smallest eigenvalue: many features are nearly
 # sums of others.
-SHRINKAGE: Final = 0.5
+_SHRINKAGE: Final = 0.5
 SMALLEST_EIGENVALUE: Final = 1e-2
 # Score of a cell without any feature.
 NOTHING_KNOWN: Final = 1e6
@@ -205,7 +205,7 @@ def _find_covariance(residuals: Floats) -> Floats:
     variances = np.diag(covariance).copy()
     variances = np.where(variances > 0, variances, 1.0)
     scale = np.sqrt(np.outer(variances, variances))
-    correlation = (1 - SHRINKAGE) * covariance / scale + SHRINKAGE * np.eye(len(scale))
+    correlation = (1 - _SHRINKAGE) * covariance / scale + _SHRINKAGE * np.eye(len(scale))
     values, vectors = np.linalg.eigh((correlation + correlation.T) / 2)
     fixed = (vectors * np.maximum(values, SMALLEST_EIGENVALUE)) @ vectors.T
     return np.asarray((fixed + fixed.T) / 2 * scale)

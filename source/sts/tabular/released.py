@@ -17,7 +17,7 @@ DIGESTS: Final = "SHA256SUMS"
 FILES: Final = (MODEL_CARD, CARD, ARRAYS)
 REPAIR: Final = "install the package again"
 # A card in words has some kB.
-MAX_BYTES: Final = 2**24
+_MAX_BYTES: Final = 2**24
 
 
 def load_released(folder: Path = RELEASED) -> TypeModel:
@@ -31,7 +31,7 @@ def load_released(folder: Path = RELEASED) -> TypeModel:
         path = folder / name
         if not path.is_file():
             raise StsError(f"the released model lacks {path}: {REPAIR}")
-        if path.stat().st_size > MAX_BYTES or _digest(path) != digest:
+        if path.stat().st_size > _MAX_BYTES or _digest(path) != digest:
             raise StsError(f"{path} is not the released one (its sha256 differs): {REPAIR}")
     return load_types(folder, again=REPAIR)
 
@@ -42,7 +42,7 @@ def _digest(path: Path) -> str:
 
 def _read_digests(path: Path) -> Iterator[tuple[str, str]]:
     """Yield name and digest from lines as `sha256sum` writes them."""
-    for line in path.read_bytes()[:MAX_BYTES].decode("utf-8", errors="replace").splitlines():
+    for line in path.read_bytes()[:_MAX_BYTES].decode("utf-8", errors="replace").splitlines():
         digest, _, name = line.partition("  ")
         yield name, digest
 

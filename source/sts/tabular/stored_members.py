@@ -24,7 +24,7 @@ from sts.tabular.trees import BoostedTrees
 from sts.tabular.type_members import PooledClassifier, ShrunkenDiscriminant
 
 # Values of rows times trees that are summed at once, for memory.
-AT_ONCE: Final = 4_000_000
+_AT_ONCE: Final = 4_000_000
 # Shares of the classes in a leaf add up to 1 but for rounding.
 ROUNDING: Final = 1e-9
 
@@ -118,7 +118,7 @@ class StoredForest(StoredMember):
 
     def predict_proba(self, X: Floats) -> Floats:
         """Return the mean share over all trees."""
-        step = max(1, AT_ONCE // (len(self.trees.roots) * self.shares.shape[1]))
+        step = max(1, _AT_ONCE // (len(self.trees.roots) * self.shares.shape[1]))
         parts = [self._average(X[first : first + step]) for first in range(0, len(X), step)]
         return np.concatenate(parts) if parts else np.zeros((0, self.shares.shape[1]))
 

@@ -70,7 +70,7 @@ TAIL: Final = re.compile(
 END_OF_TREES: Final = b"end of trees\n"
 # The function that the sandbox runs.
 LOADING: Final = "sts.tabular.tree_text:load_library"
-LIBRARY: Final = "lib/lib_lightgbm.so"
+_LIBRARY: Final = "lib/lib_lightgbm.so"
 # Constants of the C interface: an array of float64; scores before the softmax.
 FLOAT64_CODE: Final = 1
 RAW_SCORE_CODE: Final = 1
@@ -261,7 +261,7 @@ def _read_numbers(text: str, name: str, *, real: bool = False, infinite: bool = 
 def load_library(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     """In the sandbox: load the text in a file, predict a cell of zeros, return the classes."""
     spec = importlib.util.find_spec("lightgbm")
-    library = Path(spec.origin).parent / LIBRARY if spec and spec.origin else None
+    library = Path(spec.origin).parent / _LIBRARY if spec and spec.origin else None
     if library is None or not library.is_file():
         # On other systems the file has another name; only the text is checked there.
         return {}, b""

@@ -41,7 +41,7 @@ NAMES: Final = {
 # A large model is loaded in a second; a damaged model must not block the program.
 LOAD_LIMITS: Final = Limits(memory_mb=4096, processor_s=8, wall_s=60)
 # Number of rounds of trees that fit into the cache of a processor.
-AT_ONCE: Final = 10
+_AT_ONCE: Final = 10
 # LightGBM accepts seeds below this.
 LIGHTGBM_SEEDS: Final = 2**31
 Kept = Annotated[float, Bounds(0.01, 1.0)]
@@ -130,9 +130,9 @@ class BoostedTrees(ProbableClassifier):
         """Return the score of each class before the softmax; for two classes, their difference."""
         X = self._checked(X)
         scores = np.zeros((len(X), len(self.classes_)))
-        for first in range(0, self.booster_.current_iteration(), AT_ONCE):
+        for first in range(0, self.booster_.current_iteration(), _AT_ONCE):
             some = self.booster_.predict(
-                X, raw_score=True, num_threads=1, start_iteration=first, num_iteration=AT_ONCE
+                X, raw_score=True, num_threads=1, start_iteration=first, num_iteration=_AT_ONCE
             )
             scores += np.asarray(some)
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores

@@ -43,7 +43,7 @@ MOST_TYPES: Final = 2000
 # Percentiles of each feature among training cells, without the extremes, which are single cells.
 PERCENTS: Final = np.arange(1, 100)
 PROTOTYPES: Final = "prototypes."
-SETS: Final = "sets."
+_SETS: Final = "sets."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,7 +206,7 @@ def write_types(files: Writing, model: TypeModel) -> TypeCard:
     }
     for mask, levels in enumerate(model.sets):
         for each in levels:
-            place = f"{SETS}{mask}.{each.depth}."
+            place = f"{_SETS}{mask}.{each.depth}."
             arrays[f"{place}known"] = each.known.astype(np.float32)
             arrays[f"{place}groups"] = np.bincount(each.groups, minlength=len(model.tree))
     for parent, pool in model.nodes.items():
@@ -296,7 +296,7 @@ def _build_model(card: TypeCard, arrays: Arrays) -> TypeModel:
         nodes=nodes,
         sets=tuple(
             tuple(
-                _read_sets(card, tree, depth, _select(arrays, f"{SETS}{mask}.{depth}."))
+                _read_sets(card, tree, depth, _select(arrays, f"{_SETS}{mask}.{depth}."))
                 for depth in card.depths
             )
             for mask in range(len(masks))

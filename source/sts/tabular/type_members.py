@@ -22,10 +22,10 @@ from sts.tabular.gaussian_scores import GaussianScores
 from sts.tabular.trees import BoostedTrees
 
 FOREST_TREES: Final = 150
-SHRINKAGE: Final = 0.3
+_SHRINKAGE: Final = 0.3
 POWER: Final = 0.5
 # Smallest frequency of a class before the logarithm.
-SMALLEST_SHARE: Final = 1e-6
+_SMALLEST_SHARE: Final = 1e-6
 
 
 class PooledClassifier(ProbableClassifier):
@@ -71,7 +71,7 @@ class ShrunkenDiscriminant(ProbableClassifier):
         Exponent of the odds: features that repeat each other make them too large.
     """
 
-    def __init__(self, *, shrinkage: float = SHRINKAGE, power: float = POWER) -> None:
+    def __init__(self, *, shrinkage: float = _SHRINKAGE, power: float = POWER) -> None:
         self.shrinkage = shrinkage
         self.power = power
 
@@ -87,7 +87,7 @@ class ShrunkenDiscriminant(ProbableClassifier):
         scale = np.trace(covariance) / len(covariance) or 1.0
         mixed = (1 - self.shrinkage) * covariance + self.shrinkage * scale * np.eye(len(covariance))
         slopes = np.linalg.solve(mixed, means.T)
-        frequencies = np.log(np.maximum(sums / sums.sum(), SMALLEST_SHARE))
+        frequencies = np.log(np.maximum(sums / sums.sum(), _SMALLEST_SHARE))
         self.coef_ = self.power * slopes.T
         self.intercept_ = self.power * (frequencies - (means.T * slopes).sum(axis=0) / 2)
         return self

@@ -21,7 +21,7 @@ CUBE_MEMBERS: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parameter:
+class CellParameter:
     """One parameter of a neuron, with a normal or lognormal distribution."""
 
     name: str
@@ -42,7 +42,7 @@ class Population:
 class Populations:
     """All populations: the content of populations.json."""
 
-    parameters: tuple[Parameter, ...]
+    parameters: tuple[CellParameter, ...]
     by_name: dict[tuple[str, str], Population]
     """By data set and class."""
 
@@ -107,7 +107,9 @@ def populations_digest() -> str:
 def from_table(table: Mapping[str, Any]) -> Populations:
     """Return the populations of a table: median, spread and correlation of every parameter."""
     parameters = tuple(
-        Parameter(name=name, logarithmic=each["scale"] == "log", low=each["low"], high=each["high"])
+        CellParameter(
+            name=name, logarithmic=each["scale"] == "log", low=each["low"], high=each["high"]
+        )
         for name, each in table["parameters"].items()
     )
     return Populations(
@@ -120,7 +122,7 @@ def from_table(table: Mapping[str, Any]) -> Populations:
     )
 
 
-def _population(entry: Mapping[str, Any], parameters: tuple[Parameter, ...]) -> Population:
+def _population(entry: Mapping[str, Any], parameters: tuple[CellParameter, ...]) -> Population:
     spread = np.array([entry["spread"][each.name] for each in parameters])
     correlation = np.eye(len(parameters))
     for row, values in enumerate(entry["correlation"]):
@@ -131,5 +133,5 @@ def _population(entry: Mapping[str, Any], parameters: tuple[Parameter, ...]) -> 
     )
 
 
-def _transformed(value: float, parameter: Parameter) -> float:
+def _transformed(value: float, parameter: CellParameter) -> float:
     return math.log(value) if parameter.logarithmic else value

@@ -29,7 +29,7 @@ SOURCE_COLOURS: Final = ("#D55E00", "#0072B2", "#009E73", "#CC79A7")
 REAL_COLOUR: Final = "#CFCFCB"
 MATRIX_COLOURS: Final = "viridis"
 # Percentile at which the colours end: a few very high values must not hide the rest.
-PERCENTILE: Final = 99.0
+_PERCENTILE: Final = 99.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -159,7 +159,7 @@ def draw_matrices(
         for title, one in matrices.items()
     }
     every = np.concatenate([one[np.isfinite(one)] for one in shown.values()])
-    top = float(np.percentile(np.abs(every), PERCENTILE)) if len(every) else 1.0
+    top = float(np.percentile(np.abs(every), _PERCENTILE)) if len(every) else 1.0
     low, high = (-top, top) if diverging else (0.0, top)
     with look():
         figure = new_figure(9.6, 9.6 / max(len(shown), 2) + 0.2)

@@ -12,7 +12,7 @@ from sts.datasets.table import check_name, locate_errors
 from sts.reports.predictions import PREFIX
 
 # Columns that may hold the types that a cell can have, in tables of one line a cell.
-SET_COLUMNS: Final = ("set", "prediction_set", "possible_types")
+_SET_COLUMNS: Final = ("set", "prediction_set", "possible_types")
 SET_SEPARATOR: Final = ";"
 REASON_PREFIX: Final = "because_"
 YES: Final = frozenset({"true", "yes", "1"})
@@ -71,7 +71,7 @@ def read_answers(path: Path) -> dict[str, CellAnswer]:
 
 
 def _read_answer(row: Mapping[str, str]) -> CellAnswer:
-    sets = [row[name] for name in SET_COLUMNS if name in row]
+    sets = [row[name] for name in _SET_COLUMNS if name in row]
     unlike = row.get("unlike_training", "")
     names = sorted(name for name in row if name.startswith(REASON_PREFIX))
     return CellAnswer(

@@ -42,7 +42,7 @@ from sts.studies.augment.work import (
 
 logger = logging.getLogger("sts")
 
-STUDY: Final = "augment"
+_STUDY: Final = "augment"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,12 +78,12 @@ def benchmark(
     """
     task = _load(job, data)
     divisions, store = _divide(workspace, job, task)
-    with start_run(workspace, study=STUDY, what=job.what, settings=job, resume=True) as run:
+    with start_run(workspace, study=_STUDY, what=job.what, settings=job, resume=True) as run:
         if force:
             for method in job.all_methods:
                 for division in divisions:
                     store.delete(method, division)
-        tracker = track(wandb, folder=run.path, project=STUDY, name=job.what, settings=job)
+        tracker = track(wandb, folder=run.path, project=_STUDY, name=job.what, settings=job)
         failed = _run_items(job, task, divisions, store, workers=workers, cluster=cluster)
         results = _collect_results(job, task, divisions, store, failed)
         if results.failed and not results.rows:

@@ -29,7 +29,7 @@ from sts.studies.augment.results import (
     GAIN_COLUMNS,
     Gain,
     Results,
-    Rows,
+    ScoreRows,
     method_title,
     summarise_baseline,
     summarise_fidelity,
@@ -74,7 +74,7 @@ def write_results(run: Run, results: Results) -> None:
     run.report(make_report(results))
 
 
-def _select_columns(columns: Sequence[str], rows: Rows) -> Iterator[dict[str, Any]]:
+def _select_columns(columns: Sequence[str], rows: ScoreRows) -> Iterator[dict[str, Any]]:
     return ({name: row[name] for name in columns} for row in rows)
 
 

@@ -36,8 +36,8 @@ GAIN_COLUMNS: Final = (
     "pairs",
 )
 
-Row = Mapping[str, Any]
-Rows = Sequence[Row]
+_Row = Mapping[str, Any]
+ScoreRows = Sequence[_Row]
 # Method, classifier, rows added and part of the training rows.
 Level = tuple[str, str, int, float]
 FidelitySummary = dict[str, dict[str, float]]
@@ -117,7 +117,7 @@ def method_title(method: str) -> str:
     return "Real neurons" if method == BORROW else GENERATORS[method].title
 
 
-def compare_with_baseline(rows: Rows, *, protocol: str) -> list[Gain]:
+def compare_with_baseline(rows: ScoreRows, *, protocol: str) -> list[Gain]:
     """Return all paired differences to the baseline, in the order of the rows."""
     whole = [row for row in rows if row["part"] == 1]
     baseline = {
@@ -125,7 +125,7 @@ def compare_with_baseline(rows: Rows, *, protocol: str) -> list[Gain]:
         for row in whole
         if row["method"] == BASELINE
     }
-    groups: dict[tuple[str, str, int], list[tuple[Row, Row]]] = {}
+    groups: dict[tuple[str, str, int], list[tuple[_Row, _Row]]] = {}
     for row in whole:
         partner = baseline.get((row["repeat"], row["fold"], row["classifier"]))
         if row["method"] != BASELINE and partner is not None:
@@ -148,7 +148,7 @@ def compare_with_baseline(rows: Rows, *, protocol: str) -> list[Gain]:
 
 
 def _compare_pairs(
-    key: tuple[str, str, int], pairs: Sequence[tuple[Row, Row]], *, protocol: str
+    key: tuple[str, str, int], pairs: Sequence[tuple[_Row, _Row]], *, protocol: str
 ) -> Iterator[Gain]:
     """Yield the difference in every score over pairs of a method and the baseline."""
     method, classifier, added = key
@@ -175,13 +175,13 @@ def _compare_pairs(
         )
 
 
-def summarise_scores(rows: Rows, score: str, *, protocol: str) -> dict[Level, Interval]:
+def summarise_scores(rows: ScoreRows, score: str, *, protocol: str) -> dict[Level, Interval]:
     """Return a score of every method, classifier, N and part of the training rows.
 
     Intervals over few folds are wide; they are cut at the limits of the score.
     """
     highest = np.inf if score in LOWER_IS_BETTER else 1.0
-    groups: dict[Level, list[Row]] = {}
+    groups: dict[Level, list[_Row]] = {}
     for row in rows:
         key = (row["method"], row["classifier"], row["added"], row["part"])
         groups.setdefault(key, []).append(row)
@@ -194,7 +194,7 @@ def summarise_scores(rows: Rows, score: str, *, protocol: str) -> dict[Level, In
     return levels
 
 
-def _rows_ratio(rows: Rows, *, protocol: str) -> float:
+def _rows_ratio(rows: ScoreRows, *, protocol: str) -> float:
     """Return scored rows for each training row; 0 where one division is repeated with new seeds."""
     if protocol == "paper":
         return 0.0

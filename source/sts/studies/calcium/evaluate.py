@@ -28,7 +28,7 @@ from sts.studies.calcium.source import CalciumSource, SplitRecording, load_split
 
 logger = logging.getLogger("sts")
 
-STUDY: Final = "calcium-evaluate"
+_STUDY: Final = "calcium-evaluate"
 # Names of the lower limit (other real windows) and of the two controls.
 REAL_FLOOR: Final = "real, other stretch"
 PHASES: Final = "phase-shuffled"
@@ -55,7 +55,7 @@ def evaluate_gan(workspace: Workspace, job: EvaluateJob) -> GanEvaluation:
     gan = load_gan(gan_folder(workspace.models, job.name))
     cohort = _load_cohort(gan, job)
     rng = np.random.default_rng(job.seed)
-    with start_run(workspace, study=STUDY, what=job.name, settings=job) as run:
+    with start_run(workspace, study=_STUDY, what=job.name, settings=job) as run:
         real, training = cohort.windows("test"), cohort.windows("training")
         logger.info("the test stretch of %d windows is opened", len(real))
         # The number of windows of each kind is that of the test windows.

@@ -21,7 +21,7 @@ from sts.base.types import Floats
 from sts.base.workspace import Workspace
 from sts.calcium.checkpoint import GanCard, gan_folder, load_gan
 
-Kind = Literal["npz", "nwb"]
+_FileKind = Literal["npz", "nwb"]
 
 # Folder of the generated windows in output/.
 GENERATED_FOLDER: Final = "calcium-generated"
@@ -137,7 +137,7 @@ class GenerateJob:
     name: str
     windows: int = 100
     seed: int = 0
-    kinds: tuple[Kind, ...] = ("npz", "nwb")
+    kinds: tuple[_FileKind, ...] = ("npz", "nwb")
 
 
 def generate_windows(

@@ -32,7 +32,7 @@ from sts.calcium.recording import CalciumRecording, Preparation, prepare
 
 logger = logging.getLogger("sts")
 
-STUDY: Final = "calcium-dg"
+_STUDY: Final = "calcium-dg"
 # Folder of the simulated recordings in data/.
 SIMULATED_FOLDER: Final = "calcium"
 # Largest number of pairs that a warning names.
@@ -108,7 +108,7 @@ def make_ground_truth(
     """Simulate spikes and calcium, write them to data/calcium and compare their statistics."""
     path = out or workspace.data / SIMULATED_FOLDER / f"{job.name}.h5"
     rng = np.random.default_rng(job.seed)
-    with start_run(workspace, study=STUDY, what=job.name, settings=job) as run:
+    with start_run(workspace, study=_STUDY, what=job.name, settings=job) as run:
         gaussian = dichotomised_gaussian(
             _get_statistics(job, rng), clip=job.clip, memory_s=job.memory_s
         )

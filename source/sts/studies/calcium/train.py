@@ -26,7 +26,7 @@ from sts.studies.calcium.source import CalciumSource, SplitRecording, load_split
 
 logger = logging.getLogger("sts")
 
-STUDY: Final = "calcium"
+_STUDY: Final = "calcium"
 # File in the run folder that an interrupted training resumes from.
 STATE: Final = "training.safetensors"
 # Frames of a window of the demo.
@@ -135,8 +135,8 @@ def train_gan(
 ) -> TrainedGan:
     """Train a generator, or resume an interrupted training with the same settings."""
     cohort = load_split(job.source)
-    with start_run(workspace, study=STUDY, what=job.name, settings=job, resume=True) as run:
-        tracker = track(wandb, folder=run.path, project=STUDY, name=job.name, settings=job)
+    with start_run(workspace, study=_STUDY, what=job.name, settings=job, resume=True) as run:
+        tracker = track(wandb, folder=run.path, project=_STUDY, name=job.name, settings=job)
         fitted = _fit(job, cohort, run, tracker, device=device)
         model = gan_folder(workspace.models, job.name)
         card = save_gan(model, _describe(job, cohort, fitted))

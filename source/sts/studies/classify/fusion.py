@@ -21,7 +21,7 @@ from sts.reports.predictions import PREDICTIONS, read_predictions, write_predict
 from sts.reports.tables import difference_table, headline, notes_on_scores, score_table
 from sts.studies.classify.training import OUT_OF_FOLD
 
-STUDY: Final = "fusion"
+_STUDY: Final = "fusion"
 # Number of folds for the stack; each cell is predicted by a stack fitted without it.
 STACK_FOLDS: Final = 5
 # Strengths of the regression; the one with the lowest log loss is used.
@@ -135,7 +135,7 @@ def fuse(
     held_out = _score(test, stack.probabilities(stack_inputs(*test)), seed=job.seed)
     own = _score(train, stack.out_of_fold, seed=job.seed)
     name = f"{Path(job.table).parent.name}-and-{Path(job.network).parent.name}"
-    with start_run(workspace, study=STUDY, what=name, settings=job) as run:
+    with start_run(workspace, study=_STUDY, what=name, settings=job) as run:
         write_predictions(run.path / PREDICTIONS, held_out.stacked)
         write_predictions(run.path / OUT_OF_FOLD, own.stacked)
         top: list[Block] = [

@@ -30,7 +30,7 @@ from sts.studies.classify.leave_out_pages import (
 from sts.tabular.adaptation import ALIGNED, AS_MEASURED, CarriedClassifier, adapt
 from sts.tabular.type_classifier import RARE
 
-STUDY: Final = "baseline-leave-out"
+_STUDY: Final = "baseline-leave-out"
 # A class with fewer cells is not scored.
 FEWEST_SCORED: Final = 5
 FEWEST_LABELS: Final = 3
@@ -71,7 +71,7 @@ def leave_out(
     """Leave out each data set, one at a time, and write a report."""
     table = _read_sets(data, job.datasets)
     targets = [name for name in job.datasets if _has_classes(table, name)]
-    with start_run(workspace, study=STUDY, what="forest", settings=job) as run:
+    with start_run(workspace, study=_STUDY, what="forest", settings=job) as run:
         scores: list[UnseenScores] = []
         with progress(len(targets), "data sets left out") as bar:
             for name in targets:

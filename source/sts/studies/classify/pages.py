@@ -26,7 +26,7 @@ CAVEAT: Final = (
     "Do not use the pooled figure alone: class and data set of origin are related in these cells, "
     "so a {kind} may gain by recognising the data set of a cell. Compare the columns."
 )
-LEFT_OUT: Final = "left-out.csv"
+_LEFT_OUT: Final = "left-out.csv"
 # Largest number of left-out cells in a report.
 LISTED_LEFT_OUT: Final = 20
 
@@ -108,10 +108,11 @@ def list_left_out(run: Run, left_out: Sequence[LeftOut]) -> list[Section]:
     if not left_out:
         return []
     lines = [asdict(cell) for cell in left_out]
-    write_csv(run.path / LEFT_OUT, list(lines[0]), lines)
+    write_csv(run.path / _LEFT_OUT, list(lines[0]), lines)
+    rows = [list(line.values()) for line in lines[:LISTED_LEFT_OUT]]
     table = Table(
         columns=list(lines[0]),
-        rows=[list(line.values()) for line in lines[:LISTED_LEFT_OUT]],
-        caption=f"{min(LISTED_LEFT_OUT, len(lines))} of {len(lines)} cells; all are in {LEFT_OUT}.",
+        rows=rows,
+        caption=f"{len(rows)} of {len(lines)} cells; all are in {_LEFT_OUT}.",
     )
     return [Section("Cells left out", [table])]

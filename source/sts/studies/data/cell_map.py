@@ -9,8 +9,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
 
-from sts.base.types import CLASSES, Bools, Floats, Ints
-from sts.datasets.store import Texts
+from sts.base.types import CLASSES, Bools, Floats, Ints, Texts
 from sts.signals.resample import BEFORE_S, RATE_HZ
 
 MapKind = Literal["pca", "tsne"]
@@ -20,7 +19,7 @@ NEIGHBOURS: Final = 6
 # Cells that a t-SNE counts as near, at most a third of all.
 PERPLEXITY: Final = 30.0
 # The bands of spectra, for cells without features: 20 to 200 Hz.
-BANDS_HZ: Final = np.geomspace(20.0, 200.0, 16)
+_BANDS_HZ: Final = np.geomspace(20.0, 200.0, 16)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -104,7 +103,7 @@ def measure_bands(traces_mv: Floats) -> Floats:
     resting = traces_mv[..., : round(BEFORE_S * RATE_HZ)].mean(axis=-1, keepdims=True)
     spectrum = np.abs(np.fft.rfft(traces_mv - resting, axis=-1))
     freqs_hz = np.fft.rfftfreq(traces_mv.shape[-1], 1 / RATE_HZ)
-    bands = [_between(freqs_hz, low, high) for low, high in pairwise(BANDS_HZ)]
+    bands = [_between(freqs_hz, low, high) for low, high in pairwise(_BANDS_HZ)]
     strengths = [spectrum[..., band].mean(axis=-1) for band in bands]
     return np.asarray(np.log(np.stack(strengths, axis=-1) + 1.0).reshape(len(traces_mv), -1))
 

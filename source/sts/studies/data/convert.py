@@ -13,7 +13,7 @@ from sts.datasets.cell_files import CellFiles
 from sts.datasets.conversion import Conversion, ConvertedCell, convert_cells, plan_conversions
 
 TABLE_NAME: Final = "converted.csv"
-COLUMNS: Final = ("file", "nwb", "status", "reason", "sweeps", "left_out")
+_COLUMNS: Final = ("file", "nwb", "status", "reason", "sweeps", "left_out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ def convert(job: ConvertJob) -> ConvertReport:
     converted = tuple(done[name] for name in sorted(done))
     table = job.out / TABLE_NAME
     rows = ({**asdict(each), "left_out": "; ".join(each.left_out)} for each in converted)
-    write_csv(table, COLUMNS, rows)
+    write_csv(table, _COLUMNS, rows)
     return ConvertReport(table=table, kept=len(kept), converted=converted)
 
 

@@ -184,7 +184,7 @@ def test_the_tree_is_stored_and_answers_for_new_cells(
     (folder,) = (root / "output" / "baseline-predict" / "TypeTree-engineered").iterdir()
     with (folder / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == (*new_cells.COLUMNS, *type_answers.COLUMNS)
+    assert tuple(rows[0]) == (*new_cells.NEW_CELL_COLUMNS, *type_answers.ANSWER_COLUMNS)
     assert (rows[-1]["unlike_training"], rows[-1]["answer"]) == ("True", "")
     for row in rows[:-1]:
         assert row["set_coverage"] == "0.8"

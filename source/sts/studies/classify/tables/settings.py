@@ -13,7 +13,7 @@ from sts.datasets.splits import DONOR
 from sts.search.trials import Choice, Parameter, SearchSettings
 from sts.studies.classify.models import TrainJob, read_settings
 from sts.tabular.checkpoint import baseline_folder
-from sts.tabular.models import PUBLISHED_SETTINGS, PUBLISHED_SPACE, Kind, find_kind
+from sts.tabular.models import PUBLISHED_SETTINGS, PUBLISHED_SPACE, ModelKind, find_kind
 
 DEFAULT_FEATURES: Final = "engineered"
 # The features of the published study.
@@ -55,7 +55,7 @@ class TableJob(TrainJob):
     """Use the settings without a search."""
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> ModelKind:
         """Return the kind of model."""
         return find_kind(self.model)
 
@@ -149,7 +149,7 @@ def make_table_job(
     )
 
 
-def read_table_settings(path: Path, kind: Kind) -> dict[str, Any]:
+def read_table_settings(path: Path, kind: ModelKind) -> dict[str, Any]:
     """Return the settings of a model in a JSON file, checked."""
     settings = read_settings(path)
     kind.make_settings(settings, where=str(path))

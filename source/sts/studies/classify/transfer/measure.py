@@ -43,7 +43,7 @@ from sts.studies.classify.transfer.results import (
     HIDDEN,
     MOVED,
     ONSET,
-    POOLED,
+    TOGETHER,
     UNDISPUTED,
     WEIGHED,
     WITHIN,
@@ -54,7 +54,7 @@ from sts.studies.classify.transfer.results import (
 from sts.tabular.estimators import predict_logits
 from sts.tabular.models import find_kind
 
-STUDY: Final = "baseline-transfer"
+_STUDY: Final = "baseline-transfer"
 TRANSFER_FOLDS: Final = 5
 # Rules for contradicted labels that are used here.
 WITNESSES: Final = ("e-type", "T-type", "dendrite")
@@ -79,7 +79,7 @@ def transfer(
     views = make_views(training, job)
     disputed = find_disputed_cells(source.data)
     count = worker_count(workers)
-    with start_run(workspace, study=STUDY, what=kind.title, settings=job) as run:
+    with start_run(workspace, study=_STUDY, what=kind.title, settings=job) as run:
         results = measure(views, job, disputed=disputed, workers=count)
         carried = carry_over_both_ways(training, seed=job.seed, workers=count)
         results = replace(
@@ -219,7 +219,7 @@ class ClassFit:
             weights=weights,
         )
         shown = {self.training: table}
-        if self.training == POOLED:
+        if self.training == TOGETHER:
             shown |= self.view.hide_stimuli()
             if (moved := self.view.move_times()) is not None:
                 shown[MOVED] = moved
@@ -253,7 +253,7 @@ def list_fits(view: FeatureView, job: TransferJob) -> list[ClassFit]:
     places = [dataset == name for name in np.unique(dataset).tolist()]
     parts: list[tuple[str, Ints, Ints]] = []
     for fit, scored in folds_of(view.table, TRANSFER_FOLDS, group_by=job.group_by, seed=job.seed):
-        parts += [(training, fit, scored) for training in (POOLED, EVEN)]
+        parts += [(training, fit, scored) for training in (TOGETHER, EVEN)]
         parts += [(WITHIN, fit[here[fit]], scored[here[scored]]) for here in places]
     parts += [(ACROSS, np.flatnonzero(here), np.flatnonzero(~here)) for here in places]
     return [
@@ -342,13 +342,13 @@ def _score(
     if training in HIDDEN:
         yield BOTH, score(everyone)
         return
-    if training in (POOLED, EVEN):
+    if training in (TOGETHER, EVEN):
         yield BOTH, score(everyone)
         yield WEIGHED, score(everyone, independence_weights(table.truth, table.dataset))
     for name in np.unique(table.dataset).tolist():
         here = table.dataset == name
         yield name, score(here)
-        if training in (POOLED, ACROSS) and doubt[here].any():
+        if training in (TOGETHER, ACROSS) and doubt[here].any():
             yield name + UNDISPUTED, score(here & ~doubt)
 
 
@@ -363,7 +363,7 @@ def _compare_times(
     if (features, ABSOLUTE) not in predicted:
         return {}
     absolute, aligned = (
-        predictions_of(table, predicted[features, times][POOLED]) for times in (ABSOLUTE, ONSET)
+        predictions_of(table, predicted[features, times][TOGETHER]) for times in (ABSOLUTE, ONSET)
     )
     groups = compare(absolute, aligned, rng=rng).groups
     return {name: group.differences["weighted_f1"].difference for name, group in groups.items()}

@@ -24,7 +24,7 @@ from sts.studies.classify.transfer.results import (
     EVEN,
     HIDDEN,
     MOVED,
-    POOLED,
+    TOGETHER,
     UNDISPUTED,
     USES_TESTED_CELLS,
     WEIGHED,
@@ -79,9 +79,9 @@ def list_rows(results: TransferResults) -> list[TransferRow]:
     def row(trained_on: str, tested_on: str, training: str, key: str) -> TransferRow:
         return TransferRow(trained_on=trained_on, tested_on=tested_on, training=training, key=key)
 
-    rows = [row(BOTH, name, POOLED, name) for name in (BOTH, first, second)]
+    rows = [row(BOTH, name, TOGETHER, name) for name in (BOTH, first, second)]
     rows += [
-        row(BOTH, "both, weighted so that class and data set are independent", POOLED, WEIGHED),
+        row(BOTH, "both, weighted so that class and data set are independent", TOGETHER, WEIGHED),
         row("both, with these weights", "the same", EVEN, WEIGHED),
     ]
     rows += [row(BOTH, f"{name}, times moved", MOVED, name) for name in other]
@@ -90,7 +90,7 @@ def list_rows(results: TransferResults) -> list[TransferRow]:
     rows += [row(other[name], name, ACROSS, name) for name in (second, first)]
     for name in (name for name in other if results.disputed[name]):
         shown = f"{name} without {results.disputed[name]} disputed labels"
-        rows += [row(BOTH, shown, POOLED, name + UNDISPUTED)]
+        rows += [row(BOTH, shown, TOGETHER, name + UNDISPUTED)]
         rows += [row(other[name], shown, ACROSS, name + UNDISPUTED)]
     return rows
 
@@ -199,7 +199,7 @@ def list_panels(results: TransferResults) -> list[ScorePanel]:
         panel(
             "Trained on one", (WITHIN, ACROSS), lambda row: f"{row.trained_on} → {row.tested_on}"
         ),
-        panel("Trained on both", (POOLED, MOVED), tested_on),
+        panel("Trained on both", (TOGETHER, MOVED), tested_on),
         ScorePanel(
             title="The data set itself",
             label="area under the ROC curve (0.5: chance)",
@@ -216,9 +216,9 @@ def pooled_panel(results: TransferResults) -> ScorePanel:
     shown = dict([views[0], views[-1]])
     first, second = results.datasets
     rows = {
-        "both data sets, pooled": (POOLED, BOTH),
-        **{f"the {name} cells": (POOLED, name) for name in (first, second)},
-        "class and data set independent": (POOLED, WEIGHED),
+        "both data sets, pooled": (TOGETHER, BOTH),
+        **{f"the {name} cells": (TOGETHER, name) for name in (first, second)},
+        "class and data set independent": (TOGETHER, WEIGHED),
         **{f"the {name} cells, times moved": (MOVED, name) for name in (first, second)},
         **{f"both, {name}": (name, BOTH) for name in HIDDEN},
         **{f"{name}, left out of training": (ACROSS, name) for name in (first, second)},

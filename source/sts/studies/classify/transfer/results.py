@@ -14,7 +14,7 @@ DEFAULT_SETS: Final = ("paper", "shared", "engineered")
 ONSET, ABSOLUTE = "onset", "absolute"
 # Training cells of a prediction: other cells of both data sets, the same with weights that make
 # class and data set independent, other cells of the same data set, or all cells of the other one.
-POOLED, EVEN, WITHIN, ACROSS = "pooled", "independent", "within", "across"
+TOGETHER, EVEN, WITHIN, ACROSS = "pooled", "independent", "within", "across"
 # Trained on both data sets, for cells whose times are shifted to those of the other data set.
 MOVED: Final = "moved"
 # The same, for cells whose features of a stimulus are hidden.
@@ -51,7 +51,7 @@ class TransferKey:
     features: str
     times: str
     training: str
-    """POOLED, EVEN, WITHIN, ACROSS, MOVED or one of HIDDEN."""
+    """TOGETHER, EVEN, WITHIN, ACROSS, MOVED or one of HIDDEN."""
     tested_on: str
 
 
@@ -98,7 +98,7 @@ def _describe_pooled(results: TransferResults) -> Iterator[str]:
     features = results.aligned[-1]
     pooled, weighed = (
         results.scores[
-            TransferKey(features=features, times=ONSET, training=POOLED, tested_on=cells)
+            TransferKey(features=features, times=ONSET, training=TOGETHER, tested_on=cells)
         ]
         for cells in (BOTH, WEIGHED)
     )
@@ -106,17 +106,17 @@ def _describe_pooled(results: TransferResults) -> Iterator[str]:
     yield (
         f"On {pooled.cells:,} training cells, by cross-validation, with times from "
         f"the stimulus onset and {features} features, weighted F1 is "
-        f"{results.f1(POOLED, BOTH, features)} over both data sets, "
-        f"{results.f1(POOLED, first, features)} on the cells of {first} and "
-        f"{results.f1(POOLED, second, features)} on those of {second}; trained within one data "
+        f"{results.f1(TOGETHER, BOTH, features)} over both data sets, "
+        f"{results.f1(TOGETHER, first, features)} on the cells of {first} and "
+        f"{results.f1(TOGETHER, second, features)} on those of {second}; trained within one data "
         f"set it is {results.f1(WITHIN, first, features)} and "
         f"{results.f1(WITHIN, second, features)}."
     )
     yield (
         "With weights that make class and data set independent "
         f"({weighed.effective_cells:.0f} effective cells), it is "
-        f"{results.f1(POOLED, WEIGHED, features)}, and {results.f1(EVEN, WEIGHED, features)} when "
-        "the training cells have such weights too."
+        f"{results.f1(TOGETHER, WEIGHED, features)}, and "
+        f"{results.f1(EVEN, WEIGHED, features)} when the training cells have such weights too."
     )
     yield (
         "The same features predict the data set of a cell with an area under the ROC curve of "
@@ -132,14 +132,14 @@ def _describe_times(results: TransferResults) -> Iterator[str]:
         f"With absolute times the {features} features predict the data set with "
         f"{results.origin[features, ABSOLUTE].in_words()}, with times from the onset with "
         f"{results.origin[features, ONSET].in_words()}; times from the onset change weighted F1 "
-        f"from {results.f1(POOLED, BOTH, features, ABSOLUTE)} to "
-        f"{results.f1(POOLED, BOTH, features)} "
+        f"from {results.f1(TOGETHER, BOTH, features, ABSOLUTE)} to "
+        f"{results.f1(TOGETHER, BOTH, features)} "
         f"(paired difference {results.drops['pooled'].in_words()})."
     )
     for name, other in (both, both[::-1]):
         yield (
             f"Moving only the times of {name} cells to the onset of {other} changes their weighted "
-            f"F1 from {results.f1(POOLED, name, features, ABSOLUTE)} to "
+            f"F1 from {results.f1(TOGETHER, name, features, ABSOLUTE)} to "
             f"{results.f1(MOVED, name, features, ABSOLUTE)}."
         )
 
@@ -156,7 +156,7 @@ def _describe_crossing(results: TransferResults) -> Iterator[str]:
         yield (
             f"Without the {results.disputed[name]} cells of {name} whose label other metadata "
             f"contradict, {features} features reach "
-            f"{results.f1(POOLED, name + UNDISPUTED, features)} trained on both and "
+            f"{results.f1(TOGETHER, name + UNDISPUTED, features)} trained on both and "
             f"{results.f1(ACROSS, name + UNDISPUTED, features)} trained on the other."
         )
 

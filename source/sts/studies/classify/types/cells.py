@@ -10,7 +10,7 @@ import numpy as np
 
 from sts.archives.sources import SOURCES
 from sts.base.errors import StsError
-from sts.base.types import Bools, Ints
+from sts.base.types import Bools, Ints, Texts
 from sts.datasets.cell_types import merge_rare_types, type_label
 from sts.datasets.feature_sets import feature_names, with_features
 from sts.datasets.laboratories import (
@@ -20,7 +20,6 @@ from sts.datasets.laboratories import (
     read_laboratories,
 )
 from sts.datasets.stimuli import protocol_masks, without_indicators
-from sts.datasets.store import Texts
 from sts.evaluation.prediction_sets import COVERAGE
 from sts.evaluation.type_tree import TypeTree
 from sts.tabular.type_classifier import TypeTreeClassifier

@@ -30,7 +30,7 @@ from sts.studies.classify.types.release import Release, write_release
 from sts.studies.classify.types.unlike import measure_unlike
 from sts.tabular.type_checkpoint import TypeModel, save_types, types_folder
 
-STUDY: Final = "baseline-types"
+_STUDY: Final = "baseline-types"
 
 logger = logging.getLogger("sts")
 
@@ -66,7 +66,7 @@ def judge_types(
         Folder for a tree that is given away, with a card in words; it is stored there alone.
     """
     cells = read_typed_cells(data, for_release=release is not None)
-    with start_run(workspace, study=STUDY, what="TypeTree", settings=job) as run:
+    with start_run(workspace, study=_STUDY, what="TypeTree", settings=job) as run:
         folds = folds_of(cells.table, job.folds, seed=job.seed)
         probabilities = predict_out_of_fold(cells, folds, job, workers=workers)
         levels, *lacking = (_judge_levels(cells, folds, each, job) for each in probabilities)

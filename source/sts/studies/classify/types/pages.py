@@ -16,14 +16,14 @@ from sts.reports.page import Block, Picture, Section, Table, write_page
 from sts.studies.classify.types.unlike import UnlikeScores
 
 CALL_COLUMNS: Final = ("cells", "right", "among three", "mean over types", "area under risk")
-SET_COLUMNS: Final = (
+_SET_COLUMNS: Final = (
     *("cells", "true type in set", "types in a set", "empty sets"),
     *("wrong calls dropped", "right calls dropped"),
 )
-INTERVALS: Final = "In brackets: 95 % intervals (Wilson, 1927)."
+_INTERVALS: Final = "In brackets: 95 % intervals (Wilson, 1927)."
 # Depth of subclasses, below which types are too many for a figure.
 SUBCLASS: Final = 3
-HOW: Final = (
+_HOW: Final = (
     "Every cell is predicted by a classifier that was fitted on other donors. Specimens of the "
     "published test split are not used. A type with fewer than six cells counts as its subclass. "
     "A cell counts at the levels at which it is known."
@@ -39,7 +39,7 @@ FIGURE: Final = (
     "of subclasses. n is the number of cells, lines are 95 % intervals. Sets are made to contain "
     "the true type of {coverage} of the cells."
 )
-SETS: Final = (
+_SETS: Final = (
     "A set contains the true type of {coverage} of new cells of each subclass (of each class, "
     "at the level of classes) if they come from the same source as these cells. It is calibrated "
     "on the cells of the other folds. An empty set means that the cell is unusual for every type. "
@@ -88,7 +88,7 @@ def write_types_report(
         for name, of_level in groups.items()
     ]
     calls, sets = _two_tables("level", whole)
-    sets_in_words = SETS.format(coverage=share)
+    sets_in_words = _SETS.format(coverage=share)
     figure = Picture(files=picture, caption=FIGURE.format(coverage=share))
     write_page(
         run.path / "report.html",
@@ -96,7 +96,7 @@ def write_types_report(
         subtitle=f"{len(table):,} cells, {len(tree.leaves)} types, each donor in one fold",
         sections=[
             Section("In one figure", [figure]),
-            Section("Levels", [HOW, CALLS_IN_WORDS, calls, sets_in_words, sets]),
+            Section("Levels", [_HOW, CALLS_IN_WORDS, calls, sets_in_words, sets]),
             *by_group,
             Section("Unlike anything seen", [UNLIKE, unlike_table(detections)]),
         ],
@@ -146,8 +146,8 @@ def _last_name(label: str) -> str:
 def levels_table(scores: Mapping[str, LevelScores]) -> Table:
     """Return the scores of all cells, one line per level."""
     rows = [[name, *_call_values(each), *_set_values(each)[1:]] for name, each in scores.items()]
-    columns = ["level", *CALL_COLUMNS, *SET_COLUMNS[1:]]
-    return Table(columns=columns, rows=rows, caption=INTERVALS)
+    columns = ["level", *CALL_COLUMNS, *_SET_COLUMNS[1:]]
+    return Table(columns=columns, rows=rows, caption=_INTERVALS)
 
 
 def unlike_table(detections: Mapping[str, UnlikeScores]) -> Table:
@@ -174,11 +174,11 @@ def _two_tables(what: str, scores: Mapping[str, LevelScores]) -> list[Block]:
         Table(
             columns=[what, *columns],
             rows=[[name, *values(each)] for name, each in named.items()],
-            caption=f"{title} {INTERVALS}",
+            caption=f"{title} {_INTERVALS}",
         )
         for title, columns, values in (
             ("Calls.", CALL_COLUMNS, _call_values),
-            ("Prediction sets, and calls that are not given.", SET_COLUMNS, _set_values),
+            ("Prediction sets, and calls that are not given.", _SET_COLUMNS, _set_values),
         )
     ]
 

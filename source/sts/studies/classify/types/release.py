@@ -18,7 +18,7 @@ from sts.tabular.released import save_released
 from sts.tabular.type_checkpoint import TypeModel
 
 # Fewer cells say nothing of a group.
-FEWEST: Final = 10
+_FEWEST: Final = 10
 # Digits of a digest that tell files apart in a table.
 DIGITS: Final = 16
 
@@ -198,7 +198,7 @@ def _groups(found: Release) -> Iterator[tuple[str, str, LevelScores]]:
             continue
         yield level, "all", score_answers(answers)
         for name, scores in group_scores(found.cells.table, found.cells.tree, answers).items():
-            if scores.cells >= FEWEST:
+            if scores.cells >= _FEWEST:
                 yield level, name, scores
 
 
@@ -226,7 +226,7 @@ def _list_warnings(model: TypeModel, found: Release) -> Iterator[str]:
 def _list_limits(model: TypeModel, found: Release) -> Iterator[str]:
     yield "## Limits"
     yield ""
-    rare = [name for name, count in model.card.data["types"].items() if count < FEWEST]
+    rare = [name for name, count in model.card.data["types"].items() if count < _FEWEST]
     yield (
         "* It knows mouse visual cortex alone. For another area, species, age or temperature, "
         "sets and classes are not promised, and the warning finds a part of such cells only."
@@ -240,7 +240,7 @@ def _list_limits(model: TypeModel, found: Release) -> Iterator[str]:
         "with long squares alone gives larger sets."
     )
     yield "* Many Cre lines do not label one class alone, so that some labels are wrong."
-    yield f"* {len(rare)} of the labels have fewer than {FEWEST} training cells."
+    yield f"* {len(rare)} of the labels have fewer than {_FEWEST} training cells."
     yield "* Sets are promised for each subclass, not for each data set: see above."
     yield ""
     yield "## Versions"

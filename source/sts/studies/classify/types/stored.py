@@ -30,11 +30,11 @@ from sts.studies.classify.stored import (
 from sts.tabular.released import load_released
 from sts.tabular.type_checkpoint import TypeModel, load_types, types_folder
 
-STUDY: Final = "baseline-predict"
+_STUDY: Final = "baseline-predict"
 # Number of prototypes that are named.
 NEAREST: Final = 3
 # A probability of 0 or 1 has no log odds.
-SMALLEST: Final = 1e-9
+_SMALLEST: Final = 1e-9
 
 logger = logging.getLogger("sts")
 
@@ -80,7 +80,7 @@ def predict_by_types(
     return predict_cells(
         workspace,
         job,
-        study=STUDY,
+        study=_STUDY,
         name=f"{model.card.name}-{'released' if folder is None else folder.name}",
         sha256=model.card.sha256,
         cells=cells,
@@ -195,7 +195,7 @@ def find_reasons(model: TypeModel, row: Floats, node: int, label: str) -> tuple[
     hidden = np.tile(row, (len(known) + 1, 1))
     hidden[np.arange(len(known)), known] = np.nan
     found = model.node_probabilities(hidden, deepest=CLASS_DEPTH)[:, node]
-    odds = logit(np.clip(found, SMALLEST, 1 - SMALLEST))
+    odds = logit(np.clip(found, _SMALLEST, 1 - _SMALLEST))
     losses = odds[-1] - odds[:-1]
     speaking = (
         _reason(model, int(known[at]), float(row[known[at]]), float(losses[at]), label)

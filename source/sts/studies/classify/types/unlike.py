@@ -16,10 +16,10 @@ from sts.tabular.prototypes import find_limits, fit_prototypes, score_hidden
 from sts.tabular.set_shift import SetShift
 
 # Smallest number of cells of each kind: fewer are not informative.
-FEWEST: Final = 10
+_FEWEST: Final = 10
 # A cell is called unlike the training cells beyond this percentile of cells outside the fit.
 PERCENTILE: Final = 95.0
-CLASS_DEPTH: Final = 2
+_CLASS_DEPTH: Final = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ def _detect(
     fitted, known = (rows[~out[rows]] for rows in fold)
     unlike = fold[1][out[fold[1]]]
     classes, counts = np.unique(table.label[fitted], return_counts=True)
-    if min(len(known), len(unlike), *counts) < FEWEST or len(classes) < 2:
+    if min(len(known), len(unlike), *counts) < _FEWEST or len(classes) < 2:
         return None
     X = _align(cells, fitted)
     prototypes = fit_prototypes(X[fitted], cells.truth[fitted], cells.tree)
@@ -96,7 +96,7 @@ def _align(cells: TypedCells, fitted: Ints) -> Floats:
     """Return all cells, those of the fitted data sets on one scale."""
     table = cells.table
     reference = REFERENCE if REFERENCE in table.dataset[fitted] else None
-    tops = cells.tree.lift(cells.truth, CLASS_DEPTH)[fitted]
+    tops = cells.tree.lift(cells.truth, _CLASS_DEPTH)[fitted]
     rows = fitted[tops >= 0]
     shift = SetShift(reference=reference)
     shift.fit(table.X[rows], tops[tops >= 0], table.dataset[rows])
