@@ -143,8 +143,8 @@ def test_the_safe_answer_goes_down_while_the_set_is_one_type() -> None:
     )
     assert len(fine) == 3
     found = [tree.labels[node] for node in safe_answers(tree, [first, second])]
-    # One type; two of A; two sides; no side; sides that disagree; an empty set.
-    assert found == ["A > A1", "A", "", "", "A", "A"]
+    # One type; two of A; two sides; no side, but one type; sides that disagree; an empty set.
+    assert found == ["A > A1", "A", "", "A > A1", "A", "A"]
 
 
 def test_scores_without_their_cells_give_the_same_p_values() -> None:

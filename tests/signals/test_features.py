@@ -350,6 +350,23 @@ def test_notes_tell_of_a_skipped_filter_a_short_baseline_and_other_lengths() -> 
 
 
 @pytest.mark.parametrize(
+    ("silent_pa", "noted"),
+    [
+        ((), "the rheobase is uncertain: no long square between 0 and 110 pA"),
+        ((-50, 30), "the rheobase is uncertain: no long square between 30 and 110 pA"),
+        ((60,), None),
+    ],
+)
+def test_a_rheobase_far_above_the_silent_steps_is_noted(
+    silent_pa: tuple[int, ...], noted: str | None
+) -> None:
+    silent = [passive_sweep(pa, number=at) for at, pa in enumerate(silent_pa, start=1)]
+    cell = recording_of([firing_sweep(110, even(3), number=0), *silent])
+    notes = measure_features(analyse(cell)).notes
+    assert [note for note in notes if "rheobase" in note] == ([noted] if noted else [])
+
+
+@pytest.mark.parametrize(
     ("sweeps", "reason"),
     [
         ([passive_sweep(-50, number=0), passive_sweep(50, number=1)], "no spike"),

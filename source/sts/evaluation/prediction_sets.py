@@ -187,7 +187,8 @@ def common_nodes(tree: TypeTree, sets: Bools, *, depth: int) -> Ints:
 def safe_answers(tree: TypeTree, sets: Sequence[Bools]) -> Ints:
     """Return the deepest node that the sets of all levels agree on, the root where they do not.
 
-    The answer goes down a level while all types in the set of that level lie below it.
+    The answer goes down a level while all types in the set of that level lie below it. An empty
+    set excludes every type of its level equally: the next level decides.
 
     Parameters
     ----------
@@ -198,10 +199,11 @@ def safe_answers(tree: TypeTree, sets: Sequence[Bools]) -> Ints:
     goes_on = np.ones(len(answers), dtype=bool)
     for depth, chosen in enumerate(sets, start=1):
         above = common_nodes(tree, chosen, depth=depth)
-        agrees = tree.contains[answers, above] & chosen.any(axis=1) & goes_on
+        types = chosen.sum(axis=1)
+        agrees = tree.contains[answers, above] & (types > 0) & goes_on
         answers = np.where(agrees, above, answers)
         # A set of several types stops above them.
-        goes_on = agrees & (chosen.sum(axis=1) == 1)
+        goes_on &= (types == 0) | (agrees & (types == 1))
     return np.asarray(answers)
 
 

@@ -25,8 +25,9 @@ _HOW: Final = (
     "A set holds the true type of {coverage:.0%} of the cells of each class, or subclass, if they "
     "come from where the training cells come from. The answer goes down the tree as long as the "
     "set of the level is a single type. It says what is safe, and it may be no more than "
-    "Inhibitory. An empty set means that the cell is unusual in every type. No answer is safe for "
-    "a cell that is unlike the training cells: do not trust its sets. Prototypes are the means of "
+    "Inhibitory. An empty set means that the cell is unusual in every type of the level; the next "
+    "level then decides. No answer is safe for a cell that is unlike the training cells: do not "
+    "trust its sets. Prototypes are the means of "
     "training cells of a type; the number is how far the cell is from them (0: typical of the "
     "type, above 2: rare). types.csv has the probability of every type."
 )

@@ -41,6 +41,8 @@ from sts.signals.subthreshold import (
 # Passive properties are measured on steps between -100 and 0 pA, without both limits. A measured
 # amplitude of -100 pA can be -99 pA in the file.
 PASSIVE_PA: Final = (-99.0, 0.0)
+# Largest difference between the rheobase and the amplitude below it that is not noted.
+WIDE_PA: Final = 50.0
 # Duration at the start of a short square in which the current charges the membrane, sometimes
 # faster than a spike rises.
 CHARGE_S: Final = 1e-3
@@ -95,7 +97,7 @@ def measure_features(
         values |= {f"{name}_{stimulus}": value for name, value in spike.items()}
     # Stored commands can be inexact, such as 79.99999 pA.
     currents = {name: round(values[name], 3) for name in values if name.startswith("threshold_i_")}
-    return Measured(values=values | currents, notes=_list_notes(squares, values))
+    return Measured(values=values | currents, notes=_list_notes(squares, rheobase, values))
 
 
 def absolute_times(values: Mapping[str, float], frame: str) -> dict[str, float]:
@@ -273,7 +275,19 @@ def find_evoked_spikes(sweep: Sweep, step: Step, detection: Detection) -> Spikes
     )
 
 
-def _list_notes(squares: Sequence[LongSquare], values: Mapping[str, float]) -> tuple[str, ...]:
+def _bracket_rheobase(squares: Sequence[LongSquare], rheobase: LongSquare) -> tuple[float, float]:
+    """Return the highest amplitude (pA) without a spike below the rheobase, and the rheobase.
+
+    Without current a cell is silent, so the first is at least 0.
+    """
+    top_pa = rheobase.amplitude_pa
+    silent = [each.amplitude_pa for each in squares if not each.fires]
+    return max([0.0, *(pa for pa in silent if pa < top_pa)]), top_pa
+
+
+def _list_notes(
+    squares: Sequence[LongSquare], rheobase: LongSquare, values: Mapping[str, float]
+) -> tuple[str, ...]:
     rates_hz = sorted({each.sweep.rate_hz for each in squares})
     notes = [
         f"10 kHz filter skipped: the rate is {rate_hz / 1000:.6g} kHz"
@@ -283,6 +297,12 @@ def _list_notes(squares: Sequence[LongSquare], values: Mapping[str, float]) -> t
     shortest_s = min(each.step.onset_s for each in squares)
     if round(shortest_s * 1000) < round(PASSIVE_BASELINE_S * 1000):
         notes.append(f"baseline of {shortest_s * 1000:.3g} ms instead of 100 ms")
+    below_pa, rheobase_pa = _bracket_rheobase(squares, rheobase)
+    if rheobase_pa - below_pa > WIDE_PA:
+        notes.append(
+            f"the rheobase is uncertain: no long square between {below_pa:.6g} and "
+            f"{rheobase_pa:.6g} pA"
+        )
     durations = sorted({f"{each.step.duration_s:.3g}" for each in squares}, key=float)
     if durations != ["1"]:
         notes.append(f"long squares last {', '.join(durations)} s")
