@@ -55,7 +55,7 @@ POOLED_CAPTION: Final = (
     "set, and cells that lack the features of a stimulus. The last two lines are a laboratory that "
     "was left out of training. Lines are 95 % intervals."
 )
-NO_METADATA: Final = (
+_NO_METADATA: Final = (
     "There are no e-types and no metadata of the Allen Institute to compare with the labels: "
     "fetch them with `data_pipeline.py fetch etypes` to see the scores without such cells."
 )
@@ -156,7 +156,7 @@ def write_transfer_report(run: Run, job: TransferJob, results: TransferResults) 
     picture = draw_transfer(run.figures / "transfer", list_panels(results))
     text = describe_results(results)
     caption = f"The same models; lines are 95 % intervals. {USES_TESTED_CELLS}"
-    notes = [] if results.has_metadata else [NO_METADATA]
+    notes = [] if results.has_metadata else [_NO_METADATA]
     command = f"python source/baseline_pipeline.py --transfer --model {job.model} --seed {job.seed}"
     hidden = draw_transfer(run.figures / "pooled", [pooled_panel(results)])
     sections = [
