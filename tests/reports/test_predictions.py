@@ -9,7 +9,13 @@ import pytest
 from sts.base.errors import StsError
 from sts.base.files import read_csv
 from sts.evaluation.predictions import Predictions
-from sts.reports.predictions import read_predictions, write_predictions
+from sts.reports.predictions import (
+    NETWORK_FEATURES,
+    read_network_features,
+    read_predictions,
+    write_network_features,
+    write_predictions,
+)
 from tests.evaluation.worlds import make_predictions
 
 
@@ -106,6 +112,30 @@ def test_an_edited_table_is_refused_by_file_and_cell(
     with pytest.raises(StsError, match=words) as refused:
         read_predictions(path)
     assert str(path) in str(refused.value)
+
+
+def test_features_of_a_network_come_back(tmp_path: Path) -> None:
+    assert read_network_features(tmp_path, 2) is None
+    write_network_features(tmp_path, None)
+    assert read_network_features(tmp_path, 2) is None
+    features = np.array([[0.5, 1.25, -3.0], [7.0, 0.0, 2.5]])
+    write_network_features(tmp_path, features)
+    found = read_network_features(tmp_path, 2)
+    assert found is not None
+    assert np.array_equal(found, features)
+
+
+@pytest.mark.parametrize("bad", ["rows", "type", "objects", "text"])
+def test_other_arrays_are_no_features(tmp_path: Path, bad: str) -> None:
+    path = tmp_path / NETWORK_FEATURES
+    if bad == "text":
+        path.write_text("no array")
+    else:
+        array: object = np.zeros((3 if bad == "rows" else 2, 4), dtype=np.float32)
+        array = {"type": np.zeros((2, 4)), "objects": np.array([[None], [None]])}.get(bad, array)
+        np.save(path, array)
+    with pytest.raises(StsError, match=r"features\.npy"):
+        read_network_features(tmp_path, 2)
 
 
 def test_of_equally_probable_classes_either_may_stand_in_the_table(tmp_path: Path) -> None:

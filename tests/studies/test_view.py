@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,17 @@ from sts.base.errors import StsError
 from sts.base.types import Floats
 from sts.cli.data import main
 from sts.cli.run import Status
+from sts.reports.predictions import PREDICTIONS, write_network_features
 from sts.reports.viewer.answers import read_answers
 from sts.reports.viewer.page import as_data
 from sts.studies.data.cell_map import find_quartiles, map_cells, standardise
-from sts.studies.data.view import ViewJob, find_data_of_run, gather_cells, view_cells
+from sts.studies.data.view import (
+    ViewJob,
+    find_data_of_run,
+    gather_cells,
+    place_by_network,
+    view_cells,
+)
 from tests.reports.viewer.worlds import FORMULA_ID, HOSTILE, LOST, write_world
 
 
@@ -112,6 +120,32 @@ def test_without_features_the_map_shows_spectra(tmp_path: Path) -> None:
     assert viewed.paths == (data / "view.html",)
     assert "frequency bands" in viewed.map_words
     assert facts_of(viewed.paths[0])["features"]["names"] == []
+
+
+def test_the_map_shows_the_features_of_the_network_of_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, run = write_world(tmp_path)
+    words = ["view", "--root", str(tmp_path), "--data", str(data), "--run", str(run)]
+    assert main([*words, "--map-from", "network"]) == Status.USER
+    assert "no features.npy" in capsys.readouterr().err
+    predicted = [name for name, each in read_answers(run / PREDICTIONS).items() if each.prediction]
+    along = np.arange(len(predicted), dtype=float)
+    write_network_features(run, np.stack([along, 2 * along, np.ones(len(along))], axis=1))
+    assert main(words) == Status.DONE
+    facts = facts_of(run / "view.html")
+    assert facts["map"] == (
+        "Principal components of 2 standardised features of the network: 100 % and 0 % of their "
+        "variance."
+    )
+    job = ViewJob(data=data, run=run)
+    views = gather_cells(data, answers := read_answers(run / PREDICTIONS))
+    places = place_by_network(views, answers, job)
+    assert places is not None
+    rows = [[view.specimen_id for view in views].index(name) for name in predicted]
+    steps = np.diff(places.points[rows, 0])
+    assert np.allclose(steps, steps[0]) and abs(steps[0]) > 0
+    assert place_by_network(views, answers, replace(job, map_from="table")) is None
 
 
 def test_answers_of_several_levels_are_read(tmp_path: Path) -> None:

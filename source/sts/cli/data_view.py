@@ -44,6 +44,14 @@ def add_view(commands: "Commands") -> None:
         "half a minute for 4,500 cells (default: pca)",
     )
     parser.add_argument(
+        "--map-from",
+        type=flags.any_case("auto", "network", "table"),
+        choices=("auto", "network", "table"),
+        default="auto",
+        help="what places the cells: the features of the network that made the predictions, or the "
+        "table of features (default: auto, the network where --run has one)",
+    )
+    parser.add_argument(
         "--max-cells",
         type=flags.whole(1, 20_000),
         default=4500,
@@ -66,6 +74,7 @@ def _view(args: argparse.Namespace) -> int:
             run=run,
             out=args.out,
             map_kind=args.map,
+            map_from=args.map_from,
             seed=args.seed,
             max_cells=args.max_cells,
         )

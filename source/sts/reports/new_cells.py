@@ -191,6 +191,8 @@ class Answers:
     lacking_threshold: float = math.nan
     because: Sequence[tuple[Reason, ...]] = ()
     types: Sequence[TypeAnswer] = ()
+    features: Floats | None = None
+    """(n, features), the inputs of the last layer of a network; None for other models."""
 
 
 def add_answers(cells: Sequence[PredictedCell], answers: Answers) -> list[PredictedCell]:

@@ -1,4 +1,7 @@
-"""`predictions.csv`: the predicted and the true class of each cell, with probabilities."""
+"""`predictions.csv`: the predicted and the true class of each cell, with probabilities.
+
+Beside it `features.npy` may hold what a network makes of each cell before its last layer.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,12 +10,17 @@ from typing import Any, Final
 import numpy as np
 
 from sts.base.errors import StsError, one_of
-from sts.base.files import read_csv, write_csv
+from sts.base.files import atomic_path, read_csv, write_csv
 from sts.base.settings import shorten
+from sts.base.types import Floats
 from sts.evaluation.predictions import UNKNOWN, Predictions
 
 PREDICTIONS: Final = "predictions.csv"
 PREDICTION_COLUMNS: Final = ("specimen_id", "dataset", "truth", "prediction")
+NETWORK_FEATURES: Final = "features.npy"
+# Most features of a cell, and cells, that are read.
+MAX_FEATURES: Final = 10_000
+MAX_CELLS_READ: Final = 1_000_000
 # Column of donors, in tables where at least one is known.
 DONOR_COLUMN: Final = "donor_id"
 # Begins the column of probabilities of a class, before its name.
@@ -34,6 +42,36 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
         table[PREFIX + name] = column
     rows = (dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True))
     write_csv(path, list(table), rows)
+
+
+def write_network_features(folder: Path, features: Floats | None) -> None:
+    """Write the features of the predicted cells, in the order of their table, if there are any."""
+    if features is not None:
+        with atomic_path(folder / NETWORK_FEATURES) as temporary:
+            np.save(temporary, features.astype(np.float32), allow_pickle=False)
+
+
+def read_network_features(folder: Path, cells: int) -> Floats | None:
+    """Return the features of as many predicted cells (cells, features); None without the file."""
+    path = folder / NETWORK_FEATURES
+    if not path.is_file():
+        return None
+    try:
+        features = np.load(path, mmap_mode="r", allow_pickle=False)
+        good = (
+            features.dtype == np.float32
+            and features.ndim == 2
+            and len(features) == cells <= MAX_CELLS_READ
+            and 0 < features.shape[1] <= MAX_FEATURES
+        )
+    except (OSError, ValueError, EOFError) as error:
+        raise StsError(f"{path} is not an array of features: {error}") from error
+    if not good:
+        raise StsError(
+            f"{path} has {features.dtype} of shape {features.shape}: the {cells} predicted cells "
+            f"of {PREDICTIONS} need float32, a row for each; run the model again"
+        )
+    return np.asarray(features, dtype=np.float64)
 
 
 def read_predictions(path: str | Path) -> Predictions:

@@ -86,6 +86,16 @@ class Explanation:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Scored:
+    """What a model makes of n cells, in their order."""
+
+    logits: Floats
+    """(n, classes)."""
+    features: Floats | None = None
+    """(n, features), the inputs of the last layer of a network; None for other models."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class FittedModel(ABC):
     """A fitted model and the cells for prediction, one row each."""
 
@@ -122,9 +132,17 @@ class FittedModel(ABC):
         """Return the model with these fields of its card changed."""
         return replace(self, model=replace(self.model, card=replace(self.card, **changes)))
 
+    def apply(self, rows: Ints) -> Scored:
+        """Return logits, and the features of a network, in the order of `rows`."""
+        return Scored(logits=self.logits(rows))
+
+    def calibrated(self, logits: Floats) -> Floats:
+        """Return calibrated probabilities (n, classes)."""
+        return apply_temperature(logits, self.card.temperature)
+
     def probabilities(self, rows: Ints) -> Floats:
         """Return calibrated probabilities (len(rows), classes), in the order of `rows`."""
-        return apply_temperature(self.logits(rows), self.card.temperature)
+        return self.calibrated(self.logits(rows))
 
     def explain(self, run: Run, rows: Ints, truth: Ints, *, seed: int) -> Explanation:
         """Explain the model on these rows for the report of a training; nothing by default."""

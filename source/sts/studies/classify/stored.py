@@ -39,6 +39,7 @@ from sts.reports.new_cells import (
     list_predictions,
     write_new_cells,
 )
+from sts.reports.predictions import write_network_features
 from sts.signals.feature_names import FEATURES
 from sts.studies.classify.cohort import Cohort
 from sts.studies.classify.models import FittedModel
@@ -77,7 +78,9 @@ def test_model(
     with start_run(workspace, study=study, what=name, settings=job) as run:
         rows = cohort.open_holdout(f"TEST of {name}, {run.final.name}")
         rng = np.random.default_rng(job.seed)
-        evaluated = cohort.evaluate(rows, model.probabilities(rows), rng=rng)
+        scored = model.apply(rows)
+        evaluated = cohort.evaluate(rows, model.calibrated(scored.logits), rng=rng)
+        write_network_features(run.path, scored.features)
         more = list_left_out(run, left_out or ())
         write_test_report(run, model.describe(), evaluated, more=more)
         run.report(
@@ -135,7 +138,11 @@ def predict_cells(
     """
     targets = {} if copies is None else choose_copies(cells, copies.folder)
     with start_run(workspace, study=study, what=name, settings=job) as run:
-        predicted = list(cells) if model is None else add_answers(cells, model.answer())
+        predicted = list(cells)
+        if model is not None:
+            answers = model.answer()
+            predicted = add_answers(cells, answers)
+            write_network_features(run.path, answers.features)
         pictures = {} if model is None else model.draw(run, predicted)
         write_new_cells(run.path, predicted, model=name, pictures=pictures)
         run.report({"model": name, "sha256": sha256, "cells": list(list_predictions(predicted))})

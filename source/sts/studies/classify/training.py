@@ -21,7 +21,7 @@ from sts.evaluation.calibration import Calibration, calibrate
 from sts.evaluation.predictions import Predictions
 from sts.evaluation.scores import POOLED, Scores, by_dataset
 from sts.reports.page import Block, Section
-from sts.reports.predictions import write_predictions
+from sts.reports.predictions import write_network_features, write_predictions
 from sts.reports.trained import BEST_TRIAL, log_calibration, scores_for_card
 from sts.search.address import read_address
 from sts.search.search import search
@@ -221,7 +221,9 @@ def assess(
     out_of_fold = experiment.predict_out_of_fold(searched)
     rng = np.random.default_rng(job.seed)
     rows = cohort.open_holdout(f"TRAIN of {job.run_name}, {run.final.name}")
-    holdout = cohort.evaluate(rows, model.probabilities(rows), rng=rng)
+    scored = model.apply(rows)
+    holdout = cohort.evaluate(rows, model.calibrated(scored.logits), rng=rng)
+    write_network_features(run.path, scored.features)
     by_fold = by_dataset(out_of_fold, rng=experiment.out_of_fold_rng or rng)
     data = {
         "training_cells": len(cohort.train_rows),

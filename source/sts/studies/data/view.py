@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from sts.datasets.ep_tables import EpTable, load_ep_tables
 from sts.datasets.feature_sets import UNITS
 from sts.datasets.store import SweepStore, load_store
 from sts.datasets.table import CellRow, read_cells
+from sts.reports.predictions import NETWORK_FEATURES, read_network_features
 from sts.reports.viewer.answers import CellAnswer, read_answers
 from sts.reports.viewer.page import CellView, ViewerContent, write_viewer
 from sts.studies.data.cell_map import CellMap, MapKind, find_quartiles, map_cells, measure_bands
@@ -28,6 +29,9 @@ VIEW_NAME: Final = "view.html"
 ANSWERS_NAME: Final = "predictions.csv"
 # A page of as many cells has about 30 MB; browsers open it within seconds.
 MAX_CELLS: Final = 4500
+
+# What places the cells: "auto" takes the features of the network where the run has them.
+MapSource = Literal["auto", "network", "table"]
 
 logger = logging.getLogger("sts")
 
@@ -42,6 +46,7 @@ class ViewJob(CheckedSettings):
     out: Path | None = None
     """Default: `view.html` in the folder of the run, else in the data folder."""
     map_kind: MapKind = "pca"
+    map_from: MapSource = "auto"
     seed: int = 0
     max_cells: Annotated[int, Bounds(1, 20_000)] = MAX_CELLS
     """Cells of a page; more cells are divided into several pages."""
@@ -69,7 +74,7 @@ def view_cells(job: ViewJob) -> Viewed:
         )
     table = _load_features(job.data)
     X = _values_of(views, table)
-    places = _place_cells(views, X, job)
+    places = place_by_network(views, answers, job) or _place_cells(views, X, job)
     path = job.out or (job.run or job.data) / VIEW_NAME
     content = ViewerContent(
         title=f"Cells of {'/'.join(job.data.resolve().parts[-2:])}",
@@ -202,6 +207,28 @@ def _values_of(views: Sequence[CellView], table: EpTable | None) -> Floats:
         if view.specimen_id in places:
             values[row] = table.X[places[view.specimen_id]]
     return values
+
+
+def place_by_network(
+    views: Sequence[CellView], answers: Mapping[str, CellAnswer], job: ViewJob
+) -> CellMap | None:
+    """Return the map by the features of the network of the run; None if the run has none."""
+    if job.run is None or job.map_from == "table":
+        return None
+    # The features are in the order of the table of predictions, the views in that of their ids.
+    predicted = [specimen for specimen, answer in answers.items() if answer.prediction]
+    features = read_network_features(job.run, len(predicted))
+    if features is None and job.map_from == "network":
+        raise StsError(
+            f"no {NETWORK_FEATURES} in {job.run}: runs of `sts_pipeline.py` keep the features of "
+            "their network, since version 0.2"
+        )
+    if features is None:
+        return None
+    places = {view.specimen_id: row for row, view in enumerate(views)}
+    values = np.full((len(views), features.shape[1]), np.nan)
+    values[[places[specimen] for specimen in predicted]] = features
+    return map_cells(values, "features of the network", kind=job.map_kind, seed=job.seed)
 
 
 def _place_cells(views: Sequence[CellView], X: Floats, job: ViewJob) -> CellMap:

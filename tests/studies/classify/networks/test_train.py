@@ -26,6 +26,7 @@ from sts.evaluation.calibration import calibrate
 from sts.networks.backbones import Architecture
 from sts.networks.checkpoint import load_model
 from sts.networks.predict import run_network
+from sts.reports.predictions import PREDICTIONS, read_network_features, read_predictions
 from sts.search.trials import FoldScore, SearchResult, TrialRecord
 from sts.studies.classify.networks.model import load_sweeps
 from sts.studies.classify.networks.training import NetworkJob, make_network_job, prepare_network
@@ -85,6 +86,10 @@ def test_training_leaves_a_model_and_a_run(trained: Path) -> None:
         assert (run / name).stat().st_size > 0, name
     for name in ("confusion", "curves", "calibration", "models-1"):
         assert (run / "figures" / f"{name}.png").is_file(), name
+    predicted = read_predictions(run / PREDICTIONS)
+    features = read_network_features(run, len(predicted))
+    assert features is not None
+    assert features.shape[1] == 512
     report = json.loads(report_of(trained))
     assert {"pooled", "PatchSeq", "PatchClamp"} == set(report["holdout"])
     assert set(report["out_of_fold_of_best_trial"]) == set(report["holdout"])
@@ -236,6 +241,7 @@ def test_predicting_names_a_class_and_keeps_reasons(
     run = run_of(trained, "sts-predict")
     table = (run / "predictions.csv").read_text().splitlines()
     assert len(table) == 3
+    assert read_network_features(run, 1) is not None
     assert len(list((run / "figures").glob("cell-*.png"))) == 1
     page = (run / "report.html").read_text()
     for told in ("501", "bad.nwb", "failed", "unlike training", "data:image/"):

@@ -29,7 +29,6 @@ from sts.datasets.splits import (
     split_of,
 )
 from sts.datasets.store import SweepStore, load_store, merge_stores
-from sts.evaluation.calibration import apply_temperature
 from sts.learning.device import choose_device
 from sts.networks.checkpoint import Model, save_model
 from sts.networks.predict import Outputs, run_network
@@ -37,7 +36,7 @@ from sts.reports.tables import settings_table
 from sts.scalograms.bank import ImageBank
 from sts.scalograms.image import ImageSettings, has_published
 from sts.studies.classify.cohort import Cohort, find_sides
-from sts.studies.classify.models import FittedModel
+from sts.studies.classify.models import FittedModel, Scored
 from sts.studies.classify.pages import CAVEAT, Description
 
 if TYPE_CHECKING:
@@ -190,17 +189,26 @@ class NetworkModel(FittedModel):
         """Return logits and features, in one pass."""
         return run_network(self.model.network, self.bank, rows)
 
+    def apply(self, rows: Ints) -> Scored:
+        """Return logits and features, in the order of `rows`."""
+        outputs = self.outputs(rows)
+        return Scored(logits=outputs.logits, features=outputs.features)
+
     def answer(self) -> "Answers":
         """Return the answers of PREDICT for all cells."""
         from sts.reports.new_cells import Answers
 
         rows, novelty = np.arange(len(self.bank)), self.model.novelty
         outputs = self.outputs(rows)
-        probabilities = apply_temperature(outputs.logits, self.card.temperature)
+        answers = Answers(
+            probabilities=self.calibrated(outputs.logits),
+            distances=np.full(len(rows), np.nan),
+            features=outputs.features,
+        )
         if novelty is None:
-            return Answers(probabilities=probabilities, distances=np.full(len(rows), np.nan))
-        return Answers(
-            probabilities=probabilities,
+            return answers
+        return replace(
+            answers,
             distances=novelty.distances(outputs.features),
             threshold=novelty.rule.threshold,
             percentile=novelty.rule.percentile,
