@@ -77,6 +77,10 @@ class TypeAnswer:
         """Return the answer, "none" if no type is safe."""
         return self.answer or NO_ANSWER
 
+    def set_at(self, depth: int) -> tuple[str, ...] | None:
+        """Return the prediction set at a depth of the tree, None where the tree is not as deep."""
+        return self.levels[depth - 1].chosen if depth <= len(self.levels) else None
+
     def nearest_in_words(self) -> str:
         """Return the nearest prototypes with their distances."""
         return COMMA.join(f"{split_label(label)[-1]} ({far:.1f})" for label, far in self.nearest)

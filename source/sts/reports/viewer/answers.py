@@ -8,8 +8,11 @@ from typing import Any, Final
 
 from sts.base.errors import StsError
 from sts.base.files import read_csv
+from sts.datasets.cell_types import CLASS_DEPTH, LEVELS
 from sts.datasets.table import check_name, locate_errors
+from sts.evaluation.type_tree import split_label
 from sts.reports.predictions import PREFIX
+from sts.reports.type_answers import COMMA, LEVEL_COLUMNS
 
 # Columns that may hold the types that a cell can have, in tables of one line a cell.
 _SET_COLUMNS: Final = ("set", "prediction_set", "possible_types")
@@ -62,7 +65,7 @@ def read_answers(path: Path) -> dict[str, CellAnswer]:
         if not answer.specimen_id:
             continue
         known = found.get(answer.specimen_id)
-        if known and not (known.levels and answer.levels):
+        if known and "level" not in row:
             raise StsError(f"{path}, line {line}: {answer.specimen_id[:80]} is there twice")
         if known:
             answer = replace(known, levels=(*known.levels, *answer.levels))
@@ -72,6 +75,10 @@ def read_answers(path: Path) -> dict[str, CellAnswer]:
 
 def _read_answer(row: Mapping[str, str]) -> CellAnswer:
     sets = [row[name] for name in _SET_COLUMNS if name in row]
+    levels = _read_tree(row)
+    possible = _split_set(sets[0]) if sets else None
+    # The probabilities of the table are those of the classes, and so is the set beside them.
+    classes = next((each for each in levels if each.level == LEVELS[CLASS_DEPTH - 1]), None)
     unlike = row.get("unlike_training", "")
     names = sorted(name for name in row if name.startswith(REASON_PREFIX))
     return CellAnswer(
@@ -84,12 +91,31 @@ def _read_answer(row: Mapping[str, str]) -> CellAnswer:
             for name, text in row.items()
             if name.startswith(PREFIX) and text
         },
-        possible=_split_set(sets[0]) if sets else None,
+        possible=possible if classes is None else classes.possible,
         is_unlike=unlike.lower() in YES if unlike else None,
         reasons=tuple(row[name] for name in names if row[name]),
+        levels=levels,
         status=row.get("status", "ok"),
         reason=row.get("reason", ""),
         notes=row.get("notes", ""),
+    )
+
+
+def _read_tree(row: Mapping[str, str]) -> tuple[LevelAnswer, ...]:
+    """Return what a tree of types says in the columns of PREDICT, () for other models."""
+    names = [name for name in LEVEL_COLUMNS if row.get(f"call_{name}")]
+    answer = dict(zip(LEVEL_COLUMNS, split_label(row.get("answer", "")), strict=False))
+    return tuple(
+        LevelAnswer(
+            level=LEVELS[LEVEL_COLUMNS.index(name)],
+            call=row[f"call_{name}"],
+            probability=_read_share(
+                row.get(f"call_probability_{name}", ""), f"call_probability_{name}"
+            ),
+            is_given=row[f"call_{name}"] == answer.get(name),
+            possible=_split_set(row.get(f"set_{name}", ""), COMMA),
+        )
+        for name in names
     )
 
 
@@ -121,5 +147,5 @@ def _read_share(text: str, name: str) -> float:
     return value
 
 
-def _split_set(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(SET_SEPARATOR) if name.strip())
+def _split_set(text: str, separator: str = SET_SEPARATOR) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(separator) if name.strip())

@@ -13,6 +13,7 @@ from sts.base.progress import progress
 from sts.base.sandbox import Limits
 from sts.base.types import CLASSES
 from sts.datasets.cell_results import BuildSettings
+from sts.datasets.cell_types import CLASS_DEPTH
 from sts.datasets.conversion import choose_targets
 from sts.datasets.nwb_results import ResultsTask, StatedResults, write_in_sandbox
 from sts.reports.new_cells import SEPARATOR, PredictedCell
@@ -89,8 +90,12 @@ def _make_answer(cell: PredictedCell, model: str, sha256: object) -> StatedResul
         "model": model,
         "model_sha256": json.dumps(sha256, sort_keys=True, default=str),
     }
+    types = cell.types
+    if types is not None:
+        facts |= {name: str(value) for name, value in types.columns().items()}
     return StatedResults(
         probabilities=dict(zip(CLASSES, cell.probabilities, strict=False)),
-        prediction_set=None,
+        # Only a tree of types gives sets.
+        prediction_set=None if types is None else types.set_at(CLASS_DEPTH),
         facts=facts,
     )

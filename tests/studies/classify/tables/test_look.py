@@ -119,6 +119,8 @@ def test_predicting_recordings_keeps_the_reason_of_a_bad_one(
         stated = dict(zip(facts["fact"].asstr()[:], facts["value"].asstr()[:], strict=True))
         assert probabilities["label"].asstr()[:].tolist() == list(CLASSES)
         assert probabilities["probability"][:].sum() == pytest.approx(1)
+        # A model without sets writes none.
+        assert "in_set" not in probabilities
     assert stated["prediction"] in CLASSES
     assert stated["model"] == "LightGBM-shared"
     digests = load_baseline(models / "LightGBM_best_models" / "shared").card.sha256
