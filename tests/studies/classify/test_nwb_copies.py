@@ -12,6 +12,7 @@ from sts.base.errors import StsError
 from sts.base.files import sha256_of
 from sts.base.types import CLASSES
 from sts.datasets.cell_files import CellFiles, stamp_cell
+from sts.datasets.cell_types import LEVELS
 from sts.datasets.nwb_results import (
     ResultsTask,
     StatedResults,
@@ -21,7 +22,13 @@ from sts.datasets.nwb_results import (
 from sts.recordings.nwb import read_nwb2
 from sts.recordings.readers import read_recording
 from sts.reports.new_cells import PredictedCell
-from sts.studies.classify.nwb_copies import CopyJob, choose_copies, write_copies
+from sts.reports.type_answers import LevelTypes, TypeAnswer, TypeChance
+from sts.studies.classify.nwb_copies import (
+    CopyJob,
+    choose_copies,
+    state_results,
+    write_copies,
+)
 from tests.datasets.builds import BOTH, process_file
 from tests.datasets.test_conversion import convert_file
 from tests.recordings.mutator import AMPLITUDES_PA, BASES, RHEOBASE_PA, write_nwb1
@@ -103,6 +110,34 @@ def test_pynwb_reads_spikes_features_and_probabilities(path: Path, copy: Path) -
 
 
 TABLES = ("sweeps", "features", "class_probabilities", "prediction")
+
+
+def test_only_a_tree_of_types_states_a_set(path: Path) -> None:
+    cell = predicted(path)
+    plain = state_results(cell, "a model", MODEL_DIGEST)
+    assert plain.prediction_set is None
+    chances = [
+        (TypeChance(label="Inhibitory", probability=0.9, in_set=True),),
+        (
+            TypeChance(label="Inhibitory > Sst", probability=0.5, in_set=True),
+            TypeChance(label="Inhibitory > Pvalb", probability=0.4, in_set=True),
+            TypeChance(label="Excitatory > Excitatory", probability=0.1, in_set=False),
+        ),
+    ]
+    types = TypeAnswer(
+        answer="Inhibitory",
+        level=LEVELS[0],
+        coverage=0.9,
+        levels=tuple(
+            LevelTypes(level=level, types=each)
+            for level, each in zip(LEVELS, chances, strict=False)
+        ),
+        nearest=(),
+    )
+    stated = state_results(replace(cell, types=types), "a tree", MODEL_DIGEST)
+    assert stated.prediction_set == ("Sst", "Pvalb")
+    assert (stated.facts["answer"], stated.facts["set_class"]) == ("Inhibitory", "Sst, Pvalb")
+    assert plain.facts.items() < {**stated.facts, "model": "a model"}.items()
 
 
 def test_all_of_the_source_is_in_the_copy_and_the_source_is_not_changed(

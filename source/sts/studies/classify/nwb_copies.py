@@ -60,7 +60,7 @@ def write_copies(
                 stamps=cell.stamps,
                 target=targets[cell.file],
                 settings=job.reading,
-                answer=_make_answer(cell, model, sha256),
+                answer=state_results(cell, model, sha256),
             ),
         )
         for cell in cells
@@ -77,7 +77,8 @@ def write_copies(
     return tuple(f"{todo[at][0].file}: {reasons[at]}" for at in sorted(reasons) if reasons[at])
 
 
-def _make_answer(cell: PredictedCell, model: str, sha256: object) -> StatedResults:
+def state_results(cell: PredictedCell, model: str, sha256: object) -> StatedResults:
+    """Return what the tables of a copy state of a cell."""
     unlike = {None: "unknown", True: "yes", False: "no"}[cell.unlike_training]
     facts = {
         "specimen_id": cell.specimen_id,

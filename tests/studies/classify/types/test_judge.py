@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 
@@ -28,7 +27,6 @@ from sts.tabular.released import load_released
 from sts.tabular.trees import BoostedTrees
 from tests.datasets.allen import write_patchseq
 from tests.datasets.ep_worlds import make_table, write_published
-from tests.studies.cells import write_cell
 
 CELLS = 400
 SUBCLASSES = {"Pvalb": ("Pvalb",), "Sst": ("Sst",), "Vip/Lamp5": ("Vip", "Lamp5")}
@@ -215,32 +213,6 @@ def test_the_tree_is_stored_and_answers_for_new_cells(
         given = [level.call for level in answer.levels if level.is_given]
         assert given == (row["answer"].split(" > ") if row["answer"] else [])
     assert not any(level.is_given for level in viewed["odd"].levels)
-
-
-def test_copies_of_recordings_have_the_set_of_the_classes(
-    world: tuple[Path, JudgedTypes], tmp_path: Path
-) -> None:
-    root, _ = world
-    write_cell(tmp_path / "new", "501")
-    words = ["PREDICT", "--types", "--recordings", str(tmp_path / "new"), "--root", str(root)]
-    run = ["--write-nwb", str(tmp_path / "copies"), "-q"]
-    assert baseline.main([*words, *run]) == 0
-    table = max((root / "output").rglob("predictions.csv"), key=lambda path: path.stat().st_mtime)
-    with table.open() as file:
-        (row,) = csv.DictReader(file)
-    (copy,) = (tmp_path / "copies").glob("*.nwb")
-    with h5py.File(copy) as file:
-        classes, facts = (
-            file[f"processing/icephys/sts_{name}"] for name in ("class_probabilities", "prediction")
-        )
-        labels = classes["label"].asstr()[:].tolist()
-        chosen = {label for label, is_in in zip(labels, classes["in_set"], strict=True) if is_in}
-        stated = dict(zip(facts["fact"].asstr()[:], facts["value"].asstr()[:], strict=True))
-    assert labels == list(CLASSES)
-    assert chosen == set(filter(None, row["set_class"].split(", ")))
-    assert {name: stated[name] for name in type_answers.COLUMNS[:2]} == {
-        name: row[name] for name in type_answers.COLUMNS[:2]
-    }
 
 
 def test_the_same_cells_and_seed_make_the_same_release(
