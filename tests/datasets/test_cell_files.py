@@ -116,7 +116,8 @@ def test_a_part_that_cannot_be_read_is_left_out_and_named(job: BuildJob) -> None
     cell, measured = only_rows(job)
     assert cell.status == measured.status == "ok"
     assert cell.flags[1] == (
-        "left out a_first.nwb: is neither an ABF nor an HDF5 file: an NWB or ABF file is needed"
+        "left out a_first.nwb: is neither HDF5 nor another known format: "
+        "NWB 2, NWB 1, ABF, WinWCP, AxoGraph are read"
     )
 
 
@@ -135,7 +136,7 @@ def test_no_readable_file_is_one_failed_row_under_the_declared_name(job: BuildJo
     assert build(job).failed
     row = read_cells(job.out / CELLS_NAME)[0]
     assert (row.specimen_id, row.donor_id, row.status) == ("cell 7", "mouse 3", "failed")
-    assert row.reason.startswith("none of its 2 files can be read: a_first.nwb is neither an ABF")
+    assert row.reason.startswith("none of its 2 files can be read: a_first.nwb is neither HDF5")
 
 
 def test_files_of_several_donors_need_a_declared_one(job: BuildJob) -> None:

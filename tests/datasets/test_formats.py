@@ -21,15 +21,18 @@ def test_every_format_becomes_a_row(folder: Path, job: BuildJob) -> None:
     assert {name: row.status for name, row in rows.items()} == {
         "abf1.abf": "ok",
         "abf2.abf": "ok",
+        "axgd.axgd": "ok",
+        "axgx.axgx": "ok",
         "nwb1.nwb": "ok",
         "nwb2.nwb": "ok",
         "packed_nwb2.nwb": "ok",
+        "wcp.wcp": "ok",
     }
     assert [row.specimen_id for row in rows.values()] == [Path(file).stem for file in rows]
     assert len({rows[name].donor_id for name in rows if "nwb" in name}) == 1
     store = load_store(job.out / "sweeps.h5")
     # the coarsest converter has steps of 0.02 mV; filtered, two of them differ by less
-    np.testing.assert_allclose(store.traces, store.traces[[0] * 5], atol=0.05)
+    np.testing.assert_allclose(store.traces, store.traces[[0] * len(rows)], atol=0.05)
 
 
 REAL = {

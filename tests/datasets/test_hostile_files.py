@@ -145,7 +145,7 @@ def test_names_of_files_are_spelt_out_everywhere(
         assert main([*arguments, "--root", str(job.folder.parent)]) == 3
         told = "".join(capfd.readouterr())
         for name in NAMES.values():
-            assert f"failed: {name}: is neither an ABF nor an HDF5 file" in told
+            assert f"failed: {name}: is neither HDF5 nor another known format" in told
         assert all(letter.isprintable() or letter == "\n" for letter in told)
     assert "everything was there already" in told
     rows = read_cells(job.out / CELLS_NAME)

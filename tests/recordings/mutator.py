@@ -11,6 +11,7 @@ import numpy as np
 
 from sts.base.types import Floats
 from tests.recordings.abf_files import Abf, Epoch, write_abf1, write_abf2
+from tests.recordings.rig_files import write_axograph, write_wcp
 
 RATE_HZ = 10_000.0
 ONSET, STEP, SAMPLES = 2_000, 10_000, 14_000
@@ -106,12 +107,25 @@ def abf_of_cell(*, recorded: bool) -> Abf:
     return Abf(channels=channels, epochs=(Epoch(0.0, ONSET - held), step))
 
 
+def sweeps_of_cell() -> list[dict[str, Floats]]:
+    """Return the traces of every sweep by their unit."""
+    return [
+        {"pA": current_pa(amplitude), "mV": voltage_mv(amplitude)} for amplitude in AMPLITUDES_PA
+    ]
+
+
 BASES: dict[str, tuple[str, Callable[[Path], Path]]] = {
     "nwb2": (".nwb", write_nwb2),
     "packed nwb2": (".nwb", write_packed_nwb2),
     "nwb1": (".nwb", write_nwb1),
     "abf1": (".abf", lambda path: write_abf1(path, abf_of_cell(recorded=True))),
     "abf2": (".abf", lambda path: write_abf2(path, abf_of_cell(recorded=False))),
+    "wcp": (".wcp", lambda path: write_wcp(path, sweeps_of_cell(), rate_hz=RATE_HZ)),
+    "axgd": (
+        ".axgd",
+        lambda path: write_axograph(path, sweeps_of_cell(), version=2, rate_hz=RATE_HZ),
+    ),
+    "axgx": (".axgx", lambda path: write_axograph(path, sweeps_of_cell(), rate_hz=RATE_HZ)),
 }
 
 

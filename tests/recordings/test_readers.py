@@ -19,6 +19,7 @@ from sts.recordings.recording import Recording
 from tests.recordings.abf_files import Abf, responses, write_abf1, write_abf2
 from tests.recordings.files import write_mies
 from tests.recordings.nwb1_files import write_allen
+from tests.recordings.rig_files import three_sweeps, write_axograph, write_wcp
 
 
 def test_recordings_are_found_below_a_folder_in_a_fixed_order(tmp_path: Path) -> None:
@@ -59,6 +60,9 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "NWB 1": write_allen,
     "ABF 1": lambda path: write_abf1(path, Abf(channels={"mV": responses()})),
     "ABF 2": lambda path: write_abf2(path, Abf(channels={"mV": responses()})),
+    "WinWCP": lambda path: write_wcp(path, three_sweeps()),
+    "AxoGraph 4": lambda path: write_axograph(path, three_sweeps(), version=2),
+    "AxoGraph X": lambda path: write_axograph(path, three_sweeps()),
 }
 
 
@@ -112,15 +116,18 @@ def test_a_version_without_a_reader_is_named(tmp_path: Path) -> None:
         (b"", "is empty"),
         (b"ABF2" + bytes(600), "is truncated or damaged: it contains no protocol entry"),
         (b"ABF " + bytes(9000), "is truncated or damaged: version 0"),
+        (b"VER=9\r\nNC=2\r\n", "is truncated or damaged: "),
+        (b"AxGr" + bytes(90), "is an AxoGraph file of version 0, which is not known"),
+        (b"axgx\0\0\0\6\x7f\xff\xff\xff", "is truncated or damaged: it has 2147483647 columns"),
         (b"MATLAB 5.0 MAT-file", "is a MATLAB file"),
         (b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer"),
         (b"<!DOCTYPE html>", "is a web page"),
         (b"\x89HDF\r\n\x1a\n" + bytes(100), "is truncated or damaged"),
         (
             b"specimen_id,label\n",
-            "is neither an ABF nor an HDF5 file: an NWB or ABF file",
+            "is neither HDF5 nor another known format: NWB 2, NWB 1, ABF",
         ),
-        (b"\x80\x04\x95 a pickle", "is neither an ABF nor an HDF5 file"),
+        (b"\x80\x04\x95 a pickle", "is neither HDF5 nor another known format"),
     ],
 )
 def test_what_is_no_recording_is_called_by_its_name(

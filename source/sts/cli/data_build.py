@@ -62,7 +62,7 @@ def _add_recordings(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="?",
         metavar="FOLDER",
-        help="recordings (NWB 1 and 2, ABF 1 and 2), searched with all sub-folders",
+        help="recordings (NWB, ABF, WinWCP, AxoGraph), searched with all sub-folders",
     )
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="the data set to write, such as data/mine"

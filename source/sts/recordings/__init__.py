@@ -1,4 +1,4 @@
-"""A file or a model becomes a `Recording`: NWB 1 and 2, ABF 1 and 2, simulated cells.
+"""A file or a model becomes a `Recording`: NWB, ABF, WinWCP, AxoGraph, Igor, simulated cells.
 
 >>> import numpy as np
 >>> from sts.recordings.recording import Recording, Sweep

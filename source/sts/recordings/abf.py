@@ -7,7 +7,6 @@ if there is one, else it is rebuilt from the table of epochs.
 """
 
 import importlib
-import struct
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -29,6 +28,7 @@ from sts.recordings.abf_head import (
     rebuild_pa,
     stated_pa,
 )
+from sts.recordings.channels import BROKEN_FILE, is_stepped
 from sts.recordings.gather import (
     MILLIVOLTS,
     PICOAMPERES,
@@ -41,29 +41,10 @@ from sts.recordings.gather import (
 )
 from sts.recordings.recording import Recording, Sweep, Wanted, identify_file, want_every_sweep
 
-# Errors of pyabf for a broken file, in addition to those of h5py.
-BROKEN_ABF: Final = (
-    *guard.BROKEN,
-    ArithmeticError,
-    AssertionError,
-    struct.error,
-    NotImplementedError,
-)
 # Codes in a file: an operation mode, and the switch and the mode that an amplifier reports.
 VARIABLE_LENGTH: Final = 1
 ENABLED: Final = 1
 CURRENT_CLAMP: Final = 1
-# Plain steps are detected in medians of blocks, which are longer than the noise and shorter than a
-# step.
-STEP_BLOCK_S: Final = 1e-3
-# The spread of a trace is the difference of these percentiles, which exclude transients at edges.
-SPREAD_PERCENT: Final = (2.0, 98.0)
-# Smallest edge, and largest variation within a level, as shares of the spread.
-LEAST_EDGE: Final = 0.25
-FLAT: Final = 0.2
-# Smallest share of the trace in levels, and largest number of levels.
-LEVEL_SHARE: Final = 0.95
-MOST_LEVELS: Final = 12
 # Returns the current of a sweep by its number, and the commanded amplitude if it is known.
 Current = Callable[[int], tuple[Floats, float | None]]
 
@@ -76,7 +57,7 @@ def read_abf(path: Path, wanted: Wanted = want_every_sweep) -> Recording:
         return _read_recording(abf, head, path, wanted)
     except Unusable as reason:
         raise CellFailed(f"contains no usable current clamp sweep: {reason}") from reason
-    except BROKEN_ABF as error:
+    except BROKEN_FILE as error:
         raise CellFailed(f"is truncated or damaged: {guard.describe_error(error)}") from error
     except MemoryError as error:
         raise CellFailed("cannot be read: there is not enough memory") from error
@@ -273,25 +254,6 @@ def _injects_steps(abf: Any, currents: Sequence[int], voltages: Sequence[int]) -
 
 def _is_stepped(abf: Any, channel: int) -> bool:
     """Tell whether the sweep with the largest deflection consists of a few constant levels."""
-    block = max(1, round(STEP_BLOCK_S * abf.dataPointsPerMs * 1e3))
-    length = abf.sweepPointCount - abf.sweepPointCount % block
-    if not length:
-        return False
     sweeps = abf.data[channel, : abf.sweepCount * abf.sweepPointCount]
-    sweeps = sweeps.reshape(abf.sweepCount, abf.sweepPointCount)[:, :length]
-    courses = np.median(sweeps.reshape(len(sweeps), -1, block), axis=2)
-    spreads = np.ptp(np.percentile(courses, SPREAD_PERCENT, axis=1), axis=0)
-    return _keeps_levels(courses[np.argmax(spreads)], float(spreads.max()))
-
-
-def _keeps_levels(course: Floats, spread: float) -> bool:
-    """Tell whether a trace consists of a few constant levels."""
-    edges = np.flatnonzero(np.abs(np.diff(course)) > LEAST_EDGE * spread) + 1
-    levels = [level for level in np.split(course, edges) if len(level) > 2]
-    flat = [level for level in levels if np.ptp(level) <= FLAT * spread]
-    return (
-        spread > 0
-        and 2 <= len(levels) <= MOST_LEVELS
-        and len(flat) == len(levels)
-        and sum(map(len, flat)) >= LEVEL_SHARE * len(course)
-    )
+    rows = sweeps.reshape(abf.sweepCount, abf.sweepPointCount)
+    return is_stepped(rows, abf.dataPointsPerMs * 1e3)

@@ -62,11 +62,12 @@ def factor(unit: str, units: Mapping[str, float], *, what: str) -> float:
 
 def usable_rate_hz(rate_hz: float) -> float:
     """Return a sampling rate without the rounding of its interval, or raise if it is unusable."""
+    # Dividing by a sampling interval gives 50000.00000000001 Hz, with larger errors in float32.
+    whole = float(round(rate_hz)) if math.isfinite(rate_hz) else rate_hz
+    rate_hz = whole if math.isclose(rate_hz, whole, rel_tol=1e-6) else rate_hz
     if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
         raise Unusable(f"its sampling rate of {rate_hz:g} Hz is not usable: 1 kHz to 10 MHz are")
-    # Dividing by a sampling interval gives 50000.00000000001 Hz, with larger errors in float32.
-    whole = float(round(rate_hz))
-    return whole if math.isclose(rate_hz, whole, rel_tol=1e-6) else rate_hz
+    return rate_hz
 
 
 def scale(stored: Floats | Ints, *, per_unit: float, conversion: float, offset: float) -> Floats:

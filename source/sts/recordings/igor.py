@@ -8,7 +8,6 @@ import datetime
 import importlib
 import importlib.util
 import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,25 +18,19 @@ import numpy as np
 
 from sts.base import guard
 from sts.base.errors import CellFailed, StsError
-from sts.base.types import Floats
-from sts.recordings.abf import BROKEN_ABF
-from sts.recordings.gather import (
-    MILLIVOLTS,
-    PICOAMPERES,
-    Unusable,
-    gather,
-    look_at_current,
-    make_sweep,
-    scale,
-    usable_rate_hz,
+from sts.recordings.channels import (
+    BROKEN_FILE,
+    Channel,
+    check_interval_s,
+    make_channel,
+    pair_channels,
 )
+from sts.recordings.gather import Unusable, gather
 from sts.recordings.recording import FileIdentity, Recording, Sweep, Wanted
 
 _LIBRARY: Final = "igor2"
 # Largest file of one channel: more than the longest sweep in float64.
 _MAX_BYTES: Final = guard.MAX_ARRAY_BYTES + 2**20
-# What one step of a time axis is multiplied by.
-SECONDS: Final = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3}
 # Igor counts seconds from here, without a time zone.
 EPOCH: Final = datetime.datetime(1904, 1, 1)  # noqa: DTZ001, RUF100
 # The header of older versions has one axis, with names of its own.
@@ -45,13 +38,9 @@ OLD_VERSIONS: Final = (1, 2, 3)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Wave:
-    """One channel of one sweep."""
+class Wave(Channel):
+    """The channel in a file."""
 
-    values: Floats
-    """In mV or pA."""
-    is_voltage: bool
-    rate_hz: float
     recorded_at: str
 
 
@@ -104,30 +93,8 @@ def _read_sweep(
     paths: Sequence[Path], *, number: int, name: str, wanted: Wanted, dates: list[str]
 ) -> Sweep | None:
     waves = [read_wave(path) for path in paths]
-    voltages = [wave for wave in waves if wave.is_voltage]
-    currents = [wave for wave in waves if not wave.is_voltage]
-    if len(voltages) != 1 or len(currents) != 1:
-        raise Unusable(
-            f"{len(voltages)} of its channels are voltages and {len(currents)} are currents: one "
-            "of each is wanted"
-        )
-    voltage, current = voltages[0], currents[0]
-    if not math.isclose(voltage.rate_hz, current.rate_hz, rel_tol=1e-6):
-        raise Unusable(
-            f"its response is sampled at {voltage.rate_hz:g} Hz, its stimulus at "
-            f"{current.rate_hz:g} Hz"
-        )
-    dates.append(voltage.recorded_at)
-    if not (known := look_at_current(wanted, current.values, voltage.rate_hz)):
-        return None
-    return make_sweep(
-        voltage.values,
-        current.values,
-        rate_hz=voltage.rate_hz,
-        name=name,
-        number=number,
-        known_stimulus=known,
-    )
+    dates.extend(wave.recorded_at for wave in waves if wave.is_voltage)
+    return pair_channels(waves, number=number, name=name, wanted=wanted)
 
 
 def read_wave(path: Path) -> Wave:
@@ -143,7 +110,7 @@ def read_wave(path: Path) -> Wave:
         return _make_wave(loaded)
     except Unusable as error:
         raise Unusable(f"{path.name}: {error}") from error
-    except BROKEN_ABF as error:
+    except BROKEN_FILE as error:
         raise Unusable(
             f"{path.name} is no Igor wave, or damaged: {guard.describe_error(error)}"
         ) from error
@@ -158,22 +125,9 @@ def _make_wave(loaded: Mapping[str, Any]) -> Wave:
         step, axis = header["hsA"], _join(header["xUnits"])
     else:
         step, axis = header["sfA"][0], _join(header["dimUnits"][0])
-    if axis.casefold() not in SECONDS:
-        raise Unusable(f"its axis is in {axis!r}: {', '.join(SECONDS)} are wanted")
-    seconds = float(step) * SECONDS[axis.casefold()]
-    if not (math.isfinite(seconds) and seconds > 0):
-        raise Unusable(f"its sampling interval is {seconds:g} s")
-    unit = _join(header["dataUnits"])
-    units = MILLIVOLTS if unit.casefold() in MILLIVOLTS else PICOAMPERES
-    # Without a unit it is not known which of the channels a wave is.
-    if not unit or unit.casefold() not in units:
-        raise Unusable(f"its values are in {unit!r}: volts or amperes are wanted")
-    return Wave(
-        values=scale(stored, per_unit=units[unit.casefold()], conversion=1.0, offset=0.0),
-        is_voltage=units is MILLIVOLTS,
-        rate_hz=usable_rate_hz(1 / seconds),
-        recorded_at=_read_date(header["creationDate"]),
-    )
+    interval_s = check_interval_s(step, axis)
+    channel = make_channel(stored, _join(header["dataUnits"]), interval_s=interval_s)
+    return Wave(**vars(channel), recorded_at=_read_date(header["creationDate"]))
 
 
 def _join(letters: Any) -> str:

@@ -11,7 +11,9 @@ import h5py
 
 from sts.base.errors import CellFailed, StsError
 from sts.base.guard import SIGNATURE, open_hdf5, read_head
+from sts.recordings import axograph, winwcp
 from sts.recordings.abf import read_abf
+from sts.recordings.axograph import read_axograph
 from sts.recordings.nwb import (
     identity_in_nwb1,
     identity_in_nwb2,
@@ -26,6 +28,7 @@ from sts.recordings.recording import (
     identify_file,
     want_every_sweep,
 )
+from sts.recordings.winwcp import read_winwcp
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,17 +48,22 @@ def _identify_in(identify: Callable[[Any, Path], FileIdentity]) -> Callable[[Pat
     return open_and_identify
 
 
-SUFFIXES: Final = (".nwb", ".abf")
+SUFFIXES: Final = (".nwb", ".abf", ".wcp", ".axgd", ".axgx")
 # The text from `content_of` starts with the key.
 READERS: Final = {
     "NWB 2": Reader(read=read_nwb2, identify=_identify_in(identity_in_nwb2)),
     "NWB 1": Reader(read=read_nwb1, identify=_identify_in(identity_in_nwb1)),
     "ABF": Reader(read=read_abf, identify=partial(identify_file, stated="")),
+    "WinWCP": Reader(read=read_winwcp, identify=partial(identify_file, stated="")),
+    "AxoGraph": Reader(read=read_axograph, identify=partial(identify_file, stated="")),
 }
 # First bytes of files that are not HDF5, and the name of each kind in messages.
 BEGINNINGS: Final = {
     b"ABF ": "ABF 1",
     b"ABF2": "ABF 2",
+    winwcp.WCP_BEGINNING: "WinWCP",
+    axograph.AXOGRAPH_4_BEGINNING: "AxoGraph 4",
+    axograph.AXOGRAPH_X_BEGINNING: "AxoGraph X",
     b"MATLAB": "a MATLAB file",
     b"PK\x03\x04": "a ZIP archive",
     b"\x1f\x8b": "a gzip archive",
@@ -133,7 +141,8 @@ def content_of(path: Path) -> str:
             return name
     # HDF5 may start after a block of the user's own, which h5py skips.
     if head and not head.startswith(SIGNATURE) and not h5py.is_hdf5(path):
-        raise CellFailed("is neither an ABF nor an HDF5 file: an NWB or ABF file is needed")
+        known = ", ".join(READERS)
+        raise CellFailed(f"is neither HDF5 nor another known format: {known} are read")
     with open_hdf5(path) as file:
         version = nwb_version(file)
     return f"NWB {version}" if version else "an HDF5 file without an NWB version"

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import h5py
 import numpy as np
 import optuna
 import pytest
@@ -234,7 +235,8 @@ def test_predicting_names_a_class_and_keeps_reasons(
     write_cell(tmp_path / "new", "501")
     (tmp_path / "new" / "bad.nwb").write_text("no")
     arguments = ["1", "PREDICT", "--root", str(trained), "--recordings", str(tmp_path / "new")]
-    assert main([*arguments, "-q"]) == Status.PARTIAL
+    copies = ["--write-nwb", str(tmp_path / "copies")]
+    assert main([*arguments, *copies, "-q"]) == Status.PARTIAL
     told = capsys.readouterr()
     assert "501" in told.out
     assert "failed: " in told.err
@@ -246,6 +248,19 @@ def test_predicting_names_a_class_and_keeps_reasons(
     page = (run / "report.html").read_text()
     for told in ("501", "bad.nwb", "failed", "unlike training", "data:image/"):
         assert told in page
+    (copy,) = (tmp_path / "copies").glob("*.nwb")
+    with (run / "predictions.csv").open() as file:
+        (row,) = [row for row in csv.DictReader(file) if row["specimen_id"] == "501"]
+    with h5py.File(copy) as file:
+        classes, facts = (
+            file[f"processing/icephys/sts_{name}"] for name in ("class_probabilities", "prediction")
+        )
+        for label, found in zip(classes["label"].asstr(), classes["probability"], strict=True):
+            assert found == pytest.approx(float(row[f"probability_{label}"]))
+        stated = dict(zip(facts["fact"].asstr()[:], facts["value"].asstr()[:], strict=True))
+        # A network gives no sets.
+        assert "in_set" not in classes
+    assert (stated["prediction"], stated["model"]) == (row["prediction"], "ResNet18-NONE")
 
 
 @UNSEEN
