@@ -9,8 +9,10 @@ import pytest
 from sts.base.errors import StsError
 from sts.datasets.build import BuildJob, build
 from sts.datasets.store import load_store
-from tests.datasets.builds import BOTH, cell_rows, feature_rows
+from sts.signals.select import SelectSettings
+from tests.datasets.builds import BOTH, cell_rows, feature_rows, process_file
 from tests.recordings.mutator import write_bases
+from tests.studies.cells import RHEOBASE_PA, write_cell
 
 
 def test_every_format_becomes_a_row(folder: Path, job: BuildJob) -> None:
@@ -88,3 +90,29 @@ def test_pyr2_enters_with_a_wider_tolerance_and_its_flags(
     assert row.status == "ok"
     assert "baseline of 81.5 ms continued to 100 ms" in row.flags
     assert row.onset_s == pytest.approx(0.0815, abs=5e-4)
+
+
+@pytest.mark.parametrize("holding_pa", [-120.0, 35.0])
+def test_amplitudes_of_steps_of_two_seconds_count_from_the_holding_current(
+    tmp_path: Path, holding_pa: float
+) -> None:
+    settings = replace(BOTH, select=SelectSettings(max_step_s=2.0))
+    plain, held = (
+        process_file(
+            write_cell(tmp_path / name, "501", step_s=2.0, holding_pa=current),
+            file="501",
+            settings=settings,
+        )
+        for name, current in (("plain", 0.0), ("held", holding_pa))
+    )
+    assert held.store is not None
+    assert plain.store is not None
+    assert (held.store.status, held.store.values["rheobase_pa"]) == (
+        "ok",
+        pytest.approx(RHEOBASE_PA, abs=0.05),
+    )
+    assert held.store.values == pytest.approx(plain.store.values, abs=0.05)
+    assert held.features is not None
+    assert plain.features is not None
+    for name, value in plain.features.values.items():
+        assert held.features.values[name] == pytest.approx(value, rel=1e-3, nan_ok=True), name

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from sts.base.errors import StsError
+from sts.cli.baseline import main as predict
 from sts.cli.data import main
 from sts.datasets.series_files import find_series
 from sts.datasets.store import load_store
 from sts.datasets.table import read_cells, read_features
+from sts.reports.viewer.answers import read_answers
 from tests.recordings.wave_files import PATTERN, write_cell_of_waves
 
 pytest.importorskip("igor2", reason="Igor waves are read by igor2, which is an extra")
@@ -104,8 +106,9 @@ def test_a_series_is_built_resumed_and_converted_like_any_recording(
 def test_real_igor_cells_with_steps_of_two_seconds_go_the_whole_way(
     data_dir: Path, tmp_path: Path
 ) -> None:
-    arguments = ["--series", "C*/X_IDthresh_ch{0,1}_*.ibw", "--max-step", "2.1", "--workers", "1"]
-    out = tmp_path / "rat"
+    arguments = ["--series", "C*/X_IDthresh_ch{0,1}_*.ibw", "--max-step", "2", "--workers", "1"]
+    out = tmp_path / "data" / "rat"
+    arguments.append("--features")
     assert main(["build", str(data_dir / "rat" / "ibw"), "--out", str(out), *arguments]) == 0
     rows = read_cells(out / "cells.csv")
     assert [(row.specimen_id, row.status) for row in rows] == [
@@ -115,3 +118,13 @@ def test_real_igor_cells_with_steps_of_two_seconds_go_the_whole_way(
     for row in rows:
         # amplitudes count from the holding current, and the protocol has steps of some 40 pA
         assert 30 < row.step_pa - row.rheobase_pa < 50
+    for row in read_features(out / "features.csv"):
+        assert row.status == "ok"
+        assert "long squares last 2 s" in row.notes
+    root = ["--root", str(tmp_path)]
+    assert main(["check", *root]) == 0
+    assert predict(["PREDICT", "--types", "--cells-from", str(out), *root, "-q"]) == 0
+    (table,) = tmp_path.rglob("predictions.csv")
+    assert set(read_answers(table)) == {row.specimen_id for row in rows}
+    assert main(["view", "--run", str(table.parent), *root]) == 0
+    assert (table.parent / "view.html").is_file()

@@ -10,7 +10,9 @@ from sts.base.types import Floats
 from tests.recordings.files import AMPERES_PER_BIT, VOLTS_PER_BIT, add_series
 
 RATE_HZ = 20_000.0
-ONSET_S, STEP_S, SWEEP_S = 0.3, 1.0, 1.5
+# The sweep lasts this long after the step.
+AFTER_S = 0.2
+ONSET_S, STEP_S = 0.3, 1.0
 AMPLITUDES_PA = (-50, -30, 30, 50, 70, 90, 110)
 RHEOBASE_PA = 50
 
@@ -23,8 +25,12 @@ def write_cell(
     rheobase_pa: float = RHEOBASE_PA,
     step_s: float = STEP_S,
     amperes: float = 1e-12,
+    holding_pa: float = 0.0,
 ) -> Path:
-    """Write a cell that fires from `rheobase_pa` on, more often the stronger the step."""
+    """Write a cell that fires from `rheobase_pa` on, more often the stronger the step.
+
+    Its voltage is the same at every holding current.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"sub-7_ses-{specimen}_icephys.nwb"
     with h5py.File(path, "w") as file:
@@ -37,20 +43,20 @@ def write_cell(
                 file,
                 number,
                 voltage_mv=voltage_mv(amplitude_pa, spikes, step_s),
-                current_a=current_pa(amplitude_pa, step_s) * amperes,
+                current_a=(current_pa(amplitude_pa, step_s) + holding_pa) * amperes,
             )
     return path
 
 
 def current_pa(amplitude_pa: float, step_s: float = STEP_S) -> Floats:
     """Return one step."""
-    time_s = np.arange(round(SWEEP_S * RATE_HZ)) / RATE_HZ
+    time_s = np.arange(round((ONSET_S + step_s + AFTER_S) * RATE_HZ)) / RATE_HZ
     return np.where((time_s >= ONSET_S) & (time_s < ONSET_S + step_s), float(amplitude_pa), 0.0)
 
 
 def voltage_mv(amplitude_pa: float, spikes: int, step_s: float = STEP_S) -> Floats:
     """Return a passive response (100 MOhm, 10 ms) with spikes of a millisecond on it."""
-    time_s = np.arange(round(SWEEP_S * RATE_HZ)) / RATE_HZ
+    time_s = np.arange(round((ONSET_S + step_s + AFTER_S) * RATE_HZ)) / RATE_HZ
     since_s = np.clip(time_s - ONSET_S, 0, step_s)
     after_s = np.clip(time_s - ONSET_S - step_s, 0, None)
     voltage = -70 + 0.1 * amplitude_pa * (1 - np.exp(-since_s / 0.01)) * np.exp(-after_s / 0.01)
