@@ -3,7 +3,8 @@
     python benchmarks/mutants.py [--files 2000] [--seed 0] [--workers 2] [--out DIR]
 
 Damages small files of one simulated cell in every format, builds them all, prints the outcomes and
-writes DIR/mutants.json. Fails unless every file has its row and its digest. Then damages texts
+writes DIR/mutants.json. Fails unless every file has its row and its digest. A tenth as many cells
+of Igor files, with one damaged file each, are built by --series. Before that it damages texts
 (models, labels, tables, splits, settings), --texts of each kind, and reads them: fails unless each
 is read or refused in one line within 10 s.
 """
@@ -23,6 +24,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.recordings.mutator import mutate, write_bases
+from tests.recordings.wave_files import PATTERN, write_cell_of_waves
 from tests.studies.text_bases import read_mutants
 from tests.studies.text_bases import write_bases as write_texts
 
@@ -54,6 +56,23 @@ def write_mutants(folder: Path, *, files: int, seed: int) -> dict[str, tuple[str
     return done
 
 
+def write_igor_mutants(folder: Path, *, cells: int, seed: int) -> dict[str, tuple[str, str]]:
+    """Write a good cell of Igor files and others with one damaged file; return their damage."""
+    done = {}
+    for number in range(cells + 1):
+        name = f"cell{number:05d}"
+        paths = sorted(write_cell_of_waves(folder / name).iterdir())
+        way = ""
+        if number:
+            rng = np.random.default_rng([seed, 1, number])
+            sound = folder.parent / "sound.ibw"
+            path = paths[rng.integers(len(paths))]
+            path.replace(sound)
+            way = mutate(sound, path, rng)
+        done[f"{name}/{PATTERN.partition('/')[2]}"] = ("igor", way)
+    return done
+
+
 def describe_ending(row: FeatureRow, truth: FeatureRow) -> str:
     """Return the outcome of a file: true values, other values, or its status."""
     if row.status != "ok":
@@ -62,11 +81,40 @@ def describe_ending(row: FeatureRow, truth: FeatureRow) -> str:
     return "true" if same else "other values"
 
 
+def list_files(folder: Path) -> list[Path]:
+    """Return all files below a folder."""
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def build_mutants(
+    folder: Path, done: dict[str, tuple[str, str]], *, workers: int, series: str = ""
+) -> dict[str, Any]:
+    """Build the files in `mutants` of a folder and return the outcomes."""
+    settings = BuildSettings(store=False, features=True)
+    job = BuildJob(folder=folder / "mutants", out=folder / "out", settings=settings,
+                   workers=workers, limits=LIMITS, series=series)  # fmt: skip
+    begin = time.perf_counter()
+    with Watch() as watch:
+        build(job)
+    seconds = time.perf_counter() - begin
+    return {
+        "files": len(done),
+        "seconds": round(seconds, 1),
+        "files_per_s": round(len(done) / seconds, 1),
+        "largest_process_mb": round(watch.largest_mb),
+        "all_processes_mb": round(watch.together_mb),
+        **check_rows(folder, done),
+    }
+
+
 def check_rows(folder: Path, done: dict[str, tuple[str, str]]) -> dict[str, Any]:
     """Check that every file has a row and its digest; return the outcomes."""
     rows = {row.file: row for row in read_features(folder / "out" / "features.csv")}
     manifest = read_json(folder / "out" / "manifest.json")["features"]["files"]
-    assert set(rows) == set(done) == {entry["file"] for entry in manifest}
+    assert set(rows) == set(done)
+    assert {entry["file"] for entry in manifest} == {
+        path.relative_to(folder / "mutants").as_posix() for path in list_files(folder / "mutants")
+    }
     truths = {name: rows[file] for file, (name, way) in done.items() if not way}
     assert all(truth.status == "ok" for truth in truths.values())
     for entry in manifest:
@@ -112,34 +160,26 @@ def main() -> None:
         write_json(args.out / "text_mutants.json", {"machine": describe_machine(), "texts": texts})
         return
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        done = write_mutants(folder / "mutants", files=args.files, seed=args.seed)
-        settings = BuildSettings(store=False, features=True)
-        job = BuildJob(folder=folder / "mutants", out=folder / "out", settings=settings,
-                       workers=args.workers, limits=LIMITS)  # fmt: skip
-        begin = time.perf_counter()
-        with Watch() as watch:
-            build(job)
-        seconds = time.perf_counter() - begin
-        found = check_rows(folder, done)
+        files, igor = Path(name, "files"), Path(name, "igor")
+        done = write_mutants(files / "mutants", files=args.files, seed=args.seed)
+        found = build_mutants(files, done, workers=args.workers)
+        cells = write_igor_mutants(igor / "mutants", cells=args.files // 10, seed=args.seed)
+        of_igor = build_mutants(igor, cells, workers=args.workers, series=PATTERN)
     report = {
         "machine": describe_machine(),
-        "files": args.files,
         "seed": args.seed,
         "workers": args.workers,
-        "seconds": round(seconds, 1),
-        "files_per_s": round(args.files / seconds, 1),
-        "largest_process_mb": round(watch.largest_mb),
-        "all_processes_mb": round(watch.together_mb),
         "limit_mb": LIMITS.memory_mb,
         "texts": texts,
         **found,
+        "igor": of_igor,
     }
-    for way, ends in sorted(report["ways"].items()):
-        print(f"{way:28}" + "".join(f"{end} {count:4}   " for end, count in sorted(ends.items())))
-    for key, value in report.items():
-        if key != "ways":
-            print(f"{key}: {value}")
+    for part in (found, of_igor):
+        for way, ends in sorted(part["ways"].items()):
+            print(f"{way:28}" + "".join(f"{end} {n:4}   " for end, n in sorted(ends.items())))
+        for key, value in part.items():
+            if key != "ways":
+                print(f"{key}: {value}")
     write_json(args.out / "mutants.json", report)
 
 
