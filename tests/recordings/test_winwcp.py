@@ -99,6 +99,7 @@ def test_a_rejected_record_is_left_out(tmp_path: Path) -> None:
         ({"YG1": 0}, "the gain of a channel is 0"),
         ({"YG1": "nan"}, "YG1 is 'nan'"),
         ({"YU1": "mmHg"}, "its values are in 'mmHg': volts or amperes are wanted"),
+        ({"YU1": "m" * 90}, f"its values are in '{'m' * 40}': volts"),
         ({"YU0": "mV"}, "2 of its channels are voltages and 0 are currents"),
     ],
 )

@@ -38,6 +38,8 @@ BROKEN_FILE: Final = (
 )
 # What one step of a time axis is multiplied by.
 AXIS_SECONDS: Final = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3}
+# Letters of an unknown unit that a message shows.
+_MAX_UNIT: Final = 40
 # Plain steps are detected in medians of blocks, which are longer than the noise and shorter than a
 # step.
 _STEP_BLOCK_S: Final = 1e-3
@@ -68,7 +70,7 @@ ReadChannels = Callable[[], Sequence[Channel]]
 def check_interval_s(step: float, unit: str) -> float:
     """Return the sampling interval in seconds."""
     if unit.casefold() not in AXIS_SECONDS:
-        raise Unusable(f"its axis is in {unit!r}: {', '.join(AXIS_SECONDS)} are wanted")
+        raise Unusable(f"its axis is in {unit[:_MAX_UNIT]!r}: {', '.join(AXIS_SECONDS)} are wanted")
     seconds = float(step) * AXIS_SECONDS[unit.casefold()]
     if not (math.isfinite(seconds) and seconds > 0):
         raise Unusable(f"its sampling interval is {seconds:g} s")
@@ -87,7 +89,7 @@ def make_channel(
     units = MILLIVOLTS if unit.casefold() in MILLIVOLTS else PICOAMPERES
     # Without a unit it is not known which of the channels it is.
     if not unit or unit.casefold() not in units:
-        raise Unusable(f"its values are in {unit!r}: volts or amperes are wanted")
+        raise Unusable(f"its values are in {unit[:_MAX_UNIT]!r}: volts or amperes are wanted")
     per_unit = units[unit.casefold()]
     return Channel(
         values=scale(stored, per_unit=per_unit, conversion=conversion, offset=offset),

@@ -62,10 +62,12 @@ export class CellMap {
         if (this.shown.has(cell) === isShown) this.drawPoint(context, cell, isShown, theme);
       }
     }
-    this.points = context.getImageData(0, 0, this.canvas.width, this.canvas.height);
+    // In a window that is being hidden the map has no width for a moment.
+    this.points = this.canvas.width ? context.getImageData(0, 0, this.canvas.width, this.canvas.height) : undefined;
   }
 
   ring(chosen) {
+    if (!this.points) return;
     const context = this.canvas.getContext("2d");
     context.putImageData(this.points, 0, 0);
     if (chosen && this.places.has(chosen)) drawRing(context, this.places.get(chosen), readTheme());
