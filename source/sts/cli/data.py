@@ -14,6 +14,7 @@ from sts.base.logs import program
 from sts.cli import flags
 from sts.cli.data_build import add_build, add_convert, add_features, add_show, add_simulate
 from sts.cli.data_fetch import add_fetch
+from sts.cli.data_figure import add_figure
 from sts.cli.data_view import add_view
 from sts.cli.flags import add_command, data_of
 from sts.cli.run import Status, complain, parse_arguments, run_command, say, say_table
@@ -51,7 +52,7 @@ def make_data_parser() -> argparse.ArgumentParser:
     for add in (
         *(add_fetch, add_simulate, add_build, add_features, add_convert),
         *(_add_check, add_show, _add_compare, _add_checklist, _add_import, _add_doctor),
-        add_view,
+        *(add_view, add_figure),
     ):
         add(commands)
     return parser

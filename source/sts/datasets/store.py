@@ -145,6 +145,17 @@ def merge_stores(stores: Sequence[SweepStore]) -> SweepStore:
     return SweepStore(**arrays)
 
 
+def draw_one_a_class(
+    stores: Sequence[SweepStore], rng: np.random.Generator
+) -> Iterator[SweepStore]:
+    """Yield a store of one cell for each class that has cells, drawn by chance."""
+    for label in CLASSES:
+        places = [(store, row) for store in stores for row in np.flatnonzero(store.label == label)]
+        if places:
+            store, row = places[rng.integers(len(places))]
+            yield store.rows(np.array([row]))
+
+
 def fault_of(store: SweepStore) -> str | None:
     """Return the fault of a store in words, None if it has none."""
     n = len(store)

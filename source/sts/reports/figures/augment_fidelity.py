@@ -15,7 +15,17 @@ from scipy.stats import gaussian_kde
 from sts.base.types import Floats
 from sts.evaluation.scores import Interval
 from sts.reports.figures.augment_scores import LINE_COLOURS
-from sts.reports.figures.style import DPI, FAINT, INK, SHADE, look, new_figure, save
+from sts.reports.figures.style import (
+    DPI,
+    FAINT,
+    INK,
+    SCREEN,
+    SHADE,
+    Paper,
+    look,
+    new_figure,
+    save,
+)
 
 # Densities side by side, and points of each curve.
 DENSITY_COLUMNS: Final = 3
@@ -154,17 +164,18 @@ def draw_heat_maps(
     classes: Sequence[str],
     features: Sequence[str],
     what: str,
+    paper: Paper = SCREEN,
 ) -> list[Path]:
     """Draw maps of class by feature on one scale; return PNG and SVG."""
     known = np.concatenate([each.values.ravel() for each in maps])
     known = known[np.isfinite(known)]
     top = float(known.max()) if len(known) else 1.0
-    columns = 1 if len(maps) <= ABOVE else 2
+    columns = 1 if len(maps) <= ABOVE or paper.is_print else 2
     rows = -(-len(maps) // columns)
     wide, high = 0.078 * len(features), 0.1 * len(classes)
     with look():
         figure = new_figure(
-            max(6.0, 1.2 + (1.0 + wide) * columns), 1.9 + (0.35 + max(high, 0.5)) * rows
+            max(6.0, 1.2 + (1.0 + wide) * columns), 1.9 + (0.35 + max(high, 0.5)) * rows, paper
         )
         grid: Any = figure.subplots(rows, columns, squeeze=False)
         # Down the first column, then down the second: compared maps are close together.
@@ -178,7 +189,7 @@ def draw_heat_maps(
         figure.colorbar(
             image, ax=grid.ravel().tolist(), label=what, location="top", shrink=0.4, aspect=30
         )
-        return save(figure, stem)
+        return save(figure, stem, paper=paper)
 
 
 def _draw_map(axes: Axes, one: HeatMap, classes: Sequence[str], *, top: float) -> AxesImage:

@@ -11,7 +11,16 @@ from matplotlib.lines import Line2D
 
 from sts.base.types import Floats
 from sts.evaluation.scores import Interval
-from sts.reports.figures.style import DIVERGING, FAINT, INK, look, new_figure, save
+from sts.reports.figures.style import (
+    DIVERGING,
+    FAINT,
+    INK,
+    SCREEN,
+    Paper,
+    look,
+    new_figure,
+    save,
+)
 
 # Okabe and Ito's colours, then other distinct ones.
 LINE_COLOURS: Final = (
@@ -53,12 +62,12 @@ class Panel:
     lines: Sequence[Line] = field(default_factory=tuple)
 
 
-def draw_levels(stem: Path, panels: Sequence[Panel]) -> list[Path]:
+def draw_levels(stem: Path, panels: Sequence[Panel], *, paper: Paper = SCREEN) -> list[Path]:
     """Draw accuracy and macro F1 against added rows, one column a method; return PNG and SVG."""
     wide = min(len(panels), WIDEST)
     blocks = [panels[start : start + wide] for start in range(0, len(panels), wide)]
     with look():
-        figure = new_figure(max(5.4, 0.9 + 2.6 * wide), 0.6 + 5.0 * len(blocks))
+        figure = new_figure(max(5.4, 0.9 + 2.6 * wide), 0.6 + 5.0 * len(blocks), paper)
         grid: Any = figure.subplots(len(DRAWN_SCORES) * len(blocks), wide, squeeze=False)
         for number, block in enumerate(blocks):
             _draw_block(grid[len(DRAWN_SCORES) * number : len(DRAWN_SCORES) * (number + 1)], block)
@@ -71,7 +80,7 @@ def draw_levels(stem: Path, panels: Sequence[Panel]) -> list[Path]:
             ncols=min(len(names), len(panels) + 1, 5),
             frameon=False,
         )
-        return save(figure, stem)
+        return save(figure, stem, paper=paper)
 
 
 def _draw_block(rows: Any, panels: Sequence[Panel]) -> None:
@@ -134,7 +143,12 @@ def _make_handles(names: Sequence[str]) -> list[Line2D]:
 
 
 def draw_landscape(
-    stem: Path, lines: Sequence[Line], curves: Sequence[Line], parts: Sequence[str]
+    stem: Path,
+    lines: Sequence[Line],
+    curves: Sequence[Line],
+    parts: Sequence[str],
+    *,
+    paper: Paper = SCREEN,
 ) -> list[Path]:
     """Draw every classifier without added rows, and its learning curve; return PNG and SVG.
 
@@ -146,7 +160,7 @@ def draw_landscape(
         One for each classifier, with a level for each part of the training rows; may be empty.
     """
     with look():
-        figure = new_figure(9.6, 1.6 + 0.28 * max(len(lines), 7))
+        figure = new_figure(9.6, 1.6 + 0.28 * max(len(lines), 7), paper)
         panels: Any = figure.subplots(1, 2 if curves else 1, squeeze=False)[0]
         _draw_rows(panels[0], lines)
         if curves:
@@ -157,7 +171,7 @@ def draw_landscape(
                 ncols=5,
                 frameon=False,
             )
-        return save(figure, stem)
+        return save(figure, stem, paper=paper)
 
 
 def _draw_rows(axes: Axes, lines: Sequence[Line]) -> None:
@@ -203,6 +217,7 @@ def draw_class_gains(
     classes: Sequence[str],
     methods: Sequence[str],
     clear: Sequence[Sequence[bool]],
+    paper: Paper = SCREEN,
 ) -> list[Path]:
     """Draw the gain in recall of each class by each method; return PNG and SVG.
 
@@ -218,7 +233,7 @@ def draw_class_gains(
     # The colours end at the largest gain.
     reach = max(float(np.abs(gains[np.isfinite(gains)]).max(initial=0.0)), 0.01)
     with look():
-        figure = new_figure(1.8 + 0.52 * len(classes), 1.6 + 0.34 * len(methods))
+        figure = new_figure(1.8 + 0.52 * len(classes), 1.6 + 0.34 * len(methods), paper)
         axes: Any = figure.subplots()
         image = axes.imshow(gains, vmin=-reach, vmax=reach, cmap=DIVERGING, aspect="auto")
         for row, column in zip(*np.nonzero(np.isfinite(gains)), strict=True):
@@ -231,4 +246,4 @@ def draw_class_gains(
         axes.set_yticks(range(len(methods)), methods)
         axes.tick_params(length=0)
         figure.colorbar(image, label="change in recall", pad=0.01)
-        return save(figure, stem)
+        return save(figure, stem, paper=paper)

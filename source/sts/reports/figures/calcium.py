@@ -10,12 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from sts.base.types import Bools, Floats
+from sts.base.types import Bools, Floats, Ints
 from sts.reports.figures.style import (
     CLASS_COLOURS,
     DIVERGING,
     FAINT,
     INK,
+    SCREEN,
+    Paper,
     look,
     new_figure,
     save,
@@ -41,27 +43,39 @@ class TracePanel:
     """(neurons, frames)."""
     spikes: Bools
     """(neurons, frames), True at each spike."""
+    neurons: Sequence[int] = ()
+    """Numbers of the neurons, if these are not all of them."""
 
 
 def draw_traces(
-    stem: Path, panels: Sequence[TracePanel], *, rate_hz: float, unit: str = ""
+    stem: Path,
+    panels: Sequence[TracePanel],
+    *,
+    rate_hz: float,
+    unit: str = "",
+    paper: Paper = SCREEN,
 ) -> list[Path]:
     """Draw windows side by side on the same scales; return PNG and SVG."""
-    shown = min(MOST_NEURONS, len(panels[0].traces))
-    # Draw the neurons that vary most in the first window, not silent ones.
-    rows = np.sort(np.argsort(-panels[0].traces.std(axis=1), kind="stable")[:shown])
+    rows = choose_neurons(panels[0].traces)
+    shown, names = len(rows), panels[0].neurons or range(len(panels[0].traces))
     low = np.min([panel.traces[rows].min(axis=1) for panel in panels], axis=0)
     high = np.max([panel.traces[rows].max(axis=1) for panel in panels], axis=0)
     with look():
-        figure = new_figure(9.6, 0.9 + 0.5 * shown)
+        figure = new_figure(9.6, 0.9 + 0.5 * shown, paper)
         axes_of: Any = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for axes, panel, colour in zip(axes_of, panels, TRACE_COLOURS, strict=False):
             _draw_panel(axes, panel, rows, (low, high), rate_hz=rate_hz, colour=colour)
-        axes_of[0].set_yticks(range(shown), [f"neuron {row}" for row in rows])
+        axes_of[0].set_yticks(range(shown), [f"neuron {names[row]}" for row in rows])
         axes_of[0].set_ylim(shown - 0.4, -0.75)
         about = f"each neuron scaled alike in all panels{f', unit: {unit}' if unit else ''}; "
-        figure.supxlabel(about + "marks: spikes that OASIS finds", fontsize=8, color=INK)
-        return save(figure, stem)
+        if not paper.is_print:
+            figure.supxlabel(about + "marks: spikes that OASIS finds", fontsize=8, color=INK)
+        return save(figure, stem, paper=paper)
+
+
+def choose_neurons(traces: Floats) -> Ints:
+    """Return the rows of the neurons that vary most, not silent ones, in their order."""
+    return np.sort(np.argsort(-traces.std(axis=1), kind="stable")[:MOST_NEURONS])
 
 
 def _draw_panel(
@@ -98,12 +112,14 @@ class HistogramPanel:
     others: Mapping[str, Floats]
 
 
-def draw_histograms(stem: Path, panels: list[HistogramPanel]) -> list[Path]:
+def draw_histograms(
+    stem: Path, panels: list[HistogramPanel], *, paper: Paper = SCREEN
+) -> list[Path]:
     """Draw a panel for each quantity; return PNG and SVG."""
     rows = (len(panels) + 1) // 2
     names = list(panels[0].others)
     with look():
-        figure = new_figure(9.6, 0.7 + 2.5 * rows)
+        figure = new_figure(9.6, 0.7 + 2.5 * rows, paper)
         grid: Any = figure.subplots(rows, 2, squeeze=False)
         for axes in grid.flat[len(panels) :]:
             axes.set_visible(False)
@@ -117,7 +133,7 @@ def draw_histograms(stem: Path, panels: list[HistogramPanel]) -> list[Path]:
         figure.legend(
             handles=handles, loc="outside lower center", ncols=len(handles), frameon=False
         )
-        return save(figure, stem)
+        return save(figure, stem, paper=paper)
 
 
 def _draw_histogram(axes: Axes, panel: HistogramPanel) -> None:
@@ -146,6 +162,7 @@ def draw_matrices(
     label: str,
     diverging: bool = True,
     axes_labels: tuple[str, str] = ("neuron", "neuron"),
+    paper: Paper = SCREEN,
 ) -> list[Path]:
     """Draw matrices side by side, by title; return PNG and SVG.
 
@@ -162,7 +179,7 @@ def draw_matrices(
     top = float(np.percentile(np.abs(every), _PERCENTILE)) if len(every) else 1.0
     low, high = (-top, top) if diverging else (0.0, top)
     with look():
-        figure = new_figure(9.6, 9.6 / max(len(shown), 2) + 0.2)
+        figure = new_figure(9.6, 9.6 / max(len(shown), 2) + 0.2, paper)
         panels: Any = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
         for axes, (title, matrix) in zip(panels, shown.items(), strict=True):
             image = axes.imshow(
@@ -178,7 +195,7 @@ def draw_matrices(
         panels[0].set_ylabel(axes_labels[0])
         bar = figure.colorbar(image, ax=list(panels), shrink=0.8, label=label)
         bar.outline.set_visible(False)
-        return save(figure, stem)
+        return save(figure, stem, paper=paper)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -192,10 +209,10 @@ class CurvePanel:
     others: Mapping[str, Floats]
 
 
-def draw_spectra(stem: Path, panels: list[CurvePanel]) -> list[Path]:
+def draw_spectra(stem: Path, panels: list[CurvePanel], *, paper: Paper = SCREEN) -> list[Path]:
     """Draw curves such as autocorrelation and power spectrum side by side; return PNG and SVG."""
     with look():
-        figure = new_figure(9.6, 3.4)
+        figure = new_figure(9.6, 3.4, paper)
         every: Any = figure.subplots(1, len(panels), squeeze=False)[0]
         for axes, panel in zip(every, panels, strict=True):
             axes.plot(panel.x, panel.real, color=INK, linewidth=3.0, alpha=0.35, label="real")
@@ -215,7 +232,7 @@ def draw_spectra(stem: Path, panels: list[CurvePanel]) -> list[Path]:
             axes.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.5)
         handles, names = every[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=len(handles), frameon=False)
-        return save(figure, stem)
+        return save(figure, stem, paper=paper)
 
 
 def draw_training(
@@ -225,10 +242,11 @@ def draw_training(
     scores: Sequence[float],
     *,
     best_step: int,
+    paper: Paper = SCREEN,
 ) -> list[Path]:
     """Draw the critic's distance and the score of generated windows, by step."""
     with look():
-        figure = new_figure(9.6, 3.2)
+        figure = new_figure(9.6, 3.2, paper)
         panels: Any = figure.subplots(1, 2)
         named = (
             (panels[0], distances, "critic: real less generated"),
@@ -250,4 +268,4 @@ def draw_training(
                 label=f"kept: step {best_step:,}",
             )
             panels[1].legend(frameon=False)
-        return save(figure, stem)
+        return save(figure, stem, paper=paper)

@@ -26,19 +26,24 @@ from sts.reports.figures.style import (
     DIVERGING,
     FAINT,
     INK,
+    SCREEN,
     STEP_S,
     SWEEP_TITLES,
+    Paper,
     look,
     new_figure,
     save,
     shade,
 )
+from sts.signals.resample import BEFORE_S, WINDOW_S
 
 SALIENCY_COLOURS: Final = "OrRd"
 # Darkness of the scalogram under the colours, 0 to 1: it must be visible, but not dominate.
 UNDERLAY: Final = 0.45
 # Duration over which the profile sums the saliency.
 PROFILE_MS: Final = 10.0
+# Start and end of the maps of a cell, from the stimulus onset.
+WINDOW_MS: Final = (-BEFORE_S * 1e3, (WINDOW_S - BEFORE_S) * 1e3)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -147,6 +152,7 @@ def draw_class_saliency(
     *,
     freqs_hz: Floats,
     window_ms: tuple[float, float],
+    paper: Paper = SCREEN,
 ) -> list[Path]:
     """Draw the times and frequencies at which each class is recognised; return PNG and SVG.
 
@@ -164,7 +170,7 @@ def draw_class_saliency(
     )
     scale = ScalarMappable(Normalize(0.0, limit), SALIENCY_COLOURS)
     with look():
-        figure = new_figure(2.6 * len(averages) + 1.3, 5.4)
+        figure = new_figure(2.6 * len(averages) + 1.3, 5.4, paper)
         grid: Any = figure.subplots(
             3, len(averages), sharex=True, sharey="row", height_ratios=[3, 4, 4], squeeze=False
         )
@@ -179,7 +185,7 @@ def draw_class_saliency(
             column[2].set_xlabel("time from onset (ms)")
         _name_class_rows(grid[:, 0])
         _add_bar(figure, scale, grid[1:].ravel(), ends=("none", "strong"))
-        return save(figure, stem)
+        return save(figure, stem, paper=paper)
 
 
 def _name_class_rows(axes: Sequence[Axes]) -> None:

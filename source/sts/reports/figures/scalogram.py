@@ -18,8 +18,10 @@ from sts.reports.figures.style import (
     DIVERGING,
     FAINT,
     INK,
+    SCREEN,
     STEP_S,
     SWEEP_TITLES,
+    Paper,
     look,
     new_figure,
     save,
@@ -95,7 +97,9 @@ def picture_of(cell: SweepStore) -> CellPicture:
     )
 
 
-def draw_cell(stem: Path, picture: CellPicture, *, prediction: str = "") -> list[Path]:
+def draw_cell(
+    stem: Path, picture: CellPicture, *, prediction: str = "", paper: Paper = SCREEN
+) -> list[Path]:
     """Draw both sweeps of a cell over their scalograms; return PNG and SVG.
 
     Parameters
@@ -104,7 +108,7 @@ def draw_cell(stem: Path, picture: CellPicture, *, prediction: str = "") -> list
         The prediction of a network, for the title.
     """
     with look():
-        figure = new_figure(9.6, 5.2)
+        figure = new_figure(9.6, 5.2, paper)
         limit = find_colour_limit(picture.scalograms)
         grid: Any = figure.subplots(
             3, 2, sharex=True, sharey="row", gridspec_kw={"height_ratios": [5, 1, 5]}
@@ -118,15 +122,18 @@ def draw_cell(stem: Path, picture: CellPicture, *, prediction: str = "") -> list
             column[2].set_xlabel("time from stimulus onset (ms)")
         _name_rows(grid[:, 0], ["membrane\npotential (mV)", "current\n(pA)", "frequency (Hz)"])
         _add_bar(figure, image, grid[2, :])
-        title = "  ·  ".join(part for part in (picture.title, prediction) if part)
-        figure.suptitle(title, fontsize=11, fontweight="bold", color=picture.colour)
-        return save(figure, stem)
+        if not paper.is_print:
+            title = "  ·  ".join(part for part in (picture.title, prediction) if part)
+            figure.suptitle(title, fontsize=11, fontweight="bold", color=picture.colour)
+        return save(figure, stem, paper=paper)
 
 
-def draw_classes(stem: Path, pictures: Sequence[CellPicture]) -> list[Path]:
+def draw_classes(
+    stem: Path, pictures: Sequence[CellPicture], *, paper: Paper = SCREEN
+) -> list[Path]:
     """Draw the second sweeps of several cells side by side; return PNG and SVG."""
     with look():
-        figure = new_figure(2.7 * len(pictures) + 0.9, 4.4)
+        figure = new_figure(2.7 * len(pictures) + 0.9, 4.4, paper)
         limit = find_colour_limit(np.stack([picture.scalograms[1] for picture in pictures]))
         grid: Any = figure.subplots(2, len(pictures), sharex=True, sharey="row", squeeze=False)
         for column, picture in zip(grid.T, pictures, strict=True):
@@ -140,7 +147,7 @@ def draw_classes(stem: Path, pictures: Sequence[CellPicture]) -> list[Path]:
             column[1].set_xlabel("time from onset (ms)")
         _name_rows(grid[:, 0], ["membrane\npotential (mV)", "frequency (Hz)"])
         _add_bar(figure, image, grid[1, :])
-        return save(figure, stem)
+        return save(figure, stem, paper=paper)
 
 
 def find_colour_limit(values: Floats) -> float:

@@ -18,9 +18,11 @@ from sts.reports.figures.style import (
     CLASS_COLOURS,
     FAINT,
     INK,
+    SCREEN,
     SERIES_COLOURS,
     SERIES_MARKERS,
     SHADE,
+    Paper,
     look,
     new_figure,
     save,
@@ -70,7 +72,12 @@ class ModelScores:
 
 
 def draw_bars(
-    stem: Path, models: Sequence[ModelScores], *, cells: str, chance: float | None = 0.25
+    stem: Path,
+    models: Sequence[ModelScores],
+    *,
+    cells: str,
+    chance: float | None = 0.25,
+    paper: Paper = SCREEN,
 ) -> list[Path]:
     """Draw balanced accuracy and weighted F1 of models; return PNG and SVG.
 
@@ -87,8 +94,9 @@ def draw_bars(
     """
     datasets = sorted({name for model in models for name in model.by_dataset})
     with look():
-        figure = new_figure(9.6, 1.9 + 0.5 * len(models))
-        figure.suptitle(cells, x=0.01, ha="left", fontsize=10)
+        figure = new_figure(9.6, 1.9 + 0.5 * len(models), paper)
+        if not paper.is_print:
+            figure.suptitle(cells, x=0.01, ha="left", fontsize=10)
         panels: Any = figure.subplots(1, 2, sharey=True)
         for axes, score in zip(panels, COMPARED_SCORES, strict=True):
             for row, model in enumerate(models):
@@ -100,7 +108,7 @@ def draw_bars(
         figure.legend(
             handles=handles, loc="outside lower center", ncols=min(len(handles), 6), frameon=False
         )
-        return save(figure, stem)
+        return save(figure, stem, paper=paper)
 
 
 def _draw_model(

@@ -12,7 +12,16 @@ from matplotlib.ticker import MaxNLocator
 
 from sts.base.types import Floats
 from sts.evaluation.calibration import Reliability
-from sts.reports.figures.style import CLASS_COLOURS, FAINT, INK, look, new_figure, save
+from sts.reports.figures.style import (
+    CLASS_COLOURS,
+    FAINT,
+    INK,
+    SCREEN,
+    Paper,
+    look,
+    new_figure,
+    save,
+)
 
 # Colours of curves; no class has them.
 CURVE_COLOURS: Final = {"training": "#56B4E9", "validation": INK}
@@ -51,13 +60,15 @@ class FoldCurves:
         return np.where(finite, values, np.nan) if finite.any() else values[:0]
 
 
-def draw_curves(stem: Path, folds: Sequence[FoldCurves], *, title: str = "") -> list[Path]:
+def draw_curves(
+    stem: Path, folds: Sequence[FoldCurves], *, title: str = "", paper: Paper = SCREEN
+) -> list[Path]:
     """Draw loss and accuracy of all folds, with mean and spread; return PNG and SVG.
 
     After Amprimo et al. (2025), Fig. 3.
     """
     with look():
-        figure = new_figure(9.6, 3.6)
+        figure = new_figure(9.6, 3.6, paper)
         panels: Any = figure.subplots(1, 2)
         for axes, quantity in zip(panels, CURVE_QUANTITIES, strict=True):
             for part in CURVE_COLOURS:
@@ -67,9 +78,9 @@ def draw_curves(stem: Path, folds: Sequence[FoldCurves], *, title: str = "") -> 
         figure.legend(
             handles=_make_curve_legend(folds), loc="outside lower center", ncols=4, frameon=False
         )
-        if title:
+        if title and not paper.is_print:
             figure.suptitle(title, fontsize=11, fontweight="bold", x=0.01, ha="left")
-        return save(figure, stem)
+        return save(figure, stem, paper=paper)
 
 
 def _draw_part(axes: Axes, folds: Sequence[FoldCurves], part: str, quantity: str) -> None:

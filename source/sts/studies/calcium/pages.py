@@ -27,12 +27,24 @@ from sts.reports.figures.calcium import (
     CurvePanel,
     HistogramPanel,
     TracePanel,
+    choose_neurons,
     draw_histograms,
     draw_matrices,
     draw_spectra,
     draw_traces,
 )
 from sts.reports.page import Block, Code, Facts, Picture, Section, Table, write_page
+from sts.reports.publications.kept import (
+    CORRELATIONS,
+    DISTANCES,
+    HISTOGRAMS,
+    SPECTRA,
+    TRACES,
+    list_histograms,
+    list_matrices,
+    list_spectra,
+    list_traces,
+)
 from sts.reports.tables import settings_table
 
 # Name of the generated windows.
@@ -199,17 +211,30 @@ def _tabulate_decoders(evaluation: GanEvaluation) -> Table:
 
 def _draw_pictures(run: Run, card: GanCard, compared: ComparedWindows) -> list[Block]:
     """Draw the figures and return them with their captions."""
+    shown = choose_neurons(compared.real[0])
     panels = [
-        TracePanel(title=title, traces=each, spikes=deconvolve(each, card.oasis).spikes > 0)
+        TracePanel(
+            title=title,
+            traces=each[shown],
+            spikes=deconvolve(each, card.oasis).spikes[shown] > 0,
+            neurons=shown.tolist(),
+        )
         for title, each in (
             ("real", compared.real[0]),
             ("generated", compared.generated[0]),
             ("generated, another", compared.generated[-1]),
         )
     ]
+    histogram_panels, curve_panels = (
+        _make_histograms(compared),
+        _make_curves(compared, card.rate_hz),
+    )
+    list_traces(panels).write(run.path / TRACES)
+    list_histograms(histogram_panels).write(run.path / HISTOGRAMS)
+    list_spectra(curve_panels).write(run.path / SPECTRA)
     traces = draw_traces(run.figures / "traces", panels, rate_hz=card.rate_hz, unit=card.unit)
-    histograms = draw_histograms(run.figures / "histograms", _make_histograms(compared))
-    curves = draw_spectra(run.figures / "curves", _make_curves(compared, card.rate_hz))
+    histograms = draw_histograms(run.figures / "histograms", histogram_panels)
+    curves = draw_spectra(run.figures / "curves", curve_panels)
     return [
         Picture(files=traces, caption="A window of the test stretch and two generated ones."),
         Picture(files=histograms, caption="Distributions that the divergences compare."),
@@ -274,6 +299,7 @@ def _draw_heat_maps(run: Run, card: GanCard, compared: ComparedWindows) -> Seque
         title: _make_square(compared.measures[name].correlations, neurons)
         for title, name in (("real", "real"), ("generated", GENERATED))
     }
+    list_matrices(squares).write(run.path / CORRELATIONS)
     correlations = draw_matrices(
         run.figures / "correlations", squares, label="correlation of counts in 0.5 s"
     )
@@ -283,12 +309,14 @@ def _draw_heat_maps(run: Run, card: GanCard, compared: ComparedWindows) -> Seque
         _sort_trains(deconvolve(each[:MOST_TRAINS, shown], card.oasis).spikes > 0)
         for each in (compared.real, compared.generated)
     )
+    trains = {
+        "real and real": measure_van_rossum(first, card.rate_hz),
+        "real and generated": measure_van_rossum(first, card.rate_hz, second),
+    }
+    list_matrices(trains).write(run.path / DISTANCES)
     distances = draw_matrices(
         run.figures / "van-rossum",
-        {
-            "real and real": measure_van_rossum(first, card.rate_hz),
-            "real and generated": measure_van_rossum(first, card.rate_hz, second),
-        },
+        trains,
         label="van Rossum distance",
         diverging=False,
         axes_labels=("real train", "train"),

@@ -10,14 +10,13 @@ import numpy as np
 from sts.base.errors import StsError
 from sts.base.logs import printable
 from sts.base.runs import start_run
-from sts.base.types import CLASSES
 from sts.base.workspace import Workspace
 from sts.datasets.build_files import make_rows, make_sweep_store
 from sts.datasets.cell_files import CellFiles
 from sts.datasets.cell_results import BuildSettings, process_in_sandbox
 from sts.datasets.cells import require_stores
 from sts.datasets.specimen_ids import name_cells
-from sts.datasets.store import SweepStore, load_store
+from sts.datasets.store import SweepStore, draw_one_a_class, load_store
 from sts.datasets.table import CellRow
 from sts.reports.figures.scalogram import draw_cell, draw_classes, picture_of
 
@@ -92,21 +91,15 @@ def _find(stores: Sequence[SweepStore], specimen: str, data: str) -> SweepStore:
     )
 
 
-def _draw_of_each_class(settings: ShowSettings) -> Iterator[SweepStore]:
-    """Yield one cell of each existing class, selected by `seed`."""
+def _draw_of_each_class(settings: ShowSettings) -> list[SweepStore]:
+    """Return one cell of each existing class, selected by `seed`."""
     stores = [load_store(path) for path in require_stores(Path(settings.data))]
-    rng = np.random.default_rng(settings.seed)
-    none = True
-    for label in CLASSES:
-        places = [(s, row) for s in stores for row in np.flatnonzero(s.label == label)]
-        if places:
-            store, row = places[rng.integers(len(places))]
-            none = False
-            yield store.rows(np.array([row]))
-    if none:
+    cells = list(draw_one_a_class(stores, np.random.default_rng(settings.seed)))
+    if not cells:
         raise StsError(
             f"no cell in {settings.data} has a label: name a SPECIMEN, or build with --labels"
         )
+    return cells
 
 
 def _facts(cell: SweepStore) -> dict[str, Any]:

@@ -21,12 +21,18 @@ from sts.networks.saliency import (
     integrated_gradients,
     measure_attention_by_class,
 )
-from sts.reports.figures.saliency import ClassSaliency, draw_class_saliency, draw_saliency
+from sts.reports.figures.saliency import (
+    WINDOW_MS,
+    ClassSaliency,
+    draw_class_saliency,
+    draw_saliency,
+)
 from sts.reports.figures.scalogram import CellPicture, picture_of
 from sts.reports.page import Picture, Section, Table, write_page
+from sts.reports.publications.kept import CLASS_SALIENCY, list_class_saliency
 from sts.scalograms.image import read_published
 from sts.scalograms.wavelet import FREQS_HZ
-from sts.signals.resample import BEFORE_S, RATE_HZ, SAMPLES, WINDOW_S
+from sts.signals.resample import BEFORE_S, RATE_HZ, SAMPLES
 from sts.studies.classify.networks.stored import OpenedStudy, StoredNetworkJob, open_study
 from sts.studies.classify.pages import LeftOut, list_left_out
 
@@ -34,7 +40,6 @@ from sts.studies.classify.pages import LeftOut, list_left_out
 CELLS_A_CLASS: Final = 10
 # Steps of integrated gradients: an average over cells needs fewer than a picture of one cell.
 AVERAGE_STEPS: Final = 8
-WINDOW_MS: Final = (-BEFORE_S * 1e3, (WINDOW_S - BEFORE_S) * 1e3)
 SANITY: Final = (
     "Rank correlation of each map with that of the same network with random weights (Adebayo et "
     "al., 2018): near 1 would mean that the map shows the image and not what was learned. "
@@ -194,6 +199,7 @@ def _draw_classes(run: Run, maps: Floats, classes: Ints) -> Picture:
         ClassSaliency(label=CLASSES[label], cells=int((classes == label).sum()), saliency=mean)
         for label, mean in average_classes(maps, classes, len(CLASSES)).items()
     ]
+    list_class_saliency(averages).write(run.path / CLASS_SALIENCY)
     files = draw_class_saliency(
         run.figures / "class-saliency", averages, freqs_hz=FREQS_HZ, window_ms=WINDOW_MS
     )

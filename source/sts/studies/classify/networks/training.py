@@ -26,6 +26,7 @@ from sts.networks.settings import SPACE, TrainSettings
 from sts.networks.train import fit
 from sts.reports.figures.training import FoldCurves, draw_curves
 from sts.reports.page import Block, Picture
+from sts.reports.publications.kept import CURVES, list_curves
 from sts.scalograms.bank import ImageBank
 from sts.search.address import read_address
 from sts.search.trials import Choice, Float, FoldScore, Int, Parameter, SearchResult, SearchSettings
@@ -256,6 +257,7 @@ class NetworkExperiment(Experiment):
             )
             for fold in searched.best_trial.folds
         ]
+        list_curves(folds).write(run.path / CURVES)
         curves = draw_curves(run.figures / "curves", folds)
         return [Picture(files=curves, caption="Every fold, with mean and spread.")]
 

@@ -1,0 +1,1 @@
+"""Figures of the published studies, made anew from runs for print."""
