@@ -13,6 +13,7 @@ from pynwb import NWBHDF5IO
 from sts.calcium.readers import read_calcium
 from sts.cli.calcium import main
 from sts.cli.run import Status
+from sts.reports.publications.table import PUBLICATIONS
 from sts.studies.calcium.evaluate import GENERATED, INDEPENDENT, PHASES, REAL_FLOOR
 
 NAME = "small"
@@ -146,6 +147,8 @@ def test_evaluation_stands_beside_floor_and_controls(world: Path) -> None:
     run = run_of(world, "calcium-evaluate")
     for name in ("traces", "histograms", "curves", "correlations", "van-rossum"):
         assert (run / "figures" / f"{name}.png").is_file()
+    for figure in ("calcium-2", "calcium-3", "calcium-4", "calcium-5", "calcium-6"):
+        assert all((run / name).is_file() for name in PUBLICATIONS[figure].files)
     page = (run / "report.html").read_text()
     for words in ("Does it help?", "Copying", "independent neurons", "phase-shuffled"):
         assert words in page

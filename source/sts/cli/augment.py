@@ -114,8 +114,9 @@ def _benchmark(args: argparse.Namespace) -> int:
 
 
 def _say_scores(results: "Results") -> None:
+    from sts.reports.benchmark_scores import method_title
     from sts.studies.augment.conclusions import format_gain
-    from sts.studies.augment.results import method_title, summarise_baseline
+    from sts.studies.augment.results import summarise_baseline
     from sts.tabular.classifiers import classifier_title
 
     say_table(
@@ -154,10 +155,10 @@ def _say_scores(results: "Results") -> None:
 
 
 def _say_conclusions(results: "Results") -> None:
+    from sts.reports.benchmark_scores import method_title, summarise_fidelity
     from sts.studies.augment.conclusions import describe_method
-    from sts.studies.augment.results import method_title, summarise_fidelity
 
-    fidelity = summarise_fidelity(results)
+    fidelity = summarise_fidelity(results.fidelity)
     for method in results.job.all_methods[1:]:
         parts = describe_method(results, fidelity, method).values()
         say(f"{method_title(method)}: {'; '.join(filter(None, parts)) or 'no score'}")

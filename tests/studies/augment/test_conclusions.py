@@ -9,6 +9,7 @@ import pytest
 
 from sts.augment.tasks import load_task
 from sts.evaluation.scores import Interval
+from sts.reports.benchmark_scores import summarise_fidelity, summarise_scores
 from sts.reports.page import Block
 from sts.studies.augment.conclusions import (
     describe_gains,
@@ -17,12 +18,7 @@ from sts.studies.augment.conclusions import (
     format_gain,
     write_conclusions,
 )
-from sts.studies.augment.results import (
-    Results,
-    compare_with_baseline,
-    summarise_fidelity,
-    summarise_scores,
-)
+from sts.studies.augment.results import Results, compare_with_baseline
 from tests.studies.augment.worlds import job_of, made_workspace
 
 
@@ -96,7 +92,7 @@ def test_the_published_protocol_has_no_verdicts() -> None:
 def test_the_page_of_the_published_protocol_says_why(tmp_path: Path) -> None:
     rows = [*folds_of("none", (0.2, 0.5, 0.8)), *folds_of("smote", (0.31, 0.6, 0.89), 9)]
     results = results_of(tmp_path, rows, protocol="paper")
-    said = text_of(write_conclusions(results, summarise_fidelity(results)))
+    said = text_of(write_conclusions(results, summarise_fidelity(results.fidelity)))
     assert "No verdicts on 1 comparisons in macro F1" in said
     assert "helps" not in said
     assert "SMOTE: macro F1 +0.100 on average, no verdict;" in said
@@ -166,7 +162,7 @@ def test_the_page_says_what_helps_what_is_real_and_what_is_a_copy(tmp_path: Path
         *folds_of("random", (0.1, 0.4, 0.69), 9),
     ]
     results = results_of(tmp_path, rows)
-    said = text_of(write_conclusions(results, summarise_fidelity(results)))
+    said = text_of(write_conclusions(results, summarise_fidelity(results.fidelity)))
     assert "Of 2 comparisons in macro F1" in said
     assert "1 find that the method helps, 1 that it hurts, and 0 cannot tell" in said
     assert (

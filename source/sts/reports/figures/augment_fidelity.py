@@ -19,6 +19,8 @@ from sts.reports.figures.style import (
     DPI,
     FAINT,
     INK,
+    MM_PER_IN,
+    PRINT_SCALE,
     SCREEN,
     SHADE,
     Paper,
@@ -32,6 +34,8 @@ DENSITY_COLUMNS: Final = 3
 CURVE_POINTS: Final = 200
 # Most heat maps in one column.
 ABOVE: Final = 3
+# Greatest height in print: 230 mm, before it is made smaller.
+HIGHEST_IN: Final = 230.0 / MM_PER_IN / PRINT_SCALE
 # Percentiles between which densities are drawn: one far value must not compress all others.
 DRAWN_PERCENTILES: Final = (1.0, 99.0)
 # Colours of the distance to the nearest training cell: 0 is a copy, 1 as far as a new cell.
@@ -173,6 +177,10 @@ def draw_heat_maps(
     columns = 1 if len(maps) <= ABOVE or paper.is_print else 2
     rows = -(-len(maps) // columns)
     wide, high = 0.078 * len(features), 0.1 * len(classes)
+    if paper.is_print:
+        # A row in print is wide enough for larger text, and a page high enough for so much.
+        high = min(0.13 * len(classes), (HIGHEST_IN - 1.9) / rows - 0.35)
+    size = min(7.0, 60.0 * high / len(classes)) if paper.is_print else 5.0
     with look():
         figure = new_figure(
             max(6.0, 1.2 + (1.0 + wide) * columns), 1.9 + (0.35 + max(high, 0.5)) * rows, paper
@@ -183,19 +191,23 @@ def draw_heat_maps(
             if number >= len(maps):
                 axes.set_axis_off()
                 continue
-            image = _draw_map(axes, maps[number], classes, top=top)
+            image = _draw_map(axes, maps[number], classes, top=top, size=size)
             last = number == len(maps) - 1 or number % rows == rows - 1
-            axes.set_xticks(range(len(features)), features if last else [], rotation=90, fontsize=5)
+            axes.set_xticks(
+                range(len(features)), features if last else [], rotation=90, fontsize=max(size, 5)
+            )
         figure.colorbar(
             image, ax=grid.ravel().tolist(), label=what, location="top", shrink=0.4, aspect=30
         )
         return save(figure, stem, paper=paper)
 
 
-def _draw_map(axes: Axes, one: HeatMap, classes: Sequence[str], *, top: float) -> AxesImage:
+def _draw_map(
+    axes: Axes, one: HeatMap, classes: Sequence[str], *, top: float, size: float
+) -> AxesImage:
     image = axes.imshow(one.values, vmin=0.0, vmax=top, cmap="cividis_r", aspect="auto")
     axes.set_title(one.title, loc="left", fontsize=8, fontweight="bold")
-    axes.set_yticks(range(len(classes)), classes, fontsize=5)
+    axes.set_yticks(range(len(classes)), classes, fontsize=size)
     axes.tick_params(length=0, pad=2)
     return image
 

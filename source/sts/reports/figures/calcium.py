@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from sts.base.types import Bools, Floats, Ints
 from sts.reports.figures.style import (
@@ -256,7 +257,8 @@ def draw_training(
             axes.plot(steps, values, color=INK, linewidth=1.4, marker=".")
             axes.set_xlabel("steps of the generator")
             axes.set_ylabel(label)
-            axes.set_ylim(bottom=min(0.0, *values))
+            axes.set_ylim(min(0.0, *values), 1.05 * max(*values, 0.01))
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
             axes.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.5)
         if best_step in steps:
             at = list(steps).index(best_step)

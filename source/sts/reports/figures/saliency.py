@@ -183,6 +183,8 @@ def draw_class_saliency(
                 image = scale.to_rgba(keep_strongest(sweep, CLASS_COLUMNS))[..., :3]
                 _draw_image(axes, image, times_ms=window_ms, freqs_hz=freqs_hz)
             column[2].set_xlabel("time from onset (ms)")
+        # After the last class: all classes share this axis.
+        grid[0, 0].set_ylim(bottom=0.0)
         _name_class_rows(grid[:, 0])
         _add_bar(figure, scale, grid[1:].ravel(), ends=("none", "strong"))
         return save(figure, stem, paper=paper)
@@ -208,7 +210,6 @@ def _draw_profile(
         added = np.diff(np.interp(edges_ms, columns_ms, total))
         axes.stairs(added, edges_ms, color=colour, linestyle=dashes, linewidth=0.9, label=name)
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
-    axes.set_ylim(bottom=0.0)
 
 
 def _draw_image(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sts.base.errors import StsError
-from sts.base.files import read_json
+from sts.base.files import read_csv, read_json
 from sts.reports.figures.style import Paper
 from sts.reports.publications.kept import DataTable, read_kept
 
@@ -28,9 +28,9 @@ class FigureSource:
         """Return the first run."""
         return self.runs[0]
 
-    def table(self, name: str) -> list[dict[str, str]]:
+    def table(self, name: str, *, may_be_empty: bool = False) -> list[dict[str, str]]:
         """Return the rows of a table of the first run."""
-        return read_kept(self.run / name)
+        return read_csv(self.run / name, []) if may_be_empty else read_kept(self.run / name)
 
     def report(self) -> dict[str, Any]:
         """Return report.json of the first run."""

@@ -8,7 +8,8 @@ from sts.base.errors import one_of
 from sts.base.files import make_folder, write_text
 from sts.reports.figures.style import TWO_COLUMNS
 from sts.reports.predictions import PREDICTIONS
-from sts.reports.publications import calcium, scalograms
+from sts.reports.publications import augment, calcium, scalograms
+from sts.reports.publications.augment import DIFFERENCES, FIDELITY_MEASURES, RESULTS
 from sts.reports.publications.kept import (
     CLASS_SALIENCY,
     CORRELATIONS,
@@ -22,11 +23,13 @@ from sts.reports.publications.source import FigureSource, Publication, check_run
 
 STS_TRAIN: Final = "sts_pipeline.py N TRAIN"
 STS_EXPLAIN: Final = "sts_pipeline.py N EXPLAIN"
+BENCHMARK: Final = "augment_benchmark.py"
+AUGMENT_FILES: Final = (RESULTS, DIFFERENCES, FIDELITY_MEASURES, "report.json")
 GAN_TRAIN: Final = "calcium_gan.py train"
 GAN_EVALUATE: Final = "calcium_gan.py evaluate"
 
-# The numbers are those of the papers where a figure of theirs shows the same. What else runs show
-# of the same study follows with the next numbers.
+# sts-3 to sts-5 show what the figures of these numbers show in the paper. The other numbers follow
+# the order of the results of each study.
 PUBLICATIONS: Final[dict[str, Publication]] = {
     "sts-1": Publication(
         shows="The method: both sweeps of a cell, their currents, and their scalograms.",
@@ -62,6 +65,38 @@ PUBLICATIONS: Final[dict[str, Publication]] = {
         draw=scalograms.draw_attention,
         made_by=STS_EXPLAIN,
         files=(CLASS_SALIENCY,),
+    ),
+    "augment-2": Publication(
+        shows="Accuracy and macro F1 of every classifier on real neurons alone, with 95 % "
+        "intervals, and learning curves.",
+        paper=TWO_COLUMNS,
+        draw=augment.draw_without_rows,
+        made_by=BENCHMARK,
+        files=AUGMENT_FILES,
+    ),
+    "augment-3": Publication(
+        shows="Accuracy and macro F1 against the number of synthetic rows added to each class, "
+        "with 95 % intervals.",
+        paper=TWO_COLUMNS,
+        draw=augment.draw_with_rows,
+        made_by=BENCHMARK,
+        files=AUGMENT_FILES,
+    ),
+    "augment-4": Publication(
+        shows="Change in recall of each class at the smallest number of added rows; bold where "
+        "its interval excludes 0.",
+        paper=TWO_COLUMNS,
+        draw=augment.draw_recalls,
+        made_by=BENCHMARK,
+        files=AUGMENT_FILES,
+    ),
+    "augment-5": Publication(
+        shows="Fidelity: Kolmogorov-Smirnov distance of every class and feature to held-out "
+        "cells, real training cells first.",
+        paper=TWO_COLUMNS,
+        draw=augment.draw_realism,
+        made_by=BENCHMARK,
+        files=AUGMENT_FILES,
     ),
     "calcium-1": Publication(
         shows="Training: the critic's distance, and how unlike the validation windows the "

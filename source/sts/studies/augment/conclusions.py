@@ -10,14 +10,9 @@ from sts.augment.grid import BASELINE, BORROW
 from sts.augment.measures import describe_copying
 from sts.evaluation.compare import CANNOT_TELL, NO_VERDICT
 from sts.evaluation.scores import Interval
+from sts.reports.benchmark_scores import FidelitySummary, Gain, copying_ratio, method_title
 from sts.reports.page import Block, Table
-from sts.studies.augment.results import (
-    FidelitySummary,
-    Gain,
-    Results,
-    copying_ratio,
-    method_title,
-)
+from sts.studies.augment.results import Results
 from sts.tabular.classifiers import classifier_title
 
 CIRCULAR: Final = (

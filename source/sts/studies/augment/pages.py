@@ -13,9 +13,16 @@ from sts.base.runs import Run
 from sts.base.settings import to_dict
 from sts.evaluation.compare import CANNOT_TELL, NO_VERDICT
 from sts.evaluation.predictions import PLAIN_SCORES, SCORES
+from sts.reports import benchmark_drawings
+from sts.reports.benchmark_scores import (
+    GAIN_COLUMNS,
+    Gain,
+    ScoreRows,
+    method_title,
+    summarise_fidelity,
+)
 from sts.reports.page import Block, Facts, Picture, Section, Table, write_page
 from sts.reports.tables import settings_table
-from sts.studies.augment import drawings
 from sts.studies.augment.conclusions import (
     CIRCULAR,
     INTERVALS,
@@ -24,16 +31,8 @@ from sts.studies.augment.conclusions import (
     make_notes_table,
     write_conclusions,
 )
-from sts.studies.augment.drawings import Samples, collect_samples, write_samples
-from sts.studies.augment.results import (
-    GAIN_COLUMNS,
-    Gain,
-    Results,
-    ScoreRows,
-    method_title,
-    summarise_baseline,
-    summarise_fidelity,
-)
+from sts.studies.augment.results import Results, summarise_baseline
+from sts.studies.augment.samples import Samples, collect_samples, draw_samples, write_samples
 from sts.studies.augment.store import FIDELITY
 from sts.tabular.classifiers import classifier_title
 
@@ -80,7 +79,7 @@ def _select_columns(columns: Sequence[str], rows: ScoreRows) -> Iterator[dict[st
 
 def make_report(results: Results) -> dict[str, Any]:
     """Return the content of `report.json`."""
-    job, neurons, fidelity = results.job, results.task.neurons, summarise_fidelity(results)
+    job, neurons, fidelity = results.job, results.task.neurons, summarise_fidelity(results.fidelity)
     return {
         "job": to_dict(job),
         "neurons": len(neurons),
@@ -137,14 +136,14 @@ def make_sections(run: Run, results: Results, samples: Samples | None) -> list[S
 
 def _show_conclusions(run: Run, results: Results) -> list[Block]:
     blocks: list[Block] = [_make_facts(results)]
-    blocks += write_conclusions(results, summarise_fidelity(results))
+    blocks += write_conclusions(results, summarise_fidelity(results.fidelity))
     if results.task.circular:
         blocks.append(CIRCULAR)
     blocks += [INTERVALS[results.job.protocol], _make_verdict_table(results)]
     if results.failed:
         rows = [[where, why] for where, why in results.failed.items()]
         blocks.append(Table(columns=["missing scores", "reason"], rows=rows))
-    places = drawings.draw_places(run, results)
+    places = benchmark_drawings.draw_places(run.figures / "map", results.scores)
     if places is not None:
         caption = (
             "Each method: its gain in macro F1, how well a classifier separates its rows from real "
@@ -215,19 +214,28 @@ def _show_baseline(run: Run, results: Results) -> list[Block]:
     ]
     table = Table(columns=["classifier", *(SCORES[score] for score in PLAIN_SCORES)], rows=rows)
     caption = "Every classifier on real training neurons alone, and on parts of them."
-    return [Picture(files=drawings.draw_baseline(run, results), caption=caption), table]
+    return [
+        Picture(
+            files=benchmark_drawings.draw_baseline(run.figures / "baseline", results.scores),
+            caption=caption,
+        ),
+        table,
+    ]
 
 
 def _show_gains(run: Run, results: Results) -> list[Block]:
     blocks: list[Block] = []
-    if (files := drawings.draw_added(run, results)) is not None:
+    if (files := benchmark_drawings.draw_added(run.figures / "added", results.scores)) is not None:
         caption = "Accuracy and macro F1 against the rows added to each class, 95 % intervals."
         blocks.append(Picture(files=files, caption=caption))
-    if (files := drawings.draw_gains(run, results)) is not None:
+    if (
+        files := benchmark_drawings.draw_gains(run.figures / "classes", results.scores)
+    ) is not None:
+        selection = benchmark_drawings.describe_selection(results.scores)
         caption = (
-            f"Change in recall of each class, {drawings.describe_selection(results)}; bold where "
-            "its own verdict, which is not corrected for the number of comparisons, is that it "
-            "helps or hurts."
+            f"Change in recall of each class, {selection}; bold where its own "
+            "verdict, which is not corrected for the number of comparisons, is that it helps or "
+            "hurts."
         )
         blocks.append(Picture(files=files, caption=caption))
     blocks.append(_make_gain_table(results.gains))
@@ -279,7 +287,7 @@ def _make_gain_table(gains: Sequence[Gain]) -> Table:
 
 
 def _show_fidelity(run: Run, results: Results, samples: Samples | None) -> list[Block]:
-    summary = summarise_fidelity(results)
+    summary = summarise_fidelity(results.fidelity)
     methods = [method for method in results.job.all_methods if method in summary]
     order = list(MEASURES)
     sides = sorted(
@@ -293,7 +301,9 @@ def _show_fidelity(run: Run, results: Results, samples: Samples | None) -> list[
         Table(columns=["measure, against", *heads], rows=rows),
         Table(columns=["measure", "meaning"], rows=[list(pair) for pair in MEASURES.items()]),
     ]
-    if (files := drawings.draw_fidelity(run, results)) is not None:
+    if (
+        files := benchmark_drawings.draw_fidelity(run.figures / "fidelity", results.scores)
+    ) is not None:
         caption = (
             "Kolmogorov-Smirnov distance of every class and feature to held-out cells, real "
             "training cells first; white where a class has fewer than two cells on a side."
@@ -304,7 +314,7 @@ def _show_fidelity(run: Run, results: Results, samples: Samples | None) -> list[
             f"Densities in the first fold of the {len(samples.shown)} features in which classes of "
             "training cells differ most; of nearly equal features one is drawn."
         )
-        blocks.append(Picture(files=drawings.draw_samples(run, samples), caption=caption))
+        blocks.append(Picture(files=draw_samples(run, samples), caption=caption))
     return blocks
 
 

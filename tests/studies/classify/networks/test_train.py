@@ -28,6 +28,7 @@ from sts.networks.backbones import Architecture
 from sts.networks.checkpoint import load_model
 from sts.networks.predict import run_network
 from sts.reports.predictions import PREDICTIONS, read_network_features, read_predictions
+from sts.reports.publications.kept import CLASS_SALIENCY, read_class_saliency, read_kept
 from sts.search.trials import FoldScore, SearchResult, TrialRecord
 from sts.studies.classify.networks.model import load_sweeps
 from sts.studies.classify.networks.training import NetworkJob, make_network_job, prepare_network
@@ -83,6 +84,7 @@ def report_of(root: Path) -> str:
 def test_training_leaves_a_model_and_a_run(trained: Path) -> None:
     run = run_of(trained)
     names = ("settings.json", "predictions.csv", "report.html", "log.txt", "metrics.jsonl")
+    names += ("curves.csv",)
     for name in (*names, "out_of_fold.csv"):
         assert (run / name).stat().st_size > 0, name
     for name in ("confusion", "curves", "calibration", "models-1"):
@@ -222,6 +224,7 @@ def test_explaining_draws_cells_and_says_where_attention_lies(
     run = run_of(trained, "sts-explain")
     assert len(list((run / "figures").glob("saliency-*.png"))) == 4
     assert (run / "figures" / "class-saliency.svg").is_file()
+    assert {one.label for one in read_class_saliency(read_kept(run / CLASS_SALIENCY))} <= {*CLASSES}
     report = json.loads((run / "report.json").read_text())
     for shares in report["attention"].values():
         assert sum(shares["times"].values()) == pytest.approx(1.0, abs=1e-6)
