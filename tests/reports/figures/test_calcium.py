@@ -16,21 +16,14 @@ from sts.reports.figures.calcium import (
     draw_traces,
     draw_training,
 )
-from tests.reports.figures.drawn import assert_legible
+from tests.reports.figures.drawn import assert_legible, keep_figures
 
 RNG = np.random.default_rng(0)
 
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    figures: list[Figure] = []
-
-    def keep(figure: Figure, stem: Path) -> list[Path]:
-        figures.append(figure)
-        return [stem]
-
-    monkeypatch.setattr(calcium, "save", keep)
-    return figures
+    return keep_figures(monkeypatch, calcium)
 
 
 def panel(title: str, neurons: int) -> TracePanel:

@@ -45,7 +45,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Figure]]:
     """Return the figures instead of writing them."""
     figures: list[Figure] = []
 
-    def keep(figure: Figure, stem: Path) -> list[Path]:
+    def keep(figure: Figure, stem: Path, **_: object) -> list[Path]:
         figures.append(figure)
         return [stem]
 

@@ -18,7 +18,7 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     look at pictures, draw them all.
     """
 
-    def save(figure: object, stem: Path) -> list[Path]:
+    def save(figure: object, stem: Path, **_: object) -> list[Path]:
         stem.with_name(f"{stem.name}.svg").write_text("<svg/>")
         return [stem.with_name(f"{stem.name}.svg")]
 
