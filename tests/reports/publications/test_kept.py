@@ -43,7 +43,7 @@ def test_class_saliency(tmp_path: Path) -> None:
     again = kept.read_class_saliency(keep(kept.list_class_saliency(maps), tmp_path))
     assert [(one.label, one.cells) for one in again] == [(one.label, one.cells) for one in maps]
     for one, other in zip(maps, again, strict=True):
-        np.testing.assert_allclose(other.saliency, one.saliency, rtol=10**-kept.DIGITS * 5)
+        np.testing.assert_allclose(other.saliency, one.saliency, rtol=10**-kept.KEPT_DIGITS * 5)
 
 
 def test_traces(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_traces(tmp_path: Path) -> None:
     again = kept.read_traces(keep(kept.list_traces(panels), tmp_path))
     for one, other in zip(panels, again, strict=True):
         assert (other.title, list(other.neurons)) == (one.title, one.neurons)
-        np.testing.assert_allclose(other.traces, one.traces, rtol=10**-kept.DIGITS * 5)
+        np.testing.assert_allclose(other.traces, one.traces, rtol=10**-kept.KEPT_DIGITS * 5)
         np.testing.assert_array_equal(other.spikes, one.spikes)
 
 
@@ -71,9 +71,9 @@ def test_spectra(tmp_path: Path) -> None:
     again = kept.read_spectra(keep(kept.list_spectra(panels), tmp_path))
     for one, other in zip(panels, again, strict=True):
         assert (other.x_label, other.y_label) == (one.x_label, one.y_label)
-        np.testing.assert_allclose(other.real, one.real, rtol=10**-kept.DIGITS * 5)
+        np.testing.assert_allclose(other.real, one.real, rtol=10**-kept.KEPT_DIGITS * 5)
         np.testing.assert_allclose(
-            other.others["generated"], one.others["generated"], rtol=10**-kept.DIGITS * 5
+            other.others["generated"], one.others["generated"], rtol=10**-kept.KEPT_DIGITS * 5
         )
 
 
@@ -82,7 +82,7 @@ def test_matrices(tmp_path: Path) -> None:
     again = kept.read_matrices(keep(kept.list_matrices(matrices), tmp_path))
     assert list(again) == list(matrices)
     for name, matrix in matrices.items():
-        np.testing.assert_allclose(again[name], matrix, rtol=10**-kept.DIGITS * 5)
+        np.testing.assert_allclose(again[name], matrix, rtol=10**-kept.KEPT_DIGITS * 5)
 
 
 def test_a_table_of_something_else_is_one_clear_line(tmp_path: Path) -> None:

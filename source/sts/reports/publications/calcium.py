@@ -57,7 +57,7 @@ def draw_windows(source: FigureSource, stem: Path, paper: Paper) -> DataTable:
     return list_traces(panels)
 
 
-def draw_statistics(source: FigureSource, stem: Path, paper: Paper) -> DataTable:
+def draw_spike_statistics(source: FigureSource, stem: Path, paper: Paper) -> DataTable:
     """Draw the distributions of spike statistics of real and generated windows."""
     panels = read_histograms(source.table(HISTOGRAMS))
     draw_histograms(stem, panels, paper=paper)

@@ -24,10 +24,10 @@ SPECTRA: Final = "spectra.csv"
 CORRELATIONS: Final = "correlations.csv"
 DISTANCES: Final = "van-rossum.csv"
 # Significant digits of values that are only drawn.
-DIGITS: Final = 5
+KEPT_DIGITS: Final = 5
 TRACKED_CURVES: Final = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 
-Rows = Sequence[Mapping[str, Any]]
+TableRows = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +35,10 @@ class DataTable:
     """The data behind a figure, as they are written to CSV."""
 
     columns: Sequence[str]
-    rows: Rows
+    rows: TableRows
 
     @classmethod
-    def of(cls, rows: Rows) -> "DataTable":
+    def of(cls, rows: TableRows) -> "DataTable":
         """Return a table with the columns of its first row."""
         return cls(columns=list(rows[0]) if rows else [], rows=rows)
 
@@ -55,7 +55,7 @@ def read_kept(path: Path) -> list[dict[str, str]]:
 
 
 def _round(values: Floats) -> list[float]:
-    return [float(f"{value:.{DIGITS}g}") for value in np.asarray(values, dtype=float).tolist()]
+    return [float(f"{value:.{KEPT_DIGITS}g}") for value in np.asarray(values, dtype=float).tolist()]
 
 
 def _find(row: Mapping[str, str], name: str) -> str:

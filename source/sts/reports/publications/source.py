@@ -10,7 +10,7 @@ from sts.base.files import read_csv, read_json
 from sts.reports.figures.style import Paper
 from sts.reports.publications.kept import DataTable, read_kept
 
-SETTINGS: Final = "settings.json"
+_SETTINGS: Final = "settings.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +74,8 @@ def check_runs(name: str, figure: Publication, runs: tuple[Path, ...]) -> None:
     if len(runs) > 1 and not figure.several:
         raise StsError(f"{name} is made of one run, {len(runs)} are given")
     for run in runs:
-        if not (run / SETTINGS).is_file():
-            raise StsError(f"no {SETTINGS} in {run}: name the folder of a finished run")
+        if not (run / _SETTINGS).is_file():
+            raise StsError(f"no {_SETTINGS} in {run}: name the folder of a finished run")
         missing = [file for file in figure.files if not (run / file).is_file()]
         if missing:
             kind = run.resolve().parent.parent.name

@@ -118,7 +118,7 @@ PUBLICATIONS: Final[dict[str, Publication]] = {
         shows="Distributions of rates, correlations, van Rossum distances and inter-spike "
         "intervals of real, generated and shuffled windows.",
         paper=TWO_COLUMNS,
-        draw=calcium.draw_statistics,
+        draw=calcium.draw_spike_statistics,
         made_by=GAN_EVALUATE,
         files=(HISTOGRAMS,),
     ),
