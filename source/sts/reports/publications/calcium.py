@@ -67,6 +67,8 @@ def draw_spike_statistics(source: FigureSource, stem: Path, paper: Paper) -> Dat
 def draw_correlations(source: FigureSource, stem: Path, paper: Paper) -> DataTable:
     """Draw the correlations of all pairs of neurons, real and generated."""
     squares = read_matrices(source.table(CORRELATIONS))
+    if any(len(set(one.shape)) > 1 for one in squares.values()):
+        raise StsError(f"{source.run / CORRELATIONS} has a matrix that is not square")
     draw_matrices(stem, squares, label="correlation of counts in 0.5 s", paper=paper)
     return list_matrices(squares)
 

@@ -68,6 +68,13 @@ def _number(row: Mapping[str, str], name: str) -> float:
     return read_number(_find(row, name), name)
 
 
+def _whole(row: Mapping[str, str], name: str) -> int:
+    number = _number(row, name)
+    if number != round(number, 0):
+        raise StsError(f"{name} is {row[name]!r} in a table of a run, a whole number is needed")
+    return int(number)
+
+
 def _numbers(row: Mapping[str, str]) -> Floats:
     """Return the values in the columns whose names are whole numbers, in their order."""
     return np.array([read_number(text, name) for name, text in row.items() if name.isdigit()])
@@ -96,7 +103,7 @@ def read_curves(rows: Sequence[Mapping[str, str]]) -> list[FoldCurves]:
     folds = []
     for _, group in groupby(rows, key=lambda row: _find(row, "fold")):
         own = list(group)
-        best = [int(_number(row, "epoch")) for row in own if row.get("best") == "1"]
+        best = [_whole(row, "epoch") for row in own if row.get("best") == "1"]
         curves = {name: [_number(row, name) for row in own] for name in TRACKED_CURVES}
         folds.append(FoldCurves(**curves, best_epoch=best[0] if best else None))
     return folds
@@ -120,10 +127,12 @@ def read_class_saliency(rows: Sequence[Mapping[str, str]]) -> list[ClassSaliency
     for label, group in groupby(rows, key=lambda row: _find(row, "class")):
         own = list(group)
         values = np.stack([_numbers(row) for row in own])
+        if len(values) % 2 or not values.size:
+            raise StsError(f"the maps of {label} are not of two sweeps: run its command again")
         averages.append(
             ClassSaliency(
                 label=label,
-                cells=int(_number(own[0], "cells")),
+                cells=_whole(own[0], "cells"),
                 saliency=values.reshape(2, -1, values.shape[1]),
             )
         )
@@ -150,9 +159,11 @@ def read_traces(rows: Sequence[Mapping[str, str]]) -> list[TracePanel]:
         traces = np.stack([_numbers(row) for row in own])
         spikes = np.zeros(traces.shape, dtype=bool)
         for at, row in enumerate(own):
-            frames = [int(word) for word in row["frames of spikes"].split() if word.isdigit()]
+            frames = [
+                int(word) for word in _find(row, "frames of spikes").split() if word.isdecimal()
+            ]
             spikes[at, [frame for frame in frames if frame < traces.shape[1]]] = True
-        neurons = [int(_number(row, "neuron")) for row in own]
+        neurons = [_whole(row, "neuron") for row in own]
         panels.append(TracePanel(title=title, traces=traces, spikes=spikes, neurons=neurons))
     return panels
 
