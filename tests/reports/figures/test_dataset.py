@@ -38,8 +38,10 @@ def test_all_features_of_eight_sets_can_be_read(
     drawn: list[Figure], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(0)
-    medians = {f"set {n}": rng.normal(0, 1, len(FEATURES)).tolist() for n in range(8)}
-    medians["set 0"][:2] = [9.0, np.nan]
+    # Not formulas.
+    names = ["set $\\nothing$", *(f"set {n}" for n in range(1, 8))]
+    medians = {name: rng.normal(0, 1, len(FEATURES)).tolist() for name in names}
+    medians[names[0]][:2] = [9.0, np.nan]
     draw_medians(STEM, FEATURES, medians)
     (axes,) = drawn[0].axes
     points = axes.lines[1]

@@ -65,6 +65,8 @@ LOOK: Final[dict[str, Any]] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "text.color": INK,
+    # Names of data sets and classes are drawn as they are, also with dollar signs in them.
+    "text.parse_math": False,
     "xtick.color": INK,
     "ytick.color": INK,
     "xtick.labelsize": 8.0,
