@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,16 +38,20 @@ SMALL: Final = ("--weights", "none", "--image-size", "32x96", "--epochs", "2", "
 # What each command needs first, and the command.
 COMMANDS: Final[Mapping[str, tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]]] = {
     "build": ((CELLS,), BUILD),
-    "train": ((CELLS, BUILD), ("sts_pipeline.py", "4", "TRAIN", *SMALL, "--trials", "3")),
+    "train": (
+        (CELLS, BUILD),
+        ("sts_pipeline.py", "4", "TRAIN", *SMALL, "--trials", "3", "--group-by", "specimen"),
+    ),
     "table": (
         (CELLS, BUILD),
         ("baseline_pipeline.py", "--skip-missing", "--trials", "8", "--folds", "2"),
     ),
     "augment": ((), ("augment_benchmark.py", "--method", "smote", "vae", "--demo", "--resume")),
 }
-# Fields of JSON files and names of files that differ between any two runs.
+# Parts of names of fields, and names of fields and files, that differ between any two runs.
 MOMENTARY: Final = ("time", "date", "seconds", "duration", "path", "folder", "host", "root", "run")
-SKIPPED: Final = (".html", ".txt", ".sqlite", ".png", ".pdf", ".svg", ".lock", ".log")
+MOMENTS: Final = frozenset({"start", "end"})
+SKIPPED: Final = (".html", ".txt", ".sqlite", ".png", ".pdf", ".svg", ".lock", ".log", "DONE")
 
 
 def run_command(root: Path, command: tuple[str, ...], after_s: float | None = None) -> int:
@@ -78,10 +82,13 @@ def read_products(root: Path) -> dict[str, str]:
     digests: dict[str, str] = {}
     for path in sorted(root.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-        if not path.is_file() or hidden or path.suffix in SKIPPED or path.is_symlink():
+        if not path.is_file() or hidden or path.name.endswith(SKIPPED) or path.is_symlink():
             continue
         place = "/".join(_plain(part) for part in path.relative_to(root).parts)
-        digests[place] = DIGESTS.get(path.suffix, _digest_bytes)(path)
+        if path.suffix == ".json":
+            digests[place] = _digest_json(path, root)
+        else:
+            digests[place] = _digest_hdf5(path) if path.suffix == ".h5" else _digest_bytes(path)
     return digests
 
 
@@ -94,16 +101,20 @@ def _digest_bytes(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _digest_json(path: Path) -> str:
-    content = _without_moments(json.loads(path.read_text(encoding="utf-8")))
+def _digest_json(path: Path, root: Path) -> str:
+    text = path.read_text(encoding="utf-8").replace(str(root), "<root>")
+    content = _without_moments(json.loads(text))
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _without_moments(value: Any) -> Any:
     if isinstance(value, dict):
-        kept = {k: v for k, v in value.items() if not any(word in k for word in MOMENTARY)}
-        return {k: _without_moments(v) for k, v in kept.items()}
+        return {k: _without_moments(v) for k, v in value.items() if not _is_moment(k)}
     return [_without_moments(each) for each in value] if isinstance(value, list) else value
+
+
+def _is_moment(name: str) -> bool:
+    return name in MOMENTS or any(word in name for word in MOMENTARY)
 
 
 def _digest_hdf5(path: Path) -> str:
@@ -115,9 +126,6 @@ def _digest_hdf5(path: Path) -> str:
             content = repr(values.tolist()).encode() if values.dtype.hasobject else values.tobytes()
             digest.update(name.encode() + content)
     return digest.hexdigest()
-
-
-DIGESTS: Final[Mapping[str, Callable[[Path], str]]] = {".json": _digest_json, ".h5": _digest_hdf5}
 
 
 def measure(name: str, *, kills: int, rng: np.random.Generator, where: Path) -> dict[str, Any]:
@@ -168,8 +176,10 @@ def main() -> None:
             rng = np.random.default_rng((args.seed, number))
             rows[name] = measure(name, kills=args.kills, rng=rng, where=Path(folder))
             print(name, json.dumps(rows[name], indent=1), flush=True)
-    machine = f"{platform.machine()}, {os.cpu_count()} cores"
-    write_json(args.out / "kills.json", {"machine": machine, "seed": args.seed, "rows": rows})
+            machine = f"{platform.machine()}, {os.cpu_count()} cores"
+            write_json(
+                args.out / "kills.json", {"machine": machine, "seed": args.seed, "rows": rows}
+            )
 
 
 if __name__ == "__main__":
