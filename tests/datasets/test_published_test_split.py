@@ -39,6 +39,8 @@ READERS = {
     "datasets/build_files.py": "builds",
     "datasets/inventory.py": "checks",
     "studies/classify/stored.py": "predicts",
+    "reports/publications/scalograms.py": "draws",
+    "studies/data/overview.py": "draws",
     "studies/data/show.py": "draws",
     "studies/data/view.py": "draws",
     "studies/classify/networks/model.py": "trains: load_sweeps",

@@ -13,7 +13,7 @@ from sts.scalograms.image import (
     ImageSettings,
     ImageSource,
     PublishedSource,
-    Rows,
+    RowNumbers,
     TraceSource,
     find_published,
     has_published,
@@ -54,7 +54,7 @@ def both(published: Path, traces: Floats, settings: ImageSettings) -> list[Image
 
 
 def images_of(
-    source: ImageSource, rows: Rows, settings: ImageSettings | None = None
+    source: ImageSource, rows: RowNumbers, settings: ImageSettings | None = None
 ) -> torch.Tensor:
     return ImageBank(source, settings or source.settings, budget_bytes=0).images(rows)
 

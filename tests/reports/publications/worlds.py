@@ -13,7 +13,7 @@ from sts.evaluation.predictions import PLAIN_SCORES, RECALL
 from sts.reports.benchmark_scores import GAIN_COLUMNS, Gain
 from sts.reports.figures.calcium import CurvePanel, HistogramPanel, TracePanel
 from sts.reports.figures.saliency import ClassSaliency
-from sts.reports.figures.training import FoldCurves
+from sts.reports.figures.training import CURVES, TRACKED_CURVES, FoldCurves, write_curves
 from sts.reports.predictions import PREDICTIONS, write_predictions
 from sts.reports.publications import kept
 from sts.reports.publications.augment import DIFFERENCES, FIDELITY_MEASURES, RESULTS
@@ -57,7 +57,7 @@ def make_folds() -> list[FoldCurves]:
     folds = []
     for epochs in (3, 4):
         values = np.linspace(1.0, 0.5, epochs).tolist()
-        names = kept.TRACKED_CURVES
+        names = TRACKED_CURVES
         folds.append(FoldCurves(**dict.fromkeys(names, values), best_epoch=2))
     return folds
 
@@ -140,7 +140,7 @@ def make_fidelity() -> list[dict[str, Any]]:
 
 
 def _write_network(run: Path) -> None:
-    kept.list_curves(make_folds()).write(run / kept.CURVES)
+    write_curves(run / CURVES, make_folds())
     kept.list_class_saliency(make_saliency()).write(run / kept.CLASS_SALIENCY)
     write_predictions(run / PREDICTIONS, make_predictions(60))
 

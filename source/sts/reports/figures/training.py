@@ -1,6 +1,6 @@
 """Figures of a training: loss and accuracy by epoch, and the calibration of the model."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from sts.base.files import write_csv
 from sts.base.types import Floats
 from sts.evaluation.calibration import Reliability
 from sts.reports.figures.style import (
@@ -26,6 +27,10 @@ from sts.reports.figures.style import (
 # Colours of curves; no class has them.
 CURVE_COLOURS: Final = {"training": "#56B4E9", "validation": INK}
 CURVE_QUANTITIES: Final = ("loss", "accuracy")
+# The table that a run keeps of the curves of its folds.
+CURVES: Final = "curves.csv"
+TRACKED_CURVES: Final = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+CURVE_COLUMNS: Final = ("fold", "epoch", *TRACKED_CURVES, "best")
 # Mark of the best epoch of a fold.
 BEST_EPOCH_MARK: Final[dict[str, Any]] = {
     "marker": "o",
@@ -58,6 +63,22 @@ class FoldCurves:
         values = np.asarray(getattr(self, f"{prefix}_{quantity}"), dtype=np.float64)
         finite = np.isfinite(values)
         return np.where(finite, values, np.nan) if finite.any() else values[:0]
+
+
+def write_curves(path: Path, folds: Sequence[FoldCurves]) -> None:
+    """Write losses and accuracies, a row for each fold and epoch."""
+    write_csv(path, CURVE_COLUMNS, list_epochs(folds))
+
+
+def list_epochs(folds: Sequence[FoldCurves]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the table of curves, one for each fold and epoch."""
+    for number, fold in enumerate(folds, start=1):
+        for epoch in range(1, len(fold.train_loss) + 1):
+            row: dict[str, Any] = {"fold": number, "epoch": epoch}
+            for name in TRACKED_CURVES:
+                values = getattr(fold, name)
+                row[name] = values[epoch - 1] if epoch <= len(values) else None
+            yield row | {"best": int(epoch == fold.best_epoch)}
 
 
 def draw_curves(

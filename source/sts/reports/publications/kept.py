@@ -14,9 +14,13 @@ from sts.base.types import Floats
 from sts.datasets.table import read_number
 from sts.reports.figures.calcium import CurvePanel, HistogramPanel, TracePanel
 from sts.reports.figures.saliency import ClassSaliency
-from sts.reports.figures.training import FoldCurves
+from sts.reports.figures.training import (
+    CURVE_COLUMNS,
+    TRACKED_CURVES,
+    FoldCurves,
+    list_epochs,
+)
 
-CURVES: Final = "curves.csv"
 CLASS_SALIENCY: Final = "class-saliency.csv"
 TRACES: Final = "traces.csv"
 HISTOGRAMS: Final = "histograms.csv"
@@ -25,7 +29,6 @@ CORRELATIONS: Final = "correlations.csv"
 DISTANCES: Final = "van-rossum.csv"
 # Significant digits of values that are only drawn.
 KEPT_DIGITS: Final = 5
-TRACKED_CURVES: Final = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 
 TableRows = Sequence[Mapping[str, Any]]
 
@@ -87,15 +90,7 @@ def _spread(values: Floats) -> dict[str, Any]:
 
 def list_curves(folds: Sequence[FoldCurves]) -> DataTable:
     """Return losses and accuracies, a row for each fold and epoch."""
-    rows = []
-    for number, fold in enumerate(folds, start=1):
-        for epoch in range(1, len(fold.train_loss) + 1):
-            row: dict[str, Any] = {"fold": number, "epoch": epoch}
-            for name in TRACKED_CURVES:
-                values = getattr(fold, name)
-                row[name] = values[epoch - 1] if epoch <= len(values) else None
-            rows.append(row | {"best": int(epoch == fold.best_epoch)})
-    return DataTable(columns=["fold", "epoch", *TRACKED_CURVES, "best"], rows=rows)
+    return DataTable(columns=CURVE_COLUMNS, rows=list(list_epochs(folds)))
 
 
 def read_curves(rows: Sequence[Mapping[str, str]]) -> list[FoldCurves]:

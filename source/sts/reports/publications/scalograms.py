@@ -22,11 +22,10 @@ from sts.reports.figures.scalogram import (
 )
 from sts.reports.figures.scores import COMPARED_SCORES, ModelScores, draw_bars
 from sts.reports.figures.style import SWEEP_TITLES, Paper
-from sts.reports.figures.training import draw_curves
+from sts.reports.figures.training import CURVES, draw_curves
 from sts.reports.predictions import PREDICTIONS, read_predictions
 from sts.reports.publications.kept import (
     CLASS_SALIENCY,
-    CURVES,
     DataTable,
     list_class_saliency,
     list_curves,

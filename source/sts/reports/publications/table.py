@@ -7,13 +7,13 @@ from typing import Final
 from sts.base.errors import one_of
 from sts.base.files import make_folder, write_text
 from sts.reports.figures.style import TWO_COLUMNS
+from sts.reports.figures.training import CURVES
 from sts.reports.predictions import PREDICTIONS
 from sts.reports.publications import augment, calcium, scalograms
 from sts.reports.publications.augment import DIFFERENCES, FIDELITY_MEASURES, RESULTS
 from sts.reports.publications.kept import (
     CLASS_SALIENCY,
     CORRELATIONS,
-    CURVES,
     DISTANCES,
     HISTOGRAMS,
     SPECTRA,

@@ -24,9 +24,8 @@ from sts.networks.novelty import measure_network_novelty
 from sts.networks.predict import run_network
 from sts.networks.settings import SPACE, TrainSettings
 from sts.networks.train import fit
-from sts.reports.figures.training import FoldCurves, draw_curves
+from sts.reports.figures.training import CURVES, FoldCurves, draw_curves, write_curves
 from sts.reports.page import Block, Picture
-from sts.reports.publications.kept import CURVES, list_curves
 from sts.scalograms.bank import ImageBank
 from sts.search.address import read_address
 from sts.search.trials import Choice, Float, FoldScore, Int, Parameter, SearchResult, SearchSettings
@@ -257,7 +256,7 @@ class NetworkExperiment(Experiment):
             )
             for fold in searched.best_trial.folds
         ]
-        list_curves(folds).write(run.path / CURVES)
+        write_curves(run.path / CURVES, folds)
         curves = draw_curves(run.figures / "curves", folds)
         return [Picture(files=curves, caption="Every fold, with mean and spread.")]
 
