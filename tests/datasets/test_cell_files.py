@@ -7,10 +7,11 @@ import h5py
 import numpy as np
 import pytest
 
-from sts.base.errors import StsError
+from sts.base.errors import CellFailed, StsError
 from sts.cli.data import main
 from sts.datasets.build import BuildJob, build, plan_build
 from sts.datasets.build_files import CELLS_NAME
+from sts.datasets.cell_files import read_cell, stamp_cell
 from sts.datasets.cell_results import BuildSettings
 from sts.datasets.store import load_store
 from sts.datasets.table import CellRow, FeatureRow, read_cells, read_features
@@ -150,6 +151,30 @@ def test_files_of_several_donors_need_a_declared_one(job: BuildJob) -> None:
     table = write_table(job.folder, *(f"{name},cell 7,mouse 1" for name in FILES))
     build(replace(job, cells=table, force=True))
     assert read_cells(job.out / CELLS_NAME)[0].status == "ok"
+
+
+def test_a_cell_is_read_with_copies_and_broken_parts_left_out(job: BuildJob) -> None:
+    (cell,) = plan_build(job).cells.values()
+    whole = read_cell(cell, stamp_cell(cell))
+    assert whole.notes[-1].startswith("read together")
+    first, second = cell.paths.values()
+    second.write_bytes(first.read_bytes())
+    half = read_cell(cell, stamp_cell(cell))
+    assert 0 < len(half.sweeps) < len(whole.sweeps)
+    assert half.notes[-1] == "left out b_second.nwb: the same as a_first.nwb"
+    second.write_bytes(b"no recording")
+    stamps = stamp_cell(cell)
+    torn = read_cell(cell, stamps)
+    assert [sweep.number for sweep in torn.sweeps] == [sweep.number for sweep in half.sweeps]
+    assert torn.notes[-1].startswith("left out b_second.nwb: ")
+    first.write_bytes(first.read_bytes()[:-1])
+    with pytest.raises(CellFailed, match=r"none of its 2 files can be read: a_first\.nwb"):
+        read_cell(cell, stamps)
+    first.unlink()
+    assert stamp_cell(cell)[0].size < 0
+    alone = replace(cell, paths={"b_second.nwb": second})
+    with pytest.raises(CellFailed):
+        read_cell(alone, stamps[1:])
 
 
 def test_a_changed_part_is_read_again_and_no_other_cell(job: BuildJob) -> None:

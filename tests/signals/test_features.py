@@ -13,6 +13,7 @@ from sts.recordings.recording import Recording, Sweep
 from sts.signals.analysis import analyse
 from sts.signals.feature_names import FEATURES
 from sts.signals.features import absolute_times, measure_features
+from sts.signals.sweep_results import NO_STIMULUS, measure_sweeps
 from tests.signals.worlds import (
     PEAK_MS,
     PEAK_MV,
@@ -404,3 +405,26 @@ def test_absolute_times_move_times_and_nothing_else(
 def test_an_unknown_data_set_is_answered_with_the_nearest() -> None:
     with pytest.raises(StsError, match="did you mean 'PatchSeq'"):
         absolute_times({}, "Patchseq")
+
+
+def test_values_of_single_sweeps_agree_with_those_of_the_cell() -> None:
+    long, short = (
+        firing_sweep(30, even(3), number=0),
+        short_square_sweep(500, number=1, delay_s=0.002),
+    )
+    ramp, silent = ramp_sweep([0.3, 0.5], number=2), passive_sweep(10, number=3)
+    quiet = replace(silent, current_pa=np.zeros_like(silent.current_pa), number=4)
+    analysis = analyse(recording_of([long, short, ramp, silent, quiet]))
+    found = measure_sweeps(analysis)
+    kinds = ["long square", "short square", "ramp", "long square", NO_STIMULUS]
+    assert [each.stimulus for each in found] == kinds
+    assert [len(each.spike_times_s) for each in found] == [3, 1, 2, 0, 0]
+    values = measure_features(analysis).values
+    assert found[0].latency_s == pytest.approx(values["latency"])
+    assert found[0].mean_interval_ms == pytest.approx(values["avg_isi"])
+    assert found[0].rate_per_s == pytest.approx(3)
+    for each, stimulus in zip(found, ("long_square", "short_square", "ramp"), strict=False):
+        peak_mv = each.first(lambda spikes: spikes.peak_v)
+        assert peak_mv == pytest.approx(values[f"peak_v_{stimulus}"])
+    assert np.isnan(found[4].first(lambda spikes: spikes.peak_v))
+    assert np.isnan([found[2].rate_per_s, found[3].latency_s, found[1].mean_interval_ms]).all()
