@@ -109,6 +109,48 @@ MEASURED = {
             "c6c72fd87a9fdd67b08ed105f46529383962d05c1617b3fe2220e46e8af14b17",
         ),
     },
+    "populations": {
+        "C5M1_spike_train.mat": (
+            2_174_031,
+            "f23b38d71c3e838d06487adba6f9414218913910cdc2a47196acde84d79d0288",
+        ),
+        "C5M1_stimulus_trace.mat": (
+            8_142,
+            "27b01d01281073904f565a7fed96a8a9d82926b447467a4d80e80ba00d5acc76",
+        ),
+        "C6M3_spike_train.mat": (
+            2_847_874,
+            "4fd170cdb6d2c987f89b4a6b7d7975bad9a57a53314c82f7f4eb14f33910b330",
+        ),
+        "C6M3_stimulus_trace.mat": (
+            7_248,
+            "ae613a9e775eee4de8fbf063d4ddcf798707480a2456967313b9c63a7ba8b354",
+        ),
+        "C14M4_spike_train.mat": (
+            1_757_183,
+            "4aa937a2e4b40f6f0f236ab832a609ecfed7213f87454f949cd273e195b36a81",
+        ),
+        "C14M4_stimulus_trace.mat": (
+            8_038,
+            "ee4ebcb40eca5cb205624ca6be2c62a1916c7b3be8d540328ea33fa26b5e8286",
+        ),
+        "C23M4_spike_train.mat": (
+            655_953,
+            "fc6019e68466aad762d981f6e388365d844b878969ce83ed7db559d6f1ef5f19",
+        ),
+        "C23M4_stimulus_trace.mat": (
+            7_480,
+            "a28dc4000bb8235695152b09459f6f994b5361170b53a5e2cbc9170d4c272634",
+        ),
+        "C24M3_spike_train.mat": (
+            565_904,
+            "05daf8fae5286c8ab263d1354ecebc6b5b60fe4a4e1eedb246aa0df73fc2a922",
+        ),
+        "C24M3_stimulus_trace.mat": (
+            6_365,
+            "87290e01011f1a9b6910c687badbf03dd56e790eded9b1ea55906b8635f41ffe",
+        ),
+    },
 }
 COMMITS = {
     "sts-tables": "smilies-polito/spike-train-scalograms/294842c0b2409acb0f765c0eb9c30849000fd27b",
@@ -118,6 +160,9 @@ COMMITS = {
     "motor-cortex": "berenslab/mini-atlas/3bf98a524b8e48aa8647e1b9ae8f2351d9c712c9",
     "human-interneurons": (
         "AllenInstitute/human_patchseq_gaba/5eb357a1cea246c7c847b5608a8fc7e87ea95b58"
+    ),
+    "populations": (
+        "zivlab/unbiased_information_estimation/35695a1a9b189f12596299190396f30a2b4c855c"
     ),
 }
 

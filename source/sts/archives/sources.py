@@ -25,6 +25,10 @@ MOTOR_CORTEX: Final = f"{RAW}/berenslab/mini-atlas/3bf98a524b8e48aa8647e1b9ae8f2
 HUMAN: Final = (
     f"{RAW}/AllenInstitute/human_patchseq_gaba/5eb357a1cea246c7c847b5608a8fc7e87ea95b58/data"
 )
+POPULATIONS: Final = (
+    f"{RAW}/zivlab/unbiased_information_estimation/35695a1a9b189f12596299190396f30a2b4c855c"
+    "/Real%20data/Full%20data%20set"
+)
 TORCH: Final = "https://download.pytorch.org/models"
 DANDI_API: Final = "https://api.dandiarchive.org"
 ALLEN_API: Final = "https://api.brain-map.org"
@@ -217,6 +221,80 @@ _SOURCES: Final = (
                 place="LeeDalley_manuscript_metadata_v2.csv",
                 sha256="c6c72fd87a9fdd67b08ed105f46529383962d05c1617b3fe2220e46e8af14b17",
                 size=153_816,
+            ),
+        ),
+    ),
+    PublicSource(
+        name="populations",
+        what="calcium events and positions of five mice on linear tracks, hippocampal CA1 and CA3",
+        about_files=10,
+        about_bytes=8_038_218,
+        terms="research use; the repository has no licence file",
+        has_licence=False,
+        credit="Sheintuch et al. 2022; Ziv laboratory, Weizmann Institute of Science",
+        home="https://github.com/zivlab/unbiased_information_estimation",
+        folder="calcium",
+        base=POPULATIONS,
+        tables=(
+            KnownFile(
+                place="C5M1_spike_train.mat",
+                path="CA1/C5M1_spike_train.mat",
+                sha256="f23b38d71c3e838d06487adba6f9414218913910cdc2a47196acde84d79d0288",
+                size=2_174_031,
+            ),
+            KnownFile(
+                place="C5M1_stimulus_trace.mat",
+                path="CA1/C5M1_stimulus_trace.mat",
+                sha256="27b01d01281073904f565a7fed96a8a9d82926b447467a4d80e80ba00d5acc76",
+                size=8_142,
+            ),
+            KnownFile(
+                place="C6M3_spike_train.mat",
+                path="CA1/C6M3_spike_train.mat",
+                sha256="4fd170cdb6d2c987f89b4a6b7d7975bad9a57a53314c82f7f4eb14f33910b330",
+                size=2_847_874,
+            ),
+            KnownFile(
+                place="C6M3_stimulus_trace.mat",
+                path="CA1/C6M3_stimulus_trace.mat",
+                sha256="ae613a9e775eee4de8fbf063d4ddcf798707480a2456967313b9c63a7ba8b354",
+                size=7_248,
+            ),
+            KnownFile(
+                place="C14M4_spike_train.mat",
+                path="CA3/C14M4_spike_train.mat",
+                sha256="4aa937a2e4b40f6f0f236ab832a609ecfed7213f87454f949cd273e195b36a81",
+                size=1_757_183,
+            ),
+            KnownFile(
+                place="C14M4_stimulus_trace.mat",
+                path="CA3/C14M4_stimulus_trace.mat",
+                sha256="ee4ebcb40eca5cb205624ca6be2c62a1916c7b3be8d540328ea33fa26b5e8286",
+                size=8_038,
+            ),
+            KnownFile(
+                place="C23M4_spike_train.mat",
+                path="CA3/C23M4_spike_train.mat",
+                sha256="fc6019e68466aad762d981f6e388365d844b878969ce83ed7db559d6f1ef5f19",
+                size=655_953,
+            ),
+            KnownFile(
+                place="C23M4_stimulus_trace.mat",
+                path="CA3/C23M4_stimulus_trace.mat",
+                sha256="a28dc4000bb8235695152b09459f6f994b5361170b53a5e2cbc9170d4c272634",
+                size=7_480,
+            ),
+            KnownFile(
+                place="C24M3_spike_train.mat",
+                path="CA3/C24M3_spike_train.mat",
+                sha256="05daf8fae5286c8ab263d1354ecebc6b5b60fe4a4e1eedb246aa0df73fc2a922",
+                size=565_904,
+            ),
+            KnownFile(
+                place="C24M3_stimulus_trace.mat",
+                path="CA3/C24M3_stimulus_trace.mat",
+                sha256="87290e01011f1a9b6910c687badbf03dd56e790eded9b1ea55906b8635f41ffe",
+                size=6_365,
             ),
         ),
     ),

@@ -35,6 +35,21 @@ LEAST_POWER: Final = 1e-4
 COPY_PART: Final = 0.01
 
 
+# Key of `compare_populations` -> quantity and how the difference is measured.
+POPULATION_QUANTITIES: Final = {
+    "counts": "KL spikes of the population in a frame",
+    "together": "KL neurons active in the same 0.5 s",
+    "correlations": "RMSE pairwise correlations",
+    "autocorrelation": "RMSE autocorrelation, population",
+    "neuron_autocorrelation": "RMSE autocorrelation, neurons",
+    "interval_means": "RMSE mean interval (s)",
+    "interval_deviations": "RMSE deviation of intervals (s)",
+    "rates": "RMSE rates (Hz)",
+}
+# Fewest intervals from which the mean and deviation of a neuron are estimated.
+FEWEST_INTERVALS: Final = 3
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Measures:
     """Statistics of windows: samples of quantities, and curves."""
@@ -279,6 +294,105 @@ def _measure_nearness(windows: Floats, training: Floats) -> Floats:
     return np.asarray(distances.min(axis=1) / np.median(distances, axis=1))
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PopulationMeasures:
+    """Statistics of the spike counts of a population (Kapoor et al., 2024), windows together."""
+
+    rates_hz: Floats
+    """(neurons,)."""
+    correlations: Floats
+    """(pairs,) of counts in bins of 0.5 s; 0 if a neuron has no spikes."""
+    interval_means_s: Floats
+    """(neurons,); NaN if a neuron has fewer than three intervals."""
+    interval_deviations_s: Floats
+    autocorrelation: Floats
+    """(lags,) of the count of the whole population."""
+    neuron_autocorrelation: Floats
+    """(lags,) mean over the neurons."""
+    counts: Floats
+    """How many frames have 0, 1, ... spikes of all neurons."""
+    together: Floats
+    """How many bins of 0.5 s have 0, 1, ... neurons with a spike."""
+
+
+def measure_population(trains: Ints, rate_hz: float) -> PopulationMeasures:
+    """Return the statistics of spike counts in windows (n, neurons, frames)."""
+    matrix = correlate_counts(trains, rate_hz)
+    size = min(max(round(BIN_S * rate_hz), 1), trains.shape[-1])
+    bins = trains[..., : trains.shape[-1] // size * size]
+    active = bins.reshape(*trains.shape[:2], -1, size).any(axis=-1).sum(axis=1)
+    means, deviations = _summarise_intervals(trains, rate_hz)
+    lags = round(LAG_S * rate_hz)
+    population = trains.sum(axis=1)
+    return PopulationMeasures(
+        rates_hz=measure_rates(trains, rate_hz),
+        correlations=np.nan_to_num(matrix[np.triu_indices(len(matrix), k=1)]),
+        interval_means_s=means,
+        interval_deviations_s=deviations,
+        autocorrelation=_autocorrelate_counts(population[:, None], lags),
+        neuron_autocorrelation=_autocorrelate_counts(trains, lags),
+        counts=np.bincount(population.ravel()).astype(float),
+        together=np.bincount(active.ravel()).astype(float),
+    )
+
+
+def _summarise_intervals(trains: Ints, rate_hz: float) -> tuple[Floats, Floats]:
+    """Return mean and deviation of the intervals of each neuron, (neurons,) each."""
+    found = [measure_intervals(trains[:, [neuron]], rate_hz) for neuron in range(trains.shape[1])]
+    enough = [each if len(each) >= FEWEST_INTERVALS else np.array([np.nan]) for each in found]
+    return np.array([each.mean() for each in enough]), np.array([each.std() for each in enough])
+
+
+def _autocorrelate_counts(trains: Ints, lags: int) -> Floats:
+    """Return the mean autocorrelation over neurons, at 1 to `lags` frames.
+
+    Means are those of all windows together: in a short window without a spike they say nothing.
+    """
+    rows = trains - trains.mean(axis=(0, 2), keepdims=True)
+    variance = np.maximum((rows**2).mean(axis=(0, 2)), 1e-300)
+    lags = min(lags, trains.shape[-1] - 1)
+    products = (
+        (rows[..., lag:] * rows[..., :-lag]).mean(axis=(0, 2)) / variance
+        for lag in range(1, lags + 1)
+    )
+    return np.array([each.mean() for each in products])
+
+
+def compare_populations(real: PopulationMeasures, other: PopulationMeasures) -> dict[str, float]:
+    """Return the differences of a population from the real one, by POPULATION_QUANTITIES."""
+    return {
+        "counts": measure_count_divergence(real.counts, other.counts),
+        "together": measure_count_divergence(real.together, other.together),
+        "correlations": _rms(other.correlations - real.correlations),
+        "autocorrelation": _rms(other.autocorrelation - real.autocorrelation),
+        "neuron_autocorrelation": _rms(other.neuron_autocorrelation - real.neuron_autocorrelation),
+        "interval_means": _compare_known(real.interval_means_s, other.interval_means_s),
+        "interval_deviations": _compare_known(
+            real.interval_deviations_s, other.interval_deviations_s
+        ),
+        "rates": _rms(other.rates_hz - real.rates_hz),
+    }
+
+
+def measure_count_divergence(real: Floats, other: Floats) -> float:
+    """Return KL(real || other) of two distributions of counts, nats.
+
+    Half a count is added where one of them has any: else a single rare count would be infinite.
+    """
+    size = max(len(real), len(other))
+    p, q = (np.pad(each, (0, size - len(each))) for each in (real, other))
+    seen = (p + q) > 0
+    p, q = p[seen] + 0.5, q[seen] + 0.5
+    p, q = p / p.sum(), q / q.sum()
+    return float(np.sum(p * np.log(p / q)))
+
+
+def _compare_known(real: Floats, other: Floats) -> float:
+    """Return the root mean square difference where both are known; NaN if nowhere."""
+    both = np.isfinite(real) & np.isfinite(other)
+    return _rms(other[both] - real[both]) if both.any() else float("nan")
+
+
 def shuffle_phases(windows: Floats, rng: np.random.Generator) -> Floats:
     """Return windows (n, neurons, frames) with random shifts of the phases of their spectra.
 
@@ -294,6 +408,19 @@ def shuffle_phases(windows: Floats, rng: np.random.Generator) -> Floats:
         phases[..., -1] = 0
     shifted = np.fft.irfft(spectra * np.exp(1j * phases), n=frames, axis=-1)
     return np.asarray(shifted, dtype=np.float32)
+
+
+def shuffle_train_phases(trains: Ints, rng: np.random.Generator) -> Ints:
+    """Return spike counts with shuffled phases, at the frames where the shuffled trace is highest.
+
+    Each neuron of a window keeps its counts, which go to its highest frames in falling order.
+    """
+    shuffled = shuffle_phases(trains.astype(np.float32), rng)
+    order = np.argsort(-shuffled, axis=-1, kind="stable")
+    counts = -np.sort(-trains, axis=-1)
+    result = np.zeros_like(trains)
+    np.put_along_axis(result, order, counts, axis=-1)
+    return result
 
 
 def shuffle_neurons(windows: Floats, rng: np.random.Generator) -> Floats:

@@ -25,7 +25,7 @@ CALCIUM_READERS: Final = {
     ".h5": ("arrays", "read_hdf5"),
     ".hdf5": ("arrays", "read_hdf5"),
     ".nwb": ("ophys", "read_ophys"),
-    ".mat": ("true_spikes", "read_cascade"),
+    ".mat": ("populations", "read_matlab"),
     ".csv": ("true_spikes", "read_spikefinder"),
 }
 SUITE2P_READER: Final = ("arrays", "read_suite2p")
@@ -35,7 +35,7 @@ READ_WORK: Final = "sts.calcium.readers:answer"
 ANSWER_BYTES: Final = 2**25
 # Memory for the largest recording: the arrays of the file, and traces in float32.
 MOST_MB: Final = 3 * MAX_RECORDING_BYTES // 2**20
-RECORDING_ARRAYS: Final = ("traces", "spikes")
+RECORDING_ARRAYS: Final = ("traces", "spikes", "positions")
 # In the sandbox: the arrays of the last recording.
 _HELD: Final[dict[str, Any]] = {}
 
@@ -74,6 +74,8 @@ def read_calcium(
         origin=reply["origin"],
         notes=tuple(reply["notes"]),
         lengths=tuple(reply["lengths"]),
+        stretches=tuple(reply["stretches"]),
+        positions=arrays["positions"],
     )
 
 
@@ -125,6 +127,7 @@ def answer(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         "origin": recording.origin,
         "notes": recording.notes,
         "lengths": recording.lengths,
+        "stretches": recording.stretches,
     }, b""
 
 

@@ -51,6 +51,10 @@ class CalciumRecording:
     """Choices that the reader made, for the user."""
     lengths: tuple[int, ...] = ()
     """Frames of each neuron; its last one is repeated behind them. (): all are equally long."""
+    stretches: tuple[int, ...] = ()
+    """Frames of each stretch that was recorded without a pause, in order. (): all are one."""
+    positions: Ints | None = None
+    """(frames,) place of the animal, in bins; None if it is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +64,7 @@ class Reading:
     rate_hz: Positive | None = None
     """Frames per second; None: the rate in the file."""
     series: str = ""
-    """RoiResponseSeries or array to read if a file has several; "": the most likely one."""
+    """Series, array or session to read if a file has several; "": the most likely one."""
     transpose: bool = False
     """Arrays are (frames, neurons)."""
     least: int = 2
@@ -134,6 +138,8 @@ def build_recording(
     unit: str = "",
     notes: tuple[str, ...] = (),
     lengths: tuple[int, ...] = (),
+    stretches: tuple[int, ...] = (),
+    positions: Ints | None = None,
 ) -> CalciumRecording:
     """Return a recording from the content of a file, not yet checked by `check_recording`.
 
@@ -168,6 +174,8 @@ def build_recording(
         origin=clean_text(origin),
         notes=notes,
         lengths=lengths,
+        stretches=stretches,
+        positions=positions,
     )
 
 
@@ -237,6 +245,8 @@ def find_baseline(traces: Floats, rate_hz: float) -> Floats:
 
 def _resample(recording: CalciumRecording, rate_hz: float) -> CalciumRecording:
     """Return a recording at another frame rate, with the spikes of each new frame."""
+    if len(recording.stretches) > 1:
+        raise StsError(f"{recording.name} has pauses between its stretches: it cannot be resampled")
     ratio = Fraction(rate_hz / recording.rate_hz).limit_denominator(MOST_UP)
     if ratio == 0:
         raise StsError("the frame rate asked for is less than a thousandth of the recording's")

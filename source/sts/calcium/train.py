@@ -335,8 +335,12 @@ class _TrainingWindows:
         self._traces = torch.from_numpy(scale.apply(windows.traces)).to(device)
         self._starts = torch.from_numpy(windows.starts).to(device)
         self._length = windows.length
-        first, last = int(windows.starts.min()), int(windows.starts.max())
-        self.stretch = self._traces[:, first : last + windows.length]
+        # The frames of all training windows; pauses between them are left out.
+        changes = np.zeros(windows.traces.shape[1] + 1, dtype=np.int64)
+        np.add.at(changes, windows.starts, 1)
+        np.add.at(changes, windows.starts + windows.length, -1)
+        inside = torch.from_numpy(np.cumsum(changes)[:-1] > 0)
+        self.stretch = self._traces[:, inside.to(device)]
 
     def draw(self, count: int, random: torch.Generator) -> Tensor:
         """Return random windows (count, neurons, length)."""

@@ -73,7 +73,7 @@ class CascadeTrial:
 
 def read_trials(path: Path) -> list[CascadeTrial]:
     """Return the trials of a Cascade file; only arrays of numbers are read from it."""
-    _check_size(path)
+    check_matlab_size(path)
     try:
         variable = loadmat(path, variable_names=[VARIABLE]).get(VARIABLE)
     except (*MATLAB_ERRORS, NotImplementedError, MemoryError) as error:
@@ -195,13 +195,14 @@ def _resize(row: Any, frames: int, mode: Literal["edge", "constant"]) -> Any:
     return row[:frames] if len(row) >= frames else np.pad(row, (0, frames - len(row)), mode=mode)
 
 
-def _check_size(path: Path) -> None:
+def check_matlab_size(path: Path) -> None:
+    """Refuse a file that is far larger than the published ones."""
     if path.stat().st_size > MAX_TRUTH_BYTES:
         raise StsError(f"{path} is larger than {MAX_TRUTH_BYTES / 1e6:.0f} MB: no ground truth is")
 
 
 def _read_columns(path: Path) -> list[Floats]:
-    _check_size(path)
+    check_matlab_size(path)
     try:
         table = pd.read_csv(path, dtype=np.float64, header=_find_header(path)).to_numpy()
     except (OSError, ValueError) as error:

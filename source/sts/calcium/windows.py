@@ -93,6 +93,12 @@ class Cut:
 
     windows: dict[_Part, Windows]
     scale: Scale
+    ends: dict[_Part, tuple[tuple[int, int], ...]]
+    """Start and end of every piece of a stretch: one for each stretch without a pause."""
+
+    def pieces(self, part: _Part, values: Ints) -> list[Ints]:
+        """Return the frames of a part in values (neurons, frames), a piece at a time."""
+        return [values[:, begin:end] for begin, end in self.ends[part]]
 
 
 def split_time(
@@ -118,15 +124,32 @@ def split_time(
     }
 
 
-def cut_windows(traces: Floats, rate_hz: float, settings: WindowSettings) -> Cut:
-    """Cut traces (neurons, frames) into training, validation and test windows."""
-    ends = split_time(traces.shape[1], rate_hz, settings)
+def cut_windows(
+    traces: Floats, rate_hz: float, settings: WindowSettings, stretches: tuple[int, ...] = ()
+) -> Cut:
+    """Cut traces (neurons, frames) into training, validation and test windows.
+
+    Each stretch that was recorded without a pause is divided separately: no window spans a pause.
+
+    Parameters
+    ----------
+    stretches
+        Frames of each stretch, in order; (): all frames are one.
+    """
+    ends: dict[_Part, list[tuple[int, int]]] = {part: [] for part in STRETCHES}
+    first = 0
+    for frames in stretches or (traces.shape[1],):
+        for part, (begin, end) in split_time(frames, rate_hz, settings).items():
+            ends[part].append((first + begin, first + end))
+        first += frames
     windows = {}
-    for part, (begin, end) in ends.items():
+    for part, pieces in ends.items():
         stride = settings.stride if part == "training" else settings.length
-        starts = np.arange(begin, end - settings.length + 1, stride)
-        windows[part] = Windows(traces=traces, starts=starts, length=settings.length)
-    training = traces[:, slice(*ends["training"])]
+        starts = [np.arange(begin, end - settings.length + 1, stride) for begin, end in pieces]
+        windows[part] = Windows(
+            traces=traces, starts=np.concatenate(starts), length=settings.length
+        )
+    training = np.concatenate([traces[:, begin:end] for begin, end in ends["training"]], axis=1)
     low, high = training.min(axis=1), training.max(axis=1)
     if constant := np.flatnonzero(high <= low).tolist():
         raise StsError(
@@ -134,5 +157,7 @@ def cut_windows(traces: Floats, rate_hz: float, settings: WindowSettings) -> Cut
             f"({len(constant)} such neurons): leave it out"
         )
     return Cut(
-        windows=windows, scale=Scale(low=low.astype(np.float32), high=high.astype(np.float32))
+        windows=windows,
+        scale=Scale(low=low.astype(np.float32), high=high.astype(np.float32)),
+        ends={part: tuple(pieces) for part, pieces in ends.items()},
     )

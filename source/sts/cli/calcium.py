@@ -113,7 +113,7 @@ def _add_source(parser: argparse.ArgumentParser, default: str) -> None:
     _add_recording(parser, default)
     add = parser.add_argument
     add("--rate", type=flags.above_zero, metavar="HZ", help="frames a second, if not in the file")
-    add("--series", default="", metavar="NAME", help="RoiResponseSeries or array to read")
+    add("--series", default="", metavar="NAME", help="RoiResponseSeries, array or session to read")
     add("--transpose", action="store_true", help="arrays of the file are (frames, neurons)")
     add("--resample", type=flags.above_zero, metavar="HZ", help="to this frame rate first")
     add("--detrend", action="store_true", help="subtract a slow baseline")

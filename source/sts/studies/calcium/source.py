@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +24,8 @@ logger = logging.getLogger("sts")
 
 # Folder of the spikes in output/.
 SPIKES_FOLDER: Final = "calcium-spikes"
+# Fewest true spikes in the training stretch with which a neuron of a population is used.
+FEWEST_SPIKES: Final = 3
 # Rate of the bins in which detected spikes are compared with true spikes.
 COMPARED_HZ: Final = 25.0
 
@@ -77,6 +79,16 @@ class SplitRecording:
         """Return the statistics of windows."""
         return measure_windows(windows, self.recording.rate_hz, self.oasis)
 
+    def find_trains(self) -> Ints:
+        """Return spike counts (neurons, frames): the true ones if known, else those of OASIS."""
+        if self.recording.spikes is not None:
+            return self.recording.spikes
+        traces = self.recording.traces
+        stretches = np.cumsum(self.recording.stretches)[:-1]
+        pieces = np.split(traces, stretches, axis=1) if len(stretches) else [traces]
+        found = [deconvolve(piece, self.oasis).spikes > 0 for piece in pieces]
+        return np.concatenate(found, axis=1).astype(np.int64)
+
     def true_windows(self, part: str) -> Floats | None:
         """Return the true spikes in these windows, None if they are not known."""
         if self.recording.spikes is None:
@@ -93,7 +105,10 @@ class SplitRecording:
 def load_split(source: CalciumSource) -> SplitRecording:
     """Read, prepare and cut a recording."""
     recording = source.read()
-    cut = cut_windows(recording.traces, recording.rate_hz, source.windows)
+    cut = _cut(recording, source.windows)
+    if recording.stretches and recording.spikes is not None:
+        recording = _leave_out_silent(recording, cut)
+        cut = _cut(recording, source.windows)
     cohort = SplitRecording(recording=recording, cut=cut, oasis=source.oasis)
     measured = cohort.measure(cohort.windows("training"))
     if not np.isfinite(measured.correlations).any():
@@ -102,6 +117,31 @@ def load_split(source: CalciumSource) -> SplitRecording:
             f"that suits its unit (now {source.oasis.smallest:g})"
         )
     return cohort
+
+
+def _cut(recording: CalciumRecording, settings: WindowSettings) -> Cut:
+    return cut_windows(recording.traces, recording.rate_hz, settings, recording.stretches)
+
+
+def _leave_out_silent(recording: CalciumRecording, cut: Cut) -> CalciumRecording:
+    """Leave out neurons with few true spikes in the training stretch."""
+    spikes = recording.spikes
+    assert spikes is not None
+    counts = sum(piece.sum(axis=1) for piece in cut.pieces("training", spikes))
+    kept = np.flatnonzero(counts >= FEWEST_SPIKES)
+    if len(kept) < 2:
+        raise StsError(
+            f"{recording.name} has {len(kept)} neurons with {FEWEST_SPIKES} spikes or more in the "
+            "training stretch: 2 are needed"
+        )
+    if silent := len(spikes) - len(kept):
+        logger.info("%d neurons are left out: too few spikes in the training stretch", silent)
+    return replace(
+        recording,
+        traces=recording.traces[kept],
+        spikes=spikes[kept],
+        neurons=tuple(recording.neurons[neuron] for neuron in kept),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
