@@ -27,7 +27,7 @@ EVENTS_HZ: Final = 20.0
 # Variable with the fluorescence (neurons, frames) in files of Triplett et al. (2018).
 ACTIVITY: Final = "activity_matrix"
 # Largest number of cells of a cell array: eight sessions of two directions are 16.
-MOST_CELLS: Final = 4096
+MOST_MATLAB_CELLS: Final = 4096
 # Seed of the noise of traces that are simulated from events: reading gives the same traces again.
 EVENTS_SEED: Final = 0
 
@@ -116,8 +116,10 @@ def _read_cells(path: Path, variable: str) -> dict[str, list[Floats]]:
         raise StsError(
             f"{variable} of {path} is no cell array of environments, sessions and directions"
         )
-    if not 0 < cells.size <= MOST_CELLS:
-        raise StsError(f"{variable} of {path} has {cells.size} cells: 1 to {MOST_CELLS} are needed")
+    if not 0 < cells.size <= MOST_MATLAB_CELLS:
+        raise StsError(
+            f"{variable} of {path} has {cells.size} cells: 1 to {MOST_MATLAB_CELLS} are needed"
+        )
     cells = cells.reshape(cells.shape + (1,) * (3 - cells.ndim))
     sessions: dict[str, list[Floats]] = {}
     for environment, session in np.ndindex(cells.shape[:2]):
