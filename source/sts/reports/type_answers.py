@@ -7,8 +7,9 @@ from typing import Any, Final
 from sts.evaluation.type_tree import split_label
 from sts.reports.page import Block, Table
 
-# Between the members of a set.
-COMMA: Final = ", "
+# Between the members of a set in a table of predictions, and on a page.
+SET_SEPARATOR: Final = "; "
+_COMMA: Final = ", "
 # What columns call the levels of the tree.
 LEVEL_COLUMNS: Final = ("side", "class", "subclass", "t_type")
 ANSWER_COLUMNS: Final = (
@@ -83,7 +84,7 @@ class TypeAnswer:
 
     def nearest_in_words(self) -> str:
         """Return the nearest prototypes with their distances."""
-        return COMMA.join(f"{split_label(label)[-1]} ({far:.1f})" for label, far in self.nearest)
+        return _COMMA.join(f"{split_label(label)[-1]} ({far:.1f})" for label, far in self.nearest)
 
     def columns(self) -> dict[str, Any]:
         """Return the values of ANSWER_COLUMNS."""
@@ -94,7 +95,7 @@ class TypeAnswer:
             "nearest_prototypes": self.nearest_in_words(),
         }
         for name, level in zip(LEVEL_COLUMNS, self.levels, strict=False):
-            line[f"set_{name}"] = COMMA.join(level.chosen)
+            line[f"set_{name}"] = SET_SEPARATOR.join(level.chosen)
             line[f"call_{name}"] = level.types[0].name
             line[f"call_probability_{name}"] = round(level.types[0].probability, 6)
         return line
@@ -124,7 +125,7 @@ def name_set(level: LevelTypes) -> str:
     """Return the types of a set in few words."""
     chosen = level.chosen
     more = f" and {len(chosen) - NAMED} more" if len(chosen) > NAMED else ""
-    return (COMMA.join(chosen[:NAMED]) + more) or NO_ANSWER
+    return (_COMMA.join(chosen[:NAMED]) + more) or NO_ANSWER
 
 
 def build_types(cells: Sequence[tuple[str, TypeAnswer]]) -> list[Block]:

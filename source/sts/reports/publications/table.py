@@ -1,6 +1,7 @@
 """The table of the figures of the published studies: name, content and origin of each."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,7 @@ BENCHMARK: Final = "augment_benchmark.py"
 AUGMENT_FILES: Final = (RESULTS, DIFFERENCES, FIDELITY_MEASURES, "report.json")
 GAN_TRAIN: Final = "calcium_gan.py train"
 GAN_EVALUATE: Final = "calcium_gan.py evaluate"
+_of_benchmark = partial(Publication, paper=TWO_COLUMNS, made_by=BENCHMARK, files=AUGMENT_FILES)
 
 # sts-3 to sts-5 show what the figures of these numbers show in the paper. The other numbers follow
 # the order of the results of each study.
@@ -66,37 +68,25 @@ PUBLICATIONS: Final[dict[str, Publication]] = {
         made_by=STS_EXPLAIN,
         files=(CLASS_SALIENCY,),
     ),
-    "augment-2": Publication(
+    "augment-2": _of_benchmark(
         shows="Accuracy and macro F1 of every classifier on real neurons alone, with 95 % "
         "intervals, and learning curves.",
-        paper=TWO_COLUMNS,
         draw=augment.draw_without_rows,
-        made_by=BENCHMARK,
-        files=AUGMENT_FILES,
     ),
-    "augment-3": Publication(
+    "augment-3": _of_benchmark(
         shows="Accuracy and macro F1 against the number of synthetic rows added to each class, "
         "with 95 % intervals.",
-        paper=TWO_COLUMNS,
         draw=augment.draw_with_rows,
-        made_by=BENCHMARK,
-        files=AUGMENT_FILES,
     ),
-    "augment-4": Publication(
+    "augment-4": _of_benchmark(
         shows="Change in recall of each class at the smallest number of added rows; bold where "
         "its interval excludes 0.",
-        paper=TWO_COLUMNS,
         draw=augment.draw_recalls,
-        made_by=BENCHMARK,
-        files=AUGMENT_FILES,
     ),
-    "augment-5": Publication(
+    "augment-5": _of_benchmark(
         shows="Fidelity: Kolmogorov-Smirnov distance of every class and feature to held-out "
         "cells, real training cells first.",
-        paper=TWO_COLUMNS,
         draw=augment.draw_realism,
-        made_by=BENCHMARK,
-        files=AUGMENT_FILES,
     ),
     "calcium-1": Publication(
         shows="Training: the critic's distance, and how unlike the validation windows the "

@@ -12,11 +12,10 @@ from sts.datasets.cell_types import CLASS_DEPTH, LEVELS
 from sts.datasets.table import check_name, locate_errors
 from sts.evaluation.type_tree import split_label
 from sts.reports.predictions import PREFIX
-from sts.reports.type_answers import COMMA, LEVEL_COLUMNS
+from sts.reports.type_answers import LEVEL_COLUMNS, SET_SEPARATOR
 
 # Columns that may hold the types that a cell can have, in tables of one line a cell.
 _SET_COLUMNS: Final = ("set", "prediction_set", "possible_types")
-SET_SEPARATOR: Final = ";"
 REASON_PREFIX: Final = "because_"
 YES: Final = frozenset({"true", "yes", "1"})
 
@@ -113,7 +112,7 @@ def _read_tree(row: Mapping[str, str]) -> tuple[LevelAnswer, ...]:
                 row.get(f"call_probability_{name}", ""), f"call_probability_{name}"
             ),
             is_given=row[f"call_{name}"] == answer.get(name),
-            possible=_split_set(row.get(f"set_{name}", ""), COMMA),
+            possible=_split_set(row.get(f"set_{name}", "")),
         )
         for name in names
     )
@@ -147,5 +146,5 @@ def _read_share(text: str, name: str) -> float:
     return value
 
 
-def _split_set(text: str, separator: str = SET_SEPARATOR) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(separator) if name.strip())
+def _split_set(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(SET_SEPARATOR.strip()) if name.strip())

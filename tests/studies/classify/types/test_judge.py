@@ -205,10 +205,10 @@ def test_the_tree_is_stored_and_answers_for_new_cells(
     viewed = read_answers(folder / "predictions.csv")
     for row in rows[:-1]:
         answer = viewed[row["specimen_id"]]
-        assert answer.possible == tuple(filter(None, row["set_class"].split(", ")))
+        assert answer.possible == tuple(filter(None, row["set_class"].split("; ")))
         assert [level.level for level in answer.levels] == list(LEVELS)
         assert [level.possible for level in answer.levels] == [
-            tuple(filter(None, row[f"set_{each}"].split(", "))) for each in LEVEL_COLUMNS
+            tuple(filter(None, row[f"set_{each}"].split("; "))) for each in LEVEL_COLUMNS
         ]
         given = [level.call for level in answer.levels if level.is_given]
         assert given == (row["answer"].split(" > ") if row["answer"] else [])
