@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sts.augment import evaluate as evaluating
+from sts.augment import fidelity as measuring
 from sts.augment.evaluate import PreparedItem
 from sts.augment.fidelity import measure_fidelity
 from sts.augment.grid import Grid, Item
@@ -13,6 +14,13 @@ from sts.augment.measures import NEW, describe_copying, near_share, nearest_dist
 from sts.augment.neurons import Neurons
 from sts.base.types import Floats
 from tests.augment.tables import blobs, halves
+
+
+@pytest.fixture(autouse=True)
+def no_learners(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train no classifier on synthetic rows alone, which takes longer than all else here."""
+    monkeypatch.setattr(measuring, "LEARNERS", ())
+
 
 RNG = np.random.default_rng(0)
 TRAINING, HELD_OUT, NEWLY = (RNG.standard_normal((n, 4)) for n in (200, 200, 200))

@@ -6,18 +6,28 @@ from scipy import stats
 from scipy.spatial.distance import cdist
 
 from sts.augment.evaluate import PreparedItem
-from sts.augment.fidelity import MEASURES, Measurement, measure_fidelity, scale_sides
+from sts.augment.fidelity import (
+    LEARNERS,
+    MEASURES,
+    Measurement,
+    measure_fidelity,
+    scale_sides,
+)
 from sts.augment.grid import Division, Grid, Item
 from sts.augment.measures import (
+    attack_membership,
+    boosted_auc,
     class_distances,
     compare_with_class_distances,
     correlation_error,
     coverage,
+    density,
     kolmogorov_smirnov,
     kolmogorov_smirnov_p,
     mean_gaps,
     measure_classes,
     nearest_distances,
+    score_learner,
     score_training,
     two_sample_auc,
     variance_ratio,
@@ -84,6 +94,9 @@ def test_nearest_and_coverage_are_the_direct_ones() -> None:
     wanted = (cdist(OTHER, ONE).min(axis=1) <= radius).mean()
     assert coverage(ONE, OTHER) == pytest.approx(wanted)
     assert coverage(OTHER + 100, OTHER) == 0.0
+    dense = (cdist(ONE, OTHER) <= radius).sum(axis=1).mean() / 5
+    assert density(ONE, OTHER) == pytest.approx(dense)
+    assert density(OTHER + 100, OTHER) == 0.0
 
 
 def test_a_judge_tells_what_differs_and_not_what_does_not() -> None:
@@ -91,8 +104,9 @@ def test_a_judge_tells_what_differs_and_not_what_does_not() -> None:
     y = rng.integers(0, 2, 300)
     rows = [rng.standard_normal((300, 4)) + y[:, None] for _ in range(2)]
     # 300 rows a side: one standard error of the area is .024.
-    assert abs(two_sample_auc((rows[0], y), (rows[1], y), rng) - 0.5) < 0.1
-    assert two_sample_auc((rows[0] + 3, y), (rows[1], y), rng) > 0.95
+    for separate in (two_sample_auc, boosted_auc):
+        assert abs(separate((rows[0], y), (rows[1], y), rng) - 0.5) < 0.1
+        assert separate((rows[0] + 3, y), (rows[1], y), rng) > 0.95
     assert np.isnan(two_sample_auc((rows[0][:3], y[:3]), (rows[1], y), rng))
 
 
@@ -118,6 +132,31 @@ def test_one_learns_from_rows_of_the_right_classes_only() -> None:
     )
     assert right["macro_f1"] == 1.0
     assert wrong["macro_f1"] == 0.0
+    # With 4 deviations between means, 2 % of rows lie nearer to those of another class.
+    for name in LEARNERS:
+        own = score_learner(name, (rows, y), (rows, y), classes=("a", "b", "c"), rng=rng)
+        assert own > 0.93, name
+    one_class = (rows[:40], y[:40])
+    assert np.isnan(score_learner("lda", one_class, (rows, y), classes=("a", "b", "c"), rng=rng))
+
+
+def test_an_attack_finds_what_a_generator_remembers_and_nothing_else() -> None:
+    rng = np.random.default_rng(3)
+    training, held_out, fresh = (rng.standard_normal((n, 6)) for n in (300, 300, 900))
+    copies = np.repeat(training, 3, axis=0)
+    near = copies + 0.5 * rng.standard_normal(copies.shape)
+    law, floor, half, whole = (
+        attack_membership(rows, training, held_out, np.random.default_rng(0))
+        for rows in (fresh, None, near, copies)
+    )
+    for attack in ("distance", "density"):
+        # 300 cells on either side: a standard error of .024.
+        for each in (law, floor):
+            assert each[f"{attack}_auc"] == pytest.approx(0.5, abs=0.07)
+            assert each[f"{attack}_found"] < 0.06
+        assert 0.7 < half[f"{attack}_auc"] < whole[f"{attack}_auc"] == 1.0
+        assert half[f"{attack}_found"] < whole[f"{attack}_found"] == 1.0
+    assert attack_membership(fresh, training, held_out[:2], rng) == {}
 
 
 def found_of(method: str) -> dict[tuple[str, str], float]:
@@ -142,6 +181,10 @@ def test_copies_are_told_from_new_rows_and_both_from_the_floor() -> None:
     assert copies["nearest", "training"] < smote["nearest", "training"]
     assert smote["nearest", "training"] < floor["nearest", "training"]
     assert smote["variance_ratio", "training"] < 0.9
+    attacks = [found["distance_auc", ""] for found in (floor, smote, copies)]
+    assert attacks == sorted(attacks)
+    # Five draws a row leave out exp(-5) of the rows.
+    assert attacks[-1] > 0.97
     for found in (floor, copies, smote):
         assert {name for name, _ in found} == set(MEASURES)
         assert {side for _, side in found} == {"training", "held-out", ""}

@@ -10,16 +10,20 @@ from sts.augment.evaluate import PreparedItem
 from sts.augment.grid import BASELINE
 from sts.augment.measures import (
     LabelledRows,
+    attack_membership,
+    boosted_auc,
     class_distances,
     compare_with_class_distances,
     correlation_error,
     coverage,
+    density,
     kolmogorov_smirnov,
     kolmogorov_smirnov_p,
     mean_gaps,
     measure_classes,
     near_share,
     nearest_distances,
+    score_learner,
     score_training,
     two_sample_auc,
     variance_ratio,
@@ -27,6 +31,8 @@ from sts.augment.measures import (
 )
 from sts.base.types import Floats, Ints
 
+# Classifiers that are trained on synthetic rows alone, in addition to extra trees.
+LEARNERS: Final = ("lda", "svm", "lightgbm")
 # The meaning of every measure.
 MEASURES: Final = {
     "ks": "largest gap between cumulative distributions, per class and feature",
@@ -39,11 +45,21 @@ MEASURES: Final = {
     "correlation_error": "mean distance between correlations",
     "variance_ratio": "variance within classes over the real one",
     "two_sample_auc": "how well a classifier separates synthetic from real rows (0.5: not at all)",
+    "boosted_auc": "the same with boosted trees",
     "coverage": "part of cells with a synthetic row in their region",
+    "density": "number of regions of cells that a row is in, over the number expected",
     "nearest": "median distance to the nearest cell",
     "near": "part of rows nearer to a training cell than 19 of 20 held-out cells are",
     "trained_accuracy": "accuracy on held-out cells, trained on synthetic rows alone",
     "trained_macro_f1": "macro F1 on held-out cells, trained on synthetic rows alone",
+    **{
+        f"trained_macro_f1_{name}": f"the same with {name} instead of extra trees"
+        for name in LEARNERS
+    },
+    "distance_auc": "how well training cells are recognised by a near row (0.5: not at all)",
+    "distance_found": "part of training cells recognised so, with 1 % of held-out cells",
+    "density_auc": "how well training cells are recognised by the density of rows",
+    "density_found": "part of training cells recognised so, with 1 % of held-out cells",
 }
 AGAINST: Final = ("training", "held-out")
 # Number of draws of synthetic rows. Each draw has the number of held-out cells, so that both can be
@@ -84,7 +100,7 @@ def measure_fidelity(prepared: PreparedItem) -> list[Measurement]:
     sides = scale_sides(prepared)
     rng = prepared.rng("fidelity")
     if prepared.item.method == BASELINE:
-        return _measure_real(sides, rng)
+        return _measure_real(sides, prepared, rng)
     present = set(np.unique(sides.training[1]).tolist())
     counts = {n: m for n, m in _count_labels(sides.held_out[1]).items() if n in present}
     if not counts:
@@ -97,10 +113,15 @@ def measure_fidelity(prepared: PreparedItem) -> list[Measurement]:
         *(each for against in AGAINST for each in _compare(sides, draws, against, rng)),
         _measure_near(sides, draws),
         *_measure_training(sides, alone, rng),
+        *_measure_more(sides, draws, prepared),
+        *_measure_attacks(sides, alone[0], prepared),
+        *_measure_learners(sides, alone, prepared),
     ]
 
 
-def _measure_real(sides: FidelitySides, rng: np.random.Generator) -> list[Measurement]:
+def _measure_real(
+    sides: FidelitySides, prepared: PreparedItem, rng: np.random.Generator
+) -> list[Measurement]:
     """Return the measures of real cells instead of synthetic rows, compared with both sides."""
     draws = []
     for _ in range(SYNTHETIC_DRAWS):
@@ -116,6 +137,9 @@ def _measure_real(sides: FidelitySides, rng: np.random.Generator) -> list[Measur
         *_compare(sides, draws, "held-out", rng),
         _measure_near(sides, [sides.held_out]),
         *_measure_training(sides, sides.training, rng),
+        *_measure_more(sides, draws, prepared, training=[sides.held_out]),
+        *_measure_attacks(sides, None, prepared),
+        *_measure_learners(sides, sides.training, prepared),
     ]
 
 
@@ -217,6 +241,43 @@ def _measure_training(
     scores = score_training(rows, sides.held_out, classes=sides.classes, rng=rng)
     for name in ("accuracy", "macro_f1"):
         yield Measurement(measure=f"trained_{name}", against="", value=scores[name])
+
+
+def _measure_more(
+    sides: FidelitySides,
+    draws: Sequence[LabelledRows],
+    prepared: PreparedItem,
+    training: Sequence[LabelledRows] | None = None,
+) -> Iterator[Measurement]:
+    """Yield how well boosted trees separate rows, and the density; `training` as in `draws`."""
+    for against, several, real in (
+        ("training", draws if training is None else training, sides.training),
+        ("held-out", draws, sides.held_out),
+    ):
+        auc = boosted_auc(several[0], real, prepared.rng("fidelity", "boosted", against))
+        yield Measurement(measure="boosted_auc", against=against, value=auc)
+        dense = _mean([density(rows, real[0]) for rows, _ in several])
+        yield Measurement(measure="density", against=against, value=dense)
+
+
+def _measure_attacks(
+    sides: FidelitySides, rows: Floats | None, prepared: PreparedItem
+) -> Iterator[Measurement]:
+    """Yield the results of attacks with synthetic rows; None: with real cells."""
+    rng = prepared.rng("fidelity", "attack")
+    results = attack_membership(rows, sides.training[0], sides.held_out[0], rng)
+    for attack in ("distance", "density"):
+        for name in (f"{attack}_auc", f"{attack}_found"):
+            yield Measurement(measure=name, against="", value=results.get(name, float("nan")))
+
+
+def _measure_learners(
+    sides: FidelitySides, rows: LabelledRows, prepared: PreparedItem
+) -> Iterator[Measurement]:
+    for name in LEARNERS:
+        rng = prepared.rng("fidelity", name)
+        value = score_learner(name, rows, sides.held_out, classes=sides.classes, rng=rng)
+        yield Measurement(measure=f"trained_macro_f1_{name}", against="", value=value)
 
 
 def _mean(values: object) -> float:

@@ -1,20 +1,23 @@
-"""Measures of synthetic rows: how similar they are to real rows, and whether they are copies.
+"""Measures of synthetic rows: how similar they are to real rows, and what they tell of them.
 
 Every measure compares synthetic with real rows; `(rows, labels)` stands for rows with their
 classes.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from scipy import stats
 from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.metrics import roc_auc_score
 
 from sts.base.types import Floats, Ints
 from sts.evaluation.predictions import scores_of
+from sts.tabular.classifiers import BenchmarkClassifier, predict_probabilities
+from sts.tabular.trees import BoostedTrees
 
 # The region of a cell extends to this neighbour (Naeem et al., 2020).
 REGION_NEIGHBOURS: Final = 5
@@ -33,6 +36,22 @@ MEASURE_TREES: Final = 100
 MEASURE_FOLDS: Final = 3
 # Smallest probability of a class without a training row.
 LEAST_SHARE: Final = 1e-4
+# Boosted trees that separate synthetic from real rows; few, because there are few rows.
+SEPARATING_TREES: Final[dict[str, Any]] = {
+    "n_estimators": 60,
+    "num_leaves": 8,
+    "learning_rate": 0.1,
+}
+# Settings of learners from synthetic rows that differ from those of the benchmark, to save time.
+LEARNER_SETTINGS: Final[dict[str, dict[str, Any]]] = {"lightgbm": {"n_estimators": 80}}
+# Parts of the held-out cells in an attack. In turn, one is attacked, and the others are known.
+ATTACK_PARTS: Final = 3
+# Nearest rows from which the density at a cell is estimated.
+DENSITY_NEIGHBOURS: Final = 5
+# The smallest distance, so that an equal row has a logarithm.
+LEAST_DISTANCE: Final = 1e-12
+# Share of held-out cells that an attack may take for training cells.
+FALSE_ALARMS: Final = 0.01
 
 LabelledRows = tuple[Floats, Ints]
 
@@ -182,12 +201,78 @@ def coverage(synthetic: Floats, real: Floats) -> float:
     return float((nearest_distances(real, synthetic) <= np.ravel(distances)).mean())
 
 
-def two_sample_auc(synthetic: LabelledRows, real: LabelledRows, rng: np.random.Generator) -> float:
+def density(synthetic: Floats, real: Floats) -> float:
+    """Return in how many regions of real cells a synthetic row is, over the number expected.
+
+    Below 1 rows are where cells are rare; above 1 they are concentrated (Naeem et al., 2020).
+    """
+    count = min(REGION_NEIGHBOURS, len(real) - 1)
+    if count < 1 or not len(synthetic):
+        return float("nan")
+    distances, _ = cKDTree(real).query(real, k=[count + 1])
+    return float((cdist(synthetic, real) <= np.ravel(distances)).sum(axis=1).mean() / count)
+
+
+def attack_membership(
+    rows: Floats | None, training: Floats, held_out: Floats, rng: np.random.Generator
+) -> dict[str, float]:
+    """Return how well two attacks recognise training cells among real cells, by their names.
+
+    `distance`: a cell is taken for a training cell if a row is near it. `density`: if rows are
+    denser at it than other real cells are (van Breugel et al., 2023). `auc` is 0.5 if an attack
+    learns nothing; `found` is the share of training cells that it recognises when it takes one in
+    a hundred held-out cells for a training cell.
+
+    Parameters
+    ----------
+    rows
+        Synthetic rows; None: real cells that are neither training cells nor attacked, which is the
+        result of a generator that has no training cells in memory.
+    """
+    parts = np.array_split(rng.permutation(len(held_out)), ATTACK_PARTS)
+    if not len(training) or not all(map(len, parts)):
+        return {}
+    values: dict[str, list[float]] = {}
+    for turn in range(ATTACK_PARTS):
+        attacked, known, unused = (held_out[parts[(turn + n) % ATTACK_PARTS]] for n in range(3))
+        seen = unused if rows is None else rows
+        cells = np.concatenate([training, attacked])
+        inside = np.arange(len(cells)) < len(training)
+        signs = {
+            "distance": -nearest_distances(cells, seen),
+            "density": _log_density(cells, seen) - _log_density(cells, known),
+        }
+        for name, sign in signs.items():
+            limit = np.quantile(sign[~inside], 1 - FALSE_ALARMS, method="higher")
+            values.setdefault(f"{name}_auc", []).append(float(roc_auc_score(inside, sign)))
+            values.setdefault(f"{name}_found", []).append(float((sign[inside] > limit).mean()))
+    return {name: float(np.mean(several)) for name, several in values.items()}
+
+
+def _log_density(cells: Floats, rows: Floats) -> Floats:
+    """Return the log density of rows at cells but for the same constant and factor everywhere."""
+    distances, _ = cKDTree(rows).query(cells, k=range(1, min(DENSITY_NEIGHBOURS, len(rows)) + 1))
+    return np.asarray(-np.log(np.maximum(distances, LEAST_DISTANCE)).mean(axis=1))
+
+
+def two_sample_auc(
+    synthetic: LabelledRows,
+    real: LabelledRows,
+    rng: np.random.Generator,
+    *,
+    make: Callable[[int], Any] | None = None,
+) -> float:
     """Return how well a classifier separates synthetic from real rows (Lopez-Paz, 2017).
 
     0.5 is chance. Both sides have as many rows of each class; the classifier knows their classes
     and is scored on rows it was not fitted on.
+
+    Parameters
+    ----------
+    make
+        Returns the classifier for a seed; None: extra trees.
     """
+    make = _make_separating_trees if make is None else make
     sides = (synthetic, real)
     labels = np.intersect1d(synthetic[1], real[1])
     counts = {label: min((side[1] == label).sum() for side in sides) for label in labels}
@@ -203,10 +288,22 @@ def two_sample_auc(synthetic: LabelledRows, real: LabelledRows, rng: np.random.G
     seed = int(rng.integers(2**31 - 1))
     for number in range(MEASURE_FOLDS):
         fit, scored = fold != number, fold == number
-        trees = ExtraTreesClassifier(MEASURE_TREES, min_samples_leaf=2, random_state=seed)
-        trees.fit(X[fit], origin[fit])
+        trees = make(seed).fit(X[fit], origin[fit])
         probabilities[scored] = trees.predict_proba(X[scored])[:, 1]
     return float(roc_auc_score(origin, probabilities))
+
+
+def _make_separating_trees(seed: int) -> Any:
+    return ExtraTreesClassifier(MEASURE_TREES, min_samples_leaf=2, random_state=seed)
+
+
+def boosted_auc(synthetic: LabelledRows, real: LabelledRows, rng: np.random.Generator) -> float:
+    """Return how well boosted trees separate synthetic from real rows; 0.5 is chance."""
+
+    def make(seed: int) -> BoostedTrees:
+        return BoostedTrees(**SEPARATING_TREES, random_state=seed)
+
+    return two_sample_auc(synthetic, real, rng, make=make)
 
 
 def _draw_rows(side: LabelledRows, counts: Mapping[int, int], rng: np.random.Generator) -> Floats:
@@ -231,3 +328,24 @@ def score_training(
     probabilities[:, trees.classes_] = np.maximum(trees.predict_proba(real[0]), LEAST_SHARE)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     return scores_of(probabilities, real[1], classes)
+
+
+def score_learner(
+    name: str,
+    synthetic: LabelledRows,
+    real: LabelledRows,
+    *,
+    classes: tuple[str, ...],
+    rng: np.random.Generator,
+) -> float:
+    """Return the macro F1 on real rows of a classifier that is fitted on synthetic rows alone.
+
+    NaN with rows of one class, from which not every classifier can be fitted.
+    """
+    if len(np.unique(synthetic[1])) < 2:
+        return float("nan")
+    seed, settings = int(rng.integers(2**31 - 1)), LEARNER_SETTINGS.get(name, {})
+    classifier = BenchmarkClassifier(name=name, settings=settings, random_state=seed)
+    fitted = classifier.fit(*synthetic)
+    probabilities = predict_probabilities(fitted, real[0], classes=len(classes))
+    return scores_of(probabilities, real[1], classes)["macro_f1"]

@@ -126,15 +126,37 @@ def find_rows_ratio(rows: ScoreRows, *, protocol: str) -> float:
 
 def summarise_fidelity(rows: ScoreRows) -> FidelitySummary:
     """Return the mean of every measure, by method and then by measure and side."""
-    values: dict[str, dict[str, list[float]]] = {}
+    intervals = find_fidelity_intervals(rows, test_to_train=0.0)
+    return {
+        method: {name: each.value for name, each in measures.items()}
+        for method, measures in intervals.items()
+    }
+
+
+def find_fidelity_intervals(
+    rows: ScoreRows, *, test_to_train: float
+) -> dict[str, dict[str, Interval]]:
+    """Return every measure with its interval, by method and then by measure and side.
+
+    In each division, a measure is its mean over classes and features. The interval is over
+    divisions; each has other cells and another seed of the generator. One division has none.
+    """
+    values: dict[str, dict[str, dict[tuple[int, int], list[float]]]] = {}
     for row in rows:
         name = f"{row['measure']}, {row['against']}" if row["against"] else row["measure"]
         if np.isfinite(row["value"]):
-            values.setdefault(row["method"], {}).setdefault(name, []).append(row["value"])
-    return {
-        method: {name: float(np.mean(several)) for name, several in measures.items()}
-        for method, measures in values.items()
-    }
+            measures = values.setdefault(row["method"], {})
+            division = row["repeat"], row["fold"]
+            measures.setdefault(name, {}).setdefault(division, []).append(row["value"])
+    intervals: dict[str, dict[str, Interval]] = {}
+    for method, measures in values.items():
+        for name, divisions in measures.items():
+            means = np.array([np.mean(several) for several in divisions.values()])
+            each = corrected_interval(means, test_to_train=test_to_train)
+            if len(means) == 1:
+                each = Interval(each.value, math.nan, math.nan)
+            intervals.setdefault(method, {})[name] = each
+    return intervals
 
 
 def copying_ratio(fidelity: FidelitySummary, method: str) -> float | None:

@@ -8,11 +8,17 @@ import numpy as np
 import pytest
 
 from sts.augment.tasks import load_task
+from sts.evaluation.compare import corrected_interval
 from sts.evaluation.scores import Interval
-from sts.reports.benchmark_scores import summarise_fidelity, summarise_scores
+from sts.reports.benchmark_scores import (
+    find_fidelity_intervals,
+    summarise_fidelity,
+    summarise_scores,
+)
 from sts.reports.page import Block
 from sts.studies.augment.conclusions import (
     describe_gains,
+    describe_leak,
     describe_novelty,
     describe_realism,
     format_gain,
@@ -114,7 +120,8 @@ def test_one_division_has_no_interval_to_show() -> None:
 
 
 def figure(method: str, measure: str, against: str, value: float) -> dict[str, Any]:
-    return {"method": method, "measure": measure, "against": against, "value": value}
+    place = {"method": method, "repeat": 0, "fold": 0}
+    return {**place, "measure": measure, "against": against, "value": value}
 
 
 FIDELITY = [
@@ -192,7 +199,38 @@ def test_where_nothing_is_measured_nothing_is_said() -> None:
         describe_gains([], "smote"),
         describe_realism({}, "smote"),
         describe_novelty({}, "smote"),
-    ) == ("", "", "")
+        describe_leak({}, "smote"),
+    ) == ("", "", "", "")
+
+
+def test_an_attack_above_that_with_real_cells_is_a_leak() -> None:
+    floor = {"distance_auc": 0.51, "distance_found": 0.01, "density_auc": 0.49}
+    floor["density_found"] = 0.01
+
+    def say(distance: float, density: float) -> str:
+        values = {**floor, "distance_auc": distance, "density_auc": density, "density_found": 0.4}
+        return describe_leak({"none": floor, "smote": values}, "smote")
+
+    assert say(0.55, 0.53).startswith("two attacks do not recognise training cells, though others")
+    leak = say(0.60, 0.80)
+    assert leak.startswith("a leak: its rows show which cells it was fitted on (by density")
+    assert "AUC 0.80, real cells 0.49; 40 % found with 1 % false alarms" in leak
+    assert say(0.57, 0.50).startswith("a leak")
+
+
+def test_the_interval_of_a_measure_is_over_divisions_not_over_classes() -> None:
+    rows = [
+        {**figure("smote", "ks", "training", value), "repeat": repeat, "fold": fold}
+        for repeat, fold, values in ((0, 0, (0.1, 0.3)), (0, 1, (0.3, 0.5)), (1, 0, (0.6,)))
+        for value in values
+    ]
+    found = find_fidelity_intervals(rows, test_to_train=0.25)["smote"]["ks, training"]
+    wanted = corrected_interval(np.array([0.2, 0.4, 0.6]), test_to_train=0.25)
+    assert (found.value, found.low, found.high) == pytest.approx(
+        (wanted.value, wanted.low, wanted.high)
+    )
+    alone = find_fidelity_intervals(rows[:2], test_to_train=0.25)["smote"]["ks, training"]
+    assert alone.in_words() == "0.200"
 
 
 def test_held_out_cells_that_are_training_cells_again_are_no_yardstick() -> None:

@@ -52,6 +52,9 @@ PUBLISHED_OUTCOMES: Final = {
     ),
 }
 SIMULATED_NOTE: Final = "These neurons are simulated: this page says nothing about real ones."
+ATTACKS: Final = {"distance_auc": "near rows", "density_auc": "density"}
+# Difference of the AUC of an attack from that of real cells above which a generator leaks.
+LEAK: Final = 0.05
 # Largest difference of the AUC from that of real cells, and its meaning.
 REALISM: Final = (
     (0.05, "not distinguishable from real cells"),
@@ -73,7 +76,7 @@ def write_conclusions(results: Results, fidelity: FidelitySummary) -> list[Block
 
 
 def describe_method(results: Results, fidelity: FidelitySummary, method: str) -> dict[str, str]:
-    """Return whether a method helps, and whether its rows are real, new, and enough alone.
+    """Return whether a method helps, and whether its rows are real, new, leak, and are enough.
 
     A text is empty if it was not measured.
     """
@@ -81,6 +84,7 @@ def describe_method(results: Results, fidelity: FidelitySummary, method: str) ->
         "helps": describe_gains(results.gains, method),
         "real": describe_realism(fidelity, method),
         "new": describe_novelty(fidelity, method),
+        "leaks": describe_leak(fidelity, method),
         "alone": _describe_training(fidelity, method),
     }
 
@@ -204,6 +208,23 @@ def describe_novelty(fidelity: FidelitySummary, method: str) -> str:
         f"the distance of real cells; {100 * near:.0f} % of rows are near one, of real cells "
         f"{100 * real['near, training']:.0f} %)"
     )
+
+
+def describe_leak(fidelity: FidelitySummary, method: str) -> str:
+    """Return whether an attack recognises training cells by the rows of a method."""
+    values, real = fidelity.get(method, {}), fidelity.get(BASELINE, {})
+    known = [name for name in ATTACKS if name in values and name in real]
+    if not known:
+        return ""
+    worst = max(known, key=lambda name: values[name] - real[name])
+    found = values[worst.replace("auc", "found")]
+    figures = (
+        f"by {ATTACKS[worst]}, AUC {values[worst]:.2f}, real cells {real[worst]:.2f}; "
+        f"{100 * found:.0f} % found with 1 % false alarms"
+    )
+    if values[worst] - real[worst] > LEAK:
+        return f"a leak: its rows show which cells it was fitted on ({figures})"
+    return f"two attacks do not recognise training cells, though others may ({figures})"
 
 
 def _describe_training(fidelity: FidelitySummary, method: str) -> str:

@@ -18,6 +18,7 @@ from sts.reports.benchmark_scores import (
     Gain,
     ScoreRow,
     ScoreRows,
+    find_fidelity_intervals,
     find_rows_ratio,
     mean_known,
     summarise_scores,
@@ -70,6 +71,12 @@ class Results:
             protocol=self.job.protocol,
             classes=dict(zip(neurons.classes, neurons.counts().tolist(), strict=True)),
         )
+
+    @property
+    def fidelity_intervals(self) -> dict[str, dict[str, Interval]]:
+        """Return every measure with its interval over divisions."""
+        ratios = [len(each.scored) / len(each.fit) for each in self.divisions]
+        return find_fidelity_intervals(self.fidelity, test_to_train=mean_known(ratios))
 
     @property
     def main_classifier(self) -> str:
