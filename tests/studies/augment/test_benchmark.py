@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from sts.augment.measures import LEARNER_SETTINGS
 from sts.base.files import read_csv, read_json
 from sts.base.workspace import Workspace
 from sts.cli.augment import main
@@ -18,6 +19,12 @@ from tests.studies.augment.worlds import job_of, made_workspace
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the report out, which takes longer than all cells together."""
     monkeypatch.setattr(benchmarking, "write_results", lambda run, results: None)
+
+
+@pytest.fixture(autouse=True)
+def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train boosted trees on synthetic rows for three rounds."""
+    monkeypatch.setitem(LEARNER_SETTINGS, "lightgbm", {"n_estimators": 3})
 
 
 @pytest.fixture

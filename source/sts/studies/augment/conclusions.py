@@ -54,7 +54,7 @@ PUBLISHED_OUTCOMES: Final = {
 SIMULATED_NOTE: Final = "These neurons are simulated: this page says nothing about real ones."
 ATTACKS: Final = {"distance_auc": "near rows", "density_auc": "density"}
 # Difference of the AUC of an attack from that of real cells above which a generator leaks.
-LEAK: Final = 0.05
+ATTACK_LEAK: Final = 0.05
 # Largest difference of the AUC from that of real cells, and its meaning.
 REALISM: Final = (
     (0.05, "not distinguishable from real cells"),
@@ -222,7 +222,7 @@ def describe_leak(fidelity: FidelitySummary, method: str) -> str:
         f"by {ATTACKS[worst]}, AUC {values[worst]:.2f}, real cells {real[worst]:.2f}; "
         f"{100 * found:.0f} % found with 1 % false alarms"
     )
-    if values[worst] - real[worst] > LEAK:
+    if values[worst] - real[worst] > ATTACK_LEAK:
         return f"a leak: its rows show which cells it was fitted on ({figures})"
     return f"two attacks do not recognise training cells, though others may ({figures})"
 
