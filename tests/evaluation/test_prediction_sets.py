@@ -8,8 +8,8 @@ from scipy.stats import binom
 
 from sts.base.types import Floats, Ints
 from sts.evaluation.prediction_sets import (
+    FEWEST_OF_SOURCE,
     calibrate_sets,
-    class_p_values,
     common_nodes,
     prediction_sets,
     safe_answers,
@@ -43,16 +43,18 @@ CELLS, CELLS_TRUTH = draw(6000, 1)
 
 
 def test_p_values_are_shares_of_the_calibration_cells_of_the_class() -> None:
-    calibration = np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8]])
-    truth = np.array([0, 0, 1])
-    found = class_p_values(np.array([[0.8, 0.2], [0.1, 0.9]]), calibration, truth)
-    # Of class 0 one of two calibration cells is less probable than .8, none less than .1.
+    tree = TypeTree.from_labels(["A", "B"])
+    calibration = np.array([[1.0, 0.9, 0.1], [1.0, 0.7, 0.3], [1.0, 0.2, 0.8]])
+    made = calibrate_sets(calibration, np.array([1, 1, 2]), tree, depth=1)
+    found = made.p_values(np.array([[1.0, 0.8, 0.2], [1.0, 0.1, 0.9]]))
+    # Of class A one of two calibration cells is less probable than .8, none less than .1.
     assert np.allclose(found, [[2 / 3, 1 / 2], [1 / 3, 2 / 2]])
 
 
 def test_a_class_without_calibration_cells_is_never_excluded() -> None:
-    found = class_p_values(np.array([[1.0, 0.0]]), np.array([[0.9, 0.1]]), np.array([0]))
-    assert found[0, 1] == 1.0
+    tree = TypeTree.from_labels(["A", "B"])
+    made = calibrate_sets(np.array([[1.0, 0.9, 0.1]]), np.array([1]), tree, depth=1)
+    assert made.p_values(np.array([[1.0, 1.0, 0.0]]))[0, 1] == 1.0
 
 
 @pytest.mark.parametrize("coverage", [0.8, 0.9, 0.95])
@@ -78,9 +80,11 @@ def test_coverage_is_exact_on_average_over_calibrations() -> None:
     # With n calibration cells it is ceil((n + 1) c) / (n + 1) without ties: 10 / 11 here.
     rng = np.random.default_rng(2)
     held = []
+    tree = TypeTree.from_labels(["A"])
     for _ in range(4000):
-        numbers = rng.random((11, 1))
-        found = class_p_values(numbers[:1], numbers[1:], np.zeros(10, np.int64))
+        numbers = np.column_stack([np.ones(11), rng.random(11)])
+        made = calibrate_sets(numbers[1:], np.ones(10, np.int64), tree, depth=1)
+        found = made.p_values(numbers[:1])
         held.append(bool(prediction_sets(found, 0.9)[0, 0]))
     low, high = binom.ppf([0.001, 0.999], len(held), 10 / 11)
     assert low <= sum(held) <= high
@@ -122,7 +126,7 @@ def test_cells_known_less_finely_calibrate_the_levels_above_alone() -> None:
     truth[::2] = TREE.lift(truth[::2], 2)
     finest = calibrate_sets(CALIBRATION, truth, TREE, depth=3)
     above = calibrate_sets(CALIBRATION, truth, TREE, depth=2)
-    assert len(finest.truth) < len(above.truth) == len(truth)
+    assert len(finest.known) < len(above.known) == len(truth)
     whole = calibrate_sets(CALIBRATION, TRUTH, TREE, depth=2)
     assert np.array_equal(above.p_values(CELLS), whole.p_values(CELLS))
 
@@ -147,15 +151,45 @@ def test_the_safe_answer_goes_down_while_the_set_is_one_type() -> None:
     assert found == ["A > A1", "A", "", "A > A1", "A", "A"]
 
 
-def test_scores_without_their_cells_give_the_same_p_values() -> None:
-    tree = TypeTree.from_labels(["A > A1", "A > A2", "B > B1"])
-    rng = np.random.default_rng(0)
-    nodes = tree.sum_up(rng.dirichlet(np.ones(3), size=60))
-    truth = tree.leaves[rng.integers(3, size=60)]
-    sets = calibrate_sets(nodes[:40], truth[:40], tree, depth=2, group_depth=1)
-    places = np.searchsorted(sets.level, truth[:40])
-    groups = tree.lift(sets.level, 1)
-    expected = class_p_values(
-        nodes[40:][:, sets.level], nodes[:40][:, sets.level], places, groups=groups
+def draw_two_sets(count: int, seed: int) -> tuple[Floats, Ints, Ints]:
+    """Return cells of two data sets; two of five labels in the second are wrong."""
+    nodes, truth = draw(count, seed)
+    rng = np.random.default_rng(seed)
+    sources = rng.integers(2, size=count)
+    wrong = (sources == 1) & (rng.random(count) < 0.4)
+    truth[wrong] = rng.permutation(truth[wrong])
+    return nodes, truth, sources
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_coverage_holds_in_every_data_set(depth: int) -> None:
+    calibration, truth, sources = draw_two_sets(6000, 0)
+    cells, cells_truth, own = draw_two_sets(6000, 1)
+    made = calibrate_sets(calibration, truth, TREE, depth=depth, group_depth=2, sources=sources)
+    places = np.searchsorted(made.level, TREE.lift(cells_truth, depth))
+    held = {
+        name: prediction_sets(p_values)[np.arange(len(places)), places]
+        for name, p_values in (
+            ("known", made.p_values(cells, own)),
+            ("unknown", made.p_values(cells)),
+            ("pooled", calibrate_sets(calibration, truth, TREE, depth=depth).p_values(cells)),
+        )
+    }
+    for source in (0, 1):
+        # Some 3,000 calibration cells and as many tested.
+        assert held["known"][own == source].mean() == pytest.approx(0.9, abs=0.02)
+        assert held["unknown"][own == source].mean() > 0.88
+    assert min(held["pooled"][own == source].mean() for source in (0, 1)) < 0.87
+
+
+def test_few_cells_of_a_data_set_are_calibrated_with_all_others() -> None:
+    sources = np.zeros(len(TRUTH), dtype=np.int64)
+    rare = np.concatenate(
+        [np.flatnonzero(leaf == TRUTH)[: FEWEST_OF_SOURCE - 1] for leaf in np.unique(TRUTH)]
     )
-    np.testing.assert_array_equal(sets.reduce().p_values(nodes[40:]), expected)
+    sources[rare] = 1
+    pooled = calibrate_sets(CALIBRATION, TRUTH, TREE, depth=3)
+    made = calibrate_sets(CALIBRATION, TRUTH, TREE, depth=3, sources=sources)
+    own = np.ones(len(CELLS), dtype=np.int64)
+    assert np.array_equal(made.p_values(CELLS, own), pooled.p_values(CELLS))
+    assert (made.p_values(CELLS) >= pooled.p_values(CELLS)).all()

@@ -42,6 +42,8 @@ def test_the_scores_are_shares_of_the_cells_known_as_finely(depth: int) -> None:
     assert scores.first.value <= scores.among_few.value <= 1.0
     # Some 2,600 calibration cells and as many tested: two deviations of a share of .9 are .017.
     assert scores.held.value == pytest.approx(0.9, abs=0.02)
+    # Of one data set, the most cautious sets are the others.
+    assert (scores.cautious_held, scores.cautious_size) == (scores.held, scores.set_size)
     # Half of the wrong calls of the other folds lie below the threshold.
     assert scores.wrong_dropped == pytest.approx(0.5, abs=0.08)
     assert scores.right_dropped < scores.wrong_dropped

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from sklearn.ensemble import ExtraTreesClassifier
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 
 from sts.base.errors import StsError
@@ -18,6 +17,7 @@ from sts.base.types import Floats
 from sts.evaluation.prediction_sets import calibrate_sets
 from sts.tabular import stored_members
 from sts.tabular.estimators import Prepared
+from sts.tabular.gaussian_scores import GaussianScores
 from sts.tabular.packed_trees import PackedTrees, pack_boosted
 from sts.tabular.prototypes import find_limits, fit_prototypes, score_hidden
 from sts.tabular.released import DIGESTS, load_released, save_released
@@ -49,8 +49,7 @@ TYPES = (
 def make_members() -> PooledClassifier:
     """Return small members of every kind that can be stored."""
     boosted = BoostedTrees(n_estimators=5, min_child_samples=3, learning_rate=0.3)
-    imputer = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
-    forest = Prepared(imputer, ExtraTreesClassifier(5, min_samples_leaf=2, random_state=0))
+    forest = Prepared(GaussianScores(), ExtraTreesClassifier(5, min_samples_leaf=2, random_state=0))
     return PooledClassifier(members=(boosted, forest, make_discriminant()))
 
 
@@ -86,7 +85,7 @@ def model(fitted: TypeTreeClassifier) -> TypeModel:
         card=card,
         nodes=store_nodes(fitted),
         sets=tuple(
-            tuple(calibrate_sets(each, nodes, tree, depth=depth).reduce() for depth in levels)
+            tuple(calibrate_sets(each, nodes, tree, depth=depth) for depth in levels)
             for each in said
         ),
         prototypes=prototypes,

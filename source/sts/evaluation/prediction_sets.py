@@ -2,9 +2,10 @@
 
 Sets at a coverage of 90 % contain the true type of 90 of 100 new cells, for any classifier, if new
 cells and calibration cells come from the same distribution (Vovk et al., 2005). Here this is true
-for every class separately (label-conditional, "Mondrian"); otherwise sets could be correct for the
-frequent classes only. A class is excluded from the set of a cell if the probability of the class is
-lower than for nearly all calibration cells of that class (Sadinle et al., 2019).
+for every class separately (label-conditional, "Mondrian"), and within it for every data set with
+enough calibration cells; otherwise sets could be correct for the frequent classes, or for the data
+set with the surest labels. A class is excluded from the set of a cell if the probability of the
+class is lower than for nearly all calibration cells of that class (Sadinle et al., 2019).
 
 On a tree of types, the coverage of sets is exact at one depth. The sets of the ancestors of their
 members contain the true ancestor at least as often. If a single answer is needed, it is the deepest
@@ -26,52 +27,9 @@ from sts.evaluation.scores import Interval, proportion_of
 from sts.evaluation.type_tree import ROOT, TypeTree
 
 COVERAGE: Final = 0.9
-
-
-def class_p_values(
-    probabilities: Floats, calibration: Floats, truth: Ints, *, groups: Ints | None = None
-) -> Floats:
-    """Return the p value of each class for each cell, (cells, classes).
-
-    It is the share of calibration cells of the class, including the new cell, whose probability of
-    the class is not larger than that of the new cell.
-
-    Parameters
-    ----------
-    probabilities
-        (cells, classes)
-    calibration
-        (calibration cells, classes), of cells outside the fit of the classifier.
-    truth
-        (calibration cells,), index of the true class.
-    groups
-        (classes,), the group of each class: classes of a group have common calibration cells, so
-        that the guarantee is valid for the group; None: each class is a group of its own.
-    """
-    groups = np.arange(probabilities.shape[1]) if groups is None else groups
-    own = calibration[np.arange(len(truth)), truth]
-    return rank_conformity(probabilities, groups, own, groups[truth])
-
-
-def rank_conformity(
-    probabilities: Floats, groups: Ints, known: Floats, known_groups: Ints
-) -> Floats:
-    """Return the p value of each class for each cell from what calibration cells are reduced to.
-
-    Parameters
-    ----------
-    groups
-        (classes,), the group of each class.
-    known, known_groups
-        (calibration cells,), the probability of the own class, and its group.
-    """
-    found = np.ones(probabilities.shape)
-    for group in np.unique(groups):
-        own = np.sort(known[known_groups == group])
-        members = groups == group
-        lower = np.searchsorted(own, probabilities[:, members], side="right")
-        found[:, members] = (lower + 1) / (len(own) + 1)
-    return found
+# Calibration cells of a class in a data set, for a calibration of their own. With fewer, the rank
+# that bounds 90 % is the fifth or less from the end, and all data sets of the class are pooled.
+FEWEST_OF_SOURCE: Final = 50
 
 
 def prediction_sets(p_values: Floats, coverage: float = COVERAGE) -> Bools:
@@ -86,76 +44,76 @@ def prediction_sets(p_values: Floats, coverage: float = COVERAGE) -> Bools:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class TreeSets:
-    """The calibration cells and their types for prediction sets at one depth of a tree."""
+class SetScores:
+    """The calibration of sets at one depth: one score of each calibration cell."""
 
     tree: TypeTree
     depth: int
     group_depth: int
     """All types with the same ancestor at this depth have common calibration cells."""
-    calibration: Floats
-    """(calibration cells, nodes), probabilities of the nodes."""
-    truth: Ints
-    """(calibration cells,), node of each cell, at the depth or deeper."""
+    known: Floats
+    """(calibration cells,), probability of the own type, sorted within group and data set."""
+    groups: Ints
+    """(calibration cells,), node of the group."""
+    sources: Ints
+    """(calibration cells,), number of the data set."""
 
     @property
     def level(self) -> Ints:
         """Return the nodes that can be in a set."""
         return self.tree.level(self.depth)
 
-    def p_values(self, probabilities: Floats) -> Floats:
-        """Return the p-value of each node of `level`, (cells, nodes of the level).
+    def p_values(self, probabilities: Floats, sources: Ints | None = None) -> Floats:
+        """Return the p value of each node of `level` for each cell, (cells, nodes of the level).
+
+        It is the share of calibration cells of the group, including the new cell, whose probability
+        of their own type is not larger than that of the new cell.
 
         Parameters
         ----------
         probabilities
             (cells, nodes), of all nodes of the tree.
+        sources
+            (cells,), the data set of each cell. None: the cells are of no known data set, and get
+            the largest p value of all, so that sets are as large as for the least certain data set.
         """
-        return self.reduce().p_values(probabilities)
+        level = self.level
+        of_level = self.tree.lift(level, min(self.depth, self.group_depth))
+        found = np.ones((len(probabilities), len(level)))
+        for group in np.unique(of_level):
+            columns = np.flatnonzero(of_level == group)
+            values = probabilities[:, level[columns]]
+            found[:, columns] = self._rank(values, self.groups == group, sources)
+        return found
 
-    def reduce(self) -> "SetScores":
-        """Return what the sets need of the calibration cells: one number of each."""
-        own = self.tree.lift(self.truth, self.depth)
-        groups = self.tree.lift(own, min(self.depth, self.group_depth))
-        known = self.calibration[np.arange(len(own)), own]
-        order = np.lexsort((known, groups))
-        return SetScores(
-            tree=self.tree,
-            depth=self.depth,
-            group_depth=self.group_depth,
-            known=known[order],
-            groups=groups[order],
-        )
+    def _rank(self, values: Floats, is_own: Bools, sources: Ints | None) -> Floats:
+        """Return the p values (cells, nodes) for a group of calibration cells."""
+        pooled = _rank_among(values, self.known[is_own])
+        names, counts = np.unique(self.sources[is_own], return_counts=True)
+        found = pooled.copy()
+        for name in names[counts >= FEWEST_OF_SOURCE]:
+            own = _rank_among(values, self.known[is_own & (self.sources == name)])
+            if sources is None:
+                found = np.maximum(found, own)
+            else:
+                found[sources == name] = own[sources == name]
+        return found
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class SetScores:
-    """The calibration of sets at one depth without its cells: sorted scores of each group."""
-
-    tree: TypeTree
-    depth: int
-    group_depth: int
-    known: Floats
-    """(calibration cells,), probability of the own type."""
-    groups: Ints
-    """(calibration cells,), node of the group."""
-
-    def p_values(self, probabilities: Floats) -> Floats:
-        """Return the p-value of each node at the depth, (cells, nodes of the level).
-
-        Parameters
-        ----------
-        probabilities
-            (cells, nodes), of all nodes of the tree.
-        """
-        level = self.tree.level(self.depth)
-        groups = self.tree.lift(level, min(self.depth, self.group_depth))
-        return rank_conformity(probabilities[:, level], groups, self.known, self.groups)
+def _rank_among(values: Floats, known: Floats) -> Floats:
+    lower = np.searchsorted(np.sort(known), values, side="right")
+    return np.asarray((lower + 1) / (len(known) + 1))
 
 
 def calibrate_sets(
-    probabilities: Floats, truth: Ints, tree: TypeTree, *, depth: int, group_depth: int = 3
-) -> TreeSets:
+    probabilities: Floats,
+    truth: Ints,
+    tree: TypeTree,
+    *,
+    depth: int,
+    group_depth: int = 3,
+    sources: Ints | None = None,
+) -> SetScores:
     """Return the calibration of sets at a depth; cells with a coarser known type are left out.
 
     Parameters
@@ -164,14 +122,22 @@ def calibrate_sets(
         (cells, nodes), of cells outside the fit of the classifier.
     truth
         (cells,), the finest known node of each cell.
+    sources
+        (cells,), number of the data set of each cell; None: all are of one.
     """
-    known = tree.lift(truth, depth) >= 0
-    return TreeSets(
+    own = tree.lift(truth, depth)
+    rows = np.flatnonzero(own >= 0)
+    groups = tree.lift(own[rows], min(depth, group_depth))
+    known = probabilities[rows, own[rows]]
+    of_rows = np.zeros(len(rows), dtype=np.int64) if sources is None else sources[rows]
+    order = np.lexsort((known, of_rows, groups))
+    return SetScores(
         tree=tree,
         depth=depth,
         group_depth=group_depth,
-        calibration=probabilities[known],
-        truth=truth[known],
+        known=known[order],
+        groups=groups[order],
+        sources=of_rows[order],
     )
 
 

@@ -34,7 +34,9 @@ class LevelAnswers:
     truth: Ints
     """(cells,), column of the true node."""
     sets: Bools
-    """(cells, nodes of the level)"""
+    """(cells, nodes of the level), calibrated on cells of the same data set."""
+    cautious: Bools
+    """The same for cells of no known data set, as new cells get them."""
     is_given: Bools
     """(cells,), whether the confidence reaches the threshold."""
 
@@ -58,6 +60,9 @@ class LevelScores:
     held: Interval
     """Share of cells whose set contains the true type."""
     set_size: float
+    cautious_held: Interval
+    """The same as `held`, where the data set of a cell is not known."""
+    cautious_size: float
     empty: float
     """Share of cells whose set is empty."""
     risk_area: float
@@ -74,6 +79,7 @@ def answer_level(
     *,
     depth: int,
     coverage: float = COVERAGE,
+    sources: Ints | None = None,
 ) -> LevelAnswers:
     """Return the predictions at a depth; each fold is calibrated on the cells of all others.
 
@@ -85,18 +91,27 @@ def answer_level(
         (cells,), the finest known node of each cell.
     folds
         The rows of every fold.
+    sources
+        (cells,), number of the data set of each cell, by which sets are calibrated; None: all are
+        of one.
     """
     level, lifted = tree.level(depth), tree.lift(truth, depth)
     rows = np.flatnonzero(lifted >= 0)
     sets = np.zeros((len(truth), len(level)), dtype=bool)
+    cautious = np.zeros_like(sets)
+    of_cells = np.zeros(len(truth), dtype=np.int64) if sources is None else sources
     is_given = np.zeros(len(truth), dtype=bool)
     places = np.searchsorted(level, np.where(lifted >= 0, lifted, level[0]))
     confidence = probabilities[:, level].max(axis=1)
     right = probabilities[:, level].argmax(axis=1) == places
     for fold in folds:
         others = np.setdiff1d(rows, fold)
-        calibrated = calibrate_sets(probabilities[others], truth[others], tree, depth=depth)
-        sets[fold] = prediction_sets(calibrated.p_values(probabilities[fold]), coverage)
+        calibrated = calibrate_sets(
+            probabilities[others], truth[others], tree, depth=depth, sources=of_cells[others]
+        )
+        said = probabilities[fold]
+        sets[fold] = prediction_sets(calibrated.p_values(said, of_cells[fold]), coverage)
+        cautious[fold] = prediction_sets(calibrated.p_values(said), coverage)
         is_given[fold] = confidence[fold] >= find_threshold(confidence[others], right[others])
     return LevelAnswers(
         rows=rows,
@@ -104,6 +119,7 @@ def answer_level(
         probabilities=probabilities[np.ix_(rows, level)],
         truth=places[rows],
         sets=sets[rows],
+        cautious=cautious[rows],
         is_given=is_given[rows],
     )
 
@@ -119,6 +135,7 @@ def score_answers(answers: LevelAnswers, which: Bools | None = None) -> LevelSco
     chosen = np.ones(len(answers.rows), dtype=bool) if which is None else which
     probabilities, truth = answers.probabilities[chosen], answers.truth[chosen]
     right, sets, given = answers.right[chosen], answers.sets[chosen], answers.is_given[chosen]
+    cautious = answers.cautious[chosen]
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :AMONG_FEW]
     among = (best == truth[:, None]).any(axis=1)
     wrong_dropped, right_dropped = (
@@ -131,6 +148,8 @@ def score_answers(answers: LevelAnswers, which: Bools | None = None) -> LevelSco
         macro=float(np.mean([right[truth == node].mean() for node in np.unique(truth)])),
         held=coverage_of(sets, truth),
         set_size=float(sets.sum(axis=1).mean()),
+        cautious_held=coverage_of(cautious, truth),
+        cautious_size=float(cautious.sum(axis=1).mean()),
         empty=float((~sets.any(axis=1)).mean()),
         risk_area=risk_coverage(probabilities.max(axis=1), right).area,
         wrong_dropped=wrong_dropped,

@@ -13,10 +13,9 @@ from typing import Any, Final, Self
 import numpy as np
 from scipy.special import softmax
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
-from sklearn.impute import SimpleImputer
 
 from sts.base.errors import StsError, one_of
-from sts.base.types import Floats, Ints
+from sts.base.types import Floats
 from sts.tabular.estimators import FLOOR, Prepared
 from sts.tabular.gaussian_scores import GaussianScores
 from sts.tabular.packed_trees import PackedTrees, pack_boosted, pack_forest, unpack_bits
@@ -75,43 +74,10 @@ class StoredBoosting(StoredMember):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Filling:
-    """What replaces missing values, and which of them are flagged in columns behind the others."""
-
-    medians: Floats
-    """(features,)"""
-    flagged: Ints
-    """(flags,), features whose missing values are flagged."""
-
-    def fill(self, X: Floats) -> Floats:
-        """Return rows without missing values, (rows, features + flags)."""
-        missing = np.isnan(X)
-        return np.column_stack([np.where(missing, self.medians, X), missing[:, self.flagged]])
-
-    @classmethod
-    def of(cls, arrays: Mapping[str, Any], features: int) -> Self:
-        """Return the replacement in stored arrays; a fault is an error."""
-        medians, flagged = arrays["medians"], arrays["flagged"].astype(np.int64)
-        whole = medians.shape == (features,) and flagged.ndim == 1
-        if not whole or (len(flagged) and not 0 <= flagged.min() <= flagged.max() < features):
-            raise StsError("what replaces missing values does not fit its features")
-        return cls(medians=medians, flagged=flagged)
-
-    @classmethod
-    def from_imputer(cls, imputer: SimpleImputer) -> Self:
-        """Return what a fitted imputer of scikit-learn does."""
-        flags = [] if imputer.indicator_ is None else imputer.indicator_.features_
-        return cls(
-            medians=np.nan_to_num(imputer.statistics_, nan=0.0),
-            flagged=np.asarray(flags, dtype=np.int64),
-        )
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
 class StoredForest(StoredMember):
-    """A forest: the mean over trees of the shares of classes in a leaf."""
+    """A forest on normal scores of ranks: the mean of the shares of classes in a leaf."""
 
-    filling: Filling
+    scores: GaussianScores
     trees: PackedTrees
     shares: Floats
     """(leaves, classes)"""
@@ -124,7 +90,7 @@ class StoredForest(StoredMember):
 
     def _average(self, X: Floats) -> Floats:
         # Forests of scikit-learn compare in float32.
-        ready = self.filling.fill(X).astype(np.float32).astype(np.float64)
+        ready = self.scores.transform(X).astype(np.float32).astype(np.float64)
         return np.asarray(self.shares[self.trees.find_leaves(ready)].mean(axis=1))
 
     def arrays(self) -> dict[str, Any]:
@@ -138,7 +104,7 @@ class StoredForest(StoredMember):
         small = np.uint8 if self.shares.shape[1] < 2**8 else np.int32
         return {
             **self.trees.arrays(),
-            **vars(self.filling),
+            **_store_scores(self.scores),
             "is_pure": np.packbits(counts == 1),
             "counts": counts[counts > 1].astype(small),
             "classes": classes.astype(small),
@@ -149,10 +115,9 @@ class StoredForest(StoredMember):
     @classmethod
     def of(cls, arrays: Mapping[str, Any], features: int, classes: int) -> Self:
         """Return the classifier, after checks."""
-        filling = Filling.of(arrays, features)
-        trees = PackedTrees.of(arrays, features + len(filling.flagged))
+        trees = PackedTrees.of(arrays, features)
         shares = _read_shares(arrays, int(trees.is_leaf.sum()), classes)
-        return cls(filling=filling, trees=trees, shares=shares)
+        return cls(scores=_read_scores(arrays, features), trees=trees, shares=shares)
 
 
 def _read_shares(arrays: Mapping[str, Any], leaves: int, classes: int) -> Floats:
@@ -193,11 +158,7 @@ class StoredDiscriminant(StoredMember):
     def arrays(self) -> dict[str, Any]:
         """Return the distribution of the features, and the coefficients."""
         return {
-            "is_used": self.scores.is_used_,
-            "quantiles": self.scores.quantiles_,
-            "quantile_scores": self.scores.scores_,
-            "mean": self.scores.mean_,
-            "covariance": self.scores.covariance_,
+            **_store_scores(self.scores),
             "coefficients": self.coefficients,
             "intercepts": self.intercepts,
         }
@@ -205,35 +166,47 @@ class StoredDiscriminant(StoredMember):
     @classmethod
     def of(cls, arrays: Mapping[str, Any], features: int, classes: int) -> Self:
         """Return the classifier, after checks."""
-        count = len(arrays["quantile_scores"])
-        shapes = {
-            "is_used": (features,),
-            "quantiles": (count, features),
-            "quantile_scores": (count,),
-            "mean": (features,),
-            "covariance": (features, features),
-            "coefficients": (classes, features),
-            "intercepts": (classes,),
-        }
-        if not count or any(arrays[name].shape != shape for name, shape in shapes.items()):
+        coefficients, intercepts = arrays["coefficients"], arrays["intercepts"]
+        if coefficients.shape != (classes, features) or intercepts.shape != (classes,):
             raise StsError("its discriminant analysis does not fit its features or classes")
-        covariance = arrays["covariance"]
-        rises = [
-            np.diff(arrays[name], axis=0).min() >= 0 for name in ("quantiles", "quantile_scores")
-        ]
-        # Beside a covariance that is none, a cell would be anywhere.
-        if not all(rises) or np.linalg.eigvalsh(covariance).min() < -ROUNDING * np.trace(
-            covariance
-        ):
-            raise StsError("the distribution of its discriminant analysis is none")
-        scores = GaussianScores()
-        scores.n_features_in_ = features
-        scores.is_used_ = arrays["is_used"].astype(bool)
-        scores.quantiles_, scores.scores_ = arrays["quantiles"], arrays["quantile_scores"]
-        scores.mean_, scores.covariance_ = arrays["mean"], covariance
-        return cls(
-            scores=scores, coefficients=arrays["coefficients"], intercepts=arrays["intercepts"]
-        )
+        scores = _read_scores(arrays, features)
+        return cls(scores=scores, coefficients=coefficients, intercepts=intercepts)
+
+
+def _store_scores(scores: GaussianScores) -> dict[str, Any]:
+    return {
+        "is_used": scores.is_used_,
+        "quantiles": scores.quantiles_,
+        "quantile_scores": scores.scores_,
+        "mean": scores.mean_,
+        "covariance": scores.covariance_,
+    }
+
+
+def _read_scores(arrays: Mapping[str, Any], features: int) -> GaussianScores:
+    """Return the normal scores in stored arrays; a fault is an error."""
+    count = len(arrays["quantile_scores"])
+    shapes = {
+        "is_used": (features,),
+        "quantiles": (count, features),
+        "quantile_scores": (count,),
+        "mean": (features,),
+        "covariance": (features, features),
+    }
+    if not count or any(arrays[name].shape != shape for name, shape in shapes.items()):
+        raise StsError("its normal scores do not fit its features")
+    covariance = arrays["covariance"]
+    rises = [np.diff(arrays[name], axis=0).min() >= 0 for name in ("quantiles", "quantile_scores")]
+    lowest = np.linalg.eigvalsh(covariance).min()
+    # Beside a covariance that is none, a cell would be anywhere.
+    if not all(rises) or lowest < -ROUNDING * np.trace(covariance):
+        raise StsError("the distribution of its normal scores is none")
+    scores = GaussianScores()
+    scores.n_features_in_ = features
+    scores.is_used_ = arrays["is_used"].astype(bool)
+    scores.quantiles_, scores.scores_ = arrays["quantiles"], arrays["quantile_scores"]
+    scores.mean_, scores.covariance_ = arrays["mean"], covariance
+    return scores
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -308,17 +281,13 @@ def _store_member(fitted: Any) -> StoredMember:
     if isinstance(fitted, BoostedTrees):
         trees, values = pack_boosted(fitted)
         return StoredBoosting(trees=trees, values=values, classes=len(fitted.classes_))
-    if isinstance(fitted, Prepared):
-        inner, preparation = fitted.estimator_, fitted.preparation_
-        if isinstance(inner, ExtraTreesClassifier | RandomForestClassifier) and isinstance(
-            preparation, SimpleImputer
-        ):
+    if isinstance(fitted, Prepared) and isinstance(fitted.preparation_, GaussianScores):
+        inner, scores = fitted.estimator_, fitted.preparation_
+        if isinstance(inner, ExtraTreesClassifier | RandomForestClassifier):
             trees, shares = pack_forest(inner.estimators_)
-            return StoredForest(
-                filling=Filling.from_imputer(preparation), trees=trees, shares=shares
-            )
-        if isinstance(inner, ShrunkenDiscriminant) and isinstance(preparation, GaussianScores):
+            return StoredForest(scores=scores, trees=trees, shares=shares)
+        if isinstance(inner, ShrunkenDiscriminant):
             return StoredDiscriminant(
-                scores=preparation, coefficients=inner.coef_, intercepts=inner.intercept_
+                scores=scores, coefficients=inner.coef_, intercepts=inner.intercept_
             )
     raise ValueError(f"{fitted!r:.80} cannot be stored: it needs a kind in KINDS")

@@ -34,7 +34,7 @@ from sts.tabular.prototypes import Prototypes, UnlikeRule
 from sts.tabular.stored_members import StoredPool, store_members
 from sts.tabular.type_classifier import TypeTreeClassifier
 
-FORMAT: Final = "sts-types 1"
+FORMAT: Final = "sts-types 2"
 ARRAYS: Final = "types.safetensors"
 NAME: Final = "TypeTree"
 LIBRARIES: Final = ("lightgbm", "numpy", "scikit-learn")
@@ -149,7 +149,8 @@ class TypeModel:
     def find_sets(self, X: Floats, probabilities: Floats, coverage: float) -> list[Bools]:
         """Return the set of each cell at every depth, (cells, nodes of the level) each.
 
-        A cell is compared with calibration cells of which the same stimuli are known.
+        A cell is compared with calibration cells of which the same stimuli are known. It is of no
+        known data set: its sets are as large as the least certain data set needs them.
 
         Parameters
         ----------
@@ -208,7 +209,9 @@ def write_types(files: Writing, model: TypeModel) -> TypeCard:
         for each in levels:
             place = f"{_SETS}{mask}.{each.depth}."
             arrays[f"{place}known"] = each.known.astype(np.float32)
-            arrays[f"{place}groups"] = np.bincount(each.groups, minlength=len(model.tree))
+            counts = np.zeros((int(each.sources.max(initial=0)) + 1, len(model.tree)), np.int64)
+            np.add.at(counts, (each.sources, each.groups), 1)
+            arrays[f"{place}groups"] = counts
     for parent, pool in model.nodes.items():
         arrays |= {f"node.{parent}.{name}": each for name, each in pool.arrays().items()}
     names = model.tree.labels
@@ -315,13 +318,15 @@ def _select(arrays: Arrays, prefix: str) -> Arrays:
 
 def _read_sets(card: TypeCard, tree: TypeTree, depth: int, arrays: Arrays) -> SetScores:
     known, counts = arrays["known"], arrays["groups"].astype(np.int64)
-    is_sound = counts.shape == (len(tree),) and counts.min() >= 0
+    is_sound = counts.ndim == 2 and counts.shape[1] == len(tree) and counts.min(initial=0) >= 0
     if not is_sound or known.shape != (counts.sum(),):
         raise StsError(f"the calibration of its sets at depth {depth} does not fit its tree")
+    groups, sources = np.indices(counts.T.shape)
     return SetScores(
         tree=tree,
         depth=depth,
         group_depth=card.group_depth,
         known=known,
-        groups=np.repeat(np.arange(len(tree)), counts),
+        groups=np.repeat(groups.ravel(), counts.T.ravel()),
+        sources=np.repeat(sources.ravel(), counts.T.ravel()),
     )

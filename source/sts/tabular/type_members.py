@@ -102,7 +102,8 @@ def make_members(seed: int = 0) -> PooledClassifier:
 
     The forest is better in a laboratory without training cells.
     """
-    return PooledClassifier(members=(BoostedTrees(random_state=seed), make_indicating_forest(seed)))
+    forest = Prepared(GaussianScores(), _make_forest(seed))
+    return PooledClassifier(members=(BoostedTrees(random_state=seed), forest))
 
 
 def make_fine_members(seed: int = 0) -> PooledClassifier:
@@ -118,8 +119,11 @@ def make_discriminant() -> Prepared:
 
 def make_indicating_forest(seed: int) -> Prepared:
     """Return a forest that also sees which features a cell lacks."""
-    forest = ExtraTreesClassifier(
+    filling = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
+    return Prepared(filling, _make_forest(seed))
+
+
+def _make_forest(seed: int) -> ExtraTreesClassifier:
+    return ExtraTreesClassifier(
         FOREST_TREES, max_features=0.3, min_samples_leaf=2, random_state=seed
     )
-    filling = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
-    return Prepared(filling, forest)

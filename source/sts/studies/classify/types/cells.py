@@ -61,6 +61,11 @@ class TypedCells:
         """Return the node of each cell."""
         return self.tree.find_nodes(self.labels.tolist())
 
+    @property
+    def sources(self) -> Ints:
+        """Return the number of the data set of each cell, in alphabetical order."""
+        return np.unique(self.table.dataset, return_inverse=True)[1]
+
 
 def read_typed_cells(data: Path, *, for_release: bool = False) -> TypedCells:
     """Return the cells of the data sets of FINEST in `data`, without published test specimens.

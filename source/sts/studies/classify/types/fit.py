@@ -64,8 +64,13 @@ def fit_types(
         sets=tuple(
             tuple(
                 calibrate_sets(
-                    each, cells.truth, cells.tree, depth=depth, group_depth=card.group_depth
-                ).reduce()
+                    each,
+                    cells.truth,
+                    cells.tree,
+                    depth=depth,
+                    group_depth=card.group_depth,
+                    sources=cells.sources,
+                )
                 for depth in levels
             )
             for each in probabilities

@@ -97,6 +97,7 @@ def _judge_levels(
             cells.tree,
             depth=depth,
             coverage=job.coverage,
+            sources=cells.sources,
         )
         for depth, name in enumerate(LEVELS, start=1)
         if depth <= cells.tree.depths.max()
