@@ -50,7 +50,8 @@ def make_members() -> PooledClassifier:
     """Return small members of every kind that can be stored."""
     boosted = BoostedTrees(n_estimators=5, min_child_samples=3, learning_rate=0.3)
     forest = Prepared(GaussianScores(), ExtraTreesClassifier(5, min_samples_leaf=2, random_state=0))
-    return PooledClassifier(members=(boosted, forest, make_discriminant()))
+    regression = Prepared(GaussianScores(), LogisticRegression())
+    return PooledClassifier(members=(boosted, forest, make_discriminant(), regression))
 
 
 def draw(count: int, seed: int = 0) -> tuple[Floats, Any]:
@@ -234,4 +235,4 @@ def test_a_release_is_checked_against_its_digests(tmp_path: Path, model: TypeMod
 
 
 def test_kinds_are_named_in_files_as_they_are_here() -> None:
-    assert set(stored_members.KINDS) == {"boosted trees", "forest", "discriminant analysis"}
+    assert set(stored_members.KINDS) == {"boosted trees", "forest", "linear functions"}

@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 import numpy as np
 from scipy.special import softmax
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
 
 from sts.base.errors import StsError, one_of
 from sts.base.types import Floats
@@ -142,8 +143,8 @@ def _read_shares(arrays: Mapping[str, Any], leaves: int, classes: int) -> Floats
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class StoredDiscriminant(StoredMember):
-    """Discriminant analysis: linear functions of normal scores of ranks."""
+class StoredLinear(StoredMember):
+    """Linear functions of normal scores of ranks: discriminant analysis, logistic regression."""
 
     scores: GaussianScores
     coefficients: Floats
@@ -168,7 +169,7 @@ class StoredDiscriminant(StoredMember):
         """Return the classifier, after checks."""
         coefficients, intercepts = arrays["coefficients"], arrays["intercepts"]
         if coefficients.shape != (classes, features) or intercepts.shape != (classes,):
-            raise StsError("its discriminant analysis does not fit its features or classes")
+            raise StsError("its linear functions do not fit its features or classes")
         scores = _read_scores(arrays, features)
         return cls(scores=scores, coefficients=coefficients, intercepts=intercepts)
 
@@ -265,7 +266,7 @@ POOL: Final = "pool"
 KINDS: Final[Mapping[str, type[StoredMember]]] = {
     "boosted trees": StoredBoosting,
     "forest": StoredForest,
-    "discriminant analysis": StoredDiscriminant,
+    "linear functions": StoredLinear,
 }
 
 
@@ -286,8 +287,11 @@ def _store_member(fitted: Any) -> StoredMember:
         if isinstance(inner, ExtraTreesClassifier | RandomForestClassifier):
             trees, shares = pack_forest(inner.estimators_)
             return StoredForest(scores=scores, trees=trees, shares=shares)
-        if isinstance(inner, ShrunkenDiscriminant):
-            return StoredDiscriminant(
-                scores=scores, coefficients=inner.coef_, intercepts=inner.intercept_
-            )
+        if isinstance(inner, ShrunkenDiscriminant | LogisticRegression):
+            coefficients, intercepts = inner.coef_, inner.intercept_
+            if len(coefficients) == 1:
+                # For two classes scikit-learn has the function of the second alone.
+                coefficients = np.vstack([np.zeros_like(coefficients), coefficients])
+                intercepts = np.concatenate([[0.0], intercepts])
+            return StoredLinear(scores=scores, coefficients=coefficients, intercepts=intercepts)
     raise ValueError(f"{fitted!r:.80} cannot be stored: it needs a kind in KINDS")

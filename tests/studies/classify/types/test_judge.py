@@ -123,11 +123,15 @@ def test_the_report_says_what_was_found(world: tuple[Path, JudgedTypes]) -> None
     assert counted == report["cells"]
     sides = {name: "Excitatory" if name == "Excitatory" else "Inhibitory" for name in CLASSES}
     assert all(f"{side} > {name}" in groups for name, side in sides.items())
-    assert (judged.folder / "report.html").read_text().count("<table") == 3 + 2 * len(LEVELS)
+    assert (judged.folder / "report.html").read_text().count("<table") == 4 + 2 * len(LEVELS)
     # The study's classes and both of its data sets, each left out once.
     assert len(report["unlike"]) == len(CLASSES) + 2
     areas = [report["unlike"][f"class {name}"]["area"]["value"] for name in CLASSES]
     assert np.mean(areas) > 0.6
+    assert set(report["left_out_sets"]) == {"PatchClamp", "PatchSeq"}
+    for each in report["left_out_sets"].values():
+        assert each["cautious"]["value"] >= each["pooled"]["value"]
+    assert sum(each["cells"] for each in report["left_out_sets"].values()) == report["cells"]
 
 
 def test_donors_stand_on_one_side_of_a_fold(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from sts.studies.classify.types.cells import (
 from sts.studies.classify.types.fit import fit_types
 from sts.studies.classify.types.pages import write_types_report
 from sts.studies.classify.types.release import Release, write_release
-from sts.studies.classify.types.unlike import measure_unlike
+from sts.studies.classify.types.unlike import measure_left_out_sets, measure_unlike
 from sts.tabular.type_checkpoint import TypeModel, save_types, types_folder
 
 _STUDY: Final = "baseline-types"
@@ -71,7 +71,9 @@ def judge_types(
         probabilities = predict_out_of_fold(cells, folds, job, workers=workers)
         levels, *lacking = (_judge_levels(cells, folds, each, job) for each in probabilities)
         detections = measure_unlike(cells, folds[0], seed=job.seed)
-        write_types_report(run, cells.table, cells.tree, levels, detections, job.coverage)
+        halves = folds_of(cells.table, 2, seed=job.seed)
+        left_out = measure_left_out_sets(cells, halves[0], job)
+        write_types_report(run, cells, levels, detections, left_out, job.coverage)
         scores = {level: asdict(score_answers(each)) for level, each in levels.items()}
         model = fit_types(cells, job, folds, probabilities, scores)
         place = release or types_folder(workspace.models, name)
@@ -80,7 +82,12 @@ def judge_types(
         else:
             protocols = dict(zip(PROTOCOLS, lacking, strict=True))
             written = Release(
-                cells=cells, levels=levels, lacking=protocols, detections=detections, data=data
+                cells=cells,
+                levels=levels,
+                lacking=protocols,
+                detections=detections,
+                left_out=left_out,
+                data=data,
             )
             model = write_release(release, model, written)
     return JudgedTypes(folder=run.final, cells=cells, levels=levels, model=model, place=place)

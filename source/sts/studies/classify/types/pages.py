@@ -9,15 +9,18 @@ import numpy as np
 from sts.base.files import write_csv
 from sts.base.runs import Run
 from sts.datasets.laboratories import LabelledTable
+from sts.evaluation.prediction_sets import FEWEST_OF_SOURCE
 from sts.evaluation.type_scores import LevelAnswers, LevelScores, score_answers
 from sts.evaluation.type_tree import TypeTree, split_label
 from sts.reports.figures.scores import ScorePanel, draw_transfer
 from sts.reports.page import Block, Picture, Section, Table, write_page
-from sts.studies.classify.types.unlike import UnlikeScores
+from sts.studies.classify.types.cells import TypedCells
+from sts.studies.classify.types.unlike import LeftOutSets, UnlikeScores
 
 CALL_COLUMNS: Final = ("cells", "right", "among three", "mean over types", "area under risk")
 _SET_COLUMNS: Final = (
     *("cells", "true type in set", "types in a set", "empty sets"),
+    *("in set, data set unknown", "types in it"),
     *("wrong calls dropped", "right calls dropped"),
 )
 _INTERVALS: Final = "In brackets: 95 % intervals (Wilson, 1927)."
@@ -42,7 +45,10 @@ FIGURE: Final = (
 _SETS: Final = (
     "A set contains the true type of {coverage} of new cells of each subclass (of each class, "
     "at the level of classes) if they come from the same source as these cells. It is calibrated "
-    "on the cells of the other folds. An empty set means that the cell is unusual for every type. "
+    "on the cells of the other folds, for each data set by itself if it has "
+    f"{FEWEST_OF_SOURCE} of them. New cells come from no data set that is known: their set has all "
+    "types that it would have in any of the data sets (in set, data set unknown). An empty "
+    "set means that the cell is unusual for every type. "
     "A call is dropped if its probability is below that of half of the wrong calls of the other "
     "folds."
 )
@@ -53,17 +59,24 @@ UNLIKE: Final = (
     "cells that are called unlike where 95 % of the left-out cells are detected. Intervals "
     "resample cells."
 )
+LEFT_OUT_SETS: Final = (
+    "Each data set is left out of fit and calibration, and its cells are classified on their own "
+    "scale, as PREDICT does it. Nothing promises coverage there. Pooled: sets are calibrated on "
+    "all cells of a class. Cautious: a set has all classes that it would have in any of the "
+    "other data sets, as in PREDICT."
+)
 
 
 def write_types_report(
     run: Run,
-    table: LabelledTable,
-    tree: TypeTree,
+    cells: TypedCells,
     levels: Mapping[str, LevelAnswers],
     detections: Mapping[str, UnlikeScores],
+    left_out: Mapping[str, LeftOutSets],
     coverage: float,
 ) -> None:
     """Write `report.json`, `report.html` and `predictions.csv`."""
+    table, tree = cells.table, cells.tree
     whole = {name: score_answers(answers) for name, answers in levels.items()}
     groups = {name: group_scores(table, tree, answers) for name, answers in levels.items()}
     run.report(
@@ -77,6 +90,7 @@ def write_types_report(
                 for name, of_level in groups.items()
             },
             "unlike": {name: asdict(scores) for name, scores in detections.items()},
+            "left_out_sets": {name: asdict(scores) for name, scores in left_out.items()},
         }
     )
     write_csv(run.path / "predictions.csv", *_lines(table, tree, levels))
@@ -99,6 +113,7 @@ def write_types_report(
             Section("Levels", [_HOW, CALLS_IN_WORDS, calls, sets_in_words, sets]),
             *by_group,
             Section("Unlike anything seen", [UNLIKE, unlike_table(detections)]),
+            Section("Sets in a data set left out", [LEFT_OUT_SETS, _left_out_table(left_out)]),
         ],
     )
 
@@ -167,6 +182,24 @@ def unlike_table(detections: Mapping[str, UnlikeScores]) -> Table:
     )
 
 
+def _left_out_table(left_out: Mapping[str, LeftOutSets]) -> Table:
+    return Table(
+        columns=[
+            *("left out", "cells", "right class", "pooled sets hold it", "classes in a set"),
+            *("cautious sets hold it", "classes in a set"),
+        ],
+        rows=[
+            [
+                *(name, each.cells, each.right.in_words(), each.pooled.in_words()),
+                *(f"{each.pooled_size:.2f}", each.cautious.in_words()),
+                f"{each.cautious_size:.2f}",
+            ]
+            for name, each in left_out.items()
+        ],
+        caption=_INTERVALS,
+    )
+
+
 def _two_tables(what: str, scores: Mapping[str, LevelScores]) -> list[Block]:
     """Return the table of calls and the table of prediction sets."""
     named = {_last_name(name): each for name, each in scores.items()}
@@ -199,6 +232,8 @@ def _set_values(scores: LevelScores) -> list[object]:
         scores.held.in_words(),
         f"{scores.set_size:.2f}",
         f"{scores.empty:.3f}",
+        scores.cautious_held.in_words(),
+        f"{scores.cautious_size:.2f}",
         f"{scores.wrong_dropped:.3f}",
         f"{scores.right_dropped:.3f}",
     ]

@@ -9,11 +9,12 @@ from typing import Final
 from sts.archives.sources import SOURCES, find_source
 from sts.datasets.cell_types import LEVELS
 from sts.datasets.laboratories import LABORATORIES
+from sts.evaluation.prediction_sets import FEWEST_OF_SOURCE
 from sts.evaluation.scores import Interval
 from sts.evaluation.type_scores import LevelAnswers, LevelScores, score_answers
 from sts.studies.classify.types.cells import FINEST, TypedCells, sources_without_licence
 from sts.studies.classify.types.pages import group_scores
-from sts.studies.classify.types.unlike import UnlikeScores
+from sts.studies.classify.types.unlike import LeftOutSets, UnlikeScores
 from sts.tabular.released import save_released
 from sts.tabular.type_checkpoint import TypeModel
 
@@ -32,6 +33,7 @@ class Release:
     lacking: Mapping[str, Mapping[str, LevelAnswers]]
     """The same for each protocol without some stimulus."""
     detections: Mapping[str, UnlikeScores]
+    left_out: Mapping[str, LeftOutSets]
     data: Path
 
 
@@ -164,14 +166,40 @@ def _list_sets(model: TypeModel, found: Release) -> Iterator[str]:
     yield (
         f"A set is to hold the true type of {model.card.coverage:.0%} of the cells of each "
         "subclass (of each class, where classes are told), for cells that come from where these "
-        "come from. Measured on the cells of each fold, calibrated on those of the other folds:"
+        "come from. Measured on the cells of each fold, calibrated on those of the other folds, "
+        f"for each data set by itself if it has {FEWEST_OF_SOURCE} of them. New cells come from no "
+        "data set that is known: PREDICT gives them all types that they would have in any of the "
+        "data sets. The last two columns are of such sets."
     )
     yield ""
-    yield "| level | cells of | cells | set holds the truth | types in a set | empty sets |"
-    yield "| --- | --- | --- | --- | --- | --- |"
+    yield (
+        "| level | cells of | cells | set holds the truth | types in a set | empty sets "
+        "| data set unknown: set holds the truth | types in a set |"
+    )
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
     for level, group, scores in _groups(found):
         size, held = f"{scores.set_size:.2f}", _show(scores.held)
-        yield f"| {level} | {group} | {scores.cells:,} | {held} | {size} | {scores.empty:.3f} |"
+        cautious = f"{_show(scores.cautious_held)} | {scores.cautious_size:.2f}"
+        yield (
+            f"| {level} | {group} | {scores.cells:,} | {held} | {size} | {scores.empty:.3f} "
+            f"| {cautious} |"
+        )
+    yield ""
+    yield (
+        "Each data set left out of fit and calibration, its cells classified on their own scale, "
+        "as PREDICT does it. Sets of classes, calibrated on all cells of a class, and as PREDICT "
+        "makes them:"
+    )
+    yield ""
+    yield (
+        "| left out | cells | right | pooled set holds the truth | classes | as PREDICT | classes |"
+    )
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    for name, each in found.left_out.items():
+        yield (
+            f"| {name} | {each.cells:,} | {_show(each.right)} | {_show(each.pooled)} "
+            f"| {each.pooled_size:.2f} | {_show(each.cautious)} | {each.cautious_size:.2f} |"
+        )
 
 
 def _list_protocols(model: TypeModel, found: Release) -> Iterator[str]:
@@ -241,7 +269,10 @@ def _list_limits(model: TypeModel, found: Release) -> Iterator[str]:
     )
     yield "* Many Cre lines do not label one class alone, so that some labels are wrong."
     yield f"* {len(rare)} of the labels have fewer than {_FEWEST} training cells."
-    yield "* Sets are promised for each subclass, not for each data set: see above."
+    yield (
+        "* Sets are promised for each subclass of these data sets, not for a laboratory that is "
+        "not among them: see above."
+    )
     yield ""
     yield "## Versions"
     yield ""

@@ -1,4 +1,4 @@
-"""Test whether cells of a left-out class or data set are recognised as unlike the others."""
+"""What happens to cells of a left-out class or data set: warnings, and coverage of their sets."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,11 +9,19 @@ import numpy as np
 from sts.base.types import Bools, Floats, Ints
 from sts.datasets.laboratories import LabelledTable
 from sts.evaluation.abstention import false_alarms
-from sts.evaluation.scores import Interval
+from sts.evaluation.prediction_sets import calibrate_sets, coverage_of, prediction_sets
+from sts.evaluation.scores import Interval, proportion_of
 from sts.evaluation.transfer import auc
-from sts.studies.classify.types.cells import REFERENCE, TypedCells, stimulus_masks
+from sts.studies.classify.types.cells import (
+    REFERENCE,
+    TypedCells,
+    TypesJob,
+    make_classifier,
+    stimulus_masks,
+)
 from sts.tabular.prototypes import find_limits, fit_prototypes, score_hidden
 from sts.tabular.set_shift import SetShift
+from sts.tabular.type_classifier import TypeTreeClassifier
 
 # Smallest number of cells of each kind: fewer are not informative.
 _FEWEST: Final = 10
@@ -52,6 +60,85 @@ def measure_unlike(
         for name, out in _left_out(cells.table)
         if (found := _detect(cells, fold, out, seed=seed)) is not None
     }
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOutSets:
+    """How often the sets of classes hold the truth in a data set that was left out."""
+
+    cells: int
+    right: Interval
+    pooled: Interval
+    """Calibrated on the cells of a class of all other data sets."""
+    pooled_size: float
+    cautious: Interval
+    """As large as the least certain data set needs them, as PREDICT makes them."""
+    cautious_size: float
+
+
+def measure_left_out_sets(
+    cells: TypedCells, fold: tuple[Ints, Ints], job: TypesJob
+) -> dict[str, LeftOutSets]:
+    """Return the coverage in each data set, left out of fit and calibration in turn.
+
+    Its cells are classified as PREDICT does it, on their own scale.
+
+    Parameters
+    ----------
+    fold
+        Rows to fit on, and rows of other donors to calibrate on.
+    """
+    table = cells.table
+    found = {}
+    for name in np.unique(table.dataset).tolist():
+        out = table.dataset == name
+        fitted, calibrating = (rows[~out[rows]] for rows in fold)
+        if min(len(set(table.label[rows].tolist())) for rows in (fitted, calibrating)) < 2:
+            continue
+        classifier = make_classifier(table.rows(fitted), job)
+        classifier.fit(table.X[fitted], cells.labels[fitted], dataset=table.dataset[fitted])
+        found[name] = _cover(cells, classifier, calibrating, np.flatnonzero(out), job.coverage)
+    return found
+
+
+def _cover(
+    cells: TypedCells,
+    classifier: TypeTreeClassifier,
+    calibrating: Ints,
+    new: Ints,
+    coverage: float,
+) -> LeftOutSets:
+    table, tree = cells.table, cells.tree
+    places = tree.find_nodes(classifier.tree_.labels)
+    said = np.zeros((len(table), len(tree)))
+    known = classifier.node_probabilities(table.X[calibrating], table.dataset[calibrating])
+    said[np.ix_(calibrating, places)] = known
+    said[np.ix_(new, places)] = classifier.node_probabilities(table.X[new])
+    level = tree.level(_CLASS_DEPTH)
+    truth = np.searchsorted(level, tree.lift(cells.truth[new], _CLASS_DEPTH))
+    sets = [
+        prediction_sets(
+            calibrate_sets(
+                said[calibrating],
+                cells.truth[calibrating],
+                tree,
+                depth=_CLASS_DEPTH,
+                sources=sources,
+            ).p_values(said[new]),
+            coverage,
+        )
+        for sources in (None, cells.sources[calibrating])
+    ]
+    pooled, cautious = sets
+    hits = int((said[np.ix_(new, level)].argmax(axis=1) == truth).sum())
+    return LeftOutSets(
+        cells=len(new),
+        right=proportion_of(hits, len(new)),
+        pooled=coverage_of(pooled, truth),
+        pooled_size=float(pooled.sum(axis=1).mean()),
+        cautious=coverage_of(cautious, truth),
+        cautious_size=float(cautious.sum(axis=1).mean()),
+    )
 
 
 def _left_out(table: LabelledTable) -> Iterator[tuple[str, Bools]]:
