@@ -17,6 +17,7 @@ from sts.augment.contract import (
 )
 from sts.augment.settings import (
     AdasynSettings,
+    ArfSettings,
     BorderlineSettings,
     DdpmSettings,
     FlowSettings,
@@ -24,6 +25,8 @@ from sts.augment.settings import (
     GanSettings,
     LayerSettings,
     LoopSettings,
+    MixtureSettings,
+    MixupSettings,
     SmoteSettings,
     VaeSettings,
 )
@@ -41,8 +44,9 @@ def test_the_nearest_method_is_named_for_an_unknown_one() -> None:
         make_generator("smotte")
 
 
-def test_only_class_weights_add_no_row() -> None:
-    assert [name for name, method in GENERATORS.items() if not method.adds_rows] == ["weights"]
+def test_only_changes_of_classifiers_add_no_row() -> None:
+    without = [name for name, method in GENERATORS.items() if not method.adds_rows]
+    assert without == ["weights", "priors", "thresholds"]
 
 
 @pytest.mark.parametrize("name", GENERATORS)
@@ -89,6 +93,9 @@ def test_settings_of_another_method_are_refused() -> None:
         (BorderlineSettings, {"border_neighbours": 0}),
         (AdasynSettings, {"neighbours": 0}),
         (FrameSettings, {"shape_rows": 0.0}),
+        (MixupSettings, {"alpha": 0.0}),
+        (MixtureSettings, {"components": 0}),
+        (ArfSettings, {"leaf_rows": 0}),
         (LoopSettings, {"steps": 0}),
         (LoopSettings, {"learning_rate": 0.0}),
         (LoopSettings, {"held_out": 1.0}),

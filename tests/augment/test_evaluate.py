@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 from sts.augment import evaluate as evaluating
-from sts.augment.evaluate import PreparedItem, evaluate, make_training_rows
+from sts.augment.evaluate import (
+    PreparedItem,
+    divide_by_priors,
+    evaluate,
+    make_training_rows,
+)
 from sts.augment.grid import (
     CURVE,
     Grid,
@@ -154,7 +159,7 @@ def test_cells_are_the_same_in_any_order_and_when_some_are_done() -> None:
 
 
 def test_the_cells_of_an_item_are_those_it_names() -> None:
-    for method in ("none", "weights", "smote"):
+    for method in ("none", "weights", "priors", "smote"):
         item = item_of(method, grid={"curves": True})
         assert [score_key(row) for row in rows_of(item)] == item.score_keys()
     parts = {key.part for key in item_of("none", grid={"curves": True}).score_keys()}
@@ -188,6 +193,33 @@ def test_weights_add_no_rows() -> None:
     rows = rows_of(item_of("weights"))
     assert {row["synthetic_rows"] for row in rows} == {0}
     assert {row["added"] for row in rows} == {0}
+
+
+def test_priors_make_rare_classes_more_likely_and_power_0_changes_nothing() -> None:
+    y = np.repeat([0, 1], [9, 1])
+    # The third class has no training row.
+    probabilities = np.array([[0.6, 0.3, 0.1]])
+    assert divide_by_priors(probabilities, y, 0.0) is probabilities
+    wanted = np.array([0.6 / 0.9, 0.3 / 0.1, 0.1])
+    assert divide_by_priors(probabilities, y, 1.0)[0] == pytest.approx(wanted / wanted.sum())
+
+
+def test_thresholds_are_chosen_on_training_rows_and_add_no_rows() -> None:
+    neurons = blobs((90, 12, 8), apart=0.8)
+    base, priors, tuned = (
+        rows_of(item_of(method, neurons=neurons)) for method in ("none", "priors", "thresholds")
+    )
+    assert {row["synthetic_rows"] for row in (*priors, *tuned)} == {0}
+    assert {row["how"] for row in priors} == {"priors to the power 1"}
+    plain, rare = (np.mean([row["recall_class 0"] for row in rows]) for rows in (base, priors))
+    assert rare < plain
+    # Scored rows that have no classes left to learn from do not change what is chosen.
+    other = item_of("thresholds", neurons=neurons)
+    hidden = replace(
+        neurons, y=np.where(np.isin(np.arange(110), other.division.scored), 0, neurons.y)
+    )
+    again = rows_of(replace(other, neurons=hidden))
+    assert [row["how"] for row in again] == [row["how"] for row in tuned]
 
 
 def test_a_class_of_one_neuron_goes_through() -> None:

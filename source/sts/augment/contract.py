@@ -11,11 +11,14 @@ import numpy as np
 
 from sts.augment.settings import (
     AdasynSettings,
+    ArfSettings,
     BorderlineSettings,
     CopulaSettings,
     DdpmSettings,
     FlowSettings,
     GanSettings,
+    MixtureSettings,
+    MixupSettings,
     NoSettings,
     SmoteSettings,
     VaeSettings,
@@ -79,7 +82,7 @@ class Method:
     place: str
     """Module and class. The class is imported when it is needed, since half of them need torch."""
     adds_rows: bool = True
-    """False: `sample` returns no row; classifiers get class weights instead."""
+    """False: `sample` returns no row; classifiers treat rare classes differently instead."""
     deep: bool = False
     """Whether it trains a network, on a device."""
 
@@ -106,6 +109,27 @@ GENERATORS: Final[Mapping[str, Method]] = {
         settings=NoSettings,
         place="sts.augment.oversampling:ClassWeights",
         adds_rows=False,
+    ),
+    "priors": Method(
+        title="Class priors",
+        settings=NoSettings,
+        place="sts.augment.oversampling:ClassPriors",
+        adds_rows=False,
+    ),
+    "thresholds": Method(
+        title="Tuned thresholds",
+        settings=NoSettings,
+        place="sts.augment.oversampling:ThresholdTuning",
+        adds_rows=False,
+    ),
+    "mixup": Method(title="Mixup", settings=MixupSettings, place="sts.augment.oversampling:Mixup"),
+    "mixture": Method(
+        title="Gaussian mixture", settings=MixtureSettings, place="sts.augment.frame:Mixture"
+    ),
+    "arf": Method(
+        title="Adversarial forest",
+        settings=ArfSettings,
+        place="sts.augment.arf:AdversarialForest",
     ),
     "copula": Method(
         title="Gaussian copula", settings=CopulaSettings, place="sts.augment.frame:Copula"

@@ -14,6 +14,9 @@ from sts.augment.contract import GENERATORS, Generator, make_generator
 from sts.augment.grid import (
     BASELINE,
     BORROW,
+    PRIORS,
+    THRESHOLDS,
+    WEIGHTS,
     Item,
     ScoreKey,
     divide_training_rows,
@@ -31,9 +34,12 @@ from sts.tabular.classifiers import (
     BenchmarkClassifier,
     combine_votes,
     predict_probabilities,
+    raise_to_floor,
 )
 
 INNER_FOLDS: Final = 3
+# Powers of class frequencies among which thresholds are chosen; the first of equal ones is taken.
+PRIOR_POWERS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 Keep = Callable[[dict[str, Any]], None]
 
@@ -170,7 +176,7 @@ def make_training_rows(prepared: PreparedItem, added: int, part: float) -> Train
         rows = view.train.join(view_borrowed(view, item.borrowed))
         return TrainingRows(view=view, rows=rows, y=np.concatenate([view.y, item.borrowed.y]))
     if item.method == BASELINE or not GENERATORS[item.method].adds_rows:
-        return TrainingRows(view=view, rows=view.train, y=view.y, balanced=item.method != BASELINE)
+        return TrainingRows(view=view, rows=view.train, y=view.y, balanced=item.method == WEIGHTS)
     present = np.unique(view.y).tolist()
     synthetic, labels = prepared.generate(dict.fromkeys(present, added), "added")
     return TrainingRows(
@@ -254,10 +260,50 @@ def _predict(prepared: PreparedItem, training: TrainingRows, name: str) -> _Pred
         X, X_scored = training.rows.missing, scored.missing
     else:
         X, X_scored = training.rows.complete, scored.complete
+    power = 0.0
+    if prepared.item.method in (PRIORS, THRESHOLDS):
+        tuned = prepared.item.method == THRESHOLDS
+        power = _choose_prior_power(prepared, fitted, X, training.y) if tuned else 1.0
     fitted.fit(X, training.y)
     probabilities = predict_probabilities(fitted, X_scored, classes=len(prepared.fit.classes))
+    probabilities = divide_by_priors(probabilities, training.y, power)
+    how = "; ".join(filter(None, [fitted.how_, f"priors to the power {power:g}" if power else ""]))
     seconds = time.perf_counter() - begin_s
-    return _Prediction(probabilities=probabilities, how=fitted.how_, seconds=seconds)
+    return _Prediction(probabilities=probabilities, how=how, seconds=seconds)
+
+
+def divide_by_priors(probabilities: Floats, y: Ints, power: float) -> Floats:
+    """Return probabilities divided by a power of class frequencies; 1: all classes are as likely.
+
+    A class without a training row is as unlikely as before.
+    """
+    if not power:
+        return probabilities
+    counts = np.bincount(y, minlength=probabilities.shape[1])
+    lifted = probabilities * np.where(counts, counts / len(y), 1.0) ** -power
+    return raise_to_floor(lifted / lifted.sum(axis=1, keepdims=True))
+
+
+def _choose_prior_power(
+    prepared: PreparedItem, classifier: BenchmarkClassifier, X: Floats, y: Ints
+) -> float:
+    """Return the power with the best macro F1 on folds of the training rows.
+
+    One power for all classes, because rare classes have too few rows for thresholds of their own.
+    """
+    classes = prepared.fit.classes
+    probabilities, truth = [], []
+    rng = make_rng(prepared.item.grid.seed, "thresholds")
+    for fit, scored in divide_training_rows(y, INNER_FOLDS, rng):
+        fitted = clone(classifier).fit(X[fit], y[fit])
+        probabilities.append(predict_probabilities(fitted, X[scored], classes=len(classes)))
+        truth.append(y[scored])
+    together, labels = np.concatenate(probabilities), np.concatenate(truth)
+
+    def score(power: float) -> float:
+        return scores_of(divide_by_priors(together, y, power), labels, classes)["macro_f1"]
+
+    return max(PRIOR_POWERS, key=score)
 
 
 def _vote(voters: Mapping[str, _Prediction]) -> _Prediction:

@@ -14,9 +14,10 @@ from typing import Final, Self
 import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.special import ndtr, ndtri
+from sklearn.mixture import GaussianMixture
 
-from sts.augment.contract import check_label, check_rows
-from sts.augment.settings import CopulaSettings, FrameSettings
+from sts.augment.contract import check_label, check_rows, draw_seed
+from sts.augment.settings import CopulaSettings, FrameSettings, MixtureSettings
 from sts.base.types import Floats, Ints
 
 # Smallest probability at both ends, 4.3 deviations from the middle.
@@ -27,6 +28,8 @@ RESIDUALS: Final = 100
 FEW_VALUES: Final = 10
 # Share of variance that is added to each feature, so that two equal features can be separated.
 RIDGE: Final = 1e-4
+# Smallest variance of a component, so that none is a single row.
+MIXTURE_RIDGE: Final = 0.05
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -166,3 +169,74 @@ class Copula:
             raise ValueError("fit before you sample")
         check_label(label, self.frame.shapes)
         return self.frame.rows(rng.standard_normal((n, self.features)), label)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Components:
+    """The normal distributions of a class, whose features are independent in each."""
+
+    shares: Floats
+    means: Floats
+    """(components, features)."""
+    deviations: Floats
+
+    def draw(self, n: int, rng: np.random.Generator) -> Floats:
+        """Return `n` rows of scores."""
+        at = rng.choice(len(self.shares), size=n, p=self.shares)
+        noise = rng.standard_normal((n, self.means.shape[1]))
+        return np.asarray(self.means[at] + self.deviations[at] * noise)
+
+
+def _fit_components(scores: Floats, most: int, seed: int) -> _Components:
+    """Return at most `most` components, or a standard one where more do not describe rows better.
+
+    They are compared by the Bayesian information criterion (Schwarz, 1978).
+    """
+    features = scores.shape[1]
+    standard = _Components(
+        shares=np.ones(1), means=np.zeros((1, features)), deviations=np.ones((1, features))
+    )
+    # The standard component has no parameter that was fitted.
+    best, lowest = standard, float((scores**2).sum() + scores.size * np.log(2 * np.pi))
+    for count in range(2, most + 1):
+        mixture = GaussianMixture(
+            count, covariance_type="diag", reg_covar=MIXTURE_RIDGE, random_state=seed
+        ).fit(scores)
+        if (criterion := float(mixture.bic(scores))) < lowest:
+            lowest = criterion
+            deviations = np.sqrt(mixture.covariances_)
+            best = _Components(shares=mixture.weights_, means=mixture.means_, deviations=deviations)
+    return best
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """Rows whose normal scores come from a mixture of normal distributions in each class."""
+
+    settings: MixtureSettings
+    frame: Frame | None = None
+    components: Mapping[int, _Components] | None = None
+    notes: tuple[str, ...] = ()
+
+    def fit(self, X: Floats, y: Ints, rng: np.random.Generator) -> Self:
+        """Return a generator with the components of each class."""
+        X, y = check_rows(X, y)
+        frame = Frame.fit(X, y, settings=self.settings.frame, rng=rng)
+        scores, seed = frame.scores(X, y, rng), draw_seed(rng)
+        components = {}
+        for label, count in zip(*np.unique(y, return_counts=True), strict=True):
+            most = min(self.settings.components, int(count) // self.settings.component_rows)
+            components[int(label)] = _fit_components(scores[y == label], most, seed)
+        notes = tuple(
+            f"class {label}: {len(each.shares)} components"
+            for label, each in components.items()
+            if len(each.shares) > 1
+        )
+        return replace(self, frame=frame, components=components, notes=notes)
+
+    def sample(self, label: int, n: int, rng: np.random.Generator) -> Floats:
+        """Return `n` rows of a class."""
+        if self.frame is None or self.components is None:
+            raise ValueError("fit before you sample")
+        check_label(label, self.components)
+        return self.frame.rows(self.components[label].draw(n, rng), label)

@@ -32,6 +32,9 @@ BASELINE: Final = "none"
 # The method that adds real neurons without morphology to the training rows.
 BORROW: Final = "borrow"
 WEIGHTS: Final = "weights"
+# Methods that correct probabilities: by class frequencies, or by thresholds chosen on inner folds.
+PRIORS: Final = "priors"
+THRESHOLDS: Final = "thresholds"
 # Shares of the training rows in the learning curve, in addition to all rows.
 CURVE: Final = (0.2, 0.4, 0.6, 0.8)
 
@@ -221,7 +224,7 @@ class Item:
 
     def _levels(self) -> Iterator[tuple[int, float]]:
         """Yield rows added and the part of the training rows."""
-        if self.method in (BORROW, WEIGHTS):
+        if self.method in (BORROW, WEIGHTS, PRIORS, THRESHOLDS):
             yield 0, 1.0
         elif self.method == BASELINE:
             # One repeat is enough for a learning curve.

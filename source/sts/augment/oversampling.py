@@ -1,4 +1,4 @@
-"""Copies of rows, rows between neighbours, and class weights: the controls, SMOTE and its variants.
+"""Copies of rows, rows between rows, and no rows: the controls, SMOTE and its variants, mixup.
 
 The samplers of imbalanced-learn are adapted to classes of any size.
 """
@@ -12,7 +12,13 @@ import numpy as np
 from imblearn.over_sampling import ADASYN, SMOTE, BorderlineSMOTE
 
 from sts.augment.contract import check_label, check_rows, draw_seed
-from sts.augment.settings import AdasynSettings, BorderlineSettings, NoSettings, SmoteSettings
+from sts.augment.settings import (
+    AdasynSettings,
+    BorderlineSettings,
+    MixupSettings,
+    NoSettings,
+    SmoteSettings,
+)
 from sts.base.types import Floats, Ints
 
 # The warning that a class becomes larger than the largest class, which is intended here.
@@ -47,16 +53,52 @@ class ClassWeights:
     features: int | None = None
     notes: tuple[str, ...] = ()
 
+    note: ClassVar[str] = "rows are weighted, none is added"
+
     def fit(self, X: Floats, y: Ints, rng: np.random.Generator) -> Self:
         """Return a generator that knows the number of features."""
         X, y = check_rows(X, y)
-        return replace(self, features=X.shape[1], notes=("rows are weighted, none is added",))
+        return replace(self, features=X.shape[1], notes=(self.note,))
 
     def sample(self, label: int, n: int, rng: np.random.Generator) -> Floats:
         """Return no rows, whatever `n` is."""
         if self.features is None:
             raise ValueError("fit before you sample")
         return np.empty((0, self.features))
+
+
+class ClassPriors(ClassWeights):
+    """No rows: the probabilities of classifiers are divided by class frequencies instead."""
+
+    note = "probabilities are divided by class frequencies, no row is added"
+
+
+class ThresholdTuning(ClassWeights):
+    """No rows: probabilities are divided by a power of class frequencies, chosen on inner folds."""
+
+    note = "thresholds of classes are chosen on folds of the training rows, no row is added"
+
+
+@dataclass(frozen=True, eq=False)
+class Mixup:
+    """Rows between any two rows of a class."""
+
+    settings: MixupSettings
+    X: Floats | None = None
+    y: Ints | None = None
+    notes: tuple[str, ...] = ()
+
+    def fit(self, X: Floats, y: Ints, rng: np.random.Generator) -> Self:
+        """Return a generator that knows these rows."""
+        X, y = check_rows(X, y)
+        return replace(self, X=X, y=y)
+
+    def sample(self, label: int, n: int, rng: np.random.Generator) -> Floats:
+        """Return `n` rows of a class."""
+        rows = _rows_of(self.X, self.y, label)
+        first, second = rows[rng.integers(len(rows), size=(2, n))]
+        share = rng.beta(self.settings.alpha, self.settings.alpha, size=(n, 1))
+        return np.asarray(share * first + (1 - share) * second)
 
 
 @dataclass(frozen=True, eq=False)

@@ -39,6 +39,14 @@ class AdasynSettings(CheckedSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MixupSettings(CheckedSettings):
+    """Mixup (Zhang et al., 2018) within a class, since a row has one class."""
+
+    alpha: Positive = 0.4
+    """Small: a new row is near one of its two rows; large: it is in the middle."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class FrameSettings(CheckedSettings):
     """How rows are transformed to independent normal scores."""
 
@@ -55,6 +63,31 @@ class CopulaSettings:
     """A Gaussian copula for each class."""
 
     frame: FrameSettings = FrameSettings()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixtureSettings(CheckedSettings):
+    """A mixture of normal distributions for each class, as many as the data support (BIC)."""
+
+    frame: FrameSettings = FrameSettings()
+    components: Count = 8
+    """Largest number in one class."""
+    component_rows: Count = 20
+    """Rows of a class for each component; with fewer, a class has one standard component."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArfSettings(CheckedSettings):
+    """An adversarial random forest (Watson et al., 2023)."""
+
+    frame: FrameSettings = FrameSettings()
+    trees: Count = 50
+    leaf_rows: Count = 10
+    """Smallest number of real and synthetic rows in a leaf."""
+    rounds: Count = 5
+    """Largest number of forests."""
+    margin: NotNegative = 0.02
+    """The last forest recognises at most this share of rows more than by chance."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,18 @@ if TYPE_CHECKING:
 
 
 METHOD_NAMES = ("smote", "gan", "vae", "flow", "ddpm")
-CONTROL_NAMES = ("random", "weights", "copula", "borderline", "adasyn")
+CONTROL_NAMES = (
+    "random",
+    "weights",
+    "priors",
+    "thresholds",
+    "mixup",
+    "mixture",
+    "arf",
+    "copula",
+    "borderline",
+    "adasyn",
+)
 TASK_NAMES = ("e", "me", "sts")
 CLASSIFIER_NAMES = (
     "svm",
