@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from scipy.signal import lfilter, welch
 
 from sts.base.types import Floats, Ints
 from sts.calcium.fluorescence import OasisSettings, deconvolve
+
+_Windows = TypeVar("_Windows", Floats, Ints)
 
 # Width of the bins in which spikes are counted for correlations.
 BIN_S: Final = 0.5
@@ -423,11 +425,12 @@ def shuffle_train_phases(trains: Ints, rng: np.random.Generator) -> Ints:
     return result
 
 
-def shuffle_neurons(windows: Floats, rng: np.random.Generator) -> Floats:
+def shuffle_neurons(windows: _Windows, rng: np.random.Generator) -> _Windows:
     """Return windows (n, neurons, frames) whose order is shuffled for each neuron separately.
 
     The statistics of each neuron stay; the relations between neurons are lost.
     """
     n, neurons, _ = windows.shape
     order = rng.permuted(np.tile(np.arange(n), (neurons, 1)), axis=1).T
-    return np.asarray(windows[order, np.arange(neurons)])
+    shuffled: _Windows = windows[order, np.arange(neurons)]
+    return shuffled

@@ -100,6 +100,12 @@ class Cut:
         """Return the frames of a part in values (neurons, frames), a piece at a time."""
         return [values[:, begin:end] for begin, end in self.ends[part]]
 
+    def take(self, part: _Part, values: Ints) -> Ints:
+        """Return the windows of a part that do not overlap, (n, neurons, length) of values."""
+        windows = self.windows[part].without_overlap()
+        frames = windows.starts[:, None] + np.arange(windows.length)
+        return np.ascontiguousarray(values[:, frames].transpose(1, 0, 2))
+
 
 def split_time(
     frames: int, rate_hz: float, settings: WindowSettings

@@ -5,6 +5,7 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,9 @@ from sts.cli.run import Status, parse_arguments, run_command, say, say_table
 logger = logging.getLogger("sts")
 
 if TYPE_CHECKING:
+    from sts.calcium.windows import WindowSettings
     from sts.cli.flags import Commands
+    from sts.studies.calcium.evaluate import PopulationEvaluation
     from sts.studies.calcium.pages import GanEvaluation
     from sts.studies.calcium.source import CalciumSource
 
@@ -38,6 +41,18 @@ TRAINING_FLAGS: tuple[_Row, ...] = (
     ("--kernel", flags.positive, "N", "frames (default: 24)"),
     ("--shuffle", flags.natural, "M", "largest phase shuffle (default: 10)"),
 )
+MODELS = ("gan", "ldns", "gaussian", "history")
+LATENT: tuple[_Row, ...] = (
+    ("--latents", flags.positive, "N", "behind the population (default: 8)"),
+    ("--channels", flags.positive, "N", "of the convolutions (default: 16)"),
+)
+# Destinations of flags that only a GAN has; others that only the latent diffusion model has.
+_GAN_ONLY = (
+    *("critic_steps", "noise", "kernel", "shuffle", "units", "critic_units", "precision"),
+    *("compile", "ending", "upsampling", "frame_noise", "differences", "moments"),
+    *("critic_rate", "cooling"),
+)
+_LATENT_ONLY = ("latents", "channels")
 BEYOND: tuple[_Row, ...] = (
     ("--moments", flags.not_negative, "W", "weight of means, third moments and lagged covariances"),
     ("--critic-rate", flags.share, "R", "learning rate of the critic"),
@@ -185,12 +200,16 @@ def _dg(args: argparse.Namespace) -> int:
 
 def _add_train(commands: "Commands") -> None:
     text = (
-        "Train a generator on windows of a recording. Training, validation and test windows come "
-        "from disjoint stretches of time; interrupted, the same call resumes."
+        "Train a generator on windows of a recording, by default a GAN of traces. Training, "
+        "validation and test windows come from disjoint stretches of time; interrupted, the same "
+        "call resumes."
     )
     parser = add_command(commands, "train", _train, text)
     _add_name(parser)
     add = parser.add_argument
+    text = "gan: traces; others: spike counts, by a latent diffusion model, a dichotomised Gaussian"
+    choose = partial(add, type=str.lower)
+    choose("--model", choices=MODELS, default="gan", help=f"{text} or a model of spike history")
     _add_rows(parser, TRAINING_FLAGS)
     add("--units", type=flags.positive, nargs="+", metavar="N", help="of the generator's layers")
     add("--critic-units", type=flags.positive, nargs="+", metavar="N", help="of the critic's")
@@ -206,6 +225,7 @@ def _add_train(commands: "Commands") -> None:
     text = "the critic also gets the differences between frames"
     add("--differences", action="store_true", default=None, help=text)
     _add_rows(group, BEYOND)
+    _add_rows(parser.add_argument_group("--model ldns"), LATENT)
     _add_source(parser, "ROOT/data/calcium/NAME.h5")
     flags.add_wandb(parser)
     flags.add_device(parser)
@@ -230,6 +250,9 @@ def _train(args: argparse.Namespace) -> int:
                 f"nothing to train on at {path}: simulate it first with `calcium_gan.py dg`, or "
                 "name a recording of yours with --recording FILE --rate HZ"
             )
+        _refuse_flags(args, _LATENT_ONLY if args.model == "gan" else _GAN_ONLY)
+        if args.model != "gan":
+            return _train_population(args, name, path)
         sizes = _take_given(args, "noise", "kernel", "units", "critic_units", "shuffle")
         sizes |= _take_given(args, "ending", "frame_noise", "upsampling", "differences")
         settings = _take_given(args, "steps", "critic_steps", "batch", "learning_rate", "seed")
@@ -248,11 +271,42 @@ def _train(args: argparse.Namespace) -> int:
     return Status.DONE
 
 
+def _refuse_flags(args: argparse.Namespace, names: Sequence[str]) -> None:
+    """Refuse flags that the chosen model does not have."""
+    if given := sorted(_take_given(args, *names)):
+        raise StsError(f"--{given[0].replace('_', '-')} is no setting of --model {args.model}")
+
+
+def _train_population(args: argparse.Namespace, name: str, path: Path) -> int:
+    from sts.calcium.latents import LatentSettings
+    from sts.studies.calcium.population import POPULATION_WINDOWS, PopulationJob, train_population
+
+    if args.wandb != "off":
+        raise StsError(f"--wandb is no setting of --model {args.model}")
+    settings = _take_given(args, "latents", "channels", "steps", "batch", "learning_rate")
+    settings |= _take_given(args, "check_every", "seed")
+    job = PopulationJob(
+        name=name,
+        model=args.model,
+        source=make_source(args, path, POPULATION_WINDOWS),
+        settings=LatentSettings(**settings),
+    )
+    trained = train_population(flags.workspace_of(args), job, device=args.device)
+    for part in ("autoencoder", "diffusion"):
+        losses = [check.loss for check in trained.checks if check.part == part]
+        if losses:
+            say(f"{part}  error {losses[0]:.4f} at first, {min(losses):.4f} at best")
+    say(f"model   {trained.model}")
+    return Status.DONE
+
+
 def _add_generate(commands: "Commands") -> None:
     parser = add_command(commands, "generate", _generate, "Write windows in physical units.")
     _add_name(parser)
     add = parser.add_argument
     add("--windows", type=flags.positive, default=100, metavar="N", help="(default: 100)")
+    text = "of a window, of models of spike counts (default: as trained)"
+    add("--length", type=flags.positive, metavar="FRAMES", help=text)
     kinds = ["npz", "nwb"]
     add("--kind", nargs="+", type=str.lower, choices=kinds, default=kinds, help="(default: both)")
     add("--out", type=Path, metavar="DIR", help="(default: ROOT/output/...)")
@@ -263,7 +317,9 @@ def _generate(args: argparse.Namespace) -> int:
     from sts.studies.calcium.generate import GenerateJob, generate_windows
 
     name, kinds = _find_name(args), tuple(args.kind)
-    job = GenerateJob(name=name, windows=args.windows, seed=args.seed, kinds=kinds)
+    job = GenerateJob(
+        name=name, windows=args.windows, length=args.length, seed=args.seed, kinds=kinds
+    )
     for path in generate_windows(flags.workspace_of(args), job, out=args.out):
         say(f"written {path}")
     return Status.DONE
@@ -295,10 +351,28 @@ def _find_name(args: argparse.Namespace) -> str:
     return one_of(name, known, f"generator in {folder}:") if known else name
 
 
-def _say_evaluated(evaluation: "GanEvaluation") -> None:
+def _say_evaluated(evaluation: "GanEvaluation | PopulationEvaluation") -> None:
+    from sts.studies.calcium.evaluate import PopulationEvaluation
+
+    if isinstance(evaluation, PopulationEvaluation):
+        _say_judged(evaluation)
+        return
     header = ("KL(real || these), nats", "rates", "correlations", "van Rossum", "intervals")
     values = {name: each.divergences.values() for name, each in evaluation.likeness.items()}
     say_table(header, [(name, *(f"{v:.3f}" for v in some)) for name, some in values.items()])
+    say(f"report  {evaluation.folder / 'report.html'}")
+
+
+def _say_judged(evaluation: "PopulationEvaluation") -> None:
+    from sts.calcium.compare import POPULATION_QUANTITIES
+
+    rows = evaluation.judgement.differences
+    found = [
+        (text, *(f"{evaluation.judgement.mean(row, name):.4f}" for row in rows))
+        for name, text in POPULATION_QUANTITIES.items()
+    ]
+    say_table(("difference from the test stretch", *rows), found)
+    say(evaluation.sentence)
     say(f"report  {evaluation.folder / 'report.html'}")
 
 
@@ -344,7 +418,9 @@ def _demo(args: argparse.Namespace) -> int:
     return Status.DONE
 
 
-def make_source(args: argparse.Namespace, path: Path) -> "CalciumSource":
+def make_source(
+    args: argparse.Namespace, path: Path, windows: "WindowSettings | None" = None
+) -> "CalciumSource":
     """Return the recording and the settings of its preparation, cutting and deconvolution."""
     from sts.calcium.fluorescence import OasisSettings
     from sts.calcium.recording import Preparation
@@ -369,7 +445,7 @@ def make_source(args: argparse.Namespace, path: Path) -> "CalciumSource":
         series=args.series,
         transpose=args.transpose,
         preparation=steps,
-        windows=WindowSettings(**_take_given(args, "length", "stride")),
+        windows=replace(windows or WindowSettings(), **_take_given(args, "length", "stride")),
         oasis=OasisSettings(**oasis),
     )
 

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -10,7 +11,7 @@ from sts.base.errors import StsError
 from sts.base.runs import start_run
 from sts.base.settings import from_dict, to_dict
 from sts.base.workspace import Workspace
-from sts.calcium.checkpoint import CalciumGan, gan_folder, load_gan
+from sts.calcium.checkpoint import CalciumGan, GanCard, gan_folder
 from sts.calcium.compare import (
     Measures,
     choose_edges,
@@ -23,7 +24,14 @@ from sts.calcium.compare import (
     shuffle_phases,
 )
 from sts.calcium.downstream import DecoderScore, DecoderWindows, compare_decoders
+from sts.calcium.population_models import PopulationCard, PopulationGenerator, load_generator
 from sts.studies.calcium.pages import GENERATED, ComparedWindows, GanEvaluation, write_pages
+from sts.studies.calcium.population import (
+    PopulationJudgement,
+    compare_with_gaussian,
+    judge_population,
+    write_population_page,
+)
 from sts.studies.calcium.source import CalciumSource, SplitRecording, load_split
 
 logger = logging.getLogger("sts")
@@ -50,10 +58,22 @@ class EvaluateJob:
     seed: int = 1
 
 
-def evaluate_gan(workspace: Workspace, job: EvaluateJob) -> GanEvaluation:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PopulationEvaluation:
+    """The results of `evaluate` for a model of spike counts."""
+
+    folder: Path
+    judgement: PopulationJudgement
+    sentence: str
+    """In what the model is closer than a dichotomised Gaussian."""
+
+
+def evaluate_gan(workspace: Workspace, job: EvaluateJob) -> GanEvaluation | PopulationEvaluation:
     """Compare a generator with true spikes and spike statistics, and write the report."""
-    gan = load_gan(gan_folder(workspace.models, job.name))
-    cohort = _load_cohort(gan, job)
+    gan = load_generator(gan_folder(workspace.models, job.name))
+    if isinstance(gan, PopulationGenerator):
+        return _evaluate_population(workspace, job, gan)
+    cohort = _load_cohort(gan.card, job)
     rng = np.random.default_rng(job.seed)
     with start_run(workspace, study=_STUDY, what=job.name, settings=job) as run:
         real, training = cohort.windows("test"), cohort.windows("training")
@@ -95,18 +115,36 @@ def evaluate_gan(workspace: Workspace, job: EvaluateJob) -> GanEvaluation:
     return replace(evaluation, folder=run.final)
 
 
-def _load_cohort(gan: CalciumGan, job: EvaluateJob) -> SplitRecording:
+def _evaluate_population(
+    workspace: Workspace, job: EvaluateJob, generator: PopulationGenerator
+) -> PopulationEvaluation:
+    """Compare a model of spike counts with the test stretch, and write the report."""
+    cohort = _load_cohort(generator.card, job)
+    with start_run(workspace, study=_STUDY, what=job.name, settings=job) as run:
+        judgement = judge_population(
+            cohort,
+            {GENERATED: lambda count, seed: generator.generate(count, seed=seed)},
+            seed=job.seed,
+        )
+        run.report({"population": judgement.differences, "model": to_dict(generator.card)})
+        write_population_page(run, generator.card, judgement, GENERATED)
+    sentence = compare_with_gaussian(judgement, GENERATED)
+    return PopulationEvaluation(folder=run.final, judgement=judgement, sentence=sentence)
+
+
+def _load_cohort(card: GanCard | PopulationCard, job: EvaluateJob) -> SplitRecording:
     """Return the recording of the job, which must have the neurons of the generator."""
-    source = from_dict(CalciumSource, gan.card.data.get("source", {}), where="the card's source")
+    source = from_dict(CalciumSource, card.data.get("source", {}), where="the card's source")
     if job.recording:
         source = replace(source, path=job.recording)
     cohort = load_split(source)
-    if len(cohort.recording.traces) != gan.card.networks.neurons:
+    neurons = card.networks.neurons if isinstance(card, GanCard) else len(card.neurons)
+    if len(cohort.recording.traces) != neurons:
         raise StsError(
             f"{source.path} has {len(cohort.recording.traces)} neurons, {job.name} was trained on "
-            f"{gan.card.networks.neurons}: give a recording of the same ones"
+            f"{neurons}: give a recording of the same ones"
         )
-    if cohort.fingerprint() != gan.card.data.get("fingerprint"):
+    if cohort.fingerprint() != card.data.get("fingerprint"):
         logger.warning("%s is not the recording that %s was trained on", source.path, job.name)
     return cohort
 

@@ -1,0 +1,281 @@
+"""Training of a latent diffusion model: the autoencoder, then the diffusion of its latents."""
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sts.base.errors import StsError
+from sts.base.progress import progress
+from sts.base.types import Floats, Ints
+from sts.calcium.history import HistoryModel, fit_history
+from sts.calcium.latents import (
+    LatentDenoiser,
+    LatentSettings,
+    SpikeAutoencoder,
+    make_schedule,
+    sample_latents,
+    score_autoencoder,
+    score_denoiser,
+)
+from sts.learning.device import mix_seeds
+from sts.learning.training import (
+    MovingAverage,
+    TrainingFile,
+    TrainingProgress,
+    TrainingState,
+    make_key,
+)
+
+logger = logging.getLogger("sts")
+
+# Time between two writes of a training's state.
+KEEP_LATENTS_EVERY_S: Final = 30.0
+# Validations without a better autoencoder after which its training ends.
+LATENT_PATIENCE: Final = 5
+# Windows that are drawn at once.
+DRAWN_AT_ONCE: Final = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentCheck:
+    """The record of one validation."""
+
+    step: int
+    part: Literal["autoencoder", "diffusion"]
+    loss: float
+    """Error on the validation stretch."""
+    better: bool
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LatentDiffusion:
+    """A trained model: both networks, the scale of the latents, and the history of spikes."""
+
+    settings: LatentSettings
+    autoencoder: SpikeAutoencoder
+    denoiser: LatentDenoiser
+    mean: Floats
+    """(latents,) in the training stretch."""
+    deviation: Floats
+    history: HistoryModel
+
+    def sample(self, count: int, frames: int, rng: np.random.Generator) -> Ints:
+        """Return counts (count, neurons, frames), of any number of frames."""
+        drawn = []
+        for begin in range(0, count, DRAWN_AT_ONCE):
+            size = min(DRAWN_AT_ONCE, count - begin)
+            random = torch.Generator().manual_seed(int(rng.integers(2**63)))
+            scaled = sample_latents(self.denoiser, self.settings, size, frames, random)
+            with torch.inference_mode():
+                latents = scaled * _column(self.deviation) + _column(self.mean)
+                drive = self.autoencoder.decode(latents).log().double().numpy()
+            drawn.append(self.history.sample(size, frames, rng, drive))
+        return np.concatenate(drawn)
+
+
+def _column(values: Floats) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32))[:, None]
+
+
+class LatentTrainer:
+    """Both networks with their optimisers, and windows of the training stretch."""
+
+    def __init__(
+        self,
+        training: Sequence[Ints],
+        validation: Sequence[Ints],
+        length: int,
+        settings: LatentSettings,
+        device: torch.device,
+    ) -> None:
+        self.settings, self.length, self.device = settings, length, device
+        self._training = [torch.from_numpy(each).float().to(device) for each in training]
+        self._validation = [torch.from_numpy(each).float().to(device) for each in validation]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            self.autoencoder = SpikeAutoencoder(len(training[0]), settings)
+            self.denoiser = LatentDenoiser(settings)
+        rates = np.concatenate(training, axis=1).mean(axis=1)
+        self.autoencoder.begin_at(torch.from_numpy(rates).float())
+        networks = {"autoencoder": self.autoencoder, "denoiser": self.denoiser}
+        for network in networks.values():
+            network.to(device)
+        self._moving = MovingAverage(self.denoiser)
+        self.average = self._moving.network
+        self._left = make_schedule(settings, device)
+        self._optimisers = {
+            name: torch.optim.AdamW(
+                network.parameters(), lr=settings.learning_rate, weight_decay=settings.decay
+            )
+            for name, network in networks.items()
+        }
+        self.state = TrainingState(
+            networks={**networks, "average": self.average}, optimisers=self._optimisers
+        )
+        self._latents: list[Tensor] | None = None
+
+    def seed(self, step: int) -> torch.Generator:
+        """Return the random generator of a step: a resumed training gives the same result."""
+        seed = mix_seeds(self.settings.seed, step, dtype=np.uint64) >> 1
+        return torch.Generator(self.device).manual_seed(seed)
+
+    def step_autoencoder(self, step: int) -> None:
+        """Train the autoencoder on a batch."""
+        random = self.seed(step)
+        counts = self._draw(self._training, random)
+        error, penalty = score_autoencoder(self.autoencoder, counts, self.settings, random)
+        self._update("autoencoder", self.autoencoder, error + penalty)
+
+    def step_denoiser(self, step: int) -> None:
+        """Train the diffusion model on a batch of latents of the finished autoencoder."""
+        random = self.seed(step)
+        if self._latents is None:
+            mean, deviation = self.scale_latents()
+            self._latents = [
+                (each - _column(mean).to(self.device)) / _column(deviation).to(self.device)
+                for each in self.encode(self._training)
+            ]
+        latents = self._draw(self._latents, random)
+        loss = score_denoiser(self.denoiser, latents, self._left, random)
+        self._update("denoiser", self.denoiser, loss)
+        self._moving.follow(self.settings.average)
+
+    def _update(self, name: str, network: nn.Module, loss: Tensor) -> None:
+        optimiser = self._optimisers[name]
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch says no type
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+
+    def _draw(self, pieces: Sequence[Tensor], random: torch.Generator) -> Tensor:
+        """Return random windows (batch, rows, length) of pieces (rows, frames)."""
+        starts = torch.tensor([piece.shape[1] - self.length + 1 for piece in pieces])
+        ends = starts.cumsum(0).to(self.device)
+        drawn = torch.randint(
+            int(ends[-1]), (self.settings.batch,), generator=random, device=self.device
+        )
+        which = torch.searchsorted(ends, drawn, right=True).tolist()
+        windows = []
+        for piece, place in zip(which, drawn.tolist(), strict=True):
+            begin = place - int(ends[piece] - starts[piece])
+            windows.append(pieces[piece][:, begin : begin + self.length])
+        return torch.stack(windows)
+
+    @torch.no_grad()
+    def check_autoencoder(self) -> float:
+        """Return the error of masked counts of the validation stretch, always the same ones."""
+        errors = []
+        for number, piece in enumerate(self._validation):
+            random = torch.Generator(self.device).manual_seed(number)
+            error, _ = score_autoencoder(self.autoencoder, piece[None], self.settings, random)
+            errors.append(float(error))
+        return float(np.mean(errors))
+
+    @torch.no_grad()
+    def check_denoiser(self) -> float:
+        """Return the error of the averaged diffusion model on the validation stretch."""
+        mean, deviation = (_column(each).to(self.device) for each in self.scale_latents())
+        random = torch.Generator(self.device).manual_seed(0)
+        errors = []
+        for piece in self.encode(self._validation):
+            repeated = ((piece - mean) / deviation).expand(64, -1, -1)
+            errors.append(float(score_denoiser(self.average, repeated, self._left, random)))
+        return float(np.mean(errors))
+
+    @torch.no_grad()
+    def encode(self, pieces: Sequence[Tensor]) -> list[Tensor]:
+        """Return the latents (latents, frames) of each piece."""
+        return [self.autoencoder.encode(piece[None])[0] for piece in pieces]
+
+    def scale_latents(self) -> tuple[Floats, Floats]:
+        """Return mean and deviation of the latents in the training stretch."""
+        latents = torch.cat(self.encode(self._training), dim=1).cpu().numpy()
+        return latents.mean(axis=1), np.maximum(latents.std(axis=1), 1e-6)
+
+    @torch.no_grad()
+    def fit_history(self, training: Sequence[Ints], rate_hz: float) -> HistoryModel:
+        """Fit what a spike changes in the rates that the autoencoder gives."""
+        rates = [self.autoencoder.decode(each[None])[0] for each in self.encode(self._training)]
+        drives = [each.log().double().cpu().numpy() for each in rates]
+        return fit_history(training, rate_hz, drives, others=False)
+
+
+def train_latents(
+    training: Sequence[Ints],
+    validation: Sequence[Ints],
+    *,
+    length: int,
+    rate_hz: float,
+    settings: LatentSettings,
+    device: torch.device | str = "cpu",
+    state: Path | None = None,
+) -> tuple[LatentDiffusion, tuple[LatentCheck, ...]]:
+    """Train on counts (neurons, frames) without pauses; one seed gives one result on a CPU.
+
+    Parameters
+    ----------
+    length
+        Frames of the windows that are drawn from them.
+    state
+        A file that the training writes from time to time and resumes from.
+    """
+    device = torch.device(device)
+    trainer = LatentTrainer(training, validation, length, settings, device)
+    key = make_key(settings, np.array(length), *training)
+    file = TrainingFile(state, key, LatentCheck, every_s=KEEP_LATENTS_EVERY_S)
+    done = file.restore(trainer.state)
+    if done.steps:
+        logger.info("the training resumes after step %d", done.steps)
+    first = math.ceil(settings.steps / 2)
+    with progress(first + settings.steps, "trained steps") as bar:
+        bar.advance(done.steps)
+        while done.steps < first + settings.steps:
+            before = done.steps
+            done = _train_latent_step(trainer, done, first)
+            file.keep(trainer.state, done)
+            bar.advance(done.steps - before)
+    mean, deviation = trainer.scale_latents()
+    model = LatentDiffusion(
+        settings=settings,
+        mean=mean,
+        deviation=deviation,
+        history=trainer.fit_history(training, rate_hz),
+        autoencoder=trainer.autoencoder.cpu().eval(),
+        denoiser=trainer.average.cpu().eval(),
+    )
+    return model, done.records
+
+
+def _train_latent_step(
+    trainer: LatentTrainer, done: TrainingProgress[LatentCheck], first: int
+) -> TrainingProgress[LatentCheck]:
+    """Run a step; the first `first` steps train the autoencoder, unless it is best before."""
+    settings, autoencoder = trainer.settings, done.steps < first
+    (trainer.step_autoencoder if autoencoder else trainer.step_denoiser)(done.steps)
+    done = replace(done, steps=done.steps + 1)
+    if done.steps % settings.check_every and done.steps not in (first, first + settings.steps):
+        return done
+    loss = trainer.check_autoencoder() if autoencoder else trainer.check_denoiser()
+    if not math.isfinite(loss):
+        raise StsError(f"the training diverged before step {done.steps}: lower the learning rate")
+    better = autoencoder and done.is_better(loss)
+    record = LatentCheck(
+        step=done.steps,
+        part="autoencoder" if autoencoder else "diffusion",
+        loss=loss,
+        better=better,
+    )
+    done = done.add(record, better=better, score=loss, network=trainer.autoencoder)
+    ended = done.steps >= first or done.since_best >= LATENT_PATIENCE
+    if autoencoder and ended:
+        trainer.autoencoder.load_state_dict(done.best_state)
+        # The diffusion model has its own steps, whenever the autoencoder ends.
+        return replace(done, steps=first)
+    return done

@@ -1,0 +1,105 @@
+"""train --model, generate and evaluate on a small population, as a user types them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sts.base.types import Floats
+from sts.calcium.arrays import write_hdf5
+from sts.calcium.compare import POPULATION_QUANTITIES
+from sts.calcium.recording import CalciumRecording
+from sts.cli.calcium import main
+from sts.cli.run import Status
+from sts.studies.calcium.evaluate import GENERATED
+from sts.studies.calcium.population import (
+    GAUSSIAN,
+    NO_RELATIONS,
+    POPULATION_FLOOR,
+    SHUFFLED_PHASES,
+    PopulationJudgement,
+    compare_with_gaussian,
+)
+from tests.calcium.test_population_models import make_population
+
+SMALL = ("--length", "64", "--device", "cpu", "-q")
+LDNS = ("--model", "ldns", "--latents", "2", "--channels", "4", "--steps", "4", "--batch", "2")
+
+
+def write_world(root: Path, tail: Floats | None = None) -> Path:
+    """Write a recording of 3,000 frames; `tail` replaces its last frames, of the test stretch."""
+    (root / "data").mkdir(parents=True)
+    spikes = make_population(3000)
+    if tail is not None:
+        spikes[:, -tail.shape[1] :] = tail
+    recording = CalciumRecording(
+        name="made",
+        traces=np.random.default_rng(0).standard_normal(spikes.shape).astype(np.float32),
+        rate_hz=20.0,
+        neurons=tuple("abcde"),
+        spikes=spikes,
+    )
+    write_hdf5(root / "data" / "made.h5", recording)
+    return root
+
+
+def train(root: Path, *words: str) -> int:
+    recording = str(root / "data" / "made.h5")
+    return main(["train", "--root", str(root), "--recording", recording, *SMALL, *words])
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    root = write_world(tmp_path_factory.mktemp("population"))
+    assert train(root, *LDNS) == Status.DONE
+    assert main(["evaluate", "--root", str(root), "--name", "made", "-q"]) == Status.DONE
+    return root
+
+
+def test_an_evaluation_has_the_floor_the_gaussian_and_the_controls(world: Path) -> None:
+    (run,) = (world / "output" / "calcium-evaluate" / "made").glob("*")
+    report = json.loads((run / "report.json").read_text())
+    rows = [GENERATED, POPULATION_FLOOR, GAUSSIAN, SHUFFLED_PHASES, NO_RELATIONS]
+    assert list(report["population"]) == rows
+    for row in report["population"].values():
+        assert set(row) == set(POPULATION_QUANTITIES)
+    assert (run / "figures" / "population.png").is_file()
+    assert "than the dichotomised Gaussian in" in (run / "report.html").read_text()
+
+
+def test_generated_counts_have_any_length(world: Path) -> None:
+    words = ["generate", "--root", str(world), "--name", "made", "--windows", "2"]
+    assert main([*words, "--length", "90", "--kind", "npz", "-q"]) == Status.DONE
+    with np.load(world / "output" / "calcium-generated" / "made-seed0.npz") as file:
+        assert file["spikes"].shape == file["traces"].shape == (2, 5, 90)
+        assert file["spikes"].dtype.kind == "i"
+
+
+def test_the_test_stretch_plays_no_part_in_a_model(world: Path, tmp_path: Path) -> None:
+    other = write_world(tmp_path / "other", tail=np.ones((5, 500), dtype=np.int64))
+    assert train(other, *LDNS) == Status.DONE
+    weights = Path("models", "CalciumGAN", "made", "model.safetensors")
+    assert (other / weights).read_bytes() == (world / weights).read_bytes()
+
+
+def test_flags_of_another_model_are_refused(
+    world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(world, "--model", "gaussian", "--kernel", "4") == Status.USER
+    assert "--kernel is no setting of --model gaussian" in capsys.readouterr().err
+    assert train(world, "--latents", "4") == Status.USER
+    assert "--latents is no setting of --model gan" in capsys.readouterr().err
+
+
+def test_a_generator_that_beats_nothing_is_said_to(world: Path) -> None:
+    (run,) = (world / "output" / "calcium-evaluate" / "made").glob("*")
+    found = json.loads((run / "report.json").read_text())["population"]
+    found[GENERATED] = {name: [9.0] for name in POPULATION_QUANTITIES}
+    judged = PopulationJudgement(differences=found, real=None, measures={}, windows=1)  # type: ignore[arg-type]
+    assert compare_with_gaussian(judged, GENERATED).endswith("in nothing.")
+    found[GENERATED]["counts"] = [0.0]
+    told = compare_with_gaussian(judged, GENERATED)
+    assert POPULATION_QUANTITIES["counts"] in told.split("Not closer")[0]
