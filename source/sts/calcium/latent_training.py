@@ -40,7 +40,7 @@ KEEP_LATENTS_EVERY_S: Final = 30.0
 # Validations without a better autoencoder after which its training ends.
 LATENT_PATIENCE: Final = 5
 # Windows that are drawn at once.
-DRAWN_AT_ONCE: Final = 256
+LATENTS_AT_ONCE: Final = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +69,8 @@ class LatentDiffusion:
     def sample(self, count: int, frames: int, rng: np.random.Generator) -> Ints:
         """Return counts (count, neurons, frames), of any number of frames."""
         drawn = []
-        for begin in range(0, count, DRAWN_AT_ONCE):
-            size = min(DRAWN_AT_ONCE, count - begin)
+        for begin in range(0, count, LATENTS_AT_ONCE):
+            size = min(LATENTS_AT_ONCE, count - begin)
             random = torch.Generator().manual_seed(int(rng.integers(2**63)))
             scaled = sample_latents(self.denoiser, self.settings, size, frames, random)
             with torch.inference_mode():

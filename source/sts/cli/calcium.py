@@ -41,7 +41,7 @@ TRAINING_FLAGS: tuple[_Row, ...] = (
     ("--kernel", flags.positive, "N", "frames (default: 24)"),
     ("--shuffle", flags.natural, "M", "largest phase shuffle (default: 10)"),
 )
-MODELS = ("gan", "ldns", "gaussian", "history")
+_MODELS = ("gan", "ldns", "gaussian", "history")
 LATENT: tuple[_Row, ...] = (
     ("--latents", flags.positive, "N", "behind the population (default: 8)"),
     ("--channels", flags.positive, "N", "of the convolutions (default: 16)"),
@@ -209,7 +209,7 @@ def _add_train(commands: "Commands") -> None:
     add = parser.add_argument
     text = "gan: traces; others: spike counts, by a latent diffusion model, a dichotomised Gaussian"
     choose = partial(add, type=str.lower)
-    choose("--model", choices=MODELS, default="gan", help=f"{text} or a model of spike history")
+    choose("--model", choices=_MODELS, default="gan", help=f"{text} or a model of spike history")
     _add_rows(parser, TRAINING_FLAGS)
     add("--units", type=flags.positive, nargs="+", metavar="N", help="of the generator's layers")
     add("--critic-units", type=flags.positive, nargs="+", metavar="N", help="of the critic's")
