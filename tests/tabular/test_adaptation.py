@@ -46,7 +46,8 @@ def test_labels_find_out_whether_the_scale_is_another_one(carried: CarriedClassi
     X, y = draw(400, 3)
     rows = label_rows(y, 10)
     same = adapt(carried, X, X, rows, y[rows])
-    assert same.scale == AS_MEASURED
+    as_measured = share_right(carried.predict(X), y)
+    assert share_right(same.probabilities, y) >= as_measured - 0.01
     moved = adapt(carried, X + OFFSET, X, rows, y[rows])
     assert moved.scale != AS_MEASURED or moved.part == 1.0
     for found in (same, moved):
@@ -71,6 +72,16 @@ def test_three_labels_a_class_change_little_where_the_classifier_is_right(
     found = adapt(carried, X, X[:, :2], rows, y[rows])
     assert found.part <= 0.5
     assert share_right(found.probabilities, y) >= share_right(carried.predict(X), y) - 0.05
+
+
+def test_more_labels_count_more(carried: CarriedClassifier) -> None:
+    X, y = draw(400, 8)
+    # Both classifiers know the same features, so that the number of labels decides.
+    parts = [
+        adapt(carried, X, X, rows, y[rows]).part for rows in (label_rows(y, 3), label_rows(y, 60))
+    ]
+    assert parts[0] <= 0.3
+    assert parts[0] < parts[1]
 
 
 def test_classes_that_training_lacks_have_no_probability() -> None:

@@ -2,8 +2,8 @@
 
 Without labels the cells of the new laboratory can be taken as they are, which is right if the same
 program measured them, or be brought to the scale of the training cells as a batch. With some
-labels, a second classifier is trained on these labels alone, and the weights of both are decided
-by cross-validation on the labels.
+labels, a second classifier is trained on these labels alone. The weights of both follow from the
+number of labels, and from cross-validation on them.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,12 @@ from sts.tabular.type_members import (
 TREES: Final = 150
 FOLDS: Final = 5
 # Possible weights of the classifier of the new labels alone, relative to both classifiers.
-LABEL_WEIGHTS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
+LABEL_WEIGHTS: Final = tuple(np.linspace(0, 1, 11).tolist())
+# With this number of labels a class both classifiers are expected to count the same. It and the
+# deviation were chosen on PatchClamp and PatchSeq, each as the new laboratory of the other, with
+# all features and with those of MotorCortex or HumanInterneurons alone.
+LABELS_FOR_HALF: Final = 20
+PRIOR_DEVIATION: Final = 0.1
 # The three scales on which the carried classifier reads cells of the new laboratory.
 AS_MEASURED, ALIGNED, BY_LABELS = "as measured", "aligned", "aligned by labels"
 
@@ -171,15 +176,20 @@ def _pool(carried: Floats, alone: Floats, part: float) -> Floats:
 def _choose(held: Mapping[str, Floats], unseen: Floats, y: Ints) -> tuple[str, float]:
     """Return a scale and the weight of the classifier of the labels alone.
 
-    It is the simplest choice whose log loss is within one standard error of the best one: the
-    smallest weight, then cells as measured. So few labels change little (Breiman et al., 1984).
+    It is the choice of the highest posterior probability: log loss on the labels, and a normal
+    prior of the weight. Its mean grows with the number of labels of a class, since so few labels
+    cannot tell by themselves how far they are to be trusted.
     """
-    tried = [(scale, part) for part, scale in product(LABEL_WEIGHTS, held)]
-    losses = np.array([_losses(_pool(held[scale], unseen, part), y) for scale, part in tried])
-    best = losses[losses.mean(axis=1).argmin()]
-    excess = losses - best
-    bounds = excess.std(axis=1, ddof=1) / np.sqrt(len(y))
-    return tried[int(np.argmax(excess.mean(axis=1) <= bounds))]
+    labels = float(np.median(np.unique(y, return_counts=True)[1]))
+    expected = labels / (labels + LABELS_FOR_HALF)
+    tried = list(product(LABEL_WEIGHTS, held))
+    losses = [
+        _losses(_pool(held[scale], unseen, part), y).sum()
+        + ((part - expected) / PRIOR_DEVIATION) ** 2 / 2
+        for part, scale in tried
+    ]
+    part, scale = tried[int(np.argmin(losses))]
+    return scale, part
 
 
 def _losses(probabilities: Floats, y: Ints) -> Floats:

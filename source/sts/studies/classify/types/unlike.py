@@ -96,7 +96,9 @@ def measure_left_out_sets(
         if min(len(set(table.label[rows].tolist())) for rows in (fitted, calibrating)) < 2:
             continue
         classifier = make_classifier(table.rows(fitted), job)
-        classifier.fit(table.X[fitted], cells.labels[fitted], dataset=table.dataset[fitted])
+        # Nodes below the classes change nothing here.
+        labels = np.array(cells.tree.labels)[cells.tree.lift(cells.truth[fitted], _CLASS_DEPTH)]
+        classifier.fit(table.X[fitted], labels, dataset=table.dataset[fitted])
         found[name] = _cover(cells, classifier, calibrating, np.flatnonzero(out), job.coverage)
     return found
 
