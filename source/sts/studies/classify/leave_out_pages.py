@@ -25,8 +25,9 @@ WAYS: Final = {
     "equally frequent.",
     ALIGNED: "the features of the cells are brought to the scale of the training cells as a batch, "
     "without labels. Use it if the cells were measured with another program or solution.",
-    ADAPTED: "some labels of the data set, so many of each class, decide the scale, and the weight "
-    "of a second classifier that is trained on these labels alone.",
+    ADAPTED: "blended with a second classifier that is trained on some labels of the data set "
+    "alone, so many of each class. With 20 labels a class both are expected to count the same; "
+    "cross-validation on the labels corrects that and chooses the scale.",
     ALONE: "this second classifier, without any cell of another data set.",
 }
 SCORES_IN_WORDS: Final = (
