@@ -103,16 +103,17 @@ class PreparedItem:
         wanted = set(self.item.grid.classifiers)
         if VOTE in wanted:
             wanted |= set(VOTERS)
-        make = self._tune if self.item.grid.tune else self._classifier
+        make = self.tune if self.item.grid.tune else self.make_classifier
         return {name: make(name) for name in CLASSIFIERS if name in wanted}
 
-    def _classifier(self, name: str, **settings: Any) -> BenchmarkClassifier:
+    def make_classifier(self, name: str, **settings: Any) -> BenchmarkClassifier:
+        """Return a classifier that is not fitted yet, with changes of its settings."""
         # The seed is the same for all methods, so that their scores are paired.
         division = self.item.division
         seed = make_seed(self.item.grid.seed, name, division.repeat, division.fold)
         return BenchmarkClassifier(name=name, settings=settings, random_state=seed)
 
-    def _tune(self, name: str) -> BenchmarkClassifier:
+    def tune(self, name: str) -> BenchmarkClassifier:
         """Return the classifier with the best macro F1 on folds within the training rows."""
         kind, view = CLASSIFIERS[name], self.view
         rows = view.train.missing if kind.takes_missing else view.train.complete
@@ -129,7 +130,7 @@ class PreparedItem:
                 scores.append(scores_of(probabilities, view.y[scored], classes)["macro_f1"])
             return float(np.mean(scores))
 
-        candidates = [self._classifier(name, **each) for each in ({}, *kind.candidates)]
+        candidates = [self.make_classifier(name, **each) for each in ({}, *kind.candidates)]
         # The first of equal settings is the default.
         return max(candidates, key=score)
 

@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _start(args: argparse.Namespace) -> int:
     flags.check_again(args)
-    return _plan(args) if args.dry_run else _benchmark(args)
+    return _list_scores(args) if args.dry_run else _benchmark(args)
 
 
 def _data(args: argparse.Namespace, workspace: "Workspace") -> Path:
@@ -85,12 +85,13 @@ def _job(args: argparse.Namespace) -> "Job":
         borrow=args.borrow,
         curves=not args.no_curves,
         fidelity=not args.no_fidelity,
+        planning=args.plan,
         seed=args.seed,
         device=args.device,
     )
 
 
-def _plan(args: argparse.Namespace) -> int:
+def _list_scores(args: argparse.Namespace) -> int:
     from sts.studies.augment.benchmark import plan
 
     workspace, job = flags.workspace_of(args), _job(args)
@@ -118,6 +119,8 @@ def _benchmark(args: argparse.Namespace) -> int:
     _say_scores(results)
     say()
     _say_conclusions(results)
+    if args.plan:
+        _say_plan(results)
     say(f"report  {results.folder / 'report.html'}")
     for where, reason in results.failed.items():
         complain(f"failed: {where}: {reason}")
@@ -173,6 +176,25 @@ def _say_conclusions(results: "Results") -> None:
     for method in results.job.all_methods[1:]:
         parts = describe_method(results, fidelity, method).values()
         say(f"{method_title(method)}: {'; '.join(filter(None, parts)) or 'no score'}")
+
+
+def _say_plan(results: "Results") -> None:
+    from sts.studies.augment.planning import make_forecasts
+
+    say()
+    say_table(
+        ("class", "training neurons", "score", "augmentation", "more neurons that bring as much"),
+        [
+            (
+                each.name,
+                f"{each.neurons:,.0f}",
+                f"{each.score:.3f}",
+                f"{each.gain:+.3f}",
+                each.in_words(),
+            )
+            for each in make_forecasts(results)
+        ],
+    )
 
 
 def make_augment_parser() -> argparse.ArgumentParser:
@@ -261,6 +283,11 @@ def _add_protocol(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--settings", type=Path, metavar="JSON", help="settings of generators, by method"
+    )
+    group.add_argument(
+        "--plan",
+        action="store_true",
+        help="say how many more neurons would bring as much as the best augmentation",
     )
     group.add_argument("--no-curves", action="store_true", help="draw no learning curves")
     group.add_argument("--no-fidelity", action="store_true", help="do not measure how real it is")

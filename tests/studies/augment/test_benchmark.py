@@ -35,9 +35,10 @@ def place(tmp_path: Path) -> Workspace:
 def test_the_command_goes_all_the_way(place: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--root", str(place.root), "--task", "me", "--borrow", "--workers", "1", "-q"]
     arguments += ["--method", "smote", "weights", "--classifiers", "lda", "extra-trees"]
-    arguments += ["--added", "10", "20", "--folds", "3", "--repeats", "1"]
+    arguments += ["--added", "10", "20", "--folds", "3", "--repeats", "1", "--plan"]
     assert main(arguments) == 0
     said = capsys.readouterr().out
+    assert "more neurons that bring as much" in said
     assert "Real neurons" in said
     assert "Class weights" in said
     assert "SMOTE: macro F1" in said
@@ -74,7 +75,11 @@ def test_the_command_goes_all_the_way(place: Workspace, capsys: pytest.CaptureFi
         "densities.png",
         "fidelity.png",
         "map.png",
+        "plan.png",
     }
+    plan = read_csv(folder / "plan.csv", ("class", "neurons", "gain", "more", "low", "high"))
+    assert plan[0]["class"] == "all classes"
+    assert len(plan) == 1 + len(report["classes"])
     sources = {row["source"] for row in read_csv(folder / "samples.csv", ("class", "vrest"))}
     assert sources == {"real, training", "real, held out", "SMOTE"}
 
@@ -160,6 +165,7 @@ def test_dry_run_says_what_there_is_and_writes_nothing(
         (["--task", "mee"], "did you mean 'me'"),
         (["--reducer", "ISOMOP"], "unknown reducer 'isomop': did you mean 'isomap'"),
         (["--space", "reduced"], "needs a --reducer"),
+        (["--plan", "--no-curves"], "--plan needs learning curves over folds"),
         (["--borrow"], "--borrow is for --task me"),
         (["--protocol", "papers"], "did you mean 'paper'"),
         (["--classifiers", "knn"], "unknown classifier 'knn'"),

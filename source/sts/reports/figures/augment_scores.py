@@ -247,3 +247,60 @@ def draw_class_gains(
         axes.tick_params(length=0)
         figure.colorbar(image, label="change in recall", pad=0.01)
         return save(figure, stem, paper=paper)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Curve:
+    """A learning curve that is continued."""
+
+    name: str
+    counts: Floats
+    """(folds, parts)."""
+    scores: Floats
+    drawn: Floats
+    """The numbers of neurons of the fitted curve."""
+    fitted: Floats
+    band: tuple[Floats, Floats]
+    target: float
+    """The score of the best augmentation."""
+
+
+def draw_forecasts(stem: Path, curves: Sequence[Curve], *, paper: Paper = SCREEN) -> list[Path]:
+    """Draw scores against numbers of neurons, one panel for each curve; return PNG and SVG."""
+    wide = min(len(curves), 6)
+    high = -(-len(curves) // wide)
+    with look():
+        figure = new_figure(0.6 + 1.9 * wide, 0.6 + 1.7 * high, paper)
+        grid: Any = figure.subplots(high, wide, squeeze=False, sharey=True)
+        for axes, curve in zip(grid.ravel(), curves, strict=False):
+            _draw_forecast(axes, curve)
+        for axes in grid.ravel()[len(curves) :]:
+            axes.set_axis_off()
+        figure.supxlabel("training neurons (logarithmic)", fontsize=9)
+        figure.supylabel("macro F1 (first panel) and recall", fontsize=9)
+        return save(figure, stem, paper=paper)
+
+
+def _draw_forecast(axes: Axes, curve: Curve) -> None:
+    colour = LINE_COLOURS[0]
+    axes.fill_between(curve.drawn, *curve.band, color=colour, alpha=0.18, linewidth=0)
+    axes.plot(curve.drawn, curve.fitted, color=colour, linewidth=1.0)
+    axes.plot(
+        curve.counts.ravel(),
+        curve.scores.ravel(),
+        marker="o",
+        markersize=2.2,
+        linestyle="none",
+        color=INK,
+        alpha=0.6,
+    )
+    if np.isfinite(curve.target):
+        axes.axhline(curve.target, color=LINE_COLOURS[1], linewidth=0.9, linestyle="--")
+    axes.set_xscale("log")
+    axes.set_xlim(0.9 * curve.counts.min(), 1.05 * curve.drawn.max())
+    axes.set_ylim(-0.03, 1.03)
+    ends = [curve.counts.min(), curve.counts.max(), curve.drawn.max()]
+    axes.set_xticks(ends, [f"{end:,.0f}" for end in ends], fontsize=6.5)
+    axes.minorticks_off()
+    axes.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.5)
+    axes.set_title(curve.name, loc="left", fontsize=8.5, fontweight="bold")

@@ -33,6 +33,13 @@ from sts.studies.augment.conclusions import (
     make_notes_table,
     write_conclusions,
 )
+from sts.studies.augment.planning import (
+    PLAN_COLUMNS,
+    Forecast,
+    make_forecasts,
+    make_plan_rows,
+    show_plan,
+)
 from sts.studies.augment.results import Results, summarise_baseline
 from sts.studies.augment.samples import Samples, collect_samples, draw_samples, write_samples
 from sts.studies.augment.store import FIDELITY
@@ -61,13 +68,16 @@ def write_results(run: Run, results: Results) -> None:
     gains = [gain.to_row() for gain in results.gains]
     write_csv(run.path / "differences.csv", GAIN_COLUMNS, gains)
     write_csv(run.path / "fidelity.csv", FIDELITY_COLUMNS, results.fidelity)
+    forecasts = make_forecasts(results) if results.job.planning else []
+    if forecasts:
+        write_csv(run.path / "plan.csv", PLAN_COLUMNS, make_plan_rows(forecasts))
     samples = collect_samples(results)
     if samples is not None:
         write_samples(run.path / "samples.csv", samples)
     with warnings.catch_warnings():
         # Class names can be in any script; a character that is missing in the font becomes a box.
         warnings.filterwarnings("ignore", r"Glyph .* missing from")
-        sections = make_sections(run, results, samples)
+        sections = make_sections(run, results, samples, forecasts)
     write_page(
         run.path / "report.html",
         f"Augmentation: {results.task.title}",
@@ -128,13 +138,17 @@ def _describe_division(results: Results) -> str:
     )
 
 
-def make_sections(run: Run, results: Results, samples: Samples | None) -> list[Section]:
+def make_sections(
+    run: Run, results: Results, samples: Samples | None, forecasts: Sequence[Forecast] = ()
+) -> list[Section]:
     """Draw all figures and return the sections of the page."""
     sections = [
         Section("Conclusions", _show_conclusions(run, results)),
         Section("Without added rows", _show_baseline(run, results)),
         Section("With added rows", _show_gains(run, results)),
     ]
+    if forecasts:
+        sections.append(Section("How many more neurons", show_plan(run, results, forecasts)))
     if results.fidelity:
         sections.append(Section("Fidelity", _show_fidelity(run, results, samples)))
     sections.append(Section("Cells and features", _show_neurons(results)))

@@ -44,6 +44,8 @@ class Job:
     borrow: bool = False
     curves: bool = True
     fidelity: bool = True
+    planning: bool = False
+    """Whether to forecast how many more neurons would bring as much as augmentation."""
     seed: int = 0
     device: str = "cpu"
     """Device of the deep generators; `auto` is the CPU, because all processes would share one GPU.
@@ -124,6 +126,10 @@ def _check_job(job: Job) -> None:
     one_of(job.space, SPACES, "space")
     if job.space == "reduced" and job.reducer == NONE:
         raise StsError("--space reduced needs a --reducer: choose one, or leave --space at native")
+    if job.planning and (not job.curves or job.protocol == "paper"):
+        raise StsError(
+            "--plan needs learning curves over folds: leave out --no-curves and --protocol paper"
+        )
     if job.borrow and job.task != "me":
         raise StsError(
             "--borrow is for --task me: its neurons lack morphology, which others do not"
