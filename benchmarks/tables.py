@@ -1,0 +1,374 @@
+"""Compare classifiers of tables of neurons, ours and those of others, on the same folds.
+
+    pip install "spike-train-scalograms[peers]"
+    python benchmarks/tables.py --data DATA [--task e me sts] [--candidates lightgbm catboost ...]
+        [--reference lightgbm] [--folds 3] [--repeats 1] [--tune] [--checkpoint FILE] [--out FILE]
+
+DATA holds e-type.csv and mee-type.csv, or the tables and the split of the scalogram study. All
+candidates see the same training rows of the same folds, neurons of one donor on one side. Ours
+have the settings of the benchmark of augmentation, or, with --tune, those that are best on folds
+of the training rows. CatBoost has its defaults, RealMLP and TabM those that their authors tuned on
+other tables. A candidate runs in a process of its own on one thread, and its time and
+the growth of its memory are measured there. Differences are paired with the reference, with
+corrected intervals (Nadeau and Bengio, 2003) and Holm's correction for all of them. Foundation
+models need a file of weights by --checkpoint, of the model that is named; none is fetched. Scores
+that are in --out already are not computed again.
+"""
+
+import argparse
+import multiprocessing
+import os
+import resource
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from sts.augment.evaluate import INNER_FOLDS, PreparedItem
+from sts.augment.grid import BASELINE, Division, Grid, Item, divide_neurons, divide_training_rows
+from sts.augment.tasks import TASKS, Task, load_task
+from sts.base.errors import StsError, one_of
+from sts.base.files import read_json, write_json
+from sts.base.types import Floats, Ints
+from sts.evaluation.compare import correct_by_holm, corrected_interval, judge, verdict_of
+from sts.evaluation.predictions import scores_of
+from sts.tabular.classifiers import (
+    CLASSIFIERS,
+    VOTERS,
+    BenchmarkClassifier,
+    combine_votes,
+    predict_probabilities,
+    raise_to_floor,
+)
+
+RESULTS: Final = Path(__file__).resolve().parent / "results" / "tables.json"
+SCORED: Final = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
+MEGABYTE: Final = 2**10
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rows:
+    """The training rows of one fold, and the rows to score."""
+
+    prepared: PreparedItem
+    missing: Floats
+    complete: Floats
+    y: Ints
+    scored_missing: Floats
+    scored_complete: Floats
+    classes: int
+    seed: int
+    tune: bool
+    checkpoint: Path | None
+
+    def part(self, fit: Ints, scored: Ints) -> "Rows":
+        """Return training rows as a fold of its own."""
+        return Rows(
+            **{
+                **vars(self),
+                "missing": self.missing[fit],
+                "complete": self.complete[fit],
+                "y": self.y[fit],
+                "scored_missing": self.missing[scored],
+                "scored_complete": self.complete[scored],
+                "tune": False,
+            }
+        )
+
+
+Predict = Callable[[Rows], Floats]
+
+
+def read_rows(task: Task, division: Division, args: argparse.Namespace) -> Rows:
+    """Return the rows of one fold, as the benchmark of augmentation prepares them."""
+    grid = Grid(classifiers=tuple(CLASSIFIERS), curves=False, tune=args.tune, seed=args.seed)
+    item = Item(method=BASELINE, task=task.name, division=division, neurons=task.neurons, grid=grid)
+    prepared = PreparedItem(item)
+    view = prepared.view
+    return Rows(
+        prepared=prepared,
+        missing=view.train.missing,
+        complete=view.train.complete,
+        y=view.y,
+        scored_missing=view.scored.missing,
+        scored_complete=view.scored.complete,
+        classes=len(prepared.fit.classes),
+        seed=args.seed,
+        tune=args.tune,
+        checkpoint=args.checkpoint,
+    )
+
+
+def predict_ours(name: str) -> Predict:
+    """Return what fits a classifier of the benchmark of augmentation."""
+
+    def predict(rows: Rows) -> Floats:
+        makes = rows.prepared.tune if rows.tune else rows.prepared.make_classifier
+        classifier: BenchmarkClassifier = makes(name)
+        if CLASSIFIERS[name].takes_missing:
+            X, scored = rows.missing, rows.scored_missing
+        else:
+            X, scored = rows.complete, rows.scored_complete
+        return predict_probabilities(classifier.fit(X, rows.y), scored, classes=rows.classes)
+
+    return predict
+
+
+def predict_vote(rows: Rows) -> Floats:
+    """Return the vote of the benchmark of augmentation."""
+    return combine_votes({name: predict_ours(name)(rows) for name in VOTERS})
+
+
+def predict_stack(rows: Rows) -> Floats:
+    """Return a logistic regression of the log probabilities of the voters on inner folds."""
+    inner: list[Floats] = []
+    truth: list[Ints] = []
+    rng = np.random.default_rng(rows.seed)
+    for fit, scored in divide_training_rows(rows.y, INNER_FOLDS, rng):
+        part = rows.part(fit, scored)
+        inner.append(np.hstack([np.log(predict_ours(name)(part)) for name in VOTERS]))
+        truth.append(rows.y[scored])
+    stack = LogisticRegression(C=0.003, max_iter=2000).fit(np.vstack(inner), np.concatenate(truth))
+    outer = np.hstack([np.log(predict_ours(name)(rows)) for name in VOTERS])
+    return spread_classes(stack.predict_proba(outer), stack.classes_, rows.classes)
+
+
+def spread_classes(probabilities: Any, labels: Ints, classes: int) -> Floats:
+    """Return probabilities of all classes, at least the floor, from those of fitted ones."""
+    whole = np.zeros((len(probabilities), classes))
+    whole[:, labels] = probabilities
+    return raise_to_floor(whole)
+
+
+def predict_peer(make: Callable[[Rows], Any], *, missing: bool) -> Predict:
+    """Return what fits a classifier of others, which follows scikit-learn's conventions."""
+
+    def predict(rows: Rows) -> Floats:
+        X, scored = (
+            (rows.missing, rows.scored_missing)
+            if missing
+            else (rows.complete, rows.scored_complete)
+        )
+        labels, y = np.unique(rows.y, return_inverse=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            fitted = make(rows).fit(X, y)
+            return spread_classes(fitted.predict_proba(scored), labels, rows.classes)
+
+    return predict
+
+
+def _make_catboost(rows: Rows) -> Any:
+    from catboost import CatBoostClassifier
+
+    return CatBoostClassifier(
+        loss_function="MultiClass",
+        thread_count=1,
+        random_seed=rows.seed,
+        verbose=False,
+        allow_writing_files=False,
+    )
+
+
+def _make_realmlp(rows: Rows) -> Any:
+    from pytabkit import RealMLP_TD_Classifier
+
+    return RealMLP_TD_Classifier(device="cpu", random_state=rows.seed, n_threads=1, verbosity=0)
+
+
+def _make_tabm(rows: Rows) -> Any:
+    from pytabkit import TabM_D_Classifier
+
+    return TabM_D_Classifier(device="cpu", random_state=rows.seed, n_threads=1, verbosity=0)
+
+
+def _make_tabpfn(rows: Rows) -> Any:
+    from tabpfn import TabPFNClassifier
+
+    return TabPFNClassifier(
+        model_path=str(rows.checkpoint), device="cpu", random_state=rows.seed, n_jobs=1
+    )
+
+
+def _make_tabicl(rows: Rows) -> Any:
+    from tabicl import TabICLClassifier
+
+    return TabICLClassifier(
+        model_path=str(rows.checkpoint),
+        allow_auto_download=False,
+        device="cpu",
+        random_state=rows.seed,
+        n_jobs=1,
+    )
+
+
+PEERS: Final[Mapping[str, Predict]] = {
+    "catboost": predict_peer(_make_catboost, missing=True),
+    "realmlp": predict_peer(_make_realmlp, missing=False),
+    "tabm": predict_peer(_make_tabm, missing=False),
+}
+# Their weights are not fetched. TabPFN v2's licence asks for attribution, TabICL's is BSD.
+FOUNDATION: Final[Mapping[str, Predict]] = {
+    "tabpfn": predict_peer(_make_tabpfn, missing=True),
+    "tabicl": predict_peer(_make_tabicl, missing=True),
+}
+CANDIDATES: Final[Mapping[str, Predict]] = {
+    **{name: predict_ours(name) for name in CLASSIFIERS},
+    "vote": predict_vote,
+    "stack": predict_stack,
+    **PEERS,
+    **FOUNDATION,
+}
+
+
+def _answer(connection: Any, predict: Predict, rows: Rows) -> None:
+    """Send probabilities, seconds and megabytes of one fit, or what went wrong."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    begin_s = time.perf_counter()
+    try:
+        probabilities = predict(rows)
+    except Exception as error:
+        connection.send(f"{type(error).__name__}: {error}".splitlines()[0])
+        return
+    seconds = time.perf_counter() - begin_s
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    connection.send((probabilities, seconds, grown / MEGABYTE))
+
+
+def score(name: str, rows: Rows) -> Row | str:
+    """Return the scores of a candidate on one fold, or why it has none."""
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_answer, args=(theirs, CANDIDATES[name], rows))
+    process.start()
+    theirs.close()
+    try:
+        answer = ours.recv()
+    except EOFError:
+        answer = "its process ended without an answer"
+    process.join()
+    if isinstance(answer, str):
+        return answer
+    probabilities, seconds, megabytes = answer
+    scored = rows.prepared.scored
+    scores = scores_of(probabilities, scored.y, scored.classes)
+    return {
+        **{score: scores[score] for score in SCORED},
+        "seconds": round(seconds, 2),
+        "megabytes": round(megabytes),
+        "rows": [len(rows.y), len(scored)],
+    }
+
+
+def run(args: argparse.Namespace) -> list[Row]:
+    """Compute the missing scores, and write each as soon as it is known."""
+    known: list[Row] = read_json(args.out)["scores"] if args.out.is_file() else []
+    how = {"features": args.features, "folds": args.folds, "tune": args.tune, "seed": args.seed}
+    for name in args.task:
+        task = load_task(name, args.data, features=args.features)
+        divisions = divide_neurons(
+            task, "cv", folds=args.folds, repeats=args.repeats, seed=args.seed
+        )
+        for division in divisions:
+            rows = read_rows(task, division, args)
+            for candidate in args.candidates:
+                key = {
+                    **{"task": name, "candidate": candidate, "repeat": division.repeat},
+                    **{"fold": division.fold, **how},
+                }
+                if any(key.items() <= row.items() for row in known):
+                    continue
+                answer = score(candidate, rows)
+                if isinstance(answer, str):
+                    print(f"{name} {candidate}: no score, {answer}", flush=True)
+                    continue
+                known.append({**key, **answer})
+                print(name, candidate, division.fold, answer, flush=True)
+                write_json(args.out, {"load": os.getloadavg()[0], "scores": known})
+    return [row for row in known if how.items() <= row.items() and row["task"] in args.task]
+
+
+def summarise(rows: Sequence[Row], reference: str) -> Iterator[list[str]]:
+    """Yield a line for each task and candidate: scores, paired differences, time and memory."""
+    for task in dict.fromkeys(row["task"] for row in rows):
+        here: dict[str, dict[tuple[int, int], Row]] = {}
+        for row in rows:
+            if row["task"] == task:
+                here.setdefault(row["candidate"], {})[row["repeat"], row["fold"]] = row
+        judged = {}
+        for name, folds in here.items():
+            common = sorted(set(folds) & set(here.get(reference, {})))
+            ratio = float(np.mean([row["rows"][1] / row["rows"][0] for row in folds.values()]))
+            gaps = [folds[at]["macro_f1"] - here[reference][at]["macro_f1"] for at in common]
+            judged[name] = judge(np.array(gaps), "macro_f1", test_to_train=ratio)
+        others = [name for name in here if name != reference]
+        corrected = dict(
+            zip(others, correct_by_holm([judged[name].p for name in others]), strict=True)
+        )
+        for name, folds in here.items():
+            values = list(folds.values())
+            ratio = float(np.mean([row["rows"][1] / row["rows"][0] for row in values]))
+            scores = [
+                corrected_interval(np.array([row[score] for row in values]), test_to_train=ratio)
+                for score in ("accuracy", "macro_f1")
+            ]
+            gap, verdict = judged[name].difference, ""
+            if name != reference:
+                alone = judged[name].verdict
+                verdict = f"{alone}, {verdict_of(gap.value, corrected[name], 'macro_f1')}"
+            seconds = np.mean([row["seconds"] for row in values])
+            megabytes = np.max([row["megabytes"] for row in values])
+            yield [
+                *(task, name, *(each.in_words() for each in scores)),
+                *(gap.in_words() if name != reference else "", verdict),
+                *(f"{seconds:.1f} s", f"{megabytes:.0f} MB"),
+            ]
+
+
+def _choose_candidates(names: Sequence[str], checkpoint: Path | None) -> list[str]:
+    chosen = [one_of(name, CANDIDATES, "candidate") for name in names]
+    weightless = [name for name in chosen if name in FOUNDATION]
+    if len(weightless) > 1:
+        raise StsError("--checkpoint has the weights of one model: name one of tabpfn and tabicl")
+    if weightless and (checkpoint is None or not checkpoint.is_file()):
+        raise StsError(
+            f"{weightless[0]} needs a file of its weights by --checkpoint; none is fetched: leave "
+            "it out of --candidates, or name a file"
+        )
+    return chosen
+
+
+def main() -> None:
+    """Compare and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    usual = [name for name in CANDIDATES if name not in FOUNDATION]
+    parser.add_argument("--data", type=Path, required=True, help="folder of the tables")
+    parser.add_argument("--task", nargs="+", default=["e"], choices=list(TASKS))
+    parser.add_argument("--features", default="derived", help="curated or derived")
+    parser.add_argument("--candidates", nargs="+", default=usual)
+    parser.add_argument("--reference", default="lightgbm", help="what the others are compared with")
+    parser.add_argument("--folds", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--tune", action="store_true", help="choose our settings on inner folds")
+    parser.add_argument("--checkpoint", type=Path, help="weights of tabpfn or tabicl")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    try:
+        args.candidates = _choose_candidates(args.candidates, args.checkpoint)
+        one_of(args.reference, args.candidates, "reference")
+        rows = run(args)
+    except StsError as error:
+        raise SystemExit(f"error: {error}") from error
+    for line in summarise(rows, args.reference):
+        print(" | ".join(line))
+
+
+if __name__ == "__main__":
+    main()
