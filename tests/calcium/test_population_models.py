@@ -75,11 +75,9 @@ def test_a_history_that_is_known_is_found_again() -> None:
     keeps = np.exp(-1 / (np.array([0.1, 0.5, 2.0]) * RATE_HZ))
     # a spike makes the next ones rarer at first and more likely later
     weights = np.array([[-1.5, -3.0, 2.0, 0.0]] * 2)
-    true = HistoryModel(
-        weights=weights, keeps=keeps, highest=np.full((2, 3), 9.0), most=3, others=False
-    )
+    true = HistoryModel(weights=weights, keeps=keeps, highest=np.full((2, 3), 9.0), most=3)
     sample = true.sample(20, 1000, np.random.default_rng(0))
-    found = fit_history(list(sample), RATE_HZ, others=False)
+    found = fit_history(list(sample), RATE_HZ)
     # what a spike changes in the log rate of the next frames; standard errors are about 0.03
     shapes = (1 - keeps) * keeps ** np.arange(10)[:, None]
     changes, expected = (each.weights[:, 1:] @ shapes.T for each in (found, true))

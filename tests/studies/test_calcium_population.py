@@ -70,6 +70,15 @@ def test_an_evaluation_has_the_floor_the_gaussian_and_the_controls(world: Path) 
     assert "than the dichotomised Gaussian in" in (run / "report.html").read_text()
 
 
+def test_a_lorenz_system_is_simulated_and_learned(world: Path) -> None:
+    words = ["dg", "--root", str(world), "--name", "lorenz", "--lorenz", "--neurons", "4"]
+    assert main([*words, "--frames", "1500", "-q"]) == Status.DONE
+    words = ["train", "--root", str(world), "--name", "lorenz", "--model", "history"]
+    assert main([*words, "--length", "64", "-q"]) == Status.DONE
+    statistics = str(world / "data" / "made.h5")
+    assert main(["dg", "--lorenz", "--measure", statistics, "-q"]) == Status.USER
+
+
 def test_generated_counts_have_any_length(world: Path) -> None:
     words = ["generate", "--root", str(world), "--name", "made", "--windows", "2"]
     assert main([*words, "--length", "90", "--kind", "npz", "-q"]) == Status.DONE

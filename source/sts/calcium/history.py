@@ -1,4 +1,4 @@
-"""Spike counts that depend on the history of the population: a generalised linear model."""
+"""Spike counts that depend on the history of their neuron: a generalised linear model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,14 +27,16 @@ class HistoryModel:
     """Poisson counts whose log rate is a constant plus remembered spikes plus a given drive."""
 
     weights: Floats
-    """(neurons, 1 + features): constant, own memories and, if `others`, those of all neurons."""
+    """(neurons, 1 + memories): constant, then the weights of a neuron's own memories.
+
+    Weights of the memories of other neurons make a sparse population run away in simulation.
+    """
     keeps: Floats
     """(memories,) factor of each memory from frame to frame."""
     highest: Floats
-    """(neurons, features) in the training data: memories above count as this, none runs away."""
+    """(neurons, memories) in the training data: memories above count as this."""
     most: int
     """Most spikes of a neuron in a frame of the training data."""
-    others: bool
 
     def sample(
         self, count: int, frames: int, rng: np.random.Generator, drive: Floats | None = None
@@ -54,7 +56,7 @@ class HistoryModel:
             memory[:] = np.minimum(np.exp(drive).mean(axis=(0, 2)), self.most)[:, None]
         result = np.zeros((count, neurons, frames), dtype=np.int64)
         for frame in range(-burn, frames):
-            features = self._stack(memory)
+            features = np.minimum(memory, self.highest)
             log_rates = self.weights[:, 0] + np.einsum("bnf,nf->bn", features, self.weights[:, 1:])
             if drive is not None:
                 log_rates = log_rates + drive[:, :, frame]
@@ -65,21 +67,11 @@ class HistoryModel:
             memory = self.keeps * memory + (1 - self.keeps) * spikes[..., None]
         return result
 
-    def _stack(self, memory: Floats) -> Floats:
-        """Return the features (count, neurons, features) of memories, within what was seen."""
-        features = memory
-        if self.others:
-            shared = np.broadcast_to(memory.mean(axis=1, keepdims=True), memory.shape)
-            features = np.concatenate([memory, shared], axis=2)
-        return np.minimum(features, self.highest)
-
 
 def fit_history(
     pieces: Sequence[Ints],
     rate_hz: float,
     drives: Sequence[Floats] | None = None,
-    *,
-    others: bool = True,
 ) -> HistoryModel:
     """Fit the weights of every neuron to spike counts (neurons, frames) without pauses.
 
@@ -87,25 +79,20 @@ def fit_history(
     ----------
     drives
         Log rates of each piece that are known already; None: 0.
-    others
-        The counts also depend on the memory of the whole population.
     """
     keeps = np.exp(-1 / (np.array(MEMORIES_S) * rate_hz))
     memories = np.concatenate([_remember(piece, keeps) for piece in pieces], axis=1)
     counts = np.concatenate(pieces, axis=1)
     drive = np.zeros(counts.shape) if drives is None else np.concatenate(drives, axis=1)
-    shared = [memories.mean(axis=0)] if others else []
     fitted, highest = [], []
     for neuron, own in enumerate(memories):
-        features = np.concatenate([own, *shared], axis=1)
-        fitted.append(_fit_neuron(features, counts[neuron], drive[neuron]))
-        highest.append(features.max(axis=0))
+        fitted.append(_fit_neuron(own, counts[neuron], drive[neuron]))
+        highest.append(own.max(axis=0))
     return HistoryModel(
         weights=np.array(fitted),
         keeps=keeps,
         highest=np.array(highest),
         most=max(int(counts.max()), 1),
-        others=others,
     )
 
 

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -19,6 +19,7 @@ from sts.calcium.latents import (
     LatentDenoiser,
     LatentSettings,
     SpikeAutoencoder,
+    hide_counts,
     make_schedule,
     sample_latents,
     score_autoencoder,
@@ -39,6 +40,8 @@ logger = logging.getLogger("sts")
 KEEP_LATENTS_EVERY_S: Final = 30.0
 # Validations without a better autoencoder after which its training ends.
 LATENT_PATIENCE: Final = 5
+# Random parts of the counts that are hidden when latents and rates are measured.
+MASKS: Final = 8
 # Windows that are drawn at once.
 LATENTS_AT_ONCE: Final = 256
 
@@ -119,7 +122,7 @@ class LatentTrainer:
         self.state = TrainingState(
             networks={**networks, "average": self.average}, optimisers=self._optimisers
         )
-        self._latents: list[Tensor] | None = None
+        self._scale: tuple[Floats, Floats] | None = None
 
     def seed(self, step: int) -> torch.Generator:
         """Return the random generator of a step: a resumed training gives the same result."""
@@ -135,17 +138,20 @@ class LatentTrainer:
 
     def step_denoiser(self, step: int) -> None:
         """Train the diffusion model on a batch of latents of the finished autoencoder."""
+        if self._scale is None:
+            self._scale = self.scale_latents()
         random = self.seed(step)
-        if self._latents is None:
-            mean, deviation = self.scale_latents()
-            self._latents = [
-                (each - _column(mean).to(self.device)) / _column(deviation).to(self.device)
-                for each in self.encode(self._training)
-            ]
-        latents = self._draw(self._latents, random)
+        # Latents of counts that are partly hidden, as the autoencoder was trained: rates that are
+        # decoded from latents of all counts are too high, and new masks are new latents.
+        with torch.no_grad():
+            counts = self._draw(self._training, random)
+            shown, _ = hide_counts(counts, self.settings, random)
+            latents = self._standardise(self.autoencoder.encode(shown), self._scale)
         loss = score_denoiser(self.denoiser, latents, self._left, random)
         self._update("denoiser", self.denoiser, loss)
-        self._moving.follow(self.settings.average)
+        done = step - math.ceil(self.settings.steps / 2)
+        # The average forgets its first weights, which are random, sooner.
+        self._moving.follow(min(self.settings.average, (1 + done) / (10 + done)))
 
     def _update(self, name: str, network: nn.Module, loss: Tensor) -> None:
         optimiser = self._optimisers[name]
@@ -181,30 +187,45 @@ class LatentTrainer:
     @torch.no_grad()
     def check_denoiser(self) -> float:
         """Return the error of the averaged diffusion model on the validation stretch."""
-        mean, deviation = (_column(each).to(self.device) for each in self.scale_latents())
-        random = torch.Generator(self.device).manual_seed(0)
+        scale = self._scale or self.scale_latents()
         errors = []
-        for piece in self.encode(self._validation):
-            repeated = ((piece - mean) / deviation).expand(64, -1, -1)
-            errors.append(float(score_denoiser(self.average, repeated, self._left, random)))
+        for latents, _, random in self._encode_hidden(self._validation):
+            scaled = self._standardise(latents, scale)
+            errors.append(float(score_denoiser(self.average, scaled, self._left, random)))
         return float(np.mean(errors))
 
-    @torch.no_grad()
-    def encode(self, pieces: Sequence[Tensor]) -> list[Tensor]:
-        """Return the latents (latents, frames) of each piece."""
-        return [self.autoencoder.encode(piece[None])[0] for piece in pieces]
+    def _encode_hidden(
+        self, pieces: Sequence[Tensor]
+    ) -> Iterator[tuple[Tensor, Tensor, torch.Generator]]:
+        """Yield latents and hidden counts of each piece, for always the same masks."""
+        for number, piece in enumerate(pieces):
+            random = torch.Generator(self.device).manual_seed(number)
+            repeated = piece.expand(MASKS, -1, -1)
+            shown, hidden = hide_counts(repeated, self.settings, random)
+            yield self.autoencoder.encode(shown), hidden, random
 
+    @staticmethod
+    def _standardise(latents: Tensor, scale: tuple[Floats, Floats]) -> Tensor:
+        mean, deviation = (_column(each).to(latents.device) for each in scale)
+        return (latents - mean) / deviation
+
+    @torch.no_grad()
     def scale_latents(self) -> tuple[Floats, Floats]:
         """Return mean and deviation of the latents in the training stretch."""
-        latents = torch.cat(self.encode(self._training), dim=1).cpu().numpy()
+        rows = [each.transpose(0, 1).flatten(1) for each, *_ in self._encode_hidden(self._training)]
+        latents = torch.cat(rows, dim=1).cpu().numpy()
         return latents.mean(axis=1), np.maximum(latents.std(axis=1), 1e-6)
 
     @torch.no_grad()
     def fit_history(self, training: Sequence[Ints], rate_hz: float) -> HistoryModel:
-        """Fit what a spike changes in the rates that the autoencoder gives."""
-        rates = [self.autoencoder.decode(each[None])[0] for each in self.encode(self._training)]
-        drives = [each.log().double().cpu().numpy() for each in rates]
-        return fit_history(training, rate_hz, drives, others=False)
+        """Fit what a spike changes in the rates that the autoencoder gives without seeing it."""
+        drives = []
+        for latents, hidden, _ in self._encode_hidden(self._training):
+            rates = self.autoencoder.decode(latents)
+            unseen = (rates * hidden).sum(dim=0) / hidden.sum(dim=0).clamp_min(1)
+            known = torch.where(hidden.any(dim=0), unseen, rates.mean(dim=0))
+            drives.append(known.log().double().cpu().numpy())
+        return fit_history(training, rate_hz, drives)
 
 
 def train_latents(

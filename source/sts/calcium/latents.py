@@ -36,10 +36,10 @@ class LatentSettings:
     channels: Annotated[int, Bounds(4, 4096)] = 16
     diffusion: Annotated[int, Bounds(2, 10_000)] = 200
     """Steps from latents to noise."""
-    steps: Count = 2000
+    steps: Count = 1500
     """Training steps of the diffusion model; the autoencoder trains at most half as many."""
     batch: Annotated[int, Bounds(1, 65536)] = 16
-    learning_rate: Share = 1e-3
+    learning_rate: Share = 2e-3
     decay: NotNegative = 0.01
     """Weight decay."""
     small: NotNegative = 0.01
@@ -48,7 +48,7 @@ class LatentSettings:
     """Weight of squared differences between near latents."""
     masked: Annotated[float, Bounds(0.01, 0.99)] = 0.5
     """Fraction of the counts that the autoencoder predicts without seeing them."""
-    average: BelowOne = 0.995
+    average: BelowOne = 0.99
     """Decay of the moving average of the diffusion model."""
     check_every: Count = 100
     """Steps from one validation to the next."""
@@ -132,6 +132,14 @@ class LatentDenoiser(nn.Module):
         return noise
 
 
+def hide_counts(
+    counts: Tensor, settings: LatentSettings, random: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return counts of which a random part is hidden and the rest made up for it, and the part."""
+    hidden = torch.rand(counts.shape, generator=random, device=counts.device) < settings.masked
+    return counts * ~hidden / (1 - settings.masked), hidden
+
+
 def score_autoencoder(
     autoencoder: SpikeAutoencoder, counts: Tensor, settings: LatentSettings, random: torch.Generator
 ) -> tuple[Tensor, Tensor]:
@@ -140,8 +148,8 @@ def score_autoencoder(
     The autoencoder predicts a random part of the counts from the others (coordinated dropout,
     Keshtkaran and Pandarinath, 2019): it cannot learn to copy.
     """
-    hidden = torch.rand(counts.shape, generator=random, device=counts.device) < settings.masked
-    latents = autoencoder.encode(counts * ~hidden / (1 - settings.masked))
+    shown, hidden = hide_counts(counts, settings, random)
+    latents = autoencoder.encode(shown)
     rates = autoencoder.decode(latents)
     likelihood = functional.poisson_nll_loss(rates, counts, log_input=False, reduction="none")
     error = (likelihood * hidden).sum() / hidden.sum().clamp_min(1) * counts.shape[1]

@@ -207,19 +207,18 @@ def _unpack_gaussian(arrays: Arrays, card: PopulationCard) -> GaussianModel:
     return GaussianModel(chances=chances, latent=latent)
 
 
-def _unpack_history(arrays: Arrays, card: PopulationCard, *, others: bool = True) -> HistoryModel:
+def _unpack_history(arrays: Arrays, card: PopulationCard) -> HistoryModel:
     memories = len(MEMORIES_S)
-    features = memories * (2 if others else 1)
     neurons = len(card.neurons)
     forms: dict[str, tuple[int, ...]] = {
-        "weights": (neurons, 1 + features),
+        "weights": (neurons, 1 + memories),
         "keeps": (memories,),
-        "highest": (neurons, features),
+        "highest": (neurons, memories),
     }
     check_arrays(arrays, {name: ("float64", shape) for name, shape in forms.items()})
     if not ((arrays["keeps"] > 0) & (arrays["keeps"] < 1)).all():
         raise ValueError("memories that do not fade")
-    return HistoryModel(**arrays, most=card.most, others=others)
+    return HistoryModel(**arrays, most=card.most)
 
 
 def _unpack_latents(arrays: Arrays, card: PopulationCard) -> LatentDiffusion:
@@ -245,7 +244,7 @@ def _unpack_latents(arrays: Arrays, card: PopulationCard) -> LatentDiffusion:
         denoiser=denoiser.eval(),
         mean=rest["scale."]["mean"],
         deviation=rest["scale."]["deviation"],
-        history=_unpack_history(rest["history."], card, others=False),
+        history=_unpack_history(rest["history."], card),
     )
 
 

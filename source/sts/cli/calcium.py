@@ -163,6 +163,8 @@ def _add_dg(commands: "Commands") -> None:
     text = "rates_hz (n) and covariances (n x n) of frames with a spike or none, or correlations"
     add("--statistics", type=Path, metavar="JSON", help=text)
     add("--measure", type=Path, metavar="FILE", help="use the statistics of this recording")
+    text = "spike counts that follow a Lorenz system, with rates and covariances of its own"
+    add("--lorenz", action="store_true", help=text)
     add("--clip", action="store_true", help="move impossible covariances to their bound")
     add("--out", type=Path, metavar="FILE", help="(default: ROOT/data/calcium/NAME.h5)")
     flags.add_seed(parser)
@@ -184,6 +186,7 @@ def _dg(args: argparse.Namespace) -> int:
         given=str(args.statistics or ""),
         measured=str(args.measure or ""),
         clip=args.clip,
+        lorenz=args.lorenz,
         seed=args.seed,
     )
     if args.demo:

@@ -27,6 +27,7 @@ from sts.calcium.fluorescence import (
     estimate_noise,
     simulate_fluorescence,
 )
+from sts.calcium.lorenz import simulate_lorenz_spikes
 from sts.calcium.readers import read_calcium
 from sts.calcium.recording import CalciumRecording, Preparation, prepare
 
@@ -68,12 +69,16 @@ class GroundTruthJob:
     measured: str = ""
     """A recording from which rates and covariances are taken."""
     clip: bool = False
+    lorenz: bool = False
+    """Counts follow a Lorenz system instead of a dichotomised Gaussian."""
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Raise an error for settings that contradict each other."""
         if self.given and self.measured:
             raise StsError("statistics are either given or measured: leave one of them out")
+        if self.lorenz and (self.given or self.measured):
+            raise StsError("a Lorenz system has its own statistics: leave the given ones out")
         if self.frames < 1 or self.neurons < 2 or self.rate_hz <= 0:
             raise StsError(
                 "at least 2 neurons, 1 frame and a frame rate above 0 are needed, not "
@@ -109,6 +114,17 @@ def make_ground_truth(
     path = out or workspace.data / SIMULATED_FOLDER / f"{job.name}.h5"
     rng = np.random.default_rng(job.seed)
     with start_run(workspace, study=_STUDY, what=job.name, settings=job) as run:
+        if job.lorenz:
+            spikes = simulate_lorenz_spikes(job.neurons, job.frames, rng)
+            _write_truth(path, job, spikes, rng)
+            described: dict[str, Any] = {
+                "neurons": job.neurons,
+                "frames": job.frames,
+                "mean_count": float(spikes.mean()),
+                "largest_count": int(spikes.max()),
+            }
+            run.report({"ground_truth": described, "data": path})
+            return GroundTruth(data=path, folder=run.final, found=described)
         gaussian = dichotomised_gaussian(
             _get_statistics(job, rng), clip=job.clip, memory_s=job.memory_s
         )
@@ -121,21 +137,27 @@ def make_ground_truth(
                 each.attainable,
             )
         spikes = gaussian.sample(job.frames, rng)
-        traces = simulate_fluorescence(spikes, job.calcium, rng)
-        n = len(spikes)
-        recording = CalciumRecording(
-            name=path.name,
-            traces=traces,
-            rate_hz=job.rate_hz,
-            neurons=tuple(map(str, range(n))),
-            unit="spike",
-            spikes=spikes,
-        )
         asked = gaussian.statistics
-        write_hdf5(path, recording, rates_hz=asked.rates_hz, covariances=asked.covariances)
+        more = {"rates_hz": asked.rates_hz, "covariances": asked.covariances}
+        _write_truth(path, job, spikes, rng, **more)
         described = describe_truth(gaussian, spikes)
         run.report({"ground_truth": described, "data": path})
     return GroundTruth(data=path, folder=run.final, found=described)
+
+
+def _write_truth(
+    path: Path, job: GroundTruthJob, spikes: Ints, rng: np.random.Generator, **more: Floats
+) -> None:
+    """Write spikes with the traces that they cause."""
+    recording = CalciumRecording(
+        name=path.name,
+        traces=simulate_fluorescence(spikes, job.calcium, rng),
+        rate_hz=job.rate_hz,
+        neurons=tuple(map(str, range(len(spikes)))),
+        unit="spike",
+        spikes=spikes,
+    )
+    write_hdf5(path, recording, **more)
 
 
 def make_demo_truth(seed: int = 0) -> GroundTruthJob:
