@@ -1,0 +1,49 @@
+"""The comparison of classifiers of tables: what is refused, and what is paired with what."""
+
+import importlib
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sts.base.errors import StsError
+from tests.conftest import REPOSITORY
+
+
+@pytest.fixture
+def tables(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(REPOSITORY / "benchmarks")
+    return importlib.import_module("tables")
+
+
+def test_a_foundation_model_without_its_weights_is_one_line(tables: ModuleType) -> None:
+    with pytest.raises(StsError, match="tabicl needs a file of its weights by --checkpoint"):
+        tables._choose_candidates(["lda", "tabicl"], None)
+    with pytest.raises(StsError, match="name one of tabpfn and tabicl"):
+        tables._choose_candidates(["tabpfn", "tabicl"], None)
+    with pytest.raises(StsError, match="did you mean 'catboost'"):
+        tables._choose_candidates(["catbost"], None)
+
+
+def test_classes_without_a_training_row_get_the_floor(tables: ModuleType) -> None:
+    spread = tables.spread_classes(np.array([[0.25, 0.75]]), np.array([0, 2]), 3)
+    assert spread[0] == pytest.approx([0.25, 0.0, 0.75], abs=1e-3)
+    assert spread[0, 1] > 0
+    assert spread.sum() == pytest.approx(1.0)
+
+
+def row(candidate: str, fold: int, value: float) -> dict[str, Any]:
+    place = {"task": "e", "candidate": candidate, "repeat": 0, "fold": fold}
+    scores = {"accuracy": value, "macro_f1": value}
+    return {**place, **scores, "seconds": 1.0, "megabytes": 20, "rows": [80, 20]}
+
+
+def test_candidates_are_compared_on_the_same_folds(tables: ModuleType) -> None:
+    rows = [row("lightgbm", fold, value) for fold, value in enumerate((0.2, 0.5, 0.8))]
+    rows += [row("tabm", fold, value) for fold, value in enumerate((0.31, 0.6, 0.89))]
+    reference, other = tables.summarise(rows, "lightgbm")
+    assert reference[:2] == ["e", "lightgbm"]
+    # Folds differ far more than candidates do, and cancel.
+    assert other[4].startswith("0.100 [0.0")
+    assert other[5] == "helps, helps"
