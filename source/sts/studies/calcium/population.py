@@ -16,7 +16,6 @@ from sts.base.types import Ints
 from sts.base.workspace import Workspace
 from sts.calcium.checkpoint import gan_folder
 from sts.calcium.compare import (
-    LAG_S,
     POPULATION_QUANTITIES,
     PopulationMeasures,
     compare_populations,
@@ -261,7 +260,7 @@ def _draw_judgement(run: Run, judgement: PopulationJudgement, rate_hz: float) ->
     lags = np.arange(1, len(real.autocorrelation) + 1) / rate_hz
     panels.append(
         CurvePanel(
-            x_label=f"lag (s), up to {LAG_S:g}",
+            x_label="lag (s)",
             y_label="autocorrelation of the population",
             x=lags,
             real=real.autocorrelation,
