@@ -13,6 +13,7 @@ from sts.cli.classify import (
     HELD_OUT_TITLE,
     add_new_cells,
     add_workers,
+    coverage_of,
     new_cells_of,
     run_mode,
     say_predicted,
@@ -347,9 +348,13 @@ def _predict(args: argparse.Namespace) -> int:
     wanted, workspace = _job(args), flags.workspace_of(args)
     if is_for_types(args, wanted.folder(workspace.models, args.name)):
         return predict_types(args, workspace, source)
-    if args.coverage is not None:
-        raise StsError("--coverage is of the tree of types: choose it with --types")
-    job = TablePredictJob(model=wanted.model, variant=wanted.variant, source=source, name=args.name)
+    job = TablePredictJob(
+        model=wanted.model,
+        variant=wanted.variant,
+        source=source,
+        name=args.name,
+        **coverage_of(args),
+    )
     found = predict_by_table(workspace, job, workers=args.workers, write_nwb=args.write_nwb)
     return say_predicted(found)
 

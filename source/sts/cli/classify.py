@@ -72,6 +72,12 @@ def add_new_cells(group: "argparse._ActionsContainer") -> None:
         help="PREDICT: a data set that `data_pipeline.py build` or `features` made, with or "
         "without labels",
     )
+    group.add_argument(
+        "--coverage",
+        type=float,
+        metavar="SHARE",
+        help="share of new cells whose prediction set contains the true type (default: 0.9)",
+    )
 
 
 def add_workers(parser: "argparse._ActionsContainer", what: str) -> None:
@@ -115,13 +121,32 @@ def new_cells_of(
     )
 
 
+def coverage_of(args: argparse.Namespace) -> dict[str, float]:
+    """Return the coverage of prediction sets as a setting of a job, {} for the default."""
+    from sts.base.errors import StsError
+
+    if args.coverage is None:
+        return {}
+    if not 0 < args.coverage < 1:
+        raise StsError(f"--coverage must lie between 0 and 1, not {args.coverage:g}")
+    return {"coverage": args.coverage}
+
+
 def say_predicted(found: "PredictResult") -> int:
     """Print the predicted classes, warnings and failures; return the exit status."""
+    from sts.reports.new_cells import POSSIBLE
+
     with_reasons = any(cell.because for cell in found.cells)
-    header = ("specimen", "class", "probability", "unlike training")
+    with_sets = any(cell.possible is not None for cell in found.cells)
+    header = ("specimen", "class", "probability", *([POSSIBLE] if with_sets else []))
+    header += ("unlike training",)
     say_table(
         (*header, "because") if with_reasons else header,
-        [_row(cell, with_reasons=with_reasons) for cell in found.cells if cell.prediction],
+        [
+            _row(cell, with_sets=with_sets, with_reasons=with_reasons)
+            for cell in found.cells
+            if cell.prediction
+        ],
     )
     _say_types(found)
     _complain([f"warning: {cell.warning()}" for cell in found.cells if cell.unlike_training])
@@ -134,11 +159,15 @@ def say_predicted(found: "PredictResult") -> int:
     return Status.PARTIAL if failed or len(lost) == len(found.cells) else Status.DONE
 
 
-def _row(cell: "PredictedCell", *, with_reasons: bool) -> list[str]:
+def _row(cell: "PredictedCell", *, with_sets: bool, with_reasons: bool) -> list[str]:
     because = "; ".join(reason.in_words() for reason in cell.because)
     unlike = {None: "unknown", True: "yes", False: "no"}[cell.unlike_training]
-    row = [cell.specimen_id or cell.file, cell.prediction, f"{cell.probability:.3f}", unlike]
-    return [*row, because] if with_reasons else row
+    return [
+        *(cell.specimen_id or cell.file, cell.prediction, f"{cell.probability:.3f}"),
+        *([cell.set_in_words()] if with_sets else []),
+        unlike,
+        *([because] if with_reasons else []),
+    ]
 
 
 def _say_types(found: "PredictResult") -> None:

@@ -11,6 +11,7 @@ from sts.cli import flags
 from sts.cli.classify import (
     add_new_cells,
     add_workers,
+    coverage_of,
     new_cells_of,
     run_mode,
     say_predicted,
@@ -48,6 +49,7 @@ _TAKEN_BY = {
     "recordings": ("PREDICT",),
     "series": ("PREDICT",),
     "write_nwb": ("PREDICT",),
+    "coverage": ("PREDICT",),
     "cells_from": ("PREDICT",),
     "workers": ("TRAIN", "PREDICT"),
 }
@@ -290,7 +292,9 @@ def _predict(args: argparse.Namespace) -> int:
     from sts.studies.classify.networks.stored import NetworkPredictJob, predict_by_network
 
     source = new_cells_of(args, features=False)
-    job = NetworkPredictJob(architecture=_architecture(args), source=source, name=args.name)
+    job = NetworkPredictJob(
+        architecture=_architecture(args), source=source, name=args.name, **coverage_of(args)
+    )
     workspace = flags.workspace_of(args)
     found = predict_by_network(
         workspace, job, device=args.device, workers=args.workers, write_nwb=args.write_nwb

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sts.base.errors import StsError
-from sts.cli.classify import say_predicted
+from sts.cli.classify import coverage_of, say_predicted
 from sts.cli.run import Status, say, say_table
 
 if TYPE_CHECKING:
@@ -23,12 +23,6 @@ def add_types(parser: argparse.ArgumentParser) -> None:
         "visual cortex in the data, and store it; PREDICT: use it, or the released one",
     )
     group.add_argument(
-        "--coverage",
-        type=float,
-        metavar="SHARE",
-        help="share of new cells whose prediction set contains the true type (default: 0.9)",
-    )
-    group.add_argument(
         "--release",
         type=Path,
         metavar="DIR",
@@ -38,8 +32,7 @@ def add_types(parser: argparse.ArgumentParser) -> None:
 
 def check_types(args: argparse.Namespace) -> None:
     """Refuse flags that cannot be used with --types, or without it."""
-    if args.coverage is not None and not 0 < args.coverage < 1:
-        raise StsError(f"--coverage must lie between 0 and 1, not {args.coverage:g}")
+    coverage_of(args)
     if not args.types:
         if args.release is not None or (args.coverage is not None and args.mode != "PREDICT"):
             raise StsError(f"{'--release' if args.release else '--coverage'} goes with --types")

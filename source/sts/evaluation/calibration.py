@@ -1,6 +1,7 @@
-"""Calibration: whether probabilities are correct, and the temperature that corrects them."""
+"""Calibration: correct probabilities by a temperature, and prediction sets of a classifier."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -10,7 +11,7 @@ from scipy.special import log_softmax, softmax
 
 from sts.base.errors import StsError
 from sts.base.settings import Bounds
-from sts.base.types import Floats, Ints
+from sts.base.types import Bools, Floats, Ints
 
 # Number of bins of confidence.
 CONFIDENCE_BINS: Final = 15
@@ -18,6 +19,9 @@ CONFIDENCE_BINS: Final = 15
 TEMPERATURES: Final = (0.05, 20.0)
 # A temperature of a stored model.
 Temperature = Annotated[float, Bounds(0.01, 100.0)]
+# What prediction sets need of a stored model: for each class, the probability of this class for its
+# calibration cells.
+OwnProbabilities = tuple[tuple[Annotated[float, Bounds(0, 1)], ...], ...]
 # Smallest logarithm of a probability, for probabilities that were rounded to 0.
 SMALLEST_LOG: Final = float(np.log(np.finfo(np.float64).eps))
 # Number of draws of labels for the error of perfect calibration.
@@ -26,6 +30,10 @@ LABEL_DRAWS: Final = 1000
 DRAW_BLOCK: Final = 2**21
 # Number of parts of the cells; a temperature is tested on each part after a fit on the others.
 TESTED_PARTS: Final = 10
+# Share of new cells whose prediction set contains the true class.
+SET_COVERAGE: Final = 0.9
+# Decimals of stored probabilities.
+_DIGITS: Final = 6
 KEPT_ASIDE: Final = "training cells that were kept aside"
 
 
@@ -63,6 +71,18 @@ class Calibration:
     """Each cell at the temperature of the other cells."""
     where: str
     """Description of these cells."""
+    logits: Floats
+    """(cells, classes)."""
+    truth: Ints
+
+    @property
+    def own_probabilities(self) -> OwnProbabilities:
+        """Return, for each class, the sorted probabilities of this class for its cells."""
+        probabilities = apply_temperature(self.logits, self.temperature)
+        return tuple(
+            tuple(np.sort(own[self.truth == label]).round(_DIGITS).tolist())
+            for label, own in enumerate(probabilities.T)
+        )
 
     @property
     def is_applied(self) -> bool:
@@ -161,7 +181,35 @@ def calibrate(logits: Floats, truth: Ints, *, where: str = KEPT_ASIDE) -> Calibr
         before=reliability(as_trained, truth),
         after=reliability(calibrated, truth),
         where=where,
+        logits=logits,
+        truth=truth,
     )
+
+
+def find_class_sets(
+    probabilities: Floats, known: Sequence[Sequence[float]], coverage: float = SET_COVERAGE
+) -> Bools:
+    """Return the possible classes of each cell, (cells, classes); a set may be empty.
+
+    A class is possible unless its probability is lower than for nearly all calibration cells of
+    that class. The sets thus contain the true class of a share of `coverage` of the new cells of
+    every class, if these come from the same distribution as the calibration cells (conformal
+    prediction; Vovk et al., 2005). A class of few calibration cells is never excluded.
+
+    Parameters
+    ----------
+    known
+        `own_probabilities` of a calibration.
+    """
+    if len(known) != probabilities.shape[1]:
+        raise StsError(f"prediction sets need {probabilities.shape[1]} classes, not {len(known)}")
+    p_values = [
+        (np.searchsorted(np.sort(own), probabilities[:, label].round(_DIGITS), side="right") + 1)
+        / (len(own) + 1)
+        for label, own in enumerate(known)
+    ]
+    # Rounded, since 1 - 0.9 is a little less than 0.1.
+    return np.stack(p_values, axis=1) > round(1 - coverage, 9)
 
 
 def calibrate_each(logits: Floats, truth: Ints) -> Floats:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from sts.base.errors import StsError
-from sts.base.types import Floats, Ints
+from sts.base.types import Bools, Floats, Ints
 from sts.evaluation.calibration import CalibrationError, calibration_error
 from sts.evaluation.predictions import (
     RESAMPLED,
@@ -126,6 +126,44 @@ def interval_of(value: float, resampled: Floats) -> Interval:
         return Interval(float(value), math.nan, math.nan)
     low, high = np.quantile(drawn, INTERVAL_QUANTILES)
     return Interval(float(value), float(np.minimum(low, value)), float(np.maximum(high, value)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassSetScores:
+    """How prediction sets do on some cells."""
+
+    cells: int
+    coverage: Interval
+    """Share of the cells whose set contains the true class."""
+    size: float
+    """Mean number of classes in a set."""
+    empty: float
+    """Share of the cells whose set is empty."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of a report."""
+        return asdict(self)
+
+
+def score_class_sets(predictions: Predictions, sets: Bools) -> dict[str, ClassSetScores]:
+    """Return how sets (cells, classes) do: on all cells, by data set, and by class."""
+    truth, dataset = predictions.truth, predictions.dataset
+    groups = {POOLED: truth >= 0}
+    groups |= {name: (truth >= 0) & (dataset == name) for name in np.unique(dataset).tolist()}
+    groups |= {name: truth == label for label, name in enumerate(predictions.classes)}
+    return {
+        name: _score_sets(sets[rows], truth[rows]) for name, rows in groups.items() if rows.any()
+    }
+
+
+def _score_sets(sets: Bools, truth: Ints) -> ClassSetScores:
+    sizes = sets.sum(axis=1)
+    return ClassSetScores(
+        cells=len(truth),
+        coverage=proportion_of(int(sets[np.arange(len(truth)), truth].sum()), len(truth)),
+        size=float(sizes.mean()),
+        empty=float((sizes == 0).mean()),
+    )
 
 
 def proportion_of(hits: int, cells: int) -> Interval:

@@ -19,7 +19,7 @@ from sts.base.model_files import (
 )
 from sts.base.settings import BelowOne, Bounds, check_fields, shorten
 from sts.base.types import CLASSES
-from sts.evaluation.calibration import Temperature
+from sts.evaluation.calibration import OwnProbabilities, Temperature
 from sts.evaluation.neighbours import NOVELTY, NoveltyRule
 from sts.learning.training import arrays_of, load_arrays
 from sts.networks.backbones import BACKBONES, Architecture, find_head, make_network, place_network
@@ -46,6 +46,8 @@ class ModelCard:
     dropout: BelowOne = 0.0
     temperature: Temperature = 1.0
     """Divisor of the logits, from calibration."""
+    own_probabilities: OwnProbabilities = ()
+    """Of calibration cells, for prediction sets; empty for a model without such cells."""
     settings: TrainSettings | None = None
     """None for an imported model."""
     epochs: Annotated[int, Bounds(0, 1_000_000)] = 0

@@ -9,11 +9,12 @@ from typing import Any, Final
 import numpy as np
 
 from sts.base.files import write_csv
-from sts.base.types import CLASSES, Floats, Ints
+from sts.base.types import CLASSES, Bools, Floats, Ints
 from sts.datasets.cell_files import CellFiles, FileStamp
 from sts.reports.page import Block, Facts, Picture, Section, Table, write_page
 from sts.reports.type_answers import (
     ANSWER_COLUMNS,
+    NO_ANSWER,
     TYPE_COLUMNS,
     TypeAnswer,
     build_types,
@@ -26,6 +27,12 @@ REASONS: Final = 5
 # property of the cell.
 RARE_SHARE: Final = 0.1
 SEPARATOR: Final = "; "
+# The column of prediction sets on a page and on the screen.
+POSSIBLE: Final = "possible"
+_EXPLAINED_SETS: Final = (
+    " Possible classes: sets that hold the true class of {coverage:.0%} of cells like those in "
+    "training."
+)
 # Columns that are fields of `PredictedCell`.
 IDENTITY_COLUMNS: Final = ("file", "specimen_id", "dataset", "label", "status", "reason")
 DISTANCE_COLUMNS: Final = ("distance", "threshold", "lacking")
@@ -35,6 +42,7 @@ NEW_CELL_COLUMNS: Final = (
     *IDENTITY_COLUMNS,
     "prediction",
     *PROBABILITY_COLUMNS,
+    "prediction_set",
     "unlike_training",
     *REASON_COLUMNS,
     *DISTANCE_COLUMNS,
@@ -107,6 +115,10 @@ class PredictedCell:
     """The class where it is known."""
     notes: tuple[str, ...] = ()
     probabilities: tuple[float, ...] = ()
+    possible: tuple[str, ...] | None = None
+    """The prediction set; None for a model without sets, and for a tree of types."""
+    coverage: float = math.nan
+    """Share of new cells whose set contains the true class."""
     because: tuple[Reason, ...] = ()
     """The strongest reason first; empty for a model without exact reasons."""
     distance: float = math.nan
@@ -136,6 +148,12 @@ class PredictedCell:
     def probability(self) -> float:
         """Return the probability of the predicted class."""
         return max(self.probabilities, default=math.nan)
+
+    def set_in_words(self) -> str:
+        """Return the prediction set, "none" if it is empty, "" without one."""
+        if self.possible is None:
+            return ""
+        return SEPARATOR.join(self.possible) or NO_ANSWER
 
     @property
     def lacks_much(self) -> bool:
@@ -182,6 +200,9 @@ class Answers:
 
     probabilities: Floats
     """(n, classes)."""
+    sets: Bools | None = None
+    """(n, classes), the possible classes; None for a model without sets."""
+    coverage: float = math.nan
     distances: Floats
     """(n,), NaN for a model without distances."""
     threshold: float | Floats = math.nan
@@ -198,12 +219,15 @@ class Answers:
 def add_answers(cells: Sequence[PredictedCell], answers: Answers) -> list[PredictedCell]:
     """Return the cells; those with status ok get the answers, in order."""
     rows = iter(range(len(answers.probabilities)))
+    sets = answers.sets
     thresholds = np.broadcast_to(answers.threshold, len(answers.probabilities))
 
     def fill(cell: PredictedCell, row: int) -> PredictedCell:
         return replace(
             cell,
             probabilities=tuple(float(p) for p in answers.probabilities[row]),
+            possible=None if sets is None else _name_classes(sets[row]),
+            coverage=answers.coverage,
             because=answers.because[row] if answers.because else (),
             distance=float(answers.distances[row]),
             threshold=float(thresholds[row]),
@@ -216,6 +240,10 @@ def add_answers(cells: Sequence[PredictedCell], answers: Answers) -> list[Predic
     return [fill(cell, next(rows)) if cell.status == "ok" else cell for cell in cells]
 
 
+def _name_classes(chosen: Bools) -> tuple[str, ...]:
+    return tuple(label for label, is_in in zip(CLASSES, chosen, strict=True) if is_in)
+
+
 def list_predictions(cells: Sequence[PredictedCell]) -> Iterator[dict[str, Any]]:
     """Yield the rows of `predictions.csv`."""
     for cell in cells:
@@ -223,6 +251,7 @@ def list_predictions(cells: Sequence[PredictedCell]) -> Iterator[dict[str, Any]]
             name: getattr(cell, name) for name in (*IDENTITY_COLUMNS, *DISTANCE_COLUMNS)
         }
         line |= {"prediction": cell.prediction, "unlike_training": cell.unlike_training}
+        line |= {"prediction_set": cell.set_in_words()}
         line |= dict(zip(PROBABILITY_COLUMNS, cell.probabilities, strict=False))
         line |= {f"because_{n}": why.in_words() for n, why in enumerate(cell.because, start=1)}
         line |= {} if cell.types is None else cell.types.columns()
@@ -282,23 +311,28 @@ def _list_counts(cells: Sequence[PredictedCell]) -> Facts:
 
 def _build_table(cells: Sequence[PredictedCell]) -> Table:
     with_reasons = any(cell.because for cell in cells)
-    columns = ["specimen", "class", "probability", "unlike training"]
+    known = [cell.coverage for cell in cells if cell.possible is not None]
+    with_sets = bool(known)
+    columns = ["specimen", "class", "probability"]
+    columns += ([POSSIBLE] if with_sets else []) + ["unlike training"]
     columns += (["because"] if with_reasons else []) + ["notes", "file"]
     return Table(
         columns=columns,
-        rows=[_build_row(cell, with_reasons=with_reasons) for cell in cells],
+        rows=[_build_row(cell, with_sets=with_sets, with_reasons=with_reasons) for cell in cells],
         caption="Every file or cell that was read. Do not trust the predictions of cells that are "
         "unlike the training cells."
+        + (_EXPLAINED_SETS.format(coverage=known[0]) if with_sets else "")
         + (" The strongest reason comes first." if with_reasons else ""),
     )
 
 
-def _build_row(cell: PredictedCell, *, with_reasons: bool) -> list[object]:
+def _build_row(cell: PredictedCell, *, with_sets: bool, with_reasons: bool) -> list[object]:
     because = SEPARATOR.join(why.in_words() for why in cell.because)
     return [
         cell.specimen_id or Path(cell.file).name,
         cell.prediction or cell.status,
         cell.probability,
+        *([cell.set_in_words()] if with_sets else []),
         cell.unlike_training,
         *([because] if with_reasons else []),
         SEPARATOR.join(filter(None, (cell.reason, cell.warning(), *cell.notes))),

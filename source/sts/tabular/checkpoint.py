@@ -25,7 +25,7 @@ from sts.base.model_files import (
 from sts.base.settings import Seed, check_fields, shorten
 from sts.base.types import CLASSES, Floats, Ints
 from sts.datasets.formulas import FORMULAS
-from sts.evaluation.calibration import Temperature, apply_temperature
+from sts.evaluation.calibration import OwnProbabilities, Temperature, apply_temperature
 from sts.evaluation.neighbours import NOVELTY
 from sts.tabular.estimators import Classifier, predict_logits
 from sts.tabular.models import find_kind
@@ -64,6 +64,8 @@ class BaselineCard:
     classes: tuple[str, ...] = CLASSES
     temperature: Temperature = 1.0
     """The divisor of its logits, from calibration."""
+    own_probabilities: OwnProbabilities = ()
+    """Of calibration cells, for prediction sets; empty for a model without such cells."""
     settings: dict[str, Any] = field(default_factory=dict)
     seed: Seed = 0
     scores: dict[str, Any] = field(default_factory=dict)

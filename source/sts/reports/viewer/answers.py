@@ -12,7 +12,7 @@ from sts.datasets.cell_types import CLASS_DEPTH, LEVELS
 from sts.datasets.table import check_name, locate_errors
 from sts.evaluation.type_tree import split_label
 from sts.reports.predictions import PREFIX
-from sts.reports.type_answers import LEVEL_COLUMNS, SET_SEPARATOR
+from sts.reports.type_answers import LEVEL_COLUMNS, NO_ANSWER, SET_SEPARATOR
 
 # Columns that may hold the types that a cell can have, in tables of one line a cell.
 _SET_COLUMNS: Final = ("set", "prediction_set", "possible_types")
@@ -75,7 +75,7 @@ def read_answers(path: Path) -> dict[str, CellAnswer]:
 def _read_answer(row: Mapping[str, str]) -> CellAnswer:
     sets = [row[name] for name in _SET_COLUMNS if name in row]
     levels = _read_tree(row)
-    possible = _split_set(sets[0]) if sets else None
+    possible = _split_set(sets[0]) if sets and sets[0] else None
     # The probabilities of the table are those of the classes, and so is the set beside them.
     classes = next((each for each in levels if each.level == LEVELS[CLASS_DEPTH - 1]), None)
     unlike = row.get("unlike_training", "")
@@ -147,4 +147,6 @@ def _read_share(text: str, name: str) -> float:
 
 
 def _split_set(text: str) -> tuple[str, ...]:
+    if text == NO_ANSWER:
+        return ()
     return tuple(name.strip() for name in text.split(SET_SEPARATOR.strip()) if name.strip())

@@ -10,9 +10,11 @@ from sts.base.errors import StsError
 from sts.base.files import read_json
 from sts.base.runs import Run
 from sts.base.settings import digest
-from sts.base.types import Floats, Ints
+from sts.base.types import Bools, Floats, Ints
 from sts.datasets.splits import DONOR
-from sts.evaluation.calibration import apply_temperature
+from sts.evaluation.calibration import SET_COVERAGE, apply_temperature, find_class_sets
+from sts.evaluation.predictions import Predictions
+from sts.evaluation.scores import ClassSetScores, score_class_sets
 from sts.reports.page import Section
 from sts.search.trials import Parameter, SearchSettings
 from sts.studies.classify.pages import Description
@@ -101,6 +103,8 @@ class FittedModel(ABC):
 
     model: Any
     """The stored model with its card."""
+    coverage: float = SET_COVERAGE
+    """Share of new cells whose prediction set contains the true class."""
 
     @property
     def card(self) -> Any:
@@ -139,6 +143,16 @@ class FittedModel(ABC):
     def calibrated(self, logits: Floats) -> Floats:
         """Return calibrated probabilities (n, classes)."""
         return apply_temperature(logits, self.card.temperature)
+
+    def find_sets(self, probabilities: Floats) -> Bools | None:
+        """Return the possible classes (n, classes); None for a model without calibration cells."""
+        known = self.card.own_probabilities
+        return find_class_sets(probabilities, known, self.coverage) if known else None
+
+    def score_sets(self, predictions: Predictions) -> dict[str, ClassSetScores]:
+        """Return how prediction sets do on cells with known classes; {} if there are no sets."""
+        sets = self.find_sets(predictions.probabilities)
+        return {} if sets is None else score_class_sets(predictions, sets)
 
     def probabilities(self, rows: Ints) -> Floats:
         """Return calibrated probabilities (len(rows), classes), in the order of `rows`."""

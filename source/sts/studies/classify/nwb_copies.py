@@ -86,6 +86,7 @@ def state_results(cell: PredictedCell, model: str, sha256: object) -> StatedResu
         "reason": cell.reason,
         "prediction": cell.prediction,
         "unlike_training": unlike,
+        **({} if cell.possible is None else {"set_coverage": str(cell.coverage)}),
         "because": SEPARATOR.join(reason.in_words() for reason in cell.because),
         "notes": SEPARATOR.join(cell.notes),
         "model": model,
@@ -96,7 +97,6 @@ def state_results(cell: PredictedCell, model: str, sha256: object) -> StatedResu
         facts |= {name: str(value) for name, value in types.columns().items()}
     return StatedResults(
         probabilities=dict(zip(CLASSES, cell.probabilities, strict=False)),
-        # Only a tree of types gives sets.
-        prediction_set=None if types is None else types.set_at(CLASS_DEPTH),
+        prediction_set=cell.possible if types is None else types.set_at(CLASS_DEPTH),
         facts=facts,
     )

@@ -8,7 +8,7 @@ from typing import Final
 from sts.base.files import write_csv
 from sts.base.runs import Run
 from sts.evaluation.calibration import Calibration
-from sts.evaluation.scores import POOLED, Scores
+from sts.evaluation.scores import POOLED, ClassSetScores, Scores
 from sts.reports.figures.scores import draw_confusion
 from sts.reports.page import Block, Picture, Section, Table, write_page
 from sts.reports.predictions import PREDICTIONS, write_predictions
@@ -101,6 +101,26 @@ def training_sections(
         calibration_section(run, calibration),
         all_models_section(run.figures, models),
     ]
+
+
+def sets_section(sets: Mapping[str, ClassSetScores], coverage: float) -> list[Section]:
+    """Return the section of a report on prediction sets; none without sets."""
+    if not sets:
+        return []
+    table = Table(
+        columns=["cells", "number", "true class in the set", "classes in a set", "empty sets"],
+        rows=[
+            [name, f"{one.cells:,}", one.coverage.in_words(), f"{one.size:.2f}", f"{one.empty:.1%}"]
+            for name, one in sets.items()
+        ],
+        caption="Held-out cells: all, those of each data set, and those of each class.",
+    )
+    text = (
+        f"The set of a cell holds all classes that are possible for it: the true class of "
+        f"{coverage:.0%} of new cells of every class, if they are like the cells that were kept "
+        "aside. This is not promised for a single data set, nor for other laboratories."
+    )
+    return [Section("Prediction sets", [text, table])]
 
 
 def list_left_out(run: Run, left_out: Sequence[LeftOut]) -> list[Section]:

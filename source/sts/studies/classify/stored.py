@@ -44,7 +44,7 @@ from sts.signals.feature_names import FEATURES
 from sts.studies.classify.cohort import Cohort
 from sts.studies.classify.models import FittedModel
 from sts.studies.classify.nwb_copies import CopyJob, choose_copies, write_copies
-from sts.studies.classify.pages import LeftOut, list_left_out, write_test_report
+from sts.studies.classify.pages import LeftOut, list_left_out, sets_section, write_test_report
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,12 +81,14 @@ def test_model(
         scored = model.apply(rows)
         evaluated = cohort.evaluate(rows, model.calibrated(scored.logits), rng=rng)
         write_network_features(run.path, scored.features)
-        more = list_left_out(run, left_out or ())
+        sets = model.score_sets(evaluated.predictions)
+        more = [*sets_section(sets, model.coverage), *list_left_out(run, left_out or ())]
         write_test_report(run, model.describe(), evaluated, more=more)
         run.report(
             {
                 "model": {"name": name, "sha256": model.card.sha256},
                 "holdout": {group: score.to_dict() for group, score in evaluated.scores.items()},
+                "prediction_sets": {name: each.to_dict() for name, each in sets.items()},
                 **({} if left_out is None else {"left_out": len(left_out)}),
             }
         )

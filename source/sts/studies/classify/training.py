@@ -28,7 +28,7 @@ from sts.search.search import search
 from sts.search.trials import FoldScore, SearchResult, TrialRecord
 from sts.studies.classify.cohort import Cohort, Evaluated, Fold
 from sts.studies.classify.models import FittedModel, TrainJob
-from sts.studies.classify.pages import training_sections, write_test_report
+from sts.studies.classify.pages import sets_section, training_sections, write_test_report
 
 logger = logging.getLogger("sts")
 
@@ -217,7 +217,9 @@ def assess(
     job, cohort = experiment.job, experiment.cohort
     calibration = experiment.calibrate(kept, searched)
     log_calibration(calibration)
-    model = model.with_card(temperature=calibration.temperature)
+    model = model.with_card(
+        temperature=calibration.temperature, own_probabilities=calibration.own_probabilities
+    )
     out_of_fold = experiment.predict_out_of_fold(searched)
     rng = np.random.default_rng(job.seed)
     rows = cohort.open_holdout(f"TRAIN of {job.run_name}, {run.final.name}")
@@ -249,6 +251,7 @@ def write_train_report(
     """Write the page of a training, the predictions, and report.json."""
     model, rows, searched = assessed.model, assessed.rows, assessed.searched
     explained = model.explain(run, rows, experiment.cohort.truth[rows], seed=experiment.job.seed)
+    sets = model.score_sets(assessed.holdout.predictions)
     more = training_sections(
         run,
         searched,
@@ -261,7 +264,7 @@ def write_train_report(
         run,
         model.describe(),
         assessed.holdout,
-        more=[*more, *explained.sections],
+        more=[*more, *sets_section(sets, model.coverage), *explained.sections],
         last=experiment.how_to_repeat(model.card),
     )
     write_predictions(run.path / OUT_OF_FOLD, assessed.out_of_fold.predictions)
@@ -270,6 +273,7 @@ def write_train_report(
             "model": to_dict(model.card),
             "calibration": assessed.calibration.to_dict(),
             "holdout": _to_dicts(assessed.holdout.scores),
+            "prediction_sets": {name: each.to_dict() for name, each in sets.items()},
             BEST_TRIAL: _to_dicts(assessed.out_of_fold.scores),
             **explained.report,
             "search": [to_dict(trial) for trial in _shorten(searched.trials)],

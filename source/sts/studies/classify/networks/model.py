@@ -200,8 +200,11 @@ class NetworkModel(FittedModel):
 
         rows, novelty = np.arange(len(self.bank)), self.model.novelty
         outputs = self.outputs(rows)
+        probabilities = self.calibrated(outputs.logits)
         answers = Answers(
-            probabilities=self.calibrated(outputs.logits),
+            probabilities=probabilities,
+            sets=self.find_sets(probabilities),
+            coverage=self.coverage,
             distances=np.full(len(rows), np.nan),
             features=outputs.features,
         )
@@ -233,7 +236,7 @@ class NetworkModel(FittedModel):
         card = self.model.card
         weights = card.architecture.weights
         settings = to_dict(card)
-        for name in ("scores", "versions", "data"):
+        for name in ("scores", "versions", "data", "own_probabilities"):
             settings.pop(name)
         return Description(
             title=f"{card.name}, {card.architecture.freeze}",

@@ -12,6 +12,7 @@ from sts.base.progress import progress
 from sts.base.types import Ints
 from sts.base.workspace import Workspace
 from sts.datasets.cells import Cells, identify_cells
+from sts.evaluation.calibration import SET_COVERAGE
 from sts.learning.device import choose_device
 from sts.networks.backbones import Architecture
 from sts.networks.checkpoint import Model, load_model, model_folder
@@ -59,6 +60,8 @@ class NetworkPredictJob:
     source: CellSource
     name: str | None = None
     """Of the model, where it has one of its own."""
+    coverage: float = SET_COVERAGE
+    """Share of new cells whose prediction set contains the true class."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -213,7 +216,7 @@ def predict_by_network(
     model = None
     if store is not None:
         bank = ImageBank(store, stored.card.images, choose_device(device))
-        model = NetworkModel(model=stored, bank=bank, store=store)
+        model = NetworkModel(model=stored, bank=bank, store=store, coverage=job.coverage)
     return predict_cells(
         workspace,
         job,

@@ -85,6 +85,8 @@ class TableModel(FittedModel):
         probabilities = self.model.probabilities(X)
         return Answers(
             probabilities=probabilities,
+            sets=self.find_sets(probabilities),
+            coverage=self.coverage,
             distances=novelty.distances(X),
             threshold=novelty.rule.threshold,
             lacking=novelty.lacking(X),
@@ -104,7 +106,7 @@ class TableModel(FittedModel):
         """Return the description of the model for a page."""
         card = self.model.card
         settings = to_dict(card)
-        for name in ("scores", "formulas", "names", "probe", "sha256"):
+        for name in ("scores", "formulas", "names", "probe", "sha256", "own_probabilities"):
             settings.pop(name)
         is_absolute = card.times == "absolute"
         origin = "start of the sweep" if is_absolute else "stimulus onset"

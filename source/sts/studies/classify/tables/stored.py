@@ -6,6 +6,7 @@ from pathlib import Path
 from sts.base.errors import StsError
 from sts.base.workspace import Workspace
 from sts.datasets.feature_sets import raw_features, with_features
+from sts.evaluation.calibration import SET_COVERAGE
 from sts.reports.new_cells import PredictResult
 from sts.signals.feature_names import PUBLISHED_ONSET_S
 from sts.studies.classify.stored import (
@@ -46,6 +47,8 @@ class TablePredictJob:
     source: CellSource
     name: str | None = None
     """The model's own name, if it has one."""
+    coverage: float = SET_COVERAGE
+    """Share of new cells whose prediction set contains the true class."""
 
 
 def test_table(workspace: Workspace, job: TestJob, *, source: Source) -> Tested:
@@ -81,7 +84,7 @@ def predict_by_table(
                 "nothing for other recordings: use a model whose times count from the onset"
             )
         features = with_features(table, card.names, times=card.times)
-        fitted = TableModel(model=model, cells=features)
+        fitted = TableModel(model=model, cells=features, coverage=job.coverage)
     return predict_cells(
         workspace,
         job,
