@@ -7,6 +7,7 @@ import pytest
 from scipy.special import log_softmax
 from sklearn.metrics import log_loss
 
+from sts.base.errors import StsError
 from sts.base.types import Floats, Ints
 from sts.evaluation.calibration import (
     TEMPERATURES,
@@ -14,9 +15,11 @@ from sts.evaluation.calibration import (
     calibrate,
     calibrate_each,
     calibration_error,
+    find_class_sets,
     fit_temperature,
     reliability,
 )
+from sts.evaluation.scores import score_class_sets
 from tests.evaluation.worlds import make_predictions
 
 
@@ -259,3 +262,46 @@ def test_1000_draws_of_1118_cells_take_under_half_a_second() -> None:
     )
     # 0.02 s on one free core: other tests may run beside this one
     assert time.perf_counter() - start < 0.5
+
+
+def test_sets_hold_the_true_class_as_often_as_promised_in_every_class() -> None:
+    logits, truth = calibrated_world(24_000, seed=4)
+    # A rare class, whose probabilities are too low, is covered like the others.
+    logits[:, 3] -= 2.0
+    kept = np.arange(len(truth)) < 4000
+    kept &= (truth != 3) | (np.arange(len(truth)) % 10 == 0)
+    known = calibrate(logits[kept], truth[kept]).own_probabilities
+    new = np.arange(len(truth)) >= 4000
+    probabilities = apply_temperature(logits[new], calibrate(logits[kept], truth[kept]).temperature)
+    for coverage in (0.8, 0.9):
+        sets = find_class_sets(probabilities, known, coverage)
+        for label, own in enumerate(known):
+            of_class = truth[new] == label
+            # The coverage over new cells is beta distributed, by the calibration cells.
+            spread = np.sqrt(coverage * (1 - coverage) * (1 / len(own) + 1 / of_class.sum()))
+            assert sets[of_class, label].mean() == pytest.approx(coverage, abs=4 * spread)
+
+
+def test_a_class_of_few_calibration_cells_is_in_every_set() -> None:
+    probabilities = np.array([[0.999, 0.001], [0.5, 0.5]])
+    many = [tuple(np.linspace(0.3, 1.0, 50)), (0.4,) * 8]
+    assert find_class_sets(probabilities, many).tolist() == [[True, True], [True, True]]
+    many[1] = (0.4,) * 9
+    assert find_class_sets(probabilities, many).tolist() == [[True, False], [True, True]]
+    with pytest.raises(StsError, match="need 2 classes, not 1"):
+        find_class_sets(probabilities, many[:1])
+
+
+def test_scores_of_sets_are_counted_by_data_set_and_class() -> None:
+    predictions = make_predictions(12, seed=1)
+    sets = np.zeros((12, len(predictions.classes)), dtype=bool)
+    sets[np.arange(12), np.maximum(predictions.truth, 0)] = True
+    sets[0] = False
+    scores = score_class_sets(predictions, sets)
+    known = predictions.truth >= 0
+    assert scores["pooled"].cells == known.sum()
+    missed = int(known[0])
+    assert scores["pooled"].coverage.value == pytest.approx(1 - missed / known.sum())
+    assert scores["pooled"].empty == pytest.approx(missed / known.sum())
+    by_class = [scores[name].cells for name in predictions.classes if name in scores]
+    assert sum(by_class) == known.sum()

@@ -2,6 +2,7 @@
 
 import csv
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from sts.reports.new_cells import (
     add_answers,
     write_new_cells,
 )
+from sts.reports.viewer.answers import read_answers
 
 REASON = Reason(
     feature="threshold_i_long_square",
@@ -117,3 +119,18 @@ def test_table_and_page_hold_every_file(tmp_path: Path) -> None:
     page = (tmp_path / "report.html").read_text()
     for told in ("a.nwb", "failed", "is &lt;b&gt;not&lt;/b&gt; NWB", "no spike", "c looks"):
         assert told in page
+
+
+def test_sets_are_in_table_and_page_and_an_empty_one_is_not_a_missing_one(tmp_path: Path) -> None:
+    sets = np.array([[False, True, True, False], [False] * 4])
+    given = replace(answers(), sets=sets, coverage=0.8)
+    write_new_cells(tmp_path, add_answers(found(), given), model="ResNet18-NONE")
+    with (tmp_path / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    wanted = ["Excitatory; Vip/Lamp5", "", "none", ""]
+    assert [row["prediction_set"] for row in rows] == wanted
+    page = (tmp_path / "report.html").read_text()
+    assert "Excitatory; Vip/Lamp5" in page
+    assert "of 80% of cells" in page
+    shown = read_answers(tmp_path / "predictions.csv")
+    assert (shown["a"].possible, shown["c"].possible) == (("Excitatory", "Vip/Lamp5"), ())

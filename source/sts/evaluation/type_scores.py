@@ -8,8 +8,8 @@ import numpy as np
 
 from sts.base.types import Bools, Floats, Ints
 from sts.evaluation.abstention import find_threshold, risk_coverage
+from sts.evaluation.calibration import SET_COVERAGE
 from sts.evaluation.prediction_sets import (
-    COVERAGE,
     calibrate_sets,
     coverage_of,
     prediction_sets,
@@ -78,7 +78,7 @@ def answer_level(
     tree: TypeTree,
     *,
     depth: int,
-    coverage: float = COVERAGE,
+    coverage: float = SET_COVERAGE,
     sources: Ints | None = None,
 ) -> LevelAnswers:
     """Return the predictions at a depth; each fold is calibrated on the cells of all others.

@@ -261,9 +261,16 @@ def test_predicting_names_a_class_and_keeps_reasons(
         for label, found in zip(classes["label"].asstr(), classes["probability"], strict=True):
             assert found == pytest.approx(float(row[f"probability_{label}"]))
         stated = dict(zip(facts["fact"].asstr()[:], facts["value"].asstr()[:], strict=True))
-        # A network gives no sets.
-        assert "in_set" not in classes
+        pairs = zip(classes["label"].asstr(), classes["in_set"], strict=True)
+        members = [label for label, is_in in pairs if is_in]
+        assert ("; ".join(members) or "none") == row["prediction_set"]
     assert (stated["prediction"], stated["model"]) == (row["prediction"], "ResNet18-NONE")
+    assert stated["set_coverage"] == "0.9"
+    # A higher coverage makes sets larger: at 99.9 % so few calibration cells exclude no class.
+    assert main([*arguments, "--coverage", "0.999", "-q"]) == Status.PARTIAL
+    assert "; ".join(CLASSES) in capsys.readouterr().out
+    assert main([*arguments, "--coverage", "9", "-q"]) == Status.USER
+    assert "between 0 and 1, not 9" in capsys.readouterr().err
 
 
 @UNSEEN

@@ -20,7 +20,7 @@ from sts.datasets.laboratories import (
     read_laboratories,
 )
 from sts.datasets.stimuli import protocol_masks, without_indicators
-from sts.evaluation.prediction_sets import COVERAGE
+from sts.evaluation.calibration import SET_COVERAGE
 from sts.evaluation.type_tree import TypeTree
 from sts.tabular.type_classifier import TypeTreeClassifier
 from sts.tabular.type_members import make_fine_members, make_members
@@ -42,7 +42,7 @@ class TypesJob:
     """All settings; the results depend only on them and on the cells."""
 
     folds: int = 5
-    coverage: float = COVERAGE
+    coverage: float = SET_COVERAGE
     copies: int = 1
     """Number of copies of each cell with hidden features."""
     seed: int = 0
