@@ -13,8 +13,8 @@ from sts.cli.classify import (
     HELD_OUT_TITLE,
     add_new_cells,
     add_workers,
-    coverage_of,
     new_cells_of,
+    read_coverage,
     run_mode,
     say_predicted,
     say_scores,
@@ -353,7 +353,7 @@ def _predict(args: argparse.Namespace) -> int:
         variant=wanted.variant,
         source=source,
         name=args.name,
-        **coverage_of(args),
+        **read_coverage(args),
     )
     found = predict_by_table(workspace, job, workers=args.workers, write_nwb=args.write_nwb)
     return say_predicted(found)

@@ -121,7 +121,7 @@ def new_cells_of(
     )
 
 
-def coverage_of(args: argparse.Namespace) -> dict[str, float]:
+def read_coverage(args: argparse.Namespace) -> dict[str, float]:
     """Return the coverage of prediction sets as a setting of a job, {} for the default."""
     from sts.base.errors import StsError
 

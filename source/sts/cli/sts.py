@@ -11,8 +11,8 @@ from sts.cli import flags
 from sts.cli.classify import (
     add_new_cells,
     add_workers,
-    coverage_of,
     new_cells_of,
+    read_coverage,
     run_mode,
     say_predicted,
     say_tested,
@@ -293,7 +293,7 @@ def _predict(args: argparse.Namespace) -> int:
 
     source = new_cells_of(args, features=False)
     job = NetworkPredictJob(
-        architecture=_architecture(args), source=source, name=args.name, **coverage_of(args)
+        architecture=_architecture(args), source=source, name=args.name, **read_coverage(args)
     )
     workspace = flags.workspace_of(args)
     found = predict_by_network(

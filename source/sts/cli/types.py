@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sts.base.errors import StsError
-from sts.cli.classify import coverage_of, say_predicted
+from sts.cli.classify import read_coverage, say_predicted
 from sts.cli.run import Status, say, say_table
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def add_types(parser: argparse.ArgumentParser) -> None:
 
 def check_types(args: argparse.Namespace) -> None:
     """Refuse flags that cannot be used with --types, or without it."""
-    coverage_of(args)
+    read_coverage(args)
     if not args.types:
         if args.release is not None or (args.coverage is not None and args.mode != "PREDICT"):
             raise StsError(f"{'--release' if args.release else '--coverage'} goes with --types")
