@@ -20,7 +20,13 @@ from sts.augment.contract import make_generator
 from sts.base.types import Floats, Precision
 from sts.calcium.networks import NetworkSettings
 from sts.learning.training import TrainingProgress
-from sts.networks.backbones import BACKBONES, Architecture, make_network, place_network
+from sts.networks.backbones import (
+    BACKBONES,
+    PUBLISHED_NUMBERS,
+    Architecture,
+    make_network,
+    place_network,
+)
 from sts.networks.predict import run_network
 from sts.networks.settings import TrainSettings
 from sts.networks.train import Learner, fit
@@ -161,8 +167,8 @@ def networks(device: torch.device, done: Container[str]) -> Iterator[Row]:
     ways: list[tuple[Precision, bool]] = [("float32", False), ("tf32", False), ("bfloat16", False)]
     # Compiling takes longest and comes last, so that the others are measured if time runs out.
     for precision, compiled in [*ways, ("bfloat16", True)]:
-        for number, backbone in BACKBONES.items():
-            what = f"{backbone.name}, {precision}{', compiled' if compiled else ''}"
+        for number in PUBLISHED_NUMBERS:
+            what = f"{BACKBONES[number].name}, {precision}{', compiled' if compiled else ''}"
             if what not in done:
                 yield _trained(what, number, precision, compiled, device)
 

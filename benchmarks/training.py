@@ -1,6 +1,7 @@
-"""Measure how fast the four networks train, and what their images cost, in one run.
+"""Measure how fast the networks train, and what their images cost, in one run.
 
-    python benchmarks/training.py [--networks 1 2 3 4] [--batches 32] [--device auto] [--out FILE]
+    python benchmarks/training.py [--networks 1 2 3 4] [--batches 32] [--size 32x384]
+        [--device auto] [--out FILE]
 
 First the data path (everything but forward and backward) against the way of the published code:
 float64 scalograms in one .npy file a cell, loaded every epoch and resized on the CPU. The files are
@@ -28,10 +29,11 @@ from torch.nn import functional
 
 from sts.base.files import write_json
 from sts.base.types import Ints
+from sts.cli.flags import size
 from sts.datasets.store import SweepStore
 from sts.learning.device import choose_device
 from sts.learning.training import TrainingProgress
-from sts.networks.backbones import BACKBONES, Architecture, make_network, place_network
+from sts.networks.backbones import PUBLISHED_NUMBERS, Architecture, make_network, place_network
 from sts.networks.settings import TrainSettings, cut_batches, epoch_batches
 from sts.networks.train import Learner
 from sts.scalograms.bank import ImageBank
@@ -62,6 +64,8 @@ class Speed:
 
     network: str
     side: int
+    """Height of the images."""
+    width: int
     batch: int
     images_per_s: float
     """With images kept on a CPU, or computed for the batch at hand on a GPU."""
@@ -124,9 +128,9 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--networks", type=int, nargs="+", default=sorted(BACKBONES))
+    parser.add_argument("--networks", type=int, nargs="+", default=PUBLISHED_NUMBERS)
     parser.add_argument("--batches", type=int, nargs="+", default=[64], help="images (default 64)")
-    parser.add_argument("--side", type=int, help="pixels (default: the network's own)")
+    parser.add_argument("--size", type=size, help="pixels, or 32x384 (default: the network's own)")
     parser.add_argument("--repeats", type=int, default=3, help="of each (default 3)")
     parser.add_argument("--threads", type=int, default=0, help="on a CPU (default: torch's)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda (default auto)")
@@ -161,7 +165,7 @@ def speed(number: int, batch: int, device: torch.device, asked: argparse.Namespa
     architecture = Architecture(number=number, weights="none")
     settings = TrainSettings(batch=batch, compile=asked.compile)
     cells = batch * STEPS.get(device.type, STEPS["cpu"])
-    images = architecture.images(asked.side)
+    images = architecture.images(asked.size)
     store, rows = make_store(cells), np.arange(cells)
     own, computed = (
         ImageBank(store, images, device, budget_bytes=budget).standardise(rows)
@@ -185,6 +189,7 @@ def speed(number: int, batch: int, device: torch.device, asked: argparse.Namespa
     return Speed(
         network=architecture.backbone.name,
         side=images.height,
+        width=images.width,
         batch=batch,
         images_per_s=1 / one_s,
         images_share=own_s / one_s,
@@ -267,8 +272,9 @@ def epoch_ratio(one: Speed, paths: list[DataPath]) -> float:
 def in_words(one: Speed, paths: list[DataPath]) -> str:
     """Return a line of the table."""
     return (
-        f"{one.network:12} {one.side} pixels, batch {one.batch}: {one.images_per_s:.0f} images/s, "
-        f"images {one.images_share:.2%} of an epoch ({one.computed_share:.1%} where computed), "
+        f"{one.network:12} {one.side} x {one.width} pixels, batch {one.batch}: "
+        f"{one.images_per_s:.0f} images/s, images {one.images_share:.2%} of an epoch "
+        f"({one.computed_share:.1%} where computed), "
         f"epoch {epoch_ratio(one, paths):.2f} times faster than by hand, "
         f"published search {one.search_h:.1f} h"
     )

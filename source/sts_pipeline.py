@@ -2,7 +2,8 @@
 
     python sts_pipeline.py MODEL_NO MODE [FREEZE]
 
-    MODEL_NO   1 ResNet18, 2 InceptionV3, 3 DenseNet121, 4 MobileNetV2
+    MODEL_NO   1 ResNet18, 2 InceptionV3, 3 DenseNet121, 4 MobileNetV2: on scalograms;
+               5 TraceNet: on the sweeps themselves
     MODE       TRAIN, TEST, EXPLAIN or PREDICT
     FREEZE     FULL trains the head only, NONE (the default) all layers
 

@@ -15,6 +15,7 @@ from sts.networks import backbones as weights_module
 from sts.networks.backbones import (
     AUXILIARY,
     BACKBONES,
+    PUBLISHED_NUMBERS,
     Architecture,
     find_head,
     make_network,
@@ -24,7 +25,7 @@ from sts.networks.backbones import (
 )
 from tests.networks.worlds import same_state
 
-NUMBERS = sorted(BACKBONES)
+NUMBERS = PUBLISHED_NUMBERS
 
 
 def build(number: int) -> nn.Module:
@@ -35,7 +36,7 @@ def build(number: int) -> nn.Module:
 
 
 def test_the_table_is_the_published_one() -> None:
-    names = {number: backbone.name for number, backbone in BACKBONES.items()}
+    names = {number: BACKBONES[number].name for number in PUBLISHED_NUMBERS}
     assert names == {1: "ResNet18", 2: "InceptionV3", 3: "DenseNet121", 4: "MobileNetV2"}
 
 
@@ -209,7 +210,37 @@ def test_images_are_square_unless_height_and_width_are_given() -> None:
 
 
 def test_an_unknown_network_or_freeze_level_is_refused() -> None:
-    with pytest.raises(StsError, match="unknown model number 5: choose from 1 ResNet18, 2 Incep"):
-        Architecture(number=5)
+    with pytest.raises(StsError, match="unknown model number 6: choose from 1 ResNet18, 2 Incep"):
+        Architecture(number=6)
     with pytest.raises(StsError, match="unknown freeze level 'HALF'"):
         Architecture(number=1, freeze="HALF")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("height", "taps", "stride", "dilation"),
+    [
+        (1, 3, 1, 1),
+        (2, 3, 2, 1),
+        (3, 7, 1, 1),
+        (1, 7, 1, 1),
+        (2, 3, 1, 2),
+        (1, 3, 2, 1),
+        (4, 3, 1, 1),
+    ],
+)
+def test_rows_of_a_kernel_that_meet_only_padding_are_left_out(
+    height: int, taps: int, stride: int, dilation: int
+) -> None:
+    made = make_network(Architecture(number=1, weights="none")).get_submodule("conv1")
+    pad = dilation * (taps // 2)
+    with draw_from_seed(0):
+        plain = nn.Conv2d(2, 3, (taps, 3), stride, (pad, 1), (dilation, 1))
+        flat = type(made)(2, 3, (taps, 3), stride, (pad, 1), (dilation, 1))
+    flat.load_state_dict(plain.state_dict())
+    maps = torch.randn(2, 2, height, 9, generator=torch.Generator().manual_seed(1))
+    wanted, came = plain(maps), flat(maps)
+    wanted.square().sum().backward()
+    came.square().sum().backward()
+    # The same products, added in another order.
+    torch.testing.assert_close(came, wanted)
+    torch.testing.assert_close(flat.weight.grad, plain.weight.grad)

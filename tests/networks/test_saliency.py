@@ -7,7 +7,7 @@ from torch import nn
 
 from sts.base.types import Ints
 from sts.datasets.store import SweepStore
-from sts.networks.backbones import BACKBONES, Architecture, make_network
+from sts.networks.backbones import PUBLISHED_NUMBERS, Architecture, make_network
 from sts.networks.predict import run_network
 from sts.networks.saliency import (
     SALIENCY_METHODS,
@@ -78,7 +78,7 @@ def test_contributions_add_up_to_the_difference_from_the_dark(
     np.testing.assert_allclose(maps.sum(axis=(1, 2, 3)), wanted, atol=0.1 * np.abs(wanted).max())
 
 
-@pytest.mark.parametrize("number", sorted(BACKBONES))
+@pytest.mark.parametrize("number", PUBLISHED_NUMBERS)
 def test_every_network_can_be_explained(number: int, store: SweepStore) -> None:
     architecture = Architecture(number=number, weights="none")
     side = architecture.backbone.smallest

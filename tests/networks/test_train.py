@@ -17,7 +17,7 @@ from sts.datasets.store import SweepStore
 from sts.learning.device import has_bfloat16
 from sts.learning.training import TrainingProgress
 from sts.networks import train as train_module
-from sts.networks.backbones import BACKBONES, Architecture, make_network
+from sts.networks.backbones import PUBLISHED_NUMBERS, Architecture, make_network
 from sts.networks.predict import predict, run_network
 from sts.networks.settings import TrainSettings, epoch_batches
 from sts.networks.train import Epoch, Fitted, Learner, balance_classes, fit
@@ -38,7 +38,7 @@ def test_a_network_learns_to_tell_classes_of_cells_it_has_not_seen(
 
 
 @pytest.mark.parametrize("freeze", ["NONE", "FULL"])
-@pytest.mark.parametrize("number", sorted(BACKBONES))
+@pytest.mark.parametrize("number", PUBLISHED_NUMBERS)
 def test_every_network_trains_at_every_freeze_level(
     number: int, freeze: str, store: SweepStore, labels: Ints
 ) -> None:
@@ -373,7 +373,7 @@ def test_a_compiled_network_learns_what_a_plain_one_does(
 @pytest.mark.cuda
 # The compiler warns of what it does itself.
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("number", sorted(BACKBONES))
+@pytest.mark.parametrize("number", PUBLISHED_NUMBERS)
 def test_every_network_trains_on_cuda(number: int, store: SweepStore, labels: Ints) -> None:
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")

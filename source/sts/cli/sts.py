@@ -26,7 +26,15 @@ if TYPE_CHECKING:
     from sts.studies.classify.networks.stored import StoredNetworkJob
     from sts.studies.classify.pages import LeftOut
 
-NETWORK_NAMES = {1: "ResNet18", 2: "InceptionV3", 3: "DenseNet121", 4: "MobileNetV2"}
+NETWORK_NAMES = {
+    1: "ResNet18",
+    2: "InceptionV3",
+    3: "DenseNet121",
+    4: "MobileNetV2",
+    5: "TraceNet",
+}
+# It takes the sweeps themselves: it has no ImageNet weights, and no scalogram for EXPLAIN.
+TRACE_NETWORK = 5
 FREEZE = ("FULL", "NONE")
 # The modes that use an option; an option without an entry belongs to all.
 _TAKEN_BY = {
@@ -67,7 +75,7 @@ def make_sts_parser() -> argparse.ArgumentParser:
     """Return the parser of sts_pipeline.py."""
     parser = argparse.ArgumentParser(
         prog=program("sts_pipeline.py"),
-        description="Train, test, explain and use convolutional networks on scalograms.",
+        description="Train, test, explain and use convolutional networks on scalograms or sweeps.",
         epilog="`%(prog)s 1 TRAIN NONE --demo` runs it all on simulated cells.",
     )
     parser.add_argument("--version", action="version", version=__version__)
@@ -204,7 +212,8 @@ def _data(args: argparse.Namespace) -> Path:
 def _architecture(args: argparse.Namespace) -> "Architecture":
     from sts.networks.backbones import Architecture
 
-    weights = args.weights or ("none" if args.demo else "imagenet")
+    has_no_others = args.demo or args.model == TRACE_NETWORK
+    weights = args.weights or ("none" if has_no_others else "imagenet")
     return Architecture(number=args.model, freeze=args.freeze, weights=weights)
 
 
@@ -247,7 +256,7 @@ def _train(args: argparse.Namespace) -> int:
         join_search(workspace, job, **shared)
         return Status.DONE
     say_trained(train_scalogram_network(workspace, job, wandb=args.wandb, name=args.name, **shared))
-    return _explain(args) if args.demo else Status.DONE
+    return _explain(args) if args.demo and args.model != TRACE_NETWORK else Status.DONE
 
 
 def _test(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""The table of the four networks, their initial weights, and their construction."""
+"""The table of the networks, their initial weights, and their construction."""
 
 import hashlib
 import pickle
@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
+from torch.nn import functional
 from torchvision import models
 
 from sts.base.errors import StsError, one_of
@@ -21,6 +22,7 @@ from sts.base.settings import Bounds, check_fields, shorten
 from sts.base.types import CLASSES
 from sts.learning.device import draw_from_seed
 from sts.scalograms.image import ImageSettings
+from sts.signals.resample import SAMPLES
 
 State = dict[str, Tensor]
 Freeze = Literal["NONE", "FULL"]
@@ -94,19 +96,28 @@ def read_state(path: Path) -> State:
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone:
-    """One of the published networks."""
+    """One of the four published networks, or a network of traces."""
 
     name: str
     build: Callable[..., nn.Module]
     imagenet: Any
-    """The torchvision weights from which the published models were trained."""
+    """The torchvision weights from which the published models were trained; None: no such ones."""
     head: str
     """Name of the last layer, or of the block that ends with it."""
     side: int = 224
     smallest: int = 32
+    content: str = "scalogram"
+    """What its images show."""
     auxiliary_from: int | None = None
     """Smallest side of images for which the auxiliary output can be computed."""
     options: tuple[tuple[str, Any], ...] = ()
+
+
+def _build_trace_net(**options: Any) -> nn.Module:
+    # Imported only where it is used.
+    from sts.networks.trace_network import TraceNet
+
+    return TraceNet(**options)
 
 
 BACKBONES: Final = {
@@ -141,7 +152,17 @@ BACKBONES: Final = {
         imagenet=models.MobileNet_V2_Weights.IMAGENET1K_V1,
         head="classifier",
     ),
+    5: Backbone(
+        name="TraceNet",
+        build=_build_trace_net,
+        imagenet=None,
+        head="head",
+        smallest=1,
+        content="trace",
+    ),
 }
+# The numbers of the published networks, which have ImageNet weights and take scalograms.
+PUBLISHED_NUMBERS: Final = tuple(n for n, backbone in BACKBONES.items() if backbone.imagenet)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +201,12 @@ class Architecture:
             number of pixels a wide image shows more: neighbouring frequencies are similar, and
             spikes are lost if columns are more than a few ms apart.
         """
+        if self.backbone.content == "trace":
+            if size is not None:
+                raise StsError(
+                    f"{self.backbone.name} takes whole sweeps, not images: leave out --image-size"
+                )
+            return ImageSettings(height=1, width=SAMPLES, content="trace")
         side = self.backbone.side if size is None else size
         height, width = (side, side) if isinstance(side, int) else side
         self.check_side(min(height, width))
@@ -219,12 +246,44 @@ def make_network(
             branch.fc = nn.Linear(inputs, architecture.classes)
         else:
             drop_auxiliary(network)
+    for layer in network.modules():
+        if type(layer) is nn.Conv2d:
+            layer.__class__ = _FlatConv2d
     if architecture.weights != "none":
         _load_start(network, architecture)
     if architecture.freeze == "FULL":
         network.requires_grad_(False)
         network.get_submodule(backbone.head).requires_grad_(True)
     return network.eval()
+
+
+class _FlatConv2d(nn.Conv2d):
+    """A convolution that leaves out the rows of its kernel that only meet padding.
+
+    In wide, low images the last maps have one row: two thirds of a kernel of three rows, and of
+    its gradient, would multiply zeros.
+    """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        pad, stride, dilation = (
+            int(each[0]) for each in (self.padding, self.stride, self.dilation)
+        )
+        height, taps = maps.shape[2], self.kernel_size[0]
+        span = height + 2 * pad - dilation * (taps - 1) - 1
+        if pad == 0 or self.padding_mode != "zeros" or span < 0:
+            return super().forward(maps)
+        last = span // stride * stride
+        used = [k for k in range(taps) if -last <= k * dilation - pad < height]
+        top = pad - used[0] * dilation
+        rows = (height + 2 * top - dilation * (len(used) - 1) - 1) // stride
+        if len(used) == taps or top < 0 or rows * stride != last:
+            return super().forward(maps)
+        kernel = self.weight[:, :, used[0] : used[-1] + 1]
+        padding, groups = (top, self.padding[1]), self.groups
+        flat: Tensor = functional.conv2d(
+            maps, kernel, self.bias, self.stride, padding, self.dilation, groups
+        )
+        return flat
 
 
 def find_head(network: nn.Module) -> nn.Sequential:
@@ -264,6 +323,10 @@ def _load_start(network: nn.Module, architecture: Architecture) -> None:
     """Load all weights except those of the heads, which are for other classes."""
     backbone = architecture.backbone
     if architecture.weights == "imagenet":
+        if backbone.imagenet is None:
+            raise StsError(
+                f"there are no ImageNet weights of {backbone.name}: give --weights none or a file"
+            )
         where, state = "ImageNet", read_imagenet_state(backbone.imagenet)
     else:
         where, state = architecture.weights, read_state(Path(architecture.weights))

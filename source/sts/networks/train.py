@@ -15,7 +15,13 @@ from torch.nn import functional
 
 from sts.base.errors import StsError
 from sts.base.types import CLASSES, Floats, Ints
-from sts.learning.device import cast_to, draw_from_seed, mix_seeds, multiply_in
+from sts.learning.device import (
+    cast_to,
+    draw_from_seed,
+    keep_freed_memory,
+    mix_seeds,
+    multiply_in,
+)
 from sts.learning.recorded import RecordedStep
 from sts.learning.training import TrainingFile, TrainingProgress, TrainingState, make_key
 from sts.networks.backbones import (
@@ -70,6 +76,8 @@ class Learner:
         settings: TrainSettings,
     ) -> None:
         self._device = inputs.device
+        if self._device.type == "cpu":
+            keep_freed_memory()
         self._module, self._inputs, self._settings = module, inputs, settings
         self._targets = torch.from_numpy(np.asarray(labels, dtype=np.int64)).to(self._device)
         self._weights = torch.tensor(weights, dtype=torch.float64, device=self._device)

@@ -20,6 +20,7 @@ from sts.scalograms.image import (
     Channels,
     ImageSettings,
     ImageSource,
+    PlainSource,
     RowNumbers,
     TraceSource,
 )
@@ -50,7 +51,8 @@ class ImageBank:
     ) -> None:
         device = torch.device(device)
         if isinstance(store, SweepStore):
-            store = TraceSource(store.traces, settings.plain, device)
+            source = PlainSource if settings.content == "trace" else TraceSource
+            store = source(store.traces, settings.plain, device)
         if store.settings != settings.plain:
             raise ValueError("a source needs the settings of the bank, without mean and deviation")
         self._set(_Channels(store, device, budget_bytes), settings)

@@ -1,4 +1,4 @@
-"""Images of cells: their settings, and their sources, which are traces or published scalograms."""
+"""Images of cells: their settings, and their sources: scalograms, published ones, or traces."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +14,13 @@ from sts.base.errors import StsError, one_of
 from sts.base.settings import MAX_PIXELS, MAX_SIDE, Bounds, check_fields
 from sts.base.types import Floats, Ints
 from sts.scalograms.fused import FusedOperator
-from sts.scalograms.wavelet import FREQS_HZ, PARITIES, check_traces, move_rows
+from sts.scalograms.wavelet import (
+    BASELINE_SAMPLES,
+    FREQS_HZ,
+    PARITIES,
+    check_traces,
+    move_rows,
+)
 from sts.signals.resample import SAMPLES
 
 # Rheobase, rheobase + 40 pA, and the rheobase sweep again, as in the published networks.
@@ -23,9 +29,13 @@ SWEEPS_PER_CELL: Final = 2
 # Working memory of a piece on a GPU; with less, the GPU would wait. On a CPU a piece is one cell:
 # it stays in the cache, and the result is the same to the last bit in any batch.
 PIECE_BYTES: Final = {"cuda": 2**29}
+# Cells whose traces are copied together.
+TRACES_AT_ONCE: Final = 256
 PUBLISHED_DATASETS: Final = ("PatchClamp", "PatchSeq")
 # The published README and the published code spell the folder differently.
 SCALOGRAM_FOLDERS: Final = ("{dataset}GouwensCWT", "{dataset}Gouwens_CWT")
+# What an image shows: the scalograms of both sweeps, or the sweeps themselves as single rows.
+CONTENTS: Final = ("scalogram", "trace")
 # Shape of a published file.
 SHAPE: Final = (len(FREQS_HZ), SAMPLES, SWEEPS_PER_CELL)
 
@@ -48,12 +58,17 @@ class ImageSettings:
     # columns (93 Hz for 224), however strong they are.
     antialias: bool = False
     parity: str = "direct"
+    content: str = "scalogram"
+    """One of CONTENTS; a trace has height 1 and keeps all its samples."""
     mean: tuple[_Level, _Level, _Level] | None = None
     deviation: tuple[Deviation, Deviation, Deviation] | None = None
 
     def __post_init__(self) -> None:
         one_of(self.parity, PARITIES, "parity")
+        one_of(self.content, CONTENTS, "content of images")
         check_fields(self)
+        if self.content == "trace" and (self.height, self.width) != (1, SAMPLES):
+            raise StsError(f"images of traces are 1 x {SAMPLES}, not {self.height} x {self.width}")
         if self.height * self.width > MAX_PIXELS:
             raise StsError(
                 f"an image of {self.height} x {self.width} pixels is too large: at most "
@@ -98,9 +113,7 @@ class TraceSource:
         self, traces_mv: Floats, settings: ImageSettings, device: torch.device | str = "cpu"
     ) -> None:
         self.settings, self._device = settings, torch.device(device)
-        traces = torch.from_numpy(np.ascontiguousarray(traces_mv, dtype=np.float32))
-        check_traces(traces, (SWEEPS_PER_CELL, SAMPLES))
-        self._traces = traces.to(self._device)
+        self._traces = _check_and_move(traces_mv, self._device)
         self._operator = FusedOperator(
             settings.height,
             settings.width,
@@ -126,6 +139,35 @@ class TraceSource:
             height, count, width = coefficients.shape
             by_cell = coefficients.view(height, count // SWEEPS_PER_CELL, SWEEPS_PER_CELL, width)
             yield by_cell.permute(1, 2, 0, 3)
+
+
+class PlainSource:
+    """Traces (n, 2, 4800) as images of one row, in mV from the mean before the stimulus.
+
+    Like scalograms they do not show the resting potential: it depends on the electrode, too.
+    """
+
+    def __init__(
+        self, traces_mv: Floats, settings: ImageSettings, device: torch.device | str = "cpu"
+    ) -> None:
+        self.settings = settings
+        traces = _check_and_move(traces_mv, torch.device(device))
+        self._traces = traces - traces[..., :BASELINE_SAMPLES].mean(dim=2, keepdim=True)
+
+    def __len__(self) -> int:
+        """Return the number of cells."""
+        return len(self._traces)
+
+    def channels(self, rows: RowNumbers) -> Iterator[Tensor]:
+        """Yield both sweeps (n, 2, 1, 4800) of `rows`, in batches."""
+        for some in torch.split(move_rows(rows, self._traces.device), TRACES_AT_ONCE):
+            yield self._traces[some][:, :, None]
+
+
+def _check_and_move(traces_mv: Floats, device: torch.device) -> Tensor:
+    traces = torch.from_numpy(np.ascontiguousarray(traces_mv, dtype=np.float32))
+    check_traces(traces, (SWEEPS_PER_CELL, SAMPLES))
+    return traces.to(device)
 
 
 class PublishedSource:

@@ -382,6 +382,21 @@ def test_two_processes_share_the_trials_of_one_search(
     assert torch.get_num_threads() == 1
 
 
+@UNSEEN
+def test_sweeps_themselves_are_learnt_and_tested_but_not_explained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = make_workspace(tmp_path / "world")
+    place = ["NONE", "--root", str(root), "--device", "cpu", "-q"]
+    short = ["--trials", "1", "--folds", "2", "--epochs", "2"]
+    assert main(["5", "TRAIN", *place, *short]) == Status.DONE
+    assert (root / "models" / "TraceNet_best_models" / "NONE" / "model.safetensors").is_file()
+    assert main(["5", "TEST", *place]) == Status.DONE
+    capsys.readouterr()
+    assert main(["5", "EXPLAIN", *place]) == Status.USER
+    assert "EXPLAIN draws on scalograms, and TraceNet takes none" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from sts.base.errors import StsError
 from sts.base.runs import Run, start_run
 from sts.base.types import CLASSES, Floats, Ints
 from sts.base.workspace import Workspace
@@ -63,6 +64,11 @@ def explain_network(
     workspace: Workspace, job: StoredNetworkJob, *, device: str = "auto"
 ) -> Explained:
     """Draw the saliency of some cells and of the classes, and measure the attention."""
+    if job.architecture.backbone.content == "trace":
+        raise StsError(
+            f"EXPLAIN draws on scalograms, and {job.architecture.backbone.name} takes none: give "
+            "the number of another network"
+        )
     opened = open_study(workspace, job, device=device)
     model, cohort, name = opened.model, opened.cohort, opened.model.run_name
     with start_run(workspace, study="sts-explain", what=name, settings=job) as run:
