@@ -279,7 +279,7 @@ class _FlatConv2d(nn.Conv2d):
         if len(used) == taps or top < 0 or rows * stride != last:
             return super().forward(maps)
         kernel = self.weight[:, :, used[0] : used[-1] + 1]
-        padding, groups = (top, self.padding[1]), self.groups
+        padding, groups = (top, int(self.padding[1])), self.groups
         flat: Tensor = functional.conv2d(
             maps, kernel, self.bias, self.stride, padding, self.dilation, groups
         )
