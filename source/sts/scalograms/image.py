@@ -30,7 +30,7 @@ SWEEPS_PER_CELL: Final = 2
 # it stays in the cache, and the result is the same to the last bit in any batch.
 PIECE_BYTES: Final = {"cuda": 2**29}
 # Cells whose traces are copied together.
-TRACES_AT_ONCE: Final = 256
+_CELLS_AT_ONCE: Final = 256
 PUBLISHED_DATASETS: Final = ("PatchClamp", "PatchSeq")
 # The published README and the published code spell the folder differently.
 SCALOGRAM_FOLDERS: Final = ("{dataset}GouwensCWT", "{dataset}Gouwens_CWT")
@@ -160,7 +160,7 @@ class PlainSource:
 
     def channels(self, rows: RowNumbers) -> Iterator[Tensor]:
         """Yield both sweeps (n, 2, 1, 4800) of `rows`, in batches."""
-        for some in torch.split(move_rows(rows, self._traces.device), TRACES_AT_ONCE):
+        for some in torch.split(move_rows(rows, self._traces.device), _CELLS_AT_ONCE):
             yield self._traces[some][:, :, None]
 
 
