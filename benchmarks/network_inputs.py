@@ -277,7 +277,7 @@ class ChangedSource:
 
     def channels(self, rows: RowNumbers) -> Iterator[Tensor]:
         """Yield both channels (n, 2, H, W) of a few `rows` at a time."""
-        some = np.asarray(rows)
+        some = np.asarray(rows, dtype=np.int64)
         traces = self._traces[some].copy()
         for place in np.flatnonzero(np.isin(some, self._rows)):
             traces[place] = change_sweeps(traces[place], self._rng)
