@@ -112,10 +112,12 @@ def test_pynwb_reads_spikes_features_and_probabilities(path: Path, copy: Path) -
 TABLES = ("sweeps", "features", "class_probabilities", "prediction")
 
 
-def test_only_a_tree_of_types_states_a_set(path: Path) -> None:
+def test_a_set_is_stated_where_the_model_gives_one(path: Path) -> None:
     cell = predicted(path)
     plain = state_results(cell, "a model", MODEL_DIGEST)
     assert plain.prediction_set is None
+    with_set = state_results(replace(cell, possible=("Sst",), coverage=0.8), "other", MODEL_DIGEST)
+    assert (with_set.prediction_set, with_set.facts["set_coverage"]) == (("Sst",), "0.8")
     chances = [
         (TypeChance(label="Inhibitory", probability=0.9, in_set=True),),
         (
@@ -136,7 +138,7 @@ def test_only_a_tree_of_types_states_a_set(path: Path) -> None:
     )
     stated = state_results(replace(cell, types=types), "a tree", MODEL_DIGEST)
     assert stated.prediction_set == ("Sst", "Pvalb")
-    assert (stated.facts["answer"], stated.facts["set_class"]) == ("Inhibitory", "Sst, Pvalb")
+    assert (stated.facts["answer"], stated.facts["set_class"]) == ("Inhibitory", "Sst; Pvalb")
     assert plain.facts.items() < {**stated.facts, "model": "a model"}.items()
 
 
