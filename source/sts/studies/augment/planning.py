@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Self
 
 import numpy as np
@@ -27,6 +28,13 @@ ALL_CLASSES: Final = "all classes"
 PLAN_COLUMNS: Final = ("class", "neurons", "score", "gain", "more", "low", "high", "few")
 # Number of neurons below which a class is named as rare.
 FEW_NEURONS: Final = 20
+_HOW_PLANNED: Final = (
+    "macro F1 of all classes, and the recall of each class against its own number of neurons. It "
+    "says how many more neurons would bring as much, if the curve goes on as it is; never, if it "
+    "ends below. Parts have all classes in the same proportion, so a class gains here by neurons "
+    "of the others too. Intervals (95 %) are over folds that are drawn again; folds share training "
+    "neurons, so they are too narrow."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,7 +230,30 @@ def show_plan(run: Run, results: Results, forecasts: Sequence[Forecast]) -> list
     how = f"{method_title(best.method)} with {classifier_title(best.classifier)}"
     if best.added:
         how += f" and {best.added:,} rows added to each class"
-    files = draw_forecasts(
+    explained = (
+        f"The best augmentation is {how}. A power law is fitted to the scores of "
+        f"{classifier_title(best.classifier)} on parts of the training neurons: {_HOW_PLANNED}"
+    )
+    blocks: list[Block] = [
+        explained,
+        Picture(
+            files=_draw_plan(run, forecasts),
+            caption="Scores of each fold (dots), the fitted curve with its interval, and the score "
+            "of the best augmentation (dashed).",
+        ),
+        _tabulate_plan(forecasts),
+    ]
+    rare = [each.name for each in forecasts[1:] if each.neurons < FEW_NEURONS]
+    if rare:
+        blocks.append(
+            f"Fewer than {FEW_NEURONS} training neurons, so that curves are uncertain: "
+            f"{', '.join(rare)}."
+        )
+    return blocks
+
+
+def _draw_plan(run: Run, forecasts: Sequence[Forecast]) -> list[Path]:
+    return draw_forecasts(
         run.figures / "plan",
         [
             Curve(
@@ -237,6 +268,9 @@ def show_plan(run: Run, results: Results, forecasts: Sequence[Forecast]) -> list
             for each in forecasts
         ],
     )
+
+
+def _tabulate_plan(forecasts: Sequence[Forecast]) -> Table:
     rows: list[list[object]] = [
         [
             each.name,
@@ -248,39 +282,14 @@ def show_plan(run: Run, results: Results, forecasts: Sequence[Forecast]) -> list
         ]
         for each in forecasts
     ]
-    rare = [each.name for each in forecasts[1:] if each.neurons < FEW_NEURONS]
-    explained = (
-        f"The best augmentation is {how}. A power law is fitted to the scores of "
-        f"{classifier_title(best.classifier)} on parts of the training neurons: macro F1 of all "
-        "classes, and the recall of each class against its own number of neurons. It says how "
-        "many more neurons would bring as much, if the curve goes on as it is; never, if it ends "
-        "below. Parts have all classes in the same proportion, so a class gains here by neurons of "
-        "the others too. "
-        "Intervals (95 %) are over folds that are drawn again; folds share training neurons, so "
-        "they are too narrow."
+    return Table(
+        columns=[
+            "class",
+            "training neurons",
+            "score",
+            "gain by augmentation",
+            "end of the curve",
+            "more neurons that bring as much",
+        ],
+        rows=rows,
     )
-    blocks: list[Block] = [
-        explained,
-        Picture(
-            files=files,
-            caption="Scores of each fold (dots), the fitted curve with its interval, and the score "
-            "of the best augmentation (dashed).",
-        ),
-        Table(
-            columns=[
-                "class",
-                "training neurons",
-                "score",
-                "gain by augmentation",
-                "end of the curve",
-                "more neurons that bring as much",
-            ],
-            rows=rows,
-        ),
-    ]
-    if rare:
-        blocks.append(
-            f"Fewer than {FEW_NEURONS} training neurons, so that curves are uncertain: "
-            f"{', '.join(rare)}."
-        )
-    return blocks
