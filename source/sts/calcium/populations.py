@@ -1,12 +1,11 @@
 """Readers of MATLAB files: event trains of sessions with positions, fluorescence, and Cascade."""
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from scipy.io import loadmat, whosmat
+from scipy.io import whosmat
 
-from sts.base import guard
 from sts.base.errors import StsError
 from sts.base.types import Floats, Ints
 from sts.calcium.recording import (
@@ -16,7 +15,13 @@ from sts.calcium.recording import (
     choose_series,
     clean_text,
 )
-from sts.calcium.true_spikes import MATLAB_ERRORS, VARIABLE, check_matlab_size, read_cascade
+from sts.calcium.true_spikes import (
+    VARIABLE,
+    check_matlab_size,
+    load_matlab,
+    name_damaged_matlab,
+    read_cascade,
+)
 
 # Variables and ends of names of the files of the Ziv laboratory: (environment, session, direction)
 # cells with the events (frames, neurons) and the positions (frames, 1) of running periods.
@@ -35,10 +40,8 @@ EVENTS_SEED: Final = 0
 def read_matlab(path: Path, reading: Reading) -> CalciumRecording:
     """Return the recording in a MATLAB file of one of the known layouts."""
     check_matlab_size(path)
-    try:
+    with name_damaged_matlab(path):
         names = [name for name, _, _ in whosmat(path)]
-    except (*MATLAB_ERRORS, NotImplementedError, MemoryError) as error:
-        raise _name_damaged(path, error) from error
     readers = {EVENTS: _read_events, ACTIVITY: _read_activity, VARIABLE: read_cascade}
     for name, read in readers.items():
         if name in names:
@@ -47,20 +50,9 @@ def read_matlab(path: Path, reading: Reading) -> CalciumRecording:
     raise StsError(f"{path} has no variable {', '.join(readers)}: it has {listed}")
 
 
-def _name_damaged(path: Path, error: BaseException) -> StsError:
-    return StsError(f"{path} is no MATLAB file of version 5: {guard.describe_error(error)}")
-
-
-def _load(path: Path, variable: str) -> Any:
-    try:
-        return loadmat(path, variable_names=[variable]).get(variable)
-    except (*MATLAB_ERRORS, NotImplementedError, MemoryError) as error:
-        raise _name_damaged(path, error) from error
-
-
 def _read_activity(path: Path, reading: Reading) -> CalciumRecording:
     """Return fluorescence as it is; the file has no frame rate."""
-    activity = _load(path, ACTIVITY)
+    activity = load_matlab(path, ACTIVITY)
     if not isinstance(activity, np.ndarray):
         raise StsError(f"{ACTIVITY} of {path} contains no numbers: (neurons, frames) is needed")
     return build_recording(path, activity, reading=reading, origin="MATLAB", unit="dF/F")
@@ -111,7 +103,7 @@ def _read_events(path: Path, reading: Reading) -> CalciumRecording:
 
 def _read_cells(path: Path, variable: str) -> dict[str, list[Floats]]:
     """Return the arrays of each session, named by environment and session, a direction each."""
-    cells = _load(path, variable)
+    cells = load_matlab(path, variable)
     if not isinstance(cells, np.ndarray) or cells.dtype != object or not 0 < cells.ndim <= 3:
         raise StsError(
             f"{variable} of {path} is no cell array of environments, sessions and directions"
@@ -139,7 +131,6 @@ def _read_positions(path: Path, session: str, trains: list[Floats]) -> Ints | No
     beside = path.with_name(path.name.replace(EVENTS, POSITIONS))
     if beside == path or not beside.is_file():
         return None
-    check_matlab_size(beside)
     places = _read_cells(beside, POSITIONS).get(session, [])
     if [each.size for each in places] != [len(train) for train in trains]:
         raise StsError(f"session {session} of {beside} has other frames than {path.name}")

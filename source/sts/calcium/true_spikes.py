@@ -1,5 +1,7 @@
 """Readers of calcium with true spikes: the formats of Cascade (.mat) and spikefinder (.csv)."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -31,8 +33,8 @@ MAX_HEADER: Final = 2**20
 MAX_TRUTH_BYTES: Final = 256 * 2**20
 # Most frames of a trial: a day at 100 Hz.
 MOST_FRAMES: Final = 10_000_000
-# Errors of scipy for damaged files.
-MATLAB_ERRORS: Final = (
+# Errors of scipy for damaged files; of version 7.3 it says that it is not implemented.
+_MATLAB_ERRORS: Final = (
     MatReadError,
     OSError,
     ValueError,
@@ -40,6 +42,8 @@ MATLAB_ERRORS: Final = (
     KeyError,
     IndexError,
     EOFError,
+    NotImplementedError,
+    MemoryError,
 )
 
 
@@ -71,15 +75,27 @@ class CascadeTrial:
         return np.interp(grid, self.times_s, self.traces), counts
 
 
-def read_trials(path: Path) -> list[CascadeTrial]:
-    """Return the trials of a Cascade file; only arrays of numbers are read from it."""
+def load_matlab(path: Path, variable: str) -> Any:
+    """Return a variable of a MATLAB file, None if the file does not have it."""
     check_matlab_size(path)
+    with name_damaged_matlab(path):
+        return loadmat(path, variable_names=[variable]).get(variable)
+
+
+@contextlib.contextmanager
+def name_damaged_matlab(path: Path) -> Iterator[None]:
+    """Turn the errors of scipy for a damaged file into one line."""
     try:
-        variable = loadmat(path, variable_names=[VARIABLE]).get(VARIABLE)
-    except (*MATLAB_ERRORS, NotImplementedError, MemoryError) as error:
+        yield
+    except _MATLAB_ERRORS as error:
         raise StsError(
             f"{path} is no MATLAB file of version 5: {guard.describe_error(error)}"
         ) from error
+
+
+def read_trials(path: Path) -> list[CascadeTrial]:
+    """Return the trials of a Cascade file; only arrays of numbers are read from it."""
+    variable = load_matlab(path, VARIABLE)
     if not isinstance(variable, np.ndarray) or variable.size == 0:
         raise StsError(f"{path} has no variable {VARIABLE}: a file of Cascade is needed")
     trials = [_read_trial(each, path) for each in variable.ravel()]

@@ -204,12 +204,17 @@ def find_class_sets(
     if len(known) != probabilities.shape[1]:
         raise StsError(f"prediction sets need {probabilities.shape[1]} classes, not {len(known)}")
     p_values = [
-        (np.searchsorted(np.sort(own), probabilities[:, label].round(_DIGITS), side="right") + 1)
-        / (len(own) + 1)
+        rank_among(probabilities[:, label].round(_DIGITS), np.asarray(own))
         for label, own in enumerate(known)
     ]
     # Rounded, since 1 - 0.9 is a little less than 0.1.
     return np.stack(p_values, axis=1) > round(1 - coverage, 9)
+
+
+def rank_among(values: Floats, known: Floats) -> Floats:
+    """Return the share of known values, with the new one, that are not larger than each value."""
+    lower = np.searchsorted(np.sort(known), values, side="right")
+    return np.asarray((lower + 1) / (len(known) + 1))
 
 
 def calibrate_each(logits: Floats, truth: Ints) -> Floats:

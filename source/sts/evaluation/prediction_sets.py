@@ -23,7 +23,7 @@ from typing import Final
 import numpy as np
 
 from sts.base.types import Bools, Floats, Ints
-from sts.evaluation.calibration import SET_COVERAGE
+from sts.evaluation.calibration import SET_COVERAGE, rank_among
 from sts.evaluation.scores import Interval, proportion_of
 from sts.evaluation.type_tree import ROOT, TypeTree
 
@@ -88,21 +88,16 @@ class SetScores:
 
     def _rank(self, values: Floats, is_own: Bools, sources: Ints | None) -> Floats:
         """Return the p values (cells, nodes) for a group of calibration cells."""
-        pooled = _rank_among(values, self.known[is_own])
+        pooled = rank_among(values, self.known[is_own])
         names, counts = np.unique(self.sources[is_own], return_counts=True)
         found = pooled.copy()
         for name in names[counts >= FEWEST_OF_SOURCE]:
-            own = _rank_among(values, self.known[is_own & (self.sources == name)])
+            own = rank_among(values, self.known[is_own & (self.sources == name)])
             if sources is None:
                 found = np.maximum(found, own)
             else:
                 found[sources == name] = own[sources == name]
         return found
-
-
-def _rank_among(values: Floats, known: Floats) -> Floats:
-    lower = np.searchsorted(np.sort(known), values, side="right")
-    return np.asarray((lower + 1) / (len(known) + 1))
 
 
 def calibrate_sets(
