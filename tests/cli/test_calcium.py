@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from sts.base.types import PRECISIONS
-from sts.cli.calcium import main, make_calcium_parser, make_source, parse_decay
+from sts.cli.calcium import main, make_calcium_parser
+from sts.cli.calcium_source import make_source, parse_decay
 from sts.cli.run import Status
 from tests.conftest import REPOSITORY
 

@@ -4,32 +4,36 @@ import argparse
 import logging
 import re
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sts import __version__
 from sts.base.errors import StsError, one_of
 from sts.base.logs import program
 from sts.cli import flags
+from sts.cli.calcium_source import (
+    FlagRow,
+    add_recording,
+    add_rows,
+    add_source,
+    make_source,
+    parse_decay,
+    take_given,
+)
 from sts.cli.flags import add_command, data_of
 from sts.cli.run import Status, parse_arguments, run_command, say, say_table
 
 logger = logging.getLogger("sts")
 
 if TYPE_CHECKING:
-    from sts.calcium.windows import WindowSettings
     from sts.cli.flags import Commands
     from sts.studies.calcium.evaluate import PopulationEvaluation
     from sts.studies.calcium.pages import GanEvaluation
-    from sts.studies.calcium.source import CalciumSource
 
 _PRECISIONS = ("auto", "float32", "tf32", "bfloat16")
-# Flag, type, name of its value, help.
-_Row = tuple[str, Callable[[str], Any], str, str]
-TRAINING_FLAGS: tuple[_Row, ...] = (
+TRAINING_FLAGS: tuple[FlagRow, ...] = (
     ("--length", flags.positive, "FRAMES", "of a window (default: 2048)"),
     ("--stride", flags.positive, "FRAMES", "between windows (default: 2)"),
     ("--steps", flags.positive, "N", "of the generator (default: 20000)"),
@@ -42,7 +46,7 @@ TRAINING_FLAGS: tuple[_Row, ...] = (
     ("--shuffle", flags.natural, "M", "largest phase shuffle (default: 10)"),
 )
 _MODELS = ("gan", "ldns", "gaussian", "history")
-LATENT: tuple[_Row, ...] = (
+LATENT: tuple[FlagRow, ...] = (
     ("--latents", flags.positive, "N", "behind the population (default: 8)"),
     ("--channels", flags.positive, "N", "of the convolutions (default: 16)"),
 )
@@ -53,16 +57,10 @@ _GAN_ONLY = (
     *("critic_rate", "cooling"),
 )
 _LATENT_ONLY = ("latents", "channels")
-BEYOND: tuple[_Row, ...] = (
+BEYOND: tuple[FlagRow, ...] = (
     ("--moments", flags.not_negative, "W", "weight of means, third moments and lagged covariances"),
     ("--critic-rate", flags.share, "R", "learning rate of the critic"),
     ("--cooling", flags.part, "PART", "of the steps, at the end, over which rates fall to 0"),
-)
-DECONVOLUTION: tuple[_Row, ...] = (
-    ("--smallest", flags.not_negative, "S", "smallest spike (default: 0.55)"),
-    ("--deviation", flags.not_negative, "S", "deviation of the noise (default: estimated)"),
-    ("--penalty", str, "L", "on the sum of spikes, or auto: from the noise (default: 0)"),
-    ("--baseline", str, "B", "subtracted first, or auto: a percentile (default: 0)"),
 )
 
 
@@ -108,36 +106,9 @@ def make_calcium_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_rows(group: "argparse._ActionsContainer", rows: Sequence[_Row]) -> None:
-    for flag, kind, metavar, text in rows:
-        group.add_argument(flag, type=kind, metavar=metavar, help=text)
-
-
 def _add_name(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     text = f"of the data and its generator (default: {default or 'ground-truth'})"
     parser.add_argument("--name", type=flags.plain_name, default=default, metavar="NAME", help=text)
-
-
-def _add_recording(parser: argparse.ArgumentParser, default: str) -> None:
-    text = f".npy, .npz, .h5, .nwb, .mat, .csv or a folder of suite2p ({default})"
-    parser.add_argument("--recording", type=Path, metavar="FILE", help=text)
-
-
-def _add_source(parser: argparse.ArgumentParser, default: str) -> None:
-    """Add the recording, how it is read and prepared, and how it is deconvolved."""
-    _add_recording(parser, default)
-    add = parser.add_argument
-    add("--rate", type=flags.above_zero, metavar="HZ", help="frames a second, if not in the file")
-    add("--series", default="", metavar="NAME", help="RoiResponseSeries, array or session to read")
-    add("--transpose", action="store_true", help="arrays of the file are (frames, neurons)")
-    add("--resample", type=flags.above_zero, metavar="HZ", help="to this frame rate first")
-    add("--detrend", action="store_true", help="subtract a slow baseline")
-    add("--relative", action="store_true", help="subtract the slow baseline and divide by it: dF/F")
-    group = parser.add_argument_group("OASIS")
-    add = group.add_argument
-    add("--decay", nargs="+", metavar="G", help="g, or g1 and g2, or auto (default: 0.95)")
-    add("--order", type=int, choices=(1, 2), default=1, help="of --decay auto (default: 1)")
-    _add_rows(group, DECONVOLUTION)
 
 
 def _add_dg(commands: "Commands") -> None:
@@ -213,7 +184,7 @@ def _add_train(commands: "Commands") -> None:
     text = "gan: traces; others: spike counts, by a latent diffusion model, a dichotomised Gaussian"
     choose = partial(add, type=str.lower)
     choose("--model", choices=_MODELS, default="gan", help=f"{text} or a model of spike history")
-    _add_rows(parser, TRAINING_FLAGS)
+    add_rows(parser, TRAINING_FLAGS)
     add("--units", type=flags.positive, nargs="+", metavar="N", help="of the generator's layers")
     add("--critic-units", type=flags.positive, nargs="+", metavar="N", help="of the critic's")
     choose = partial(add, type=str.lower)
@@ -227,9 +198,9 @@ def _add_train(commands: "Commands") -> None:
     add("--frame-noise", action="store_true", default=None, help="fresh noise in every frame")
     text = "the critic also gets the differences between frames"
     add("--differences", action="store_true", default=None, help=text)
-    _add_rows(group, BEYOND)
-    _add_rows(parser.add_argument_group("--model ldns"), LATENT)
-    _add_source(parser, "ROOT/data/calcium/NAME.h5")
+    add_rows(group, BEYOND)
+    add_rows(parser.add_argument_group("--model ldns"), LATENT)
+    add_source(parser, "ROOT/data/calcium/NAME.h5")
     flags.add_wandb(parser)
     flags.add_device(parser)
     flags.add_seed(parser)
@@ -256,11 +227,11 @@ def _train(args: argparse.Namespace) -> int:
         _refuse_flags(args, _LATENT_ONLY if args.model == "gan" else _GAN_ONLY)
         if args.model != "gan":
             return _train_population(args, name, path)
-        sizes = _take_given(args, "noise", "kernel", "units", "critic_units", "shuffle")
-        sizes |= _take_given(args, "ending", "frame_noise", "upsampling", "differences")
-        settings = _take_given(args, "steps", "critic_steps", "batch", "learning_rate", "seed")
-        settings |= _take_given(args, "check_every", "moments", "critic_rate", "cooling")
-        settings |= _take_given(args, "precision", "compile")
+        sizes = take_given(args, "noise", "kernel", "units", "critic_units", "shuffle")
+        sizes |= take_given(args, "ending", "frame_noise", "upsampling", "differences")
+        settings = take_given(args, "steps", "critic_steps", "batch", "learning_rate", "seed")
+        settings |= take_given(args, "check_every", "moments", "critic_rate", "cooling")
+        settings |= take_given(args, "precision", "compile")
         job = GanJob(
             name=name,
             source=make_source(args, path),
@@ -276,7 +247,7 @@ def _train(args: argparse.Namespace) -> int:
 
 def _refuse_flags(args: argparse.Namespace, names: Sequence[str]) -> None:
     """Refuse flags that the chosen model does not have."""
-    if given := sorted(_take_given(args, *names)):
+    if given := sorted(take_given(args, *names)):
         raise StsError(f"--{given[0].replace('_', '-')} is no setting of --model {args.model}")
 
 
@@ -286,8 +257,8 @@ def _train_population(args: argparse.Namespace, name: str, path: Path) -> int:
 
     if args.wandb != "off":
         raise StsError(f"--wandb is no setting of --model {args.model}")
-    settings = _take_given(args, "latents", "channels", "steps", "batch", "learning_rate")
-    settings |= _take_given(args, "check_every", "seed")
+    settings = take_given(args, "latents", "channels", "steps", "batch", "learning_rate")
+    settings |= take_given(args, "check_every", "seed")
     job = PopulationJob(
         name=name,
         model=args.model,
@@ -332,7 +303,7 @@ def _add_evaluate(commands: "Commands") -> None:
     text = "Compare generated traces with real ones of the test stretch, a floor and two controls."
     parser = add_command(commands, "evaluate", _evaluate, text)
     _add_name(parser)
-    _add_recording(parser, "the one it was trained on")
+    add_recording(parser, "the one it was trained on")
     parser.add_argument("--seed", type=flags.seed, default=1, metavar="N", help="(default: 1)")
 
 
@@ -385,7 +356,7 @@ def _add_deconvolve(commands: "Commands") -> None:
         "true spikes are known, prints their correlation with the found ones at 25 Hz."
     )
     parser = add_command(commands, "deconvolve", _deconvolve, text)
-    _add_source(parser, "needed")
+    add_source(parser, "needed")
     parser.add_argument("--out", type=Path, metavar="FILE", help="(default: ROOT/output/...)")
 
 
@@ -419,58 +390,6 @@ def _demo(args: argparse.Namespace) -> int:
         say(f"written {path}")
     _say_evaluated(evaluate_gan(workspace, EvaluateJob(name=DEMO)))
     return Status.DONE
-
-
-def make_source(
-    args: argparse.Namespace, path: Path, windows: "WindowSettings | None" = None
-) -> "CalciumSource":
-    """Return the recording and the settings of its preparation, cutting and deconvolution."""
-    from sts.calcium.fluorescence import OasisSettings
-    from sts.calcium.recording import Preparation
-    from sts.calcium.windows import WindowSettings
-    from sts.studies.calcium.source import CalciumSource
-
-    oasis = _take_given(args, "order", "smallest")
-    if args.decay:
-        oasis["decay"] = parse_decay(args)
-    for name in ("penalty", "baseline"):
-        if (text := getattr(args, name)) is not None:
-            oasis[name] = None if text == "auto" else _parse_number(text, name)
-    if args.deviation is not None:
-        oasis["noise"] = args.deviation
-    if args.smallest is None and oasis.get("penalty", 0) != 0:
-        # A penalty replaces the smallest spike.
-        oasis["smallest"] = 0.0
-    steps = Preparation(detrend=args.detrend, relative=args.relative, rate_hz=args.resample)
-    return CalciumSource(
-        path=str(path),
-        rate_hz=args.rate,
-        series=args.series,
-        transpose=args.transpose,
-        preparation=steps,
-        windows=replace(windows or WindowSettings(), **_take_given(args, "length", "stride")),
-        oasis=OasisSettings(**oasis),
-    )
-
-
-def _take_given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
-    """Return the arguments that were given, lists as tuples."""
-    typed = {name: getattr(args, name, None) for name in names}
-    return {n: tuple(v) if isinstance(v, list) else v for n, v in typed.items() if v is not None}
-
-
-def parse_decay(args: argparse.Namespace) -> tuple[float, ...] | None:
-    """Return the decay that was given, None if it is to be estimated."""
-    if not args.decay or args.decay == ["auto"]:
-        return None
-    return tuple(_parse_number(text, "decay") for text in args.decay)
-
-
-def _parse_number(text: str, name: str) -> float:
-    try:
-        return float(text)
-    except ValueError as error:
-        raise StsError(f"--{name} must be numbers or auto, not {text!r}") from error
 
 
 ADD_COMMANDS = (_add_dg, _add_train, _add_generate, _add_evaluate, _add_deconvolve)
