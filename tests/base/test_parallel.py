@@ -285,6 +285,8 @@ def test_a_cluster_gives_what_serial_work_gives() -> None:
         protocol="tcp://",
         host="127.0.0.1",
         dashboard_address=None,
+        # Without an address its HTTP server takes port 8787, which another cluster may have.
+        scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
     ) as cluster:
         address = cluster.scheduler_address
         found = dict(map_unordered(square, range(30), cluster=address))
