@@ -126,6 +126,8 @@ BACKBONES: Final = {
         build=models.resnet18,
         imagenet=models.ResNet18_Weights.IMAGENET1K_V1,
         head="fc",
+        # Its layers pad: the last maps of lower images have one row too.
+        smallest=16,
     ),
     2: Backbone(
         name="InceptionV3",
