@@ -1,18 +1,23 @@
 """Compare classifiers of tables of neurons, ours and those of others, on the same folds.
 
     pip install "spike-train-scalograms[peers]"
-    python benchmarks/tables.py --data DATA [--task e me sts] [--candidates lightgbm catboost ...]
-        [--reference lightgbm] [--folds 3] [--repeats 1] [--tune] [--checkpoint FILE] [--out FILE]
+    python benchmarks/tables.py --data DATA [--task e me sts sts-over types]
+        [--candidates lightgbm catboost ...] [--reference lightgbm] [--folds 3] [--repeats 1]
+        [--tune] [--checkpoint FILE] [--out FILE]
 
-DATA holds e-type.csv and mee-type.csv, or the tables and the split of the scalogram study. All
-candidates see the same training rows of the same folds, neurons of one donor on one side. Ours
-have the settings of the benchmark of augmentation, or, with --tune, those that are best on folds
-of the training rows. CatBoost has its defaults, RealMLP and TabM those that their authors tuned on
-other tables. A candidate runs in a process of its own on one thread, and its time and
-the growth of its memory are measured there. Differences are paired with the reference, with
-corrected intervals (Nadeau and Bengio, 2003) and Holm's correction for all of them. Foundation
-models need a file of weights by --checkpoint, of the model that is named; none is fetched. Scores
-that are in --out already are not computed again.
+DATA holds e-type.csv and mee-type.csv (tasks e and me), the tables and the split of the scalogram
+study (sts; sts-over: trained on one data set and scored on the other), or the files of --types of
+the baseline (types: T-types of PatchSeq cells). All candidates see the same training rows of the
+same folds, neurons of one donor on one side. Ours have the settings of the benchmark of
+augmentation, which were chosen on neurons of E that no fold scores, or, with --tune, those that are
+best on folds of the training rows. CatBoost has its defaults, RealMLP and TabM those that their
+authors tuned on other tables. `baseline`, `baseline-stack` and `type-tree` are the models of
+baseline_pipeline.py at their defaults, and `pool` is the pool of classifiers at the nodes of that
+tree. A candidate runs in a process of its own on one thread, and its time and the growth of its
+memory are measured there; those of the vote are the sum and the largest of its voters. Differences
+are paired with the reference, with corrected intervals (Nadeau and Bengio, 2003) and Holm's
+correction for all of them. Foundation models need a file of weights by --checkpoint, of the model
+that is named; none is fetched. Scores that are in --out already are not computed again.
 """
 
 import argparse
@@ -22,7 +27,7 @@ import resource
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,24 +36,35 @@ from sklearn.linear_model import LogisticRegression
 
 from sts.augment.evaluate import INNER_FOLDS, PreparedItem
 from sts.augment.grid import BASELINE, Division, Grid, Item, divide_neurons, divide_training_rows
-from sts.augment.tasks import TASKS, Task, load_task
+from sts.augment.neurons import Neurons
+from sts.augment.tasks import TASKS, Task, label_groups, load_task
 from sts.base.errors import StsError, one_of
 from sts.base.files import read_json, write_json
-from sts.base.types import Floats, Ints
+from sts.base.types import Floats, Ints, Texts
+from sts.datasets.cell_types import LEVELS
+from sts.datasets.splits import donor_groups
 from sts.evaluation.compare import correct_by_holm, corrected_interval, judge, verdict_of
 from sts.evaluation.predictions import scores_of
+from sts.studies.classify.types.cells import REFERENCE, read_typed_cells
 from sts.tabular.classifiers import (
     CLASSIFIERS,
+    VOTE,
     VOTERS,
     BenchmarkClassifier,
     combine_votes,
     predict_probabilities,
     raise_to_floor,
 )
+from sts.tabular.models import find_kind
+from sts.tabular.type_classifier import TypeTreeClassifier
+from sts.tabular.type_members import make_fine_members, make_members
 
 RESULTS: Final = Path(__file__).resolve().parent / "results" / "tables.json"
 SCORED: Final = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
 MEGABYTE: Final = 2**10
+# Trained on one data set and scored on the other.
+OVER: Final = "sts-over"
+TYPES: Final = "types"
 Row = dict[str, Any]
 
 
@@ -62,7 +78,8 @@ class Rows:
     y: Ints
     scored_missing: Floats
     scored_complete: Floats
-    classes: int
+    names: tuple[str, ...]
+    """The classes."""
     seed: int
     tune: bool
     checkpoint: Path | None
@@ -81,8 +98,75 @@ class Rows:
             }
         )
 
+    @property
+    def classes(self) -> int:
+        """Return the number of classes."""
+        return len(self.names)
+
 
 Predict = Callable[[Rows], Floats]
+
+
+def read_task(name: str, data: Path, features: str) -> Task:
+    """Return a task of the benchmark of augmentation, or that of T-types."""
+    if name == TYPES:
+        return read_types(data)
+    return load_task("sts" if name == OVER else name, data, features=features)
+
+
+def read_types(data: Path) -> Task:
+    """Return the task of T-types: PatchSeq cells whose type is known, donors apart."""
+    cells = read_typed_cells(data)
+    is_fine = cells.tree.depths[cells.truth] == len(LEVELS)
+    rows = np.flatnonzero(is_fine & (cells.table.dataset == REFERENCE))
+    labels = cells.labels[rows]
+    table = replace(cells.table.rows(rows), label=labels)
+    classes, y = np.unique(labels, return_inverse=True)
+    groups = donor_groups(table)
+    return Task(
+        name=TYPES,
+        title="T-types of PatchSeq",
+        neurons=Neurons(
+            specimen_id=table.specimen_id,
+            group=groups,
+            y=y,
+            X=table.X,
+            names=table.names,
+            classes=tuple(classes.tolist()),
+        ),
+        groups=label_groups(groups, table),
+        left_out={},
+    )
+
+
+def find_datasets(task: Task) -> Texts | None:
+    """Return the data set of each neuron of the scalogram study; None for other tasks."""
+    if task.name != "sts":
+        return None
+    # The data set of a group is the second part of its stratum.
+    kinds = [stratum.split("|")[1] for stratum in task.groups.stratum.tolist()]
+    of_group = dict(zip(task.groups.group.tolist(), kinds, strict=True))
+    return np.array([of_group[group] for group in task.neurons.group.tolist()])
+
+
+def divide(name: str, task: Task, args: argparse.Namespace) -> dict[str, list[Division]]:
+    """Return the divisions of a task by the name in its rows."""
+    dataset = find_datasets(task)
+    if name != OVER or dataset is None:
+        return {
+            name: divide_neurons(task, "cv", folds=args.folds, repeats=args.repeats, seed=args.seed)
+        }
+    return {
+        f"{name}, {kind} left out": [
+            Division(
+                repeat=0,
+                fold=0,
+                fit=np.flatnonzero(dataset != kind),
+                scored=np.flatnonzero(dataset == kind),
+            )
+        ]
+        for kind in np.unique(dataset).tolist()
+    }
 
 
 def read_rows(task: Task, division: Division, args: argparse.Namespace) -> Rows:
@@ -98,7 +182,7 @@ def read_rows(task: Task, division: Division, args: argparse.Namespace) -> Rows:
         y=view.y,
         scored_missing=view.scored.missing,
         scored_complete=view.scored.complete,
-        classes=len(prepared.fit.classes),
+        names=prepared.fit.classes,
         seed=args.seed,
         tune=args.tune,
         checkpoint=args.checkpoint,
@@ -120,9 +204,16 @@ def predict_ours(name: str) -> Predict:
     return predict
 
 
-def predict_vote(rows: Rows) -> Floats:
-    """Return the vote of the benchmark of augmentation."""
-    return combine_votes({name: predict_ours(name)(rows) for name in VOTERS})
+def predict_tree(rows: Rows) -> Floats:
+    """Return the classifier of the tree of types of baseline_pipeline.py."""
+    names = np.array(rows.names)
+    tree = TypeTreeClassifier(
+        estimator=make_members(rows.seed),
+        fine_estimator=make_fine_members(rows.seed),
+        random_state=rows.seed,
+    ).fit(rows.missing, names[rows.y])
+    places = np.searchsorted(names, tree.classes_)
+    return spread_classes(tree.predict_proba(rows.scored_missing), places, rows.classes)
 
 
 def predict_stack(rows: Rows) -> Floats:
@@ -162,6 +253,11 @@ def predict_peer(make: Callable[[Rows], Any], *, missing: bool) -> Predict:
             return spread_classes(fitted.predict_proba(scored), labels, rows.classes)
 
     return predict
+
+
+def _make_baseline(name: str) -> Callable[[Rows], Any]:
+    kind = find_kind(name)
+    return lambda rows: kind.make(kind.make_settings({}), rows.seed)
 
 
 def _make_catboost(rows: Rows) -> Any:
@@ -218,13 +314,21 @@ FOUNDATION: Final[Mapping[str, Predict]] = {
     "tabpfn": predict_peer(_make_tabpfn, missing=True),
     "tabicl": predict_peer(_make_tabicl, missing=True),
 }
+# Models that can do one task alone, by the beginning of its name.
+SPECIAL: Final = {"baseline": "sts", "baseline-stack": "sts", "type-tree": TYPES}
 CANDIDATES: Final[Mapping[str, Predict]] = {
     **{name: predict_ours(name) for name in CLASSIFIERS},
-    "vote": predict_vote,
     "stack": predict_stack,
+    "pool": predict_peer(lambda rows: make_members(rows.seed), missing=True),
+    "baseline": predict_peer(_make_baseline("lightgbm"), missing=True),
+    "baseline-stack": predict_peer(_make_baseline("stack"), missing=True),
+    "type-tree": predict_tree,
     **PEERS,
     **FOUNDATION,
 }
+NAMES: Final = (*CANDIDATES, VOTE)
+Answer = tuple[Floats, float, float]
+"""Probabilities, seconds and megabytes of one fit."""
 
 
 def _answer(connection: Any, predict: Predict, rows: Rows) -> None:
@@ -241,23 +345,39 @@ def _answer(connection: Any, predict: Predict, rows: Rows) -> None:
     connection.send((probabilities, seconds, grown / MEGABYTE))
 
 
-def score(name: str, rows: Rows) -> Row | str:
-    """Return the scores of a candidate on one fold, or why it has none."""
+def fit(name: str, rows: Rows) -> Answer | str:
+    """Return what a candidate predicts in a process of its own, or what went wrong."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_answer, args=(theirs, CANDIDATES[name], rows))
     process.start()
     theirs.close()
     try:
-        answer = ours.recv()
+        answer: Answer | str = ours.recv()
     except EOFError:
         answer = "its process ended without an answer"
     process.join()
-    if isinstance(answer, str):
-        return answer
+    return answer
+
+
+def vote(rows: Rows, answers: dict[str, Answer | str]) -> Answer | str:
+    """Return the vote of the benchmark of augmentation; voters are fitted if they are not yet."""
+    for name in VOTERS:
+        if name not in answers:
+            answers[name] = fit(name, rows)
+        if isinstance(answers[name], str):
+            return answers[name]
+    voters = [answers[name] for name in VOTERS]
+    probabilities, seconds, megabytes = zip(*voters, strict=True)
+    together = combine_votes(dict(zip(VOTERS, probabilities, strict=True)))
+    return together, sum(seconds), max(megabytes)
+
+
+def score(answer: Answer, rows: Rows, which: Ints) -> Row:
+    """Return the scores of a candidate on some of the scored neurons of a fold."""
     probabilities, seconds, megabytes = answer
-    scored = rows.prepared.scored
-    scores = scores_of(probabilities, scored.y, scored.classes)
+    scored = rows.prepared.scored.rows(which)
+    scores = scores_of(probabilities[which], scored.y, scored.classes)
     return {
         **{score: scores[score] for score in SCORED},
         "seconds": round(seconds, 2),
@@ -271,27 +391,54 @@ def run(args: argparse.Namespace) -> list[Row]:
     known: list[Row] = read_json(args.out)["scores"] if args.out.is_file() else []
     how = {"features": args.features, "folds": args.folds, "tune": args.tune, "seed": args.seed}
     for name in args.task:
-        task = load_task(name, args.data, features=args.features)
-        divisions = divide_neurons(
-            task, "cv", folds=args.folds, repeats=args.repeats, seed=args.seed
-        )
-        for division in divisions:
-            rows = read_rows(task, division, args)
-            for candidate in args.candidates:
-                key = {
-                    **{"task": name, "candidate": candidate, "repeat": division.repeat},
-                    **{"fold": division.fold, **how},
-                }
-                if any(key.items() <= row.items() for row in known):
-                    continue
-                answer = score(candidate, rows)
-                if isinstance(answer, str):
-                    print(f"{name} {candidate}: no score, {answer}", flush=True)
-                    continue
-                known.append({**key, **answer})
-                print(name, candidate, division.fold, answer, flush=True)
-                write_json(args.out, {"load": os.getloadavg()[0], "scores": known})
-    return [row for row in known if how.items() <= row.items() and row["task"] in args.task]
+        task = read_task(name, args.data, args.features)
+        candidates = [each for each in args.candidates if name.startswith(SPECIAL.get(each, ""))]
+        for title, divisions in divide(name, task, args).items():
+            for division in divisions:
+                place = {"task": title, "repeat": division.repeat, "fold": division.fold, **how}
+                for found in _score_fold(place, candidates, known, task, division, args):
+                    known += found
+                    print(*(f"{key} {value}" for key, value in found[0].items()), flush=True)
+                    write_json(args.out, {"load": os.getloadavg()[0], "scores": known})
+    wanted = tuple(args.task)
+    return [row for row in known if how.items() <= row.items() and _task_of(row) in wanted]
+
+
+def _task_of(row: Row) -> str:
+    return str(row["task"]).split(",")[0]
+
+
+def _score_fold(
+    place: Row,
+    candidates: Sequence[str],
+    known: Sequence[Row],
+    task: Task,
+    division: Division,
+    args: argparse.Namespace,
+) -> Iterator[list[Row]]:
+    """Yield the scores of one fold that are not known: on all its neurons, and by data set."""
+    done = {row["candidate"] for row in known if place.items() <= row.items()}
+    missing = [name for name in candidates if name not in done]
+    if not missing:
+        return
+    rows = read_rows(task, division, args)
+    parts = {place["task"]: np.arange(len(division.scored))}
+    if (dataset := find_datasets(task)) is not None and OVER not in place["task"]:
+        for kind in np.unique(dataset).tolist():
+            parts[f"{place['task']}, {kind} alone"] = np.flatnonzero(
+                dataset[division.scored] == kind
+            )
+    answers: dict[str, Answer | str] = {}
+    for name in missing:
+        answer = vote(rows, answers) if name == VOTE else answers.get(name) or fit(name, rows)
+        answers[name] = answer
+        if isinstance(answer, str):
+            print(f"{place['task']} {name}: no score, {answer}", flush=True)
+            continue
+        yield [
+            {"candidate": name, **place, "task": title, **score(answer, rows, which)}
+            for title, which in parts.items()
+        ]
 
 
 def summarise(rows: Sequence[Row], reference: str) -> Iterator[list[str]]:
@@ -332,7 +479,7 @@ def summarise(rows: Sequence[Row], reference: str) -> Iterator[list[str]]:
 
 
 def _choose_candidates(names: Sequence[str], checkpoint: Path | None) -> list[str]:
-    chosen = [one_of(name, CANDIDATES, "candidate") for name in names]
+    chosen = [one_of(name, NAMES, "candidate") for name in names]
     weightless = [name for name in chosen if name in FOUNDATION]
     if len(weightless) > 1:
         raise StsError("--checkpoint has the weights of one model: name one of tabpfn and tabicl")
@@ -347,9 +494,9 @@ def _choose_candidates(names: Sequence[str], checkpoint: Path | None) -> list[st
 def main() -> None:
     """Compare and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    usual = [name for name in CANDIDATES if name not in FOUNDATION]
+    usual = [name for name in NAMES if name not in FOUNDATION]
     parser.add_argument("--data", type=Path, required=True, help="folder of the tables")
-    parser.add_argument("--task", nargs="+", default=["e"], choices=list(TASKS))
+    parser.add_argument("--task", nargs="+", default=["e"], choices=[*TASKS, OVER, TYPES])
     parser.add_argument("--features", default="derived", help="curated or derived")
     parser.add_argument("--candidates", nargs="+", default=usual)
     parser.add_argument("--reference", default="lightgbm", help="what the others are compared with")

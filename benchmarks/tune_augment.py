@@ -1,20 +1,29 @@
-"""Tune the generators of the augmentation benchmark on training folds, and write what is best.
+"""Choose settings of generators and classifiers on neurons that no fold scores.
 
-    python benchmarks/tune_augment.py --data DATA [--task e] [--methods vae] [--folds 4] [--write]
+    python benchmarks/tune_augment.py --data DATA [--methods vae] [--classifiers lda] [--folds 4]
+        [--write] [--draw]
 
-A fifth of the neurons is set aside before anything is tried. Each candidate is fitted on folds of
-the others. Extra trees learn from its rows alone, twice as many as there are real ones, and
-classify the other fold. The score is their macro F1, divided by that of extra trees that learn from
-the real rows. A candidate whose rows are too near to the training rows is not taken. With --write
-the best settings go to the tuned settings of the package, with their scores on the fifth set aside.
+The neurons are those of `tuning_neurons.csv` in the package: a quarter of the neurons of E without
+morphology, drawn once within e-types (--draw writes the list anew). They are in the training rows
+of every fold of the benchmark of augmentation, and no fold scores them.
+
+Each candidate of a generator is fitted on folds of these neurons. Extra trees learn from its rows
+alone, twice as many as there are real ones, and classify the other fold. The score is their macro
+F1, divided by that of extra trees that learn from the real rows. A candidate whose rows are too
+near to the training rows is not taken. With --write the best settings go to the tuned settings of
+the package.
+
+Of a classifier, settings, temperature and rarity are those with the lowest log loss on the same
+folds, and so are the weights of the vote. They are printed, to be written into
+`sts/tabular/classifiers.py`.
 """
 
 import argparse
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,16 +34,24 @@ from sts.augment.contract import GENERATORS, TUNED, change_settings, make_genera
 from sts.augment.grid import deal_groups, divide_training_rows
 from sts.augment.neurons import Neurons
 from sts.augment.preparation import fit_space
-from sts.augment.tasks import load_task
-from sts.base.errors import one_of
-from sts.base.files import read_json, write_json
+from sts.augment.tasks import TUNING_NEURONS, SplitGroups, load_task, read_tuning_groups
+from sts.base.errors import StsError, one_of
+from sts.base.files import read_json, write_csv, write_json
 from sts.base.types import Floats, Ints
 from sts.evaluation.predictions import scores_of
-from sts.tabular.classifiers import BenchmarkClassifier, predict_probabilities
+from sts.tabular.classifiers import (
+    CLASSIFIERS,
+    VOTERS,
+    BenchmarkClassifier,
+    predict_probabilities,
+    raise_to_floor,
+)
+from sts.tabular.estimators import FLOOR
 
 # Synthetic rows for each real one.
 TIMES: Final = 2
-PARTS: Final = 5
+# One of so many neurons without morphology is on the list.
+PARTS: Final = 4
 FOLDS: Final = 4
 TREES: Final = {"n_estimators": 200}
 # Least distance to the training neurons, as a part of that of held-out ones; nearer is a copy.
@@ -42,6 +59,9 @@ NEAREST: Final = 0.8
 SEED: Final = 20
 NAMES: Final = ("macro_f1", "nearest", "seconds")
 DIGITS: Final = 3
+TEMPERATURES: Final = (0.5, 0.7, 1.0, 1.2, 1.5, 2.0, 3.0, 5.0, 8.0)
+RARITIES: Final = (0.0, 0.2, 0.4)
+VOTER_WEIGHTS: Final = (1.0, 2.0, 3.0)
 
 Values = dict[str, Any]
 
@@ -73,8 +93,11 @@ class Fold:
     """Neurons to fit on and to score, in the feature space of generators."""
 
     X: Floats
+    missing: Floats
+    """The same rows with NaN for missing values."""
     y: Ints
     X_scored: Floats
+    missing_scored: Floats
     scored: Neurons
     number: int
 
@@ -91,13 +114,36 @@ class Fold:
         return scores_of(said, self.scored.y, self.scored.classes)["macro_f1"]
 
 
+def draw_tuning_neurons(data: Path) -> list[str]:
+    """Return the groups of a quarter of the neurons of E without morphology."""
+    e, me = (load_task(name, data).neurons for name in ("e", "me"))
+    rows = np.flatnonzero(~np.isin(e.group, me.group))
+    labels = np.array(e.classes)[e.y[rows]]
+    groups = SplitGroups(group=e.group[rows], stratum=labels, label=labels)
+    dealt = deal_groups(groups, PARTS, np.random.default_rng(SEED))
+    return sorted(group for group, part in dealt.items() if part == 0)
+
+
+def make_folds(data: Path, number: int) -> list[Fold]:
+    """Return folds of the neurons on the list."""
+    neurons = load_task("e", data).neurons
+    neurons = neurons.rows(np.isin(neurons.group, sorted(read_tuning_groups())))
+    if not len(neurons):
+        raise StsError(f"no neuron of {data} is in {TUNING_NEURONS.name}: --draw writes it anew")
+    divided = divide_training_rows(neurons.y, FOLDS, np.random.default_rng(SEED))
+    return [make_fold(neurons, *sides, n) for n, sides in enumerate(islice(divided, number))]
+
+
 def make_fold(neurons: Neurons, fit: Ints, scored: Ints, number: int) -> Fold:
     """Return a fold; its feature space is learned from the neurons to fit on."""
     space = fit_space(neurons.X[fit], neurons.names)
+    X, X_scored = (space.transform(neurons.X[rows]) for rows in (fit, scored))
     return Fold(
-        X=space.transform(neurons.X[fit]),
+        X=X,
+        missing=space.restore_missing(X),
         y=neurons.y[fit],
-        X_scored=space.transform(neurons.X[scored]),
+        X_scored=X_scored,
+        missing_scored=space.restore_missing(X_scored),
         scored=neurons.rows(scored),
         number=number,
     )
@@ -129,9 +175,9 @@ def _nearest(X: Floats, rows: Floats) -> float:
 
 
 def tune(
-    method: str, folds: Sequence[Fold], aside: Fold, candidates: Sequence[Values], *, device: str
+    method: str, folds: Sequence[Fold], candidates: Sequence[Values], *, device: str
 ) -> dict[str, Any]:
-    """Try the candidates of a method on folds; measure the best one on the part set aside."""
+    """Try the candidates of a generator on folds, and return the best one with all scores."""
     tried = []
     for values in candidates:
         settings = change_settings(GENERATORS[method].settings(), values)
@@ -141,46 +187,106 @@ def tune(
         tried.append({"settings": values, **mean})
         print(f"{method:8}", *(f"{name} {mean[name]:.3f}" for name in NAMES), values, flush=True)
     best = max(tried, key=lambda one: (one["nearest"] >= NEAREST, one["macro_f1"]))
-    settings = change_settings(GENERATORS[method].settings(), best["settings"])
-    last = asdict(measure(method, settings, aside, device=device))
-    checked = {name: round(value, DIGITS) for name, value in last.items()}
-    print(f"{method:8}", "set aside:", *(f"{name} {checked[name]:.3f}" for name in NAMES))
-    return {
-        "settings": best["settings"],
-        "folds": len(folds),
-        "tried": tried,
-        "set_aside": checked,
-    }
+    return {"settings": best["settings"], "folds": len(folds), "tried": tried}
+
+
+def predict_folds(name: str, settings: Values, folds: Sequence[Fold]) -> Floats:
+    """Return the uncorrected probabilities of all scored neurons, fold after fold."""
+    parts = []
+    for fold in folds:
+        kind = CLASSIFIERS[name]
+        X, scored = (
+            (fold.missing, fold.missing_scored) if kind.takes_missing else (fold.X, fold.X_scored)
+        )
+        fitted = BenchmarkClassifier(name=name, settings=settings, random_state=SEED).fit(X, fold.y)
+        whole = np.zeros((len(scored), len(fold.scored.classes)))
+        whole[:, fitted.classes_] = fitted.estimator_.predict_proba(scored)
+        parts.append(np.nan_to_num(whole))
+    return np.concatenate(parts)
+
+
+def correct(raw: Floats, counts: Floats, temperature: float, rarity: float) -> Floats:
+    """Return probabilities as `BenchmarkClassifier` corrects them."""
+    powers = np.maximum(raw, FLOOR**2) ** (1 / temperature) * counts**-rarity
+    return raise_to_floor(powers / powers.sum(axis=1, keepdims=True))
+
+
+def tune_classifier(name: str, folds: Sequence[Fold]) -> Floats:
+    """Print the log loss of each candidate; return the best log probabilities."""
+    truth, counts = _truth_and_counts(folds)
+    best: tuple[float, Floats] = (np.inf, np.empty(0))
+    for values in ({}, *CLASSIFIERS[name].candidates):
+        raw = predict_folds(name, dict(values), folds)
+
+        def loss(how: tuple[float, float], raw: Floats = raw) -> float:
+            return _log_loss(correct(raw, counts, *how), truth)
+
+        how = min(product(TEMPERATURES, RARITIES), key=loss)
+        lowest = loss(how)
+        print(f"{name:12} {lowest:.4f} temperature {how[0]} rarity {how[1]} {values}", flush=True)
+        if lowest < best[0]:
+            best = lowest, correct(raw, counts, *how)
+    return np.log(best[1])
+
+
+def tune_vote(logs: Mapping[str, Floats], folds: Sequence[Fold]) -> None:
+    """Print the weights of the vote with the lowest log loss."""
+    truth, _ = _truth_and_counts(folds)
+
+    def loss(weights: Sequence[float]) -> float:
+        mean = sum(w * logs[name] for w, name in zip(weights, VOTERS, strict=True)) / sum(weights)
+        powers = np.exp(mean)
+        return _log_loss(raise_to_floor(powers / powers.sum(axis=1, keepdims=True)), truth)
+
+    best = min(product(VOTER_WEIGHTS, repeat=len(VOTERS)), key=loss)
+    for each in (best, tuple(VOTERS.values())):
+        print(f"vote log loss {loss(each):.4f} {dict(zip(VOTERS, each, strict=True))}")
+
+
+def _truth_and_counts(folds: Sequence[Fold]) -> tuple[Ints, Floats]:
+    """Return the classes of the scored neurons, and the mean frequency of each class."""
+    size = len(folds[0].scored.classes)
+    shares = [np.bincount(fold.y, minlength=size) / len(fold.y) for fold in folds]
+    return np.concatenate([fold.scored.y for fold in folds]), np.mean(shares, axis=0)
+
+
+def _log_loss(said: Floats, truth: Ints) -> float:
+    return float(-np.log(said[np.arange(len(truth)), truth]).mean())
+
+
+def _describe() -> Iterator[str]:
+    for paragraph in (__doc__ or "").split("\n\n")[2:4]:
+        yield " ".join(paragraph.split())
 
 
 def main() -> None:
     """Tune, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--data", type=Path, required=True, help="folder of the published tables")
-    parser.add_argument("--task", default="e", help="e, me or sts")
-    parser.add_argument("--methods", nargs="+", default=list(CANDIDATES))
-    parser.add_argument("--folds", type=int, default=1, help=f"how many of the {FOLDS} are used")
+    parser.add_argument("--methods", nargs="*", default=list(CANDIDATES))
+    parser.add_argument("--classifiers", nargs="*", default=list(CLASSIFIERS))
+    parser.add_argument("--folds", type=int, default=FOLDS, help=f"how many of {FOLDS} are used")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--write", action="store_true", help="keep the best in the package")
+    parser.add_argument("--draw", action="store_true", help="draw the list of neurons, no more")
     args = parser.parse_args()
-    methods = [one_of(method, CANDIDATES, "method") for method in args.methods]
-    task = load_task(args.task, args.data)
-    neurons = task.neurons
-    dealt = deal_groups(task.groups, PARTS, np.random.default_rng(SEED))
-    part = np.array([dealt[group] for group in neurons.group.tolist()])
-    rest, last = np.flatnonzero(part > 0), np.flatnonzero(part == 0)
-    inner = divide_training_rows(neurons.y[rest], FOLDS, np.random.default_rng(SEED))
-    folds = [
-        make_fold(neurons, rest[fit], rest[scored], number)
-        for number, (fit, scored) in enumerate(islice(inner, args.folds))
-    ]
-    aside = make_fold(neurons, rest, last, FOLDS)
-    for method in methods:
-        found = tune(method, folds, aside, CANDIDATES[method], device=args.device)
+    if args.draw:
+        groups = draw_tuning_neurons(args.data)
+        write_csv(TUNING_NEURONS, ("group",), [{"group": group} for group in groups])
+        return
+    folds = make_folds(args.data, args.folds)
+    logs = {
+        name: tune_classifier(one_of(name, CLASSIFIERS, "classifier"), folds)
+        for name in args.classifiers
+    }
+    if set(VOTERS) <= set(logs):
+        tune_vote(logs, folds)
+    for method in [one_of(method, CANDIDATES, "method") for method in args.methods]:
+        found = tune(method, folds, CANDIDATES[method], device=args.device)
         if args.write:
             known = read_json(TUNED)
-            known["how"] = " ".join((__doc__ or "").split("\n\n")[2].split())
-            known["tasks"].setdefault(args.task, {})[method] = found
+            known["how"] = " ".join(_describe())
+            known["tasks"].setdefault("e", {})[method] = found
             write_json(TUNED, known)
 
 

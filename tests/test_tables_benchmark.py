@@ -47,3 +47,21 @@ def test_candidates_are_compared_on_the_same_folds(tables: ModuleType) -> None:
     # Folds differ far more than candidates do, and cancel.
     assert other[4].startswith("0.100 [0.0")
     assert other[5] == "helps, helps"
+
+
+def test_voters_that_are_fitted_are_not_fitted_again(
+    tables: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted: list[str] = []
+
+    def fit(name: str, rows: Any) -> tuple[Any, float, float]:
+        fitted.append(name)
+        return np.array([[0.2, 0.8]]), 2.0, 5.0
+
+    monkeypatch.setattr(tables, "fit", fit)
+    known = {"svm": (np.array([[0.2, 0.8]]), 1.0, 9.0)}
+    probabilities, seconds, megabytes = tables.vote(None, known)
+    assert sorted(fitted) == ["extra-trees", "lda", "lightgbm"]
+    assert probabilities == pytest.approx(np.array([[0.2, 0.8]]))
+    assert (seconds, megabytes) == (7.0, 9.0)
+    assert tables.vote(None, {"svm": "no memory"}) == "no memory"

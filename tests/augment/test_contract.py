@@ -30,7 +30,6 @@ from sts.augment.settings import (
     SmoteSettings,
     VaeSettings,
 )
-from sts.augment.tasks import TASKS
 from sts.base.errors import StsError
 from sts.base.files import read_json
 
@@ -59,7 +58,8 @@ def test_every_method_has_settings_for_every_task(name: str, task: str) -> None:
 def test_tuned_settings_tell_how_they_were_found() -> None:
     content = read_json(TUNED)
     assert content["how"]
-    assert set(content["tasks"]) == set(TASKS)
+    # Only neurons of E are on the list of those that no fold scores.
+    assert set(content["tasks"]) == {"e"}
     for task in content["tasks"].values():
         assert {name for name, method in GENERATORS.items() if method.deep} <= set(task)
         for found in task.values():
@@ -67,7 +67,6 @@ def test_tuned_settings_tell_how_they_were_found() -> None:
             best = max(one["macro_f1"] for one in found["tried"] if one["nearest"] >= 0.8)
             chosen = [one for one in found["tried"] if one["settings"] == found["settings"]]
             assert [one["macro_f1"] for one in chosen] == [best]
-            assert found["set_aside"]["nearest"] > 0
 
 
 def test_values_within_settings_change_one_by_one() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sts.augment import tasks
 from sts.augment.grid import choose_fold_count, deal_groups, divide_neurons, divide_training_rows
 from sts.augment.tasks import SplitGroups, Task
 from sts.base.errors import StsError
@@ -74,6 +75,24 @@ def test_all_neurons_are_scored_once_a_repeat(tmp_path: Path) -> None:
         scored = np.concatenate([row.scored for row in folds])
         assert sorted(scored.tolist()) == list(range(len(task.neurons)))
         assert all(row.repeat == repeat for row in folds)
+
+
+@pytest.mark.parametrize("protocol", ["cv", "paper"])
+def test_neurons_on_which_settings_were_chosen_are_trained_on_and_never_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: str
+) -> None:
+    chosen = np.sort(simulated_task(tmp_path).neurons.group)[::7]
+    monkeypatch.setattr(tasks, "read_tuning_groups", lambda: frozenset(chosen.tolist()))
+    task = simulated_task(tmp_path)
+    tuned = np.flatnonzero(np.isin(task.neurons.group, chosen))
+    scored = []
+    for division in divide_neurons(task, protocol, folds=3, repeats=1, seed=0):
+        assert np.isin(tuned, division.fit).all()
+        scored += division.scored.tolist()
+    assert scored
+    assert not set(scored) & set(tuned.tolist())
+    if protocol == "cv":
+        assert len(scored) == len(task.neurons) - len(tuned)
 
 
 def test_e_and_me_share_their_splits(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from sts.augment.curation import drop_impossible, family_of, read_curation, technical_columns
 from sts.augment.simulated import COUNTS
-from sts.augment.tasks import TASKS, add_derived, load_task
+from sts.augment.tasks import TASKS, add_derived, load_task, read_tuning_groups
 from sts.base.errors import StsError
 from sts.datasets.formulas import FORMULAS, FORMULAS_WITH_CONTRASTS, REPLACED
 from tests.augment.tables import simulated_task
@@ -154,6 +154,9 @@ def test_the_real_tables_are_read(data_dir: Path) -> None:
     assert len(me.borrowable) == 1485 - 328
     assert e.neurons.counts().min() == 28
     assert set(me.neurons.group.tolist()) <= set(e.neurons.group.tolist())
+    # A quarter of the neurons without morphology, so that all of M+E are scored.
+    assert read_tuning_groups() <= set(me.borrowable.group.tolist())
+    assert len(read_tuning_groups()) == pytest.approx((1485 - 328) / 4, abs=9)
     # Times count from the onset: the median first spike on a short square comes within 5 ms.
     assert 0 < np.nanmedian(e.neurons.columns()["threshold_t_short_square"]) < 0.005
 

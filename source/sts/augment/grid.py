@@ -60,7 +60,7 @@ def choose_fold_count(task: Task) -> int:
 def divide_neurons(
     task: Task, protocol: str, *, folds: int, repeats: int, seed: int
 ) -> list[Division]:
-    """Return the divisions of a protocol.
+    """Return the divisions of a protocol. Neurons on which settings were chosen are not scored.
 
     Tasks with the same groups share their divisions: with the same folds and seed, a neuron is on
     the same side in all tasks. The paper's protocol repeats one division with other seeds.
@@ -78,7 +78,8 @@ def divide_neurons(
 
 
 def _divide(task: Task, fold_of: Mapping[str, int], *, repeat: int, fold: int) -> Division:
-    held_out = np.array([fold_of[group] == fold for group in task.neurons.group.tolist()])
+    # A group that is dealt to no fold is never scored.
+    held_out = np.array([fold_of.get(group) == fold for group in task.neurons.group.tolist()])
     if not held_out.any() or held_out.all():
         groups = len(set(task.neurons.group.tolist()))
         raise StsError(

@@ -232,15 +232,19 @@ def attack_membership(
     parts = np.array_split(rng.permutation(len(held_out)), ATTACK_PARTS)
     if not len(training) or not all(map(len, parts)):
         return {}
+    cells = np.concatenate([training, held_out])
+    # Each search for neighbours serves both attacks in all turns.
+    by_part = [_neighbour_distances(cells, held_out[part]) for part in parts]
+    by_rows = None if rows is None else _neighbour_distances(cells, rows)
     values: dict[str, list[float]] = {}
     for turn in range(ATTACK_PARTS):
-        attacked, known, unused = (held_out[parts[(turn + n) % ATTACK_PARTS]] for n in range(3))
-        seen = unused if rows is None else rows
-        cells = np.concatenate([training, attacked])
-        inside = np.arange(len(cells)) < len(training)
+        attacked, known, unused = ((turn + n) % ATTACK_PARTS for n in range(3))
+        chosen = np.append(np.arange(len(training)), len(training) + parts[attacked])
+        inside = chosen < len(training)
+        seen = (by_part[unused] if by_rows is None else by_rows)[chosen]
         signs = {
-            "distance": -nearest_distances(cells, seen),
-            "density": _log_density(cells, seen) - _log_density(cells, known),
+            "distance": -seen[:, 0],
+            "density": _log_density(seen) - _log_density(by_part[known][chosen]),
         }
         for name, sign in signs.items():
             limit = np.quantile(sign[~inside], 1 - FALSE_ALARMS, method="higher")
@@ -249,9 +253,14 @@ def attack_membership(
     return {name: float(np.mean(several)) for name, several in values.items()}
 
 
-def _log_density(cells: Floats, rows: Floats) -> Floats:
-    """Return the log density of rows at cells but for the same constant and factor everywhere."""
+def _neighbour_distances(cells: Floats, rows: Floats) -> Floats:
+    """Return the distances of each cell to the nearest rows, (cells, neighbours)."""
     distances, _ = cKDTree(rows).query(cells, k=range(1, min(DENSITY_NEIGHBOURS, len(rows)) + 1))
+    return np.asarray(distances)
+
+
+def _log_density(distances: Floats) -> Floats:
+    """Return the log density of rows but for the same constant and factor everywhere."""
     return np.asarray(-np.log(np.maximum(distances, LEAST_DISTANCE)).mean(axis=1))
 
 

@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -35,13 +36,19 @@ TASK_FILES: Final = {
     "me": ("etypes/mee-type.csv", "mee-type.csv"),
 }
 _PATCH_CLAMP: Final = next(name for name, kind in PUBLISHED_TABLES.items() if kind == "PatchClamp")
+# Neurons of E on which settings of generators and classifiers were chosen, by their group: a fold
+# that scored them would be too good. `benchmarks/tune_augment.py` drew them and chooses on them.
+TUNING_NEURONS: Final = Path(__file__).with_name("tuning_neurons.csv")
 # Prefix of formulas that flag a missing value; the space of the classifiers has its own flags.
 FLAG: Final = "missing_"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SplitGroups:
-    """All groups that are divided jointly, so that several tasks share their splits."""
+    """All groups that are divided jointly, so that several tasks share their splits.
+
+    Groups that are not among them are in the training rows of every division.
+    """
 
     group: Texts
     """(groups,), each once."""
@@ -177,12 +184,18 @@ def _share_groups(e: Neurons, me: Neurons | None) -> SplitGroups:
     if me is not None:
         with_morphology = set(me.group.tolist())
         labels |= dict(zip(me.group.tolist(), np.array(me.classes)[me.y].tolist(), strict=True))
-    groups = sorted(labels)
+    groups = sorted(labels.keys() - read_tuning_groups())
     return SplitGroups(
         group=np.array(groups),
         stratum=np.array([f"{labels[g]}|{g in with_morphology}" for g in groups]),
         label=np.array([labels[g] for g in groups]),
     )
+
+
+@cache
+def read_tuning_groups() -> frozenset[str]:
+    """Return the groups of the neurons on which settings were chosen."""
+    return frozenset(row["group"] for row in read_csv(TUNING_NEURONS, ("group",)))
 
 
 def _load_sts(data: Path) -> Task:
@@ -213,12 +226,12 @@ def _load_sts(data: Path) -> Task:
         name="sts",
         title="EP features to STS class",
         neurons=neurons,
-        groups=_label_groups(groups, table),
+        groups=label_groups(groups, table),
         left_out={},
     )
 
 
-def _label_groups(groups: Texts, table: EpTable) -> SplitGroups:
+def label_groups(groups: Texts, table: EpTable) -> SplitGroups:
     """Return each group once, with the most common class and data set of its neurons."""
     kinds: dict[str, Counter[tuple[str, str]]] = {}
     triples = zip(groups.tolist(), table.label.tolist(), table.dataset.tolist(), strict=True)

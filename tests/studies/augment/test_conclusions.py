@@ -15,16 +15,18 @@ from sts.reports.benchmark_scores import (
     summarise_fidelity,
     summarise_scores,
 )
-from sts.reports.page import Block
+from sts.reports.page import Block, Table
 from sts.studies.augment.conclusions import (
     describe_gains,
     describe_leak,
     describe_novelty,
     describe_realism,
     format_gain,
+    show_recalls,
     write_conclusions,
 )
 from sts.studies.augment.results import Results, compare_with_baseline
+from tests.augment.tables import blobs
 from tests.studies.augment.worlds import job_of, made_workspace
 
 
@@ -185,6 +187,22 @@ def test_the_page_says_what_helps_what_is_real_and_what_is_a_copy(tmp_path: Path
     corrected = "(corrected for 2 comparisons: hurts in 1); not distinguishable"
     assert f"Random oversampling: macro F1 -0.103 on average, hurts in 1 of 1 {corrected}" in said
     assert "copies: its rows are training cells (nearest training cell at 0 %" in said
+
+
+def test_each_class_has_its_recall_with_an_interval_and_rare_ones_are_named(tmp_path: Path) -> None:
+    rows = [*folds_of("none", (0.2, 0.5, 0.8)), *folds_of("smote", (0.31, 0.6, 0.89), 9)]
+    task = replace(load_task("e", made_workspace(tmp_path).data), neurons=blobs((30, 12)))
+    for each in rows:
+        each |= {"recall_class 0": each["accuracy"], "recall_class 1": 1 - each["accuracy"]}
+    results = replace(results_of(tmp_path, rows), task=task)
+    table, rare = show_recalls(results)
+    assert isinstance(table, Table)
+    assert [row[:2] for row in table.rows] == [["class 1", 12], ["class 0", 30]]
+    plain, change = (str(text) for text in table.rows[1][2:])
+    assert plain.startswith("0.500 [0.0")
+    # Folds differ far more than the method does, and cancel.
+    assert change.startswith("0.100 [0.0")
+    assert str(rare).endswith("class 1.")
 
 
 def test_of_neurons_that_are_made_up_it_says_so_and_compares_with_no_study(tmp_path: Path) -> None:

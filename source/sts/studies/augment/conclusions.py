@@ -9,9 +9,17 @@ import numpy as np
 from sts.augment.grid import BASELINE, BORROW
 from sts.augment.measures import describe_copying
 from sts.evaluation.compare import CANNOT_TELL, NO_VERDICT
+from sts.evaluation.predictions import RECALL
 from sts.evaluation.scores import Interval
-from sts.reports.benchmark_scores import FidelitySummary, Gain, copying_ratio, method_title
+from sts.reports.benchmark_scores import (
+    FidelitySummary,
+    Gain,
+    copying_ratio,
+    method_title,
+    summarise_scores,
+)
 from sts.reports.page import Block, Table
+from sts.studies.augment.planning import FEW_NEURONS, find_best_gain
 from sts.studies.augment.results import Results
 from sts.tabular.classifiers import classifier_title
 
@@ -236,6 +244,61 @@ def _describe_training(fidelity: FidelitySummary, method: str) -> str:
         f"a classifier trained on these rows alone reaches {score:.3f}, {100 * score / real:.0f} % "
         f"of the {real:.3f} of one trained on real cells"
     )
+
+
+def show_recalls(results: Results) -> list[Block]:
+    """Return the recall of each class, rarest first, and the classes that are too rare."""
+    neurons = results.task.neurons
+    counts = neurons.counts()
+    order = [label for label in np.argsort(counts, kind="stable").tolist() if counts[label]]
+    best = find_best_gain(results)
+    compared = [] if best is None else [(best.method, best.added)]
+    compared += [(BORROW, 0)] if results.job.borrow else []
+    columns = {
+        neurons.classes[label]: _describe_recall(results, neurons.classes[label], compared)
+        for label in order
+    }
+    heads = [f"change, {_level_title(method, added)}" for method, added in compared]
+    table = Table(
+        columns=[
+            "class",
+            "neurons",
+            f"recall, {classifier_title(results.main_classifier)}",
+            *heads,
+        ],
+        rows=[
+            [neurons.classes[at], int(counts[at]), *columns[neurons.classes[at]]] for at in order
+        ],
+        caption="Recall of each class, rarest first, and its change by the augmentation with the "
+        "largest gain in macro F1, and by real neurons if they are borrowed. Intervals (95 %) are "
+        "not corrected for the number of classes.",
+    )
+    rare = [neurons.classes[label] for label in order if counts[label] < FEW_NEURONS]
+    few = (
+        f"Classes with fewer than {FEW_NEURONS} neurons, whose recall is not known well: "
+        f"{', '.join(rare)}."
+    )
+    return [table, few] if rare else [table]
+
+
+def _describe_recall(
+    results: Results, name: str, compared: Sequence[tuple[str, int]]
+) -> list[object]:
+    """Return the recall of a class without added rows, and its changes."""
+    score, main = RECALL + name, results.main_classifier
+    rows = [row for row in results.rows if row["classifier"] == main]
+    levels = summarise_scores(rows, score, protocol=results.job.protocol)
+    plain = levels.get((BASELINE, main, 0, 1.0))
+    changes = {
+        (each.method, each.added): format_gain(each.difference)
+        for each in results.gains
+        if (each.classifier, each.score) == (main, score)
+    }
+    return ["" if plain is None else plain.in_words(), *(changes.get(at, "") for at in compared)]
+
+
+def _level_title(method: str, added: int) -> str:
+    return method_title(method) + (f", {added:,} added" if added else "")
 
 
 def make_notes_table(results: Results) -> Table | None:

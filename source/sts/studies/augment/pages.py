@@ -31,6 +31,7 @@ from sts.studies.augment.conclusions import (
     describe_method,
     format_gain,
     make_notes_table,
+    show_recalls,
     write_conclusions,
 )
 from sts.studies.augment.planning import (
@@ -146,6 +147,7 @@ def make_sections(
         Section("Conclusions", _show_conclusions(run, results)),
         Section("Without added rows", _show_baseline(run, results)),
         Section("With added rows", _show_gains(run, results)),
+        Section("Each class", show_recalls(results)),
     ]
     if forecasts:
         sections.append(Section("How many more neurons", show_plan(run, results, forecasts)))
@@ -354,6 +356,13 @@ def _show_neurons(results: Results) -> list[Block]:
         ),
         f"Features: {', '.join(task.neurons.names)}.",
     ]
+    scored = set(task.groups.group.tolist())
+    unscored = sum(group not in scored for group in task.neurons.group.tolist())
+    if unscored:
+        blocks.append(
+            f"{unscored} of these neurons are in the training rows of every division and are never "
+            "scored, since settings of generators and classifiers were chosen on them."
+        )
     if task.left_out:
         rows = [[name, why] for name, why in task.left_out.items()]
         blocks.append(Table(columns=["column that is left out", "why"], rows=rows))
