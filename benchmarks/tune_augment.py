@@ -61,6 +61,8 @@ NAMES: Final = ("macro_f1", "nearest", "seconds")
 DIGITS: Final = 3
 TEMPERATURES: Final = (0.5, 0.7, 1.0, 1.2, 1.5, 2.0, 3.0, 5.0, 8.0)
 RARITIES: Final = (0.0, 0.2, 0.4)
+# Log losses that differ by less count as equal, and the first candidate is taken.
+EQUAL: Final = 0.01
 VOTER_WEIGHTS: Final = (1.0, 2.0, 3.0)
 
 Values = dict[str, Any]
@@ -224,7 +226,7 @@ def tune_classifier(name: str, folds: Sequence[Fold]) -> Floats:
         how = min(product(TEMPERATURES, RARITIES), key=loss)
         lowest = loss(how)
         print(f"{name:12} {lowest:.4f} temperature {how[0]} rarity {how[1]} {values}", flush=True)
-        if lowest < best[0]:
+        if lowest < best[0] - EQUAL:
             best = lowest, correct(raw, counts, *how)
     return np.log(best[1])
 
