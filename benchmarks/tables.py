@@ -13,8 +13,8 @@ augmentation, which were chosen on neurons of E that no fold scores, or, with --
 best on folds of the training rows. CatBoost has its defaults, RealMLP and TabM those that their
 authors tuned on other tables. `baseline`, `baseline-stack` and `type-tree` are the models of
 baseline_pipeline.py at their defaults, and `pool` is the pool of classifiers at the nodes of that
-tree. A candidate runs in a process of its own on one thread, and its time and the growth of its
-memory are measured there; those of the vote are the sum and the largest of its voters. Differences
+tree. A candidate runs in a process of its own on one thread, and its processor time and the
+growth of its memory are measured there; those of the vote are the sum and the largest of its voters. Differences
 are paired with the reference, with corrected intervals (Nadeau and Bengio, 2003) and Holm's
 correction for all of them. Foundation models need a file of weights by --checkpoint, of the model
 that is named; none is fetched. Scores that are in --out already are not computed again.
@@ -332,15 +332,15 @@ Answer = tuple[Floats, float, float]
 
 
 def _answer(connection: Any, predict: Predict, rows: Rows) -> None:
-    """Send probabilities, seconds and megabytes of one fit, or what went wrong."""
+    """Send probabilities, processor time and megabytes of one fit, or what went wrong."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    begin_s = time.perf_counter()
+    begin_s = time.process_time()
     try:
         probabilities = predict(rows)
     except Exception as error:
         connection.send(f"{type(error).__name__}: {error}".splitlines()[0])
         return
-    seconds = time.perf_counter() - begin_s
+    seconds = time.process_time() - begin_s
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     connection.send((probabilities, seconds, grown / MEGABYTE))
 
