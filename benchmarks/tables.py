@@ -13,11 +13,11 @@ augmentation, which were chosen on neurons of E that no fold scores, or, with --
 best on folds of the training rows. CatBoost has its defaults, RealMLP and TabM those that their
 authors tuned on other tables. `baseline`, `baseline-stack` and `type-tree` are the models of
 baseline_pipeline.py at their defaults, and `pool` is the pool of classifiers at the nodes of that
-tree. A candidate runs in a process of its own on one thread, and its processor time and the
-growth of its memory are measured there; those of the vote are the sum and the largest of its voters. Differences
-are paired with the reference, with corrected intervals (Nadeau and Bengio, 2003) and Holm's
-correction for all of them. Foundation models need a file of weights by --checkpoint, of the model
-that is named; none is fetched. Scores that are in --out already are not computed again.
+tree. A candidate runs in a process of its own on one thread, and its processor time and the growth
+of its memory are measured there; those of the vote are the sum and the largest of its voters.
+Differences are paired with the reference, with corrected intervals (Nadeau and Bengio, 2003) and
+Holm's correction for all of them. Foundation models need a file of weights by --checkpoint, of the
+model that is named; none is fetched. Scores that are in --out already are not computed again.
 """
 
 import argparse
