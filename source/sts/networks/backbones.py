@@ -127,7 +127,7 @@ BACKBONES: Final = {
         imagenet=models.ResNet18_Weights.IMAGENET1K_V1,
         head="fc",
         # Its layers pad: the last maps of lower images have one row too.
-        smallest=16,
+        smallest=8,
     ),
     2: Backbone(
         name="InceptionV3",

@@ -46,9 +46,9 @@ PARAMETER_KINDS: Final[dict[str, Callable[..., Parameter]]] = {
     "int": Int,
 }
 # Settings of the demo, by the number of the network.
-# Wide enough to separate spikes. In 16 rows ResNet18 learns as much as in 32, in half the time; the
+# Wide enough to separate spikes. In 12 rows ResNet18 learns as much as in 32, in half the time; the
 # others need more height.
-DEMO_SIZE: Final = {1: (16, 384), 2: (80, 240), 3: (32, 384), 4: (32, 384), 5: None}
+DEMO_SIZE: Final = {1: (12, 384), 2: (80, 240), 3: (32, 384), 4: (32, 384), 5: None}
 # Random weights need a rate that increases, then decreases; small networks need more epochs.
 DEMO_EPOCHS: Final = {1: 6, 2: 6, 3: 6, 4: 12, 5: 20}
 DEMO_RATE: Final = {1: 1e-3, 2: 1e-3, 3: 1e-3, 4: 3e-3, 5: 3e-3}
