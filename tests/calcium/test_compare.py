@@ -23,9 +23,8 @@ from sts.calcium.compare import (
     measure_van_rossum,
     measure_windows,
     score_likeness,
-    shuffle_neurons,
-    shuffle_phases,
 )
+from sts.calcium.controls import shuffle_neurons, shuffle_phases
 from sts.calcium.dichotomised import dichotomised_gaussian, draw_statistics
 from sts.calcium.fluorescence import CalciumModel, OasisSettings, simulate_fluorescence
 

@@ -1,25 +1,29 @@
 """Models of spike counts: what each keeps, samples of any length, models on disk, resumption."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from scipy.special import ndtr
+from scipy.stats import poisson
 
 from sts.base.errors import StsError
 from sts.base.types import Ints
+from sts.calcium import latent_model
 from sts.calcium import latent_training as module
 from sts.calcium.compare import (
     compare_populations,
     correlate_counts,
     measure_count_divergence,
     measure_population,
-    shuffle_neurons,
-    shuffle_train_phases,
 )
+from sts.calcium.controls import shuffle_neurons, shuffle_train_phases
 from sts.calcium.fluorescence import OasisSettings
-from sts.calcium.history import HistoryModel, fit_history
+from sts.calcium.history import MEMORIES_S, HistoryModel, SharedNoise, find_quantiles, fit_history
+from sts.calcium.latent_model import LatentDiffusion, match_samples
 from sts.calcium.latent_training import train_latents
 from sts.calcium.latents import LatentSettings
 from sts.calcium.population_models import (
@@ -54,6 +58,14 @@ TRAINING = [make_population(1500), make_population(1000, seed=1)]
 VALIDATION = [make_population(300, seed=2)]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_samples() -> Iterator[None]:
+    """Match models to few samples, which is fast."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(latent_model, "MATCHED_FRAMES", 500)
+        yield
+
+
 @pytest.fixture(scope="module")
 def models() -> dict[str, PopulationModel]:
     torch.set_num_threads(1)
@@ -72,10 +84,10 @@ def test_a_gaussian_keeps_rates_and_correlations() -> None:
 
 
 def test_a_history_that_is_known_is_found_again() -> None:
-    keeps = np.exp(-1 / (np.array([0.1, 0.5, 2.0]) * RATE_HZ))
+    keeps = np.exp(-1 / (np.array(MEMORIES_S) * RATE_HZ))
     # a spike makes the next ones rarer at first and more likely later
-    weights = np.array([[-1.5, -3.0, 2.0, 0.0]] * 2)
-    true = HistoryModel(weights=weights, keeps=keeps, highest=np.full((2, 3), 9.0), most=3)
+    weights = np.array([[-1.5, 0.0, -3.0, 2.0, 0.0]] * 2)
+    true = HistoryModel(weights=weights, keeps=keeps, highest=np.full((2, 4), 9.0), most=3)
     sample = true.sample(20, 1000, np.random.default_rng(0))
     found = fit_history(list(sample), RATE_HZ)
     # what a spike changes in the log rate of the next frames; standard errors are about 0.03
@@ -85,6 +97,57 @@ def test_a_history_that_is_known_is_found_again() -> None:
     assert np.abs(changes - expected).max() < 0.12
     again = found.sample(20, 1000, np.random.default_rng(1))
     assert again.mean() == pytest.approx(sample.mean(), rel=0.1)
+
+
+def test_counts_are_quantiles_of_poisson() -> None:
+    rng = np.random.default_rng(0)
+    rates, normal = rng.uniform(0.01, 6.0, (200, 5)), rng.standard_normal((200, 5))
+    expected = np.minimum(poisson.ppf(ndtr(normal), rates), 7)
+    assert np.array_equal(find_quantiles(rates, normal, 7), expected)
+
+
+def test_noise_of_a_frame_that_is_shared_correlates_neurons_and_keeps_rates() -> None:
+    model = HistoryModel(
+        weights=np.array([[-1.0, 0, 0, 0]] * 2),
+        keeps=np.full(3, 0.5),
+        highest=np.ones((2, 3)),
+        most=3,
+    )
+    drive = np.zeros((20, 2, 500))
+    noise = SharedNoise(correlations=np.array([[1.0, 0.9], [0.9, 1.0]]), keep=0.8)
+    alone, together = (
+        model.sample(20, 500, np.random.default_rng(0), drive, each).swapaxes(0, 1).reshape(2, -1)
+        for each in (None, noise)
+    )
+    # 10,000 frames: standard errors of 0.01
+    assert np.corrcoef(together)[0, 1] > 0.6
+    assert abs(np.corrcoef(alone)[0, 1]) < 0.04
+    later = [np.corrcoef(each[0, 1:], each[0, :-1])[0, 1] for each in (alone, together)]
+    assert abs(later[0]) < 0.04
+    assert later[1] > 0.5
+    assert together.mean() == pytest.approx(alone.mean(), rel=0.05)
+
+
+def test_a_matched_model_has_the_rates_and_the_coincidences_of_its_recording(
+    models: dict[str, PopulationModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latent_model, "MATCHED_FRAMES", 10_000)
+    latent = models["ldns"]
+    assert isinstance(latent, LatentDiffusion)
+    wrong = replace(latent, history=replace(latent.history, weights=latent.history.weights - 1))
+    rng = np.random.default_rng(0)
+    # coincidences of single frames, which no latent of 8 training steps explains
+    fast = rng.random((5, 4000)) < 0.05
+    fast[1] = fast[0]
+    trains = [fast.astype(np.int64)]
+    found = match_samples(wrong, trains, length=LENGTH, rate_hz=RATE_HZ)
+    sample = np.concatenate(list(found.sample(400, LENGTH, rng)), axis=1)
+    # 12,800 frames with 640 spikes: three standard errors, and one of the matching
+    assert np.abs(sample.mean(axis=1) / fast.mean(axis=1) - 1).max() < 0.2
+    correlations = np.corrcoef(sample)
+    # that of the recording is 1; without shared noise it would be about 0
+    assert correlations[0, 1] > 0.3
+    assert np.abs(correlations[2:, :2]).max() < 0.1
 
 
 @pytest.mark.parametrize("kind", POPULATION_KINDS)
@@ -189,6 +252,14 @@ def test_controls_lose_what_they_should_and_keep_the_counts() -> None:
     for name in ("counts", "together", "correlations"):
         assert lost[name] > 3 * same[name], name
     assert lost["rates"] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_autocorrelation_is_the_mean_product_of_frames_apart() -> None:
+    windows = cut(TRAINING[0])
+    counts = windows.sum(axis=1) - windows.sum(axis=1).mean()
+    expected = [(counts[:, lag:] * counts[:, :-lag]).mean() for lag in range(1, 41)]
+    found = measure_population(windows, RATE_HZ).autocorrelation
+    assert np.allclose(found, np.array(expected) / (counts**2).mean())
 
 
 def test_a_divergence_is_that_of_the_two_distributions() -> None:

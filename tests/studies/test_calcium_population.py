@@ -1,6 +1,7 @@
 """train --model, generate and evaluate on a small population, as a user types them."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from sts.base.types import Floats
+from sts.calcium import latent_model
 from sts.calcium.arrays import write_hdf5
 from sts.calcium.compare import POPULATION_QUANTITIES
 from sts.calcium.recording import CalciumRecording
@@ -50,6 +52,14 @@ def train(root: Path, *words: str) -> int:
     return main(["train", "--root", str(root), "--recording", recording, *SMALL, *words])
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_samples() -> Iterator[None]:
+    """Match models to few samples, which is fast."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(latent_model, "MATCHED_FRAMES", 500)
+        yield
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
@@ -62,6 +72,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_evaluation_has_the_floor_the_gaussian_and_the_controls(world: Path) -> None:
     (run,) = (world / "output" / "calcium-evaluate" / "made").glob("*")
     report = json.loads((run / "report.json").read_text())
+    assert set(report["copying"]) == {GENERATED}
     rows = [GENERATED, POPULATION_FLOOR, GAUSSIAN, SHUFFLED_PHASES, NO_RELATIONS]
     assert list(report["population"]) == rows
     for row in report["population"].values():
@@ -107,7 +118,7 @@ def test_a_generator_that_beats_nothing_is_said_to(world: Path) -> None:
     (run,) = (world / "output" / "calcium-evaluate" / "made").glob("*")
     found = json.loads((run / "report.json").read_text())["population"]
     found[GENERATED] = {name: [9.0] for name in POPULATION_QUANTITIES}
-    judged = PopulationJudgement(differences=found, real=None, measures={}, windows=1)  # type: ignore[arg-type]
+    judged = PopulationJudgement(differences=found, real=None, measures={}, windows=1, copying={})  # type: ignore[arg-type]
     assert compare_with_gaussian(judged, GENERATED).endswith("in nothing.")
     found[GENERATED]["counts"] = [0.0]
     told = compare_with_gaussian(judged, GENERATED)

@@ -1,16 +1,14 @@
-"""Statistics of windows of traces, differences between two kinds of windows, and controls."""
+"""Statistics of windows of traces or spike counts, and their differences from real ones."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 from scipy.signal import lfilter, welch
 
 from sts.base.types import Floats, Ints
 from sts.calcium.fluorescence import OasisSettings, deconvolve
-
-_Windows = TypeVar("_Windows", Floats, Ints)
 
 # Width of the bins in which spikes are counted for correlations.
 BIN_S: Final = 0.5
@@ -43,6 +41,7 @@ POPULATION_QUANTITIES: Final = {
     "together": "KL neurons active in the same 0.5 s",
     "correlations": "RMSE pairwise correlations",
     "autocorrelation": "RMSE autocorrelation, population",
+    "spectrum": "RMSE spectrum, population (dB)",
     "neuron_autocorrelation": "RMSE autocorrelation, neurons",
     "interval_means": "RMSE mean interval (s)",
     "interval_deviations": "RMSE deviation of intervals (s)",
@@ -101,15 +100,19 @@ def measure_rates(trains: Floats | Ints, rate_hz: float) -> Floats:
 
 def correlate_counts(trains: Floats | Ints, rate_hz: float) -> Floats:
     """Return Pearson correlations (neurons, neurons) of counts; NaN if a neuron has no spikes."""
-    size = max(round(BIN_S * rate_hz), 1)
-    n, neurons, frames = trains.shape
-    # Frames after the last complete bin of a window are not used.
-    binned = trains[..., : frames // size * size].reshape(n, neurons, -1, size)
-    counts = join_windows(binned.sum(axis=-1)).astype(np.float64)
+    counts = join_windows(bin_counts(trains, rate_hz)).astype(np.float64)
     counts -= counts.mean(axis=1, keepdims=True)
     norms = np.linalg.norm(counts, axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray((counts @ counts.T) / np.outer(norms, norms))
+
+
+def bin_counts(trains: Ints | Floats, rate_hz: float) -> Floats:
+    """Return sums (..., bins) over 0.5 s; frames after the last complete bin are not used."""
+    frames = trains.shape[-1]
+    size = min(max(round(BIN_S * rate_hz), 1), frames)
+    bins = trains[..., : frames // size * size].reshape(*trains.shape[:-1], -1, size)
+    return np.asarray(bins.sum(axis=-1, dtype=np.float64))
 
 
 def measure_van_rossum(
@@ -162,7 +165,8 @@ def autocorrelate(traces: Floats, lags: int) -> Floats:
 def measure_spectrum(traces: Floats) -> Floats:
     """Return the mean power spectrum of windows (n, neurons, frames), each neuron scaled to 1."""
     power = welch(traces, nperseg=min(256, traces.shape[-1]), axis=-1)[1].mean(axis=0)
-    return np.asarray((power / power.sum(axis=1, keepdims=True)).mean(axis=0))[1:]
+    total = np.maximum(power.sum(axis=1, keepdims=True), 1e-300)
+    return np.asarray((power / total).mean(axis=0))[1:]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,8 +245,6 @@ def measure_divergence(real: Floats, other: Floats, edges: Floats) -> float:
 
 def compare_windows(real: Measures, other: Measures, edges: Mapping[str, Floats]) -> Likeness:
     """Return the differences between windows and the real ones."""
-    faint = LEAST_POWER * float(real.spectrum.max())
-    ratio = np.log10(np.maximum(other.spectrum, faint) / np.maximum(real.spectrum, faint))
     rate_error, covariance_error = measure_errors(real.rates_hz, real.covariances, other)
     return Likeness(
         divergences={
@@ -250,10 +252,16 @@ def compare_windows(real: Measures, other: Measures, edges: Mapping[str, Floats]
             for name in COMPARED_QUANTITIES
         },
         autocorrelation_error=_rms(other.autocorrelation - real.autocorrelation),
-        spectrum_error_db=10 * _rms(ratio),
+        spectrum_error_db=_compare_spectra(real.spectrum, other.spectrum),
         rate_error=rate_error,
         covariance_error=covariance_error,
     )
+
+
+def _compare_spectra(real: Floats, other: Floats) -> float:
+    """Return the root mean square difference of two spectra, dB."""
+    faint = max(LEAST_POWER * float(real.max()), 1e-300)
+    return 10 * _rms(np.log10(np.maximum(other, faint) / np.maximum(real, faint)))
 
 
 def measure_errors(rates_hz: Floats, covariances: Floats, other: Measures) -> tuple[float, float]:
@@ -309,6 +317,8 @@ class PopulationMeasures:
     interval_deviations_s: Floats
     autocorrelation: Floats
     """(lags,) of the count of the whole population."""
+    spectrum: Floats
+    """(frequencies,) of this count."""
     neuron_autocorrelation: Floats
     """(lags,) mean over the neurons."""
     counts: Floats
@@ -320,9 +330,7 @@ class PopulationMeasures:
 def measure_population(trains: Ints, rate_hz: float) -> PopulationMeasures:
     """Return the statistics of spike counts in windows (n, neurons, frames)."""
     matrix = correlate_counts(trains, rate_hz)
-    size = min(max(round(BIN_S * rate_hz), 1), trains.shape[-1])
-    bins = trains[..., : trains.shape[-1] // size * size]
-    active = bins.reshape(*trains.shape[:2], -1, size).any(axis=-1).sum(axis=1)
+    active = (bin_counts(trains, rate_hz) > 0).sum(axis=1)
     means, deviations = _summarise_intervals(trains, rate_hz)
     lags = round(LAG_S * rate_hz)
     population = trains.sum(axis=1)
@@ -332,6 +340,7 @@ def measure_population(trains: Ints, rate_hz: float) -> PopulationMeasures:
         interval_means_s=means,
         interval_deviations_s=deviations,
         autocorrelation=_autocorrelate_counts(population[:, None], lags),
+        spectrum=measure_spectrum(population[:, None].astype(np.float64)),
         neuron_autocorrelation=_autocorrelate_counts(trains, lags),
         counts=np.bincount(population.ravel()).astype(float),
         together=np.bincount(active.ravel()).astype(float),
@@ -351,13 +360,13 @@ def _autocorrelate_counts(trains: Ints, lags: int) -> Floats:
     Means are those of all windows together: in a short window without a spike they say nothing.
     """
     rows = trains - trains.mean(axis=(0, 2), keepdims=True)
-    variance = np.maximum((rows**2).mean(axis=(0, 2)), 1e-300)
-    lags = min(lags, trains.shape[-1] - 1)
-    products = (
-        (rows[..., lag:] * rows[..., :-lag]).mean(axis=(0, 2)) / variance
-        for lag in range(1, lags + 1)
-    )
-    return np.array([each.mean() for each in products])
+    frames = trains.shape[-1]
+    lags = min(lags, frames - 1)
+    # Sums of products at all lags; zeros are added, so that ends do not meet.
+    power = np.abs(np.fft.rfft(rows, n=2 * frames, axis=-1)) ** 2
+    products = np.fft.irfft(power.sum(axis=0), axis=-1)[:, : lags + 1]
+    means = products / (frames - np.arange(lags + 1))
+    return np.asarray((means[:, 1:] / np.maximum(means[:, :1], 1e-300)).mean(axis=0))
 
 
 def compare_populations(real: PopulationMeasures, other: PopulationMeasures) -> dict[str, float]:
@@ -367,6 +376,7 @@ def compare_populations(real: PopulationMeasures, other: PopulationMeasures) -> 
         "together": measure_count_divergence(real.together, other.together),
         "correlations": _rms(other.correlations - real.correlations),
         "autocorrelation": _rms(other.autocorrelation - real.autocorrelation),
+        "spectrum": _compare_spectra(real.spectrum, other.spectrum),
         "neuron_autocorrelation": _rms(other.neuron_autocorrelation - real.neuron_autocorrelation),
         "interval_means": _compare_known(real.interval_means_s, other.interval_means_s),
         "interval_deviations": _compare_known(
@@ -393,44 +403,3 @@ def _compare_known(real: Floats, other: Floats) -> float:
     """Return the root mean square difference where both are known; NaN if nowhere."""
     both = np.isfinite(real) & np.isfinite(other)
     return _rms(other[both] - real[both]) if both.any() else float("nan")
-
-
-def shuffle_phases(windows: Floats, rng: np.random.Generator) -> Floats:
-    """Return windows (n, neurons, frames) with random shifts of the phases of their spectra.
-
-    All neurons of a window have the same shifts (Prichard and Theiler, 1994): spectra and linear
-    correlations stay, the shape of a transient is lost.
-    """
-    frames = windows.shape[-1]
-    spectra = np.fft.rfft(windows, axis=-1)
-    phases = rng.uniform(0, 2 * np.pi, (len(windows), 1, spectra.shape[-1]))
-    # The mean, and the highest frequency of an even number of frames, are real.
-    phases[..., 0] = 0
-    if frames % 2 == 0:
-        phases[..., -1] = 0
-    shifted = np.fft.irfft(spectra * np.exp(1j * phases), n=frames, axis=-1)
-    return np.asarray(shifted, dtype=np.float32)
-
-
-def shuffle_train_phases(trains: Ints, rng: np.random.Generator) -> Ints:
-    """Return spike counts with shuffled phases, at the frames where the shuffled trace is highest.
-
-    Each neuron of a window keeps its counts, which go to its highest frames in falling order.
-    """
-    shuffled = shuffle_phases(trains.astype(np.float32), rng)
-    order = np.argsort(-shuffled, axis=-1, kind="stable")
-    counts = -np.sort(-trains, axis=-1)
-    result = np.zeros_like(trains)
-    np.put_along_axis(result, order, counts, axis=-1)
-    return result
-
-
-def shuffle_neurons(windows: _Windows, rng: np.random.Generator) -> _Windows:
-    """Return windows (n, neurons, frames) whose order is shuffled for each neuron separately.
-
-    The statistics of each neuron stay; the relations between neurons are lost.
-    """
-    n, neurons, _ = windows.shape
-    order = rng.permuted(np.tile(np.arange(n), (neurons, 1)), axis=1).T
-    shuffled: _Windows = windows[order, np.arange(neurons)]
-    return shuffled

@@ -1,16 +1,18 @@
 """Spike counts that depend on the history of their neuron: a generalised linear model."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from scipy.signal import lfilter
+from scipy.special import ndtr
 
 from sts.base.types import Floats, Ints
 
-# Time constants of the exponentials by which a model remembers earlier spikes.
-MEMORIES_S: Final = (0.1, 0.5, 2.0)
+# Time constants of the exponentials by which a model remembers earlier spikes; the first one is
+# little more than the last frame.
+MEMORIES_S: Final = (0.02, 0.1, 0.5, 2.0)
 # Precision of the normal prior of weights, of features in units of their deviation.
 PRIOR_PRECISION: Final = 1.0
 # Newton steps; a convex problem of this size needs about eight.
@@ -20,6 +22,31 @@ CLOSE_WEIGHT: Final = 1e-6
 LARGEST_STEP: Final = 2.0
 # Frames before a window that are drawn and left out, in units of the longest memory.
 BURN_IN: Final = 3.0
+# Samples by which rates are matched: rounds, windows and frames of a window.
+RATE_ROUNDS: Final = 5
+RATE_WINDOWS: Final = 100
+RATE_FRAMES: Final = 200
+# Part of the logarithm of a rate's error that a round corrects: spikes that cause spikes add to it.
+RATE_STEP: Final = 0.7
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SharedNoise:
+    """Gaussians whose quantiles are the counts of neurons: correlated, with a short memory."""
+
+    correlations: Floats
+    """(neurons, neurons) in a frame."""
+    keep: float = 0.0
+    """Correlation of a neuron's noise from frame to frame."""
+
+    def draw(self, count: int, rng: np.random.Generator) -> Iterator[Floats]:
+        """Yield standard normal values (count, neurons), a frame at a time, without end."""
+        root = np.linalg.cholesky(self.correlations).T
+        values = rng.standard_normal((count, len(root))) @ root
+        while True:
+            yield values
+            fresh = rng.standard_normal(values.shape) @ root
+            values = self.keep * values + np.sqrt(1 - self.keep**2) * fresh
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,7 +66,12 @@ class HistoryModel:
     """Most spikes of a neuron in a frame of the training data."""
 
     def sample(
-        self, count: int, frames: int, rng: np.random.Generator, drive: Floats | None = None
+        self,
+        count: int,
+        frames: int,
+        rng: np.random.Generator,
+        drive: Floats | None = None,
+        noise: SharedNoise | None = None,
     ) -> Ints:
         """Return counts (count, neurons, frames).
 
@@ -47,7 +79,10 @@ class HistoryModel:
         ----------
         drive
             (count, neurons, frames) that is added to the log rates; None: 0.
+        noise
+            None: counts are independent of each other, given their rates.
         """
+        normals = None if noise is None else noise.draw(count, rng)
         neurons, size = len(self.weights), len(self.keeps)
         burn = int(np.ceil(BURN_IN / -np.log(self.keeps.max()))) if drive is None else 0
         memory = np.zeros((count, neurons, size))
@@ -61,11 +96,57 @@ class HistoryModel:
             if drive is not None:
                 log_rates = log_rates + drive[:, :, frame]
             rates = np.exp(np.minimum(log_rates, np.log(self.most)))
-            spikes = np.minimum(rng.poisson(rates), self.most)
+            if normals is None:
+                spikes = np.minimum(rng.poisson(rates), self.most)
+            else:
+                spikes = find_quantiles(rates, next(normals), self.most)
             if frame >= 0:
                 result[:, :, frame] = spikes
             memory = self.keeps * memory + (1 - self.keeps) * spikes[..., None]
         return result
+
+    def weaken(self, strength: float) -> "HistoryModel":
+        """Return a model in which a spike changes later rates by this part."""
+        weights = self.weights.copy()
+        weights[:, 1:] *= strength
+        return replace(self, weights=weights)
+
+    def correct_rates(self, training: Sequence[Ints], sample: Ints) -> "HistoryModel":
+        """Return a model with constant rates by which samples come closer to the training counts.
+
+        Spikes that cause spikes raise the rates of samples above those of the training counts.
+        """
+        joined = np.concatenate(training, axis=1)
+        # Half a spike is added: a neuron may have none.
+        half = 0.5 / joined.shape[1]
+        errors = np.log((joined.mean(axis=1) + half) / (sample.mean(axis=(0, 2)) + half))
+        weights = self.weights.copy()
+        weights[:, 0] += RATE_STEP * errors
+        return replace(self, weights=weights)
+
+
+def find_quantiles(rates: Floats, normal: Floats, most: int) -> Ints:
+    """Return Poisson counts, at most `most`, at the quantiles of standard normal values."""
+    left, chance = ndtr(normal), np.exp(-rates)
+    counts = np.zeros(rates.shape, dtype=np.int64)
+    for count in range(1, most + 1):
+        left = left - chance
+        counts += left > 0
+        chance = chance * rates / count
+    return counts
+
+
+def match_rates(model: HistoryModel, training: Sequence[Ints]) -> HistoryModel:
+    """Return a model whose samples have the rates of the training counts, as far as they can."""
+    rng = np.random.default_rng(0)
+    rates = np.concatenate(training, axis=1).mean(axis=1)
+    tried = []
+    for _ in range(RATE_ROUNDS):
+        sample = model.sample(RATE_WINDOWS, RATE_FRAMES, rng)
+        tried.append((float(np.abs(sample.mean(axis=(0, 2)) - rates).mean()), model))
+        model = model.correct_rates(training, sample)
+    # Spikes that cause many spikes have no stable rate: a correction can make it worse.
+    return min(tried, key=lambda each: each[0])[1]
 
 
 def fit_history(

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from sts.base.errors import StsError
 from sts.base.progress import progress
 from sts.base.types import Floats, Ints
-from sts.calcium.history import HistoryModel, fit_history
+from sts.calcium.history import HistoryModel, SharedNoise, fit_history
+from sts.calcium.latent_model import LatentDiffusion, match_samples
 from sts.calcium.latents import (
     LatentDenoiser,
     LatentSettings,
     SpikeAutoencoder,
     hide_counts,
     make_schedule,
-    sample_latents,
     score_autoencoder,
     score_denoiser,
 )
@@ -40,10 +40,12 @@ logger = logging.getLogger("sts")
 KEEP_LATENTS_EVERY_S: Final = 30.0
 # Validations without a better autoencoder after which its training ends.
 LATENT_PATIENCE: Final = 5
+# Part of the steps, at the end, over which the learning rate falls to 0.
+COOLED_STEPS: Final = 0.5
 # Random parts of the counts that are hidden when latents and rates are measured.
 MASKS: Final = 8
-# Windows that are drawn at once.
-LATENTS_AT_ONCE: Final = 256
+# Smallest variance of a direction of latents, relative to the largest.
+LEAST_VARIANCE: Final = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,36 +57,6 @@ class LatentCheck:
     loss: float
     """Error on the validation stretch."""
     better: bool
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class LatentDiffusion:
-    """A trained model: both networks, the scale of the latents, and the history of spikes."""
-
-    settings: LatentSettings
-    autoencoder: SpikeAutoencoder
-    denoiser: LatentDenoiser
-    mean: Floats
-    """(latents,) in the training stretch."""
-    deviation: Floats
-    history: HistoryModel
-
-    def sample(self, count: int, frames: int, rng: np.random.Generator) -> Ints:
-        """Return counts (count, neurons, frames), of any number of frames."""
-        drawn = []
-        for begin in range(0, count, LATENTS_AT_ONCE):
-            size = min(LATENTS_AT_ONCE, count - begin)
-            random = torch.Generator().manual_seed(int(rng.integers(2**63)))
-            scaled = sample_latents(self.denoiser, self.settings, size, frames, random)
-            with torch.inference_mode():
-                latents = scaled * _column(self.deviation) + _column(self.mean)
-                drive = self.autoencoder.decode(latents).log().double().numpy()
-            drawn.append(self.history.sample(size, frames, rng, drive))
-        return np.concatenate(drawn)
-
-
-def _column(values: Floats) -> Tensor:
-    return torch.from_numpy(values.astype(np.float32))[:, None]
 
 
 class LatentTrainer:
@@ -123,6 +95,7 @@ class LatentTrainer:
             networks={**networks, "average": self.average}, optimisers=self._optimisers
         )
         self._scale: tuple[Floats, Floats] | None = None
+        self._white: list[Tensor] = []
 
     def seed(self, step: int) -> torch.Generator:
         """Return the random generator of a step: a resumed training gives the same result."""
@@ -134,24 +107,26 @@ class LatentTrainer:
         random = self.seed(step)
         counts = self._draw(self._training, random)
         error, penalty = score_autoencoder(self.autoencoder, counts, self.settings, random)
+        self._cool("autoencoder", step / math.ceil(self.settings.steps / 2))
         self._update("autoencoder", self.autoencoder, error + penalty)
 
     def step_denoiser(self, step: int) -> None:
         """Train the diffusion model on a batch of latents of the finished autoencoder."""
-        if self._scale is None:
-            self._scale = self.scale_latents()
+        if not self._white:
+            self._white = self._whiten_training()
         random = self.seed(step)
-        # Latents of counts that are partly hidden, as the autoencoder was trained: rates that are
-        # decoded from latents of all counts are too high, and new masks are new latents.
-        with torch.no_grad():
-            counts = self._draw(self._training, random)
-            shown, _ = hide_counts(counts, self.settings, random)
-            latents = self._standardise(self.autoencoder.encode(shown), self._scale)
+        latents = self._draw(self._white, random)
         loss = score_denoiser(self.denoiser, latents, self._left, random)
-        self._update("denoiser", self.denoiser, loss)
         done = step - math.ceil(self.settings.steps / 2)
+        self._cool("denoiser", done / self.settings.steps)
+        self._update("denoiser", self.denoiser, loss)
         # The average forgets its first weights, which are random, sooner.
         self._moving.follow(min(self.settings.average, (1 + done) / (10 + done)))
+
+    def _cool(self, name: str, done: float) -> None:
+        """Set the learning rate after this part of the steps."""
+        share = min((1 - done) / COOLED_STEPS, 1.0)
+        self._optimisers[name].param_groups[0]["lr"] = share * self.settings.learning_rate
 
     def _update(self, name: str, network: nn.Module, loss: Tensor) -> None:
         optimiser = self._optimisers[name]
@@ -187,11 +162,11 @@ class LatentTrainer:
     @torch.no_grad()
     def check_denoiser(self) -> float:
         """Return the error of the averaged diffusion model on the validation stretch."""
-        scale = self._scale or self.scale_latents()
+        self._scale = scale = self._scale or self.scale_latents()
         errors = []
         for latents, _, random in self._encode_hidden(self._validation):
-            scaled = self._standardise(latents, scale)
-            errors.append(float(score_denoiser(self.average, scaled, self._left, random)))
+            white = self._whiten(latents, scale)
+            errors.append(float(score_denoiser(self.average, white, self._left, random)))
         return float(np.mean(errors))
 
     def _encode_hidden(
@@ -204,17 +179,31 @@ class LatentTrainer:
             shown, hidden = hide_counts(repeated, self.settings, random)
             yield self.autoencoder.encode(shown), hidden, random
 
+    @torch.no_grad()
+    def _whiten_training(self) -> list[Tensor]:
+        """Return white latents (latents, frames) of the training stretch.
+
+        They are those of counts that are partly hidden, as the autoencoder was trained: rates that
+        are decoded from latents of all counts are too high, and each mask gives other latents.
+        """
+        self._scale = scale = self._scale or self.scale_latents()
+        found = (latents for latents, *_ in self._encode_hidden(self._training))
+        return [each for latents in found for each in self._whiten(latents, scale)]
+
     @staticmethod
-    def _standardise(latents: Tensor, scale: tuple[Floats, Floats]) -> Tensor:
-        mean, deviation = (_column(each).to(latents.device) for each in scale)
-        return (latents - mean) / deviation
+    def _whiten(latents: Tensor, scale: tuple[Floats, Floats]) -> Tensor:
+        mean, root = scale
+        back = torch.from_numpy(np.linalg.inv(root)).to(latents.device)
+        return back @ (latents - torch.from_numpy(mean).to(latents.device)[:, None])
 
     @torch.no_grad()
     def scale_latents(self) -> tuple[Floats, Floats]:
-        """Return mean and deviation of the latents in the training stretch."""
+        """Return mean and root of the covariances of the latents in the training stretch."""
         rows = [each.transpose(0, 1).flatten(1) for each, *_ in self._encode_hidden(self._training)]
         latents = torch.cat(rows, dim=1).cpu().numpy()
-        return latents.mean(axis=1), np.maximum(latents.std(axis=1), 1e-6)
+        values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(latents)))
+        deviations = np.sqrt(np.maximum(values, LEAST_VARIANCE * max(values[-1], 1e-6)))
+        return latents.mean(axis=1), (vectors * deviations).astype(np.float32)
 
     @torch.no_grad()
     def fit_history(self, training: Sequence[Ints], rate_hz: float) -> HistoryModel:
@@ -262,16 +251,17 @@ def train_latents(
             done = _train_latent_step(trainer, done, first)
             file.keep(trainer.state, done)
             bar.advance(done.steps - before)
-    mean, deviation = trainer.scale_latents()
+    mean, root = trainer.scale_latents()
     model = LatentDiffusion(
         settings=settings,
         mean=mean,
-        deviation=deviation,
+        root=root,
         history=trainer.fit_history(training, rate_hz),
+        noise=SharedNoise(correlations=np.eye(len(training[0]))),
         autoencoder=trainer.autoencoder.cpu().eval(),
         denoiser=trainer.average.cpu().eval(),
     )
-    return model, done.records
+    return match_samples(model, training, length=length, rate_hz=rate_hz), done.records
 
 
 def _train_latent_step(

@@ -23,7 +23,7 @@ NOISE_VARIANCES: Final = (1e-4, 0.02)
 # Lags in frames between which latents should differ little.
 SMOOTH_LAGS: Final = 5
 # Largest latent that a step of sampling may predict, in deviations of the training latents.
-FARTHEST_LATENT: Final = 6.0
+FARTHEST_LATENT: Final = 10.0
 # Smallest rate of spikes in a frame.
 _LEAST_RATE: Final = 1e-6
 
@@ -36,7 +36,7 @@ class LatentSettings:
     channels: Annotated[int, Bounds(4, 4096)] = 16
     diffusion: Annotated[int, Bounds(2, 10_000)] = 200
     """Steps from latents to noise."""
-    steps: Count = 1500
+    steps: Count = 3000
     """Training steps of the diffusion model; the autoencoder trains at most half as many."""
     batch: Annotated[int, Bounds(1, 65536)] = 16
     learning_rate: Share = 2e-3
@@ -100,14 +100,20 @@ class SpikeAutoencoder(nn.Module):
         return functional.softplus(self.decoder(latents)) + _LEAST_RATE
 
     def begin_at(self, rates: Tensor) -> None:
-        """Set the rates (neurons,) to which latents of 0 are decoded."""
+        """Set the rates (neurons,) to which all latents are decoded before training."""
         assert self.decoder.bias is not None
         with torch.no_grad():
+            self.decoder.weight.zero_()
             self.decoder.bias.copy_(torch.log(torch.expm1(rates.clamp_min(1e-4))))
 
 
 class LatentDenoiser(nn.Module):
-    """Noisy latents (B, latents, W) and steps of diffusion (B,) -> the noise in them."""
+    """Noisy latents (B, latents, W) and steps of diffusion (B,) -> their velocity.
+
+    The velocity (Salimans and Ho, 2022) is 0 on average for white latents. A network that begins at
+    0 draws latents of the right size from its first step on; one that predicts the noise itself
+    draws too small ones until it is trained for long, since its norms hide the size of its input.
+    """
 
     def __init__(self, settings: LatentSettings) -> None:
         super().__init__()
@@ -116,9 +122,11 @@ class LatentDenoiser(nn.Module):
         self.time = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
         self.blocks = nn.ModuleList(DilatedBlock(width, each) for each in DILATIONS)
         self.end = nn.Conv1d(width, settings.latents, 1)
+        nn.init.zeros_(self.end.weight)
+        nn.init.zeros_(self.end.bias)  # type: ignore[arg-type]  # a convolution has a bias
 
     def forward(self, noisy: Tensor, steps: Tensor) -> Tensor:
-        """Return the predicted noise."""
+        """Return the predicted velocity."""
         half = self.begin.out_channels // 2
         speeds = torch.exp(-math.log(10_000) * torch.arange(half, device=steps.device) / half)
         angles = steps[:, None] * speeds
@@ -128,8 +136,8 @@ class LatentDenoiser(nn.Module):
         x = self.begin(noisy)
         for block in self.blocks:
             x = block(x, shift)
-        noise: Tensor = self.end(x)
-        return noise
+        velocity: Tensor = self.end(x)
+        return velocity
 
 
 def hide_counts(
@@ -171,12 +179,14 @@ def make_schedule(settings: LatentSettings, device: torch.device) -> Tensor:
 def score_denoiser(
     denoiser: LatentDenoiser, latents: Tensor, left: Tensor, random: torch.Generator
 ) -> Tensor:
-    """Return the error of the noise that is predicted at random steps of diffusion."""
+    """Return the error of the velocity that is predicted at random steps of diffusion."""
     steps = torch.randint(len(left), (len(latents),), generator=random, device=latents.device)
     noise = torch.randn(latents.shape, generator=random, device=latents.device)
     kept = left[steps][:, None, None]
     predicted = denoiser(kept.sqrt() * latents + (1 - kept).sqrt() * noise, steps)
-    return functional.smooth_l1_loss(predicted, noise)
+    velocity = kept.sqrt() * noise - (1 - kept).sqrt() * latents
+    # A smooth absolute error, as published, would lead to medians: bursts would be too rare.
+    return functional.mse_loss(predicted, velocity)
 
 
 @torch.inference_mode()
@@ -187,22 +197,23 @@ def sample_latents(
     frames: int,
     random: torch.Generator,
 ) -> Tensor:
-    """Return latents (count, latents, frames) in units of the training latents' deviations."""
+    """Return latents (count, latents, frames), which are white in the training stretch."""
     device = random.device
     left = make_schedule(settings, device)
     x = torch.randn(count, settings.latents, frames, generator=random, device=device)
     clean = x
     for step in reversed(range(settings.diffusion)):
         steps = torch.full((count,), step, device=device)
-        noise = denoiser(x, steps)
-        clean = (x - (1 - left[step]).sqrt() * noise) / left[step].sqrt()
+        velocity = denoiser(x, steps)
+        clean = left[step].sqrt() * x - (1 - left[step]).sqrt() * velocity
         clean = clean.clamp(-FARTHEST_LATENT, FARTHEST_LATENT)
         if step == 0:
             break
         before = left[step - 1]
         beta = 1 - left[step] / before
         mean = before.sqrt() * beta * clean + (1 - beta).sqrt() * (1 - before) * x
-        spread = (beta * (1 - before) / (1 - left[step])).sqrt()
+        # This variance, the larger one of Ho et al. (2020), is exact for white latents; with the
+        # smaller one samples vary too little.
         fresh = torch.randn(x.shape, generator=random, device=device)
-        x = mean / (1 - left[step]) + spread * fresh
+        x = mean / (1 - left[step]) + beta.sqrt() * fresh
     return clean

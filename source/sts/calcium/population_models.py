@@ -41,15 +41,15 @@ from sts.calcium.dichotomised import (
     measure_spike_statistics,
 )
 from sts.calcium.fluorescence import OasisSettings
-from sts.calcium.history import MEMORIES_S, HistoryModel, fit_history
-from sts.calcium.latent_training import LatentDiffusion
+from sts.calcium.history import MEMORIES_S, HistoryModel, SharedNoise, fit_history, match_rates
+from sts.calcium.latent_model import LatentDiffusion
 from sts.calcium.latents import LatentDenoiser, LatentSettings, SpikeAutoencoder
 from sts.calcium.windows import WindowSettings
 from sts.learning.training import arrays_of, forms_of, load_arrays
 
 PopulationKind = Literal["gaussian", "history", "ldns"]
 POPULATION_KINDS: Final[tuple[PopulationKind, ...]] = get_args(PopulationKind)
-POPULATION_FORMAT: Final = "sts-calcium-population 1"
+POPULATION_FORMAT: Final = "sts-calcium-population 2"
 
 
 class PopulationModel(Protocol):
@@ -158,7 +158,9 @@ def _pack(model: PopulationModel) -> Arrays:
     if isinstance(model, HistoryModel):
         return {name: getattr(model, name) for name in ("weights", "keeps", "highest")}
     assert isinstance(model, LatentDiffusion)
-    scale = {"scale.mean": model.mean, "scale.deviation": model.deviation}
+    scale = {"scale.mean": model.mean, "scale.root": model.root}
+    noise = model.noise
+    scale |= {"scale.shared": noise.correlations, "scale.keep": np.array([noise.keep])}
     history = {f"history.{name}": each for name, each in _pack(model.history).items()}
     return arrays_of(_join(model.autoencoder, model.denoiser)) | scale | history
 
@@ -232,9 +234,18 @@ def _unpack_latents(arrays: Arrays, card: PopulationCard) -> LatentDiffusion:
             if name.startswith(prefix):
                 taken[name.removeprefix(prefix)] = arrays.pop(name)
     check_arrays(arrays, forms_of(empty))
-    check_arrays(
-        rest["scale."], {name: ("float32", (settings.latents,)) for name in ("mean", "deviation")}
-    )
+    neurons = len(card.neurons)
+    latents = settings.latents
+    forms: dict[str, tuple[str, tuple[int, ...]]] = {
+        "mean": ("float32", (latents,)),
+        "root": ("float32", (latents, latents)),
+        "shared": ("float64", (neurons, neurons)),
+        "keep": ("float64", (1,)),
+    }
+    check_arrays(rest["scale."], forms)
+    shared, keep = rest["scale."].pop("shared"), float(rest["scale."].pop("keep")[0])
+    if np.linalg.eigvalsh(shared)[0] <= 0 or not 0 <= keep < 1:
+        raise ValueError("no correlations of noise")
     with torch.random.fork_rng(devices=[]):
         autoencoder, denoiser = _make_networks(len(card.neurons), settings)
     load_arrays(_join(autoencoder, denoiser), arrays)
@@ -242,9 +253,9 @@ def _unpack_latents(arrays: Arrays, card: PopulationCard) -> LatentDiffusion:
         settings=settings,
         autoencoder=autoencoder.eval(),
         denoiser=denoiser.eval(),
-        mean=rest["scale."]["mean"],
-        deviation=rest["scale."]["deviation"],
+        **rest["scale."],
         history=_unpack_history(rest["history."], card),
+        noise=SharedNoise(correlations=shared, keep=keep),
     )
 
 
@@ -260,4 +271,6 @@ def _join(autoencoder: SpikeAutoencoder, denoiser: LatentDenoiser) -> nn.ModuleD
 
 def fit_population(kind: PopulationKind, pieces: Sequence[Ints], rate_hz: float) -> PopulationModel:
     """Fit a model without training steps to counts (neurons, frames) without pauses."""
-    return fit_gaussian(pieces, rate_hz) if kind == "gaussian" else fit_history(pieces, rate_hz)
+    if kind == "gaussian":
+        return fit_gaussian(pieces, rate_hz)
+    return match_rates(fit_history(pieces, rate_hz), pieces)

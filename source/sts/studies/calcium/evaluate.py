@@ -20,15 +20,16 @@ from sts.calcium.compare import (
     measure_copying,
     measure_errors,
     measure_rates,
-    shuffle_neurons,
-    shuffle_phases,
 )
+from sts.calcium.controls import shuffle_neurons, shuffle_phases
 from sts.calcium.downstream import DecoderScore, DecoderWindows, compare_decoders
 from sts.calcium.population_models import PopulationCard, PopulationGenerator, load_generator
+from sts.reports.page import Block
 from sts.studies.calcium.pages import GENERATED, ComparedWindows, GanEvaluation, write_pages
 from sts.studies.calcium.population import (
     PopulationJudgement,
     compare_with_gaussian,
+    describe_judgement,
     judge_population,
     write_population_page,
 )
@@ -41,6 +42,10 @@ _STUDY: Final = "calcium-evaluate"
 REAL_FLOOR: Final = "real, other stretch"
 PHASES: Final = "phase-shuffled"
 INDEPENDENT: Final = "independent neurons"
+FOUND_SPIKES: Final = (
+    "The spikes are those that OASIS finds, in generated and in real traces alike: its errors are "
+    "a part of all rows."
+)
 # Number of generated windows for the decoder, relative to real windows.
 MORE: Final = 4
 # Smallest number of real windows for the training of a decoder.
@@ -104,6 +109,9 @@ def evaluate_gan(workspace: Workspace, job: EvaluateJob) -> GanEvaluation | Popu
             "downstream": [to_dict(decoder) for decoder in evaluation.decoders],
             "model": to_dict(gan.card),
         }
+        judgement = _judge_traces(cohort, gan, seed=job.seed)
+        if isinstance(judgement, PopulationJudgement):
+            report["population"] = judgement.differences
         run.report(report)
         compared = ComparedWindows(
             real=real,
@@ -111,8 +119,29 @@ def evaluate_gan(workspace: Workspace, job: EvaluateJob) -> GanEvaluation | Popu
             measures={"real": truth, **measures},
             edges=edges,
         )
-        write_pages(run, gan.card, compared, evaluation)
+        write_pages(run, gan.card, compared, evaluation, _describe_population(judgement))
     return replace(evaluation, folder=run.final)
+
+
+def _judge_traces(
+    cohort: SplitRecording, gan: CalciumGan, *, seed: int
+) -> PopulationJudgement | StsError:
+    """Judge the spikes that OASIS finds in generated and in real traces, or say why it cannot."""
+    try:
+        return judge_population(
+            cohort,
+            {GENERATED: lambda count, seed: cohort.detect(gan.generate(count, seed=seed))},
+            seed=seed,
+            detected=True,
+        )
+    except StsError as error:
+        return error
+
+
+def _describe_population(judgement: PopulationJudgement | StsError) -> list[Block]:
+    if isinstance(judgement, StsError):
+        return [f"The spikes of the population are not judged: {judgement}."]
+    return [FOUND_SPIKES, *describe_judgement(judgement, GENERATED)]
 
 
 def _evaluate_population(
@@ -126,7 +155,9 @@ def _evaluate_population(
             {GENERATED: lambda count, seed: generator.generate(count, seed=seed)},
             seed=job.seed,
         )
-        run.report({"population": judgement.differences, "model": to_dict(generator.card)})
+        copying = {name: to_dict(each) for name, each in judgement.copying.items()}
+        report = {"population": judgement.differences, "copying": copying}
+        run.report({**report, "model": to_dict(generator.card)})
         write_population_page(run, generator.card, judgement, GENERATED)
     sentence = compare_with_gaussian(judgement, GENERATED)
     return PopulationEvaluation(folder=run.final, judgement=judgement, sentence=sentence)

@@ -92,9 +92,13 @@ class GanEvaluation:
 
 
 def write_pages(
-    run: Run, card: GanCard, compared: ComparedWindows, evaluation: GanEvaluation
+    run: Run,
+    card: GanCard,
+    compared: ComparedWindows,
+    evaluation: GanEvaluation,
+    population: list[Block],
 ) -> None:
-    """Draw the figures and write report.html."""
+    """Draw the figures and write report.html; `population` is what its judge says."""
     sections = [
         Section(
             "Likeness",
@@ -106,7 +110,8 @@ def write_pages(
             ],
         ),
         Section("Side by side", _draw_pictures(run, card, compared)),
-        Section("Copying", [_describe_copying(evaluation)]),
+        Section("Population", population),
+        Section("Copying", [describe_window_copies(evaluation.copying)]),
         Section("Does it help?", [HELP, _tabulate_decoders(evaluation)]),
         Section(
             "Settings",
@@ -180,8 +185,8 @@ def _tabulate_truth(evaluation: GanEvaluation) -> list[Block]:
     ]
 
 
-def _describe_copying(evaluation: GanEvaluation) -> str:
-    copying = evaluation.copying
+def describe_window_copies(copying: Copying) -> str:
+    """Return in words whether generated windows copy training windows."""
     return (
         "The distance of a generated window to the nearest training window is "
         f"{copying.generated:.2f} of its median distance to all of them; for an unseen real window "

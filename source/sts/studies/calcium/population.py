@@ -17,12 +17,14 @@ from sts.base.workspace import Workspace
 from sts.calcium.checkpoint import gan_folder
 from sts.calcium.compare import (
     POPULATION_QUANTITIES,
+    Copying,
     PopulationMeasures,
+    bin_counts,
     compare_populations,
+    measure_copying,
     measure_population,
-    shuffle_neurons,
-    shuffle_train_phases,
 )
+from sts.calcium.controls import shuffle_neurons, shuffle_train_phases
 from sts.calcium.latent_training import LatentCheck, train_latents
 from sts.calcium.latents import LatentSettings
 from sts.calcium.population_models import (
@@ -39,6 +41,7 @@ from sts.learning.device import choose_device
 from sts.reports.figures.calcium import CurvePanel, draw_spectra
 from sts.reports.page import Block, Picture, Section, Table, write_page
 from sts.reports.tables import settings_table
+from sts.studies.calcium.pages import describe_window_copies
 from sts.studies.calcium.source import CalciumSource, SplitRecording, load_split
 
 logger = logging.getLogger("sts")
@@ -140,6 +143,8 @@ class PopulationJudgement:
     real: PopulationMeasures
     measures: dict[str, PopulationMeasures]
     windows: int
+    copying: dict[str, Copying]
+    """Generator -> whether its windows copy training windows, by counts in 0.5 s."""
 
     def mean(self, row: str, quantity: str) -> float:
         """Return the mean over the draws."""
@@ -151,7 +156,11 @@ class PopulationJudgement:
 
 
 def judge_population(
-    cohort: SplitRecording, generators: Mapping[str, Callable[[int, int], Ints]], *, seed: int
+    cohort: SplitRecording,
+    generators: Mapping[str, Callable[[int, int], Ints]],
+    *,
+    seed: int,
+    detected: bool = False,
 ) -> PopulationJudgement:
     """Compare windows of generators, a floor and controls with the test stretch.
 
@@ -159,16 +168,24 @@ def judge_population(
     ----------
     generators
         Name -> function of a number of windows and a seed, which returns spike counts.
+    detected
+        Real spikes are those that OASIS finds in each window, even if the true ones are known.
     """
-    trains, rate_hz = cohort.find_trains(), cohort.recording.rate_hz
-    test, training = (cohort.cut.take(part, trains) for part in ("test", "training"))
+    rate_hz = cohort.recording.rate_hz
+    if detected:
+        test, training = (cohort.detect(cohort.windows(part)) for part in ("test", "training"))
+        pieces = list(training)
+    else:
+        trains = cohort.find_trains()
+        test, training = (cohort.cut.take(part, trains) for part in ("test", "training"))
+        pieces = cohort.cut.pieces("training", trains)
     logger.info("the test stretch of %d windows is opened", len(test))
     if len(training) < len(test):
         raise StsError(
             f"{cohort.recording.name} has fewer training windows than test windows: give a "
             "smaller --length"
         )
-    gaussian = fit_gaussian(cohort.cut.pieces("training", trains), rate_hz)
+    gaussian = fit_gaussian(pieces, rate_hz)
     rng = np.random.default_rng(seed)
 
     def draw() -> Ints:
@@ -185,14 +202,22 @@ def judge_population(
     }
     real = measure_population(test, rate_hz)
     differences: dict[str, dict[str, list[float]]] = {}
-    measures = {}
+    measures, copying = {}, {}
     for name, make in rows.items():
-        drawn = [measure_population(make(seed + number), rate_hz) for number in range(DRAWS)]
+        windows = [make(seed + number) for number in range(DRAWS)]
+        if name in made:
+            some = (bin_counts(each, rate_hz) for each in (windows[0], test, training))
+            copying[name] = measure_copying(*some)
+        drawn = [measure_population(each, rate_hz) for each in windows]
         found = [compare_populations(real, each) for each in drawn]
         differences[name] = {q: [each[q] for each in found] for q in POPULATION_QUANTITIES}
         measures[name] = drawn[-1]
     return PopulationJudgement(
-        differences=differences, real=real, measures=measures, windows=len(test)
+        differences=differences,
+        real=real,
+        measures=measures,
+        windows=len(test),
+        copying=copying,
     )
 
 
@@ -221,7 +246,8 @@ def describe_judgement(judgement: PopulationJudgement, name: str) -> list[Block]
         for row, values in judgement.differences.items()
     ]
     table = Table(columns=["windows", *POPULATION_QUANTITIES.values()], rows=rows)
-    return [compare_with_gaussian(judgement, name), JUDGE_NOTE, table]
+    copying = describe_window_copies(judgement.copying[name])
+    return [compare_with_gaussian(judgement, name), JUDGE_NOTE, table, copying]
 
 
 def compare_with_gaussian(judgement: PopulationJudgement, name: str) -> str:

@@ -86,8 +86,11 @@ class SplitRecording:
         traces = self.recording.traces
         stretches = np.cumsum(self.recording.stretches)[:-1]
         pieces = np.split(traces, stretches, axis=1) if len(stretches) else [traces]
-        found = [deconvolve(piece, self.oasis).spikes > 0 for piece in pieces]
-        return np.concatenate(found, axis=1).astype(np.int64)
+        return np.concatenate([self.detect(piece) for piece in pieces], axis=1)
+
+    def detect(self, traces: Floats) -> Ints:
+        """Return the spikes that OASIS finds in traces (..., frames)."""
+        return (deconvolve(traces, self.oasis).spikes > 0).astype(np.int64)
 
     def true_windows(self, part: str) -> Floats | None:
         """Return the true spikes in these windows, None if they are not known."""

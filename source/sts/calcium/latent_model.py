@@ -1,0 +1,126 @@
+"""A latent diffusion model of spike counts: its samples, matched to those of a recording."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sts.base.types import Floats, Ints
+from sts.calcium.compare import compare_populations, measure_population
+from sts.calcium.dichotomised import SpikeStatistics, dichotomised_gaussian
+from sts.calcium.history import HistoryModel, SharedNoise
+from sts.calcium.latents import LatentDenoiser, LatentSettings, SpikeAutoencoder, sample_latents
+
+# Windows that are drawn at once.
+LATENTS_AT_ONCE: Final = 256
+# Frames of samples to which rates are matched, and how often.
+MATCHED_FRAMES: Final = 20_000
+MATCHINGS: Final = 3
+# Strengths of the history and memories of the noise that are tried.
+HISTORY_STRENGTHS: Final = (0.0, 0.5, 1.0)
+NOISE_KEEPS: Final = (0.0, 0.3, 0.5, 0.7)
+# Differences from the training windows by which they are chosen; all are far below 1.
+MATCHED_QUANTITIES: Final = (
+    *("counts", "together", "correlations"),
+    *("autocorrelation", "neuron_autocorrelation"),
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LatentDiffusion:
+    """A trained model: both networks, the scale of the latents, and the history of spikes."""
+
+    settings: LatentSettings
+    autoencoder: SpikeAutoencoder
+    denoiser: LatentDenoiser
+    mean: Floats
+    """(latents,) in the training stretch."""
+    root: Floats
+    """(latents, latents) square root of the covariances there: it makes latents of white ones."""
+    history: HistoryModel
+    noise: SharedNoise
+    """Of counts that latents and history do not explain."""
+
+    def sample(self, count: int, frames: int, rng: np.random.Generator) -> Ints:
+        """Return counts (count, neurons, frames), of any number of frames."""
+        drawn = self.draw_latents(count, frames, rng)
+        return np.concatenate([self.observe(latents, rng) for latents in drawn])
+
+    def draw_latents(self, count: int, frames: int, rng: np.random.Generator) -> Iterator[Tensor]:
+        """Yield white latents (n, latents, frames)."""
+        for begin in range(0, count, LATENTS_AT_ONCE):
+            size = min(LATENTS_AT_ONCE, count - begin)
+            random = torch.Generator().manual_seed(int(rng.integers(2**63)))
+            yield sample_latents(self.denoiser, self.settings, size, frames, random)
+
+    @torch.inference_mode()
+    def observe(self, white: Tensor, rng: np.random.Generator) -> Ints:
+        """Return counts (n, neurons, frames) that follow white latents."""
+        latents = torch.from_numpy(self.root) @ white + torch.from_numpy(self.mean)[:, None]
+        drive = self.autoencoder.decode(latents).log().double().numpy()
+        return self.history.sample(len(drive), drive.shape[-1], rng, drive, self.noise)
+
+
+def match_samples(
+    model: LatentDiffusion, training: Sequence[Ints], *, length: int, rate_hz: float
+) -> LatentDiffusion:
+    """Return a model whose samples have rates and coincidences of the training stretch.
+
+    Spike history is fitted to recorded spikes. Its own spikes feed back: rates grow, and what
+    history explains, sampled latents explain a second time. Bursts of a few frames are too fast for
+    latents. So these are fitted to samples of the model: the rate of each neuron, the strength of
+    the history, and noise that neurons share, with its memory.
+    """
+    rng = np.random.default_rng(model.settings.seed)
+    latents = list(model.draw_latents(math.ceil(MATCHED_FRAMES / length), length, rng))
+    windows = np.concatenate([_cut_piece(piece, length) for piece in training])
+    real = measure_population(windows, rate_hz)
+
+    def choose(tried: Iterable[LatentDiffusion]) -> tuple[LatentDiffusion, Ints]:
+        """Return the model whose samples are most like the training windows, and its samples."""
+        found = []
+        for changed in tried:
+            for _ in range(MATCHINGS):
+                drawn = np.concatenate([changed.observe(each, rng) for each in latents])
+                history = changed.history.correct_rates(training, drawn)
+                changed = replace(changed, history=history)
+            errors = compare_populations(real, measure_population(drawn, rate_hz))
+            found.append((sum(errors[name] for name in MATCHED_QUANTITIES), changed, drawn))
+        return min(found, key=lambda each: each[0])[1:]
+
+    model, drawn = choose(
+        replace(model, history=model.history.weaken(strength)) for strength in HISTORY_STRENGTHS
+    )
+    shared = SharedNoise(correlations=_fit_shared(training, drawn))
+    noises = [model.noise, *(replace(shared, keep=keep) for keep in NOISE_KEEPS)]
+    model, _ = choose(replace(model, noise=noise) for noise in noises)
+    return model
+
+
+def _cut_piece(piece: Ints, length: int) -> Ints:
+    """Return the windows (n, neurons, length) of a piece (neurons, frames)."""
+    return (
+        piece[:, : piece.shape[1] // length * length].reshape(len(piece), -1, length).swapaxes(0, 1)
+    )
+
+
+def _fit_shared(training: Sequence[Ints], drawn: Ints) -> Floats:
+    """Return latent correlations that add the covariances in a frame which samples do not have.
+
+    They are shrunk by the part that random errors of a recording of this length would give.
+    """
+    real, made = (np.concatenate(list(each), axis=1) > 0 for each in (training, drawn))
+    neurons, frames = real.shape
+    # Neurons without spikes, or with one in every frame, have no relations.
+    chances = np.clip(real.mean(axis=1), 0.5 / frames, 1 - 0.5 / frames)
+    lacking = np.cov(real) - np.cov(made)
+    np.fill_diagonal(lacking, 0.0)
+    scale = chances * (1 - chances)
+    square = float((lacking**2 / np.outer(scale, scale)).sum())
+    kept = max(0.0, 1 - neurons * (neurons - 1) / frames / max(square, 1e-12))
+    asked = SpikeStatistics(rates_hz=chances, covariances=kept * lacking, rate_hz=1.0)
+    return dichotomised_gaussian(asked, clip=True).latent.matrix
