@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sts import __version__
+from sts.base.errors import StsError
 from sts.base.logs import program
 from sts.cli import flags
 from sts.cli.classify import (
@@ -54,6 +55,7 @@ _TAKEN_BY = {
     "wandb": ("TRAIN",),
     "scalograms": ("TEST", "EXPLAIN"),
     "cells": ("EXPLAIN",),
+    "rigs": ("TRAIN", "TEST", "EXPLAIN"),
     "recordings": ("PREDICT",),
     "series": ("PREDICT",),
     "write_nwb": ("PREDICT",),
@@ -106,6 +108,13 @@ def make_sts_parser() -> argparse.ArgumentParser:
     flags.add_device(parser)
     flags.add_seed(parser)
     flags.add_name(parser)
+    parser.add_argument(
+        "--rigs",
+        type=str.lower,
+        choices=("plain", "varied"),
+        help="with --demo: cells of the demo's rig (default), or of random ones, which differ in "
+        "noise, rate, filter, holding current and length of the step",
+    )
     _add_training(parser)
     _add_cells(parser)
     return parser
@@ -203,10 +212,12 @@ def _add_cells(parser: argparse.ArgumentParser) -> None:
 def _data(args: argparse.Namespace) -> Path:
     workspace = flags.workspace_of(args)
     if args.data is not None or not args.demo:
+        if args.rigs:
+            raise StsError("--rigs chooses the simulated cells of --demo, without --data")
         return Path(args.data or workspace.data)
-    from sts.datasets.demo import STORE_FOLDER
+    from sts.datasets.demo import STORE_FOLDER, VARIED_FOLDER
 
-    return workspace.data / STORE_FOLDER
+    return workspace.data / (VARIED_FOLDER if args.rigs == "varied" else STORE_FOLDER)
 
 
 def _architecture(args: argparse.Namespace) -> "Architecture":
@@ -241,7 +252,7 @@ def _train(args: argparse.Namespace) -> int:
     if args.demo:
         from sts.datasets.demo import ensure_store
 
-        ensure_store(data)
+        ensure_store(data, rigs=args.rigs or "plain")
         if architecture.weights == "none":
             complain(
                 "random weights: nothing was downloaded; simulated cells need no other weights"

@@ -26,20 +26,26 @@ logger = logging.getLogger("sts")
 
 # Folders of the store and the table in the data folder of the demo.
 STORE_FOLDER: Final = "cells"
+VARIED_FOLDER: Final = "varied"
 TABLE_FOLDER: Final = "measured"
 # Populations overlap like those of real cells; with fewer cells, a network with random initial
 # weights does not learn to distinguish them.
 STORE_CELLS: Final = 3000
 TABLE_CELLS: Final = 400
+# How the two sweeps of a cell are selected, by the kind of its rig.
+_SELECT: Final = {
+    "plain": SelectSettings(),
+    "varied": SelectSettings(min_step_s=0.4, max_step_s=2.1, step_tolerance_pa=12.0),
+}
 # Smallest number of cells for one more worker process, whose start takes a few seconds.
 CELLS_PER_WORKER: Final = 100
 
 
-def ensure_store(data: Path) -> None:
+def ensure_store(data: Path, *, rigs: str = "plain") -> None:
     """Simulate the sweeps of the demo cells unless they exist."""
     path = data / STORE_NAME
     if not path.is_file():
-        write_store(path, simulate_store(STORE_CELLS, seed=DEMO_SEED))
+        write_store(path, simulate_store(STORE_CELLS, seed=DEMO_SEED, rigs=rigs))
 
 
 def ensure_table(data: Path) -> None:
@@ -66,11 +72,18 @@ def ensure_table(data: Path) -> None:
 
 
 def simulate_store(
-    cells: int, *, seed: int, protocol: str = "pair", workers: int | None = None
+    cells: int,
+    *,
+    seed: int,
+    protocol: str = "pair",
+    rigs: str = "plain",
+    workers: int | None = None,
 ) -> SweepStore:
     """Return the sweep store of simulated cells, the same for any number of workers."""
-    cut = partial(make_store_entry, select=SelectSettings())
-    stored = _simulate(cut, cells, seed=seed, protocol=protocol, what="simulate", workers=workers)
+    cut = partial(make_store_entry, select=_SELECT[rigs])
+    stored = _simulate(
+        cut, cells, seed=seed, protocol=protocol, rigs=rigs, what="simulate", workers=workers
+    )
     entries = [entry for entry, _ in stored]
     values = [result.values for _, (_, result) in stored]
     return SweepStore(
@@ -92,12 +105,13 @@ def _simulate(
     *,
     seed: int,
     protocol: str,
+    rigs: str = "plain",
     what: str,
     workers: int | None = None,
 ) -> list[tuple[Entry, R]]:
     """Return the cells of a roster with their measurements, without cells that were left out."""
     entries = roster(cells, seed=seed)
-    work = partial(_measure_cell, measure, seed=seed, protocol=protocol)
+    work = partial(_measure_cell, measure, seed=seed, protocol=protocol, rigs=rigs)
     workers = workers or max(1, min(worker_count(None), cells // CELLS_PER_WORKER))
     results: dict[int, R | CellExcluded] = {}
     with progress(cells, what) as bar:
@@ -115,10 +129,11 @@ def _simulate(
 
 
 def _measure_cell(
-    measure: Callable[[Analysis], R], entry: Entry, *, seed: int, protocol: str
+    measure: Callable[[Analysis], R], entry: Entry, *, seed: int, protocol: str, rigs: str
 ) -> R | CellExcluded:
     """Return the measurement of a cell or the reason why it is left out; free its recording."""
     try:
-        return measure(analyse(simulate_cell(entry, seed=seed, protocol=protocol).recording))
+        cell = simulate_cell(entry, seed=seed, protocol=protocol, rigs=rigs)
+        return measure(analyse(cell.recording))
     except CellExcluded as error:
         return error

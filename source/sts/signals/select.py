@@ -262,9 +262,10 @@ def _find_second(
     near = [each for each in above if distance(each) <= settings.step_tolerance_pa]
     if not near:
         rising = [each for each in squares if each.amplitude_pa > 0]
+        hint = "widen with --step-tolerance" if above else "none is above rheobase"
         raise CellExcluded(
             f"no sweep at rheobase + {settings.second_pa:g} pA: amplitudes are "
-            f"{list_amplitudes(rising)}; widen with --step-tolerance"
+            f"{list_amplitudes(rising)}; {hint}"
         )
     return min(near, key=lambda each: (distance(each), each.sweep.number))
 

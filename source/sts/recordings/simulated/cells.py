@@ -19,6 +19,7 @@ from sts.recordings.simulated.neuron import (
     BENCHES,
     MV_PER_COUNT,
     SIMULATED_RATE_HZ,
+    Neuron,
     Recorded,
     Unfit,
     long_squares,
@@ -44,6 +45,7 @@ PUBLISHED: Final = {
 }
 CLASS_SHARES: Final = ("equal", "published")
 SIMULATED_PROTOCOLS: Final = ("full", "long", "pair")
+RIG_KINDS: Final = ("plain", "varied")
 # Number of first cells of a class in each data set; the others have the published shares.
 LEAST: Final = 3
 CELLS_PER_DONOR: Final = 3
@@ -133,7 +135,9 @@ def _next_dataset(label: str, members: Counter[tuple[str, str]]) -> str:
     return smaller if present + 1 <= due else larger
 
 
-def simulate_cell(entry: Entry, *, seed: int, protocol: str = "full") -> SimulatedCell:
+def simulate_cell(
+    entry: Entry, *, seed: int, protocol: str = "full", rigs: str = "plain"
+) -> SimulatedCell:
     """Simulate one cell of a roster; its neuron is drawn until one suits the protocol.
 
     Parameters
@@ -141,30 +145,44 @@ def simulate_cell(entry: Entry, *, seed: int, protocol: str = "full") -> Simulat
     protocol
         "full", "long" for the long squares only, or "pair" for the long squares from which the two
         sweeps are selected.
+    rigs
+        "plain" for the rig of its data set, or "varied" for a random one.
     """
     one_of(protocol, SIMULATED_PROTOCOLS, "protocol")
+    one_of(rigs, RIG_KINDS, "rigs")
     populations = load_populations()
-    squares = pair_squares if protocol == "pair" else long_squares
     for redraw in range(MOST_DRAWS):
         parameters = populations.draw(
             entry.dataset, entry.label, seed=seed, member=entry.member, redraw=redraw
         )
-        neuron = make_neuron(parameters, seed=(seed, entry.index), bench=BENCHES[entry.dataset])
+        bench, amplifier = BENCHES[entry.dataset], None
+        if rigs == "varied":
+            from sts.recordings.simulated.rigs import draw_rig, pass_amplifier
+
+            bench, amplifier = draw_rig((seed, entry.index, redraw))
+        neuron = make_neuron(parameters, seed=(seed, entry.index), bench=bench)
         try:
-            rheobase_pa, recorded = record_long_squares(neuron, squares)
-            # For every protocol, so that all protocols use the same neurons.
-            short_pa = short_square_pa(neuron)
+            recorded = _record(neuron, protocol)
         except Unfit:
             continue
-        if protocol == "full":
-            recorded += record_others(neuron, rheobase_pa=rheobase_pa, short_pa=short_pa)
+        recording = recording_of(entry, recorded)
+        if amplifier is not None:
+            recording = pass_amplifier(recording, bench, amplifier, seed=(seed, entry.index))
         return SimulatedCell(
-            recording=recording_of(entry, recorded),
-            label=entry.label,
-            dataset=entry.dataset,
-            redraws=redraw,
+            recording=recording, label=entry.label, dataset=entry.dataset, redraws=redraw
         )
     raise RuntimeError(f"{MOST_DRAWS} unfit neurons for {entry}: the populations are not usable")
+
+
+def _record(neuron: Neuron, protocol: str) -> list[Recorded]:
+    """Return the sweeps of a protocol; raise Unfit if the neuron does not suit it."""
+    squares = pair_squares if protocol == "pair" else long_squares
+    rheobase_pa, recorded = record_long_squares(neuron, squares)
+    # For every protocol, so that all protocols use the same neurons.
+    short_pa = short_square_pa(neuron)
+    if protocol == "full":
+        recorded += record_others(neuron, rheobase_pa=rheobase_pa, short_pa=short_pa)
+    return recorded
 
 
 def simulate_cells(

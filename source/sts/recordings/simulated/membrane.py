@@ -60,13 +60,16 @@ class Membrane(NamedTuple):
     constants: Floats
     """Capacitance in pF, then CONDUCTANCES in nS."""
     rest: Floats
-    """Voltage in mV, then all gates, without an injected current."""
+    """Voltage in mV, then all gates, under the holding current alone."""
     step_ms: float
 
 
-def membrane_of(parameters: Parameters, *, step_ms: float = STEP_MS) -> Membrane:
-    """Tabulate a neuron and find its resting state."""
+def membrane_of(
+    parameters: Parameters, *, holding_pa: float = 0.0, step_ms: float = STEP_MS
+) -> Membrane:
+    """Tabulate a neuron under a holding current and find its resting state."""
     table = _table(parameters, step_ms)
+    table[:, INSTANT_PA] += holding_pa
     names = ("capacitance_pf", *CONDUCTANCES)
     constants = np.array([_nanosiemens(parameters, name) for name in names])
     constants[0] = parameters["capacitance_pf"]

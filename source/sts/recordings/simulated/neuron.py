@@ -73,10 +73,16 @@ class Unfit(Exception):  # noqa: N818 - a verdict on a neuron, not an error of a
 
 @dataclass(frozen=True, kw_only=True)
 class Rig:
-    """The differences between the two data sets: stimulus onsets and recording noise."""
+    """The stimuli, the holding current and the noise of the voltage."""
 
     onset_s: float
     noise_mv: float
+    step_s: float = LONG_SQUARE_S
+    holding_pa: float = 0.0
+    grid_pa: int = SEARCH_PA
+    """Rheobase is a multiple of this."""
+    second_pa: int = SECOND_PA
+    """Difference of the second sweep of a pair from rheobase."""
 
 
 BENCHES: Final = {
@@ -173,18 +179,18 @@ class Neuron:
 
 def make_neuron(parameters: Parameters, *, seed: tuple[int, ...], bench: Rig) -> Neuron:
     """Return the neuron with these parameters, ready for recording."""
-    return Neuron(
-        membrane=membrane_of(parameters), noise_pa=parameters["noise_pa"], seed=seed, bench=bench
-    )
+    membrane = membrane_of(parameters, holding_pa=bench.holding_pa)
+    return Neuron(membrane=membrane, noise_pa=parameters["noise_pa"], seed=seed, bench=bench)
 
 
 def long_squares(rheobase_pa: int, *, bench: Rig) -> list[SimulatedStimulus]:
     """Return the steps below, at and above rheobase, in the order of recording."""
-    search = [each for each in (rheobase_pa - SEARCH_PA, rheobase_pa) if each > 0]
+    search = [each for each in (rheobase_pa - bench.grid_pa, rheobase_pa) if each > 0]
+    above = sorted({*SUPRATHRESHOLD_PA, bench.second_pa})
     steps = {
         "X1PS_SubThresh_DA_0": SUBTHRESHOLD_PA,
         "X3LP_Rheo_DA_0": search,
-        "X4PS_SupraThresh_DA_0": [rheobase_pa + above for above in SUPRATHRESHOLD_PA],
+        "X4PS_SupraThresh_DA_0": [rheobase_pa + each for each in above],
     }
     return [
         _long_square(amplitude_pa, bench=bench, name=name)
@@ -195,7 +201,7 @@ def long_squares(rheobase_pa: int, *, bench: Rig) -> list[SimulatedStimulus]:
 
 def pair_squares(rheobase_pa: int, *, bench: Rig) -> list[SimulatedStimulus]:
     """Return only the long squares from which the two sweeps are selected."""
-    wanted = rheobase_pa - SEARCH_PA, rheobase_pa, rheobase_pa + SECOND_PA
+    wanted = rheobase_pa - bench.grid_pa, rheobase_pa, rheobase_pa + bench.second_pa
     squares = long_squares(rheobase_pa, bench=bench)
     return [each for each in squares if each.amplitude_pa in wanted]
 
@@ -205,7 +211,7 @@ def record_long_squares(
 ) -> tuple[int, list[Recorded]]:
     """Return rheobase, the lowest amplitude that fires, and the long squares around it."""
     rheobase_pa = _find_lowest(
-        neuron, _long_square, step_pa=SEARCH_PA, highest_pa=HIGHEST_RHEOBASE_PA
+        neuron, _long_square, step_pa=neuron.bench.grid_pa, highest_pa=HIGHEST_RHEOBASE_PA
     )
     for _ in range(MOST_RECORDINGS):
         recorded = neuron.record(squares(rheobase_pa, bench=neuron.bench))
@@ -246,7 +252,7 @@ def record_others(neuron: Neuron, *, rheobase_pa: int, short_pa: int) -> list[Re
 def _long_square(
     amplitude_pa: float, *, bench: Rig, name: str = "X2LP_Search_DA_0"
 ) -> SimulatedStimulus:
-    return _stimulus(name, amplitude_pa, bench=bench, seconds=LONG_SQUARE_S, after_s=AFTER_LONG_S)
+    return _stimulus(name, amplitude_pa, bench=bench, seconds=bench.step_s, after_s=AFTER_LONG_S)
 
 
 def _short_square(amplitude_pa: float, *, bench: Rig) -> SimulatedStimulus:
