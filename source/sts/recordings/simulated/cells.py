@@ -30,6 +30,7 @@ from sts.recordings.simulated.neuron import (
     short_square_pa,
 )
 from sts.recordings.simulated.populations import load_populations
+from sts.recordings.simulated.rigs import draw_rig, pass_amplifier
 
 DATASETS: Final = ("PatchClamp", "PatchSeq")
 # Training cells of the published study, by data set and class.
@@ -157,8 +158,6 @@ def simulate_cell(
         )
         bench, amplifier = BENCHES[entry.dataset], None
         if rigs == "varied":
-            from sts.recordings.simulated.rigs import draw_rig, pass_amplifier
-
             bench, amplifier = draw_rig((seed, entry.index, redraw))
         neuron = make_neuron(parameters, seed=(seed, entry.index), bench=bench)
         try:
