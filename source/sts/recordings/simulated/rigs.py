@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from scipy import signal
+from scipy import fft, signal
 
 from sts.base.types import Floats
 from sts.recordings.recording import Recording, Sweep
@@ -122,12 +122,14 @@ def _make_noise(
     samples: int, amplifier: Amplifier, rng: np.random.Generator, rate_hz: float
 ) -> Floats:
     """Return coloured noise and hum in mV."""
-    spectrum = np.fft.rfft(rng.standard_normal(samples))
-    frequencies_hz = np.fft.rfftfreq(samples, 1 / rate_hz)
+    # The transform of some lengths is slow.
+    length = fft.next_fast_len(samples, real=True)
+    spectrum = fft.rfft(rng.standard_normal(length))
+    frequencies_hz = fft.rfftfreq(length, 1 / rate_hz)
     # Without its mean, which is an offset.
     spectrum[0] = 0
     spectrum[1:] *= frequencies_hz[1:] ** (-amplifier.colour / 2)
-    noise = np.fft.irfft(spectrum, samples)
+    noise = fft.irfft(spectrum, length)[:samples]
     turn = 2 * np.pi * amplifier.mains_hz / rate_hz
     hum = amplifier.hum_mv * np.sin(turn * np.arange(samples) + rng.uniform(0, 2 * np.pi))
     scaled: Floats = noise * (amplifier.noise_mv / noise.std()) + hum
