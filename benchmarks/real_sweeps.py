@@ -69,11 +69,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         usual, _ = find_new_sweeps(read_source(rat, USUAL), workers=1)
         results["excluded"] = [cell.reason for cell in usual if cell.status != "ok"]
         cells, store = find_new_sweeps(read_source(rat, SELECT), workers=1)
-        results["real"] = [judge(TREE, "rat", answer_by_tree(rat)[0])]
+        results["real"] = [judge(TREE, "rat", answer_by_tree(rat))]
         if asked.allen:
             refused, _ = find_new_sweeps(read_source(one_sweep, SELECT), workers=1)
             results["one_sweep"] = [cell.reason for cell in refused]
-            results["real"] += [judge(TREE, "Allen, one sweep", answer_by_tree(one_sweep)[0])]
+            results["real"] += [judge(TREE, "Allen, one sweep", answer_by_tree(one_sweep))]
             twice = show_twice(asked.allen)
     results["simulated"] = []
     for name in asked.networks:

@@ -70,7 +70,13 @@ MOST_LEFT_OUT = 10
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run sts_pipeline.py with these arguments and return its exit status."""
-    return run_mode(make_sts_parser(), argv, _MODES, taken_by=_TAKEN_BY)
+    return run_mode(make_sts_parser(), argv, _MODES, taken_by=_TAKEN_BY, check=_check)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse --rigs where no simulated cells are made."""
+    if args.rigs and (args.data is not None or not args.demo):
+        raise StsError("--rigs chooses the simulated cells of --demo, without --data")
 
 
 def make_sts_parser() -> argparse.ArgumentParser:
@@ -212,8 +218,6 @@ def _add_cells(parser: argparse.ArgumentParser) -> None:
 def _data(args: argparse.Namespace) -> Path:
     workspace = flags.workspace_of(args)
     if args.data is not None or not args.demo:
-        if args.rigs:
-            raise StsError("--rigs chooses the simulated cells of --demo, without --data")
         return Path(args.data or workspace.data)
     from sts.datasets.demo import STORE_FOLDER, VARIED_FOLDER
 

@@ -124,8 +124,8 @@ def _make_noise(
     """Return coloured noise and hum in mV."""
     # The transform of some lengths is slow.
     length = fft.next_fast_len(samples, real=True)
-    spectrum = fft.rfft(rng.standard_normal(length))
-    frequencies_hz = fft.rfftfreq(length, 1 / rate_hz)
+    spectrum = fft.rfft(rng.standard_normal(length, dtype=np.float32))
+    frequencies_hz = fft.rfftfreq(length, 1 / rate_hz).astype(np.float32)
     # Without its mean, which is an offset.
     spectrum[0] = 0
     spectrum[1:] *= frequencies_hz[1:] ** (-amplifier.colour / 2)
