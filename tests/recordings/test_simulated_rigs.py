@@ -77,6 +77,14 @@ def test_cells_of_random_rigs_differ_in_rate_step_and_holding(
         assert sum(each.fires for each in found) >= 2
 
 
+def test_no_voltage_stays_up_after_its_step(cells: list[SimulatedCell]) -> None:
+    ends_mv = [
+        np.median(sweep.voltage_mv[-200:]) for cell in cells for sweep in cell.recording.sweeps
+    ]
+    # Offsets reach 15 mV.
+    assert max(ends_mv) < -25
+
+
 def test_rigs_lie_in_the_ranges_of_laboratories() -> None:
     drawn = [draw_rig((seed,)) for seed in range(200)]
     lengths_s = np.array([rig.step_s for rig, _ in drawn])

@@ -28,6 +28,7 @@ from sts.recordings.simulated.neuron import (
     record_long_squares,
     record_others,
     short_square_pa,
+    stays_depolarised,
 )
 from sts.recordings.simulated.populations import load_populations
 from sts.recordings.simulated.rigs import draw_rig, pass_amplifier
@@ -166,6 +167,9 @@ def simulate_cell(
             continue
         recording = recording_of(entry, recorded)
         if amplifier is not None:
+            # The cells of plain rigs are not checked: demos and their scores depend on each.
+            if stays_depolarised(recorded):
+                continue
             recording = pass_amplifier(recording, bench, amplifier, seed=(seed, entry.index))
         return SimulatedCell(
             recording=recording, label=entry.label, dataset=entry.dataset, redraws=redraw

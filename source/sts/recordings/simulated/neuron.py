@@ -60,6 +60,9 @@ LEAD_S: Final = 0.1
 # in the last samples of a step, whose peak may be after the step.
 DOUBTFUL_MV: Final = -30.0
 LATE_SAMPLES: Final = 50
+# Every real neuron is below this voltage after the stimulus, at the end of a sweep.
+_RECOVERED_MV: Final = -40.0
+_END_SAMPLES: Final = 2500
 # A spike that a short square evokes has its peak within this time after it.
 EVOKED_WITHIN_S: Final = 0.01
 # Largest number of recordings of the long squares: in a few percent of the cells, noise changes
@@ -220,6 +223,14 @@ def record_long_squares(
             return rheobase_pa, recorded
         rheobase_pa = lowest_pa
     raise Unfit("its rheobase varies")
+
+
+def stays_depolarised(recorded: Sequence[Recorded]) -> bool:
+    """Tell whether a voltage stays up after its stimulus, in a block that no real neuron keeps."""
+    return any(
+        float(np.median(counts[-_END_SAMPLES:])) * MV_PER_COUNT > _RECOVERED_MV
+        for _, counts in recorded
+    )
 
 
 def short_square_pa(neuron: Neuron) -> int:
