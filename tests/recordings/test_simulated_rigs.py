@@ -30,7 +30,7 @@ QUIET = Amplifier(
 @pytest.fixture(scope="module")
 def cells() -> list[SimulatedCell]:
     return [
-        simulate_cell(entry, seed=3, protocol="pair", rigs="varied") for entry in roster(6, seed=3)
+        simulate_cell(entry, seed=8, protocol="pair", rigs="varied") for entry in roster(6, seed=8)
     ]
 
 
@@ -59,7 +59,7 @@ def power(voltage_mv: Floats, low_hz: float, high_hz: float) -> float:
 
 
 def test_a_cell_of_a_random_rig_is_the_same_in_any_company(cells: list[SimulatedCell]) -> None:
-    again = simulate_cell(roster(6, seed=3)[5], seed=3, protocol="pair", rigs="varied")
+    again = simulate_cell(roster(6, seed=8)[5], seed=8, protocol="pair", rigs="varied")
     for one, other in zip(again.recording.sweeps, cells[5].recording.sweeps, strict=True):
         np.testing.assert_array_equal(one.voltage_mv, other.voltage_mv)
 
@@ -95,7 +95,7 @@ def test_rigs_lie_in_the_ranges_of_laboratories() -> None:
     assert all(amplifier.filter_hz <= 0.4 * amplifier.rate_hz for _, amplifier in drawn)
 
 
-def test_a_holding_current_moves_the_rest_to_where_the_same_step_leads() -> None:
+def test_a_negative_holding_current_lowers_the_rest() -> None:
     parameters = load_populations().draw("PatchSeq", "Sst", seed=1, member=0)
     plain, held = (membrane_of(parameters, holding_pa=pa).rest[0] for pa in (0.0, -40.0))
     assert held < plain - 1
