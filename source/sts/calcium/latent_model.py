@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sts.base.types import Floats, Ints
-from sts.calcium.compare import compare_populations, measure_population
+from sts.calcium.compare import PopulationMeasures, compare_populations, measure_population
 from sts.calcium.dichotomised import SpikeStatistics, dichotomised_gaussian
 from sts.calcium.history import HistoryModel, SharedNoise
 from sts.calcium.latents import LatentDenoiser, LatentSettings, SpikeAutoencoder, sample_latents
@@ -19,15 +19,18 @@ from sts.calcium.latents import LatentDenoiser, LatentSettings, SpikeAutoencoder
 LATENTS_AT_ONCE: Final = 256
 # Frames of samples to which rates are matched, and how often.
 MATCHED_FRAMES: Final = 20_000
-MATCHINGS: Final = 3
-# Strengths of the history and memories of the noise that are tried.
+MATCHINGS: Final = 2
+# What is tried: strengths of the history, sizes of the latents, parts and memories of the noise.
 HISTORY_STRENGTHS: Final = (0.0, 0.5, 1.0)
-NOISE_KEEPS: Final = (0.0, 0.3, 0.5, 0.7)
-# Differences from the training windows by which they are chosen; all are far below 1.
+LATENT_SIZES: Final = (0.7, 1.0, 1.4)
+NOISE_PARTS: Final = (0.5, 1.0)
+NOISE_KEEPS: Final = (0.0, 0.4, 0.7)
+# Differences from the training windows by which they are chosen, and the smallest that counts.
 MATCHED_QUANTITIES: Final = (
     *("counts", "together", "correlations"),
     *("autocorrelation", "neuron_autocorrelation"),
 )
+LEAST_ERROR: Final = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,32 +76,59 @@ def match_samples(
     Spike history is fitted to recorded spikes. Its own spikes feed back: rates grow, and what
     history explains, sampled latents explain a second time. Bursts of a few frames are too fast for
     latents. So these are fitted to samples of the model: the rate of each neuron, the strength of
-    the history, and noise that neurons share, with its memory.
+    the history, the size of the latents, and noise that neurons share, with its memory.
     """
     rng = np.random.default_rng(model.settings.seed)
-    latents = list(model.draw_latents(math.ceil(MATCHED_FRAMES / length), length, rng))
     windows = np.concatenate([_cut_piece(piece, length) for piece in training])
-    real = measure_population(windows, rate_hz)
+    matching = _Matching(
+        latents=list(model.draw_latents(math.ceil(MATCHED_FRAMES / length), length, rng)),
+        training=training,
+        real=measure_population(windows, rate_hz),
+        rate_hz=rate_hz,
+        rng=rng,
+    )
+    model, drawn = matching.choose(
+        replace(model, history=model.history.weaken(strength), root=np.float32(size) * model.root)
+        for strength in HISTORY_STRENGTHS
+        for size in LATENT_SIZES
+    )
+    shared = _fit_shared(training, drawn)
+    noises = [
+        SharedNoise(correlations=part * shared + (1 - part) * np.eye(len(shared)), keep=keep)
+        for part in NOISE_PARTS
+        for keep in NOISE_KEEPS
+    ]
+    model, _ = matching.choose(replace(model, noise=noise) for noise in (model.noise, *noises))
+    return matching.correct(model)[0]
 
-    def choose(tried: Iterable[LatentDiffusion]) -> tuple[LatentDiffusion, Ints]:
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Matching:
+    """Latents from which samples are made, and what they are compared with."""
+
+    latents: list[Tensor]
+    training: Sequence[Ints]
+    real: PopulationMeasures
+    """Of the training windows."""
+    rate_hz: float
+    rng: np.random.Generator
+
+    def correct(self, model: LatentDiffusion) -> tuple[LatentDiffusion, Ints]:
+        """Return the model with corrected rates, and samples from before the last correction."""
+        for _ in range(MATCHINGS):
+            drawn = np.concatenate([model.observe(each, self.rng) for each in self.latents])
+            model = replace(model, history=model.history.correct_rates(self.training, drawn))
+        return model, drawn
+
+    def choose(self, tried: Iterable[LatentDiffusion]) -> tuple[LatentDiffusion, Ints]:
         """Return the model whose samples are most like the training windows, and its samples."""
         found = []
-        for changed in tried:
-            for _ in range(MATCHINGS):
-                drawn = np.concatenate([changed.observe(each, rng) for each in latents])
-                history = changed.history.correct_rates(training, drawn)
-                changed = replace(changed, history=history)
-            errors = compare_populations(real, measure_population(drawn, rate_hz))
-            found.append((sum(errors[name] for name in MATCHED_QUANTITIES), changed, drawn))
+        for changed, drawn in map(self.correct, tried):
+            errors = compare_populations(self.real, measure_population(drawn, self.rate_hz))
+            # Logarithms: a difference counts relative to its size, whatever its unit.
+            score = sum(math.log(max(errors[name], LEAST_ERROR)) for name in MATCHED_QUANTITIES)
+            found.append((score, changed, drawn))
         return min(found, key=lambda each: each[0])[1:]
-
-    model, drawn = choose(
-        replace(model, history=model.history.weaken(strength)) for strength in HISTORY_STRENGTHS
-    )
-    shared = SharedNoise(correlations=_fit_shared(training, drawn))
-    noises = [model.noise, *(replace(shared, keep=keep) for keep in NOISE_KEEPS)]
-    model, _ = choose(replace(model, noise=noise) for noise in noises)
-    return model
 
 
 def _cut_piece(piece: Ints, length: int) -> Ints:
