@@ -32,7 +32,7 @@ TABLE_FOLDER: Final = "measured"
 # weights does not learn to distinguish them.
 STORE_CELLS: Final = 3000
 # The first ones of these with random rigs: to simulate one takes twice as long.
-VARIED_CELLS: Final = 1500
+VARIED_CELLS: Final = 600
 TABLE_CELLS: Final = 400
 # How the two sweeps of a cell are selected, by the kind of its rig.
 _SELECT: Final = {

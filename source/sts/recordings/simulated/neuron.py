@@ -298,11 +298,11 @@ def _find_lowest(
     neuron: Neuron, stimulus: Callable[..., SimulatedStimulus], *, step_pa: int, highest_pa: int
 ) -> int:
     """Return the lowest amplitude that fires, by doubling and then halving."""
-    silent, firing = 0, 8
+    silent, firing, most = 0, 8, highest_pa // step_pa
     while not neuron.fires(stimulus(firing * step_pa, bench=neuron.bench)):
-        if firing * step_pa >= highest_pa:
-            raise Unfit(f"it is silent at {highest_pa} pA")
-        silent, firing = firing, min(2 * firing, highest_pa // step_pa)
+        if firing >= most:
+            raise Unfit(f"it is silent at {most * step_pa} pA")
+        silent, firing = firing, min(2 * firing, most)
     while firing - silent > 1:
         middle = (silent + firing) // 2
         if neuron.fires(stimulus(middle * step_pa, bench=neuron.bench)):
