@@ -7,7 +7,7 @@ from sts.base.types import Floats
 from sts.recordings.recording import Recording, Sweep
 from sts.recordings.simulated.cells import SimulatedCell, roster, simulate_cell
 from sts.recordings.simulated.membrane import membrane_of
-from sts.recordings.simulated.neuron import BENCHES, Rig
+from sts.recordings.simulated.neuron import BENCHES, Rig, Unfit, make_neuron, record_long_squares
 from sts.recordings.simulated.populations import load_populations
 from sts.recordings.simulated.rigs import Amplifier, draw_rig, pass_amplifier
 from sts.signals.analysis import analyse
@@ -83,6 +83,14 @@ def test_no_voltage_stays_up_after_its_step(cells: list[SimulatedCell]) -> None:
     ]
     # Offsets reach 15 mV.
     assert max(ends_mv) < -25
+
+
+def test_the_search_of_a_silent_neuron_ends_on_every_grid() -> None:
+    # 800 pA is no multiple of 30 pA.
+    parameters = {**load_populations().draw("PatchSeq", "Sst", seed=1, member=0), "sodium": 0.0}
+    neuron = make_neuron(parameters, seed=(1,), bench=replace(RIG, grid_pa=30))
+    with pytest.raises(Unfit, match="silent at 780 pA"):
+        record_long_squares(neuron)
 
 
 def test_rigs_lie_in_the_ranges_of_laboratories() -> None:
