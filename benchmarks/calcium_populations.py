@@ -212,6 +212,20 @@ def print_table(summary: dict[str, dict[str, dict[str, float]]]) -> None:
             print(f"  {name}: {apart}, closer in {v['closer']} of {v['sessions']} sessions")
 
 
+def print_likeness(found: list[dict[str, Any]]) -> None:
+    """Print the differences of the traces of GANs from the test stretch, as Markdown."""
+    rows: dict[str, list[dict[str, float]]] = defaultdict(list)
+    for each in found:
+        if each["likeness"]:
+            rows[each["model"]].append(each["likeness"])
+    for number, (model, some) in enumerate(rows.items()):
+        if number == 0:
+            print(f"| traces | {' | '.join(some[0])} |")
+            print("| --- " * (1 + len(some[0])) + "|")
+        means = (np.mean([each[name] for each in some]) for name in some[0])
+        print(f"| {model} | {' | '.join(f'{mean:.3g}' for mean in means)} |")
+
+
 def main() -> None:
     """Judge, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -240,6 +254,7 @@ def main() -> None:
             done[key] = judge_session(session, model, seed=seed, steps=args.steps)
             write_json(path, {"judged": done, "summary": summarise(list(done.values()))})
     print_table(summarise(list(done.values())))
+    print_likeness(list(done.values()))
     print(f"written: {path}")
 
 
