@@ -162,9 +162,10 @@ def summarise(found: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, floa
     for each in found:
         for row, some in each["rows"].items():
             for name, value in some.items():
-                values[row, name][each["session"]].append(value)
+                # A file has null where nothing could be measured.
+                values[row, name][each["session"]].append(np.nan if value is None else value)
     means = {
-        key: {session: float(np.nanmean(some)) for session, some in sessions.items()}
+        key: {session: float(np.mean(some)) for session, some in sessions.items()}
         for key, sessions in values.items()
     }
     summary: dict[str, dict[str, dict[str, float]]] = defaultdict(dict)
