@@ -6,7 +6,7 @@
 DATA holds e-type.csv and mee-type.csv. The default grid is `--method smote` as a user starts it,
 on all cores. Every generator is fitted on one training part of task E and makes 10,000 rows of
 each class, on one thread. The time of `--method all` with 500 rows added to each class is put
-together from the processor time of one fold of each of its methods, and can be measured alone
+together from processor times of its parts on one fold, and can be measured alone
 (--only all). Every classifier is fitted beside the one that a user of scikit-learn or
 LightGBM would pick, at its defaults, on the same rows and one thread. The time of the whole
 published grid (two tasks, seven reducers, the paper's seven classifiers, N up to 10,000, five
@@ -32,14 +32,13 @@ from augment_peers import time_classifiers
 from sts.augment.contract import GENERATORS, METHODS, make_generator
 from sts.augment.evaluate import PreparedItem, evaluate
 from sts.augment.fidelity import measure_fidelity
-from sts.augment.grid import Grid, Item, choose_fold_count, divide_neurons
+from sts.augment.grid import BASELINE, Grid, Item, choose_fold_count, divide_neurons
 from sts.augment.tasks import Task, load_task
 from sts.base.files import read_json, write_json
 from sts.base.parallel import worker_count
 from sts.base.workspace import Workspace
 from sts.studies.augment.benchmark import benchmark
 from sts.studies.augment.settings import DEFAULT_ADDED, make_benchmark_job
-from sts.studies.augment.work import is_measured
 
 RESULTS: Final = Path(__file__).resolve().parent / "results" / "augment.json"
 # All classifiers but the vote, which adds no time to that of its members.
@@ -111,51 +110,42 @@ def time_generator(task: Task, method: str, *, each: int) -> Row:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class MethodTime:
-    """Processor times of one method on one fold of task E, with 500 rows added to each class."""
+def time_all(task: Task) -> dict[str, Any]:
+    """Return the processor times of the parts of `--method all`, and its seconds on two idle cores.
 
-    method: str
-    scores_s: float
-    """Fitting the generator, and fitting and scoring all classifiers."""
-    curves_s: float
-    """The same on parts of the training rows: the learning curve, in one repeat."""
-    fidelity_s: float
-    """All measures of fidelity, in one repeat."""
-
-
-def time_all(task: Task) -> list[MethodTime]:
-    """Return the processor times of each method of `--method all` on its first fold."""
+    Parts are timed on the first fold, with 500 rows added to each class. All methods add as many
+    rows, so classifiers and fidelity are timed on those of SMOTE.
+    """
     job = make_benchmark_job(methods=("all",), added=(ALL_ADDED,))
-    times = []
-    for method in job.all_methods:
+    plain = replace(job.grid, curves=False)
+    begin_s = time.process_time()
+    real = evaluate(first_item(task, BASELINE, plain))
+    scored_s = time.process_time()
+    evaluate(first_item(task, BASELINE, job.grid), done=real.item.score_keys())
+    curves_s = time.process_time()
+    measure_fidelity(real)
+    measured_s = time.process_time()
+    smote = evaluate(first_item(task, "smote", plain))
+    added_s = time.process_time()
+    measure_fidelity(smote)
+    parts = {
+        "scores": scored_s - begin_s,
+        "curves": curves_s - scored_s,
+        "fidelity_of_real_cells": measured_s - curves_s,
+        "scores_with_added_rows": added_s - measured_s,
+        "fidelity": time.process_time() - added_s,
+    }
+    adding = [name for name in job.methods if GENERATORS[name].adds_rows]
+    for name in adding:
         begin_s = time.process_time()
-        prepared = evaluate(first_item(task, method, replace(job.grid, curves=False)))
-        scored_s = time.process_time()
-        if is_measured(job, prepared.item):
-            measure_fidelity(prepared)
-        measured_s = time.process_time()
-        # The scores that are not known yet are those of the learning curve.
-        known = prepared.item.score_keys()
-        evaluate(first_item(task, method, job.grid), done=known)
-        curves_s = time.process_time() - measured_s
-        times.append(
-            MethodTime(
-                method=method,
-                scores_s=scored_s - begin_s,
-                curves_s=curves_s,
-                fidelity_s=measured_s - scored_s,
-            )
-        )
-        print(times[-1], flush=True)
-    return times
-
-
-def estimate_all(times: Sequence[MethodTime], *, folds: int) -> float:
-    """Return the seconds of `--method all` on two idle cores."""
-    repeats = make_benchmark_job().repeats
-    one_fold_s = sum(repeats * each.scores_s + each.curves_s + each.fidelity_s for each in times)
-    return folds * one_fold_s / CORES
+        time_generator(task, name, each=ALL_ADDED)
+        parts[name] = time.process_time() - begin_s
+    others = len(job.all_methods) - len(adding)
+    generators_s = sum(parts[name] for name in adding)
+    twice_s = others * parts["scores"] + len(adding) * parts["scores_with_added_rows"]
+    once_s = parts["curves"] + parts["fidelity_of_real_cells"] + len(adding) * parts["fidelity"]
+    one_fold_s = job.repeats * (twice_s + generators_s) + once_s
+    return {"all_s": choose_fold_count(task) * one_fold_s / CORES, "all_parts_s": parts}
 
 
 def time_cells(task: Task, added: Sequence[int]) -> dict[int, float]:
@@ -196,7 +186,7 @@ def measure(data: Path, methods: Sequence[str], *, quick: bool) -> dict[str, Any
         "versions": {n: metadata.version(n) for n in ("lightgbm", "scikit-learn", "torch")},
         "quick": quick,
         "default_grid_s": time_grid(data, quick=quick),
-        **_report_all(task, all_methods),
+        **all_methods,
         "classifiers": [asdict(pair) for pair in time_classifiers(peers, added[1])],
         "classifiers_of": {"rows_added_to_each_class": added[1]},
         "generators": [asdict(row) for row in rows],
@@ -205,11 +195,6 @@ def measure(data: Path, methods: Sequence[str], *, quick: bool) -> dict[str, Any
         "published_grid_core_hours": 2 * REDUCERS * SEEDS * one_seed_s / 3600,
         "published_grid_of": {"methods": list(generators), "added": list(added)},
     }
-
-
-def _report_all(task: Task, times: Sequence[MethodTime]) -> dict[str, Any]:
-    whole_s = estimate_all(times, folds=choose_fold_count(task))
-    return {"all_s": whole_s, "all_methods": [asdict(each) for each in times]}
 
 
 def print_report(report: dict[str, Any]) -> None:
@@ -260,7 +245,9 @@ def main() -> None:
     if args.only:
         task = load_task("e", args.data)
         known = read_json(args.out) if args.out.is_file() else {}
-        write_json(args.out, {**known, **_report_all(task, time_all(task))})
+        report = time_all(task)
+        print(report)
+        write_json(args.out, {**known, **report})
         return
     report = measure(args.data, args.methods, quick=args.quick)
     print_report(report)
