@@ -21,6 +21,7 @@ model that is named; none is fetched. Scores that are in --out already are not c
 """
 
 import argparse
+import math
 import multiprocessing
 import os
 import resource
@@ -45,6 +46,7 @@ from sts.datasets.cell_types import LEVELS
 from sts.datasets.splits import donor_groups
 from sts.evaluation.compare import correct_by_holm, corrected_interval, judge, verdict_of
 from sts.evaluation.predictions import scores_of
+from sts.evaluation.scores import Interval
 from sts.studies.classify.types.cells import REFERENCE, read_typed_cells
 from sts.tabular.classifiers import (
     CLASSIFIERS,
@@ -465,6 +467,9 @@ def summarise(rows: Sequence[Row], reference: str) -> Iterator[list[str]]:
                 corrected_interval(np.array([row[score] for row in values]), test_to_train=ratio)
                 for score in ("accuracy", "macro_f1")
             ]
+            if len(values) == 1:
+                # One division does not show how much others would differ.
+                scores = [Interval(each.value, math.nan, math.nan) for each in scores]
             gap, verdict = judged[name].difference, ""
             if name != reference:
                 alone = judged[name].verdict
@@ -473,9 +478,13 @@ def summarise(rows: Sequence[Row], reference: str) -> Iterator[list[str]]:
             megabytes = np.max([row["megabytes"] for row in values])
             yield [
                 *(task, name, *(each.in_words() for each in scores)),
-                *(gap.in_words() if name != reference else "", verdict),
+                *(_describe_gap(gap) if name != reference else "", verdict),
                 *(f"{seconds:.1f} s", f"{megabytes:.0f} MB"),
             ]
+
+
+def _describe_gap(gap: Interval) -> str:
+    return gap.in_words() if math.isfinite(gap.low) else f"{gap.value:.3f}"
 
 
 def _choose_candidates(names: Sequence[str], checkpoint: Path | None) -> list[str]:

@@ -49,6 +49,12 @@ def test_candidates_are_compared_on_the_same_folds(tables: ModuleType) -> None:
     assert other[5] == "helps, helps"
 
 
+def test_one_division_has_no_interval(tables: ModuleType) -> None:
+    one, other = tables.summarise([row("lightgbm", 0, 0.2), row("tabm", 0, 0.31)], "lightgbm")
+    assert one[2:5] == ["0.200", "0.200", ""]
+    assert other[3:6] == ["0.310", "0.110", "no verdict, no verdict"]
+
+
 def test_voters_that_are_fitted_are_not_fitted_again(
     tables: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
