@@ -290,11 +290,18 @@ def _describe_recall(
     levels = summarise_scores(rows, score, protocol=results.job.protocol)
     plain = levels.get((BASELINE, main, 0, 1.0))
     changes = {
-        (each.method, each.added): format_gain(each.difference)
+        (each.method, each.added): format_gain(_limit_change(each.difference))
         for each in results.gains
         if (each.classifier, each.score) == (main, score)
     }
     return ["" if plain is None else plain.in_words(), *(changes.get(at, "") for at in compared)]
+
+
+def _limit_change(change: Interval) -> Interval:
+    """Return the change of a recall with an interval inside the possible values, -1 to 1."""
+    if not np.isfinite([change.low, change.high]).all():
+        return change
+    return Interval(change.value, max(change.low, -1.0), min(change.high, 1.0))
 
 
 def _level_title(method: str, added: int) -> str:
