@@ -404,7 +404,7 @@ def test_sweeps_themselves_are_learnt_and_tested_but_not_explained(
         (["1", "PREDICT"], "--recordings FILE..., --cells-from DIR; none of them was given"),
         (["1", "TRAIN", "--weights", "none", "--device", "cuda:99"], "cuda:99"),
         (["1", "TRAIN", "--weights", "none", "--folds", "50"], "for 50 parts"),
-        (["1", "TRAIN", "--weights", "none", "--image-size", "8"], "at least"),
+        (["1", "TRAIN", "--weights", "none", "--image-size", "4"], "at least"),
         (["1", "EXPLAIN", "--cells", "nobody"], "'nobody'"),
     ],
 )
