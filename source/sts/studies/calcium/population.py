@@ -172,13 +172,7 @@ def judge_population(
         Real spikes are those that OASIS finds in each window, even if the true ones are known.
     """
     rate_hz = cohort.recording.rate_hz
-    if detected:
-        test, training = (cohort.detect(cohort.windows(part)) for part in ("test", "training"))
-        pieces = list(training)
-    else:
-        trains = cohort.find_trains()
-        test, training = (cohort.cut.take(part, trains) for part in ("test", "training"))
-        pieces = cohort.cut.pieces("training", trains)
+    test, training, pieces = _take_parts(cohort, detected=detected)
     logger.info("the test stretch of %d windows is opened", len(test))
     if len(training) < len(test):
         raise StsError(
@@ -219,6 +213,16 @@ def judge_population(
         windows=len(test),
         copying=copying,
     )
+
+
+def _take_parts(cohort: SplitRecording, *, detected: bool) -> tuple[Ints, Ints, list[Ints]]:
+    """Return the spikes of test and training windows, and those of the training pieces."""
+    if detected:
+        test, training = (cohort.detect(cohort.windows(part)) for part in ("test", "training"))
+        return test, training, list(training)
+    trains = cohort.find_trains()
+    test, training = (cohort.cut.take(part, trains) for part in ("test", "training"))
+    return test, training, cohort.cut.pieces("training", trains)
 
 
 def write_population_page(
