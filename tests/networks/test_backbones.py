@@ -1,16 +1,18 @@
 """The four networks, made ready for our classes."""
 
+import ctypes
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
 from torch import nn
+from torch.nn import functional
 
 from sts.base.errors import StsError
-from sts.learning.device import draw_from_seed
+from sts.learning.device import cast_to, draw_from_seed
 from sts.networks import backbones as weights_module
 from sts.networks.backbones import (
     AUXILIARY,
@@ -19,6 +21,7 @@ from sts.networks.backbones import (
     Architecture,
     find_head,
     make_network,
+    place_network,
     read_imagenet_state,
     read_state,
     split_outputs,
@@ -43,12 +46,13 @@ def test_the_table_is_the_published_one() -> None:
 @pytest.mark.parametrize("number", NUMBERS)
 def test_a_network_gives_a_logit_a_class_at_its_smallest_size(number: int) -> None:
     architecture = Architecture(number=number, weights="none")
-    side = architecture.backbone.smallest
+    height, width = architecture.backbone.smallest
     network = make_network(architecture, dropout=0.5)
     with torch.no_grad():
-        assert network(torch.zeros(2, 3, side, side)).shape == (2, 4)
-    with pytest.raises(StsError, match=f"at least {side} pixels, not {side - 1}"):
-        architecture.images(side - 1)
+        assert network(torch.zeros(2, 3, height, width)).shape == (2, 4)
+    for size in ((height - 1, width), (height, width - 1)):
+        with pytest.raises(StsError, match=f"at least {height} x {width} pixels"):
+            architecture.images(size)
     dropout, linear = find_head(network)
     assert isinstance(dropout, nn.Dropout)
     assert dropout.p == 0.5
@@ -56,6 +60,34 @@ def test_a_network_gives_a_logit_a_class_at_its_smallest_size(number: int) -> No
     # No second dropout, which InceptionV3 and MobileNetV2 come with.
     others = [layer for layer in network.modules() if isinstance(layer, nn.Dropout)]
     assert [layer.p for layer in others if layer is not dropout and layer.p] == []
+
+
+@pytest.fixture
+def dirty_memory() -> Iterator[None]:
+    """Let the C library fill the memory that it hands out with large numbers."""
+    set_option, fill = getattr(ctypes.CDLL(None), "mallopt", None), -6
+    if set_option is None:
+        pytest.skip("only glibc can fill the memory that it hands out")
+    set_option(fill, 128)
+    yield
+    set_option(fill, 0)
+
+
+@pytest.mark.usefixtures("dirty_memory")
+@pytest.mark.parametrize("number", NUMBERS)
+def test_gradients_do_not_depend_on_what_memory_held(number: int) -> None:
+    architecture = Architecture(number=number, weights="none")
+    network = place_network(make_network(architecture), "cpu").train()
+    # Eight images: batch norm makes gradients of very few large.
+    images = torch.randn(
+        8, 3, *architecture.backbone.smallest, generator=torch.Generator().manual_seed(0)
+    )
+    with cast_to("bfloat16", torch.device("cpu")):
+        output = network(images.contiguous(memory_format=torch.channels_last))
+    functional.cross_entropy(output.float(), torch.arange(8) % 4).backward()
+    for name, value in network.named_parameters():
+        assert value.grad is not None
+        assert value.grad.abs().max() < 1e4, name
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -205,9 +237,9 @@ def test_images_are_square_unless_height_and_width_are_given() -> None:
     architecture = Architecture(number=1)
     sizes = [(s.height, s.width) for s in map(architecture.images, (None, 96, (32, 384)))]
     assert sizes == [(224, 224), (96, 96), (32, 384)]
-    with pytest.raises(StsError, match="at least 8 pixels, not 6"):
+    with pytest.raises(StsError, match=r"at least 8 x 32 .* not 6 x 512"):
         architecture.images((6, 512))
-    with pytest.raises(StsError, match="DenseNet121 needs images of at least 32 pixels, not 24"):
+    with pytest.raises(StsError, match=r"DenseNet121 needs .* least 32 x 32 .* not 24 x 512"):
         Architecture(number=3).images((24, 512))
 
 

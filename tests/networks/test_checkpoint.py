@@ -177,7 +177,7 @@ def test_a_network_that_was_tampered_with_is_refused_in_one_line(folder: Path, w
     [
         ("images", {"height": 10**9}, r"images\.height must be"),
         ("images", {"height": 8000, "width": 8000}, "8000 x 8000 pixels is too large"),
-        ("images", {"height": 4}, "needs images of at least 8 pixels"),
+        ("images", {"height": 4}, "needs images of at least 8 x 32 pixels"),
         ("images", {"height": "224"}, r"images\.height must be a whole number, not '224'"),
         ("images", {"height": True}, r"images\.height must be a whole number, not True"),
         ("images", {"mean": [0, 0, 0], "deviation": [1, 1, 0]}, r"deviation\[2\] must be"),

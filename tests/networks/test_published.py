@@ -29,7 +29,7 @@ from sts.scalograms.bank import ImageBank
 from tests.networks.worlds import make_world, same_state
 
 
-def give_statistics(network: Any, side: int) -> None:
+def give_statistics(network: Any, size: tuple[int, int]) -> None:
     """Let batch norms see images, without which logits would hardly depend on them."""
     auxiliary = network._modules.get("AuxLogits")
     if auxiliary is not None:
@@ -38,7 +38,7 @@ def give_statistics(network: Any, side: int) -> None:
     for layer in norms:
         layer.momentum = 1.0
     with torch.no_grad():
-        network.train()(torch.randn(8, 3, side, side) + 0.5)
+        network.train()(torch.randn(8, 3, *size) + 0.5)
     for layer in norms:
         layer.momentum = 0.1
     if auxiliary is not None:
@@ -102,8 +102,8 @@ def test_an_imported_model_gives_the_published_logits(
 ) -> None:
     theirs = published(number, dropout=dropout)
     model = import_published(dump(tmp_path / "best_model.pkl", theirs))
-    side = BACKBONES[number].smallest
-    images = torch.randn(3, 3, side, side + 20, generator=torch.Generator().manual_seed(0))
+    height, width = BACKBONES[number].smallest
+    images = torch.randn(3, 3, height, width + 20, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         wanted, came = theirs(images), model.network(images)
     assert wanted.std(dim=0).max() > 0.03 * wanted.abs().max()

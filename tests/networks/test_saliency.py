@@ -81,12 +81,12 @@ def test_contributions_add_up_to_the_difference_from_the_dark(
 @pytest.mark.parametrize("number", PUBLISHED_NUMBERS)
 def test_every_network_can_be_explained(number: int, store: SweepStore) -> None:
     architecture = Architecture(number=number, weights="none")
-    side = architecture.backbone.smallest
-    bank = ImageBank(store, architecture.images(side)).standardise(np.arange(8))
+    height, width = architecture.backbone.smallest
+    bank = ImageBank(store, architecture.images((height, width))).standardise(np.arange(8))
     network = make_network(architecture)
     for method in SALIENCY_METHODS.values():
         maps = method(network, bank, [4, 1], np.array([0, 3]))
-        assert maps.shape == (2, 2, side, side)
+        assert maps.shape == (2, 2, height, width)
         assert np.isfinite(maps).all()
         assert np.abs(maps).max(axis=(1, 2, 3)).min() > 0
     assert all(value.grad is None for value in network.parameters())

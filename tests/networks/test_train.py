@@ -215,7 +215,7 @@ def test_a_class_that_is_missing_is_named(bank: ImageBank, labels: Ints) -> None
 
 def test_images_that_are_too_small_are_refused(bank: ImageBank, labels: Ints) -> None:
     inception = Architecture(number=2, weights="none")
-    with pytest.raises(StsError, match="InceptionV3 needs images of at least 75 pixels, not 32"):
+    with pytest.raises(StsError, match="InceptionV3 needs images of at least 75 x 75 pixels"):
         fit(inception, bank, labels, train_rows=TRAIN, settings=QUICK)
 
 

@@ -105,7 +105,8 @@ class Backbone:
     head: str
     """Name of the last layer, or of the block that ends with it."""
     side: int = 224
-    smallest: int = 32
+    smallest: tuple[int, int] = (32, 32)
+    """Smallest height and width of its images."""
     content: str = "scalogram"
     """What its images show."""
     auxiliary_from: int | None = None
@@ -126,8 +127,9 @@ BACKBONES: Final = {
         build=models.resnet18,
         imagenet=models.ResNet18_Weights.IMAGENET1K_V1,
         head="fc",
-        # Its layers pad: the last maps of lower images have one row too.
-        smallest=8,
+        # Its layers pad: the last maps of lower images have one row too. Not of narrower ones: if a
+        # stride leads to one column, oneDNN's bfloat16 gradient reads memory that nobody has set.
+        smallest=(8, 32),
     ),
     2: Backbone(
         name="InceptionV3",
@@ -136,7 +138,7 @@ BACKBONES: Final = {
         head="fc",
         # 299: the smallest side whose last feature map is still 8 x 8.
         side=299,
-        smallest=75,
+        smallest=(75, 75),
         auxiliary_from=299,
         # Our images are standardised by their own statistics, not by those of photographs.
         # torchvision's own initial weights take seconds and give a warning that they will change.
@@ -159,7 +161,7 @@ BACKBONES: Final = {
         build=_build_trace_net,
         imagenet=None,
         head="head",
-        smallest=1,
+        smallest=(1, 1),
         content="trace",
     ),
 }
@@ -211,15 +213,16 @@ class Architecture:
             return ImageSettings(height=1, width=SAMPLES, content="trace")
         side = self.backbone.side if size is None else size
         height, width = (side, side) if isinstance(side, int) else side
-        self.check_side(min(height, width))
+        self.check_size(height, width)
         return ImageSettings(height=height, width=width, parity=parity)
 
-    def check_side(self, side: int) -> None:
-        """Raise if images of this side are too small for the poolings of the network."""
-        if side < self.backbone.smallest:
+    def check_size(self, height: int, width: int) -> None:
+        """Raise if images of this size are too small for the poolings of the network."""
+        least = self.backbone.smallest
+        if height < least[0] or width < least[1]:
             raise StsError(
-                f"{self.backbone.name} needs images of at least {self.backbone.smallest} pixels, "
-                f"not {side}: give a larger --image-size"
+                f"{self.backbone.name} needs images of at least {least[0]} x {least[1]} pixels "
+                f"(height x width), not {height} x {width}: give a larger --image-size"
             )
 
 

@@ -143,7 +143,7 @@ def load_network_card(folder: Path, *, wanted: Architecture | None = None) -> Mo
             f"{path} must name the classes {', '.join(CLASSES)} in this order, not "
             f"{shorten(list(card.classes))}: {RETRAIN_NETWORK}"
         )
-    card.architecture.check_side(min(card.images.height, card.images.width))
+    card.architecture.check_size(card.images.height, card.images.width)
     if wanted is not None and (
         (wanted.number, wanted.freeze) != (card.architecture.number, card.architecture.freeze)
     ):

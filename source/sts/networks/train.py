@@ -319,7 +319,7 @@ def _run_epochs(
 
 def _check_job(job: _Job, bank: ImageBank) -> None:
     architecture, labels = job.architecture, job.labels
-    architecture.check_side(min(bank.settings.height, bank.settings.width))
+    architecture.check_size(bank.settings.height, bank.settings.width)
     if len(labels) != len(bank):
         raise ValueError(f"{len(labels)} labels for {len(bank)} cells")
     if len(np.intersect1d(job.rows, job.checked)):
