@@ -269,7 +269,8 @@ def test_what_is_no_split_is_not_replaced_either(tmp_path: Path, text: str) -> N
 
 
 def test_too_few_cells_of_a_class_are_named(tmp_path: Path) -> None:
-    with pytest.raises(StsError, match="only 1 specimens of class Pvalb for 5 parts"):
+    # The share of held-out cells is fixed: fewer folds would not help.
+    with pytest.raises(StsError, match=r"only 1 specimens of class Pvalb for 5 .*; add cells$"):
         split_of(make_cells(4), tmp_path)
     with pytest.raises(
         StsError, match=r"only 2 donors of class Pvalb for 3 parts.*--group-by specimen"

@@ -53,8 +53,9 @@ BOOT: Final = (
 )
 # Signals that come from outside: the file is not the reason, so it is tried a second time.
 FROM_OUTSIDE: Final = ("SIGKILL", "SIGTERM", "SIGHUP")
-# Longest start: it takes a second or two, and more over a slow network file system.
-START_S: Final = 60.0
+# Longest start: it takes a second or two, and more over a slow network file system or on a busy
+# machine, where it took more than a minute.
+START_S: Final = 300.0
 # Time for a killed process to end, and for what it has sent to arrive.
 GRACE_S: Final = 0.5
 # The sandboxes of this thread by their work, until the program ends: a start takes a second.
@@ -155,8 +156,9 @@ class Isolated:
         self._process = process
         # The process also ends when this object is deleted, or when its parent was killed.
         self._ending = weakref.finalize(self, _end, process, complaints)
+        stopwatch = _Stopwatch(process, START_S)
         try:
-            with _Stopwatch(process, START_S):
+            with stopwatch:
                 _send(process, sys.path)
                 _send(process, {"work": self.work, **vars(self.limits)})
                 _receive(process, START_S)
@@ -165,7 +167,8 @@ class Isolated:
             complaints.seek(0)
             lines = complaints.read()[-10_000:].decode(errors="replace").strip().split("\n")
             self.close()
-            reason = lines[-1].strip() or "it gave no reason"
+            late = f"not in {START_S:g} s, the machine may be too busy: try fewer --workers"
+            reason = late if stopwatch.rang else lines[-1].strip() or "it gave no reason"
             raise StsError(f"the process that reads files cannot start: {reason}") from error
         return process
 

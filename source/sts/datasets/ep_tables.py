@@ -94,7 +94,11 @@ def load_ep_tables(
 
     A specimen in several files is taken from the first of them.
     """
-    tables = [read_ep_table(path, needed=needed, columns=columns) for path in paths]
+    return join_ep_tables([read_ep_table(path, needed=needed, columns=columns) for path in paths])
+
+
+def join_ep_tables(tables: Sequence[EpTable]) -> EpTable:
+    """Return the cells of all tables, each from the first that contains it, ordered by id."""
     arrays = {
         name: np.concatenate([getattr(table, name) for table in tables])
         for name in (*IDENTITY, "X")

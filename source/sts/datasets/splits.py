@@ -219,7 +219,8 @@ def folds_of(
     cells: Identified, folds: int, *, group_by: str = DONOR, seed: int = 0
 ) -> list[tuple[Ints, Ints]]:
     """Return rows to fit on and rows to score on for each fold, stratified by class."""
-    return list(_divide(cells, folds, one_of(group_by, GROUPS, "grouping"), seed))
+    grouping = one_of(group_by, GROUPS, "grouping")
+    return list(_divide(cells, folds, grouping, seed, advice="add cells or lower --folds"))
 
 
 def keep_aside(cells: Identified, *, group_by: str = DONOR, seed: int = 0) -> tuple[Ints, Ints]:
@@ -230,7 +231,9 @@ def keep_aside(cells: Identified, *, group_by: str = DONOR, seed: int = 0) -> tu
     return folds_of(cells, max(2, min(wanted, fewest)), group_by=group_by, seed=seed)[0]
 
 
-def _divide(cells: Identified, parts: int, group_by: str, seed: int) -> Iterator[tuple[Ints, Ints]]:
+def _divide(
+    cells: Identified, parts: int, group_by: str, seed: int, *, advice: str = "add cells"
+) -> Iterator[tuple[Ints, Ints]]:
     groups = _list_groups(cells, group_by)
     by_donor = len(np.unique(groups)) < len(cells)
     for label in CLASSES:
@@ -239,7 +242,7 @@ def _divide(cells: Identified, parts: int, group_by: str, seed: int) -> Iterator
             who, more = ("donor", ", or use --group-by specimen") if by_donor else ("specimen", "")
             raise StsError(
                 f"only {count} {who}s of class {label} for {parts} parts: every part needs "
-                f"at least one; add cells or lower --folds{more}"
+                f"at least one; {advice}{more}"
             )
     rows = np.zeros((len(cells), 1))
     if by_donor:

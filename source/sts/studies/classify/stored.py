@@ -22,7 +22,7 @@ from sts.datasets.column_maps import read_column_map
 from sts.datasets.ep_tables import (
     EpTable,
     find_ep_tables,
-    load_ep_tables,
+    join_ep_tables,
     read_ep_table,
 )
 from sts.datasets.series_files import find_series
@@ -264,13 +264,21 @@ def _load_features(
     if not place.exists():
         raise StsError(f"no folder {place}: name a data set from `data_pipeline.py build`")
     paths = [place] if place.is_file() else find_ep_tables(place)
-    rows = [row for path in paths if path.name == OWN_TABLE for row in read_features(path)]
-    lost = _cells_of([row for row in rows if row.status != "ok"])
-    if rows and len(lost) == len(rows):
+    rows = {path: read_features(path) if path.name == OWN_TABLE else [] for path in paths}
+    lost = _cells_of([row for own in rows.values() for row in own if row.status != "ok"])
+    good = {path: [row for row in own if row.status == "ok"] for path, own in rows.items()}
+    tables = {
+        path: read_ep_table(path, needed=needed) for path in paths if good[path] or not rows[path]
+    }
+    if not tables:
         return lost, None
-    table = load_ep_tables(paths, needed=needed)
-    known = {row.specimen_id: row for row in rows if row.status == "ok"}
-    return [*_cells_in(table, str(paths[0]), known), *lost], table
+    cells: dict[str, PredictedCell] = {}
+    # From the last: the first table that contains a cell has its features, and tells about it.
+    for path, table in reversed(tables.items()):
+        known = {row.specimen_id: row for row in good[path]}
+        cells |= {cell.specimen_id: cell for cell in _cells_in(table, str(path), known)}
+    whole = join_ep_tables(list(tables.values()))
+    return [*(cells[name] for name in whole.specimen_id.tolist()), *lost], whole
 
 
 def _cells_in(table: EpTable, file: str, known: Mapping[str, FeatureRow]) -> list[PredictedCell]:

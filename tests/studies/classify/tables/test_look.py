@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -13,10 +14,13 @@ from sts.base.types import CLASSES
 from sts.cli.baseline import main
 from sts.cli.data import main as data_main
 from sts.cli.run import Status
+from sts.datasets.table import FeatureRow, write_features
+from sts.signals.feature_names import FEATURES
+from sts.studies.classify.stored import CellSource, find_new_features
 from sts.studies.classify.tables.model import reasons_of
 from sts.tabular.checkpoint import load_baseline
 from sts.tabular.explanations import compute_contributions
-from tests.datasets.ep_worlds import make_table, write_own, write_renamed
+from tests.datasets.ep_worlds import make_table, write_own, write_published, write_renamed
 from tests.datasets.ep_worlds import rows_of as rows_of_table
 from tests.studies.cells import write_cell
 from tests.studies.classify.tables.worlds import (
@@ -91,6 +95,26 @@ def test_a_table_with_other_columns_is_predicted_as_with_ours(
     np.testing.assert_allclose(found["theirs"], found["ours"], rtol=0, atol=1e-9)
     assert main([*command[:-4], "--cells-from", str(tmp_path), "--columns", str(columns)]) == 2
     assert "--columns maps the columns of a table" in capsys.readouterr().err
+
+
+def test_a_cell_of_two_tables_has_the_features_and_the_facts_of_the_first(tmp_path: Path) -> None:
+    write_published(tmp_path, make_table(16))
+    first, second = (make_table(1, seed=seed) for seed in (1, 2))
+    for name, table in (("a", first), ("b", second)):
+        named = replace(table, specimen_id=np.array(["one"]), dataset=np.array([name]))
+        write_own(tmp_path / name, named)
+    write_features(
+        tmp_path / "c" / "features.csv", [FeatureRow(specimen_id="two", status="failed")]
+    )
+    source = CellSource(cells_from=str(tmp_path))
+    cells, table = find_new_features(source, needed=FEATURES)
+    assert table is not None
+    assert [cell.specimen_id for cell in cells] == [*table.specimen_id, "two"]
+    found = {cell.specimen_id: cell for cell in cells}
+    np.testing.assert_array_equal(table.X[table.specimen_id == "one"], first.X)
+    assert found["one"].dataset == "a"
+    for specimen, dataset in zip(table.specimen_id[:16], table.dataset[:16], strict=True):
+        assert found[specimen].file.endswith(f"{dataset}_EP_features.csv")
 
 
 def test_predicting_recordings_keeps_the_reason_of_a_bad_one(
