@@ -61,6 +61,21 @@ def test_long_squares_alone_are_those_of_the_whole_protocol(cells: list[Simulate
     assert len(cells[0].recording.sweeps) == len(long.recording.sweeps) + 4
 
 
+def test_the_pair_of_sweeps_is_that_of_the_whole_protocol(cells: list[SimulatedCell]) -> None:
+    for cell, pair in zip(cells, simulate_cells(8, seed=5, protocol="pair"), strict=True):
+        both = select_pair(analyse(pair.recording))
+        assert len(pair.recording.sweeps) < len(cell.recording.sweeps)
+        whole = select_pair(analyse(cell.recording))
+        for one, other in zip(both.sweeps, whole.sweeps, strict=True):
+            np.testing.assert_array_equal(one.voltage_mv, other.voltage_mv)
+
+
+def test_no_voltage_stays_up_after_its_stimulus(cells: list[SimulatedCell]) -> None:
+    for cell in cells:
+        for sweep in cell.recording.sweeps:
+            assert np.median(sweep.voltage_mv[-2500:]) < -40, (cell.label, sweep.name)
+
+
 def test_no_two_sweeps_share_their_noise(cells: list[SimulatedCell]) -> None:
     quiet = np.array([sweep.voltage_mv[:4000] for sweep in cells[0].recording.sweeps])
     related = np.corrcoef(quiet - quiet.mean(axis=1, keepdims=True))

@@ -22,13 +22,10 @@ from sts.recordings.simulated.neuron import (
     Neuron,
     Recorded,
     Unfit,
-    long_squares,
     make_neuron,
-    pair_squares,
     record_long_squares,
     record_others,
     short_square_pa,
-    stays_depolarised,
 )
 from sts.recordings.simulated.populations import load_populations
 from sts.recordings.simulated.rigs import draw_rig, pass_amplifier
@@ -54,7 +51,7 @@ CELLS_PER_DONOR: Final = 3
 # Demos train on cells of this seed. No command has it as its default, so that `simulate` without a
 # seed simulates other cells, on which the model of a demo can be tried.
 DEMO_SEED: Final = 1_000_003
-# Largest number of draws of a neuron: one draw in thirty is unfit.
+# Largest number of draws of a neuron: one draw in eight is unfit.
 MOST_DRAWS: Final = 50
 
 
@@ -167,9 +164,6 @@ def simulate_cell(
             continue
         recording = recording_of(entry, recorded)
         if amplifier is not None:
-            # The cells of plain rigs are not checked: demos and their scores depend on each.
-            if stays_depolarised(recorded):
-                continue
             recording = pass_amplifier(recording, bench, amplifier, seed=(seed, entry.index))
         return SimulatedCell(
             recording=recording, label=entry.label, dataset=entry.dataset, redraws=redraw
@@ -179,8 +173,7 @@ def simulate_cell(
 
 def _record(neuron: Neuron, protocol: str) -> list[Recorded]:
     """Return the sweeps of a protocol; raise Unfit if the neuron does not suit it."""
-    squares = pair_squares if protocol == "pair" else long_squares
-    rheobase_pa, recorded = record_long_squares(neuron, squares)
+    rheobase_pa, recorded = record_long_squares(neuron, pair=protocol == "pair")
     # For every protocol, so that all protocols use the same neurons.
     short_pa = short_square_pa(neuron)
     if protocol == "full":

@@ -4,7 +4,7 @@ Every sweep starts with a test pulse. A long square, a short square or a ramp fo
 names that MIES uses.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
@@ -202,35 +202,42 @@ def long_squares(rheobase_pa: int, *, bench: Rig) -> list[SimulatedStimulus]:
     ]
 
 
-def pair_squares(rheobase_pa: int, *, bench: Rig) -> list[SimulatedStimulus]:
-    """Return only the long squares from which the two sweeps are selected."""
-    wanted = rheobase_pa - bench.grid_pa, rheobase_pa, rheobase_pa + bench.second_pa
-    squares = long_squares(rheobase_pa, bench=bench)
-    return [each for each in squares if each.amplitude_pa in wanted]
+def record_long_squares(neuron: Neuron, *, pair: bool = False) -> tuple[int, list[Recorded]]:
+    """Return rheobase, the lowest amplitude that fires, and the long squares around it.
 
-
-def record_long_squares(
-    neuron: Neuron, squares: Callable[..., list[SimulatedStimulus]] = long_squares
-) -> tuple[int, list[Recorded]]:
-    """Return rheobase, the lowest amplitude that fires, and the long squares around it."""
+    Parameters
+    ----------
+    pair
+        Return only the long squares from which the two sweeps are selected.
+    """
+    bench = neuron.bench
     rheobase_pa = _find_lowest(
-        neuron, _long_square, step_pa=neuron.bench.grid_pa, highest_pa=HIGHEST_RHEOBASE_PA
+        neuron, _long_square, step_pa=bench.grid_pa, highest_pa=HIGHEST_RHEOBASE_PA
     )
     for _ in range(MOST_RECORDINGS):
-        recorded = neuron.record(squares(rheobase_pa, bench=neuron.bench))
+        firing = rheobase_pa, rheobase_pa + bench.second_pa
+        selected = rheobase_pa - bench.grid_pa, *firing
+        checked = SUBTHRESHOLD_PA[0], *firing, rheobase_pa + SUPRATHRESHOLD_PA[-1]
+        squares = long_squares(rheobase_pa, bench=bench)
+        if pair:
+            squares = [each for each in squares if each.amplitude_pa in {*selected, *checked}]
+        recorded = neuron.record(squares)
         lowest_pa = _lowest_recorded(recorded)
         if lowest_pa == rheobase_pa:
+            # The same sweeps for every protocol, so that all protocols use the same neurons.
+            _check_recovery(each for each in recorded if each[0].amplitude_pa in checked)
+            if pair:
+                recorded = [each for each in recorded if each[0].amplitude_pa in selected]
             return rheobase_pa, recorded
         rheobase_pa = lowest_pa
     raise Unfit("its rheobase varies")
 
 
-def stays_depolarised(recorded: Sequence[Recorded]) -> bool:
-    """Tell whether a voltage stays up after its stimulus, in a block that no real neuron keeps."""
-    return any(
-        float(np.median(counts[-_END_SAMPLES:])) * MV_PER_COUNT > _RECOVERED_MV
-        for _, counts in recorded
-    )
+def _check_recovery(recorded: Iterable[Recorded]) -> None:
+    """Refuse a voltage that stays up after its stimulus, in a block that no real neuron keeps."""
+    for _, counts in recorded:
+        if float(np.median(counts[-_END_SAMPLES:])) * MV_PER_COUNT > _RECOVERED_MV:
+            raise Unfit("it stays depolarised after a step")
 
 
 def short_square_pa(neuron: Neuron) -> int:
