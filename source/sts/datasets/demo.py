@@ -31,8 +31,6 @@ TABLE_FOLDER: Final = "measured"
 # Populations overlap like those of real cells; with fewer cells, a network with random initial
 # weights does not learn to distinguish them.
 STORE_CELLS: Final = 3000
-# The first ones of these with random rigs: to simulate one takes twice as long.
-VARIED_CELLS: Final = 600
 TABLE_CELLS: Final = 400
 # How the two sweeps of a cell are selected, by the kind of its rig.
 _SELECT: Final = {
@@ -47,8 +45,7 @@ def ensure_store(data: Path, *, rigs: str = "plain") -> None:
     """Simulate the sweeps of the demo cells unless they exist."""
     path = data / STORE_NAME
     if not path.is_file():
-        cells = VARIED_CELLS if rigs == "varied" else STORE_CELLS
-        write_store(path, simulate_store(cells, seed=DEMO_SEED, rigs=rigs))
+        write_store(path, simulate_store(STORE_CELLS, seed=DEMO_SEED, rigs=rigs))
 
 
 def ensure_table(data: Path) -> None:
