@@ -4,7 +4,7 @@ Every sweep starts with a test pulse. A long square, a short square or a ramp fo
 names that MIES uses.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
@@ -60,9 +60,9 @@ LEAD_S: Final = 0.1
 # in the last samples of a step, whose peak may be after the step.
 DOUBTFUL_MV: Final = -30.0
 LATE_SAMPLES: Final = 50
-# Every real neuron is below this voltage after the stimulus, at the end of a sweep.
-_RECOVERED_MV: Final = -40.0
-_END_SAMPLES: Final = 2500
+# No real neuron stays above this voltage for 50 ms at currents close to rheobase.
+_BLOCKED_MV: Final = -30.0
+_BLOCK_MS: Final = 50
 # A spike that a short square evokes has its peak within this time after it.
 EVOKED_WITHIN_S: Final = 0.01
 # Largest number of recordings of the long squares: in a few percent of the cells, noise changes
@@ -225,7 +225,8 @@ def record_long_squares(neuron: Neuron, *, pair: bool = False) -> tuple[int, lis
         lowest_pa = _lowest_recorded(recorded)
         if lowest_pa == rheobase_pa:
             # The same sweeps for every protocol, so that all protocols use the same neurons.
-            _check_recovery(each for each in recorded if each[0].amplitude_pa in checked)
+            if any(_is_blocked(v) for each, v in recorded if each.amplitude_pa in checked):
+                raise Unfit("it stays depolarised")
             if pair:
                 recorded = [each for each in recorded if each[0].amplitude_pa in selected]
             return rheobase_pa, recorded
@@ -233,11 +234,11 @@ def record_long_squares(neuron: Neuron, *, pair: bool = False) -> tuple[int, lis
     raise Unfit("its rheobase varies")
 
 
-def _check_recovery(recorded: Iterable[Recorded]) -> None:
-    """Refuse a voltage that stays up after its stimulus, in a block that no real neuron keeps."""
-    for _, counts in recorded:
-        if float(np.median(counts[-_END_SAMPLES:])) * MV_PER_COUNT > _RECOVERED_MV:
-            raise Unfit("it stays depolarised after a step")
+def _is_blocked(counts: Ints) -> bool:
+    """Tell whether a voltage stays depolarised in or after a step."""
+    every_ms = counts[:: round(1 / STEP_MS)]
+    parts = every_ms[: len(every_ms) // _BLOCK_MS * _BLOCK_MS].reshape(-1, _BLOCK_MS)
+    return bool(np.median(parts, axis=1).max() * MV_PER_COUNT > _BLOCKED_MV)
 
 
 def short_square_pa(neuron: Neuron) -> int:
