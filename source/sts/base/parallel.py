@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
@@ -86,7 +86,7 @@ def map_unordered(
     *,
     workers: int = 1,
     cluster: str | None = None,
-) -> Iterator[tuple[int, R]]:
+) -> Generator[tuple[int, R]]:
     """Call a function for every item; return an iterator over (position of the item, result).
 
     Results are yielded when they finish. An exception of `function` ends the iteration and is
@@ -110,7 +110,7 @@ def map_unordered(
 
 def _on_this_machine(
     function: Callable[[T], R], items: Iterable[T], workers: int
-) -> Iterator[tuple[int, R]]:
+) -> Generator[tuple[int, R]]:
     from sts.base.sandbox import ONE_THREAD
 
     # loky replaces a worker that needs much memory, and warns. Where warnings are errors, that
@@ -197,7 +197,7 @@ def _is_loopback(host: str) -> bool:
 
 def _on_cluster(
     function: Callable[[T], R], items: Iterable[T], address: str
-) -> Iterator[tuple[int, R]]:
+) -> Generator[tuple[int, R]]:
     try:
         distributed = importlib.import_module("distributed")
     except ImportError as error:

@@ -1,15 +1,17 @@
 """TRAIN of a network: its settings, folds and refit, and processes that search together."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import numpy as np
+import torch
 from sklearn.metrics import balanced_accuracy_score
 
+from sts.base.parallel import map_unordered
 from sts.base.runs import Run
 from sts.base.settings import from_dict, to_dict
 from sts.base.tracking import Mode, Tracker
@@ -35,6 +37,7 @@ from sts.studies.classify.training import (
     LOGIT_DIGITS,
     REFIT,
     Experiment,
+    Score,
     Trained,
     search_settings,
     train,
@@ -52,6 +55,11 @@ DEMO_SIZE: Final = {1: (12, 384), 2: (80, 240), 3: (32, 384), 4: (32, 384), 5: N
 # Random weights need a rate that increases, then decreases; small networks need more epochs.
 DEMO_EPOCHS: Final = {1: 6, 2: 6, 3: 6, 4: 12, 5: 20}
 DEMO_RATE: Final = {1: 1e-3, 2: 1e-3, 3: 1e-3, 4: 3e-3, 5: 3e-3}
+# The folds of smaller images are trained side by side: a fit of larger ones uses all cores, and
+# several at once need much memory.
+SMALL_PIXELS: Final = 2**14
+# Images of a fold, in all epochs, for which it pays to start a process: it takes some seconds.
+LEAST_IMAGES: Final = 4000
 # Values of an epoch that are tracked.
 TRACKED: Final = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 
@@ -162,6 +170,8 @@ class NetworkExperiment(Experiment):
     job: NetworkJob
     cohort: NetworkCohort
     bank: ImageBank
+    data: Path
+    """The folder of the cells, from which other processes load them."""
 
     study: ClassVar[str] = "sts"
 
@@ -175,6 +185,23 @@ class NetworkExperiment(Experiment):
             "group_by": self.job.group_by,
             "cells": self.cohort.fingerprint(),
         }
+
+    @contextlib.contextmanager
+    def scoring(self) -> Iterator[Score]:
+        """Provide the function that scores folds; on a CPU those of small images run in parallel.
+
+        A fit of small images uses little more than one core.
+        """
+        images, cores, folds = self.bank.settings, torch.get_num_threads(), len(self.folds)
+        workers = min(folds, cores)
+        small = images.height * images.width <= SMALL_PIXELS
+        long = len(self.folds[0].fit) * self.job.base.epochs >= LEAST_IMAGES
+        if workers == 1 or not small or not long or self.bank.device.type != "cpu":
+            yield self.score
+            return
+        work = partial(_score_in_process, self.job, self.data, cores // workers)
+        with contextlib.closing(FoldProcesses(work, folds, workers=workers)) as score:
+            yield score
 
     def score(self, values: dict[str, Any], number: int) -> FoldScore:
         """Train on one fold with these values of searched settings; return its score."""
@@ -274,7 +301,71 @@ def prepare_network(job: NetworkJob, *, data: Path, device: str = "auto") -> Net
         folds=cohort.folds(job.search_plan.folds, group_by=job.group_by, seed=job.seed),
         fit_rows=fit_rows,
         kept_rows=kept_rows,
+        data=data,
     )
+
+
+class FoldProcesses:
+    """Score the later folds of a trial in other processes while the search waits for the first.
+
+    A score depends on settings and fold alone. If a trial is pruned, its other folds are ended.
+    """
+
+    def __init__(
+        self, work: Callable[[dict[str, Any], int], FoldScore], folds: int, *, workers: int
+    ) -> None:
+        self._work, self._folds, self._workers = work, folds, workers
+        self._settings: dict[str, Any] = {}
+        self._left: set[int] = set()
+        self._found: dict[int, FoldScore | FloatingPointError] = {}
+        self._scores: Generator[tuple[int, Any]] = map_unordered(len, ())
+
+    def __call__(self, settings: dict[str, Any], fold: int) -> FoldScore:
+        """Return the score of a fold."""
+        if settings != self._settings or fold not in self._left:
+            self.close()
+            self._settings, self._left = dict(settings), set(range(fold, self._folds))
+            work = partial(_score_or_error, self._work, self._settings)
+            self._scores = map_unordered(work, sorted(self._left), workers=self._workers)
+        while fold not in self._found:
+            _, (number, score) = next(self._scores)
+            self._found[number] = score
+        self._left.remove(fold)
+        if not self._left:
+            # The processes stay for the next trial.
+            next(self._scores, None)
+        found = self._found.pop(fold)
+        if isinstance(found, FloatingPointError):
+            raise found
+        return found
+
+    def close(self) -> None:
+        """End the folds that have begun and were not asked for."""
+        self._scores.close()
+        self._left.clear()
+        self._found.clear()
+
+
+def _score_or_error(
+    work: Callable[[dict[str, Any], int], FoldScore], settings: dict[str, Any], fold: int
+) -> tuple[int, FoldScore | FloatingPointError]:
+    """Return a fold with its score; the error of a fold is raised when its turn comes."""
+    try:
+        return fold, work(settings, fold)
+    except FloatingPointError as error:
+        return fold, error
+
+
+def _score_in_process(
+    job: NetworkJob, data: Path, threads: int, settings: dict[str, Any], fold: int
+) -> FoldScore:
+    torch.set_num_threads(threads)
+    return _load_experiment(job, data).score(settings, fold)
+
+
+@cache
+def _load_experiment(job: NetworkJob, data: Path) -> NetworkExperiment:
+    return prepare_network(job, data=data, device="cpu")
 
 
 def train_scalogram_network(
