@@ -63,12 +63,23 @@ def share_cores(workers: int, device: str) -> Iterator[None]:
     if workers == 1:
         yield
         return
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(1, before // workers))
     chosen = torch.cuda.device(device) if device.startswith("cuda") else nullcontext()
+    with use_cores(max(1, count_cores() // workers)), chosen:
+        yield
+
+
+def count_cores() -> int:
+    """Return the number of cores that torch uses in this process."""
+    return torch.get_num_threads()
+
+
+@contextmanager
+def use_cores(count: int) -> Iterator[None]:
+    """Let torch use this many cores inside the block."""
+    before = count_cores()
+    torch.set_num_threads(count)
     try:
-        with chosen:
-            yield
+        yield
     finally:
         torch.set_num_threads(before)
 

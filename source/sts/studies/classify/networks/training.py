@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import numpy as np
-import torch
 from sklearn.metrics import balanced_accuracy_score
 
 from sts.base.parallel import map_unordered
@@ -19,7 +18,7 @@ from sts.base.types import Floats
 from sts.base.workspace import Workspace
 from sts.evaluation.calibration import apply_temperature, calibrate
 from sts.evaluation.predictions import Predictions
-from sts.learning.device import share_cores, share_devices
+from sts.learning.device import count_cores, share_cores, share_devices, use_cores
 from sts.networks.backbones import Architecture
 from sts.networks.checkpoint import Model, ModelCard, model_folder
 from sts.networks.novelty import measure_network_novelty
@@ -192,7 +191,7 @@ class NetworkExperiment(Experiment):
 
         A fit of small images uses little more than one core.
         """
-        images, cores, folds = self.bank.settings, torch.get_num_threads(), len(self.folds)
+        images, cores, folds = self.bank.settings, count_cores(), len(self.folds)
         workers = min(folds, cores)
         small = images.height * images.width <= SMALL_PIXELS
         long = len(self.folds[0].fit) * self.job.base.epochs >= LEAST_IMAGES
@@ -357,10 +356,10 @@ def _score_or_error(
 
 
 def _score_in_process(
-    job: NetworkJob, data: Path, threads: int, settings: dict[str, Any], fold: int
+    job: NetworkJob, data: Path, cores: int, settings: dict[str, Any], fold: int
 ) -> FoldScore:
-    torch.set_num_threads(threads)
-    return _load_experiment(job, data).score(settings, fold)
+    with use_cores(cores):
+        return _load_experiment(job, data).score(settings, fold)
 
 
 @cache
