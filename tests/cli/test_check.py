@@ -112,6 +112,15 @@ def test_the_medians_of_data_sets_stand_beside_those_of_a_table(
     assert "give the table with --table" in capsys.readouterr().err
 
 
+def test_a_table_alone_is_enough_to_check(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    theirs, columns = write_renamed(root, rows_of(plausible_table(12)))
+    arguments = ["check", "--root", str(root), "--table", str(theirs), "--columns", str(columns)]
+    assert main(arguments) == Status.DONE
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["feature", "unit", "theirs"] in lines
+    assert ["cells", "12"] in lines
+
+
 def test_data_sets_of_other_laboratories_alone_are_enough_to_check(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -98,7 +98,7 @@ def _check(args: argparse.Namespace) -> int:
     from sts.datasets.medians import compare_medians
 
     flags.refuse_columns(args)
-    checked = check(data_of(args), marks=args.marks)
+    checked = check(data_of(args), marks=args.marks, may_be_empty=args.table is not None)
     for path in checked.paths:
         say(f"read {path}")
     say()

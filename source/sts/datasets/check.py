@@ -85,9 +85,9 @@ class Checked:
         ]
 
 
-def check(data: Path, *, marks: Path | None = None) -> Checked:
+def check(data: Path, *, marks: Path | None = None, may_be_empty: bool = False) -> Checked:
     """Return the content of a data folder, its contradictions, and the user's marks of cells."""
-    inventory = take_inventory(data, marks=marks)
+    inventory = take_inventory(data, marks=marks, may_be_empty=may_be_empty)
     found = {name: tuple(rule.find(inventory)) for name, rule in RULES.items()}
     return Checked(
         inventory=inventory,

@@ -177,13 +177,17 @@ class Inventory:
         return {specimen: dataset for specimen, dataset in known if dataset}
 
 
-def take_inventory(data: Path, *, marks: Path | None = None) -> Inventory:
+def take_inventory(
+    data: Path, *, marks: Path | None = None, may_be_empty: bool = False
+) -> Inventory:
     """Read all files in a data folder; an unreadable file is listed and raises no error.
 
     Parameters
     ----------
     marks
         A table that the viewer has exported.
+    may_be_empty
+        Accept a folder without any file.
     """
     # By reason, since the same file can be read twice.
     faults: dict[str, Path] = {}
@@ -212,7 +216,8 @@ def take_inventory(data: Path, *, marks: Path | None = None) -> Inventory:
         faults=tuple((path, reason) for reason, path in faults.items()),
         marks={} if marks is None else read_marks(marks),
     )
-    if not (inventory.paths or inventory.faults or find_laboratories(data)):
+    is_empty = not (inventory.paths or inventory.faults or find_laboratories(data))
+    if is_empty and not may_be_empty:
         raise StsError(
             f"nothing to check in {data}: fetch the published tables with `data_pipeline.py fetch "
             "sts-tables` and `data_pipeline.py fetch etypes`, or build recordings into it with "
