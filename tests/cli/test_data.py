@@ -143,6 +143,11 @@ def test_show_takes_a_specimen_or_a_recording(
     assert [Path(line).name for line in lines_of(capsys)] == [
         *(f"{specimen}.png", f"{specimen}.svg") * 2
     ]
+    # Its file has another place, but the same cell: neither picture replaces the other.
+    assert main(["show", specimen, str(recording), "--root", str(demo)]) == Status.DONE
+    assert [Path(line).name for line in lines_of(capsys)] == [
+        f"{name}.{kind}" for name in (specimen, f"{specimen}-2") for kind in ("png", "svg")
+    ]
     assert main(["show", "nobody", "--root", str(demo)]) == Status.USER
     assert "no specimen 'nobody'" in capsys.readouterr().err
 

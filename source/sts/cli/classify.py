@@ -103,7 +103,7 @@ def new_cells_of(
         more = " or --table CSV" if features else ""
         raise StsError(
             "name the cells to predict by one of --recordings FILE..., --cells-from DIR"
-            f"{more}; {sum(sources) or 'none'} of them was given"
+            f"{more}; {sum(sources) or 'none'} of them were given"
         )
     if args.series and not args.recordings:
         raise StsError("--series says which files of --recordings FOLDER are a cell: name a folder")

@@ -43,8 +43,9 @@ def show(workspace: Workspace, settings: ShowSettings) -> tuple[Path, ...]:
         drawn: list[Path] = []
         if not settings.specimens:
             drawn += draw_classes(run.figures / "classes", pictures)
-        for picture in pictures:
-            drawn += draw_cell(run.figures / _file_name(picture.specimen_id), picture)
+        names = _choose_file_names([picture.specimen_id for picture in pictures])
+        for name, picture in zip(names, pictures, strict=True):
+            drawn += draw_cell(run.figures / name, picture)
         run.report({"cells": [_facts(cell) for cell in cells]})
     return tuple(run.final / path.relative_to(run.path) for path in drawn)
 
@@ -107,6 +108,11 @@ def _facts(cell: SweepStore) -> dict[str, Any]:
     return {name: getattr(cell, name)[0].item() for name in names}
 
 
-def _file_name(specimen: str) -> str:
-    """Return a file name for a specimen id, which is text from outside."""
-    return "".join(c if c.isalnum() or c in "-_" else "_" for c in specimen)[:60] or "cell"
+def _choose_file_names(specimens: Sequence[str]) -> list[str]:
+    """Return a different file name for each specimen id, which is text from outside."""
+    chosen: list[str] = []
+    for specimen in specimens:
+        stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in specimen)[:60] or "cell"
+        numbered = (f"{stem}-{number}" for number in range(2, len(chosen) + 2))
+        chosen.append(next(name for name in (stem, *numbered) if name not in chosen))
+    return chosen

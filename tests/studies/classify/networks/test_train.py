@@ -401,7 +401,7 @@ def test_sweeps_themselves_are_learnt_and_tested_but_not_explained(
     ("arguments", "line"),
     [
         (["2", "TEST"], "no model at"),
-        (["1", "PREDICT"], "--recordings FILE..., --cells-from DIR; none of them was given"),
+        (["1", "PREDICT"], "--recordings FILE..., --cells-from DIR; none of them were given"),
         (["1", "TRAIN", "--weights", "none", "--device", "cuda:99"], "cuda:99"),
         (["1", "TRAIN", "--weights", "none", "--folds", "50"], "for 50 parts"),
         (["1", "TRAIN", "--weights", "none", "--image-size", "4"], "at least"),

@@ -25,7 +25,7 @@ def test_donors_are_respected_unless_asked_otherwise_or_published() -> None:
         (["--published", "--features", "shared"], "--published is LightGBM"),
         (["--published", "--model", "svm"], "--published is LightGBM"),
         (["PREDICT"], "--recordings FILE..., --cells-from DIR or --table CSV; none of them"),
-        (["PREDICT", "--recordings", "x", "--cells-from", "y"], "2 of them was given"),
+        (["PREDICT", "--recordings", "x", "--cells-from", "y"], "2 of them were given"),
         (["PREDICT", "--cells-from", "nowhere"], "no folder nowhere"),
         (["PREDICT", "--cells-from", "x", "--hero"], "--hero belongs to recordings"),
         (["PREDICT", "--table", "nowhere.csv"], "no feature table nowhere.csv"),
