@@ -15,7 +15,7 @@ import pytest
 from sts.base import runs
 from sts.base.errors import StsError
 from sts.base.files import read_json, write_text
-from sts.base.runs import start_run, unfinished_run
+from sts.base.runs import start_run
 from sts.base.settings import digest
 from sts.base.workspace import Workspace
 
@@ -117,18 +117,14 @@ def test_an_unfinished_run_is_continued(workspace: Workspace) -> None:
         pytest.raises(KeyboardInterrupt),
         start_run(workspace, study="data", what="build", settings=Settings()) as first,
     ):
-        assert not first.resumed
         log.info("first part")
         (first.path / "part.csv").write_text("1")
         (first.path / ".part.0123abcd.partial.csv").write_text("torn")
         raise KeyboardInterrupt
     assert read_json(first.path / "run.json")["status"] == "interrupted"
-    found = unfinished_run(workspace, study="data", what="build", settings=Settings())
-    assert found == first.path
     with start_run(
         workspace, study="data", what="build", settings=Settings(), resume=True
     ) as second:
-        assert second.resumed
         assert second.path == first.path
         assert (second.path / "part.csv").read_text() == "1"
         log.info("second part")
@@ -136,7 +132,6 @@ def test_an_unfinished_run_is_continued(workspace: Workspace) -> None:
     assert not list(second.final.glob(".*"))
     text = (second.final / "log.txt").read_text()
     assert text.index("first part") < text.index("second part")
-    assert unfinished_run(workspace, study="data", what="build", settings=Settings()) is None
 
 
 def test_other_settings_or_other_work_are_not_continued(workspace: Workspace) -> None:
@@ -146,10 +141,9 @@ def test_other_settings_or_other_work_are_not_continued(workspace: Workspace) ->
     ):
         raise KeyError
     other = Settings(size=4)
-    assert unfinished_run(workspace, study="data", what="build", settings=other) is None
-    assert unfinished_run(workspace, study="data", what="show", settings=Settings()) is None
-    with start_run(workspace, study="data", what="build", settings=other, resume=True) as second:
-        assert not second.resumed
+    for what, settings in (("build", other), ("show", Settings())):
+        with start_run(workspace, study="data", what=what, settings=settings, resume=True) as run:
+            assert run.path != first.path
     assert first.path.is_dir()
 
 
@@ -164,19 +158,14 @@ def test_without_resume_an_unfinished_run_is_left_alone(workspace: Workspace) ->
     assert first.path.is_dir()
 
 
-def test_nothing_unfinished_starts_anew(workspace: Workspace) -> None:
-    with start_run(workspace, study="data", what="build", settings=Settings(), resume=True) as run:
-        assert not run.resumed
-    assert run.final.is_dir()
-
-
 def test_a_run_at_work_is_not_taken_over(workspace: Workspace) -> None:
-    with start_run(workspace, study="data", what="build", settings=Settings()) as first:
-        assert unfinished_run(workspace, study="data", what="build", settings=Settings()) is None
-        with start_run(
+    with (
+        start_run(workspace, study="data", what="build", settings=Settings()) as first,
+        start_run(
             workspace, study="data", what="build", settings=Settings(), resume=True
-        ) as second:
-            assert second.path != first.path
+        ) as second,
+    ):
+        assert second.path != first.path
     assert first.final.is_dir()
     assert second.final.is_dir()
 
@@ -200,8 +189,9 @@ with start_run(Workspace(Path(sys.argv[1])), study="data", what="build", setting
 def test_a_killed_run_can_be_continued(workspace: Workspace) -> None:
     ended = subprocess.run([sys.executable, "-c", KILLED, str(workspace.root)], check=False)
     assert ended.returncode == -signal.SIGKILL
+    (left,) = (workspace.output / "data" / "build").iterdir()
     with start_run(workspace, study="data", what="build", settings=Settings(), resume=True) as run:
-        assert run.resumed
+        assert run.path == left
     assert (run.final / "DONE").is_file()
 
 

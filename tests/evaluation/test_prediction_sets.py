@@ -15,6 +15,7 @@ from sts.evaluation.prediction_sets import (
     safe_answers,
 )
 from sts.evaluation.type_tree import ROOT, TypeTree
+from tests.evaluation.worlds import sum_up
 
 TREE = TypeTree.from_labels(
     [
@@ -35,7 +36,7 @@ def draw(count: int, seed: int) -> tuple[Floats, Ints]:
     # Sst is known badly: a guarantee for all classes together would not hold for it.
     logits[np.isin(leaf, (2, 3, 4))] *= 0.3
     odds = np.exp(logits)
-    return TREE.sum_up(odds / odds.sum(axis=1, keepdims=True)), TREE.leaves[leaf]
+    return sum_up(TREE, odds / odds.sum(axis=1, keepdims=True)), TREE.leaves[leaf]
 
 
 CALIBRATION, TRUTH = draw(3000, 0)

@@ -6,6 +6,7 @@ import pytest
 from sts.base.types import Floats, Ints
 from sts.evaluation.type_scores import LevelAnswers, answer_level, score_answers
 from sts.evaluation.type_tree import TypeTree
+from tests.evaluation.worlds import sum_up
 
 TREE = TypeTree.from_labels(["Exc", "Inh > Sst > Sst a", "Inh > Sst > Sst b", "Inh > Vip > Vip c"])
 
@@ -14,7 +15,7 @@ def draw(count: int) -> tuple[Floats, Ints]:
     rng = np.random.default_rng(0)
     leaf = rng.integers(4, size=count)
     odds = np.exp(rng.normal(size=(count, 4)) + 2.0 * np.eye(4)[leaf])
-    return TREE.sum_up(odds / odds.sum(axis=1, keepdims=True)), TREE.leaves[leaf]
+    return sum_up(TREE, odds / odds.sum(axis=1, keepdims=True)), TREE.leaves[leaf]
 
 
 PROBABILITIES, TRUTH = draw(3000)

@@ -63,12 +63,3 @@ def test_a_node_is_lifted_to_its_ancestor_and_not_lowered() -> None:
     assert TREE.lift(nodes, 2).tolist() == [4, 4, 3, -1, 1, -1]
     # Pvalb and Excitatory are leaves above the depth: nothing finer is there.
     assert TREE.lift(nodes, 3).tolist() == [5, -1, 3, -1, 1, -1]
-
-
-def test_the_probability_of_a_node_is_the_sum_of_those_of_its_children() -> None:
-    leaves = np.random.default_rng(0).dirichlet(np.ones(4), size=20)
-    nodes = TREE.sum_up(leaves)
-    assert np.allclose(nodes[:, ROOT], 1.0)
-    for parent in np.unique(TREE.parents[1:]):
-        assert np.allclose(nodes[:, TREE.children(parent)].sum(axis=1), nodes[:, parent])
-    assert np.array_equal(nodes[:, TREE.leaves], leaves)

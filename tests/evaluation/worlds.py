@@ -6,6 +6,7 @@ import numpy as np
 
 from sts.base.types import CLASSES, Floats
 from sts.evaluation.predictions import Predictions
+from sts.evaluation.type_tree import TypeTree
 
 # About the shares of the four classes in the study.
 SHARES = (0.19, 0.14, 0.32, 0.35)
@@ -15,6 +16,11 @@ def softmax(logits: Floats) -> Floats:
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares: Floats = odds / odds.sum(axis=1, keepdims=True)
     return shares
+
+
+def sum_up(tree: TypeTree, leaves: Floats) -> Floats:
+    """Return the probability of every node, (cells, nodes): the sum over its leaves."""
+    return np.asarray(leaves @ tree.contains[:, tree.leaves].T.astype(np.float64))
 
 
 def make_predictions(

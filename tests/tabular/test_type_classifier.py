@@ -16,6 +16,7 @@ from sts.base.types import Floats
 from sts.tabular.estimators import Prepared
 from sts.tabular.trees import BoostedTrees
 from sts.tabular.type_classifier import TypeTreeClassifier, find_masks
+from tests.evaluation.worlds import sum_up
 
 QUICK = BoostedTrees(n_estimators=10, min_child_samples=2, learning_rate=0.3, colsample_bytree=1.0)
 TYPES = (
@@ -59,7 +60,7 @@ def test_probabilities_agree_on_all_levels() -> None:
     for parent in np.unique(tree.parents[1:]):
         assert np.allclose(nodes[:, tree.children(parent)].sum(axis=1), nodes[:, parent])
     assert np.allclose(nodes[:, 0], 1.0)
-    assert np.allclose(tree.sum_up(nodes[:, tree.leaves]), nodes)
+    assert np.allclose(sum_up(tree, nodes[:, tree.leaves]), nodes)
     assert fitted.classes_.tolist() == sorted(TYPES)
     assert (fitted.predict(X) == y).mean() > 0.9
 

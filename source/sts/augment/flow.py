@@ -43,15 +43,11 @@ class FlowNetwork(Network):
 
     def log_likelihood(self, batch: Batch) -> Tensor:
         """Return the log likelihood of each row, (B,)."""
-        return self._distribution(batch.classes).log_prob(batch.scores)  # type: ignore[no-any-return]
-
-    def to_noise(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the noise of rows, and the logarithm of the change of volume, (B,)."""
-        return self._distribution(batch.classes).transform.call_and_ladj(batch.scores)  # type: ignore[no-any-return]
+        return self.distribution(batch.classes).log_prob(batch.scores)  # type: ignore[no-any-return]
 
     def to_scores(self, noise: Tensor, classes: Tensor) -> Tensor:
         """Return the rows for this noise, one feature after the other."""
-        return self._distribution(classes).transform.inv(noise)  # type: ignore[no-any-return]
+        return self.distribution(classes).transform.inv(noise)  # type: ignore[no-any-return]
 
     def score(self, batch: Batch, generator: torch.Generator) -> Tensor:
         """Return the negative log likelihood per feature."""
@@ -63,5 +59,6 @@ class FlowNetwork(Network):
         noise = torch.randn(shape, generator=generator, device=classes.device)
         return self.to_scores(noise, classes)
 
-    def _distribution(self, classes: Tensor) -> Any:
+    def distribution(self, classes: Tensor) -> Any:
+        """Return zuko's distribution of rows for these classes."""
         return self.maf(functional.one_hot(classes, self.classes).float())

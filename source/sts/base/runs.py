@@ -33,7 +33,6 @@ class Run:
 
     path: Path
     final: Path
-    resumed: bool
 
     @property
     def figures(self) -> Path:
@@ -57,7 +56,7 @@ def start_run(
     make_folder(base)
     claimed = _claim_unfinished(base, digest(settings)) if resume else None
     path, lock = claimed or _claim_new(base, digest(settings))
-    run = Run(path, path.with_name(path.name.removesuffix(UNFINISHED)), resumed=claimed is not None)
+    run = Run(path, path.with_name(path.name.removesuffix(UNFINISHED)))
     try:
         sweep_temporaries(path, older_than_s=0)
         make_folder(run.figures)
@@ -69,16 +68,6 @@ def start_run(
         path.rename(run.final)
     finally:
         lock.close()
-
-
-def unfinished_run(workspace: Workspace, *, study: str, what: str, settings: object) -> Path | None:
-    """Return the newest unfinished folder of these settings that no process works on."""
-    claimed = _claim_unfinished(_study_folder(workspace, study, what), digest(settings))
-    if claimed is None:
-        return None
-    path, lock = claimed
-    lock.close()
-    return path
 
 
 def _study_folder(workspace: Workspace, study: str, what: str) -> Path:

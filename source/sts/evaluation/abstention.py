@@ -50,13 +50,6 @@ def find_threshold(confidence: Floats, right: Bools, *, errors_dropped: float = 
     return float(np.nextafter(wrong[count - 1], np.inf)) if count else 0.0
 
 
-def dropped_shares(confidence: Floats, right: Bools, threshold: float) -> tuple[float, float]:
-    """Return the shares of wrong and of correct answers below a threshold."""
-    dropped = confidence < threshold
-    wrong, good = (float(dropped[side].mean()) if side.any() else 0.0 for side in (~right, right))
-    return wrong, good
-
-
 def false_alarms(known: Floats, unlike: Floats, *, recall: float = 0.95) -> float:
     """Return the share of known cells called unlike, if this share of unlike cells is detected.
 

@@ -114,7 +114,6 @@ SCORES: Final = {
 }
 # Scores with an interval by bootstrap; the calibration error has none.
 RESAMPLED: Final = tuple(name for name in SCORES if name != "ece")
-CLASS_SCORES: Final = ("precision", "recall", "f1")
 LOWER_IS_BETTER: Final = frozenset({"log_loss", "brier", "ece"})
 # Scores of a benchmark.
 PLAIN_SCORES: Final = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
@@ -152,7 +151,7 @@ def confusion_of(sums: Floats, classes: int) -> Floats:
 
 
 def metrics_of(sums: Floats, classes: int) -> dict[str, Floats]:
-    """Return every score of `SCORES`, (...), and of `CLASS_SCORES`, (..., classes).
+    """Return every score of `SCORES`, (...), and precision, recall and F1, (..., classes).
 
     Averages are over the classes that have cells; the scores of the others are NaN. A class that is
     never predicted has precision 0.

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from sts.base.types import Bools, Floats, Ints
+from sts.base.types import Bools, Ints
 
 _SEPARATOR: Final = " > "
 # Node of a cell whose label contains no information.
@@ -105,16 +105,6 @@ class TypeTree:
         level = self.level(depth)
         inside = self.contains[level][:, nodes]
         return np.where(inside.any(axis=0), level[inside.argmax(axis=0)], -1)
-
-    def sum_up(self, probabilities: Floats) -> Floats:
-        """Return the probability of every node, (cells, nodes): the sum over its leaves.
-
-        Parameters
-        ----------
-        probabilities
-            (cells, leaves)
-        """
-        return np.asarray(probabilities @ self.contains[:, self.leaves].T.astype(np.float64))
 
 
 def split_label(label: str) -> Path:

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from sts.base.types import Bools, Floats
+from sts.base.types import Floats
 from sts.evaluation.neighbours import (
     NoveltyRule,
     leading_components,
@@ -45,10 +45,6 @@ class NetworkNovelty:
         """Return the distance of cells with these inputs of the head, (cells, features)."""
         points = project((features - self.mean) / self.deviation, self.components)
         return mean_distance(self.cells, points, self.rule.neighbours)
-
-    def is_novel(self, features: Floats) -> Bools:
-        """Tell which cells are at a distance above the threshold."""
-        return np.asarray(self.distances(features) > self.rule.threshold)
 
     def arrays(self) -> dict[str, Floats]:
         """Return the arrays to be stored, in float32."""

@@ -1,14 +1,16 @@
 """The modules of the viewer compute in the browser what Python computes here."""
 
+import base64
 import re
 import subprocess
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sts.base.types import Floats
-from sts.reports.viewer.packing import pack_pair, unpack_pair
+from sts.reports.viewer.packing import WINDOW_BITS, PackedPair, pack_pair
 from sts.reports.viewer.page import FOLDER, SCRIPTS, join_scripts
 from sts.scalograms.wavelet import FREQS_HZ, sum_directly
 from sts.signals.resample import BEFORE_S, sample_at
@@ -33,6 +35,17 @@ def make_pair() -> Floats:
     spikes = 90 * np.exp(-0.5 * ((at % 400 - 200) / 3) ** 2) * ((at > 400) & (at < 4400))
     first = -70 + rng.normal(0, 0.1, 4800) + spikes
     return np.stack([first, -70 + at / 300 + 20 * (at > 3000)]).astype(np.float32)
+
+
+def unpack_pair(packed: PackedPair) -> Floats:
+    """Return the sweeps (2, samples) of a packed pair, in mV."""
+    text, *numbers = packed
+    planes = np.frombuffer(zlib.decompress(base64.b64decode(str(text)), WINDOW_BITS), np.uint8)
+    low, high = planes.astype(np.int64).reshape(2, -1)
+    codes = (low + 256 * high).reshape(2, -1)
+    steps = np.cumsum((codes >> 1) ^ -(codes & 1), axis=1)
+    step_mv, first_mv = np.array(numbers, dtype=np.float64).reshape(2, 2).T[..., None]
+    return np.asarray(first_mv + step_mv * steps)
 
 
 def read_real_sweep(path: Path) -> Floats:

@@ -35,17 +35,6 @@ def pack_pair(traces_mv: Floats) -> PackedPair:
     return [base64.b64encode(raw).decode(), *(number for pair in numbers for number in pair)]
 
 
-def unpack_pair(packed: PackedPair) -> Floats:
-    """Return the sweeps (2, samples) of a packed pair, in mV."""
-    text, *numbers = packed
-    planes = np.frombuffer(zlib.decompress(base64.b64decode(str(text)), WINDOW_BITS), np.uint8)
-    low, high = planes.astype(np.int64).reshape(2, -1)
-    codes = (low + 256 * high).reshape(2, -1)
-    steps = np.cumsum((codes >> 1) ^ -(codes & 1), axis=1)
-    step_mv, first_mv = np.array(numbers, dtype=np.float64).reshape(2, 2).T[..., None]
-    return np.asarray(first_mv + step_mv * steps)
-
-
 def pack_floats(values: Floats) -> str:
     """Return numbers as base64 of little-endian float32; NaN stays NaN."""
     return base64.b64encode(np.ascontiguousarray(values, dtype="<f4").tobytes()).decode()
