@@ -27,7 +27,8 @@ def test_a_foundation_model_without_its_weights_is_one_line(tables: ModuleType) 
 
 
 def test_classes_without_a_training_row_get_the_floor(tables: ModuleType) -> None:
-    spread = tables.spread_classes(np.array([[0.25, 0.75]]), np.array([0, 2]), 3)
+    candidates = importlib.import_module("tables_candidates")
+    spread = candidates.spread_classes(np.array([[0.25, 0.75]]), np.array([0, 2]), 3)
     assert spread[0] == pytest.approx([0.25, 0.0, 0.75], abs=1e-3)
     assert spread[0, 1] > 0
     assert spread.sum() == pytest.approx(1.0)

@@ -94,6 +94,13 @@ def test_cells_without_a_donor_are_divided_one_by_one(tmp_path: Path) -> None:
     assert len(split_of(cells, tmp_path, group_by="donor").test) == 8
 
 
+def test_classes_are_spread_evenly_over_folds() -> None:
+    cells = make_cells(120)
+    for fitted, scored in folds_of(cells, 3):
+        assert not set(fitted) & set(scored)
+        assert [int((cells.label[scored] == label).sum()) for label in CLASSES] == [10] * 4
+
+
 def test_few_cells_give_a_fifth_away_and_many_a_tenth() -> None:
     for n, kept in ((80, 16), (1600, 200), (4000, 400)):
         fitted, aside = keep_aside(make_cells(n))

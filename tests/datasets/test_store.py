@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sts.base.errors import StsError
-from sts.datasets.store import SweepStore, load_store, write_store
+from sts.datasets.store import SweepStore, load_store, merge_stores, write_store
 from sts.signals.resample import RATE_HZ, SAMPLES, WINDOW_S
 from tests.datasets.stores import make_store
 
@@ -196,3 +196,8 @@ def test_a_store_of_an_earlier_version_claims_no_id(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "sweeps.h5", "r+") as file:
         del file["claimed_id"]
     assert load_store(tmp_path / "sweeps.h5").claimed_id.tolist() == ["", ""]
+
+
+def test_a_specimen_in_two_stores_is_refused() -> None:
+    with pytest.raises(StsError, match="in two sweep stores"):
+        merge_stores([make_store(8), make_store(8)])

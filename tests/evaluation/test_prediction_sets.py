@@ -7,11 +7,11 @@ import pytest
 from scipy.stats import binom
 
 from sts.base.types import Floats, Ints
+from sts.evaluation.calibration import form_sets
 from sts.evaluation.prediction_sets import (
     FEWEST_OF_SOURCE,
     calibrate_sets,
     common_nodes,
-    prediction_sets,
     safe_answers,
 )
 from sts.evaluation.type_tree import ROOT, TypeTree
@@ -64,7 +64,7 @@ def test_coverage_lies_in_the_binomial_interval_for_every_group(
     depth: int, coverage: float
 ) -> None:
     made = calibrate_sets(CALIBRATION, TRUTH, TREE, depth=depth, group_depth=2)
-    sets = prediction_sets(made.p_values(CELLS), coverage)
+    sets = form_sets(made.p_values(CELLS), coverage)
     truth = np.searchsorted(made.level, TREE.lift(CELLS_TRUTH, depth))
     held = sets[np.arange(len(truth)), truth]
     groups = TREE.lift(CELLS_TRUTH, min(depth, 2))
@@ -86,14 +86,14 @@ def test_coverage_is_exact_on_average_over_calibrations() -> None:
         numbers = np.column_stack([np.ones(11), rng.random(11)])
         made = calibrate_sets(numbers[1:], np.ones(10, np.int64), tree, depth=1)
         found = made.p_values(numbers[:1])
-        held.append(bool(prediction_sets(found, 0.9)[0, 0]))
+        held.append(bool(form_sets(found, 0.9)[0, 0]))
     low, high = binom.ppf([0.001, 0.999], len(held), 10 / 11)
     assert low <= sum(held) <= high
 
 
 def test_a_higher_coverage_never_takes_a_type_out() -> None:
     p_values = calibrate_sets(CALIBRATION, TRUTH, TREE, depth=3).p_values(CELLS)
-    sets = [prediction_sets(p_values, coverage) for coverage in (0.5, 0.8, 0.9, 0.99)]
+    sets = [form_sets(p_values, coverage) for coverage in (0.5, 0.8, 0.9, 0.99)]
     sizes = [each.sum() for each in sets]
     assert all((lower <= upper).all() for lower, upper in itertools.pairwise(sets))
     assert sizes == sorted(sizes)
@@ -104,7 +104,7 @@ def test_larger_sets_never_end_deeper() -> None:
     p_values = calibrate_sets(CALIBRATION, TRUTH, TREE, depth=3).p_values(CELLS)
     before = None
     for coverage in (0.5, 0.8, 0.9):
-        sets = prediction_sets(p_values, coverage)
+        sets = form_sets(p_values, coverage)
         ends = common_nodes(TREE, sets, depth=3)
         if before is not None:
             # Where more types are possible, a cell ends at the same node or at one above it.
@@ -135,7 +135,7 @@ def test_cells_known_less_finely_calibrate_the_levels_above_alone() -> None:
 @pytest.mark.parametrize("coverage", [0.0, 1.0, 90.0])
 def test_a_coverage_that_is_none_is_refused(coverage: float) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
-        prediction_sets(np.ones((1, 2)), coverage)
+        form_sets(np.ones((1, 2)), coverage)
 
 
 def test_the_safe_answer_goes_down_while_the_set_is_one_type() -> None:
@@ -169,7 +169,7 @@ def test_coverage_holds_in_every_data_set(depth: int) -> None:
     made = calibrate_sets(calibration, truth, TREE, depth=depth, group_depth=2, sources=sources)
     places = np.searchsorted(made.level, TREE.lift(cells_truth, depth))
     held = {
-        name: prediction_sets(p_values)[np.arange(len(places)), places]
+        name: form_sets(p_values)[np.arange(len(places)), places]
         for name, p_values in (
             ("known", made.p_values(cells, own)),
             ("unknown", made.p_values(cells)),

@@ -26,10 +26,10 @@ LARGER: Final = "After over-sampling, the number of samples"
 
 
 @dataclass(frozen=True, eq=False)
-class RandomOversampling:
-    """Copies of rows of a class, drawn with replacement."""
+class _KnownRows:
+    """A generator that knows the fitted rows."""
 
-    settings: NoSettings
+    settings: Any
     X: Floats | None = None
     y: Ints | None = None
     notes: tuple[str, ...] = ()
@@ -38,6 +38,12 @@ class RandomOversampling:
         """Return a generator that knows these rows."""
         X, y = check_rows(X, y)
         return replace(self, X=X, y=y)
+
+
+class RandomOversampling(_KnownRows):
+    """Copies of rows of a class, drawn with replacement."""
+
+    settings: NoSettings
 
     def sample(self, label: int, n: int, rng: np.random.Generator) -> Floats:
         """Return `n` of the rows that were fitted."""
@@ -79,19 +85,10 @@ class ThresholdTuning(ClassWeights):
     note = "thresholds of classes are chosen on folds of the training rows, no row is added"
 
 
-@dataclass(frozen=True, eq=False)
-class Mixup:
+class Mixup(_KnownRows):
     """Rows between any two rows of a class."""
 
     settings: MixupSettings
-    X: Floats | None = None
-    y: Ints | None = None
-    notes: tuple[str, ...] = ()
-
-    def fit(self, X: Floats, y: Ints, rng: np.random.Generator) -> Self:
-        """Return a generator that knows these rows."""
-        X, y = check_rows(X, y)
-        return replace(self, X=X, y=y)
 
     def sample(self, label: int, n: int, rng: np.random.Generator) -> Floats:
         """Return `n` rows of a class."""
@@ -102,15 +99,11 @@ class Mixup:
 
 
 @dataclass(frozen=True, eq=False)
-class _Interpolation(ABC):
+class _Interpolation(_KnownRows, ABC):
     """Rows between neighbours; a class of one row repeats it."""
 
-    settings: Any
-    X: Floats | None = None
-    y: Ints | None = None
     plain: frozenset[int] = frozenset()
     """Classes in which the sampler has no row to start from; SMOTE is used for them."""
-    notes: tuple[str, ...] = ()
 
     title: ClassVar[str]
 

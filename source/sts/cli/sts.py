@@ -23,7 +23,6 @@ from sts.cli.flags import SELECTION, add_selection
 from sts.cli.run import Status, complain, say, say_table
 
 if TYPE_CHECKING:
-    from sts.base.workspace import Workspace
     from sts.networks.backbones import Architecture
     from sts.studies.classify.networks.stored import StoredNetworkJob
     from sts.studies.classify.pages import LeftOut
@@ -265,7 +264,7 @@ def _train(args: argparse.Namespace) -> int:
     shared = {
         "data": data,
         "device": args.device,
-        "storage": args.storage or _own_storage(args, workspace),
+        "storage": args.storage,
         "workers": max(1, args.workers),
     }
     if args.join:
@@ -273,11 +272,6 @@ def _train(args: argparse.Namespace) -> int:
         return Status.DONE
     say_trained(train_scalogram_network(workspace, job, wandb=args.wandb, name=args.name, **shared))
     return _explain(args) if args.demo and args.model != TRACE_NETWORK else Status.DONE
-
-
-def _own_storage(args: argparse.Namespace, workspace: "Workspace") -> str | None:
-    """Return the storage of a search on cells of random rigs: other cells, another search."""
-    return str(workspace.output / "sts" / "varied.sqlite") if args.rigs == "varied" else None
 
 
 def _test(args: argparse.Namespace) -> int:

@@ -207,8 +207,18 @@ def find_class_sets(
         rank_among(probabilities[:, label].round(_DIGITS), np.asarray(own))
         for label, own in enumerate(known)
     ]
+    return form_sets(np.stack(p_values, axis=1), coverage)
+
+
+def form_sets(p_values: Floats, coverage: float = SET_COVERAGE) -> Bools:
+    """Return the possible classes of each cell, (cells, classes).
+
+    A set may be empty: the cell is unusual in every class.
+    """
+    if not 0 < coverage < 1:
+        raise ValueError(f"coverage must lie between 0 and 1, not {coverage}")
     # Rounded, since 1 - 0.9 is a little less than 0.1.
-    return np.stack(p_values, axis=1) > round(1 - coverage, 9)
+    return np.asarray(p_values > round(1 - coverage, 9))
 
 
 def rank_among(values: Floats, known: Floats) -> Floats:

@@ -23,24 +23,13 @@ from typing import Final
 import numpy as np
 
 from sts.base.types import Bools, Floats, Ints
-from sts.evaluation.calibration import SET_COVERAGE, rank_among
+from sts.evaluation.calibration import rank_among
 from sts.evaluation.scores import Interval, proportion_of
 from sts.evaluation.type_tree import ROOT, TypeTree
 
 # Calibration cells of a class in a data set, for a calibration of their own. With fewer, the rank
 # that bounds 90 % is the fifth or less from the end, and all data sets of the class are pooled.
 FEWEST_OF_SOURCE: Final = 50
-
-
-def prediction_sets(p_values: Floats, coverage: float = SET_COVERAGE) -> Bools:
-    """Return the possible classes of each cell, (cells, classes).
-
-    A set may be empty: the cell is unusual in every class.
-    """
-    if not 0 < coverage < 1:
-        raise ValueError(f"coverage must lie between 0 and 1, not {coverage}")
-    # Rounded, since 1 - 0.9 is a little less than 0.1.
-    return np.asarray(p_values > round(1 - coverage, 9))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -8,12 +8,8 @@ import numpy as np
 
 from sts.base.types import Bools, Floats, Ints
 from sts.evaluation.abstention import find_threshold, risk_coverage
-from sts.evaluation.calibration import SET_COVERAGE
-from sts.evaluation.prediction_sets import (
-    calibrate_sets,
-    coverage_of,
-    prediction_sets,
-)
+from sts.evaluation.calibration import SET_COVERAGE, form_sets
+from sts.evaluation.prediction_sets import calibrate_sets, coverage_of
 from sts.evaluation.scores import Interval, proportion_of
 from sts.evaluation.type_tree import TypeTree
 
@@ -110,8 +106,8 @@ def answer_level(
             probabilities[others], truth[others], tree, depth=depth, sources=of_cells[others]
         )
         said = probabilities[fold]
-        sets[fold] = prediction_sets(calibrated.p_values(said, of_cells[fold]), coverage)
-        cautious[fold] = prediction_sets(calibrated.p_values(said), coverage)
+        sets[fold] = form_sets(calibrated.p_values(said, of_cells[fold]), coverage)
+        cautious[fold] = form_sets(calibrated.p_values(said), coverage)
         is_given[fold] = confidence[fold] >= find_threshold(confidence[others], right[others])
     return LevelAnswers(
         rows=rows,

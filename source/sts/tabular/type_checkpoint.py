@@ -27,7 +27,8 @@ from sts.base.settings import Bounds, Seed, Share, check_fields
 from sts.base.types import Bools, Floats
 from sts.datasets.feature_sets import KNOWN
 from sts.datasets.formulas import FORMULAS
-from sts.evaluation.prediction_sets import SetScores, prediction_sets
+from sts.evaluation.calibration import form_sets
+from sts.evaluation.prediction_sets import SetScores
 from sts.evaluation.type_tree import TypeTree, split_label
 from sts.tabular.packed_trees import unpack_bits
 from sts.tabular.prototypes import Prototypes, UnlikeRule
@@ -164,7 +165,7 @@ class TypeModel:
         for mask in np.unique(masks).tolist():
             cells = masks == mask
             for level, each in zip(found, self.sets[mask], strict=True):
-                level[cells] = prediction_sets(each.p_values(probabilities[cells]), coverage)
+                level[cells] = form_sets(each.p_values(probabilities[cells]), coverage)
         return found
 
 

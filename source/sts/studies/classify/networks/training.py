@@ -175,6 +175,14 @@ class NetworkExperiment(Experiment):
     study: ClassVar[str] = "sts"
 
     @property
+    def search_name(self) -> str:
+        """Return the name of the search: each data folder has its own.
+
+        If other cells lie in the folder, the search is refused, also on a host that takes part.
+        """
+        return f"{self.job.search_name}-{self.data.resolve().name}"
+
+    @property
     def depends_on(self) -> dict[str, Any]:
         """Return everything that scores depend on, except the searched settings."""
         return {

@@ -9,7 +9,8 @@ import numpy as np
 from sts.base.types import Bools, Floats, Ints
 from sts.datasets.laboratories import LabelledTable
 from sts.evaluation.abstention import false_alarms
-from sts.evaluation.prediction_sets import calibrate_sets, coverage_of, prediction_sets
+from sts.evaluation.calibration import form_sets
+from sts.evaluation.prediction_sets import calibrate_sets, coverage_of
 from sts.evaluation.scores import Interval, proportion_of
 from sts.evaluation.transfer import auc
 from sts.studies.classify.types.cells import (
@@ -119,7 +120,7 @@ def _cover(
     level = tree.level(_CLASS_DEPTH)
     truth = np.searchsorted(level, tree.lift(cells.truth[new], _CLASS_DEPTH))
     sets = [
-        prediction_sets(
+        form_sets(
             calibrate_sets(
                 said[calibrating],
                 cells.truth[calibrating],
