@@ -1,4 +1,4 @@
-"""data_pipeline.py: its parser, and the commands that check data, runs and the machine.
+"""data_pipeline.py: its parser, and the commands that check and show data, runs and the machine.
 
 Importing a study takes seconds (numpy, h5py, torch); --help must not wait for that. Therefore every
 command imports its study when it runs.
@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sts import __version__
+from sts.base.errors import StsError
 from sts.base.logs import program
 from sts.cli import flags
 from sts.cli.data_build import add_build, add_convert, add_features, add_show, add_simulate
 from sts.cli.data_fetch import add_fetch
-from sts.cli.data_figure import add_figure
-from sts.cli.data_view import add_view
 from sts.cli.flags import add_command, data_of
 from sts.cli.run import Status, complain, parse_arguments, run_command, say, say_table
 
@@ -52,7 +51,7 @@ def make_data_parser() -> argparse.ArgumentParser:
     for add in (
         *(add_fetch, add_simulate, add_build, add_features, add_convert),
         *(_add_check, add_show, _add_compare, _add_checklist, _add_import, _add_doctor),
-        *(add_view, add_figure),
+        *(_add_view, _add_figure),
     ):
         add(commands)
     return parser
@@ -217,9 +216,9 @@ def _add_import(commands: "Commands") -> None:
 
 
 def _import_models(args: argparse.Namespace) -> int:
-    from sts.studies.data.import_models import import_models
+    from sts.networks.published import import_models
 
-    for each in import_models(flags.workspace_of(args), args.folder, force=args.force):
+    for each in import_models(flags.workspace_of(args).models, args.folder, force=args.force):
         say(f"{each.name}  {each.pickle} -> {each.folder}")
     return Status.DONE
 
@@ -240,3 +239,134 @@ def _doctor(args: argparse.Namespace) -> int:
     findings = examine(flags.workspace_of(args), device=args.device)
     say_table(("what", "found", "verdict"), [(f.what, f.found, f.verdict) for f in findings])
     return Status.DONE if all(f.sound for f in findings) else Status.USER
+
+
+def _add_view(commands: "Commands") -> None:
+    parser = add_command(
+        commands,
+        "view",
+        _view,
+        "Write a page to look at all cells with. One HTML file that needs no server and no "
+        "network: a map, a list with filters, and for each cell its sweeps, scalograms, "
+        "predictions, features and nearest cells. Marks are exported from it as CSV, for `build "
+        "--exclude` and `check --marks`.",
+    )
+    parser.add_argument(
+        "--run",
+        type=Path,
+        metavar="RUN",
+        help="the folder of a run: show its predictions, and write the page there",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="(default: view.html in the folder of the run, else in that of the data)",
+    )
+    parser.add_argument(
+        "--map",
+        type=flags.any_case("pca", "tsne"),
+        choices=("pca", "tsne"),
+        default="pca",
+        help="how cells are placed on the map: by principal components, or by t-SNE, which takes "
+        "half a minute for 4,500 cells (default: pca)",
+    )
+    parser.add_argument(
+        "--map-from",
+        type=flags.any_case("auto", "network", "table"),
+        choices=("auto", "network", "table"),
+        default="auto",
+        help="what places the cells: the features of the network that made the predictions, or the "
+        "table of features (default: auto, the network where --run has one)",
+    )
+    parser.add_argument(
+        "--max-cells",
+        type=flags.whole(1, 20_000),
+        default=4500,
+        metavar="N",
+        help="cells on a page; more are divided into view.html, view-2.html and so on, by data "
+        "set and id (default: 4500, about 30 MB)",
+    )
+    flags.add_seed(parser)
+
+
+def _view(args: argparse.Namespace) -> int:
+    from sts.studies.data.view import ViewJob, find_data_of_run, find_run, view_cells
+
+    workspace = flags.workspace_of(args)
+    run = find_run(workspace, args.run) if args.run else None
+    of_run = find_data_of_run(run) if run else None
+    viewed = view_cells(
+        ViewJob(
+            data=args.data or of_run or workspace.data,
+            run=run,
+            out=args.out,
+            map_kind=args.map,
+            map_from=args.map_from,
+            seed=args.seed,
+            max_cells=args.max_cells,
+        )
+    )
+    say(
+        f"{viewed.cells} cells, {viewed.with_sweeps} of them with sweeps, {viewed.with_answers} "
+        "with predictions"
+    )
+    say(viewed.map_words)
+    for path in viewed.paths:
+        say(f"page    {path}")
+    return Status.DONE
+
+
+def _add_figure(commands: "Commands") -> None:
+    parser = add_command(
+        commands,
+        "figure",
+        _figure,
+        "Make a figure of a published study anew, for print. From the files of a run, at the "
+        "width of one column (85 mm) or two (175 mm): PDF, PNG (300 dpi), the data behind it as "
+        "CSV, and its caption. --list names all figures, and the runs they are made of.",
+    )
+    parser.add_argument("name", nargs="?", metavar="NAME", help="such as sts-3; see --list")
+    parser.add_argument("--list", action="store_true", help="list all figures, and write nothing")
+    parser.add_argument(
+        "--run",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="RUN",
+        help="the folder of a run; again for each model that a figure compares",
+    )
+    parser.add_argument(
+        "--cell", default="", metavar="SPECIMEN", help="the cell of sts-1 (default: by chance)"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="(default: ROOT/output/figures)")
+    flags.add_seed(parser)
+
+
+def _figure(args: argparse.Namespace) -> int:
+    from sts.reports.publications.source import FigureSource
+    from sts.reports.publications.table import PUBLICATIONS, draw_publication
+    from sts.studies.data.view import find_run
+
+    if args.list:
+        say_table(
+            ("figure", "made of a run of", "shows"),
+            [
+                (name, each.made_by or "--data, a sweep store", each.shows)
+                for name, each in PUBLICATIONS.items()
+            ],
+        )
+        return Status.DONE
+    if args.name is None:
+        raise StsError("no NAME of a figure given: --list names all")
+    workspace = flags.workspace_of(args)
+    source = FigureSource(
+        runs=tuple(find_run(workspace, run) for run in args.run),
+        data=data_of(args),
+        cell=args.cell,
+        seed=args.seed,
+    )
+    made = draw_publication(args.name, source, args.out or workspace.output / "figures")
+    for path in made.files:
+        say(f"{path}")
+    return Status.DONE

@@ -11,6 +11,7 @@ import pickle
 import pickletools
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from sts.base.errors import StsError
 from sts.networks.backbones import BACKBONES, Architecture, State, make_network
-from sts.networks.checkpoint import Model, ModelCard
+from sts.networks.checkpoint import Model, ModelCard, model_folder, save_model
 from sts.scalograms.image import ImageSettings
 
 # Module and class of torchvision -> number of the network.
@@ -87,6 +88,15 @@ OF_TORCH: Final = (
 NUMPY_TYPES: Final = ("f4", "f8", "i4", "i8", "b1")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Imported:
+    """One model that was converted."""
+
+    name: str
+    pickle: Path
+    folder: Path
+
+
 class _Part:
     """Stand-in for a layer, a network or the estimator: stores its attributes, does nothing."""
 
@@ -138,6 +148,19 @@ def import_published(path: Path) -> Model:
         origin="published by Amprimo et al. (2025)",
     )
     return Model(network=network, card=card)
+
+
+def import_models(models: Path, folder: Path, *, force: bool = False) -> list[Imported]:
+    """Convert every published model under `folder` into one of ours in the folder `models`."""
+    imported = []
+    for path in find_published_models(folder).values():
+        model = import_published(path)
+        place = model_folder(models, model.card.architecture)
+        if place.exists() and not force:
+            raise StsError(f"{place} contains a model already: add --force to replace it")
+        save_model(place, model)
+        imported.append(Imported(name=model.card.name, pickle=path, folder=place))
+    return imported
 
 
 def _unpickle(path: Path) -> Any:

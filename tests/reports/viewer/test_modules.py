@@ -10,8 +10,14 @@ import numpy as np
 import pytest
 
 from sts.base.types import Floats
-from sts.reports.viewer.packing import WINDOW_BITS, PackedPair, pack_pair
-from sts.reports.viewer.page import FOLDER, SCRIPTS, join_scripts
+from sts.reports.viewer.page import (
+    FOLDER,
+    SCRIPTS,
+    WINDOW_BITS,
+    PackedPair,
+    join_scripts,
+    pack_pair,
+)
 from sts.scalograms.wavelet import FREQS_HZ, sum_directly
 from sts.signals.resample import BEFORE_S, sample_at
 from tests.reports.viewer.node import NODE, floats_of, needs_node, run_node

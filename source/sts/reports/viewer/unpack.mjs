@@ -1,4 +1,4 @@
-// From the text on the page to numbers: the counterpart of packing.py.
+// From the text on the page to numbers: the counterpart of `pack_pair` in page.py.
 
 export function decodeBase64(text) {
   const raw = atob(text);

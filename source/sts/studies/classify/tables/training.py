@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -195,12 +194,7 @@ class ParallelFolds:
     def __enter__(self) -> "ParallelFolds":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Cancel the folds that have not started and wait for the others."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)

@@ -1,21 +1,23 @@
 """--types: scores of the tree of types on donors outside training, and the tree itself."""
 
+import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from sts.base.parallel import map_unordered, worker_count
 from sts.base.runs import start_run
-from sts.base.types import Floats, Ints
+from sts.base.types import Bools, Floats, Ints
 from sts.base.workspace import Workspace
 from sts.datasets.cell_types import LEVELS
 from sts.datasets.splits import folds_of
 from sts.datasets.stimuli import PROTOCOLS
+from sts.evaluation.prediction_sets import calibrate_sets
 from sts.evaluation.type_scores import LevelAnswers, answer_level, score_answers
 from sts.studies.classify.types.cells import (
     TypedCells,
@@ -24,13 +26,21 @@ from sts.studies.classify.types.cells import (
     read_typed_cells,
     stimulus_masks,
 )
-from sts.studies.classify.types.fit import fit_types
 from sts.studies.classify.types.pages import write_types_report
 from sts.studies.classify.types.release import Release, write_release
-from sts.studies.classify.types.unlike import measure_left_out_sets, measure_unlike
-from sts.tabular.type_checkpoint import TypeModel, save_types, types_folder
+from sts.studies.classify.types.unlike import PERCENTILE, measure_left_out_sets, measure_unlike
+from sts.tabular.prototypes import UnlikeRule, find_limits, fit_prototypes, score_hidden
+from sts.tabular.type_checkpoint import (
+    TypeCard,
+    TypeModel,
+    find_ranks,
+    save_types,
+    store_nodes,
+    types_folder,
+)
 
 _STUDY: Final = "baseline-types"
+_Folds = Sequence[tuple[Ints, Ints]]
 
 logger = logging.getLogger("sts")
 
@@ -75,7 +85,7 @@ def judge_types(
         left_out = measure_left_out_sets(cells, halves[0], job)
         write_types_report(run, cells, levels, detections, left_out, job.coverage)
         scores = {level: asdict(score_answers(each)) for level, each in levels.items()}
-        model = fit_types(cells, job, folds, probabilities, scores)
+        model = _fit_types(cells, job, folds, probabilities, scores)
         place = release or types_folder(workspace.models, name)
         if release is None:
             model = save_types(place, model)
@@ -94,7 +104,7 @@ def judge_types(
 
 
 def _judge_levels(
-    cells: TypedCells, folds: Sequence[tuple[Ints, Ints]], probabilities: Floats, job: TypesJob
+    cells: TypedCells, folds: _Folds, probabilities: Floats, job: TypesJob
 ) -> dict[str, LevelAnswers]:
     return {
         name: answer_level(
@@ -112,7 +122,7 @@ def _judge_levels(
 
 
 def predict_out_of_fold(
-    cells: TypedCells, folds: Sequence[tuple[Ints, Ints]], job: TypesJob, *, workers: int = 1
+    cells: TypedCells, folds: _Folds, job: TypesJob, *, workers: int = 1
 ) -> Floats:
     """Return the probabilities of nodes by a classifier of the other folds.
 
@@ -142,3 +152,89 @@ def _predict_fold(cells: TypedCells, job: TypesJob, fold: tuple[Ints, Ints]) -> 
     ]
     # A type without a fitted cell is not in the tree of the fold.
     return cells.tree.find_nodes(classifier.tree_.labels), np.array(said)
+
+
+def _fit_types(
+    cells: TypedCells,
+    job: TypesJob,
+    folds: _Folds,
+    probabilities: Floats,
+    scores: Mapping[str, Any],
+) -> TypeModel:
+    """Return the tree of types fitted on all cells.
+
+    Sets and limits are calibrated on the cells of each fold by the classifiers of the other folds,
+    not by the final one, which saw them. That is nearly exact (cross-conformal prediction, Vovk,
+    2015), and a rare type has all of its cells to be fitted and to be calibrated on.
+
+    Parameters
+    ----------
+    probabilities
+        (masks, cells, nodes), of each cell by a classifier fitted without it, for each of
+        `stimulus_masks`: a cell without a stimulus is compared with cells without it.
+    scores
+        What the cross-validation found, for the card.
+    """
+    logger.info("the final tree: %d cells to fit on", len(cells.table))
+    table = cells.table
+    classifier = make_classifier(table, job)
+    classifier.fit(table.X, cells.labels, dataset=table.dataset)
+    X = classifier.shift_.transform(table.X, table.dataset)
+    levels = range(1, int(cells.tree.depths.max()) + 1)
+    masks = stimulus_masks(table)
+    card = TypeCard(
+        names=table.names,
+        types=cells.tree.labels,
+        depths=tuple(levels),
+        coverage=job.coverage,
+        percentile=PERCENTILE,
+        seed=job.seed,
+        settings={"folds": job.folds, "copies": job.copies},
+        scores=dict(scores),
+        data=_describe_cells(cells),
+    )
+    return TypeModel(
+        card=card,
+        nodes=store_nodes(classifier),
+        sets=tuple(
+            tuple(
+                calibrate_sets(
+                    each,
+                    cells.truth,
+                    cells.tree,
+                    depth=depth,
+                    group_depth=card.group_depth,
+                    sources=cells.sources,
+                )
+                for depth in levels
+            )
+            for each in probabilities
+        ),
+        prototypes=fit_prototypes(X, cells.truth, cells.tree),
+        unlike=_find_limits(X, cells, folds, masks),
+        ranks=find_ranks(X),
+    )
+
+
+def _find_limits(X: Floats, cells: TypedCells, folds: _Folds, masks: Bools) -> UnlikeRule:
+    """Return the limits from cells whose fold was not fitted."""
+    found = np.zeros((len(masks), len(X)))
+    for fitted, scored in folds:
+        prototypes = fit_prototypes(X[fitted], cells.truth[fitted], cells.tree)
+        found[:, scored] = score_hidden(prototypes, X[scored], masks)
+    return find_limits(masks, found, PERCENTILE)
+
+
+def _describe_cells(cells: TypedCells) -> dict[str, Any]:
+    """Return the numbers of training cells by data set and type, and a digest of them."""
+    table = cells.table
+    texts = [*table.names, *table.specimen_id, *cells.labels, *table.dataset]
+    digest = hashlib.sha256("\n".join(texts).encode())
+    digest.update(np.ascontiguousarray(table.X).data)
+    sets, labels = (np.unique(each, return_counts=True) for each in (table.dataset, cells.labels))
+    return {
+        "cells": len(table),
+        "datasets": {str(name): int(count) for name, count in zip(*sets, strict=True)},
+        "types": {str(name): int(count) for name, count in zip(*labels, strict=True)},
+        "training_fingerprint": digest.hexdigest()[:16],
+    }
