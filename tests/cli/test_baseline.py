@@ -1,45 +1,10 @@
-"""The command line of the baseline: quick help, every flag explained."""
-
-import subprocess
-import sys
+"""The command line of the baseline: its models and modes."""
 
 import pytest
 
 from sts.cli import baseline
 from sts.cli.baseline import MODEL_NAMES, main, make_baseline_parser
 from sts.tabular.models import MODELS as KINDS
-from tests.conftest import REPOSITORY
-
-SCRIPT = REPOSITORY / "source" / "baseline_pipeline.py"
-
-
-def test_help_imports_nothing_heavy() -> None:
-    code = (
-        "import sys\n"
-        "from sts.cli.baseline import main\n"
-        "try:\n"
-        "    main(['--help'])\n"
-        "except SystemExit:\n"
-        "    pass\n"
-        "heavy = {'torch', 'numpy', 'pandas', 'lightgbm', 'sklearn'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
-    )
-    shown = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
-    assert shown.returncode == 0, shown.stderr
-
-
-def test_the_script_runs_and_names_its_modes() -> None:
-    shown = subprocess.run(
-        [sys.executable, str(SCRIPT), "--help"], capture_output=True, text=True, check=True
-    )
-    assert "TRAIN (default), TEST or PREDICT" in shown.stdout
-
-
-def test_every_flag_has_a_word_of_help() -> None:
-    for action in make_baseline_parser()._actions:
-        assert action.help, action.option_strings
 
 
 def test_the_models_it_names_are_those_there_are() -> None:

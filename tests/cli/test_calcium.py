@@ -1,7 +1,4 @@
-"""The command line of calcium: quick help, every flag explained, settings as given."""
-
-import subprocess
-import sys
+"""The command line of calcium: settings as given."""
 
 import pytest
 
@@ -9,46 +6,6 @@ from sts.base.types import PRECISIONS
 from sts.cli.calcium import main, make_calcium_parser
 from sts.cli.calcium_source import make_source, parse_decay
 from sts.cli.run import Status
-from tests.conftest import REPOSITORY
-
-SCRIPT = REPOSITORY / "source" / "calcium_gan.py"
-COMMANDS = ("dg", "train", "generate", "evaluate", "deconvolve")
-
-
-def test_help_imports_nothing_heavy() -> None:
-    code = (
-        "import sys\n"
-        "from sts.cli.calcium import main\n"
-        "try:\n"
-        "    main(['train', '--help'])\n"
-        "except SystemExit:\n"
-        "    pass\n"
-        "heavy = {'torch', 'numpy', 'pandas', 'numba', 'scipy', 'h5py'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
-    )
-    shown = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
-    assert shown.returncode == 0, shown.stderr
-
-
-def test_the_script_runs_and_names_its_commands() -> None:
-    shown = subprocess.run(
-        [sys.executable, str(SCRIPT), "--help"], capture_output=True, text=True, check=True
-    )
-    for command in COMMANDS:
-        assert f"\n    {command} " in shown.stdout
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_flag_has_a_word_of_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        make_calcium_parser().parse_args([command, "--help"])
-    lines = capsys.readouterr().out.splitlines()
-    for line, following in zip(lines, [*lines[1:], ""], strict=True):
-        if line.startswith("  --"):
-            said = "  " in line.strip() or following.startswith("      ")
-            assert said, line
 
 
 def test_the_precisions_are_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,8 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,24 +22,6 @@ def root(tmp_path: Path) -> Path:
     for name in ("data", "source"):
         (tmp_path / name).mkdir()
     return tmp_path
-
-
-def test_help_of_check_loads_no_library() -> None:
-    code = (
-        "import sys\n"
-        "from sts.cli.data import main\n"
-        "try:\n"
-        "    main(['check', '--help'])\n"
-        "except SystemExit:\n"
-        "    pass\n"
-        "heavy = {'torch', 'numpy', 'pandas', 'h5py', 'sklearn'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
-    )
-    shown = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
-    assert shown.returncode == 0, shown.stderr
-    assert "data_pipeline.py check" in shown.stdout
 
 
 def test_an_empty_folder_is_one_clear_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sts.cli.data import main, make_data_parser
+from sts.cli.data import main
 from sts.cli.run import Status
 from sts.datasets.store import load_store
 from sts.datasets.table import read_features
@@ -17,7 +17,6 @@ from tests.conftest import REPOSITORY
 from tests.studies.cells import write_cell
 
 SCRIPT = REPOSITORY / "source" / "data_pipeline.py"
-COMMANDS = ("simulate", "build", "features", "show", "doctor")
 
 
 @pytest.fixture
@@ -29,33 +28,6 @@ def root(tmp_path: Path) -> Path:
 
 def lines_of(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return capsys.readouterr().out.splitlines()
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself_without_loading_a_library(command: str) -> None:
-    code = (
-        "import sys\n"
-        "from sts.cli.data import main\n"
-        "try:\n"
-        f"    main([{command!r}, '--help'])\n"
-        "except SystemExit:\n"
-        "    pass\n"
-        "heavy = {'torch', 'numpy', 'pandas', 'h5py', 'numba', 'wandb'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
-    )
-    shown = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
-    assert shown.returncode == 0, shown.stderr
-    assert f"data_pipeline.py {command}" in shown.stdout
-
-
-def test_the_script_lists_every_command() -> None:
-    shown = subprocess.run(
-        [sys.executable, str(SCRIPT), "--help"], capture_output=True, text=True, check=True
-    )
-    for command in COMMANDS:
-        assert f"    {command} " in shown.stdout
 
 
 def test_an_unknown_command_is_an_error_of_the_user(capsys: pytest.CaptureFixture[str]) -> None:
@@ -208,11 +180,3 @@ def test_scripts_run_from_any_folder(demo: Path, tmp_path: Path) -> None:
     assert ended.returncode == Status.USER
     assert ended.stderr.startswith("error: no specimen 'nobody'")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_every_flag_has_a_word_of_help() -> None:
-    commands = make_data_parser()._subparsers
-    assert commands is not None
-    for action in commands._group_actions[0].choices.values():  # type: ignore[union-attr]
-        for flag in action._actions:
-            assert flag.help, f"{action.prog} {flag.option_strings}"

@@ -1,7 +1,5 @@
 """data_pipeline.py figure as a user meets it."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,24 +15,6 @@ def root(tmp_path: Path) -> Path:
     for name in ("data", "source"):
         (tmp_path / name).mkdir()
     return tmp_path
-
-
-def test_help_of_figure_draws_nothing() -> None:
-    code = (
-        "import sys\n"
-        "from sts.cli.data import main\n"
-        "try:\n"
-        "    main(['figure', '--help'])\n"
-        "except SystemExit:\n"
-        "    pass\n"
-        "heavy = {'torch', 'numpy', 'matplotlib', 'h5py', 'sklearn'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
-    )
-    shown = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
-    assert shown.returncode == 0, shown.stderr
-    assert "--list" in shown.stdout
 
 
 def test_the_list_names_every_figure(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

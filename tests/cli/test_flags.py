@@ -1,11 +1,12 @@
 """What all scripts share: values in any case, and options that would be ignored are refused."""
 
+import argparse
 import csv
 import json
 import resource
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from sts.base.logs import INSTALLED_COMMANDS
 from sts.cli import augment, baseline, calcium, data, sts
 from sts.cli.augment import make_augment_parser as augment_parser
 from sts.cli.baseline import make_baseline_parser
+from sts.cli.calcium import make_calcium_parser
 from sts.cli.data import main, make_data_parser
 from sts.cli.flags import SELECTION, given_options, reading_of
 from sts.cli.run import Status
@@ -110,22 +112,50 @@ def time_of_children() -> float:
     return used.ru_utime + used.ru_stime
 
 
-@pytest.mark.parametrize("script", INSTALLED_COMMANDS)
-def test_help_comes_at_once_and_loads_no_library(script: str) -> None:
+# All other large libraries load numpy.
+HEAVY = {"numpy", "torch", "wandb"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [*INSTALLED_COMMANDS, "data_pipeline.py build", "data_pipeline.py figure", "calcium_gan.py dg"],
+)
+def test_help_comes_at_once_and_loads_no_library(words: str) -> None:
+    script, *command = words.split()
     code = (
         "import runpy, sys\n"
-        f"sys.argv = [{script!r}, '--help']\n"
+        f"sys.argv = {[script, *command, '--help']}\n"
         "try:\n"
         f"    runpy.run_path({str(REPOSITORY / 'source' / script)!r}, run_name='__main__')\n"
         "except SystemExit:\n"
         "    pass\n"
-        "heavy = {'torch', 'numpy', 'pandas', 'lightgbm', 'sklearn', 'h5py'} & set(sys.modules)\n"
+        f"heavy = {HEAVY} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     before = time_of_children()
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert ended.returncode == 0, ended.stderr.decode()
+    assert ended.stdout.decode().startswith(f"usage: {words} ")
     assert time_of_children() - before < AT_ONCE_S
+
+
+def flags_of(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.Action]]:
+    """Yield the flags of a parser and of its commands, each with the call that takes it."""
+    for action in parser._actions:
+        yield parser.prog, action
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from flags_of(command)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [make_sts_parser, make_baseline_parser, augment_parser, make_calcium_parser, make_data_parser],
+)
+def test_every_flag_has_a_word_of_help(make: Callable[[], argparse.ArgumentParser]) -> None:
+    for prog, action in flags_of(make()):
+        is_command = isinstance(action, argparse._SubParsersAction)
+        assert action.help or is_command, f"{prog} {action.option_strings}"
 
 
 @pytest.mark.parametrize(("script", "command"), INSTALLED_COMMANDS.items())

@@ -114,13 +114,6 @@ class Joined(list[Figure]):
         return [figure for each in self._lists for figure in each][place]
 
 
-@pytest.mark.parametrize("draw", DRAWN)
-def test_it_is_written_as_png_and_svg(tmp_path: Path, draw) -> None:  # type: ignore[no-untyped-def]
-    paths = draw(tmp_path / "figure", 2)
-    assert [path.suffix for path in paths] == [".png", ".svg"]
-    assert all(path.stat().st_size > 0 for path in paths)
-
-
 @pytest.mark.parametrize("count", [1, 7])
 @pytest.mark.parametrize("draw", DRAWN)
 def test_its_text_can_be_read(  # type: ignore[no-untyped-def]

@@ -108,8 +108,3 @@ def test_the_kept_step_is_marked(drawn: list[Figure], monkeypatch: pytest.Monkey
     marked = [line for line in drawn[0].axes[1].get_lines() if line.get_marker() == "o"]
     assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in marked] == [(200, 0.3)]
     assert_legible(drawn[0], monkeypatch)
-
-
-def test_files_are_png_and_svg(tmp_path: Path) -> None:
-    paths = draw_training(tmp_path / "t", [1], [1.0], [1.0], best_step=1)
-    assert [path.suffix for path in paths] == [".png", ".svg"]

@@ -101,12 +101,6 @@ LOSSES = (Interval(0.2, 0.15, 0.22), Interval(0.0, -0.01, 0.01))
 LONG_NAMES = ("upstroke_downstroke_ratio_short_square", "tau")
 
 
-def test_losses_are_written_as_png_and_svg(tmp_path: Path) -> None:
-    paths = draw_importance(tmp_path / "x", LONG_NAMES, LOSSES, what="loss")
-    assert [path.suffix for path in paths] == [".png", ".svg"]
-    assert all(path.stat().st_size > 0 for path in paths)
-
-
 def test_bars_are_losses_and_lines_their_intervals(drawn: list[Figure]) -> None:
     draw_importance(Path("x"), LONG_NAMES, LOSSES, what="loss")
     (axes,) = drawn[0].axes

@@ -51,12 +51,6 @@ def draw_models(models: list[ModelScores], **changed: Any) -> list[Path]:
     return draw_bars(Path("x"), models, cells=CELLS, **changed)
 
 
-def test_bars_are_written_as_png_and_svg(tmp_path: Path) -> None:
-    paths = draw_bars(tmp_path / "bars", [make_model("ResNet18")], cells=CELLS)
-    assert [path.suffix for path in paths] == [".png", ".svg"]
-    assert all(path.stat().st_size > 0 for path in paths)
-
-
 def test_above_the_bars_stands_of_which_cells_they_are(drawn: list[Figure]) -> None:
     draw_models([make_model("a")])
     assert drawn[0].get_suptitle() == CELLS
@@ -150,12 +144,6 @@ def squares_of(axes: Axes) -> np.ndarray:
     return np.asarray(image.get_array())
 
 
-def test_matrices_are_written_as_png_and_svg(tmp_path: Path) -> None:
-    paths = draw_confusion(tmp_path / "confusion", {"pooled": scored(make_predictions(40))})
-    assert [path.suffix for path in paths] == [".png", ".svg"]
-    assert all(path.stat().st_size > 0 for path in paths)
-
-
 def test_every_group_has_a_panel_with_its_cells_and_accuracy(drawn: list[Figure]) -> None:
     scores = by_dataset(make_predictions(), rng=np.random.default_rng(1), resamples=20)
     draw_confusion(Path("x"), scores)
@@ -231,12 +219,6 @@ def make_panel(series: int = 2, rows: int = 3, *, title: str = "Trained on one")
         rows=names,
         marks={f"features {at}": dict.fromkeys(names, FOUND) for at in range(series)},
     )
-
-
-def test_series_are_written_as_png_and_svg(tmp_path: Path) -> None:
-    paths = draw_transfer(tmp_path / "x", [make_panel()])
-    assert [path.suffix for path in paths] == [".png", ".svg"]
-    assert all(path.stat().st_size > 0 for path in paths)
 
 
 def test_marks_are_scores_and_lines_their_intervals(drawn: list[Figure]) -> None:

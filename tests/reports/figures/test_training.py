@@ -9,7 +9,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sts.evaluation.calibration import Reliability, reliability
+from sts.evaluation.calibration import Reliability
 from sts.reports.figures import training
 from sts.reports.figures.training import (
     BAR_COLOURS,
@@ -18,7 +18,6 @@ from sts.reports.figures.training import (
     draw_curves,
     draw_reliability,
 )
-from tests.evaluation.worlds import make_predictions
 from tests.reports.figures.drawn import assert_legible, keep_figures
 
 
@@ -46,12 +45,6 @@ def lines_of(axes: Axes, part: str, width: float) -> list[Any]:
         for line in axes.get_lines()
         if line.get_color() == CURVE_COLOURS[part] and line.get_linewidth() == width
     ]
-
-
-def test_curves_are_written_as_png_and_svg(tmp_path: Path) -> None:
-    paths = draw_curves(tmp_path / "curves", [make_fold(5), make_fold(4)], title="ResNet18")
-    assert [path.suffix for path in paths] == [".png", ".svg"]
-    assert all(path.stat().st_size > 0 for path in paths)
 
 
 def test_the_mean_runs_as_far_as_every_fold_does(drawn: list[Figure]) -> None:
@@ -131,14 +124,6 @@ def rng() -> np.random.Generator:
 
 def heights(axes: Axes) -> dict[str, list[float]]:
     return {str(bars.get_label()): [bar.get_height() for bar in bars] for bars in axes.containers}
-
-
-def test_diagrams_are_written_as_png_and_svg(tmp_path: Path) -> None:
-    predictions = make_predictions()
-    diagram = reliability(predictions.probabilities, predictions.truth)
-    paths = draw_reliability(tmp_path / "x", diagram, rng=rng(), after=diagram, temperature=1.3)
-    assert [path.suffix for path in paths] == [".png", ".svg"]
-    assert all(path.stat().st_size > 0 for path in paths)
 
 
 def test_a_bar_shows_confidence_and_accuracy(drawn: list[Figure]) -> None:

@@ -17,7 +17,7 @@ from sts.studies.classify.leave_out_pages import LeaveOutJob, UnseenScores, list
 from tests.datasets.ep_worlds import make_table
 
 SETS = {"PatchSeq": "mouse", "MotorCortex": "mouse", "HumanInterneurons": "human"}
-CELLS = 120
+CELLS = 80
 
 
 def make_set(name: str, species: str, seed: int) -> LabelledTable:
