@@ -94,6 +94,7 @@ PAIRS: Final = (
     ("mobilenet-imagenet", "mobilenet-frozen"),
     ("resnet-random", "resnet-changed"),
     ("trace", "resnet-random"),
+    ("trace", "resnet-imagenet"),
     ("features", "resnet-random"),
     ("features", "trace"),
 )
