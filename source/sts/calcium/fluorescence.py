@@ -29,6 +29,8 @@ RINGING: Final = 0.15
 HALVINGS: Final = 25
 # Smallest number of frames from which noise and decay can be estimated.
 LEAST_FRAMES: Final = 32
+# Number of blocks of traces for each thread of `deconvolve`.
+BLOCKS: Final = 8
 Coefficient = Annotated[float, Bounds(-2, 2)]
 _Level = Annotated[float, Bounds(-1e12, 1e12)]
 
@@ -147,11 +149,16 @@ def deconvolve(traces: Floats, settings: OasisSettings | None = None) -> Deconvo
     # A given decay has the same response for all traces.
     shared = None if settings.decay is None else _compute_response(frames, settings.decay)
 
-    def work(index: int) -> None:
-        calcium[index], spikes[index] = _deconvolve_trace(rows[index], settings, shared)
+    workers = worker_count(None)
+    # Handing a short trace to a thread takes longer than solving it.
+    size = max(len(rows) // (BLOCKS * workers), 1)
 
-    with ThreadPoolExecutor(worker_count(None)) as pool:
-        list(pool.map(work, range(len(rows))))
+    def work(start: int) -> None:
+        for index in range(start, min(start + size, len(rows))):
+            calcium[index], spikes[index] = _deconvolve_trace(rows[index], settings, shared)
+
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(work, range(0, len(rows), size)))
     return Deconvolved(calcium=calcium.reshape(traces.shape), spikes=spikes.reshape(traces.shape))
 
 
