@@ -6,16 +6,16 @@
 Each model is fitted to the training stretch of each session with each seed and compared with its
 test stretch, beside a dichotomised Gaussian, two controls and real windows of the training stretch.
 Prints means over sessions and seeds with 95 % intervals over the sessions, and writes
-DIR/NAME.json. Interrupted, the same command continues. The GAN has the sizes of the demo; other
-names of GANs leave out one of its parts, and `published` leaves out all. The spikes of a GAN, and
-the real ones it is compared with, are those that OASIS finds.
+DIR/NAME.json. Interrupted, the same command continues. The GAN has the sizes and the training of
+the demo; `no-PART` leaves out one of its built-in parts, `published` all, `only-PART` all but one.
+The spikes of a GAN, and the real ones it is compared with, are those that OASIS finds.
 """
 
 import argparse
 import time
 from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,9 @@ from sts.calcium.latents import LatentSettings
 from sts.calcium.networks import sample_windows
 from sts.calcium.population_models import POPULATION_KINDS
 from sts.calcium.train import train_generator
+from sts.studies.calcium.evaluate import draw_controls
 from sts.studies.calcium.population import (
+    DRAWS,
     GAUSSIAN,
     POPULATION_WINDOWS,
     PopulationJob,
@@ -46,19 +48,35 @@ from sts.studies.calcium.population import (
 from sts.studies.calcium.source import CalciumSource, SplitRecording, load_split
 from sts.studies.calcium.train import ValidationScore, make_demo_job
 
-# Name of a GAN -> settings of its networks and of its training that differ from those of the demo.
-GANS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "gan": ({}, {}),
-    "no-frame-noise": ({"frame_noise": False}, {}),
-    "no-spike-ending": ({"ending": "sigmoid"}, {}),
-    "no-moments": ({}, {"moments": 0.0}),
-    "no-nearest": ({"upsampling": "transposed"}, {}),
-    "published": (
-        {"frame_noise": False, "ending": "sigmoid", "upsampling": "transposed"},
-        {"moments": 0.0},
-    ),
+# Settings of networks and of training that differ from those of the demo.
+_Changes = tuple[dict[str, Any], dict[str, Any]]
+# Built-in part -> settings without it.
+PARTS: dict[str, _Changes] = {
+    "frame-noise": ({"frame_noise": False}, {}),
+    "spike-ending": ({"ending": "sigmoid"}, {}),
+    "moments": ({}, {"moments": 0.0}),
+    "nearest": ({"upsampling": "transposed"}, {}),
+    "differences": ({"differences": False}, {}),
 }
 
+
+def leave_out(parts: Iterable[str], **more: Any) -> _Changes:
+    """Return the settings without some parts, and with more settings of the networks."""
+    networks, training = dict(more), {}
+    for part in parts:
+        networks |= PARTS[part][0]
+        training |= PARTS[part][1]
+    return networks, training
+
+
+GANS: dict[str, _Changes] = {
+    "gan": leave_out(()),
+    **{f"no-{part}": leave_out((part,)) for part in PARTS},
+    "published": leave_out(PARTS),
+    # The published shift of at most 10 frames was made for windows of 2,048.
+    "published-shuffle": leave_out(PARTS, shuffle=10),
+    **{f"only-{part}": leave_out(PARTS.keys() - {part}) for part in PARTS},
+}
 
 # End of the names of controls whose spikes are found in traces, as those of a GAN.
 FOUND = ", found spikes"
@@ -71,8 +89,8 @@ class Fitted:
     draw: Callable[[int, int], Ints]
     """Returns the spikes of a number of windows, for a seed."""
     losses: list[float]
-    likeness: dict[str, float] = field(default_factory=dict)
-    """Differences of the traces of a GAN from the test stretch."""
+    traces: Callable[[int, int], Floats] | None = None
+    """Returns traces in the same way; None for a model of counts."""
 
 
 def fit_counts(source: CalciumSource, cohort: SplitRecording, model: str, **given: Any) -> Fitted:
@@ -91,7 +109,7 @@ def fit_counts(source: CalciumSource, cohort: SplitRecording, model: str, **give
 
 
 def fit_traces(source: CalciumSource, cohort: SplitRecording, model: str, **given: Any) -> Fitted:
-    """Train a GAN with the settings of the demo, and compare its traces with the test stretch."""
+    """Train a GAN with the settings of the demo, but for those that its name changes."""
     changed, settings = GANS[model]
     demo = make_demo_job(Path(source.path))
     score, scale = ValidationScore(cohort), cohort.cut.scale
@@ -107,17 +125,39 @@ def fit_traces(source: CalciumSource, cohort: SplitRecording, model: str, **give
     def make(count: int, number: int) -> Floats:
         return scale.undo(sample_windows(fitted.generator, count, seed=number))
 
-    real = cohort.windows("test")
-    edges = choose_edges(cohort.measure(cohort.windows("training")))
-    compared = compare_windows(
-        cohort.measure(real), cohort.measure(make(len(real), given["seed"] + 1)), edges
-    )
-    values = to_dict(compared)
     return Fitted(
         draw=lambda count, number: cohort.detect(make(count, number)),
         losses=[check.score for check in fitted.checks],
-        likeness={"score": score_likeness(compared), **values.pop("divergences"), **values},
+        traces=make,
     )
+
+
+def judge_traces(
+    cohort: SplitRecording, model: str, draw: Callable[[int, int], Floats], *, seed: int
+) -> dict[str, dict[str, float]]:
+    """Compare traces of a GAN with the test stretch; means over draws.
+
+    Real windows and controls, which are the same for all GANs, are compared with the one that has
+    all parts.
+    """
+    real, training = cohort.windows("test"), cohort.windows("training")
+    truth, edges = cohort.measure(real), choose_edges(cohort.measure(training))
+    rng = np.random.default_rng(seed)
+    found: dict[str, list[dict[str, float]]] = defaultdict(list)
+    for number in range(DRAWS):
+        drawn = {model: draw(len(real), seed + number)}
+        if model == "gan":
+            drawn |= draw_controls(training, len(real), rng)
+        for row, windows in drawn.items():
+            compared = compare_windows(truth, cohort.measure(windows), edges)
+            values = to_dict(compared)
+            found[row].append(
+                {"score": score_likeness(compared), **values.pop("divergences"), **values}
+            )
+    return {
+        row: {name: float(np.mean([each[name] for each in some])) for name in some[0]}
+        for row, some in found.items()
+    }
 
 
 def judge_session(session: str, model: str, *, seed: int, steps: int | None) -> dict[str, Any]:
@@ -134,14 +174,16 @@ def judge_session(session: str, model: str, *, seed: int, steps: int | None) -> 
         cohort, {model: fitted.draw}, seed=seed + 1, detected=model in GANS
     )
     return {
-        "session": f"{Path(path).stem.split('_')[0]} {series}",
+        "session": f"{Path(path).stem.split('_')[0]} {series}".strip(),
         "model": model,
         "seed": seed,
         "neurons": len(cohort.recording.neurons),
         "windows": judgement.windows,
         "fit_processor_s": took,
         "losses": fitted.losses,
-        "likeness": fitted.likeness,
+        "likeness": judge_traces(cohort, model, fitted.traces, seed=seed + 1)
+        if fitted.traces
+        else {},
         "copying": to_dict(judgement.copying[model]),
         "rows": {
             row if row == model else f"{row}{kind}": {
@@ -214,17 +256,29 @@ def print_table(summary: dict[str, dict[str, dict[str, float]]]) -> None:
 
 
 def print_likeness(found: list[dict[str, Any]]) -> None:
-    """Print the differences of the traces of GANs from the test stretch, as Markdown."""
-    rows: dict[str, list[dict[str, float]]] = defaultdict(list)
+    """Print the differences of the traces of GANs from the test stretch, as Markdown.
+
+    Below: a GAN minus the one with all parts, in the same session and with the same seed. Intervals
+    are those of 95 % over sessions and seeds.
+    """
+    rows: dict[str, dict[tuple[str, int], dict[str, float]]] = defaultdict(dict)
     for each in found:
-        if each["likeness"]:
-            rows[each["model"]].append(each["likeness"])
-    for number, (model, some) in enumerate(rows.items()):
-        if number == 0:
-            print(f"| traces | {' | '.join(some[0])} |")
-            print("| --- " * (1 + len(some[0])) + "|")
-        means = (np.mean([each[name] for each in some]) for name in some[0])
-        print(f"| {model} | {' | '.join(f'{mean:.3g}' for mean in means)} |")
+        for row, some in each["likeness"].items():
+            rows[row][each["session"], each["seed"]] = some
+    if "gan" not in rows:
+        return
+    whole = rows["gan"]
+    names = list(next(iter(whole.values())))
+    for title, paired in (("traces", False), ("minus gan", True)):
+        print(f"\n| {title} | n | {' | '.join(names)} |\n{'| --- ' * (2 + len(names))}|")
+        for row, runs in rows.items():
+            keys = [key for key in runs if key in whole or not paired]
+            cells = []
+            for name in names:
+                less = [whole[key][name] if paired else 0.0 for key in keys]
+                mean, half = _find_interval(np.array([runs[key][name] for key in keys]) - less)
+                cells.append(f"{mean:.3g} ± {half:.2g}")
+            print(f"| {row} | {len(keys)} | {' | '.join(cells)} |")
 
 
 def main() -> None:

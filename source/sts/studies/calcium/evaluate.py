@@ -10,6 +10,7 @@ import numpy as np
 from sts.base.errors import StsError
 from sts.base.runs import start_run
 from sts.base.settings import from_dict, to_dict
+from sts.base.types import Floats
 from sts.base.workspace import Workspace
 from sts.calcium.checkpoint import CalciumGan, GanCard, gan_folder
 from sts.calcium.compare import (
@@ -83,13 +84,9 @@ def evaluate_gan(workspace: Workspace, job: EvaluateJob) -> GanEvaluation | Popu
     with start_run(workspace, study=_STUDY, what=job.name, settings=job) as run:
         real, training = cohort.windows("test"), cohort.windows("training")
         logger.info("the test stretch of %d windows is opened", len(real))
-        # The number of windows of each kind is that of the test windows.
-        some = training[rng.permutation(len(training))[: len(real)]]
         windows = {
             GENERATED: gan.generate(len(real), seed=job.seed),
-            REAL_FLOOR: some,
-            PHASES: shuffle_phases(some, rng),
-            INDEPENDENT: shuffle_neurons(some, rng),
+            **draw_controls(training, len(real), rng),
         }
         measures = {name: cohort.measure(window) for name, window in windows.items()}
         edges = choose_edges(cohort.measure(training))
@@ -121,6 +118,16 @@ def evaluate_gan(workspace: Workspace, job: EvaluateJob) -> GanEvaluation | Popu
         )
         write_pages(run, gan.card, compared, evaluation, _describe_population(judgement))
     return replace(evaluation, folder=run.final)
+
+
+def draw_controls(training: Floats, count: int, rng: np.random.Generator) -> dict[str, Floats]:
+    """Return as many real training windows as there are test windows, and controls from them."""
+    some = training[rng.permutation(len(training))[:count]]
+    return {
+        REAL_FLOOR: some,
+        PHASES: shuffle_phases(some, rng),
+        INDEPENDENT: shuffle_neurons(some, rng),
+    }
 
 
 def _judge_traces(
