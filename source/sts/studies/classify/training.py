@@ -1,6 +1,8 @@
 """TRAIN: search on folds, refit, calibrate, open the holdout once, leave a model and a report."""
 
 import contextlib
+import hashlib
+import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -78,9 +80,16 @@ class Experiment(ABC):
         """Return the predictions of each fold's scored cells, calibrated in each fold."""
 
     @property
+    def folds_digest(self) -> str:
+        """Return a digest of the rows of the folds, which also depend on the donors."""
+        parts = [(each.fit, each.validation, each.scored) for each in self.folds]
+        rows = [[part.tolist() for part in fold] for fold in parts]
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+
+    @property
     def search_name(self) -> str:
-        """Return the name of the search in the storage of trials."""
-        return self.job.search_name
+        """Return the name of the search in the storage of trials; other folds have another."""
+        return f"{self.job.search_name}-{self.folds_digest[:8]}"
 
     @property
     def out_of_fold_rng(self) -> np.random.Generator | None:

@@ -22,6 +22,7 @@ from sts.studies.classify.tables.settings import make_table_job
 from sts.studies.classify.tables.training import ParallelFolds, prepare_table
 from sts.tabular.checkpoint import load_baseline
 from sts.tabular.estimators import predict_logits
+from tests.datasets.ep_worlds import make_table, write_own
 from tests.studies.classify.tables.worlds import (
     FIGURES,
     LABELS,
@@ -267,6 +268,32 @@ def test_other_models_go_through_the_same_protocol(tmp_path: Path, model: str) -
     assert "Exact SHAP values exist only for models of trees" in (run / "report.html").read_text()
     assert (run / "figures" / "importance.svg").is_file()
     assert main(["TEST", *which, "--features", "paper+isi", "-q"]) == Status.DONE
+
+
+def test_cells_of_other_donors_are_searched_anew(tmp_path: Path) -> None:
+    labels, table = tmp_path / "labels.csv", make_table(160)
+    source = Source(data=tmp_path, table=write_own(tmp_path, table), labels=labels)
+    job = make_table_job(features="shared", trials=1, folds=2)
+    ids = table.specimen_id.tolist()
+    donors = dict.fromkeys(ids, "")
+    experiments = []
+    for _ in range(2):
+        known = dict(zip(ids, table.label, strict=True))
+        lines = [f"{name},{known[name]},{donors[name]}" for name in ids]
+        labels.write_text("\n".join(["specimen_id,label,donor_id", *lines]))
+        experiments.append(prepare_table(job, source=source, workers=1))
+        split = experiments[0].cohort.split
+        # Four cells of a donor, on the side on which they are.
+        donors = {
+            name: f"{side} {at // 4}"
+            for side in ("train", "test")
+            for at, name in enumerate(sorted(getattr(split, side)))
+        }
+    before, after = experiments
+    assert before.cohort.fingerprint() == after.cohort.fingerprint()
+    # Stored scores and logits are of the cells of the folds, in their order.
+    assert before.search_name != after.search_name
+    assert before.depends_on != after.depends_on
 
 
 def test_given_settings_are_not_searched(tmp_path: Path) -> None:

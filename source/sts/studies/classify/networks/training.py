@@ -191,6 +191,7 @@ class NetworkExperiment(Experiment):
             "base": to_dict(self.job.base),
             "group_by": self.job.group_by,
             "cells": self.cohort.fingerprint(),
+            "folds": self.folds_digest,
         }
 
     @contextlib.contextmanager

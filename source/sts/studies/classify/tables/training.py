@@ -46,12 +46,13 @@ class TableExperiment(Experiment):
     def depends_on(self) -> dict[str, Any]:
         """Return everything that scores depend on, except the searched settings."""
         cells = self.cohort.fingerprint()
-        return {"model": self.job.model, "settings": self.job.settings, "cells": cells}
+        terms = {"model": self.job.model, "settings": self.job.settings, "cells": cells}
+        return terms | {"folds": self.folds_digest}
 
     @property
     def search_name(self) -> str:
         """Return the name of the search; it depends on the cells."""
-        return f"{self.job.search_name}-{self.cohort.fingerprint()[:8]}"
+        return f"{super().search_name}-{self.cohort.fingerprint()[:8]}"
 
     @property
     def out_of_fold_rng(self) -> np.random.Generator:
