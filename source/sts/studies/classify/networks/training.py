@@ -48,7 +48,7 @@ PARAMETER_KINDS: Final[dict[str, Callable[..., Parameter]]] = {
     "int": Int,
 }
 # Settings of the demo, by the number of the network.
-# Wide enough to separate spikes. In 12 rows ResNet18 learns as much as in 32, in half the time;
+# Wide enough to separate spikes. In 12 rows ResNet18 learns nearly as much as in 32, in less time;
 # InceptionV3 and DenseNet121 need more height, MobileNetV2 was not tried.
 DEMO_SIZE: Final = {1: (12, 384), 2: (80, 240), 3: (32, 384), 4: (32, 384), 5: None}
 # Random weights need a rate that increases, then decreases; small networks need more epochs.
