@@ -1,6 +1,7 @@
 """Folds of networks that are trained side by side."""
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -61,6 +62,20 @@ def test_folds_are_scored_in_processes_and_those_of_a_pruned_trial_are_ended(
     assert str(os.getpid()) not in {
         path.read_text() for path in tmp_path.iterdir() if path.name != "begun"
     }
+
+
+def end_elsewhere(parent: int, settings: dict[str, Any], fold: int) -> FoldScore:
+    """Score in the process that searches; end any other."""
+    if os.getpid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return FoldScore(fold / 10)
+
+
+def test_a_process_that_dies_does_not_end_the_search(caplog: pytest.LogCaptureFixture) -> None:
+    with closing(FoldProcesses(partial(end_elsewhere, os.getpid()), 2, workers=2)) as score:
+        assert [score({}, fold).value for fold in range(2)] == [0.0, 0.1]
+    (record,) = caplog.records
+    assert "the folds are trained one after the other" in record.message
 
 
 @pytest.mark.parametrize(

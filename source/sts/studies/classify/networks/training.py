@@ -1,15 +1,17 @@
 """TRAIN of a network: its settings, folds and refit, and processes that search together."""
 
 import contextlib
+import logging
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import numpy as np
 from sklearn.metrics import balanced_accuracy_score
 
+from sts.base.errors import StsError
 from sts.base.parallel import map_unordered
 from sts.base.runs import Run
 from sts.base.settings import from_dict, to_dict
@@ -41,6 +43,8 @@ from sts.studies.classify.training import (
     search_settings,
     train,
 )
+
+logger = logging.getLogger("sts")
 
 PARAMETER_KINDS: Final[dict[str, Callable[..., Parameter]]] = {
     "choice": Choice,
@@ -207,7 +211,8 @@ class NetworkExperiment(Experiment):
         if workers == 1 or not small or not long or self.bank.device.type != "cpu":
             yield self.score
             return
-        work = partial(_score_in_process, self.job, self.data, cores // workers)
+        cells = f"{self.cohort.fingerprint()} {self.folds_digest}"
+        work = partial(_score_in_process, self.job, self.data, cells, cores // workers)
         with contextlib.closing(FoldProcesses(work, folds, workers=workers)) as score:
             yield score
 
@@ -316,7 +321,8 @@ def prepare_network(job: NetworkJob, *, data: Path, device: str = "auto") -> Net
 class FoldProcesses:
     """Score the later folds of a trial in other processes while the search waits for the first.
 
-    A score depends on settings and fold alone. If a trial is pruned, its other folds are ended.
+    A score depends on settings and fold alone. If a trial is pruned, its other folds are ended. If
+    a process dies, this one scores the folds from then on.
     """
 
     def __init__(
@@ -327,17 +333,29 @@ class FoldProcesses:
         self._left: set[int] = set()
         self._found: dict[int, FoldScore | FloatingPointError] = {}
         self._scores: Generator[tuple[int, Any]] = map_unordered(len, ())
+        self._died = False
 
     def __call__(self, settings: dict[str, Any], fold: int) -> FoldScore:
         """Return the score of a fold."""
+        if self._died:
+            return self._work(settings, fold)
         if settings != self._settings or fold not in self._left:
             self.close()
             self._settings, self._left = dict(settings), set(range(fold, self._folds))
             work = partial(_score_or_error, self._work, self._settings)
             self._scores = map_unordered(work, sorted(self._left), workers=self._workers)
-        while fold not in self._found:
-            _, (number, score) = next(self._scores)
-            self._found[number] = score
+        try:
+            while fold not in self._found:
+                _, (number, score) = next(self._scores)
+                self._found[number] = score
+        except StsError:
+            # An error of the fold itself is raised again below.
+            logger.warning(
+                "search: a process that trained a fold has ended, most often because memory ran "
+                "out: the folds are trained one after the other"
+            )
+            self._died = True
+            return self._work(settings, fold)
         self._left.remove(fold)
         if not self._left:
             # The processes stay for the next trial.
@@ -365,14 +383,15 @@ def _score_or_error(
 
 
 def _score_in_process(
-    job: NetworkJob, data: Path, cores: int, settings: dict[str, Any], fold: int
+    job: NetworkJob, data: Path, cells: str, cores: int, settings: dict[str, Any], fold: int
 ) -> FoldScore:
     with use_cores(cores):
-        return _load_experiment(job, data).score(settings, fold)
+        return _load_experiment(job, data, cells).score(settings, fold)
 
 
-@cache
-def _load_experiment(job: NetworkJob, data: Path) -> NetworkExperiment:
+@lru_cache(maxsize=1)
+def _load_experiment(job: NetworkJob, data: Path, cells: str) -> NetworkExperiment:
+    """Return the experiment; it is loaded anew if the cells, or their folds, are others."""
     return prepare_network(job, data=data, device="cpu")
 
 
