@@ -30,8 +30,8 @@ def test_few_cells_of_the_same_kind_are_novel() -> None:
     for seed in range(9, 14):
         novelty = measure_network_novelty(cloud(600, seed=0), cloud(600, seed=seed))
         shares.append(share_of_novel(novelty, cloud(2000, seed=5)))
-    # 1 % by construction; a threshold from 600 cells is good to 0.4 %, five of them to 0.2 %.
-    assert 0.004 < np.mean(shares) < 0.016
+    # 5 % by construction; a threshold from 600 cells is good to 0.9 %, five of them to 0.4 %.
+    assert 0.037 < np.mean(shares) < 0.063
 
 
 def test_a_cell_far_along_a_known_direction_is_novel(novelty: NetworkNovelty) -> None:
@@ -57,7 +57,7 @@ def test_the_threshold_is_a_percentile_of_cells_that_were_kept_aside() -> None:
 def test_cells_that_a_network_was_fitted_on_do_not_say_how_far_others_may_lie() -> None:
     # What a network has learnt by heart lies closer together than new cells of the same kind do.
     novelty = measure_network_novelty(3 + 0.3 * (cloud(600, seed=0) - 3), cloud(600, seed=9))
-    assert share_of_novel(novelty, cloud(2000, seed=5)) < 0.03
+    assert share_of_novel(novelty, cloud(2000, seed=5)) < 0.08
 
 
 def test_units_of_features_do_not_matter(novelty: NetworkNovelty) -> None:

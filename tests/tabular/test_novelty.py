@@ -27,13 +27,13 @@ def test_few_cells_of_the_same_kind_are_unlike() -> None:
     for seed in range(9, 14):
         novelty = measure_novelty(cloud(600, seed=0), cloud(600, seed=seed))
         shares.append((novelty.distances(cloud(2000, seed=5)) > novelty.rule.threshold).mean())
-    # 1 % by construction; a threshold from 600 cells is good to 0.4 %, five of them to 0.2 %.
-    assert 0.004 < np.mean(shares) < 0.016
+    # 5 % by construction; a threshold from 600 cells is good to 0.9 %, five of them to 0.4 %.
+    assert 0.037 < np.mean(shares) < 0.063
 
 
 def test_cells_that_were_kept_aside_say_how_far_is_too_far() -> None:
-    # Of 40 cells not one lies beyond 99 %: the farthest stands for it.
-    kept = cloud(40, seed=3)
+    # Of 15 cells not one lies beyond 95 %: the farthest stands for it.
+    kept = cloud(15, seed=3)
     found = measure_novelty(cloud(100, seed=2), kept)
     assert found.rule.threshold == found.distances(kept).max()
     assert found.rule.most_lacking == found.lacking(kept).max()

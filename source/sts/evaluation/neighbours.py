@@ -16,6 +16,8 @@ from sts.base.types import Floats, Ints
 NOVELTY: Final = "novelty."
 # Number of leading components: later ones are mostly noise and make a stored model larger.
 COMPONENTS: Final = 32
+# A cell is unlike the training cells beyond this percentile of cells outside the fit.
+UNLIKE_PERCENTILE: Final = 95.0
 
 Neighbours = Annotated[int, Bounds(1, 1000)]
 Percentile = Annotated[float, Bounds(0, 100, open_low=True)]
@@ -27,7 +29,7 @@ class NoveltyRule:
     """The distance above which a cell is novel."""
 
     neighbours: Neighbours = 5
-    percentile: Percentile = 99.0
+    percentile: Percentile = UNLIKE_PERCENTILE
     threshold: Distance = 0.0
     """Percentile of the distances from cells that were kept aside to fitted cells."""
 

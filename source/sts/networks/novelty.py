@@ -14,6 +14,7 @@ import numpy as np
 
 from sts.base.types import Floats
 from sts.evaluation.neighbours import (
+    UNLIKE_PERCENTILE,
     NoveltyRule,
     leading_components,
     mean_distance,
@@ -63,7 +64,7 @@ NETWORK_ARRAYS: Final = ("mean", "deviation", "components", "cells")
 
 
 def measure_network_novelty(
-    features: Floats, kept: Floats, *, neighbours: int = 5, percentile: float = 99.0
+    features: Floats, kept: Floats, *, neighbours: int = 5, percentile: float = UNLIKE_PERCENTILE
 ) -> NetworkNovelty:
     """Return a rule that detects novel cells.
 

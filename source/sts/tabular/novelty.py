@@ -17,6 +17,7 @@ import numpy as np
 
 from sts.base.types import Floats, Ints
 from sts.evaluation.neighbours import (
+    UNLIKE_PERCENTILE,
     Distance,
     NoveltyRule,
     leading_components,
@@ -80,7 +81,7 @@ class Novelty:
 
 
 def measure_novelty(
-    X: Floats, kept: Floats, *, neighbours: int = 5, percentile: float = 99.0
+    X: Floats, kept: Floats, *, neighbours: int = 5, percentile: float = UNLIKE_PERCENTILE
 ) -> Novelty:
     """Return a rule that detects cells unlike X (training cells, features).
 

@@ -28,6 +28,7 @@ from sts.base.types import Bools, Floats
 from sts.datasets.feature_sets import KNOWN
 from sts.datasets.formulas import FORMULAS
 from sts.evaluation.calibration import form_sets
+from sts.evaluation.neighbours import UNLIKE_PERCENTILE
 from sts.evaluation.prediction_sets import SetScores
 from sts.evaluation.type_tree import TypeTree, split_label
 from sts.tabular.packed_trees import unpack_bits
@@ -64,7 +65,7 @@ class TypeCard:
     """Of the levels that have prediction sets."""
     group_depth: Annotated[int, Bounds(1, 20)] = 3
     coverage: Share = 0.9
-    percentile: Annotated[float, Bounds(0, 100)] = 95.0
+    percentile: Annotated[float, Bounds(0, 100)] = UNLIKE_PERCENTILE
     """Percentage of training cells that are not called unlike all others."""
     seed: Seed = 0
     settings: dict[str, Any] = field(default_factory=dict)

@@ -17,6 +17,7 @@ from sts.base.workspace import Workspace
 from sts.datasets.cell_types import LEVELS
 from sts.datasets.splits import folds_of
 from sts.datasets.stimuli import PROTOCOLS
+from sts.evaluation.neighbours import UNLIKE_PERCENTILE
 from sts.evaluation.prediction_sets import calibrate_sets
 from sts.evaluation.type_scores import LevelAnswers, answer_level, score_answers
 from sts.studies.classify.types.cells import (
@@ -28,7 +29,7 @@ from sts.studies.classify.types.cells import (
 )
 from sts.studies.classify.types.pages import write_types_report
 from sts.studies.classify.types.release import Release, write_release
-from sts.studies.classify.types.unlike import PERCENTILE, measure_left_out_sets, measure_unlike
+from sts.studies.classify.types.unlike import measure_left_out_sets, measure_unlike
 from sts.tabular.prototypes import UnlikeRule, find_limits, fit_prototypes, score_hidden
 from sts.tabular.type_checkpoint import (
     TypeCard,
@@ -187,7 +188,7 @@ def _fit_types(
         types=cells.tree.labels,
         depths=tuple(levels),
         coverage=job.coverage,
-        percentile=PERCENTILE,
+        percentile=UNLIKE_PERCENTILE,
         seed=job.seed,
         settings={"folds": job.folds, "copies": job.copies},
         scores=dict(scores),
@@ -222,7 +223,7 @@ def _find_limits(X: Floats, cells: TypedCells, folds: _Folds, masks: Bools) -> U
     for fitted, scored in folds:
         prototypes = fit_prototypes(X[fitted], cells.truth[fitted], cells.tree)
         found[:, scored] = score_hidden(prototypes, X[scored], masks)
-    return find_limits(masks, found, PERCENTILE)
+    return find_limits(masks, found, UNLIKE_PERCENTILE)
 
 
 def _describe_cells(cells: TypedCells) -> dict[str, Any]:

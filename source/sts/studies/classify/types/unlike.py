@@ -10,6 +10,7 @@ from sts.base.types import Bools, Floats, Ints
 from sts.datasets.laboratories import LabelledTable
 from sts.evaluation.abstention import false_alarms
 from sts.evaluation.calibration import form_sets
+from sts.evaluation.neighbours import UNLIKE_PERCENTILE
 from sts.evaluation.prediction_sets import calibrate_sets, coverage_of
 from sts.evaluation.scores import Interval, proportion_of
 from sts.evaluation.transfer import auc
@@ -26,8 +27,6 @@ from sts.tabular.type_classifier import TypeTreeClassifier
 
 # Smallest number of cells of each kind: fewer are not informative.
 _FEWEST: Final = 10
-# A cell is called unlike the training cells beyond this percentile of cells outside the fit.
-PERCENTILE: Final = 95.0
 _CLASS_DEPTH: Final = 2
 
 
@@ -166,7 +165,7 @@ def _detect(
     masks = stimulus_masks(table)
     # One half of the known cells sets the limits, the other says how often they err.
     limiting, known = known[::2], known[1::2]
-    rule = find_limits(masks, score_hidden(prototypes, X[limiting], masks), PERCENTILE)
+    rule = find_limits(masks, score_hidden(prototypes, X[limiting], masks), UNLIKE_PERCENTILE)
     own, others = (rule.excess(X[rows], prototypes.scores(X[rows])) for rows in (known, unlike))
     return UnlikeScores(
         known=len(known),
