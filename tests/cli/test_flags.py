@@ -73,6 +73,7 @@ def test_what_was_typed_is_known_from_what_was_not() -> None:
         (sts.main, "1 TRAIN --cells 5", "--cells belongs to EXPLAIN, and TRAIN"),
         (sts.main, "1 PREDICT --recordings x --data y", "--data belongs to TRAIN and TEST and"),
         (sts.main, "1 TRAIN --recordings x", "--recordings belongs to PREDICT"),
+        (sts.main, "5 PREDICT --recordings x --one-sweep", "--one-sweep belongs to TRAIN"),
         (sts.main, "5 TRAIN --rigs varied", "--rigs chooses the simulated cells of --demo"),
         (sts.main, "5 TRAIN --demo --data x --rigs varied", "--demo, without --data"),
         (baseline.main, "TEST --folds 4", "--folds belongs to TRAIN, and TEST"),

@@ -65,6 +65,16 @@ def test_a_linear_network_shows_its_weights(store: SweepStore) -> None:
     np.testing.assert_allclose(added, found * raw, rtol=1e-3, atol=1e-3)
 
 
+def test_all_that_a_network_of_one_sweep_looks_at_is_in_the_map_of_that_sweep(
+    store: SweepStore,
+) -> None:
+    bank = ImageBank(store, ImageSettings(height=8, width=8, one_sweep=True))
+    weights = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    found = gradient(Linear(weights), bank, [3], np.array([2]))
+    np.testing.assert_allclose(found[0, 0], weights[2].sum(dim=0).numpy(), rtol=1e-5)
+    assert not found[0, 1].any()
+
+
 def test_contributions_add_up_to_the_difference_from_the_dark(
     fitted: Fitted, seen: ImageBank, targets: Ints
 ) -> None:

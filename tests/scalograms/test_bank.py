@@ -149,6 +149,21 @@ def test_a_bank_of_stored_settings_makes_the_images_its_model_saw(
     assert torch.equal(again.images([9, 8]), trained.images([9, 8]))
 
 
+def test_an_image_of_one_sweep_shows_the_rheobase_sweep_in_all_colours(
+    kept: ImageBank, store: SweepStore
+) -> None:
+    rows = np.arange(6)
+    alone = replace(SETTINGS, one_sweep=True)
+    other = replace(store, traces=store.traces.copy())
+    other.traces[:, 1] = -70
+    bank = ImageBank(other, alone).standardise(rows)
+    both = kept.standardise(rows)
+    for colour in range(3):
+        assert torch.equal(bank.images(rows)[:, colour], both.images(rows)[:, 0])
+    with pytest.raises(ValueError, match="the images have"):
+        kept.like(alone)
+
+
 def test_settings_of_other_images_are_refused(kept: ImageBank, store: SweepStore) -> None:
     with pytest.raises(ValueError, match="the images have"):
         kept.like(ImageSettings(height=32, width=32))

@@ -55,6 +55,24 @@ def test_amplitudes_that_differ_by_a_rounding_are_repeats() -> None:
     assert numbers(pair) == (0, 2)
 
 
+@pytest.mark.parametrize("settings", [SelectSettings(), SelectSettings(hero=True)])
+def test_a_cell_without_a_second_sweep_is_taken_where_one_is_enough(
+    settings: SelectSettings,
+) -> None:
+    alone = analyse(cell((10, SILENT), (30, ONE)))
+    with pytest.raises(CellExcluded, match=r"no sweep at rheobase|no hero sweep"):
+        select_pair(alone, settings)
+    pair = select_pair(alone, settings, one_sweep=True)
+    assert numbers(pair) == (1, 1)
+    assert len(pair.flags) == 1
+    assert pair.flags[0].startswith("one sweep used: no ")
+    # A second sweep that is there is taken, and rheobase is always needed.
+    both = select_pair(analyse(cell((30, ONE), (70, TWO))), settings, one_sweep=True)
+    assert (numbers(both), both.flags) == ((0, 1), ())
+    with pytest.raises(CellExcluded, match="no spike"):
+        select_pair(analyse(cell((30, SILENT))), settings, one_sweep=True)
+
+
 def test_the_second_sweep_need_not_fire() -> None:
     assert numbers(select_pair(analyse(cell((30, ONE), (70, SILENT))))) == (0, 1)
 

@@ -47,6 +47,7 @@ _TAKEN_BY = {
     "folds": ("TRAIN",),
     "epochs": ("TRAIN",),
     "image_size": ("TRAIN",),
+    "one_sweep": ("TRAIN",),
     "settings": ("TRAIN",),
     "class_weights": ("TRAIN",),
     "compile": ("TRAIN",),
@@ -145,6 +146,11 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         metavar="PIXELS",
         help="side of square images, or height x width such as 32x384 (default: 224, InceptionV3 "
         "299)",
+    )
+    group.add_argument(
+        "--one-sweep",
+        action="store_true",
+        help="train on the rheobase sweep alone: PREDICT then takes cells with a single sweep, too",
     )
     group.add_argument(
         "--group-by",
@@ -250,6 +256,7 @@ def _train(args: argparse.Namespace) -> int:
         folds=args.folds,
         epochs=args.epochs,
         image_size=args.image_size,
+        one_sweep=args.one_sweep,
         class_weights=args.class_weights or None,
         compile=args.compile or None,
     )

@@ -55,6 +55,8 @@ class BuildSettings:
     """The origin of the times of features: one of TIME_FRAMES."""
     feature_steps_s: tuple[float, float] | None = None
     """Features are measured on long squares of these lengths; None: on all."""
+    one_sweep: bool = False
+    """Take cells without a second sweep, too; no build does so."""
 
     def of(self, product: str) -> dict[str, Any]:
         """Return the settings that one product depends on."""
@@ -215,7 +217,8 @@ def process_cell(
     except Exception as error:  # noqa: BLE001, RUF100 - one bad cell never stops a batch
         return _repeat_for_products(result, _explain(error), settings)
     if settings.store:
-        traces, stored = _attempt(lambda: make_store_entry(sound, settings.select), sound)
+        cut = partial(make_store_entry, sound, settings.select, one_sweep=settings.one_sweep)
+        traces, stored = _attempt(cut, sound)
         result = replace(result, traces=traces, store=stored)
     if settings.features:
         _, measured = _attempt(lambda: _measure(sound, settings), sound)
@@ -271,9 +274,11 @@ def _list_unread(recording: Recording) -> list[str]:
     return [f"{len(odd)} sweeps not read: {count_reasons(odd)}"] if odd else []
 
 
-def make_store_entry(analysis: Analysis, select: SelectSettings) -> tuple[Floats, ProductResult]:
+def make_store_entry(
+    analysis: Analysis, select: SelectSettings, *, one_sweep: bool = False
+) -> tuple[Floats, ProductResult]:
     """Return the two sweeps of a cell at 4 kHz, and their values in the store."""
-    pair = select_pair(analysis, select)
+    pair = select_pair(analysis, select, one_sweep=one_sweep)
     traces, flags = cut_pair(pair)
     rheobase, second = pair.steps
     values = {

@@ -194,7 +194,11 @@ class Architecture:
         return BACKBONES[self.number]
 
     def images(
-        self, size: int | tuple[int, int] | None = None, *, parity: str = "direct"
+        self,
+        size: int | tuple[int, int] | None = None,
+        *,
+        parity: str = "direct",
+        one_sweep: bool = False,
     ) -> ImageSettings:
         """Return settings of images for this network.
 
@@ -210,11 +214,11 @@ class Architecture:
                 raise StsError(
                     f"{self.backbone.name} takes whole sweeps, not images: leave out --image-size"
                 )
-            return ImageSettings(height=1, width=SAMPLES, content="trace")
+            return ImageSettings(height=1, width=SAMPLES, content="trace", one_sweep=one_sweep)
         side = self.backbone.side if size is None else size
         height, width = (side, side) if isinstance(side, int) else side
         self.check_size(height, width)
-        return ImageSettings(height=height, width=width, parity=parity)
+        return ImageSettings(height=height, width=width, parity=parity, one_sweep=one_sweep)
 
     def check_size(self, height: int, width: int) -> None:
         """Raise if images of this size are too small for the poolings of the network."""

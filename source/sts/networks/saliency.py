@@ -1,7 +1,7 @@
 """Saliency: the parts of a scalogram that determine the decision of a network.
 
-Maps are (cells, 2, H, W): one for each sweep, over the same axes as the scalograms. The third
-channel of an image repeats the first sweep, so its values are added to the map of that sweep.
+Maps are (cells, 2, H, W): one for each sweep, over the same axes as the scalograms. The values of
+all colours of an image that show a sweep are added up in the map of that sweep.
 """
 
 from collections.abc import Callable
@@ -140,7 +140,7 @@ def _make_maps(
     targets: Ints,
     explain: Callable[[Tensor, Tensor], Tensor],
 ) -> Floats:
-    """Return the output of `explain` for images (n, 3, H, W), the channels of a sweep added up."""
+    """Return the output of `explain` for images (n, 3, H, W), the colours of a sweep added up."""
     whole = np.asarray(rows, dtype=np.int64)
     if len(whole) == 0 or len(whole) != len(targets):
         raise ValueError(f"{len(whole)} cells and {len(targets)} targets: give one for each cell")
@@ -151,8 +151,10 @@ def _make_maps(
         for images in bank.batches(batches):
             gradients = explain(images, wanted[: len(images)])
             wanted = wanted[len(images) :]
-            gradients[:, 0] += gradients[:, SWEEPS_PER_CELL]
-            parts.append(gradients[:, :SWEEPS_PER_CELL].cpu().numpy())
+            maps = torch.zeros_like(gradients[:, :SWEEPS_PER_CELL])
+            for colour, sweep in enumerate(bank.settings.colours):
+                maps[:, sweep] += gradients[:, colour]
+            parts.append(maps.cpu().numpy())
     return np.concatenate(parts)
 
 

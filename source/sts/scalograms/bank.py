@@ -31,8 +31,6 @@ from sts.scalograms.wavelet import move_rows
 KEPT_PART: Final = {"cpu": 1 / 4, "cuda": 0}
 # Images that are computed together, even if a batch is smaller: a GPU is slow to start work.
 IMAGES_AT_ONCE: Final = {"cpu": 1, "cuda": 1024}
-# Channel that each colour of an image shows.
-COLOUR_CHANNELS: Final = (0, 1, 0)
 
 
 class ImageBank:
@@ -133,7 +131,7 @@ class ImageBank:
     @torch.no_grad()
     def _write(self, images: Tensor, channels: Tensor) -> None:
         """Write channels (n, 2, H, W), standardised, into images (n, 3, H, W)."""
-        for colour, channel in enumerate(COLOUR_CHANNELS):
+        for colour, channel in enumerate(self.settings.colours):
             torch.add(
                 self._shifts[colour],
                 channels[:, channel],
@@ -195,7 +193,8 @@ class _Channels:
         # within images plus the variance of their means.
         means, variances = (values[rows] for values in self._moments)
         deviation = np.sqrt(variances.mean(axis=0) + means.var(axis=0))
-        return _spread_to_colours(means.mean(axis=0)), _spread_to_colours(deviation)
+        colours = self.source.settings.colours
+        return _spread(means.mean(axis=0), colours), _spread(deviation, colours)
 
     @torch.no_grad()
     def _measure(self) -> tuple[Floats, Floats]:
@@ -237,6 +236,6 @@ def _join_batches(rows: Sequence[Ints], size: int) -> Iterator[list[Ints]]:
         yield some
 
 
-def _spread_to_colours(values: Floats) -> Channels:
-    first, second, third = values[list(COLOUR_CHANNELS)].tolist()
+def _spread(values: Floats, colours: tuple[int, int, int]) -> Channels:
+    first, second, third = values[list(colours)].tolist()
     return first, second, third

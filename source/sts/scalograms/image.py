@@ -60,6 +60,8 @@ class ImageSettings:
     parity: str = "direct"
     content: str = "scalogram"
     """One of CONTENTS; a trace has height 1 and keeps all its samples."""
+    one_sweep: bool = False
+    """Show the rheobase sweep alone, in all colours."""
     mean: tuple[_Level, _Level, _Level] | None = None
     deviation: tuple[Deviation, Deviation, Deviation] | None = None
 
@@ -78,6 +80,11 @@ class ImageSettings:
             raise StsError("an image's mean and deviation go together: give both or neither")
         if {len(each) for each in (self.mean, self.deviation) if each is not None} - {CHANNELS}:
             raise StsError(f"an image's mean and deviation are {CHANNELS} numbers each")
+
+    @property
+    def colours(self) -> tuple[int, int, int]:
+        """Return the channel, or sweep, that each colour of an image shows."""
+        return (0, 0, 0) if self.one_sweep else (0, 1, 0)
 
     @property
     def plain(self) -> "ImageSettings":

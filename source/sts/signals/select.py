@@ -97,30 +97,34 @@ class SweepPair:
     """Unusual properties of the sweeps, in words."""
 
 
-def select_pair(analysis: Analysis, settings: SelectSettings | None = None) -> SweepPair:
-    """Return the rheobase sweep and the second sweep; exclude a cell without them."""
+def select_pair(
+    analysis: Analysis, settings: SelectSettings | None = None, *, one_sweep: bool = False
+) -> SweepPair:
+    """Return the rheobase sweep and the second sweep; exclude a cell without them.
+
+    Parameters
+    ----------
+    one_sweep
+        Where there is no second sweep, return the rheobase sweep twice, with a flag.
+    """
     settings = settings or SelectSettings()
     long_squares = find_long_squares(analysis)
     squares = keep_lengths(long_squares, (settings.min_step_s, settings.max_step_s))
     rheobase = find_rheobase(squares)
     if rheobase is None:
         raise CellExcluded(f"no spike: {_explain_no_spike(squares)}")
-    # Whatever the tolerance is, the second sweep has a higher amplitude than rheobase.
-    above = [each for each in squares if each.rank[0] > rheobase.rank[0]]
-    if not settings.hero:
-        second = _find_second(squares, above, rheobase, settings)
-    elif any(each.fires for each in above):
-        second = find_hero(above, rheobase)
-    else:
-        raise CellExcluded(
-            "no hero sweep: nothing fires above rheobase, amplitudes are "
-            f"{list_amplitudes(squares)}"
-        )
+    alone: tuple[str, ...] = ()
+    try:
+        second = _find_second(squares, rheobase, settings)
+    except CellExcluded as error:
+        if not one_sweep:
+            raise
+        second, alone = rheobase, (f"one sweep used: {error}",)
     steps = (rheobase.step, second.step)
     return SweepPair(
         sweeps=(rheobase.sweep, second.sweep),
         steps=steps,
-        flags=(*_flag_lengths(steps), *_flag_others(long_squares, squares)),
+        flags=(*alone, *_flag_lengths(steps), *_flag_others(long_squares, squares)),
     )
 
 
@@ -247,12 +251,18 @@ def _explain_no_spike(squares: Sequence[LongSquare]) -> str:
 
 
 def _find_second(
-    squares: Sequence[LongSquare],
-    above: Sequence[LongSquare],
-    rheobase: LongSquare,
-    settings: SelectSettings,
+    squares: Sequence[LongSquare], rheobase: LongSquare, settings: SelectSettings
 ) -> LongSquare:
-    """Return the sweep closest to the wanted amplitude above rheobase; of repeats the first."""
+    """Return the second sweep by the rule of the settings; of repeats the first."""
+    # Whatever the tolerance is, the second sweep has a higher amplitude than rheobase.
+    above = [each for each in squares if each.rank[0] > rheobase.rank[0]]
+    if settings.hero:
+        if any(each.fires for each in above):
+            return find_hero(above, rheobase)
+        raise CellExcluded(
+            "no hero sweep: nothing fires above rheobase, amplitudes are "
+            f"{list_amplitudes(squares)}"
+        )
     wanted_pa = rheobase.shared_pa + settings.second_pa
 
     def distance(square: LongSquare) -> float:

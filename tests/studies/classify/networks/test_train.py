@@ -42,7 +42,8 @@ from tests.networks.worlds import make_world
 from tests.studies.cells import write_cell
 
 CELLS = 60
-QUICK = ("--weights", "none", "--image-size", "32", "--trials", "1", "--folds", "2")
+SIZE = ("--image-size", "32")
+QUICK = ("--weights", "none", *SIZE, "--trials", "1", "--folds", "2")
 QUICK += ("--epochs", "2", "--device", "cpu", "-q")
 # For tests that look at no picture; `trained` draws all of a training.
 UNSEEN = pytest.mark.usefixtures("no_pictures")
@@ -289,6 +290,35 @@ def test_predicting_names_a_class_and_keeps_reasons(
     assert stated["set_coverage"] == "0.9"
     assert main([*arguments, "--coverage", "9", "-q"]) == Status.USER
     assert "between 0 and 1, not 9" in capsys.readouterr().err
+
+
+@UNSEEN
+@pytest.mark.parametrize("number", ["1", "5"])
+def test_a_network_of_one_sweep_predicts_a_cell_that_has_no_second(
+    number: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = make_workspace(tmp_path / "world")
+    quick = [*QUICK] if number == "1" else [word for word in QUICK if word not in SIZE]
+    common = [number, "TRAIN", "--root", str(root), *quick]
+    assert main(common) == Status.DONE
+    assert main([*common, "--one-sweep", "--name", "alone"]) == Status.DONE
+    new = tmp_path / "new"
+    write_cell(new, "501", amplitudes_pa=[50])
+    write_cell(new, "502")
+    capsys.readouterr()
+    words = [number, "PREDICT", "--root", str(root), "--recordings", str(new), "--workers", "1"]
+    assert main([*words, "-q"]) == Status.DONE
+    assert "none is above rheobase" in capsys.readouterr().err
+    assert main([*words, "-q", "--name", "alone"]) == Status.DONE
+    (table,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("table"))
+    with Path(table.split()[-1]).open() as file:
+        rows = {row["specimen_id"]: row for row in csv.DictReader(file)}
+    assert rows["501"]["prediction"] in CLASSES
+    assert rows["501"]["notes"].startswith("one sweep used: no sweep at rheobase + 40 pA")
+    assert rows["502"]["notes"] == ""
+    # It never sees the second sweep: both cells have the same one at rheobase.
+    names = [f"probability_{label}" for label in CLASSES]
+    assert [rows["501"][name] for name in names] == [rows["502"][name] for name in names]
 
 
 @UNSEEN

@@ -1,7 +1,7 @@
 """TEST and PREDICT of a stored network, and the cells and images that TEST and EXPLAIN use."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -212,7 +212,9 @@ def predict_by_network(
         The folder for copies of the recordings with their results, None to write none.
     """
     stored = _load_network(workspace, job.architecture, device=device, name=job.name)
-    cells, store = find_new_sweeps(job.source, workers=workers)
+    # One sweep is enough for a network of one.
+    reading = replace(job.source.reading, one_sweep=stored.card.images.one_sweep)
+    cells, store = find_new_sweeps(replace(job.source, reading=reading), workers=workers)
     model = None
     if store is not None:
         bank = ImageBank(store, stored.card.images, choose_device(device))

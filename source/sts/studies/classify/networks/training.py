@@ -74,6 +74,8 @@ class NetworkJob(TrainJob):
     architecture: Architecture
     image_size: tuple[int, int] | None = None
     """Height and width of the images; None: the network's own."""
+    one_sweep: bool = False
+    """Train on the rheobase sweep of each cell alone."""
     base: TrainSettings = field(default_factory=TrainSettings)
     """The settings that the search does not vary, and its initial values."""
     varied: tuple[str, ...] = tuple(SPACE)
@@ -116,6 +118,7 @@ def make_network_job(
     trials: int | None = None,
     folds: int | None = None,
     image_size: tuple[int, int] | None = None,
+    one_sweep: bool = False,
     base: TrainSettings | None = None,
     varied: tuple[str, ...] = tuple(SPACE),
     **changed: Any,
@@ -134,6 +137,7 @@ def make_network_job(
     return NetworkJob(
         architecture=architecture,
         image_size=image_size,
+        one_sweep=one_sweep,
         group_by=group_by,
         search=SearchSettings(trials=trials or 50, folds=folds or 3, seed=seed),
         base=base if file is None else read_network_settings(file, base),
@@ -305,7 +309,7 @@ class NetworkExperiment(Experiment):
 def prepare_network(job: NetworkJob, *, data: Path, device: str = "auto") -> NetworkExperiment:
     """Load the cells and divide them; images are computed when they are first used."""
     cohort = load_sweeps(data, group_by=job.group_by, seed=job.seed)
-    images = job.architecture.images(job.image_size)
+    images = job.architecture.images(job.image_size, one_sweep=job.one_sweep)
     fit_rows, kept_rows = cohort.keep_aside(group_by=job.group_by, seed=job.seed)
     return NetworkExperiment(
         job=job,
