@@ -5,17 +5,19 @@
 
 Every arm is trained on the same cells and scored on the same other ones: a network of scalograms
 from random or from ImageNet weights, frozen or not, or with changed sweeps; TraceNet, which takes
-the sweeps themselves; and boosted trees on the features of the same recordings. Each arm has one
-fixed setting, that of the demo, which was found on other cells. A seed draws the training cells of
-a size, the initial weights and the batches. Files of ImageNet weights are given by the number of
-the network; arms without their file are left out. A finished arm is not trained again: the same
-command goes on, and begins anew on other cells. Intervals resample the scored cells and the seeds.
+the sweeps themselves, from random weights or pretrained without labels, or the rheobase sweep
+alone; and boosted trees on the features of the same recordings. Each arm has one fixed setting,
+that of the demo, which was found on other cells. A seed draws the training cells of a size where
+there are more, the initial weights and the batches. Files of ImageNet weights are given by the
+number of the network; arms without their file are left out. A finished arm is not trained again:
+the same command goes on, and begins anew on other cells. Intervals resample the scored cells and
+the seeds.
 """
 
 import argparse
 import hashlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -24,7 +26,6 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from gpu import describe_machine
 from sts.base.errors import CellExcluded
@@ -40,25 +41,24 @@ from sts.networks.settings import TrainSettings
 from sts.networks.train import fit
 from sts.recordings.simulated.cells import Entry, roster, simulate_cell
 from sts.scalograms.bank import ImageBank
-from sts.scalograms.image import ImageSettings, PlainSource, RowNumbers, TraceSource
+from sts.scalograms.image import ImageSettings, PlainSource, TraceSource
 from sts.signals.analysis import analyse
 from sts.signals.features import measure_features
-from sts.signals.resample import BEFORE_S, RATE_HZ, SAMPLES
 from sts.signals.select import SelectSettings
 from sts.studies.classify.networks.training import DEMO_RATE
 from sts.tabular.models import find_kind
+from unlabelled import ChangedSource, ensure_pretrained
 
 RESULTS: Final = Path(__file__).resolve().parent / "results" / "network_inputs.json"
 # Seeds of the cells; no default of the program draws them.
 TRAINING_SEED, SCORED_SEED = 7_100_001, 7_200_001
 SCORED_CELLS: Final = 800
 SIZE: Final = (32, 192)
+# Training cells are drawn from so many, by their number.
+POOLS: Final = {300: 1000, 1000: 1000, 3000: 3000}
 # Epochs by the number of training cells: few cells need more.
 EPOCHS: Final = {300: 12, 1000: 6, 3000: 4}
 RESAMPLES: Final = 2000
-# Largest changes of a sweep: shift, share of the amplitude, noise, and a step of the voltage during
-# the stimulus, as another current would cause it.
-SHIFT_MS, SCALE, NOISE_MV, STEP_MV = 5.0, 0.1, 0.3, 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +67,13 @@ class Arm:
 
     network: int | None = None
     """None: boosted trees on features."""
-    imagenet: bool = False
+    given: bool = False
+    """Whether it begins with the given weights, of ImageNet or of a pretraining."""
     frozen: bool = False
     changed: bool = False
     """Whether the sweeps of training cells are changed at random in each epoch."""
+    one_sweep: bool = False
+    """Whether the rheobase sweep alone is shown, in training and in scoring."""
     lengthened: int = 1
     """How many times as many epochs as the usual ones."""
 
@@ -78,12 +81,14 @@ class Arm:
 ARMS: Final = {
     "features": Arm(),
     "trace": Arm(network=5, lengthened=2),
+    "trace-pretrained": Arm(network=5, given=True, lengthened=2),
+    "trace-one": Arm(network=5, lengthened=2, one_sweep=True),
     "resnet-random": Arm(network=1),
-    "resnet-imagenet": Arm(network=1, imagenet=True),
-    "resnet-frozen": Arm(network=1, imagenet=True, frozen=True, lengthened=3),
+    "resnet-imagenet": Arm(network=1, given=True),
+    "resnet-frozen": Arm(network=1, given=True, frozen=True, lengthened=3),
     "mobilenet-random": Arm(network=4, lengthened=2),
-    "mobilenet-imagenet": Arm(network=4, imagenet=True, lengthened=2),
-    "mobilenet-frozen": Arm(network=4, imagenet=True, frozen=True, lengthened=3),
+    "mobilenet-imagenet": Arm(network=4, given=True, lengthened=2),
+    "mobilenet-frozen": Arm(network=4, given=True, frozen=True, lengthened=3),
     "resnet-changed": Arm(network=1, changed=True),
 }
 # Questions, each as two arms: the second is compared with the first.
@@ -93,6 +98,8 @@ PAIRS: Final = (
     ("resnet-imagenet", "resnet-frozen"),
     ("mobilenet-imagenet", "mobilenet-frozen"),
     ("resnet-random", "resnet-changed"),
+    ("trace", "trace-pretrained"),
+    ("trace", "trace-one"),
     ("trace", "resnet-random"),
     ("trace", "resnet-imagenet"),
     ("features", "resnet-random"),
@@ -114,8 +121,10 @@ class SimulatedSet:
 def main(argv: Sequence[str] | None = None) -> int:
     """Train and score what is missing, print the tables, write the results."""
     asked = parse_arguments(argv)
+    cells = ensure_cells(asked.data, max(POOLS.values()), asked.scored)
     weights = {int(number): file for number, file in asked.imagenet}
-    cells = ensure_cells(asked.data, max(asked.sizes), asked.scored)
+    if any(ARMS[name].given and ARMS[name].network == 5 for name in asked.arms):
+        weights[5] = str(ensure_pretrained(asked.data, cells.traces[: cells.scored[0]]))
     # The scored cells are the same for any number of training cells.
     digest = hashlib.sha256(cells.traces[cells.scored].tobytes()).hexdigest()
     results = read_json(asked.out) if asked.out.is_file() else {}
@@ -125,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     done = {(row["arm"], row["cells"], row["seed"]) for row in results["rows"]}
     for size, seed, name in product(asked.sizes, range(asked.seeds), asked.arms):
         arm = ARMS[name]
-        if (name, size, seed) in done or (arm.imagenet and arm.network not in weights):
+        if (name, size, seed) in done or (arm.given and arm.network not in weights):
             continue
         start = time.perf_counter()
         said = run_arm(arm, cells, size, seed, weights)
@@ -225,7 +234,7 @@ def run_arm(
     arm: Arm, cells: SimulatedSet, size: int, seed: int, weights: Mapping[int, str]
 ) -> Ints:
     """Train an arm on the cells of a seed and return the predicted classes of the scored cells."""
-    rows = draw_rows(cells.labels[: cells.scored[0]], size, seed)
+    rows = draw_rows(cells.labels[: POOLS[size]], size, seed)
     if arm.network is None:
         kind = find_kind("lightgbm")
         trees = kind.fit(
@@ -236,9 +245,9 @@ def run_arm(
     architecture = Architecture(
         number=arm.network,
         freeze="FULL" if arm.frozen else "NONE",
-        weights=weights[arm.network] if arm.imagenet else "none",
+        weights=weights[arm.network] if arm.given else "none",
     )
-    images = architecture.images(None if arm.network == 5 else SIZE)
+    images = architecture.images(None if arm.network == 5 else SIZE, one_sweep=arm.one_sweep)
     bank = make_bank(cells.traces, images, rows if arm.changed else None, seed)
     settings = TrainSettings(
         schedule="one_cycle",
@@ -268,38 +277,6 @@ def make_bank(traces: Floats, images: ImageSettings, changed: Ints | None, seed:
         return ImageBank(source, images, budget_bytes=0)
     kind = PlainSource if images.content == "trace" else TraceSource
     return ImageBank(kind(traces, images), images)
-
-
-class ChangedSource:
-    """Scalograms of sweeps, some of which are changed at random whenever they are read."""
-
-    def __init__(self, traces: Floats, settings: ImageSettings, rows: Ints, seed: int) -> None:
-        self.settings = settings
-        self._traces, self._rows = traces, rows
-        self._rng = np.random.default_rng((seed, len(rows)))
-
-    def __len__(self) -> int:
-        return len(self._traces)
-
-    def channels(self, rows: RowNumbers) -> Iterator[Tensor]:
-        """Yield both channels (n, 2, H, W) of a few `rows` at a time."""
-        some = np.asarray(rows, dtype=np.int64)
-        traces = self._traces[some].copy()
-        for place in np.flatnonzero(np.isin(some, self._rows)):
-            traces[place] = change_sweeps(traces[place], self._rng)
-        yield from TraceSource(traces, self.settings).channels(np.arange(len(some)))
-
-
-def change_sweeps(sweeps: Floats, rng: np.random.Generator) -> Floats:
-    """Return the sweeps (2, samples) of a cell, shifted, scaled, with noise and another step."""
-    times = np.arange(SAMPLES) - rng.uniform(-SHIFT_MS, SHIFT_MS) * 1e-3 * RATE_HZ
-    first, last = round(BEFORE_S * RATE_HZ), round((1 + BEFORE_S) * RATE_HZ)
-    rest = sweeps[:, :first].mean(axis=1, keepdims=True)
-    scaled = rest + (sweeps - rest) * rng.uniform(1 - SCALE, 1 + SCALE)
-    shifted = np.stack([np.interp(times, np.arange(SAMPLES), sweep) for sweep in scaled])
-    shifted[:, first:last] += rng.uniform(-STEP_MV, STEP_MV, size=(2, 1))
-    noise = rng.normal(scale=rng.uniform(0, NOISE_MV), size=shifted.shape)
-    return np.asarray(shifted + noise, dtype=np.float32)
 
 
 def balanced_accuracy(truth: Ints, said: Ints) -> float:

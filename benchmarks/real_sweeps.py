@@ -5,8 +5,8 @@
 
 All real cells are excitatory. A cell is called right, flagged as unlike the training cells, or
 called wrong without a flag. The rat cells are written as NWB files, which every model reads as
-PREDICT does. A cell of --allen has one sweep: PREDICT of a network refuses it, and here the sweep
-is shown as both. Networks are NUMBER or NUMBER:NAME in the workspace --root.
+PREDICT does. A cell of --allen has one sweep: PREDICT of a network of two refuses it, and here the
+sweep is shown as both. Networks are NUMBER or NUMBER:NAME in the workspace --root.
 
 Simulated cells, of seeds that no command draws, tell how many cells like those of the training are
 flagged, and how often classes and prediction sets are right: once with the rigs of the demo, once
@@ -39,9 +39,7 @@ from sts.recordings.nwb_writer import write_recording
 from sts.recordings.recording import Recording, Sweep
 from sts.reports.new_cells import Answers, PredictedCell, add_answers
 from sts.scalograms.bank import ImageBank
-from sts.signals.analysis import analyse
-from sts.signals.resample import cut_window
-from sts.signals.select import SelectSettings, find_long_squares
+from sts.signals.select import SelectSettings
 from sts.studies.classify.networks.model import NetworkModel
 from sts.studies.classify.stored import CellSource, find_new_features, find_new_sweeps
 from sts.studies.classify.types.stored import TypedAnswers
@@ -52,6 +50,7 @@ RESULTS: Final = Path(__file__).resolve().parent / "results" / "real_sweeps.json
 SEEDS: Final = {"plain": 7_300_001, "varied": 7_400_001}
 TRUE_CLASS: Final = "Excitatory"
 TREE: Final = "released tree"
+ALLEN: Final = "Allen, one sweep"
 # A probability of a wrong class that no cell should have.
 SURE: Final = 0.8
 # The rat cells have steps of 2 s, and a second sweep at 31 to 47 pA above rheobase.
@@ -68,20 +67,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         rat, one_sweep = write_cells(Path(folder), asked)
         usual, _ = find_new_sweeps(read_source(rat, USUAL), workers=1)
         results["excluded"] = [cell.reason for cell in usual if cell.status != "ok"]
-        cells, store = find_new_sweeps(read_source(rat, SELECT), workers=1)
+        # By whether one sweep is enough: the one at rheobase is then shown as both.
+        shown = {
+            one: {"rat": find_new_sweeps(read_source(rat, SELECT, one_sweep=one), workers=1)}
+            for one in (False, True)
+        }
         results["real"] = [judge(TREE, "rat", answer_by_tree(rat))]
         if asked.allen:
             refused, _ = find_new_sweeps(read_source(one_sweep, SELECT), workers=1)
             results["one_sweep"] = [cell.reason for cell in refused]
-            results["real"] += [judge(TREE, "Allen, one sweep", answer_by_tree(one_sweep))]
-            twice = show_twice(asked.allen)
+            results["real"] += [judge(TREE, ALLEN, answer_by_tree(one_sweep))]
+            alone = find_new_sweeps(read_source(one_sweep, SELECT, one_sweep=True), workers=1)
+            for each in shown.values():
+                each[ALLEN] = alone
     results["simulated"] = []
     for name in asked.networks:
         model = load_network(asked.root, name)
-        shown = {"rat": (cells, store)} | (
-            {"Allen, one sweep": (name_cells(twice), twice)} if asked.allen else {}
-        )
-        for what, (read, sweeps) in shown.items():
+        for what, (read, sweeps) in shown[model.card.images.one_sweep].items():
             results["real"].append(judge(name, what, add_answers(read, answer(model, sweeps))))
         for kind, simulated in stores.items():
             results["simulated"].append(score_simulated(name, kind, model, simulated))
@@ -153,9 +155,13 @@ def write_one(path: Path, name: str, sweeps: Sequence[Sweep], source: Path) -> N
     write_recording(recording, path, sources={source.name: name})
 
 
-def read_source(folder: Path, select: SelectSettings, *, features: bool = False) -> CellSource:
+def read_source(
+    folder: Path, select: SelectSettings, *, features: bool = False, one_sweep: bool = False
+) -> CellSource:
     """Return the recordings in a folder as the cells of PREDICT."""
-    reading = BuildSettings(select=select, store=not features, features=features)
+    reading = BuildSettings(
+        select=select, store=not features, features=features, one_sweep=one_sweep
+    )
     return CellSource(recordings=(str(folder),), reading=reading)
 
 
@@ -169,34 +175,6 @@ def answer_by_tree(folder: Path) -> list[PredictedCell]:
     features = with_features(table, model.card.names)
     typed = TypedAnswers(model=model, cells=features, coverage=model.card.coverage)
     return add_answers(cells, typed.answer())
-
-
-def show_twice(paths: Sequence[Path]) -> SweepStore:
-    """Return a store of single sweeps, each shown as the first and the second of its cell."""
-    windows, steps = [], []
-    for path in paths:
-        (square,) = find_long_squares(
-            analyse(Recording(specimen_id=path.stem, sweeps=(read_single(path),)))
-        )
-        windows.append(np.stack([cut_window(square.sweep, square.step)[0]] * 2))
-        steps.append(square.step)
-    amplitudes_pa = np.array([step.amplitude_pa for step in steps])
-    return SweepStore(
-        traces=np.stack(windows),
-        specimen_id=np.array([path.stem for path in paths]),
-        donor_id=np.full(len(paths), ""),
-        label=np.full(len(paths), TRUE_CLASS),
-        dataset=np.full(len(paths), ""),
-        claimed_id=np.full(len(paths), ""),
-        rheobase_pa=amplitudes_pa,
-        step_pa=amplitudes_pa,
-        onset_s=np.array([step.onset_s for step in steps]),
-    )
-
-
-def name_cells(store: SweepStore) -> list[PredictedCell]:
-    """Return the cells of a store, without predictions."""
-    return [PredictedCell(file="", specimen_id=name) for name in store.specimen_id.tolist()]
 
 
 def load_network(root: Path, name: str) -> Model:
