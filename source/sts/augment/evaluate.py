@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.base import clone
 
 from sts.augment.contract import GENERATORS, Generator, make_generator
+from sts.augment.given import ConditionalGenerator
 from sts.augment.grid import (
     BASELINE,
     BORROW,
@@ -81,6 +82,13 @@ class PreparedItem:
         generator = make_generator(
             item.method, device=item.grid.device, settings=dict(item.settings), task=item.task
         )
+        if item.condition is not None and GENERATORS[item.method].adds_rows:
+            generator = ConditionalGenerator(
+                generator=generator,
+                condition=item.condition,
+                space=self.view.space,
+                which=item.division.fit,
+            )
         return generator.fit(self.view.generator_rows, self.view.y, self.rng("fit"))
 
     def rng(self, *words: str | int) -> np.random.Generator:

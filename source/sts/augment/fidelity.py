@@ -156,7 +156,7 @@ def _generate(
 
 
 def scale_sides(prepared: PreparedItem) -> FidelitySides:
-    """Return both real sides in the space of the generator."""
+    """Return both real sides in the space of the generator, without cells against a condition."""
     view = prepared.view
     if view.preparation.space == "reduced":
         training, held_out = view.train.complete, view.scored.complete
@@ -167,9 +167,14 @@ def scale_sides(prepared: PreparedItem) -> FidelitySides:
         training, held_out = (each[:, : len(names)] for each in (view.native, view.native_scored))
     deviation = training.std(axis=0)
     scale = np.where(deviation > 0, deviation, 1.0)
+    division, condition = prepared.item.division, prepared.item.condition
+    fit, scored = (
+        np.arange(len(each)) if condition is None else np.flatnonzero(condition.met[each])
+        for each in (division.fit, division.scored)
+    )
     return FidelitySides(
-        training=(training / scale, view.y),
-        held_out=(held_out / scale, prepared.scored.y),
+        training=(training[fit] / scale, view.y[fit]),
+        held_out=(held_out[scored] / scale, prepared.scored.y[scored]),
         scale=scale,
         names=names,
         classes=prepared.fit.classes,

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from sts.augment.given import Condition
 from sts.augment.neurons import Neurons
 from sts.augment.preparation import RowPreparation
 from sts.augment.tasks import SplitGroups, Task
@@ -207,6 +208,8 @@ class Item:
     """Real neurons that the method `borrow` adds."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the generator that differ from the tuned settings."""
+    condition: Condition | None = None
+    """What added rows must have; None: nothing in particular."""
 
     def score_keys(self) -> list[ScoreKey]:
         """Return the scores of this item, in the order in which they are computed."""

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from sts.augment.curation import drop_impossible, technical_columns
+from sts.augment.given import Condition, make_condition
 from sts.augment.neurons import Neurons, read_neuron_table
 from sts.base.errors import StsError, one_of
 from sts.base.files import read_csv
@@ -71,10 +72,14 @@ class Task:
     """Neurons without morphology that can be added to the training rows; they are not scored."""
     circular: bool = False
     """Whether the classes were defined by the same features."""
+    condition: Condition | None = None
+    """What added rows must have; None: nothing in particular."""
 
 
-def load_task(name: str, data: Path, *, features: str = "curated") -> Task:
-    """Return a task from a folder of data."""
+def load_task(
+    name: str, data: Path, *, features: str = "curated", given: Sequence[str] = ()
+) -> Task:
+    """Return a task from a folder of data; `given` is what added rows must have."""
     one_of(features, FEATURE_CHOICES, "features")
     task = TASKS[one_of(name, TASKS, "task")](data)
     if features == "derived":
@@ -90,7 +95,20 @@ def load_task(name: str, data: Path, *, features: str = "curated") -> Task:
         *(task.title, len(task.neurons), len(task.neurons.names)),
         *(len(counts), counts.min(), counts.max()),
     )
-    return task
+    return replace(task, condition=_condition(task, given, data)) if given else task
+
+
+def _condition(task: Task, given: Sequence[str], data: Path) -> Condition:
+    """Return what added rows must have; say how many neurons of which classes have it."""
+    condition = make_condition(given, task.neurons, data)
+    counts = task.neurons.rows(condition.met).counts()
+    absent = [name for name, n in zip(task.neurons.classes, counts, strict=True) if not n]
+    logger.info(
+        "%s: %d of %d neurons%s",
+        *(condition.words, counts.sum(), len(task.neurons)),
+        f"; none of {', '.join(absent)}, which get no row" if absent else "",
+    )
+    return condition
 
 
 def add_derived(neurons: Neurons) -> Neurons:

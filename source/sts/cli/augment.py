@@ -83,6 +83,7 @@ def _job(args: argparse.Namespace) -> "Job":
         space=args.space,
         tune=args.tune,
         borrow=args.borrow,
+        given=args.given,
         curves=not args.no_curves,
         fidelity=not args.no_fidelity,
         planning=args.plan,
@@ -170,12 +171,14 @@ def _say_scores(results: "Results") -> None:
 
 def _say_conclusions(results: "Results") -> None:
     from sts.reports.benchmark_scores import method_title, summarise_fidelity
-    from sts.studies.augment.conclusions import describe_method
+    from sts.studies.augment.conclusions import describe_method, list_missing_classes
 
     fidelity = summarise_fidelity(results.fidelity)
     for method in results.job.all_methods[1:]:
         parts = describe_method(results, fidelity, method).values()
         say(f"{method_title(method)}: {'; '.join(filter(None, parts)) or 'no score'}")
+    for line in list_missing_classes(results):
+        say(line)
 
 
 def _say_plan(results: "Results") -> None:
@@ -245,6 +248,13 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
         "--borrow",
         action="store_true",
         help="--task me: also let real neurons without morphology join the training rows",
+    )
+    group.add_argument(
+        "--given",
+        nargs="+",
+        default=(),
+        metavar="NAME=VALUES",
+        help="add only rows with these features: a range such as tau=15:25, or dendrite=spiny",
     )
 
 

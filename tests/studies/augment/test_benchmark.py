@@ -132,6 +132,22 @@ def test_the_papers_protocol_is_one_holdout_and_seeds(place: Workspace) -> None:
     assert "too narrow" in (results.folder / "report.html").read_text(encoding="utf-8")
 
 
+def test_given_features_are_those_of_all_samples_and_go_into_their_own_store(
+    place: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--root", str(place.root), "--workers", "1", "-q", "--no-curves"]
+    arguments += ["--classifiers", "naive-bayes", "--added", "5", "--folds", "3", "--repeats", "1"]
+    assert main([*arguments, "--given", "tau=25:"]) == 0
+    assert main([*arguments, "--no-fidelity"]) == 0
+    assert "so no row is added" in capsys.readouterr().out
+    (folder,) = (path.parent for path in place.output.glob("augment/*-given/*/DONE"))
+    rows = read_csv(folder / "samples.csv", ("source", "class", "vrest"))
+    assert {row["source"] for row in rows} == {"real, training", "real, held out", "SMOTE"}
+    assert min(float(row["tau"]) for row in rows) >= 25
+    assert "Added rows have tau=25:, as" in (folder / "report.html").read_text(encoding="utf-8")
+    assert len(list(place.output.glob("augment/cells/*"))) == 2
+
+
 @pytest.mark.usefixtures("undrawn")
 def test_a_reduced_space_goes_through(place: Workspace) -> None:
     job = job_of(reducer="pca", components=4, space="reduced", fidelity=True, curves=False)
@@ -167,6 +183,9 @@ def test_dry_run_says_what_there_is_and_writes_nothing(
         (["--space", "reduced"], "needs a --reducer"),
         (["--plan", "--no-curves"], "--plan needs learning curves over folds"),
         (["--borrow"], "--borrow is for --task me"),
+        (["--given", "tau=9"], "hardly a row has exactly this value"),
+        (["--given", "tau=9:", "--method", "weights"], "--given is for added rows, and weights"),
+        (["--given", "tau=9:", "--space", "reduced", "--reducer", "pca"], "--given names features"),
         (["--protocol", "papers"], "did you mean 'paper'"),
         (["--classifiers", "knn"], "unknown classifier 'knn'"),
         (["--folds", "2"], "--folds must be at least 3"),

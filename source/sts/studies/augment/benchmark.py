@@ -123,7 +123,7 @@ def ensure_tables(data: Path, task: str) -> Path:
 def _load(job: Job, data: Path) -> Task:
     if not data.is_dir():
         raise StsError(f"{data} is not a folder: --data names the one that contains the tables")
-    task = load_task(job.task, data, features=job.features)
+    task = load_task(job.task, data, features=job.features, given=job.given)
     if job.borrow and not task.borrowable:
         raise StsError(
             f"--borrow needs neurons without morphology: put {TASK_FILES['e'][-1]} beside the "
@@ -149,6 +149,7 @@ def _make_items(job: Job, task: Task, divisions: Sequence[Division]) -> Iterator
                 grid=job.grid,
                 borrowed=task.borrowable if method == BORROW else None,
                 settings=job.generators.get(method, {}),
+                condition=task.condition,
             )
 
 

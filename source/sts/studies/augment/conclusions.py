@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from sts.augment.given import FEWEST_MEASURED, NO_ROW, Condition
 from sts.augment.grid import BASELINE, BORROW
 from sts.augment.measures import describe_copying
 from sts.evaluation.compare import CANNOT_TELL, NO_VERDICT
@@ -73,6 +74,8 @@ REALISM: Final = (
 def write_conclusions(results: Results, fidelity: FidelitySummary) -> list[Block]:
     """Return the outcome, the published outcome, and a sentence for each method."""
     blocks: list[Block] = list(_summarise_gains(results))
+    if (condition := results.task.condition) is not None:
+        blocks.insert(0, _describe_condition(condition))
     if results.simulated:
         blocks.insert(0, SIMULATED_NOTE)
     elif results.task.name in PUBLISHED_OUTCOMES:
@@ -81,6 +84,16 @@ def write_conclusions(results: Results, fidelity: FidelitySummary) -> list[Block
         parts = describe_method(results, fidelity, method)
         blocks.append(f"{method_title(method)}: {'; '.join(filter(None, parts.values()))}.")
     return blocks
+
+
+def _describe_condition(condition: Condition) -> str:
+    """Return what a comparison with conditional rows means."""
+    return (
+        f"Added rows have {condition.words}, as {condition.met.sum():,} of {len(condition.met):,} "
+        "neurons have. Classes without such rows get none. The scores are those of all held-out "
+        "neurons, with and without these features; fidelity compares rows with cells that have "
+        f"them, in folds with at least {FEWEST_MEASURED} of them on either side."
+    )
 
 
 def describe_method(results: Results, fidelity: FidelitySummary, method: str) -> dict[str, str]:
@@ -306,6 +319,15 @@ def _limit_change(change: Interval) -> Interval:
 
 def _level_title(method: str, added: int) -> str:
     return method_title(method) + (f", {added:,} added" if added else "")
+
+
+def list_missing_classes(results: Results) -> list[str]:
+    """Return the classes for which a method has no row with the given features, each with why."""
+    return [
+        f"{method_title(method)}, in {count} of {len(results.divisions)} divisions: {note}"
+        for (method, note), count in results.notes.items()
+        if note.endswith(NO_ROW)
+    ]
 
 
 def make_notes_table(results: Results) -> Table | None:

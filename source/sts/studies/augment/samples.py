@@ -41,7 +41,11 @@ def collect_samples(results: Results) -> Samples | None:
     if not results.samples:
         return None
     neurons, division = results.task.neurons, results.divisions[0]
-    fit, scored = neurons.rows(division.fit), neurons.rows(division.scored)
+    condition = results.task.condition
+    fit, scored = (
+        neurons.rows(side if condition is None else side[condition.met[side]])
+        for side in (division.fit, division.scored)
+    )
     synthetic = {method_title(method): sample for method, sample in results.samples.items()}
     return Samples(
         names=neurons.names,

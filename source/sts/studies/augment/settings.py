@@ -42,6 +42,8 @@ class Job:
     space: str = "native"
     tune: bool = False
     borrow: bool = False
+    given: tuple[str, ...] = ()
+    """What added rows must have, such as `tau=15:25`."""
     curves: bool = True
     fidelity: bool = True
     planning: bool = False
@@ -57,7 +59,8 @@ class Job:
     def what(self) -> str:
         """Return the name of this benchmark in run folders."""
         methods = ALL_METHODS if set(METHODS) <= set(self.methods) else "+".join(self.methods)
-        return f"{self.task}-{self.features}-{self.protocol}-{methods}"
+        given = "-given" if self.given else ""
+        return f"{self.task}-{self.features}-{self.protocol}-{methods}{given}"
 
     @property
     def all_methods(self) -> tuple[str, ...]:
@@ -89,6 +92,7 @@ def make_benchmark_job(
     features: str = "curated",
     classifiers: Sequence[str] = (),
     added: Sequence[int] = (),
+    given: Sequence[str] = (),
     repeats: int | None = None,
     file: Path | None = None,
     device: str = "cpu",
@@ -112,6 +116,7 @@ def make_benchmark_job(
         methods=_expand_methods(methods),
         classifiers=order_classifiers(classifiers) if classifiers else (*CLASSIFIERS, VOTE),
         added=tuple(sorted(set(added))) or DEFAULT_ADDED[protocol],
+        given=tuple(given),
         repeats=repeats or DEFAULT_REPEATS[protocol],
         generators={} if file is None else _read_generators(file),
         device="cpu" if device == "auto" else device,
@@ -130,6 +135,10 @@ def _check_job(job: Job) -> None:
         raise StsError(
             "--plan needs learning curves over folds: leave out --no-curves and --protocol paper"
         )
+    if job.given and job.space != "native":
+        raise StsError("--given names features, which --space reduced no longer has: leave one out")
+    if job.given and not any(GENERATORS[name].adds_rows for name in job.methods):
+        raise StsError(f"--given is for added rows, and {', '.join(job.methods)} adds none")
     if job.borrow and job.task != "me":
         raise StsError(
             "--borrow is for --task me: its neurons lack morphology, which others do not"

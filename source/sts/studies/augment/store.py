@@ -153,6 +153,8 @@ def open_store(output: Path, job: Job, task: Task, divisions: Sequence[Division]
         "tune": job.tune,
         "seed": job.seed,
     }
+    if task.condition is not None:
+        parts["given"] = [task.condition.words, np.flatnonzero(task.condition.met).tolist()]
     name = f"{job.task}-{job.features}-{job.protocol}-{_digest(parts)}"
     return Store(
         folder=output / "augment" / "cells" / name,

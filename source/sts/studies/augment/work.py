@@ -69,14 +69,16 @@ def find_missing_keys(item: Item, store: Store) -> list[ScoreKey]:
 def is_measured(job: Job, item: Item) -> bool:
     """Tell whether fidelity is measured: once per fold, for generators and the baseline."""
     measurable = item.method == BASELINE or _makes_rows(item.method)
-    return job.fidelity and item.division.repeat == 0 and measurable
+    condition, division = item.condition, item.division
+    enough = condition is None or condition.is_measurable(division.fit, division.scored)
+    return job.fidelity and division.repeat == 0 and measurable and enough
 
 
 def is_sampled(job: Job, item: Item) -> bool:
     """Tell whether rows are stored: in the first division, where they have units."""
     first = item.division.repeat == 0 and item.division.fold == 0
     native = job.space == "native"
-    return first and native and is_measured(job, item) and _makes_rows(item.method)
+    return first and native and (job.fidelity or bool(job.given)) and _makes_rows(item.method)
 
 
 def _makes_rows(method: str) -> bool:
@@ -178,8 +180,15 @@ def _name_classes(prepared: PreparedItem, store: Store) -> tuple[str, ...]:
 
 
 def _generate_samples(prepared: PreparedItem) -> GeneratedRows:
-    """Return synthetic rows; the number in each class is that of the training cells."""
-    labels, counts = np.unique(prepared.view.y, return_counts=True)
+    """Return synthetic rows; the number in each class is that of the training cells.
+
+    With a condition it is that of the training cells that meet it.
+    """
+    condition = prepared.item.condition
+    y = prepared.view.y
+    if condition is not None:
+        y = y[condition.met[prepared.item.division.fit]]
+    labels, counts = np.unique(y, return_counts=True)
     wanted = dict(zip(labels.tolist(), counts.tolist(), strict=True))
     rows, y = prepared.generate(wanted, "samples")
     space = prepared.view.space
