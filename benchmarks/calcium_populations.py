@@ -1,21 +1,28 @@
 """Judge models of spike counts on recorded populations.
 
     python benchmarks/calcium_populations.py FILE[:SESSION] ... [--models history ldns] [--seeds 1]
-                                             [--steps N] [--out DIR] [--name NAME]
+                                             [--steps N ...] [--channels N]
+                                             [--out DIR] [--name NAME]
 
 Each model is fitted to the training stretch of each session with each seed and compared with its
 test stretch, beside a dichotomised Gaussian, two controls and real windows of the training stretch.
 Prints means over sessions and seeds with 95 % intervals over the sessions, and writes
-DIR/NAME.json. Interrupted, the same command continues. The GAN has the sizes and the training of
-the demo; `no-PART` leaves out one of its built-in parts, `published` all, `only-PART` all but one.
-The spikes of a GAN, and the real ones it is compared with, are those that OASIS finds.
+DIR/NAME.json. Interrupted, the same command continues. With several numbers of steps, means are
+those of the last one, and a table has what each cost. The GAN has the sizes and the training of the
+demo; `no-PART` leaves out one of its built-in parts, `published` all, `only-PART` all but one. The
+spikes of a GAN, and the real ones it is compared with, are those that OASIS finds. Fluorescence is
+read with the flags of `calcium_gan.py train`.
 """
 
 import argparse
+import resource
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import product
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +43,12 @@ from sts.calcium.latents import LatentSettings
 from sts.calcium.networks import sample_windows
 from sts.calcium.population_models import POPULATION_KINDS
 from sts.calcium.train import train_generator
+from sts.cli.calcium_source import add_source, make_source
 from sts.studies.calcium.evaluate import draw_controls
 from sts.studies.calcium.population import (
     DRAWS,
     GAUSSIAN,
+    POPULATION_FLOOR,
     POPULATION_WINDOWS,
     PopulationJob,
     fit_generator,
@@ -78,6 +87,8 @@ GANS: dict[str, _Changes] = {
     **{f"only-{part}": leave_out(PARTS.keys() - {part}) for part in PARTS},
 }
 
+# Models that are fitted without steps.
+UNTRAINED = ("gaussian", "history")
 # End of the names of controls whose spikes are found in traces, as those of a GAN.
 FOUND = ", found spikes"
 
@@ -160,26 +171,26 @@ def judge_traces(
     }
 
 
-def judge_session(session: str, model: str, *, seed: int, steps: int | None) -> dict[str, Any]:
+def judge_session(source: CalciumSource, model: str, **given: Any) -> dict[str, Any]:
     """Fit a model to a session and return the means of all differences over the draws."""
-    path, _, series = session.partition(":")
-    source = CalciumSource(path=path, series=series, windows=POPULATION_WINDOWS)
-    cohort = load_split(source)
-    given = {"seed": seed} | ({"steps": steps} if steps else {})
-    begin = time.process_time()
+    torch.set_num_threads(1)
+    cohort, seed = load_split(source), given["seed"]
+    before, begin = measure_peak_mb(), time.process_time()
     fitted = (fit_traces if model in GANS else fit_counts)(source, cohort, model, **given)
-    took = time.process_time() - begin
+    took, peak = time.process_time() - begin, measure_peak_mb()
     kind = FOUND if model in GANS else ""
     judgement = judge_population(
         cohort, {model: fitted.draw}, seed=seed + 1, detected=model in GANS
     )
     return {
-        "session": f"{Path(path).stem.split('_')[0]} {series}".strip(),
+        "session": f"{Path(source.path).stem.split('_')[0]} {source.series}".strip(),
         "model": model,
         "seed": seed,
         "neurons": len(cohort.recording.neurons),
         "windows": judgement.windows,
         "fit_processor_s": took,
+        "peak_mb": peak,
+        "peak_mb_before": before,
         "losses": fitted.losses,
         "likeness": judge_traces(cohort, model, fitted.traces, seed=seed + 1)
         if fitted.traces
@@ -192,6 +203,17 @@ def judge_session(session: str, model: str, *, seed: int, steps: int | None) -> 
             for row in judgement.differences
         },
     }
+
+
+def judge_alone(source: CalciumSource, model: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Judge a session in a process of its own, whose peak of memory is that of this model."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(judge_session, source, model, **given).result()
+
+
+def measure_peak_mb() -> float:
+    """Return the largest memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def summarise(found: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, float]]]:
@@ -281,6 +303,36 @@ def print_likeness(found: list[dict[str, Any]]) -> None:
             print(f"| {row} | {len(keys)} | {' | '.join(cells)} |")
 
 
+def print_costs(done: Mapping[str, dict[str, Any]]) -> None:
+    """Print what each number of steps costs and reaches, means over sessions and seeds.
+
+    The last column is the geometric mean of all differences, each over that of the floor.
+    """
+    rows: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for key, each in done.items():
+        if "peak_mb" in each:
+            rows[each["model"], key.split()[-1]].append(each)
+    print("\n| model | steps | n | processor s | peak MB | more than before | times the floor |")
+    print("| --- " * 7 + "|")
+    for (model, steps), some in rows.items():
+        columns = [
+            [each["fit_processor_s"] for each in some],
+            [each["peak_mb"] for each in some],
+            [each["peak_mb"] - each["peak_mb_before"] for each in some],
+            [measure_times_floor(each["rows"], model) for each in some],
+        ]
+        cells = " | ".join(f"{np.mean(column):.3g}" for column in columns)
+        print(f"| {model} | {steps} | {len(some)} | {cells} |")
+
+
+def measure_times_floor(rows: Mapping[str, Mapping[str, float]], model: str) -> float:
+    """Return the geometric mean of a model's differences over those of real windows."""
+    both = (rows[model], rows[f"{POPULATION_FLOOR}{FOUND if model in GANS else ''}"])
+    # A file has null where nothing could be measured.
+    errors, floor = (np.array(list(each.values()), dtype=np.float64) for each in both)
+    return float(np.exp(np.nanmean(np.log(errors / floor))))
+
+
 def main() -> None:
     """Judge, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -289,27 +341,38 @@ def main() -> None:
         "--models", nargs="+", choices=(*POPULATION_KINDS, *GANS), default=["history", "ldns"]
     )
     parser.add_argument("--seeds", type=int, default=1, help="seeds of each model (1)")
-    parser.add_argument("--steps", type=int, help="of a training (default: that of the model)")
+    text = "of a training (default: that of the model)"
+    parser.add_argument("--steps", type=int, nargs="+", default=[None], help=text)
+    parser.add_argument("--channels", type=int, help="of ldns (default: that of the model)")
     parser.add_argument("--out", type=Path, default=Path("output/benchmarks"), metavar="DIR")
     parser.add_argument("--name", default="calcium_populations", help="of the file of results")
+    add_source(parser)
     args = parser.parse_args()
-    torch.set_num_threads(1)
     path = args.out / f"{args.name}.json"
     stored = read_json(path) if path.is_file() else {}
     done: dict[str, Any] = dict(stored.get("judged", {})) if isinstance(stored, dict) else {}
-    asked = [
-        (session, model, seed)
-        for seed in range(args.seeds)
-        for session in args.sessions
-        for model in args.models
-    ]
-    for session, model, seed in asked:
-        key = f"{Path(session).name} {model} {seed} {args.steps}"
+    last = args.steps[-1]
+    for seed, session, model, steps in product(
+        range(args.seeds), args.sessions, args.models, args.steps
+    ):
+        if steps != last and model in UNTRAINED:
+            continue
+        file, _, args.series = session.partition(":")
+        asked = {"seed": seed, "steps": steps}
+        if model == "ldns":
+            asked["channels"] = args.channels
+        given = {name: value for name, value in asked.items() if value is not None}
+        size = f"{args.channels} " if "channels" in given else ""
+        key = f"{Path(session).name} {model} {seed} {size}{steps}"
         if key not in done:
-            done[key] = judge_session(session, model, seed=seed, steps=args.steps)
-            write_json(path, {"judged": done, "summary": summarise(list(done.values()))})
-    print_table(summarise(list(done.values())))
-    print_likeness(list(done.values()))
+            source = make_source(args, Path(file), POPULATION_WINDOWS)
+            done[key] = judge_alone(source, model, given)
+            shown = [each for key, each in done.items() if key.split()[-1] == str(last)]
+            write_json(path, {"judged": done, "summary": summarise(shown)})
+    shown = [each for key, each in done.items() if key.split()[-1] == str(last)]
+    print_table(summarise(shown))
+    print_likeness(shown)
+    print_costs(done)
     print(f"written: {path}")
 
 

@@ -151,6 +151,16 @@ MEASURED = {
             "87290e01011f1a9b6910c687badbf03dd56e790eded9b1ea55906b8635f41ffe",
         ),
     },
+    "zebrafish": {
+        "zf_20151104-f1.mat": (
+            3_705_424,
+            "014a4ed61f8a9514b2873886ff99346b3af5bb390ff01918926b7152d519d360",
+        ),
+    },
+    "gratings": {
+        "F.npy": (2_361_728, "07d303b0de8044b1a8aeaf8ccd14d39a3bd1a87e542872d3206a8b5156ece7f1"),
+        "Fneu.npy": (2_361_728, "7408c2644f3d366fd2421d9ff968e5b9f05f2e198af9b18892a293f6dcbfb453"),
+    },
 }
 COMMITS = {
     "sts-tables": "smilies-polito/spike-train-scalograms/294842c0b2409acb0f765c0eb9c30849000fd27b",
@@ -164,6 +174,8 @@ COMMITS = {
     "populations": (
         "zivlab/unbiased_information_estimation/35695a1a9b189f12596299190396f30a2b4c855c"
     ),
+    "zebrafish": "OpenSourceBrain/NWBShowcase/c758204f028dc0b0ed6b69af4800837610c06f4b",
+    "gratings": "msoheib/IL_2p_aligment_gratings/c0833321f568b02a93f199732b0829a72c1c3644",
 }
 
 

@@ -29,6 +29,11 @@ POPULATIONS: Final = (
     f"{RAW}/zivlab/unbiased_information_estimation/35695a1a9b189f12596299190396f30a2b4c855c"
     "/Real%20data/Full%20data%20set"
 )
+ZEBRAFISH: Final = (
+    f"{RAW}/OpenSourceBrain/NWBShowcase/c758204f028dc0b0ed6b69af4800837610c06f4b"
+    "/TriplettEtAl2018/data"
+)
+GRATINGS: Final = f"{RAW}/msoheib/IL_2p_aligment_gratings/c0833321f568b02a93f199732b0829a72c1c3644"
 TORCH: Final = "https://download.pytorch.org/models"
 DANDI_API: Final = "https://api.dandiarchive.org"
 ALLEN_API: Final = "https://api.brain-map.org"
@@ -295,6 +300,50 @@ _SOURCES: Final = (
                 path="CA3/C24M3_stimulus_trace.mat",
                 sha256="87290e01011f1a9b6910c687badbf03dd56e790eded9b1ea55906b8635f41ffe",
                 size=6_365,
+            ),
+        ),
+    ),
+    PublicSource(
+        name="zebrafish",
+        what="calcium fluorescence of 114 neurons in the tectum of a larval zebrafish",
+        about_files=1,
+        about_bytes=3_705_424,
+        terms="research use; the repository has no licence file",
+        has_licence=False,
+        credit="Triplett et al. 2018 (10.6084/m9.figshare.6943265), by way of Open Source Brain",
+        home="https://github.com/OpenSourceBrain/NWBShowcase",
+        folder="calcium/zebrafish",
+        base=ZEBRAFISH,
+        tables=(
+            KnownFile(
+                place="zf_20151104-f1.mat",
+                path="zf_20151104-f1/zf_20151104-f1.mat",
+                sha256="014a4ed61f8a9514b2873886ff99346b3af5bb390ff01918926b7152d519d360",
+                size=3_705_424,
+            ),
+        ),
+    ),
+    PublicSource(
+        name="gratings",
+        what="calcium fluorescence of 24 mouse neurons that see gratings, at 30.4 Hz",
+        about_files=2,
+        about_bytes=4_723_456,
+        terms="research use; the repository has no licence file",
+        has_licence=False,
+        credit="msoheib, IL_2p_aligment_gratings",
+        home="https://github.com/msoheib/IL_2p_aligment_gratings",
+        folder="calcium/gratings",
+        base=GRATINGS,
+        tables=(
+            KnownFile(
+                place="F.npy",
+                sha256="07d303b0de8044b1a8aeaf8ccd14d39a3bd1a87e542872d3206a8b5156ece7f1",
+                size=2_361_728,
+            ),
+            KnownFile(
+                place="Fneu.npy",
+                sha256="7408c2644f3d366fd2421d9ff968e5b9f05f2e198af9b18892a293f6dcbfb453",
+                size=2_361_728,
             ),
         ),
     ),

@@ -200,7 +200,8 @@ def _add_train(commands: "Commands") -> None:
     add("--differences", action="store_true", default=None, help=text)
     add_rows(group, BEYOND)
     add_rows(parser.add_argument_group("--model ldns"), LATENT)
-    add_source(parser, "ROOT/data/calcium/NAME.h5")
+    add_recording(parser, "ROOT/data/calcium/NAME.h5")
+    add_source(parser)
     flags.add_wandb(parser)
     flags.add_device(parser)
     flags.add_seed(parser)
@@ -356,7 +357,8 @@ def _add_deconvolve(commands: "Commands") -> None:
         "true spikes are known, prints their correlation with the found ones at 25 Hz."
     )
     parser = add_command(commands, "deconvolve", _deconvolve, text)
-    add_source(parser, "needed")
+    add_recording(parser, "needed")
+    add_source(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="(default: ROOT/output/...)")
 
 

@@ -35,9 +35,8 @@ def add_recording(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument("--recording", type=Path, metavar="FILE", help=text)
 
 
-def add_source(parser: argparse.ArgumentParser, default: str) -> None:
-    """Add the recording, how it is read and prepared, and how it is deconvolved."""
-    add_recording(parser, default)
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """Add how a recording is read and prepared, and how it is deconvolved."""
     add = parser.add_argument
     add("--rate", type=flags.above_zero, metavar="HZ", help="frames a second, if not in the file")
     add("--series", default="", metavar="NAME", help="RoiResponseSeries, array or session to read")
