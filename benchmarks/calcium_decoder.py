@@ -1,14 +1,15 @@
 """Measure whether generated spikes help to decode the running direction of a mouse.
 
     python benchmarks/calcium_decoder.py FILE:SESSION ... [--models history] [--seeds 2]
-                                         [--steps N] [--out DIR]
+                                         [--seconds 7 14 28 56] [--steps N] [--out DIR]
 
-For each direction a model is fitted to the first seconds of its training stretch, and generates ten
-times as many. A logistic regression decodes the direction from the counts of one second, trained
-with the real seconds alone and with the generated ones too; penalty and weight of generated seconds
-are chosen on the validation stretch. Prints the accuracy on the test stretch, means over sessions
-and seeds with 95 % intervals over sessions, and writes DIR/calcium_decoder.json. Interrupted, the
-same command continues.
+A model is fitted to the first seconds of the training stretch of each direction, and generates ten
+times as many: latent diffusion is one model that is asked for each direction, of spike history each
+direction has its own. A logistic regression decodes the direction from the counts of one second,
+trained with the real seconds alone and with the generated ones too; penalty and weight of generated
+seconds are chosen on the validation stretch. Prints the accuracy on the test stretch, and that of
+the decoder of real seconds on generated ones, means over sessions and seeds with 95 % intervals
+over sessions, and writes DIR/calcium_decoder.json. Interrupted, the same command continues.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from sts.base.types import Floats, Ints
 from sts.calcium.compare import BIN_S, bin_counts
 from sts.calcium.latent_training import train_latents
 from sts.calcium.latents import LatentSettings
-from sts.calcium.population_models import PopulationModel, fit_population
+from sts.calcium.population_models import fit_population
 from sts.studies.calcium.population import POPULATION_WINDOWS
 from sts.studies.calcium.source import CalciumSource, load_split
 
@@ -49,16 +50,26 @@ def count_seconds(pieces: list[Ints], rate_hz: float) -> tuple[Floats, Ints]:
     return np.concatenate(rows).astype(np.float64), np.array(labels)
 
 
-def fit_direction(
-    model: str, piece: Ints, validation: Ints, rate_hz: float, *, seed: int, steps: int
-) -> PopulationModel:
-    """Fit a model to the seconds of one direction."""
+def generate_directions(
+    model: str,
+    few: list[Ints],
+    validation: list[Ints],
+    rate_hz: float,
+    rng: np.random.Generator,
+    **given: int,
+) -> list[Ints]:
+    """Fit a model to a few seconds of each direction; return generated ones (neurons, frames)."""
+    count = round(MORE_GENERATED * few[0].shape[1] / LENGTH)
     if model == "ldns":
-        settings = LatentSettings(seed=seed, steps=steps)
-        length = min(LENGTH, piece.shape[1])
+        settings = LatentSettings(**given, stretches=len(few))
+        length = min(LENGTH, *(piece.shape[1] for piece in few))
         asked: dict[str, Any] = {"length": length, "rate_hz": rate_hz, "settings": settings}
-        return train_latents([piece], [validation], **asked)[0]
-    return fit_population(model, [piece], rate_hz)  # type: ignore[arg-type]  # argparse checks
+        latent, _ = train_latents(few, validation, **asked)
+        made = [latent.sample(count, LENGTH, rng, number) for number in range(len(few))]
+    else:
+        models = [fit_population("history", [piece], rate_hz) for piece in few]
+        made = [each.sample(count, LENGTH, rng) for each in models]
+    return [np.concatenate(list(windows), axis=1) for windows in made]
 
 
 def fit_best(
@@ -82,7 +93,9 @@ def fit_best(
     return best[1], best[2]
 
 
-def decode_session(session: str, model: str, *, seed: int, steps: int) -> dict[str, Any]:
+def decode_session(
+    session: str, model: str, some_seconds: list[int], given: dict[str, int]
+) -> dict[str, Any]:
     """Return the accuracies of a session for each number of real seconds."""
     path, _, series = session.partition(":")
     cohort = load_split(CalciumSource(path=path, series=series, windows=POPULATION_WINDOWS))
@@ -92,20 +105,17 @@ def decode_session(session: str, model: str, *, seed: int, steps: int) -> dict[s
         for part in ("training", "validation", "test")
     )
     checked, tested = count_seconds(validation, rate_hz), count_seconds(test, rate_hz)
-    rng, rows = np.random.default_rng(seed), []
-    for seconds in SECONDS:
+    rng, rows = np.random.default_rng(given["seed"]), []
+    for seconds in some_seconds:
         few = [piece[:, : round(seconds * rate_hz)] for piece in training]
-        models = [
-            fit_direction(model, piece, other, rate_hz, seed=seed, steps=steps)
-            for piece, other in zip(few, validation, strict=True)
-        ]
-        count = round(MORE_GENERATED * seconds * rate_hz / LENGTH)
-        made = [np.concatenate(list(each.sample(count, LENGTH, rng)), axis=1) for each in models]
+        drawn = generate_directions(model, few, validation, rate_hz, rng, **given)
+        made = count_seconds(drawn, rate_hz)
         real = count_seconds(few, rate_hz)
         alone, _ = fit_best(real, None, checked)
-        both, weight = fit_best(real, count_seconds(made, rate_hz), checked)
+        both, weight = fit_best(real, made, checked)
         scores = [float(each.score(np.sqrt(tested[0]), tested[1])) for each in (alone, both)]
-        rows.append({"seconds": seconds, "alone": scores[0], "both": scores[1], "weight": weight})
+        row = {"seconds": seconds, "alone": scores[0], "both": scores[1], "weight": weight}
+        rows.append(row | {"generated": float(alone.score(np.sqrt(made[0]), made[1]))})
     return {"session": session, "model": model, "test_seconds": len(tested[1]), "rows": rows}
 
 
@@ -118,17 +128,20 @@ def find_interval(values: list[float]) -> str:
 
 def print_accuracies(found: list[dict[str, Any]]) -> None:
     """Print a row for each model and number of real seconds, as Markdown."""
-    kept: dict[tuple[str, int], dict[str, list[tuple[float, float]]]] = defaultdict(
+    kept: dict[tuple[str, int], dict[str, list[tuple[float, ...]]]] = defaultdict(
         lambda: defaultdict(list)
     )
     for each in found:
         for row in each["rows"]:
-            kept[each["model"], row["seconds"]][each["session"]].append((row["alone"], row["both"]))
-    print("| model | seconds a direction | real alone | with generated | difference |")
-    print("| --- | --- | --- | --- | --- |")
+            scores = (row["alone"], row["both"], row.get("generated", np.nan))
+            kept[each["model"], row["seconds"]][each["session"]].append(scores)
+    print(
+        "| model | seconds a direction | real alone | with generated | difference | of generated |"
+    )
+    print("| --- | --- | --- | --- | --- | --- |")
     for (model, seconds), sessions in kept.items():
         means = np.array([np.mean(pairs, axis=0) for pairs in sessions.values()])
-        columns = [means[:, 0], means[:, 1], means[:, 1] - means[:, 0]]
+        columns = [means[:, 0], means[:, 1], means[:, 1] - means[:, 0], means[:, 2]]
         cells = [find_interval(column.tolist()) for column in columns]
         print(f"| {model} | {seconds} | {' | '.join(cells)} |")
 
@@ -139,6 +152,7 @@ def main() -> None:
     parser.add_argument("sessions", nargs="+", metavar="FILE:SESSION")
     parser.add_argument("--models", nargs="+", choices=("history", "ldns"), default=["history"])
     parser.add_argument("--seeds", type=int, default=2, help="seeds of each model (2)")
+    parser.add_argument("--seconds", type=int, nargs="+", default=SECONDS, help="of a direction")
     parser.add_argument("--steps", type=int, default=600, help="of the diffusion model (600)")
     parser.add_argument("--out", type=Path, default=Path("output/benchmarks"), metavar="DIR")
     args = parser.parse_args()
@@ -151,7 +165,8 @@ def main() -> None:
             for model in args.models:
                 key = f"{Path(session).name} {model} {seed} {args.steps}"
                 if key not in done:
-                    done[key] = decode_session(session, model, seed=seed, steps=args.steps)
+                    given = {"seed": seed, "steps": args.steps}
+                    done[key] = decode_session(session, model, args.seconds, given)
                     done[key]["session"] = Path(session).name
                     write_json(path, done)
     print_accuracies(list(done.values()))

@@ -219,6 +219,39 @@ def test_a_killed_training_resumes_to_the_same_model(
     assert {check.part for check in checks} == {"autoencoder", "diffusion"}
 
 
+def test_samples_are_of_the_stretch_that_is_asked_for(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    busy = np.array([[0.6, 0.6, 0.6, 0.1, 0.1], [0.1, 0.1, 0.1, 0.6, 0.6]])
+    # In the second stretch, which is twice as long, other neurons spike.
+    trains = [rng.poisson(np.tile(r[:, None], 800 * (1 + n))) for n, r in enumerate(busy)]
+    settings = replace(
+        SMALL, stretches=2, steps=200, check_every=50, diffusion=20, learning_rate=0.02, average=0.9
+    )
+    asked = {"length": LENGTH, "rate_hz": RATE_HZ, "settings": settings}
+    latent, _ = train_latents(trains, trains, **asked)  # type: ignore[arg-type]
+    made = replace(
+        (small := make_generator("ldns", {"ldns": latent})),
+        card=replace(small.card, settings=settings),
+    )
+    save_population(tmp_path / "m", made)
+    loaded = load_population(tmp_path / "m")
+    rates = [loaded.generate(40, seed=0, stretch=n).mean(axis=(0, 2)) for n in (1, 2)]
+    # Rates of the three neurons of the first stretch over those of the others, 6 in the recording.
+    ratios = [each[:3].mean() / each[3:].mean() for each in rates]
+    assert ratios[0] > 2
+    assert ratios[1] < 0.5
+    every = loaded.generate(300, seed=0).mean(axis=2)
+    # Windows of the second stretch are two in three; five standard errors.
+    assert abs((every[:, :3].mean(axis=1) < every[:, 3:].mean(axis=1)).mean() - 2 / 3) < 0.14
+    with pytest.raises(StsError, match="knows 2 stretches, not stretch 3"):
+        loaded.generate(1, seed=0, stretch=3)
+    asked["settings"] = replace(settings, stretches=3)
+    with pytest.raises(
+        StsError, match="3 stretches are asked for, the recording has 2 without a pause"
+    ):
+        train_latents(trains, trains, **asked)  # type: ignore[arg-type]
+
+
 def test_a_learning_rate_that_diverges_is_an_error() -> None:
     with pytest.raises(StsError, match="lower the learning rate"):
         train_latents(

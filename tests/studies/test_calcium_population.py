@@ -114,6 +114,20 @@ def test_flags_of_another_model_are_refused(
     assert "--latents is no setting of --model gan" in capsys.readouterr().err
 
 
+def test_a_stretch_that_is_not_known_is_refused(
+    world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["generate", "--root", str(world), "--name", "made", "--kind", "npz", "-q"]
+    assert main([*words, "--stretch", "1"]) == Status.USER
+    assert "made knows 0 stretches, not stretch 1" in capsys.readouterr().err
+    assert train(world, *LDNS, "--name", "two", "--stretches", "2") == Status.USER
+    assert "2 stretches are asked for, the recording has 1" in capsys.readouterr().err
+    assert train(world, *LDNS, "--name", "one", "--stretches", "1") == Status.DONE
+    words[4] = "one"
+    assert main([*words, "--windows", "2", "--stretch", "1"]) == Status.DONE
+    assert (world / "output" / "calcium-generated" / "one-seed0-stretch1.npz").is_file()
+
+
 def test_a_generator_that_beats_nothing_is_said_to(world: Path) -> None:
     (run,) = (world / "output" / "calcium-evaluate" / "made").glob("*")
     found = json.loads((run / "report.json").read_text())["population"]

@@ -47,18 +47,34 @@ class LatentDiffusion:
     history: HistoryModel
     noise: SharedNoise
     """Of counts that latents and history do not explain."""
+    shares: Floats
+    """(stretches,) of the frames of the training stretch; empty if the settings have none."""
 
-    def sample(self, count: int, frames: int, rng: np.random.Generator) -> Ints:
-        """Return counts (count, neurons, frames), of any number of frames."""
-        drawn = self.draw_latents(count, frames, rng)
+    def sample(
+        self, count: int, frames: int, rng: np.random.Generator, stretch: int | None = None
+    ) -> Ints:
+        """Return counts (count, neurons, frames), of any number of frames.
+
+        Parameters
+        ----------
+        stretch
+            All windows are of this one, counted from 0; None: of each as often as in training.
+        """
+        drawn = self.draw_latents(count, frames, rng, stretch)
         return np.concatenate([self.observe(latents, rng) for latents in drawn])
 
-    def draw_latents(self, count: int, frames: int, rng: np.random.Generator) -> Iterator[Tensor]:
+    def draw_latents(
+        self, count: int, frames: int, rng: np.random.Generator, stretch: int | None = None
+    ) -> Iterator[Tensor]:
         """Yield white latents (n, latents, frames)."""
         for begin in range(0, count, LATENTS_AT_ONCE):
             size = min(LATENTS_AT_ONCE, count - begin)
+            stretches = None
+            if len(self.shares):
+                shares = self.shares if stretch is None else np.eye(len(self.shares))[stretch]
+                stretches = torch.from_numpy(rng.choice(len(shares), size, p=shares))
             random = torch.Generator().manual_seed(int(rng.integers(2**63)))
-            yield sample_latents(self.denoiser, self.settings, size, frames, random)
+            yield sample_latents(self.denoiser, self.settings, size, frames, random, stretches)
 
     @torch.inference_mode()
     def observe(self, white: Tensor, rng: np.random.Generator) -> Ints:

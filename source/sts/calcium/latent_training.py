@@ -105,7 +105,7 @@ class LatentTrainer:
     def step_autoencoder(self, step: int) -> None:
         """Train the autoencoder on a batch."""
         random = self.seed(step)
-        counts = self._draw(self._training, random)
+        counts, _ = self._draw(self._training, random)
         error, penalty = score_autoencoder(self.autoencoder, counts, self.settings, random)
         self._cool("autoencoder", step / math.ceil(self.settings.steps / 2))
         self._update("autoencoder", self.autoencoder, error + penalty)
@@ -115,8 +115,10 @@ class LatentTrainer:
         if not self._white:
             self._white = self._whiten_training()
         random = self.seed(step)
-        latents = self._draw(self._white, random)
-        loss = score_denoiser(self.denoiser, latents, self._left, random)
+        latents, which = self._draw(self._white, random)
+        # Each piece has latents for every mask.
+        stretches = self._name_stretches(which // MASKS)
+        loss = score_denoiser(self.denoiser, latents, self._left, random, stretches)
         done = step - math.ceil(self.settings.steps / 2)
         self._cool("denoiser", done / self.settings.steps)
         self._update("denoiser", self.denoiser, loss)
@@ -135,19 +137,23 @@ class LatentTrainer:
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
 
-    def _draw(self, pieces: Sequence[Tensor], random: torch.Generator) -> Tensor:
-        """Return random windows (batch, rows, length) of pieces (rows, frames)."""
+    def _name_stretches(self, pieces: Tensor) -> Tensor | None:
+        """Return the stretches of pieces by number, None if they are not told apart."""
+        return pieces if self.settings.stretches else None
+
+    def _draw(self, pieces: Sequence[Tensor], random: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return random windows (batch, rows, length) of pieces (rows, frames), and which ones."""
         starts = torch.tensor([piece.shape[1] - self.length + 1 for piece in pieces])
         ends = starts.cumsum(0).to(self.device)
         drawn = torch.randint(
             int(ends[-1]), (self.settings.batch,), generator=random, device=self.device
         )
-        which = torch.searchsorted(ends, drawn, right=True).tolist()
+        which = torch.searchsorted(ends, drawn, right=True)
         windows = []
-        for piece, place in zip(which, drawn.tolist(), strict=True):
+        for piece, place in zip(which.tolist(), drawn.tolist(), strict=True):
             begin = place - int(ends[piece] - starts[piece])
             windows.append(pieces[piece][:, begin : begin + self.length])
-        return torch.stack(windows)
+        return torch.stack(windows), which
 
     @torch.no_grad()
     def check_autoencoder(self) -> float:
@@ -164,9 +170,10 @@ class LatentTrainer:
         """Return the error of the averaged diffusion model on the validation stretch."""
         self._scale = scale = self._scale or self.scale_latents()
         errors = []
-        for latents, _, random in self._encode_hidden(self._validation):
-            white = self._whiten(latents, scale)
-            errors.append(float(score_denoiser(self.average, white, self._left, random)))
+        for number, found in enumerate(self._encode_hidden(self._validation)):
+            white, random = self._whiten(found[0], scale), found[2]
+            which = self._name_stretches(torch.full((MASKS,), number, device=self.device))
+            errors.append(float(score_denoiser(self.average, white, self._left, random, which)))
         return float(np.mean(errors))
 
     def _encode_hidden(
@@ -236,6 +243,11 @@ def train_latents(
     state
         A file that the training writes from time to time and resumes from.
     """
+    if settings.stretches not in (0, len(training)):
+        raise StsError(
+            f"{settings.stretches} stretches are asked for, the recording has {len(training)} "
+            "without a pause"
+        )
     device = torch.device(device)
     trainer = LatentTrainer(training, validation, length, settings, device)
     key = make_key(settings, np.array(length), *training)
@@ -258,10 +270,17 @@ def train_latents(
         root=root,
         history=trainer.fit_history(training, rate_hz),
         noise=SharedNoise(correlations=np.eye(len(training[0]))),
+        shares=measure_shares(training) if settings.stretches else np.zeros(0),
         autoencoder=trainer.autoencoder.cpu().eval(),
         denoiser=trainer.average.cpu().eval(),
     )
     return match_samples(model, training, length=length, rate_hz=rate_hz), done.records
+
+
+def measure_shares(pieces: Sequence[Ints]) -> Floats:
+    """Return the part of all frames that each piece has."""
+    frames = np.array([each.shape[1] for each in pieces])
+    return np.asarray(frames / frames.sum())
 
 
 def _train_latent_step(

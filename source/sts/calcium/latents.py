@@ -52,6 +52,8 @@ class LatentSettings:
     """Decay of the moving average of the diffusion model."""
     check_every: Count = 100
     """Steps from one validation to the next."""
+    stretches: Annotated[int, Bounds(0, 256)] = 0
+    """Stretches of the recording that samples can be asked for; 0: they count as one."""
     seed: Seed = 0
 
     def __post_init__(self) -> None:
@@ -124,18 +126,22 @@ class LatentDenoiser(nn.Module):
         self.end = nn.Conv1d(width, settings.latents, 1)
         nn.init.zeros_(self.end.weight)
         nn.init.zeros_(self.end.bias)  # type: ignore[arg-type]  # a convolution has a bias
+        if settings.stretches:
+            self.stretches = nn.Parameter(torch.zeros(settings.stretches, width))
 
-    def forward(self, noisy: Tensor, steps: Tensor) -> Tensor:
-        """Return the predicted velocity."""
+    def forward(self, noisy: Tensor, steps: Tensor, stretches: Tensor | None = None) -> Tensor:
+        """Return the predicted velocity; `stretches` (B,) are needed if the settings have some."""
         half = self.begin.out_channels // 2
         speeds = torch.exp(-math.log(10_000) * torch.arange(half, device=steps.device) / half)
         angles = steps[:, None] * speeds
         waves = torch.cat([angles.sin(), angles.cos()], dim=1)
         known = functional.pad(waves, (0, self.begin.out_channels - waves.shape[1]))
-        shift = self.time(known)[..., None]
+        shift = self.time(known)
+        if stretches is not None:
+            shift = shift + self.stretches[stretches]
         x = self.begin(noisy)
         for block in self.blocks:
-            x = block(x, shift)
+            x = block(x, shift[..., None])
         velocity: Tensor = self.end(x)
         return velocity
 
@@ -177,13 +183,17 @@ def make_schedule(settings: LatentSettings, device: torch.device) -> Tensor:
 
 
 def score_denoiser(
-    denoiser: LatentDenoiser, latents: Tensor, left: Tensor, random: torch.Generator
+    denoiser: LatentDenoiser,
+    latents: Tensor,
+    left: Tensor,
+    random: torch.Generator,
+    stretches: Tensor | None = None,
 ) -> Tensor:
     """Return the error of the velocity that is predicted at random steps of diffusion."""
     steps = torch.randint(len(left), (len(latents),), generator=random, device=latents.device)
     noise = torch.randn(latents.shape, generator=random, device=latents.device)
     kept = left[steps][:, None, None]
-    predicted = denoiser(kept.sqrt() * latents + (1 - kept).sqrt() * noise, steps)
+    predicted = denoiser(kept.sqrt() * latents + (1 - kept).sqrt() * noise, steps, stretches)
     velocity = kept.sqrt() * noise - (1 - kept).sqrt() * latents
     # A smooth absolute error, as published, would lead to medians: bursts would be too rare.
     return functional.mse_loss(predicted, velocity)
@@ -196,6 +206,7 @@ def sample_latents(
     count: int,
     frames: int,
     random: torch.Generator,
+    stretches: Tensor | None = None,
 ) -> Tensor:
     """Return latents (count, latents, frames), which are white in the training stretch."""
     device = random.device
@@ -204,7 +215,7 @@ def sample_latents(
     clean = x
     for step in reversed(range(settings.diffusion)):
         steps = torch.full((count,), step, device=device)
-        velocity = denoiser(x, steps)
+        velocity = denoiser(x, steps, stretches)
         clean = left[step].sqrt() * x - (1 - left[step]).sqrt() * velocity
         clean = clean.clamp(-FARTHEST_LATENT, FARTHEST_LATENT)
         if step == 0:

@@ -135,10 +135,29 @@ class PopulationGenerator:
     model: PopulationModel
     card: PopulationCard
 
-    def generate(self, count: int, *, seed: int, frames: int | None = None) -> Ints:
-        """Return counts (count, neurons, frames); frames are those of a window if not given."""
-        rng = np.random.default_rng(seed)
-        return self.model.sample(count, frames or self.card.windows.length, rng)
+    def generate(
+        self, count: int, *, seed: int, frames: int | None = None, stretch: int | None = None
+    ) -> Ints:
+        """Return counts (count, neurons, frames).
+
+        Parameters
+        ----------
+        frames
+            None: those of a window.
+        stretch
+            Of the training recording, counted from 1; None: of all.
+        """
+        rng, frames = np.random.default_rng(seed), frames or self.card.windows.length
+        if stretch is None:
+            return self.model.sample(count, frames, rng)
+        known = self.card.settings.stretches if isinstance(self.model, LatentDiffusion) else 0
+        if not 1 <= stretch <= known:
+            raise StsError(
+                f"{self.card.name} knows {known} stretches, not stretch {stretch}: train --model "
+                "ldns with --stretches"
+            )
+        assert isinstance(self.model, LatentDiffusion)
+        return self.model.sample(count, frames, rng, stretch - 1)
 
 
 def save_population(folder: Path, generator: PopulationGenerator) -> PopulationCard:
@@ -161,6 +180,8 @@ def _pack(model: PopulationModel) -> Arrays:
     scale = {"scale.mean": model.mean, "scale.root": model.root}
     noise = model.noise
     scale |= {"scale.shared": noise.correlations, "scale.keep": np.array([noise.keep])}
+    if len(model.shares):
+        scale["scale.stretches"] = model.shares
     history = {f"history.{name}": each for name, each in _pack(model.history).items()}
     return arrays_of(_join(model.autoencoder, model.denoiser)) | scale | history
 
@@ -242,10 +263,15 @@ def _unpack_latents(arrays: Arrays, card: PopulationCard) -> LatentDiffusion:
         "shared": ("float64", (neurons, neurons)),
         "keep": ("float64", (1,)),
     }
+    if settings.stretches:
+        forms["stretches"] = ("float64", (settings.stretches,))
     check_arrays(rest["scale."], forms)
     shared, keep = rest["scale."].pop("shared"), float(rest["scale."].pop("keep")[0])
+    shares = rest["scale."].pop("stretches", np.zeros(0))
     if np.linalg.eigvalsh(shared)[0] <= 0 or not 0 <= keep < 1:
         raise ValueError("no correlations of noise")
+    if len(shares) and not ((shares > 0).all() and np.isclose(shares.sum(), 1)):
+        raise ValueError("no parts of a whole")
     with torch.random.fork_rng(devices=[]):
         autoencoder, denoiser = _make_networks(len(card.neurons), settings)
     load_arrays(_join(autoencoder, denoiser), arrays)
@@ -256,6 +282,7 @@ def _unpack_latents(arrays: Arrays, card: PopulationCard) -> LatentDiffusion:
         **rest["scale."],
         history=_unpack_history(rest["history."], card),
         noise=SharedNoise(correlations=shared, keep=keep),
+        shares=shares,
     )
 
 

@@ -49,6 +49,7 @@ _MODELS = ("gan", "ldns", "gaussian", "history")
 LATENT: tuple[FlagRow, ...] = (
     ("--latents", flags.positive, "N", "behind the population (default: 8)"),
     ("--channels", flags.positive, "N", "of the convolutions (default: 16)"),
+    ("--stretches", flags.positive, "N", "of the recording that `generate` can be asked for"),
 )
 # Destinations of flags that only a GAN has; others that only the latent diffusion model has.
 _GAN_ONLY = (
@@ -56,7 +57,7 @@ _GAN_ONLY = (
     *("compile", "ending", "upsampling", "frame_noise", "differences", "moments"),
     *("critic_rate", "cooling"),
 )
-_LATENT_ONLY = ("latents", "channels")
+_LATENT_ONLY = ("latents", "channels", "stretches")
 BEYOND: tuple[FlagRow, ...] = (
     ("--moments", flags.not_negative, "W", "weight of means, third moments and lagged covariances"),
     ("--critic-rate", flags.share, "R", "learning rate of the critic"),
@@ -259,7 +260,7 @@ def _train_population(args: argparse.Namespace, name: str, path: Path) -> int:
     if args.wandb != "off":
         raise StsError(f"--wandb is no setting of --model {args.model}")
     settings = take_given(args, "latents", "channels", "steps", "batch", "learning_rate")
-    settings |= take_given(args, "check_every", "seed")
+    settings |= take_given(args, "check_every", "stretches", "seed")
     job = PopulationJob(
         name=name,
         model=args.model,
@@ -282,6 +283,8 @@ def _add_generate(commands: "Commands") -> None:
     add("--windows", type=flags.positive, default=100, metavar="N", help="(default: 100)")
     text = "of a window, of models of spike counts (default: as trained)"
     add("--length", type=flags.positive, metavar="FRAMES", help=text)
+    text = "of the recording, such as a running direction, from 1 (default: all)"
+    add("--stretch", type=flags.positive, metavar="N", help=text)
     kinds = ["npz", "nwb"]
     add("--kind", nargs="+", type=str.lower, choices=kinds, default=kinds, help="(default: both)")
     add("--out", type=Path, metavar="DIR", help="(default: ROOT/output/...)")
@@ -291,9 +294,13 @@ def _add_generate(commands: "Commands") -> None:
 def _generate(args: argparse.Namespace) -> int:
     from sts.studies.calcium.generate import GenerateJob, generate_windows
 
-    name, kinds = _find_name(args), tuple(args.kind)
     job = GenerateJob(
-        name=name, windows=args.windows, length=args.length, seed=args.seed, kinds=kinds
+        name=_find_name(args),
+        windows=args.windows,
+        length=args.length,
+        stretch=args.stretch,
+        seed=args.seed,
+        kinds=tuple(args.kind),
     )
     for path in generate_windows(flags.workspace_of(args), job, out=args.out):
         say(f"written {path}")

@@ -140,6 +140,8 @@ class GenerateJob:
     windows: int = 100
     length: int | None = None
     """Frames of a window; None: as many as it was trained on. A GAN has no other length."""
+    stretch: int | None = None
+    """Of the training recording, such as a running direction, counted from 1; None: of all."""
     seed: int = 0
     kinds: tuple[_FileKind, ...] = ("npz", "nwb")
 
@@ -165,12 +167,14 @@ def generate_windows(
         "versions": card.versions,
         "seed": job.seed,
         "windows": job.windows,
+        **({} if job.stretch is None else {"stretch": job.stretch}),
     }
     folder = out or workspace.output / GENERATED_FOLDER
+    end = "" if job.stretch is None else f"-stretch{job.stretch}"
     paths = []
     # If a kind is given twice, it is written once.
     for kind in dict.fromkeys(job.kinds):
-        path = folder / f"{job.name}-seed{job.seed}.{kind}"
+        path = folder / f"{job.name}-seed{job.seed}{end}.{kind}"
         if kind == "npz":
             _write_npz(path, windows, card, origin, spikes)
         else:
@@ -192,9 +196,12 @@ def _generate(
 ) -> tuple[Floats, Ints | None]:
     """Return traces, and the spike counts from which they are simulated if the model makes them."""
     if isinstance(generator, PopulationGenerator):
-        spikes = generator.generate(job.windows, seed=job.seed, frames=job.length)
+        asked = {"frames": job.length, "stretch": job.stretch}
+        spikes = generator.generate(job.windows, seed=job.seed, **asked)
         rng = np.random.default_rng(job.seed)
         return simulate_fluorescence(spikes, CalciumModel(), rng), spikes
+    if job.stretch is not None:
+        raise StsError(f"{job.name} is a GAN, which knows no stretches: leave --stretch out")
     if job.length not in (None, generator.card.networks.length):
         raise StsError(
             f"{job.name} makes windows of {generator.card.networks.length} frames only: leave "
