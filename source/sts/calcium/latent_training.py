@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
@@ -85,10 +85,10 @@ class LatentTrainer:
         self._moving = MovingAverage(self.denoiser)
         self.average = self._moving.network
         self._left = make_schedule(settings, device)
+        fused = device.type == "cuda"
+        shared: dict[str, Any] = {"weight_decay": settings.decay, "fused": fused}
         self._optimisers = {
-            name: torch.optim.AdamW(
-                network.parameters(), lr=settings.learning_rate, weight_decay=settings.decay
-            )
+            name: torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, **shared)
             for name, network in networks.items()
         }
         self.state = TrainingState(

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
 import torch
@@ -121,8 +121,10 @@ class GanTrainer:
         }
         betas = (settings.beta1, settings.beta2)
         networks = {"generator": self.generator, "critic": self.critic}
+        # On a CPU updates are a hundredth of a step, and a fused one would round otherwise.
+        shared: dict[str, Any] = {"betas": betas, "fused": device.type == "cuda"}
         self._optimisers = {
-            name: torch.optim.Adam(network.parameters(), lr=self._rates[name], betas=betas)
+            name: torch.optim.Adam(network.parameters(), lr=self._rates[name], **shared)
             for name, network in networks.items()
         }
         self.state = TrainingState(
