@@ -1,8 +1,8 @@
 """Judge models of spike counts on recorded populations.
 
     python benchmarks/calcium_populations.py FILE[:SESSION] ... [--models history ldns] [--seeds 1]
-                                             [--steps N ...] [--channels N]
-                                             [--out DIR] [--name NAME]
+                                             [--steps N ...] [--latents N]
+                                             [--channels N] [--out DIR] [--name NAME]
 
 Each model is fitted to the training stretch of each session with each seed and compared with its
 test stretch, beside a dichotomised Gaussian, two controls and real windows of the training stretch.
@@ -89,6 +89,8 @@ GANS: dict[str, _Changes] = {
 
 # Models that are fitted without steps.
 UNTRAINED = ("gaussian", "history")
+# Sizes of the networks of latent diffusion that can be given.
+SIZES = ("latents", "channels")
 # End of the names of controls whose spikes are found in traces, as those of a GAN.
 FOUND = ", found spikes"
 
@@ -343,7 +345,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="seeds of each model (1)")
     text = "of a training (default: that of the model)"
     parser.add_argument("--steps", type=int, nargs="+", default=[None], help=text)
-    parser.add_argument("--channels", type=int, help="of ldns (default: that of the model)")
+    for name in SIZES:
+        text = "of ldns (default: that of the model)"
+        parser.add_argument(f"--{name}", type=int, metavar="N", help=text)
     parser.add_argument("--out", type=Path, default=Path("output/benchmarks"), metavar="DIR")
     parser.add_argument("--name", default="calcium_populations", help="of the file of results")
     add_source(parser)
@@ -358,12 +362,11 @@ def main() -> None:
         if steps != last and model in UNTRAINED:
             continue
         file, _, args.series = session.partition(":")
-        asked = {"seed": seed, "steps": steps}
-        if model == "ldns":
-            asked["channels"] = args.channels
+        sizes = {name: getattr(args, name) for name in SIZES if model == "ldns"}
+        asked = {"seed": seed, **sizes, "steps": steps}
         given = {name: value for name, value in asked.items() if value is not None}
-        size = f"{args.channels} " if "channels" in given else ""
-        key = f"{Path(session).name} {model} {seed} {size}{steps}"
+        words = map(str, given.values() if steps else (*given.values(), steps))
+        key = f"{Path(session).name} {model} {' '.join(words)}"
         if key not in done:
             source = make_source(args, Path(file), POPULATION_WINDOWS)
             done[key] = judge_alone(source, model, given)
