@@ -104,6 +104,7 @@ PAIRS: Final = (
     ("trace", "resnet-imagenet"),
     ("features", "resnet-random"),
     ("features", "trace"),
+    ("features", "trace-pretrained"),
 )
 
 
