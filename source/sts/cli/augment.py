@@ -65,7 +65,15 @@ def _data(args: argparse.Namespace, workspace: "Workspace") -> Path:
     return ensure_tables(workspace.data, args.task)
 
 
-def _job(args: argparse.Namespace) -> "Job":
+def _jobs(args: argparse.Namespace) -> list["Job"]:
+    """Return one job for each reducer."""
+    names = args.reducer
+    if "all" in names:
+        names = REDUCER_NAMES
+    return [_job(args, name) for name in dict.fromkeys(names)]
+
+
+def _job(args: argparse.Namespace, reducer: str) -> "Job":
     from sts.studies.augment.settings import DEMO_ADDED, DEMO_CLASSIFIERS, make_benchmark_job
 
     return make_benchmark_job(
@@ -78,7 +86,7 @@ def _job(args: argparse.Namespace) -> "Job":
         repeats=args.repeats or (1 if args.demo else None),
         file=args.settings,
         folds=args.folds,
-        reducer=args.reducer,
+        reducer=reducer,
         components=args.components,
         space=args.space,
         tune=args.tune,
@@ -94,19 +102,35 @@ def _job(args: argparse.Namespace) -> "Job":
 
 def _list_scores(args: argparse.Namespace) -> int:
     from sts.studies.augment.benchmark import plan
+    from sts.studies.augment.estimate import describe_time
 
-    workspace, job = flags.workspace_of(args), _job(args)
-    todo = plan(workspace, job, data=_data(args, workspace), force=args.force)
-    say(f"{todo.total} scores, {todo.total - todo.missing} of them stored in {todo.folder}")
-    for method, count in todo.methods.items():
-        say(f"{method}: {count} scores to compute")
+    workspace, jobs = flags.workspace_of(args), _jobs(args)
+    seconds = 0.0
+    for job in jobs:
+        todo = plan(workspace, job, data=_data(args, workspace), force=args.force)
+        seconds += todo.seconds
+        if len(jobs) > 1:
+            say(f"--reducer {job.reducer}")
+        say(f"{todo.total} scores, {todo.total - todo.missing} of them stored in {todo.folder}")
+        for method, count in todo.methods.items():
+            say(f"{method}: {count} scores to compute")
+    say(f"about {describe_time(seconds)} of processor time in all")
     return Status.DONE
 
 
 def _benchmark(args: argparse.Namespace) -> int:
+    jobs = _jobs(args)
+    if len(jobs) > 1:
+        _list_scores(args)
+    return max(_benchmark_job(args, job, several=len(jobs) > 1) for job in jobs)
+
+
+def _benchmark_job(args: argparse.Namespace, job: "Job", *, several: bool) -> int:
     from sts.studies.augment.benchmark import benchmark
 
-    workspace, job = flags.workspace_of(args), _job(args)
+    workspace = flags.workspace_of(args)
+    if several:
+        say(f"--reducer {job.reducer}")
     results = benchmark(
         workspace,
         job,
@@ -315,8 +339,9 @@ def _add_features(parser: argparse.ArgumentParser) -> None:
     )
     add_name(
         "--reducer",
-        default="none",
-        help=f"{', '.join(REDUCER_NAMES)} (default: none)",
+        nargs="+",
+        default=["none"],
+        help=f"{', '.join(REDUCER_NAMES)}, all; one report for each (default: none)",
     )
     group.add_argument(
         "--components",

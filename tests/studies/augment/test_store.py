@@ -88,7 +88,7 @@ def test_interrupted_it_goes_on_and_ends_as_it_would_have(
 def test_work_can_be_sent_to_another_process(place: Workspace) -> None:
     job = job_of(classifiers=("lda",), fidelity=True)
     item, store = first_item(place, job)
-    order = ItemPlan(item=item, missing=1, measure=True, sample=True)
+    order = ItemPlan(item=item, missing=tuple(item.score_keys()), measure=True, sample=True)
     here = run_item(order, store=store)
     store.delete("smote", item.division)
     ((_, there),) = map_unordered(partial(run_item, store=store), [order], workers=2)

@@ -27,15 +27,17 @@ from sts.base.runs import start_run
 from sts.base.tracking import Mode, track
 from sts.base.workspace import Workspace
 from sts.datasets.demo import TABLE_FOLDER, ensure_table
+from sts.studies.augment.estimate import describe_time, estimate_seconds
 from sts.studies.augment.pages import write_results
 from sts.studies.augment.results import Results, compare_with_baseline, summarise_baseline
 from sts.studies.augment.settings import Job
 from sts.studies.augment.store import Store, open_store
 from sts.studies.augment.work import (
     ItemOutcome,
-    find_missing_keys,
+    ItemPlan,
     is_measured,
     is_sampled,
+    is_unfinished,
     plan_item,
     run_item,
 )
@@ -54,6 +56,8 @@ class Plan:
     total: int
     """Scores of the whole grid."""
     missing: int
+    seconds: float
+    """Roughly, the processor time of the work that is left."""
     folder: Path
     """The folder of the scores."""
 
@@ -100,12 +104,17 @@ def plan(workspace: Workspace, job: Job, *, data: Path, force: bool = False) -> 
     """Return the work of a job without doing it."""
     task = _load(job, data)
     divisions, store = _divide(workspace, job, task)
-    items = list(_make_items(job, task, divisions))
+    plans = _plan_items(job, task, divisions, store, force=force)
     methods = dict.fromkeys(job.all_methods, 0)
-    for item in items:
-        methods[item.method] += len(item.score_keys() if force else find_missing_keys(item, store))
-    total, missing = sum(len(item.score_keys()) for item in items), sum(methods.values())
-    return Plan(methods=methods, total=total, missing=missing, folder=store.folder)
+    for each in plans:
+        methods[each.item.method] += len(each.missing)
+    return Plan(
+        methods=methods,
+        total=sum(len(each.item.score_keys()) for each in plans),
+        missing=sum(methods.values()),
+        seconds=estimate_seconds(job, [each for each in plans if is_unfinished(each)]),
+        folder=store.folder,
+    )
 
 
 def ensure_tables(data: Path, task: str) -> Path:
@@ -163,14 +172,12 @@ def _run_items(
     cluster: str | None,
 ) -> dict[str, str]:
     """Compute everything that is not stored; return the reasons of failures, by place."""
-    items = list(_make_items(job, task, divisions))
-    # The longest items first, so that all workers end at about the same time.
-    items.sort(key=lambda item: -_estimate_cost(item))
-    plans = [plan_item(job, item, store) for item in items]
-    plans = [each for each in plans if each.missing or each.measure or each.sample]
-    missing = sum(each.missing for each in plans)
-    stored = sum(len(item.score_keys()) for item in items) - missing
+    everything = _plan_items(job, task, divisions, store)
+    plans = [each for each in everything if is_unfinished(each)]
+    missing = sum(len(each.missing) for each in plans)
+    stored = sum(len(each.item.score_keys()) for each in everything) - missing
     logger.info("%d scores to compute, %d are stored in %s", missing, stored, store.folder)
+    logger.info("about %s of processor time", describe_time(estimate_seconds(job, plans)))
     failed: dict[str, str] = {}
     outcomes = map_unordered(
         partial(run_item, store=store), plans, workers=worker_count(workers), cluster=cluster
@@ -178,12 +185,22 @@ def _run_items(
     with progress(max(missing, 1), "scores") as bar:
         for place, outcome in outcomes:
             item = plans[place].item
-            bar.advance(plans[place].missing, note=item.method)
+            bar.advance(len(plans[place].missing), note=item.method)
             _store_outcome(store, item, outcome)
             failed |= outcome.failed
             for where, reason in outcome.failed.items():
                 logger.warning("%s: %s", where, reason)
     return failed
+
+
+def _plan_items(
+    job: Job, task: Task, divisions: Sequence[Division], store: Store, *, force: bool = False
+) -> list[ItemPlan]:
+    """Return the work on every item; `force`: nothing that is stored is used."""
+    items = list(_make_items(job, task, divisions))
+    # The longest items first, so that all workers end at about the same time.
+    items.sort(key=lambda item: -_estimate_cost(item))
+    return [plan_item(job, item, store, force=force) for item in items]
 
 
 def _estimate_cost(item: Item) -> float:

@@ -29,7 +29,7 @@ class ItemPlan:
     """The remaining work on one item."""
 
     item: Item
-    missing: int
+    missing: tuple[ScoreKey, ...]
     """Scores to compute."""
     measure: bool
     """Whether to measure the fidelity of its rows."""
@@ -49,15 +49,20 @@ class ItemOutcome:
     """The reason why results are missing, by place."""
 
 
-def plan_item(job: Job, item: Item, store: Store) -> ItemPlan:
-    """Return the remaining work on an item."""
+def plan_item(job: Job, item: Item, store: Store, *, force: bool = False) -> ItemPlan:
+    """Return the remaining work on an item; `force`: all of it."""
     method, division = item.method, item.division
     return ItemPlan(
         item=item,
-        missing=len(find_missing_keys(item, store)),
-        measure=is_measured(job, item) and not store.measurements(method, division),
-        sample=is_sampled(job, item) and store.samples(method, division) is None,
+        missing=tuple(item.score_keys() if force else find_missing_keys(item, store)),
+        measure=is_measured(job, item) and (force or not store.measurements(method, division)),
+        sample=is_sampled(job, item) and (force or store.samples(method, division) is None),
     )
+
+
+def is_unfinished(plan: ItemPlan) -> bool:
+    """Tell whether there is work left on an item."""
+    return bool(plan.missing or plan.measure or plan.sample)
 
 
 def find_missing_keys(item: Item, store: Store) -> list[ScoreKey]:
