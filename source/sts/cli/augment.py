@@ -114,7 +114,7 @@ def _list_scores(args: argparse.Namespace) -> int:
         say(f"{todo.total} scores, {todo.total - todo.missing} of them stored in {todo.folder}")
         for method, count in todo.methods.items():
             say(f"{method}: {count} scores to compute")
-    say(f"about {describe_time(seconds)} of processor time in all")
+    say(f"roughly {describe_time(seconds)} of processor time in all")
     return Status.DONE
 
 

@@ -177,7 +177,7 @@ def _run_items(
     missing = sum(len(each.missing) for each in plans)
     stored = sum(len(each.item.score_keys()) for each in everything) - missing
     logger.info("%d scores to compute, %d are stored in %s", missing, stored, store.folder)
-    logger.info("about %s of processor time", describe_time(estimate_seconds(job, plans)))
+    logger.info("roughly %s of processor time", describe_time(estimate_seconds(job, plans)))
     failed: dict[str, str] = {}
     outcomes = map_unordered(
         partial(run_item, store=store), plans, workers=worker_count(workers), cluster=cluster
