@@ -3,7 +3,7 @@
     pip install "spike-train-scalograms[peers]"
     python benchmarks/tables.py --data DATA [--task e me sts sts-over types]
         [--candidates lightgbm catboost ...] [--reference lightgbm] [--folds 3] [--repeats 1]
-        [--tune] [--checkpoint FILE] [--out FILE]
+        [--tune] [--score macro_f1] [--checkpoint FILE] [--out FILE]
 
 DATA holds e-type.csv and mee-type.csv (tasks e and me), the tables and the split of the scalogram
 study (sts; sts-over: trained on one data set and scored on the other), or the files of --types of
@@ -43,14 +43,16 @@ from sts.base.types import Floats, Ints, Texts
 from sts.datasets.cell_types import LEVELS
 from sts.datasets.splits import donor_groups
 from sts.evaluation.compare import correct_by_holm, corrected_interval, judge, verdict_of
-from sts.evaluation.predictions import scores_of
+from sts.evaluation.predictions import PLAIN_SCORES, scores_of
 from sts.evaluation.scores import Interval
 from sts.studies.classify.types.cells import REFERENCE, read_typed_cells
 from sts.tabular.classifiers import CLASSIFIERS, VOTE, VOTERS, combine_votes
 from tables_candidates import CANDIDATES, FOUNDATION, NAMES, SPECIAL, TYPES, Predict, Rows
 
 RESULTS: Final = Path(__file__).resolve().parent / "results" / "tables.json"
-SCORED: Final = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
+# The share of neurons whose class is among the three most probable ones.
+TOP: Final = "top_3"
+SCORED: Final = (*PLAIN_SCORES, TOP)
 MEGABYTE: Final = 2**10
 # Trained on one data set and scored on the other.
 OVER: Final = "sts-over"
@@ -191,11 +193,18 @@ def score(answer: Answer, rows: Rows, which: Ints) -> Row:
     scored = rows.prepared.scored.rows(which)
     scores = scores_of(probabilities[which], scored.y, scored.classes)
     return {
-        **{score: scores[score] for score in SCORED},
+        **{score: scores[score] for score in PLAIN_SCORES},
+        TOP: count_among_first(probabilities[which], scored.y, 3) / len(scored),
         "seconds": round(seconds, 2),
         "megabytes": round(megabytes),
         "rows": [len(rows.y), len(scored)],
     }
+
+
+def count_among_first(probabilities: Floats, truth: Ints, first: int) -> int:
+    """Return how many rows have fewer than `first` classes above the true one."""
+    above = probabilities > probabilities[np.arange(len(truth)), truth][:, None]
+    return int((above.sum(axis=1) < first).sum())
 
 
 def run(args: argparse.Namespace) -> list[Row]:
@@ -253,8 +262,13 @@ def _score_fold(
         ]
 
 
-def summarise(rows: Sequence[Row], reference: str) -> Iterator[list[str]]:
-    """Yield a line for each task and candidate: scores, paired differences, time and memory."""
+def summarise(rows: Sequence[Row], reference: str, score: str = "macro_f1") -> Iterator[list[str]]:
+    """Yield a line for each task and candidate: scores, paired differences, time and memory.
+
+    Differences are those of `score`; rows that were written without it are left out.
+    """
+    shown = tuple(dict.fromkeys(("accuracy", "macro_f1", score)))
+    rows = [row for row in rows if score in row]
     for task in dict.fromkeys(row["task"] for row in rows):
         here: dict[str, dict[tuple[int, int], Row]] = {}
         for row in rows:
@@ -264,8 +278,8 @@ def summarise(rows: Sequence[Row], reference: str) -> Iterator[list[str]]:
         for name, folds in here.items():
             common = sorted(set(folds) & set(here.get(reference, {})))
             ratio = float(np.mean([row["rows"][1] / row["rows"][0] for row in folds.values()]))
-            gaps = [folds[at]["macro_f1"] - here[reference][at]["macro_f1"] for at in common]
-            judged[name] = judge(np.array(gaps), "macro_f1", test_to_train=ratio)
+            gaps = [folds[at][score] - here[reference][at][score] for at in common]
+            judged[name] = judge(np.array(gaps), score, test_to_train=ratio)
         others = [name for name in here if name != reference]
         corrected = dict(
             zip(others, correct_by_holm([judged[name].p for name in others]), strict=True)
@@ -274,8 +288,8 @@ def summarise(rows: Sequence[Row], reference: str) -> Iterator[list[str]]:
             values = list(folds.values())
             ratio = float(np.mean([row["rows"][1] / row["rows"][0] for row in values]))
             scores = [
-                corrected_interval(np.array([row[score] for row in values]), test_to_train=ratio)
-                for score in ("accuracy", "macro_f1")
+                corrected_interval(np.array([row[each] for row in values]), test_to_train=ratio)
+                for each in shown
             ]
             if len(values) == 1:
                 # One division does not show how much others would differ.
@@ -283,7 +297,7 @@ def summarise(rows: Sequence[Row], reference: str) -> Iterator[list[str]]:
             gap, verdict = judged[name].difference, ""
             if name != reference:
                 alone = judged[name].verdict
-                verdict = f"{alone}, {verdict_of(gap.value, corrected[name], 'macro_f1')}"
+                verdict = f"{alone}, {verdict_of(gap.value, corrected[name], score)}"
             seconds = np.mean([row["seconds"] for row in values])
             megabytes = np.max([row["megabytes"] for row in values])
             yield [
@@ -322,6 +336,9 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--tune", action="store_true", help="choose our settings on inner folds")
+    parser.add_argument(
+        "--score", default="macro_f1", choices=SCORED, help="what is compared with the reference"
+    )
     parser.add_argument("--checkpoint", type=Path, help="weights of tabpfn or tabicl")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -332,7 +349,7 @@ def main() -> None:
         rows = run(args)
     except StsError as error:
         raise SystemExit(f"error: {error}") from error
-    for line in summarise(rows, args.reference):
+    for line in summarise(rows, args.reference, args.score):
         print(" | ".join(line))
 
 

@@ -50,6 +50,21 @@ def test_candidates_are_compared_on_the_same_folds(tables: ModuleType) -> None:
     assert other[5] == "helps, helps"
 
 
+def test_candidates_are_compared_by_the_score_that_is_named(tables: ModuleType) -> None:
+    rows = [{**row("lightgbm", fold, 0.5), "top_3": 0.7 + fold / 10} for fold in range(3)]
+    rows += [{**row("tabm", fold, 0.5), "top_3": 0.8 + fold / 9} for fold in range(3)]
+    _, other, *more = tables.summarise([*rows, row("svm", 0, 0.5)], "lightgbm", "top_3")
+    assert other[4].startswith("0.911 [")
+    assert other[5].startswith("0.111 [")
+    assert not more, "a candidate without that score"
+
+
+def test_a_class_is_among_the_first_unless_as_many_are_above_it(tables: ModuleType) -> None:
+    probabilities = np.array([[0.1, 0.2, 0.3, 0.4]] * 4)
+    counts = [tables.count_among_first(probabilities, np.arange(4), first) for first in (1, 3, 4)]
+    assert counts == [1, 3, 4]
+
+
 def test_one_division_has_no_interval(tables: ModuleType) -> None:
     one, other = tables.summarise([row("lightgbm", 0, 0.2), row("tabm", 0, 0.31)], "lightgbm")
     assert one[2:5] == ["0.200", "0.200", ""]
