@@ -3,7 +3,7 @@
     pip install "spike-train-scalograms[peers]"
     python benchmarks/tables.py --data DATA [--task e me sts sts-over types]
         [--candidates lightgbm catboost ...] [--reference lightgbm] [--folds 3] [--repeats 1]
-        [--tune] [--score macro_f1] [--checkpoint FILE] [--out FILE]
+        [--tune] [--score macro_f1 recall_Exc_2 ...] [--checkpoint FILE] [--out FILE]
 
 DATA holds e-type.csv and mee-type.csv (tasks e and me), the tables and the split of the scalogram
 study (sts; sts-over: trained on one data set and scored on the other), or the files of --types of
@@ -43,7 +43,7 @@ from sts.base.types import Floats, Ints, Texts
 from sts.datasets.cell_types import LEVELS
 from sts.datasets.splits import donor_groups
 from sts.evaluation.compare import correct_by_holm, corrected_interval, judge, verdict_of
-from sts.evaluation.predictions import PLAIN_SCORES, scores_of
+from sts.evaluation.predictions import PLAIN_SCORES, RECALL, scores_of
 from sts.evaluation.scores import Interval
 from sts.studies.classify.types.cells import REFERENCE, read_typed_cells
 from sts.tabular.classifiers import CLASSIFIERS, VOTE, VOTERS, combine_votes
@@ -193,7 +193,7 @@ def score(answer: Answer, rows: Rows, which: Ints) -> Row:
     scored = rows.prepared.scored.rows(which)
     scores = scores_of(probabilities[which], scored.y, scored.classes)
     return {
-        **{score: scores[score] for score in PLAIN_SCORES},
+        **{name: value for name, value in scores.items() if math.isfinite(value)},
         TOP: count_among_first(probabilities[which], scored.y, 3) / len(scored),
         "seconds": round(seconds, 2),
         "megabytes": round(megabytes),
@@ -219,7 +219,8 @@ def run(args: argparse.Namespace) -> list[Row]:
                 place = {"task": title, "repeat": division.repeat, "fold": division.fold, **how}
                 for found in _score_fold(place, candidates, known, task, division, args):
                     known += found
-                    print(*(f"{key} {value}" for key, value in found[0].items()), flush=True)
+                    shown = {key: value for key, value in found[0].items() if RECALL not in key}
+                    print(*(f"{key} {value}" for key, value in shown.items()), flush=True)
                     write_json(args.out, {"load": os.getloadavg()[0], "scores": known})
     wanted = tuple(args.task)
     return [row for row in known if how.items() <= row.items() and _task_of(row) in wanted]
@@ -337,7 +338,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--tune", action="store_true", help="choose our settings on inner folds")
     parser.add_argument(
-        "--score", default="macro_f1", choices=SCORED, help="what is compared with the reference"
+        "--score",
+        default=["macro_f1"],
+        nargs="+",
+        help=f"what is compared with the reference: {', '.join(SCORED)}, {RECALL}CLASS",
     )
     parser.add_argument("--checkpoint", type=Path, help="weights of tabpfn or tabicl")
     parser.add_argument("--seed", type=int, default=0)
@@ -346,11 +350,16 @@ def main() -> None:
     try:
         args.candidates = _choose_candidates(args.candidates, args.checkpoint)
         one_of(args.reference, args.candidates, "reference")
+        for score in args.score:
+            if not score.startswith(RECALL):
+                one_of(score, SCORED, "score")
         rows = run(args)
     except StsError as error:
         raise SystemExit(f"error: {error}") from error
-    for line in summarise(rows, args.reference, args.score):
-        print(" | ".join(line))
+    for score in args.score:
+        print(f"compared by {score}:")
+        for line in summarise(rows, args.reference, score):
+            print(" | ".join(line))
 
 
 if __name__ == "__main__":

@@ -86,14 +86,17 @@ def predict_ours(name: str) -> Predict:
 
 
 def predict_tree(rows: Rows) -> Floats:
-    """Return the classifier of the tree of types of baseline_pipeline.py."""
-    names = np.array(rows.names)
+    """Return the classifier of the tree of types of baseline_pipeline.py.
+
+    E-types have two levels, such as Exc and Exc_3.
+    """
+    paths = [name if ">" in name else f"{name.split('_')[0]} > {name}" for name in rows.names]
     tree = TypeTreeClassifier(
         estimator=make_members(rows.seed),
         fine_estimator=make_fine_members(rows.seed),
         random_state=rows.seed,
-    ).fit(rows.missing, names[rows.y])
-    places = np.searchsorted(names, tree.classes_)
+    ).fit(rows.missing, np.array(paths)[rows.y])
+    places = np.array([paths.index(path) for path in tree.classes_.tolist()])
     return spread_classes(tree.predict_proba(rows.scored_missing), places, rows.classes)
 
 
@@ -196,7 +199,7 @@ FOUNDATION: Final[Mapping[str, Predict]] = {
     "tabicl": predict_peer(_make_tabicl, missing=True),
 }
 # Models that can do one task alone, by the beginning of its name.
-SPECIAL: Final = {"baseline": "sts", "baseline-stack": "sts", "type-tree": TYPES}
+SPECIAL: Final = {"baseline": "sts", "baseline-stack": "sts", "type-tree": ("e", "me", TYPES)}
 CANDIDATES: Final[Mapping[str, Predict]] = {
     **{name: predict_ours(name) for name in CLASSIFIERS},
     "stack": predict_stack,

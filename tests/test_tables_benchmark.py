@@ -1,7 +1,7 @@
 """The comparison of classifiers of tables: what is refused, and what is paired with what."""
 
 import importlib
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -87,3 +87,16 @@ def test_voters_that_are_fitted_are_not_fitted_again(
     assert probabilities == pytest.approx(np.array([[0.2, 0.8]]))
     assert (seconds, megabytes) == (7.0, 9.0)
     assert tables.vote(None, {"svm": "no memory"}) == "no memory"
+
+
+def test_a_tree_of_e_types_names_its_leaves(tables: ModuleType) -> None:
+    candidates = importlib.import_module("tables_candidates")
+    rng = np.random.default_rng(0)
+    names = ("Exc_2", "Inh_2", "Inh_10")
+    y = rng.integers(3, size=150)
+    X = rng.normal(size=(150, 4)) + 5.0 * np.eye(4)[y]
+    rows = SimpleNamespace(
+        names=names, classes=3, seed=0, y=y[:100], missing=X[:100], scored_missing=X[100:]
+    )
+    found = candidates.predict_tree(rows)
+    assert (found.argmax(axis=1) == y[100:]).mean() > 0.9

@@ -261,6 +261,23 @@ def test_borrowed_neurons_join_as_real_rows(tmp_path: Path) -> None:
     assert rows_of(item)[0]["train_rows"] == len(training.y)
 
 
+def test_neurons_without_labels_join_by_guesses(tmp_path: Path) -> None:
+    task = simulated_task(tmp_path, "me")
+    assert task.borrowable is not None
+    shuffled = replace(task.borrowable, y=np.roll(task.borrowable.y, 7))
+    items = [
+        item_of("unlabelled", neurons=task.neurons, borrowed=each)
+        for each in (task.borrowable, shuffled)
+    ]
+    known, hidden = map(rows_of, items)
+    # Their labels are not looked at.
+    assert [row["macro_f1"] for row in known] == [row["macro_f1"] for row in hidden]
+    guessed = int(known[0]["how"].split(" of ")[0].split("; ")[-1])
+    assert 0 < guessed <= len(task.borrowable)
+    (plain, *_) = rows_of(item_of("none", neurons=task.neurons))
+    assert known[0]["log_loss"] != plain["log_loss"]
+
+
 def test_cells_come_back_from_their_file(tmp_path: Path) -> None:
     rows = rows_of(item_of("none"))
     write_scores(tmp_path / "cells.csv", rows, ("class 0", "class 1", "class 2"))

@@ -9,14 +9,16 @@ from typing import Any, Final
 
 import numpy as np
 from sklearn.base import clone
+from sklearn.semi_supervised import SelfTrainingClassifier
 
 from sts.augment.contract import GENERATORS, Generator, make_generator
 from sts.augment.given import ConditionalGenerator
 from sts.augment.grid import (
     BASELINE,
-    BORROW,
     PRIORS,
+    REAL_NEURONS,
     THRESHOLDS,
+    UNLABELLED,
     WEIGHTS,
     Item,
     ScoreKey,
@@ -41,6 +43,11 @@ from sts.tabular.classifiers import (
 INNER_FOLDS: Final = 3
 # Powers of class frequencies among which thresholds are chosen; the first of equal ones is taken.
 PRIOR_POWERS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
+# The label of a neuron whose class is to be guessed, as in scikit-learn.
+NO_LABEL: Final = -1
+# Probability above which a guess becomes a label (that of scikit-learn), and rounds of guessing.
+SURE: Final = 0.75
+GUESSES: Final = 3
 
 Keep = Callable[[dict[str, Any]], None]
 
@@ -179,11 +186,13 @@ def make_training_rows(prepared: PreparedItem, added: int, part: float) -> Train
         view = prepared.view_with(prepared.fit.rows(chosen))
         return TrainingRows(view=view, rows=view.train, y=view.y)
     view = prepared.view
-    if item.method == BORROW:
+    if item.method in REAL_NEURONS:
         if item.borrowed is None:
             raise ValueError("an item that borrows needs neurons to borrow")
-        rows = view.train.join(view_borrowed(view, item.borrowed))
-        return TrainingRows(view=view, rows=rows, y=np.concatenate([view.y, item.borrowed.y]))
+        rows, labels = view.train.join(view_borrowed(view, item.borrowed)), item.borrowed.y
+        if item.method == UNLABELLED:
+            labels = np.full_like(labels, NO_LABEL)
+        return TrainingRows(view=view, rows=rows, y=np.concatenate([view.y, labels]))
     if item.method == BASELINE or not GENERATORS[item.method].adds_rows:
         return TrainingRows(view=view, rows=view.train, y=view.y, balanced=item.method == WEIGHTS)
     present = np.unique(view.y).tolist()
@@ -273,12 +282,26 @@ def _predict(prepared: PreparedItem, training: TrainingRows, name: str) -> _Pred
     if prepared.item.method in (PRIORS, THRESHOLDS):
         tuned = prepared.item.method == THRESHOLDS
         power = _choose_prior_power(prepared, fitted, X, training.y) if tuned else 1.0
-    fitted.fit(X, training.y)
+    notes = [f"priors to the power {power:g}"] if power else []
+    if prepared.item.method == UNLABELLED:
+        fitted, guessed = _guess_labels(fitted, X, training.y)
+        notes.append(f"{guessed} of {(training.y == NO_LABEL).sum()} labels guessed")
+    else:
+        fitted.fit(X, training.y)
     probabilities = predict_probabilities(fitted, X_scored, classes=len(prepared.fit.classes))
     probabilities = divide_by_priors(probabilities, training.y, power)
-    how = "; ".join(filter(None, [fitted.how_, f"priors to the power {power:g}" if power else ""]))
+    how = "; ".join(filter(None, [fitted.how_, *notes]))
     seconds = time.perf_counter() - begin_s
     return _Prediction(probabilities=probabilities, how=how, seconds=seconds)
+
+
+def _guess_labels(
+    classifier: BenchmarkClassifier, X: Floats, y: Ints
+) -> tuple[BenchmarkClassifier, int]:
+    """Return a classifier fitted on labelled rows and on its own sure guesses; and their number."""
+    trained = SelfTrainingClassifier(classifier, threshold=SURE, max_iter=GUESSES).fit(X, y)
+    guessed = trained.transduction_ != NO_LABEL
+    return trained.estimator_, int(guessed.sum() - (y != NO_LABEL).sum())
 
 
 def divide_by_priors(probabilities: Floats, y: Ints, power: float) -> Floats:

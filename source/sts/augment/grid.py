@@ -32,6 +32,9 @@ ABOUT: Final = ("setup", "how", "train_rows", "synthetic_rows", "scored_rows", T
 BASELINE: Final = "none"
 # The method that adds real neurons without morphology to the training rows.
 BORROW: Final = "borrow"
+# The method that adds the same neurons without their labels, which a classifier guesses.
+UNLABELLED: Final = "unlabelled"
+REAL_NEURONS: Final = (BORROW, UNLABELLED)
 WEIGHTS: Final = "weights"
 # Methods that correct probabilities: by class frequencies, or by thresholds chosen on inner folds.
 PRIORS: Final = "priors"
@@ -205,7 +208,7 @@ class Item:
     neurons: Neurons
     grid: Grid
     borrowed: Neurons | None = None
-    """Real neurons that the method `borrow` adds."""
+    """Real neurons that the methods of REAL_NEURONS add."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the generator that differ from the tuned settings."""
     condition: Condition | None = None
@@ -228,7 +231,7 @@ class Item:
 
     def _levels(self) -> Iterator[tuple[int, float]]:
         """Yield rows added and the part of the training rows."""
-        if self.method in (BORROW, WEIGHTS, PRIORS, THRESHOLDS):
+        if self.method in (*REAL_NEURONS, WEIGHTS, PRIORS, THRESHOLDS):
             yield 0, 1.0
         elif self.method == BASELINE:
             # One repeat is enough for a learning curve.

@@ -271,7 +271,8 @@ def _add_comparison(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--borrow",
         action="store_true",
-        help="--task me: also let real neurons without morphology join the training rows",
+        help="--task me: also let real neurons without morphology join the training rows, with "
+        "their labels and without",
     )
     group.add_argument(
         "--given",

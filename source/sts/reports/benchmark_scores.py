@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from sts.augment.contract import GENERATORS
-from sts.augment.grid import BASELINE, BORROW
+from sts.augment.grid import BASELINE, BORROW, UNLABELLED
 from sts.base.types import Floats
 from sts.evaluation.compare import corrected_interval
 from sts.evaluation.predictions import LOWER_IS_BETTER
@@ -95,7 +95,8 @@ def method_title(method: str) -> str:
     """Return the name of a method in figures and tables."""
     if method == BASELINE:
         return "None"
-    return "Real neurons" if method == BORROW else GENERATORS[method].title
+    real = {BORROW: "Real neurons", UNLABELLED: "Real neurons without labels"}
+    return real[method] if method in real else GENERATORS[method].title
 
 
 def summarise_scores(rows: ScoreRows, score: str, *, protocol: str) -> dict[Level, Interval]:

@@ -39,14 +39,15 @@ def test_the_command_goes_all_the_way(place: Workspace, capsys: pytest.CaptureFi
     assert main(arguments) == 0
     said = capsys.readouterr().out
     assert "more neurons that bring as much" in said
-    assert "Real neurons" in said
+    assert "Real neurons without labels" in said
     assert "Class weights" in said
     assert "SMOTE: macro F1" in said
     assert "nearest training cell at" in said
     (folder,) = (path.parent for path in place.output.glob("augment/me-*/*/DONE"))
     rows = read_csv(folder / "results.csv", ("method", "macro_f1", "recall_Exc_1", "how"))
-    # 3 folds, 2 classifiers: 5 parts of the baseline, 2 levels of SMOTE, weights, borrowing.
-    assert len(rows) == 3 * 2 * (5 + 2 + 1 + 1)
+    # 3 folds, 2 classifiers: 5 parts of the baseline, 2 levels of SMOTE, weights, borrowing with
+    # labels and without.
+    assert len(rows) == 3 * 2 * (5 + 2 + 1 + 2)
     keys = ("method", "repeat", "fold", "added", "part", "classifier")
     assert tuple(read_csv(folder / "times.csv", (*keys, "seconds"))[0]) == (*keys, "seconds")
     scores = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")

@@ -11,7 +11,7 @@ import numpy as np
 
 from sts.augment.contract import GENERATORS
 from sts.augment.grid import (
-    BORROW,
+    REAL_NEURONS,
     Division,
     Item,
     choose_fold_count,
@@ -156,7 +156,7 @@ def _make_items(job: Job, task: Task, divisions: Sequence[Division]) -> Iterator
                 division=division,
                 neurons=task.neurons,
                 grid=job.grid,
-                borrowed=task.borrowable if method == BORROW else None,
+                borrowed=task.borrowable if method in REAL_NEURONS else None,
                 settings=job.generators.get(method, {}),
                 condition=task.condition,
             )

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from sts.augment.given import FEWEST_MEASURED, NO_ROW, Condition
-from sts.augment.grid import BASELINE, BORROW
+from sts.augment.grid import BASELINE, BORROW, REAL_NEURONS
 from sts.augment.measures import describe_copying
 from sts.evaluation.compare import CANNOT_TELL, NO_VERDICT
 from sts.evaluation.predictions import RECALL
@@ -116,7 +116,9 @@ def _summarise_gains(results: Results) -> list[str]:
     if not gains:
         return ["No method was compared with the baseline."]
     text = _count_verdicts(gains)
-    helpful = [each for each in gains if each.verdict == "helps" and each.method != BORROW]
+    helpful = [
+        each for each in gains if each.verdict == "helps" and each.method not in REAL_NEURONS
+    ]
     if helpful:
         best = _describe_gain(max(helpful, key=lambda each: each.difference.value))
         text = f"{text} The largest gain by synthetic rows or weights is {best}."
@@ -266,7 +268,7 @@ def show_recalls(results: Results) -> list[Block]:
     order = [label for label in np.argsort(counts, kind="stable").tolist() if counts[label]]
     best = find_best_gain(results)
     compared = [] if best is None else [(best.method, best.added)]
-    compared += [(BORROW, 0)] if results.job.borrow else []
+    compared += [(each, 0) for each in REAL_NEURONS] if results.job.borrow else []
     columns = {
         neurons.classes[label]: _describe_recall(results, neurons.classes[label], compared)
         for label in order

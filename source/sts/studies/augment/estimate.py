@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.tree import DecisionTreeClassifier
 
 from sts.augment.contract import GENERATORS
-from sts.augment.evaluate import INNER_FOLDS
-from sts.augment.grid import BORROW, THRESHOLDS
+from sts.augment.evaluate import GUESSES, INNER_FOLDS
+from sts.augment.grid import REAL_NEURONS, THRESHOLDS, UNLABELLED
 from sts.studies.augment.settings import Job
 from sts.studies.augment.work import ItemPlan
 from sts.tabular.classifiers import CLASSIFIERS, VOTE
@@ -77,7 +77,7 @@ def _time_reference() -> float:
 def _estimate_item(job: Job, plan: ItemPlan) -> float:
     item = plan.item
     classes = int((item.neurons.counts() > 0).sum())
-    lent = len(item.borrowed) if item.borrowed is not None and item.method == BORROW else 0
+    lent = len(item.borrowed) if item.borrowed is not None and item.method in REAL_NEURONS else 0
     real = len(item.division.fit) + lent
     keys = plan.missing
     seconds: float = sum(
@@ -87,6 +87,8 @@ def _estimate_item(job: Job, plan: ItemPlan) -> float:
     )
     if item.method == THRESHOLDS:
         seconds *= 1 + INNER_FOLDS
+    if item.method == UNLABELLED:
+        seconds *= 1 + GUESSES
     if job.tune and keys:
         trials = {name: 1 + len(kind.candidates) for name, kind in CLASSIFIERS.items()}
         seconds += INNER_FOLDS * sum(

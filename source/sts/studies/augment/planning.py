@@ -7,7 +7,7 @@ from typing import Any, Final, Self
 
 import numpy as np
 
-from sts.augment.grid import BASELINE, BORROW, Division, make_rng
+from sts.augment.grid import BASELINE, REAL_NEURONS, Division, make_rng
 from sts.base.errors import StsError
 from sts.base.runs import Run
 from sts.base.types import Floats
@@ -127,7 +127,7 @@ def find_best_gain(results: Results) -> Gain | None:
         each
         for each in results.gains
         if (each.score, each.classifier) == ("macro_f1", results.main_classifier)
-        and each.method != BORROW
+        and each.method not in REAL_NEURONS
     ]
     return max(gains, key=lambda each: each.difference.value, default=None)
 

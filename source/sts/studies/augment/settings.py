@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sts.augment.contract import GENERATORS, METHODS, make_generator
-from sts.augment.grid import BASELINE, BORROW, DIVISION_PROTOCOLS, WEIGHTS, Grid
+from sts.augment.grid import BASELINE, DIVISION_PROTOCOLS, REAL_NEURONS, WEIGHTS, Grid
 from sts.augment.preparation import NONE, REDUCERS, SPACES, RowPreparation
 from sts.augment.tasks import FEATURE_CHOICES, TASKS
 from sts.base.errors import StsError, one_of
@@ -65,8 +65,8 @@ class Job:
     @property
     def all_methods(self) -> tuple[str, ...]:
         """Return all methods that are evaluated, the baseline first."""
-        borrow = (BORROW,) if self.borrow else ()
-        return (BASELINE, *self.methods, *borrow)
+        borrowed = REAL_NEURONS if self.borrow else ()
+        return (BASELINE, *self.methods, *borrowed)
 
     @property
     def grid(self) -> Grid:
