@@ -17,8 +17,8 @@ from sts.datasets.store import write_store
 from sts.networks.backbones import Architecture
 from sts.search.trials import FoldScore
 from sts.studies.classify.networks import training
+from sts.studies.classify.networks.folds import FoldProcesses
 from sts.studies.classify.networks.training import (
-    FoldProcesses,
     make_network_job,
     prepare_network,
 )
