@@ -40,8 +40,15 @@ TRACE: Final = Architecture(number=5, weights="none")
 class ChangedSource:
     """Scalograms of sweeps, some of which are changed at random whenever they are read."""
 
-    def __init__(self, traces: Floats, settings: ImageSettings, rows: Ints, seed: int) -> None:
-        self.settings = settings
+    def __init__(
+        self,
+        traces: Floats,
+        settings: ImageSettings,
+        rows: Ints,
+        seed: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.settings, self._device = settings, torch.device(device)
         self._traces, self._rows = traces, rows
         self._rng = np.random.default_rng((seed, len(rows)))
 
@@ -54,7 +61,8 @@ class ChangedSource:
         traces = self._traces[some].copy()
         for place in np.flatnonzero(np.isin(some, self._rows)):
             traces[place] = change_sweeps(traces[place], self._rng)
-        yield from TraceSource(traces, self.settings).channels(np.arange(len(some)))
+        source = TraceSource(traces, self.settings, self._device)
+        yield from source.channels(np.arange(len(some)))
 
 
 def change_sweeps(sweeps: Floats, rng: np.random.Generator) -> Floats:

@@ -278,3 +278,27 @@ def test_rows_of_a_kernel_that_meet_only_padding_are_left_out(
     # The same products, added in another order.
     torch.testing.assert_close(came, wanted)
     torch.testing.assert_close(flat.weight.grad, plain.weight.grad)
+
+
+def test_inception_computes_what_torchvision_does() -> None:
+    inception = Architecture(number=2, weights="none")
+    ours = make_network(inception, auxiliary=True, seed=5).double()
+    theirs = build(2).double()
+    theirs.fc = find_head(ours)
+    theirs.AuxLogits.fc = ours.AuxLogits.fc
+    theirs.load_state_dict(ours.state_dict())
+    assert not {type(layer) for layer in theirs.modules()} <= {type(e) for e in ours.modules()}
+    images = torch.randn(
+        2, 3, 299, 299, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
+    for network in (ours, theirs):
+        network.train()
+        for number, output in enumerate(split_outputs(network(images))):
+            assert output is not None
+            (output.square().sum() * (1 + number)).backward(retain_graph=number == 0)
+    gradients = dict(theirs.named_parameters())
+    for name, value in ours.named_parameters():
+        torch.testing.assert_close(value.grad, gradients[name].grad, rtol=1e-6, atol=1e-9)
+    statistics = dict(theirs.named_buffers())
+    for name, value in ours.named_buffers():
+        torch.testing.assert_close(value, statistics[name])

@@ -26,6 +26,7 @@ from tests.networks.conftest import RESNET, SEEN, TRAIN, UNSEEN, VALIDATION
 from tests.networks.worlds import same_state
 
 MOBILE = Architecture(number=4, weights="none")
+INCEPTION = Architecture(number=2, weights="none")
 QUICK = TrainSettings(batch=8, epochs=2, dropout=0.3)
 
 
@@ -214,9 +215,8 @@ def test_a_class_that_is_missing_is_named(bank: ImageBank, labels: Ints) -> None
 
 
 def test_images_that_are_too_small_are_refused(bank: ImageBank, labels: Ints) -> None:
-    inception = Architecture(number=2, weights="none")
     with pytest.raises(StsError, match="InceptionV3 needs images of at least 75 x 75 pixels"):
-        fit(inception, bank, labels, train_rows=TRAIN, settings=QUICK)
+        fit(INCEPTION, bank, labels, train_rows=TRAIN, settings=QUICK)
 
 
 def test_a_row_is_trained_on_or_validated_with(bank: ImageBank, labels: Ints) -> None:
@@ -401,21 +401,29 @@ class PlainStep:
         self.replay = step
 
 
+# InceptionV3 computes its branches beside each other where the step is recorded.
 @pytest.mark.cuda
+@pytest.mark.parametrize(("architecture", "side"), [(MOBILE, 64), (INCEPTION, 128)])
 def test_a_recorded_step_learns_what_a_plain_one_does(
-    cuda: torch.device, store: SweepStore, labels: Ints, monkeypatch: pytest.MonkeyPatch
+    architecture: Architecture,
+    side: int,
+    cuda: torch.device,
+    store: SweepStore,
+    labels: Ints,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
-    bank = ImageBank(store, MOBILE.images(64), cuda)
+    bank = ImageBank(store, architecture.images(side), cuda)
     # 8 of the rows are a recorded batch; the odd one at the end is a plain step.
     rows, settings = TRAIN[:21], replace(QUICK, batch=8, epochs=2, precision="float32", dropout=0.0)
-    recorded = fit(MOBILE, bank, labels, train_rows=rows, settings=settings)
+    recorded = fit(architecture, bank, labels, train_rows=rows, settings=settings)
     monkeypatch.setattr(train_module, "RecordedStep", PlainStep)
-    plain = fit(MOBILE, bank, labels, train_rows=rows, settings=settings)
+    plain = fit(architecture, bank, labels, train_rows=rows, settings=settings)
     losses = [[epoch.train_loss for epoch in fitted.curves] for fitted in (recorded, plain)]
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
     states = [fitted.network.state_dict() for fitted in (recorded, plain)]
-    assert states[0]["features.0.1.num_batches_tracked"] == 6
+    counted = {int(value) for name, value in states[0].items() if "num_batches" in name}
+    assert counted == {6}
     for name, value in states[0].items():
         np.testing.assert_allclose(value.cpu(), states[1][name].cpu(), rtol=1e-3, atol=1e-4)
 

@@ -258,6 +258,11 @@ def make_network(
     for layer in network.modules():
         if type(layer) is nn.Conv2d:
             layer.__class__ = _FlatConv2d
+    if backbone.build is models.inception_v3:
+        # Imported only where it is used.
+        from sts.networks.inception import speed_up
+
+        speed_up(network)
     if architecture.weights != "none":
         _load_start(network, architecture)
     if architecture.freeze == "FULL":
