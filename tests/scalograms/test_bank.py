@@ -189,3 +189,10 @@ def test_images_on_cuda_are_those_on_the_cpu(kept: ImageBank, store: SweepStore)
     came = torch.cat([batch.cpu() for batch in on_cuda.batches(cut_batches(rows, 5))])
     # float32 products of another order; standardised images have a deviation of 1.
     torch.testing.assert_close(came, kept.like(settings).images(rows), rtol=1e-3, atol=1e-3)
+    # A small part of its memory holds them all; more than that part holds none.
+    assert on_cuda._raw._kept is not None
+    assert len(on_cuda._raw._kept) == len(store)
+    small = ImageBank(store, settings, "cuda", budget_bytes=4 * 2 * 32 * 40)
+    torch.testing.assert_close(small.images(rows), on_cuda.images(rows), rtol=1e-3, atol=1e-3)
+    assert small._raw._kept is not None
+    assert len(small._raw._kept) == 0

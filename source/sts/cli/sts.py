@@ -215,8 +215,8 @@ def _add_cells(parser: argparse.ArgumentParser) -> None:
     add_new_cells(group)
     add_workers(
         parser.add_argument_group("processes"),
-        "TRAIN: processes that search together, each on its own GPU or all on the CPU (for "
-        "TRAIN the default is 1); PREDICT: recordings read in parallel",
+        "TRAIN: processes that search together and share the GPUs, or the CPU (for TRAIN the "
+        "default is 1); PREDICT: recordings read in parallel",
     )
     add_selection(parser)
 

@@ -41,20 +41,15 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def share_devices(name: str, workers: int) -> list[str]:
-    """Return a device for each worker process: a GPU of its own, or the CPU for all."""
+    """Return a device for each worker process; they share the GPUs of this host, or the CPU."""
     if workers == 1:
         return [name]
     first = choose_device(name)
-    if first.type == "cpu":
-        return ["cpu"] * workers
-    if first.index is not None:
-        raise StsError(f"{workers} workers need a GPU each: give --device cuda, not {name}")
-    if workers > (count := torch.cuda.device_count()):
-        raise StsError(
-            f"{workers} workers need a GPU each, and this host has {count}: "
-            f"use --workers {count}, or --device cpu"
-        )
-    return [f"cuda:{index}" for index in range(workers)]
+    if first.type == "cpu" or first.index is not None:
+        return [str(first)] * workers
+    # One network does not fill a large GPU: several workers can have the same one.
+    count = torch.cuda.device_count()
+    return [f"cuda:{worker % count}" for worker in range(workers)]
 
 
 @contextmanager

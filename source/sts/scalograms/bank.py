@@ -26,9 +26,8 @@ from sts.scalograms.image import (
 )
 from sts.scalograms.wavelet import move_rows
 
-# Fraction of free memory in which images are kept: all 5,590 cells at 224 pixels take 2.2 GB. A GPU
-# computes images so fast that its memory is better used otherwise.
-KEPT_PART: Final = {"cpu": 1 / 4, "cuda": 0}
+# Fraction of free memory in which images are kept: all 5,590 cells at 224 pixels take 2.2 GB.
+KEPT_PART: Final = {"cpu": 1 / 4, "cuda": 1 / 8}
 # Images that are computed together, even if a batch is smaller: a GPU is slow to start work.
 IMAGES_AT_ONCE: Final = {"cpu": 1, "cuda": 1024}
 
@@ -168,13 +167,17 @@ class _Channels:
 
     def _keep_first(self) -> Tensor:
         """Return the channels of the first cells, as many as fit into the memory budget."""
-        part = KEPT_PART.get(self.device.type, 0)
+        on_gpu = self.device.type == "cuda"
         budget = self._budget_bytes
         if budget is None:
-            budget = int(part * free_memory_bytes()) if part else 0
+            free = torch.cuda.mem_get_info(self.device)[0] if on_gpu else free_memory_bytes()
+            budget = int(KEPT_PART.get(self.device.type, 0) * free)
         settings = self.source.settings
         shape = (SWEEPS_PER_CELL, settings.height, settings.width)
         count = min(len(self.source), budget // (4 * math.prod(shape)))
+        if on_gpu and count < len(self.source):
+            # Many short pieces, kept or not, would take a GPU longer than to compute all together.
+            count = 0
         kept = torch.empty((count, *shape), device=self.device)
         start = 0
         for channels in self.source.channels(range(count)):
