@@ -48,14 +48,14 @@ BRANCHES: Final[dict[type[nn.Module], tuple[Branch, ...]]] = {
 
 
 def speed_up(network: nn.Module) -> None:
-    """Let the blocks of an InceptionV3 compute as `Block` does; others are left as they are."""
+    """Let the blocks of an InceptionV3 compute as `InceptionBlock` does; others are left as they are."""
     for layer in network.modules():
         if (branches := BRANCHES.get(type(layer))) is not None:
-            layer.__class__ = Block
+            layer.__class__ = InceptionBlock
             layer.branches = branches  # type: ignore[assignment]
 
 
-class Block(nn.Module):
+class InceptionBlock(nn.Module):
     """A block of InceptionV3.
 
     Averages of neighbours are taken after the 1 x 1 convolution instead of before it. Both are
