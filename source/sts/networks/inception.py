@@ -14,7 +14,7 @@ Branch = tuple[str | tuple[str, str], ...]
 # The layer after an average of neighbours.
 AVERAGED: Final = "branch_pool"
 # A branch without layers takes the largest of neighbours.
-LARGEST: Final[Branch] = ()
+LARGEST_OF_NEIGHBOURS: Final[Branch] = ()
 BRANCHES: Final[dict[type[nn.Module], tuple[Branch, ...]]] = {
     inception.InceptionA: (
         ("branch1x1",),
@@ -25,7 +25,7 @@ BRANCHES: Final[dict[type[nn.Module], tuple[Branch, ...]]] = {
     inception.InceptionB: (
         ("branch3x3",),
         ("branch3x3dbl_1", "branch3x3dbl_2", "branch3x3dbl_3"),
-        LARGEST,
+        LARGEST_OF_NEIGHBOURS,
     ),
     inception.InceptionC: (
         ("branch1x1",),
@@ -36,7 +36,7 @@ BRANCHES: Final[dict[type[nn.Module], tuple[Branch, ...]]] = {
     inception.InceptionD: (
         ("branch3x3_1", "branch3x3_2"),
         tuple(f"branch7x7x3_{number}" for number in range(1, 5)),
-        LARGEST,
+        LARGEST_OF_NEIGHBOURS,
     ),
     inception.InceptionE: (
         ("branch1x1",),
@@ -48,7 +48,7 @@ BRANCHES: Final[dict[type[nn.Module], tuple[Branch, ...]]] = {
 
 
 def speed_up(network: nn.Module) -> None:
-    """Let the blocks of an InceptionV3 compute as `InceptionBlock` does; others are left as they are."""
+    """Let the blocks of an InceptionV3 compute faster; leave other networks."""
     for layer in network.modules():
         if (branches := BRANCHES.get(type(layer))) is not None:
             layer.__class__ = InceptionBlock
@@ -86,7 +86,7 @@ class InceptionBlock(nn.Module):
         return torch.cat(outputs, dim=1)
 
     def _run(self, branch: Branch, maps: Tensor) -> Tensor:
-        if branch == LARGEST:
+        if branch == LARGEST_OF_NEIGHBOURS:
             return functional.max_pool2d(maps, kernel_size=3, stride=2)
         for names in branch:
             if names == AVERAGED:
