@@ -3,12 +3,14 @@
     python benchmarks/calcium_populations.py FILE[:SESSION] ... [--models history ldns] [--seeds 1]
                                              [--steps N ...] [--latents N]
                                              [--channels N] [--out DIR] [--name NAME]
+    python benchmarks/calcium_populations.py --costs [--models history ldns] [--out DIR]
 
 Each model is fitted to the training stretch of each session with each seed and compared with its
 test stretch, beside a dichotomised Gaussian, two controls and real windows of the training stretch.
 Prints means over sessions and seeds with 95 % intervals over the sessions, and writes
 DIR/NAME.json. Interrupted, the same command continues. With several numbers of steps, means are
-those of the last one, and a table has what each cost. The GAN has the sizes and the training of the
+those of the last one, and a table has what each cost. With --costs alone, this table has the
+trainings in all files of results of DIR. The GAN has the sizes and the training of the
 demo; `no-PART` leaves out one of its built-in parts, `published` all, `only-PART` all but one. The
 spikes of a GAN, and the real ones it is compared with, are those that OASIS finds. Fluorescence is
 read with the flags of `calcium_gan.py train`.
@@ -18,7 +20,7 @@ import argparse
 import resource
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import product
@@ -44,7 +46,7 @@ from sts.calcium.networks import sample_windows
 from sts.calcium.population_models import POPULATION_KINDS
 from sts.calcium.train import train_generator
 from sts.cli.calcium_source import add_source, make_source
-from sts.studies.calcium.evaluate import draw_controls
+from sts.studies.calcium.evaluate import REAL_FLOOR, draw_controls
 from sts.studies.calcium.population import (
     DRAWS,
     GAUSSIAN,
@@ -306,25 +308,50 @@ def print_likeness(found: list[dict[str, Any]]) -> None:
 
 
 def print_costs(done: Mapping[str, dict[str, Any]]) -> None:
-    """Print what each number of steps costs and reaches, means over sessions and seeds.
+    """Print what trainings cost and reach, as Markdown: from the least to the most of n runs.
 
-    The last column is the geometric mean of all differences, each over that of the floor.
+    Memory is what a training adds to libraries and recording, if it was measured. Scores, beside
+    those of real windows of another stretch, and the last column are means; the latter is the
+    geometric mean of all differences of spikes, each over that of the floor.
     """
-    rows: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    rows: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
     for key, each in done.items():
-        if "peak_mb" in each:
-            rows[each["model"], key.split()[-1]].append(each)
-    print("\n| model | steps | n | processor s | peak MB | more than before | times the floor |")
-    print("| --- " * 7 + "|")
-    for (model, steps), some in rows.items():
-        columns = [
-            [each["fit_processor_s"] for each in some],
-            [each["peak_mb"] for each in some],
-            [each["peak_mb"] - each["peak_mb_before"] for each in some],
-            [measure_times_floor(each["rows"], model) for each in some],
+        # demo-11 and demo-12 are recordings of one kind, and so are the sessions of a mouse.
+        kind = each["session"].split()[0].split("-")[0]
+        steps = "none" if each["model"] in UNTRAINED else key.split()[-1]
+        rows[each["model"], kind, steps.rjust(6)].append(each)
+    names = ("model", "recording", "neurons", "steps", "n", "processor s", "steps a second", "MB")
+    print(f"\n| {' | '.join(names)} | score | times the floor |\n{'| --- ' * (len(names) + 2)}|")
+    for (model, kind, steps), some in sorted(rows.items()):
+        took = [each["fit_processor_s"] for each in some]
+        cells = [
+            _show_range([each["neurons"] for each in some]),
+            steps.strip(),
+            str(len(some)),
+            _show_range(took),
+            f"{int(steps) / np.mean(took):.2g}" if steps.strip().isdigit() else "",
+            _show_range([e["peak_mb"] - e["peak_mb_before"] for e in some if "peak_mb" in e]),
+            " / ".join(
+                f"{np.mean(scores):.2f}"
+                for row in (model, REAL_FLOOR)
+                if (scores := [e["likeness"][row]["score"] for e in some if row in e["likeness"]])
+            ),
+            f"{np.mean([measure_times_floor(each['rows'], model) for each in some]):.3g}",
         ]
-        cells = " | ".join(f"{np.mean(column):.3g}" for column in columns)
-        print(f"| {model} | {steps} | {len(some)} | {cells} |")
+        print(f"| {model} | {kind} | {' | '.join(cells)} |")
+
+
+def _show_range(values: Sequence[float]) -> str:
+    """Return the smallest and the largest value, "" without any."""
+    shown = [f"{value:.0f}" if value >= 10 else f"{value:.1f}" for value in sorted(values)]
+    return " to ".join(dict.fromkeys(shown[:1] + shown[-1:]))
+
+
+def read_judged(folder: Path, models: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return the trainings of models in all files of results of a folder."""
+    stored = [read_json(path) for path in sorted(folder.glob("calcium*.json"))]
+    found = [each["judged"] for each in stored if isinstance(each, dict) and "judged" in each]
+    return {k: each for some in found for k, each in some.items() if each["model"] in models}
 
 
 def measure_times_floor(rows: Mapping[str, Mapping[str, float]], model: str) -> float:
@@ -338,7 +365,9 @@ def measure_times_floor(rows: Mapping[str, Mapping[str, float]], model: str) -> 
 def main() -> None:
     """Judge, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("sessions", nargs="+", metavar="FILE:SESSION")
+    parser.add_argument("sessions", nargs="*", metavar="FILE:SESSION")
+    text = "print the costs of the models in all files of results, and train none"
+    parser.add_argument("--costs", action="store_true", help=text)
     parser.add_argument(
         "--models", nargs="+", choices=(*POPULATION_KINDS, *GANS), default=["history", "ldns"]
     )
@@ -352,6 +381,11 @@ def main() -> None:
     parser.add_argument("--name", default="calcium_populations", help="of the file of results")
     add_source(parser)
     args = parser.parse_args()
+    if args.costs == bool(args.sessions):
+        parser.error("give sessions, or --costs")
+    if args.costs:
+        print_costs(read_judged(args.out, args.models))
+        return
     path = args.out / f"{args.name}.json"
     stored = read_json(path) if path.is_file() else {}
     done: dict[str, Any] = dict(stored.get("judged", {})) if isinstance(stored, dict) else {}

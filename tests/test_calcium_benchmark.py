@@ -1,12 +1,14 @@
 """The comparison of models of populations: differences in units of the floor, and costs."""
 
 import importlib
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
+from sts.base.files import write_json
 from sts.calcium.compare import POPULATION_QUANTITIES
 from tests.conftest import REPOSITORY
 
@@ -33,19 +35,36 @@ def test_differences_are_in_units_of_the_floor_of_the_same_spikes(
     assert benchmark.measure_times_floor(rows, model) == pytest.approx(3.0)
 
 
-def test_a_cost_is_the_mean_over_the_runs_with_as_many_steps(
+def test_a_cost_goes_from_the_least_to_the_most_of_the_runs_with_as_many_steps(
     benchmark: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def judge(seconds: float) -> dict[str, Any]:
-        rows = make_rows(benchmark, "ldns", 2.0)
-        took = {"fit_processor_s": seconds, "peak_mb": 300.0, "peak_mb_before": 200.0}
-        return {"model": "ldns", "rows": rows, **took}
+    def judge(session: str, neurons: int, seconds: float, **peak: float) -> dict[str, Any]:
+        rows = make_rows(benchmark, "gan", 2.0)
+        likeness = {"gan": {"score": seconds}, benchmark.REAL_FLOOR: {"score": 0.5}}
+        named = {"model": "gan", "session": session, "neurons": neurons}
+        return {**named, "rows": rows, "likeness": likeness, "fit_processor_s": seconds, **peak}
 
-    done = {"a ldns 0 100": judge(2.0), "a ldns 1 100": judge(4.0), "a ldns 0 600": judge(9.0)}
+    peak = {"peak_mb": 300.0, "peak_mb_before": 200.0}
+    done = {
+        "mouse.mat:1.1 gan 0 100": judge("mouse 1.1", 90, 2.0),
+        "mouse.mat:1.2 gan 0 100": judge("mouse 1.2", 96, 4.0, **peak),
+        "fish-3.h5 gan 0 600": judge("fish-3", 96, 9.0),
+    }
     benchmark.print_costs(done)
     lines = capsys.readouterr().out.splitlines()
-    assert "| ldns | 100 | 2 | 3 | 300 | 100 | 2 |" in lines
-    assert "| ldns | 600 | 1 | 9 | 300 | 100 | 2 |" in lines
+    assert "| gan | mouse | 90 to 96 | 100 | 2 | 2.0 to 4.0 | 33 | 100 | 3.00 / 0.50 | 2 |" in lines
+    assert "| gan | fish | 96 | 600 | 1 | 9.0 | 67 |  | 9.00 / 0.50 | 2 |" in lines
+
+
+def test_costs_are_read_from_all_files_of_results(benchmark: ModuleType, tmp_path: Path) -> None:
+    for number, model in enumerate(("gan", "ldns", "no-moments")):
+        judged = {f"mouse {model} 0 100": {"model": model}}
+        write_json(tmp_path / f"calcium_{number}.json", {"judged": judged})
+    write_json(tmp_path / "calcium.json", {"machine": "another kind of result"})
+    assert set(benchmark.read_judged(tmp_path, ["gan", "ldns"])) == {
+        "mouse gan 0 100",
+        "mouse ldns 0 100",
+    }
 
 
 @pytest.mark.parametrize("unknown", [np.nan, None])
