@@ -23,8 +23,9 @@ from sts.tabular.gaussian_scores import GaussianScores
 from sts.tabular.trees import BoostedTrees
 
 FOREST_TREES: Final = 150
-# Fewer trees with larger leaves: a leaf stores a share for each of many types.
-_FINE_TREES: Final = 60
+# Fewer trees with larger leaves: a leaf stores a share for each of many types. Each node tries more
+# features than in the larger forest, which makes up for it.
+_FINE_TREES: Final = 100
 # Of logistic regression: many features repeat each other, so that it is strong.
 _PENALTY: Final = 0.05
 _SHRINKAGE: Final = 0.3
@@ -115,7 +116,7 @@ def make_members(seed: int = 0) -> PooledClassifier:
 
 def make_fine_members(seed: int = 0) -> PooledClassifier:
     """Return a smaller forest and discriminant analysis, pooled: for rare types."""
-    forest = Prepared(GaussianScores(), _make_forest(seed, trees=_FINE_TREES, fewest=4))
+    forest = Prepared(GaussianScores(), _make_forest(seed, trees=_FINE_TREES, fewest=4, tried=0.6))
     return PooledClassifier(members=(forest, make_discriminant()))
 
 
@@ -130,5 +131,9 @@ def make_indicating_forest(seed: int) -> Prepared:
     return Prepared(filling, _make_forest(seed))
 
 
-def _make_forest(seed: int, *, trees: int = FOREST_TREES, fewest: int = 2) -> ExtraTreesClassifier:
-    return ExtraTreesClassifier(trees, max_features=0.3, min_samples_leaf=fewest, random_state=seed)
+def _make_forest(
+    seed: int, *, trees: int = FOREST_TREES, fewest: int = 2, tried: float = 0.3
+) -> ExtraTreesClassifier:
+    return ExtraTreesClassifier(
+        trees, max_features=tried, min_samples_leaf=fewest, random_state=seed
+    )
