@@ -76,7 +76,7 @@ def models() -> dict[str, PopulationModel]:
 
 def test_a_gaussian_keeps_rates_and_correlations() -> None:
     binary = np.minimum(np.concatenate(TRAINING, axis=1), 1)
-    sample = fit_gaussian([binary], RATE_HZ).sample(20, 1000, np.random.default_rng(0))
+    sample = fit_gaussian([binary]).sample(20, 1000, np.random.default_rng(0))
     joined = sample.swapaxes(0, 1).reshape(5, -1)
     # 20,000 frames: standard errors of 0.002, and the correlations are shrunk by a few percent
     assert np.abs(joined.mean(axis=1) - binary.mean(axis=1)).max() < 0.01

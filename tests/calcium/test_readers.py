@@ -361,6 +361,8 @@ def with_nan() -> Floats:
         (TRACES, {"rate_hz": 1e9}, "which no microscope makes"),
         (TRACES[:, :1], {"spikes": None}, "3 neurons of 1 frames: .* give --transpose"),
         (TRACES, {"spikes": -SPIKES}, "are no counts"),
+        (TRACES, {"spikes": 0.5 * SPIKES}, "are no counts"),
+        (TRACES, {"spikes": 100_000 * SPIKES}, "are no counts"),
         (TRACES, {"spikes": SPIKES[:, :5]}, "spikes of another shape"),
     ],
 )

@@ -175,6 +175,14 @@ def test_deconvolution_tells_how_well_it_finds_the_truth(
     assert all(float(row[-1]) > 0.7 for row in rows)
 
 
+def test_only_a_population_that_is_written_replaces_another(
+    world: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["dg", "--root", str(world), "--name", NAME, "--statistics", "nowhere.json"]
+    assert main(words) == Status.USER
+    assert "replaced" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

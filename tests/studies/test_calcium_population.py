@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from sts.base.types import Floats
+from sts.base.types import Ints
 from sts.calcium import latent_model
 from sts.calcium.arrays import write_hdf5
 from sts.calcium.compare import POPULATION_QUANTITIES
+from sts.calcium.readers import read_calcium
 from sts.calcium.recording import CalciumRecording
 from sts.cli.calcium import main
 from sts.cli.run import Status
@@ -30,12 +31,9 @@ SMALL = ("--length", "64", "--device", "cpu", "-q")
 LDNS = ("--model", "ldns", "--latents", "2", "--channels", "4", "--steps", "4", "--batch", "2")
 
 
-def write_world(root: Path, tail: Floats | None = None) -> Path:
-    """Write a recording of 3,000 frames; `tail` replaces its last frames, of the test stretch."""
+def write_world(root: Path, spikes: Ints) -> Path:
+    """Write a recording with these spikes, (5, frames)."""
     (root / "data").mkdir(parents=True)
-    spikes = make_population(3000)
-    if tail is not None:
-        spikes[:, -tail.shape[1] :] = tail
     recording = CalciumRecording(
         name="made",
         traces=np.random.default_rng(0).standard_normal(spikes.shape).astype(np.float32),
@@ -63,7 +61,7 @@ def few_samples() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
-    root = write_world(tmp_path_factory.mktemp("population"))
+    root = write_world(tmp_path_factory.mktemp("population"), make_population(3000))
     assert train(root, *LDNS) == Status.DONE
     assert main(["evaluate", "--root", str(root), "--name", "made", "-q"]) == Status.DONE
     return root
@@ -86,8 +84,37 @@ def test_a_lorenz_system_is_simulated_and_learned(world: Path) -> None:
     assert main([*words, "--frames", "1500", "-q"]) == Status.DONE
     words = ["train", "--root", str(world), "--name", "lorenz", "--model", "history"]
     assert main([*words, "--length", "64", "-q"]) == Status.DONE
-    statistics = str(world / "data" / "made.h5")
-    assert main(["dg", "--lorenz", "--measure", statistics, "-q"]) == Status.USER
+    # Its rates do not depend on the frame rate.
+    words = ["dg", "--root", str(world), "--name", "slow", "--lorenz", "--rate", "3"]
+    assert main([*words, "--frames", "100", "-q"]) == Status.DONE
+
+
+@pytest.mark.parametrize(
+    "words", [("--measure", "made.h5"), ("--clip",), ("--memory", "1"), ("--frames", "1")]
+)
+def test_a_lorenz_system_has_no_statistics_to_set(
+    world: Path, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["dg", "--root", str(world), "--lorenz", *words, "-q"]) == Status.USER
+    assert "a Lorenz system" in capsys.readouterr().err
+
+
+def test_generated_counts_are_read_as_a_recording(world: Path) -> None:
+    words = ["generate", "--root", str(world), "--name", "made", "--windows", "3", "--seed", "5"]
+    assert main([*words, "--kind", "npz", "-q"]) == Status.DONE
+    path = world / "output" / "calcium-generated" / "made-seed5.npz"
+    recording = read_calcium(path)
+    assert recording.spikes is not None
+    with np.load(path) as file:
+        assert np.array_equal(recording.spikes, np.concatenate(file["spikes"], axis=1))
+
+
+def test_a_neuron_without_spikes_is_generated_and_judged(tmp_path: Path) -> None:
+    spikes = make_population(3000)
+    spikes[2] = 0
+    root = write_world(tmp_path / "silent", spikes)
+    assert train(root, "--model", "gaussian") == Status.DONE
+    assert main(["evaluate", "--root", str(root), "--name", "made", "-q"]) == Status.DONE
 
 
 def test_generated_counts_have_any_length(world: Path) -> None:
@@ -99,7 +126,9 @@ def test_generated_counts_have_any_length(world: Path) -> None:
 
 
 def test_the_test_stretch_plays_no_part_in_a_model(world: Path, tmp_path: Path) -> None:
-    other = write_world(tmp_path / "other", tail=np.ones((5, 500), dtype=np.int64))
+    spikes = make_population(3000)
+    spikes[:, -500:] = 1
+    other = write_world(tmp_path / "other", spikes)
     assert train(other, *LDNS) == Status.DONE
     weights = Path("models", "CalciumGAN", "made", "model.safetensors")
     assert (other / weights).read_bytes() == (world / weights).read_bytes()
@@ -112,6 +141,9 @@ def test_flags_of_another_model_are_refused(
     assert "--kernel is no setting of --model gaussian" in capsys.readouterr().err
     assert train(world, "--latents", "4") == Status.USER
     assert "--latents is no setting of --model gan" in capsys.readouterr().err
+    for model, flag in (("gaussian", "--stretches"), ("history", "--steps")):
+        assert train(world, "--model", model, flag, "2") == Status.USER
+        assert f"{flag} is no setting of --model {model}" in capsys.readouterr().err
 
 
 def test_a_stretch_that_is_not_known_is_refused(

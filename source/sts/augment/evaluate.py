@@ -161,6 +161,11 @@ class TrainingRows:
     balanced: bool = False
     """Whether all classes have the same weight."""
 
+    @property
+    def labelled(self) -> int:
+        """Return the number of real rows whose class is given."""
+        return int((self.y != NO_LABEL).sum()) - self.synthetic
+
 
 def evaluate(
     item: Item, *, done: Sequence[ScoreKey] = (), keep: Keep | None = None
@@ -251,7 +256,7 @@ def _score_level(
                 **scores_of(prediction.probabilities, prepared.scored.y, prepared.fit.classes),
                 "setup": describe_setup(key.classifier, classifier),
                 "how": prediction.how,
-                "train_rows": len(training.y) - training.synthetic,
+                "train_rows": training.labelled,
                 "synthetic_rows": training.synthetic,
                 "scored_rows": len(prepared.scored),
                 "seconds": round(prediction.seconds + spent_s, 4),

@@ -21,6 +21,7 @@ from sts.calcium.recording import (
     choose_series,
     clean_text,
 )
+from sts.calcium.windows import join_windows
 
 # Names of arrays that are read as traces and as frame rates; the first existing one is used.
 TRACE_NAMES: Final = ("traces", "F", "dff", "calcium", "signals", "data")
@@ -67,7 +68,9 @@ def read_npz(path: Path, reading: Reading) -> CalciumRecording:
     notes: tuple[str, ...] = ()
     if traces.ndim == 3:
         # Windows, as `generate` writes them.
-        traces = np.swapaxes(traces, 0, 1).reshape(traces.shape[1], -1)
+        joined = traces.shape
+        traces = join_windows(traces)
+        spikes = spikes if spikes is None or spikes.shape != joined else join_windows(spikes)
         notes = (f"the windows of {clean_text(path.name)} are joined one after the other",)
     return build_recording(
         path,

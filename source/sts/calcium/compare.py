@@ -9,6 +9,7 @@ from scipy.signal import lfilter, welch
 
 from sts.base.types import Floats, Ints
 from sts.calcium.fluorescence import OasisSettings, deconvolve
+from sts.calcium.windows import join_windows
 
 # Width of the bins in which spikes are counted for correlations.
 BIN_S: Final = 0.5
@@ -86,11 +87,6 @@ def measure_windows(traces: Floats, rate_hz: float, settings: OasisSettings) -> 
         autocorrelation=autocorrelate(traces, round(LAG_S * rate_hz)),
         spectrum=measure_spectrum(traces),
     )
-
-
-def join_windows(trains: Floats | Ints) -> Floats:
-    """Return the windows of each neuron joined one after the other, (neurons, n * frames)."""
-    return np.asarray(np.swapaxes(trains, 0, 1).reshape(trains.shape[1], -1))
 
 
 def measure_rates(trains: Floats | Ints, rate_hz: float) -> Floats:

@@ -145,6 +145,16 @@ def measure_spike_statistics(spikes: Ints | Floats, *, rate_hz: float) -> SpikeS
     )
 
 
+def estimate_chances(binary: Bools) -> Floats:
+    """Return the probability of a spike in a frame, from trains (neurons, frames).
+
+    A neuron without a spike, or with one in every frame, counts as one with half of one: a
+    threshold needs a probability between 0 and 1.
+    """
+    half = 0.5 / binary.shape[1]
+    return np.asarray(np.clip(binary.mean(axis=1), half, 1 - half))
+
+
 def read_statistics(path: Path, *, rate_hz: float) -> SpikeStatistics:
     """Return statistics from JSON with `rates_hz`, and `covariances` or `correlations`."""
     values = read_json(path)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sts.base.types import Floats, Ints
 from sts.calcium.compare import PopulationMeasures, compare_populations, measure_population
-from sts.calcium.dichotomised import SpikeStatistics, dichotomised_gaussian
+from sts.calcium.dichotomised import SpikeStatistics, dichotomised_gaussian, estimate_chances
 from sts.calcium.history import HistoryModel, SharedNoise
 from sts.calcium.latents import LatentDenoiser, LatentSettings, SpikeAutoencoder, sample_latents
 
@@ -161,8 +161,7 @@ def _fit_shared(training: Sequence[Ints], drawn: Ints) -> Floats:
     """
     real, made = (np.concatenate(list(each), axis=1) > 0 for each in (training, drawn))
     neurons, frames = real.shape
-    # Neurons without spikes, or with one in every frame, have no relations.
-    chances = np.clip(real.mean(axis=1), 0.5 / frames, 1 - 0.5 / frames)
+    chances = estimate_chances(real)
     lacking = np.cov(real) - np.cov(made)
     np.fill_diagonal(lacking, 0.0)
     scale = chances * (1 - chances)

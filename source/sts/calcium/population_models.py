@@ -38,7 +38,7 @@ from sts.calcium.dichotomised import (
     NearestCorrelation,
     SpikeStatistics,
     dichotomised_gaussian,
-    measure_spike_statistics,
+    estimate_chances,
 )
 from sts.calcium.fluorescence import OasisSettings
 from sts.calcium.history import MEMORIES_S, HistoryModel, SharedNoise, fit_history, match_rates
@@ -82,7 +82,7 @@ class GaussianModel:
         return np.ascontiguousarray(trains.swapaxes(0, 1)).astype(np.int64)
 
 
-def fit_gaussian(pieces: Sequence[Ints], rate_hz: float) -> GaussianModel:
+def fit_gaussian(pieces: Sequence[Ints]) -> GaussianModel:
     """Fit a dichotomised Gaussian to counts (neurons, frames); several spikes count once.
 
     Covariances are shrunk towards independence as far as their errors ask (Ledoit and Wolf, 2004):
@@ -90,13 +90,13 @@ def fit_gaussian(pieces: Sequence[Ints], rate_hz: float) -> GaussianModel:
     could follow that.
     """
     binary = np.concatenate(pieces, axis=1) > 0
-    measured = measure_spike_statistics(binary.astype(np.int64), rate_hz=rate_hz)
-    scaled = (binary - binary.mean(axis=1, keepdims=True)) / binary.std(axis=1, keepdims=True)
-    kept = 1 - float(ledoit_wolf_shrinkage(scaled.T))
-    gaussian = dichotomised_gaussian(
-        replace(measured, covariances=kept * measured.covariances), clip=True
-    )
-    return GaussianModel(chances=measured.chances, latent=gaussian.latent.matrix)
+    chances = estimate_chances(binary)
+    deviations = np.sqrt(chances * (1 - chances))
+    kept = 1 - float(ledoit_wolf_shrinkage((binary / deviations[:, None]).T))
+    shrunk = kept * np.cov(binary, bias=True)
+    asked = SpikeStatistics(rates_hz=chances, covariances=shrunk, rate_hz=1.0)
+    latent = dichotomised_gaussian(asked, clip=True).latent.matrix
+    return GaussianModel(chances=chances, latent=latent)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -299,5 +299,5 @@ def _join(autoencoder: SpikeAutoencoder, denoiser: LatentDenoiser) -> nn.ModuleD
 def fit_population(kind: PopulationKind, pieces: Sequence[Ints], rate_hz: float) -> PopulationModel:
     """Fit a model without training steps to counts (neurons, frames) without pauses."""
     if kind == "gaussian":
-        return fit_gaussian(pieces, rate_hz)
+        return fit_gaussian(pieces)
     return match_rates(fit_history(pieces, rate_hz), pieces)

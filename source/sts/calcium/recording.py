@@ -22,6 +22,8 @@ FASTEST_HZ: Final = 100_000.0
 MAX_RECORDING_BYTES: Final = 4 * 2**30
 # Largest relative difference of two frame rates that count as equal.
 SAME_RATE: Final = 0.01
+# Most spikes of a neuron in a frame: a neuron fires at most some hundred times a second.
+MOST_SPIKES: Final = 10_000
 # Units of traces in percent.
 PERCENT: Final = ("%", "percent", "per cent", "percentage", "percent df/f", "df/f (%)", "% df/f")
 # Longest name that is kept of a file.
@@ -114,15 +116,19 @@ def check_recording(recording: CalciumRecording, *, least: int = 2) -> CalciumRe
             )
     if recording.spikes is not None:
         _check_spikes(recording, recording.spikes)
+        if recording.spikes.dtype.kind == "f":
+            recording = replace(recording, spikes=recording.spikes.astype(np.int64))
     return replace(recording, traces=traces)
 
 
 def _check_spikes(recording: CalciumRecording, spikes: Ints) -> None:
     if spikes.shape != recording.traces.shape:
         raise StsError(f"{recording.name} has spikes of another shape than its traces")
-    if spikes.dtype.kind not in "iuf" or not np.isfinite(spikes).all() or (spikes < 0).any():
+    whole = spikes.dtype.kind in "iu" or (spikes == np.trunc(spikes)).all()
+    if not whole or not ((spikes >= 0) & (spikes <= MOST_SPIKES)).all():
         raise StsError(
-            f"the spikes of {recording.name} are no counts: whole numbers from 0 are needed"
+            f"the spikes of {recording.name} are no counts: whole numbers from 0 to {MOST_SPIKES} "
+            "are needed"
         )
 
 

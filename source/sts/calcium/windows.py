@@ -107,6 +107,11 @@ class Cut:
         return np.ascontiguousarray(values[:, frames].transpose(1, 0, 2))
 
 
+def join_windows(trains: Floats | Ints) -> Floats:
+    """Return the windows of each neuron joined one after the other, (neurons, n * frames)."""
+    return np.asarray(np.swapaxes(trains, 0, 1).reshape(trains.shape[1], -1))
+
+
 def split_time(
     frames: int, rate_hz: float, settings: WindowSettings
 ) -> dict[_Part, tuple[int, int]]:

@@ -58,6 +58,8 @@ _GAN_ONLY = (
     *("critic_rate", "cooling"),
 )
 _LATENT_ONLY = ("latents", "channels", "stretches")
+# Of models that are trained in steps.
+_STEPS_ONLY = ("steps", "batch", "learning_rate", "check_every")
 BEYOND: tuple[FlagRow, ...] = (
     ("--moments", flags.not_negative, "W", "weight of means, third moments and lagged covariances"),
     ("--critic-rate", flags.share, "R", "learning rate of the critic"),
@@ -164,8 +166,6 @@ def _dg(args: argparse.Namespace) -> int:
     if args.demo:
         job = ground_truth.make_demo_truth(args.seed)
     out = args.out or data_of(args) / ground_truth.SIMULATED_FOLDER / f"{job.name}.h5"
-    if out.exists() and not args.demo:
-        logger.warning("%s exists already: it is replaced", out)
     truth = ground_truth.make_ground_truth(flags.workspace_of(args), job, out=out)
     rows = [(n, f"{v:.4g}" if isinstance(v, float) else str(v)) for n, v in truth.found.items()]
     say_table(("asked and found", "value"), rows)
@@ -226,7 +226,9 @@ def _train(args: argparse.Namespace) -> int:
                 f"nothing to train on at {path}: simulate it first with `calcium_gan.py dg`, or "
                 "name a recording of yours with --recording FILE --rate HZ"
             )
-        _refuse_flags(args, _LATENT_ONLY if args.model == "gan" else _GAN_ONLY)
+        _refuse_flags(args, () if args.model == "gan" else _GAN_ONLY)
+        _refuse_flags(args, () if args.model == "ldns" else _LATENT_ONLY)
+        _refuse_flags(args, () if args.model in ("gan", "ldns") else _STEPS_ONLY)
         if args.model != "gan":
             return _train_population(args, name, path)
         sizes = take_given(args, "noise", "kernel", "units", "critic_units", "shuffle")

@@ -17,7 +17,6 @@ from sts.calcium.compare import (
     Measures,
     choose_edges,
     compare_windows,
-    join_windows,
     measure_copying,
     measure_errors,
     measure_rates,
@@ -25,6 +24,7 @@ from sts.calcium.compare import (
 from sts.calcium.controls import shuffle_neurons, shuffle_phases
 from sts.calcium.downstream import DecoderScore, DecoderWindows, compare_decoders
 from sts.calcium.population_models import PopulationCard, PopulationGenerator, load_generator
+from sts.calcium.windows import join_windows
 from sts.reports.page import Block
 from sts.studies.calcium.pages import GENERATED, ComparedWindows, GanEvaluation, write_pages
 from sts.studies.calcium.population import (

@@ -77,14 +77,16 @@ class GroundTruthJob:
         """Raise an error for settings that contradict each other."""
         if self.given and self.measured:
             raise StsError("statistics are either given or measured: leave one of them out")
-        if self.lorenz and (self.given or self.measured):
+        if self.lorenz and (self.given or self.measured or self.memory_s or self.clip):
             raise StsError("a Lorenz system has its own statistics: leave the given ones out")
+        if self.lorenz and self.frames < 2:
+            raise StsError("a Lorenz system needs at least 2 frames")
         if self.frames < 1 or self.neurons < 2 or self.rate_hz <= 0:
             raise StsError(
                 "at least 2 neurons, 1 frame and a frame rate above 0 are needed, not "
                 f"{self.neurons}, {self.frames} and {self.rate_hz:g}"
             )
-        drawn = not (self.given or self.measured)
+        drawn = not (self.given or self.measured or self.lorenz)
         if drawn and not 0 < self.mean_hz < self.rate_hz / 2:
             raise StsError(
                 f"the mean rate must be above 0 and below half of the {self.rate_hz:g} frames a "
@@ -149,6 +151,8 @@ def _write_truth(
     path: Path, job: GroundTruthJob, spikes: Ints, rng: np.random.Generator, **more: Floats
 ) -> None:
     """Write spikes with the traces that they cause."""
+    if path.exists():
+        logger.warning("%s exists already: it is replaced", path)
     recording = CalciumRecording(
         name=path.name,
         traces=simulate_fluorescence(spikes, job.calcium, rng),

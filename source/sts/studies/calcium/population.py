@@ -179,7 +179,7 @@ def judge_population(
             f"{cohort.recording.name} has fewer training windows than test windows: give a "
             "smaller --length"
         )
-    gaussian = fit_gaussian(pieces, rate_hz)
+    gaussian = fit_gaussian(pieces)
     rng = np.random.default_rng(seed)
 
     def draw() -> Ints:
