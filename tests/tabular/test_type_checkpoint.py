@@ -33,7 +33,7 @@ from sts.tabular.type_checkpoint import (
     store_nodes,
 )
 from sts.tabular.type_classifier import TypeTreeClassifier
-from sts.tabular.type_members import PooledClassifier, make_discriminant
+from sts.tabular.type_members import DenseNetworks, PooledClassifier, make_discriminant
 from tests.base.tampering import sign
 
 NAMES = ("vrest", "ri", "sag", "tau", "latency")
@@ -51,7 +51,8 @@ def make_members() -> PooledClassifier:
     boosted = BoostedTrees(n_estimators=5, min_child_samples=3, learning_rate=0.3)
     forest = Prepared(GaussianScores(), ExtraTreesClassifier(5, min_samples_leaf=2, random_state=0))
     regression = Prepared(GaussianScores(), LogisticRegression())
-    return PooledClassifier(members=(boosted, forest, make_discriminant(), regression))
+    networks = Prepared(GaussianScores(), DenseNetworks(count=2, units=8))
+    return PooledClassifier(members=(boosted, forest, make_discriminant(), regression, networks))
 
 
 def draw(count: int, seed: int = 0) -> tuple[Floats, Any]:
@@ -235,4 +236,9 @@ def test_a_release_is_checked_against_its_digests(tmp_path: Path, model: TypeMod
 
 
 def test_kinds_are_named_in_files_as_they_are_here() -> None:
-    assert set(stored_members.KINDS) == {"boosted trees", "forest", "linear functions"}
+    assert set(stored_members.KINDS) == {
+        "boosted trees",
+        "forest",
+        "linear functions",
+        "networks",
+    }

@@ -8,8 +8,10 @@ from sklearn.base import clone
 from sklearn.covariance import ShrunkCovariance
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
 
 from sts.tabular.type_members import (
+    DenseNetworks,
     PooledClassifier,
     ShrunkenDiscriminant,
     make_fine_members,
@@ -58,6 +60,38 @@ def test_the_power_makes_odds_smaller() -> None:
     whole = ShrunkenDiscriminant(power=1.0).fit(X, y).predict_proba(X)
     half = ShrunkenDiscriminant(power=0.5).fit(X, y).predict_proba(X)
     assert np.allclose(half[:, 1] / half[:, 0], np.sqrt(whole[:, 1] / whole[:, 0]))
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_networks_say_the_mean_of_what_those_of_scikit_learn_say(
+    classes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted: list[MLPClassifier] = []
+    plain = MLPClassifier.fit
+
+    def kept(self: MLPClassifier, *args: Any, **kwargs: Any) -> MLPClassifier:
+        fitted.append(self)
+        return plain(self, *args, **kwargs)
+
+    monkeypatch.setattr(MLPClassifier, "fit", kept)
+    rows = y < classes
+    ours = DenseNetworks(count=3, units=8, epochs=20).fit(X[rows], y[rows])
+    said = [each.predict_proba(X) for each in fitted]
+    assert len(said) == 3
+    assert not np.allclose(said[0], said[1])
+    assert np.allclose(ours.predict_proba(X), np.mean(said, axis=0), atol=1e-6)
+
+
+def test_heavier_rows_count_more_for_networks() -> None:
+    flipped = np.where(RNG.random(len(y)) < 0.5, 1 - np.minimum(y, 1), np.minimum(y, 1))
+    truth = np.minimum(y, 1)
+    said = [
+        DenseNetworks(count=2, units=8, epochs=100)
+        .fit(X, flipped, sample_weight=np.where(flipped == truth, weight, 1.0))
+        .predict(X)
+        for weight in (10.0, 0.1)
+    ]
+    assert (said[0] == truth).mean() > 0.8 > 0.5 > (said[1] == truth).mean()
 
 
 @pytest.mark.parametrize("make", [make_members, make_fine_members])

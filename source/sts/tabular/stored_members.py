@@ -21,7 +21,12 @@ from sts.tabular.estimators import FLOOR, Prepared
 from sts.tabular.gaussian_scores import GaussianScores
 from sts.tabular.packed_trees import PackedTrees, pack_boosted, pack_forest, unpack_bits
 from sts.tabular.trees import BoostedTrees
-from sts.tabular.type_members import PooledClassifier, ShrunkenDiscriminant
+from sts.tabular.type_members import (
+    DenseNetworks,
+    PooledClassifier,
+    ShrunkenDiscriminant,
+    run_networks,
+)
 
 # Values of rows times trees that are summed at once, for memory.
 _AT_ONCE: Final = 4_000_000
@@ -174,6 +179,45 @@ class StoredLinear(StoredMember):
         return cls(scores=scores, coefficients=coefficients, intercepts=intercepts)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StoredNetworks(StoredMember):
+    """Networks of dense layers on normal scores of ranks: the mean of their probabilities."""
+
+    scores: GaussianScores
+    slopes: tuple[Floats, ...]
+    """(networks, inputs, outputs) of each layer."""
+    offsets: tuple[Floats, ...]
+    """(networks, outputs) of each layer."""
+
+    def predict_proba(self, X: Floats) -> Floats:
+        """Return the mean over the networks."""
+        return run_networks(self.scores.transform(X), self.slopes, self.offsets)
+
+    def arrays(self) -> dict[str, Any]:
+        """Return the distribution of the features, and the layers."""
+        return {
+            **_store_scores(self.scores),
+            **{f"slopes{at}": slope for at, slope in enumerate(self.slopes)},
+            **{f"offsets{at}": offset for at, offset in enumerate(self.offsets)},
+        }
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, Any], features: int, classes: int) -> Self:
+        """Return the classifier, after checks."""
+        count = sum(name.startswith("slopes") for name in arrays)
+        slopes = tuple(arrays[f"slopes{at}"] for at in range(count))
+        offsets = tuple(arrays[f"offsets{at}"] for at in range(count))
+        width = features
+        for slope, offset in zip(slopes, offsets, strict=True):
+            networks, inputs, outputs = slope.shape
+            if inputs != width or offset.shape != (networks, outputs) or not networks:
+                raise StsError("the layers of its networks do not fit each other")
+            width = outputs
+        if not count or width != classes or len({len(slope) for slope in slopes}) > 1:
+            raise StsError("its networks do not fit its features or classes")
+        return cls(scores=_read_scores(arrays, features), slopes=slopes, offsets=offsets)
+
+
 def _store_scores(scores: GaussianScores) -> dict[str, Any]:
     return {
         "is_used": scores.is_used_,
@@ -267,6 +311,7 @@ KINDS: Final[Mapping[str, type[StoredMember]]] = {
     "boosted trees": StoredBoosting,
     "forest": StoredForest,
     "linear functions": StoredLinear,
+    "networks": StoredNetworks,
 }
 
 
@@ -287,6 +332,9 @@ def _store_member(fitted: Any) -> StoredMember:
         if isinstance(inner, ExtraTreesClassifier | RandomForestClassifier):
             trees, shares = pack_forest(inner.estimators_)
             return StoredForest(scores=scores, trees=trees, shares=shares)
+        if isinstance(inner, DenseNetworks):
+            layers = tuple(inner.slopes_), tuple(inner.offsets_)
+            return StoredNetworks(scores=scores, slopes=layers[0], offsets=layers[1])
         if isinstance(inner, ShrunkenDiscriminant | LogisticRegression):
             coefficients, intercepts = inner.coef_, inner.intercept_
             if len(coefficients) == 1:
