@@ -14,6 +14,7 @@ over sessions, and writes DIR/calcium_decoder.json. Interrupted, the same comman
 
 import argparse
 from collections import defaultdict
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import torch
 from scipy.stats import t as student
 from sklearn.linear_model import LogisticRegression
 
+from sts.base.errors import StsError
 from sts.base.files import read_json, write_json
 from sts.base.types import Floats, Ints
 from sts.calcium.compare import BIN_S, bin_counts
@@ -104,6 +106,12 @@ def decode_session(
         cohort.cut.pieces(part, trains)  # type: ignore[arg-type]
         for part in ("training", "validation", "test")
     )
+    shortest = min(piece.shape[1] for piece in training) / rate_hz
+    if len(training) < 2 or shortest < max(some_seconds):
+        raise StsError(
+            f"{session} has {len(training)} directions with at least {shortest:.0f} s to train on: "
+            f"2 with {max(some_seconds)} s are needed"
+        )
     checked, tested = count_seconds(validation, rate_hz), count_seconds(test, rate_hz)
     rng, rows = np.random.default_rng(given["seed"]), []
     for seconds in some_seconds:
@@ -160,18 +168,21 @@ def main() -> None:
     path = args.out / "calcium_decoder.json"
     stored = read_json(path) if path.is_file() else {}
     done: dict[str, Any] = stored if isinstance(stored, dict) else {}
-    for seed in range(args.seeds):
-        for session in args.sessions:
-            for model in args.models:
-                key = f"{Path(session).name} {model} {seed} {args.steps}"
-                if key not in done:
-                    given = {"seed": seed, "steps": args.steps}
-                    done[key] = decode_session(session, model, args.seconds, given)
-                    done[key]["session"] = Path(session).name
-                    write_json(path, done)
-    print_accuracies(list(done.values()))
+    asked = {}
+    for seed, session, model in product(range(args.seeds), args.sessions, args.models):
+        key = f"{Path(session).name} {model} {seed} {args.steps}"
+        if key not in done or [row["seconds"] for row in done[key]["rows"]] != [*args.seconds]:
+            given = {"seed": seed, "steps": args.steps}
+            done[key] = decode_session(session, model, args.seconds, given)
+            done[key]["session"] = Path(session).name
+            write_json(path, done)
+        asked[key] = done[key]
+    print_accuracies(list(asked.values()))
     print(f"written: {path}")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except StsError as error:
+        raise SystemExit(f"error: {error}") from error

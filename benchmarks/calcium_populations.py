@@ -10,10 +10,11 @@ test stretch, beside a dichotomised Gaussian, two controls and real windows of t
 Prints means over sessions and seeds with 95 % intervals over the sessions, and writes
 DIR/NAME.json. Interrupted, the same command continues. With several numbers of steps, means are
 those of the last one, and a table has what each cost. With --costs alone, this table has the
-trainings in all files of results of DIR. The GAN has the sizes and the training of the
-demo; `no-PART` leaves out one of its built-in parts, `published` all, `only-PART` all but one. The
-spikes of a GAN, and the real ones it is compared with, are those that OASIS finds. Fluorescence is
-read with the flags of `calcium_gan.py train`.
+trainings in all files of results of DIR. The GAN has the sizes and the training of the demo;
+`no-PART` leaves out one of its built-in parts, `published` all, `only-PART` all but one. The spikes
+of a GAN, and the real ones it is compared with, are those that OASIS finds. Fluorescence is read
+with the flags of `calcium_gan.py train`. These flags, and the sizes of ldns, are the same for all
+models of a file.
 """
 
 import argparse
@@ -32,6 +33,7 @@ import numpy as np
 import torch
 from scipy.stats import t as student
 
+from sts.base.errors import StsError
 from sts.base.files import read_json, write_json
 from sts.base.settings import to_dict
 from sts.base.types import Floats, Ints
@@ -362,6 +364,13 @@ def measure_times_floor(rows: Mapping[str, Mapping[str, float]], model: str) -> 
     return float(np.exp(np.nanmean(np.log(errors / floor))))
 
 
+def describe_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what all runs of a file have in common; names of runs do not contain it."""
+    source = to_dict(make_source(args, Path(), POPULATION_WINDOWS))
+    del source["path"], source["series"]
+    return {**source, **{name: getattr(args, name) for name in SIZES}}
+
+
 def main() -> None:
     """Judge, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -388,7 +397,10 @@ def main() -> None:
         return
     path = args.out / f"{args.name}.json"
     stored = read_json(path) if path.is_file() else {}
-    done: dict[str, Any] = dict(stored.get("judged", {})) if isinstance(stored, dict) else {}
+    settings = describe_settings(args)
+    if stored.get("settings", settings) != settings:
+        raise StsError(f"{path} was made with other sizes or flags of recordings: give a --name")
+    done: dict[str, Any] = dict(stored.get("judged", {}))
     last = args.steps[-1]
     for seed, session, model, steps in product(
         range(args.seeds), args.sessions, args.models, args.steps
@@ -405,7 +417,7 @@ def main() -> None:
             source = make_source(args, Path(file), POPULATION_WINDOWS)
             done[key] = judge_alone(source, model, given)
             shown = [each for key, each in done.items() if key.split()[-1] == str(last)]
-            write_json(path, {"judged": done, "summary": summarise(shown)})
+            write_json(path, {"settings": settings, "judged": done, "summary": summarise(shown)})
     shown = [each for key, each in done.items() if key.split()[-1] == str(last)]
     print_table(summarise(shown))
     print_likeness(shown)
@@ -414,4 +426,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except StsError as error:
+        raise SystemExit(f"error: {error}") from error

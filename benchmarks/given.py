@@ -21,6 +21,7 @@ from sts.augment.evaluate import PreparedItem
 from sts.augment.grid import Grid, Item, divide_neurons
 from sts.augment.measures import kolmogorov_smirnov, mean_gaps
 from sts.augment.tasks import Task, load_task
+from sts.base.errors import StsError
 from sts.base.types import Floats
 
 ROWS: Final = 500
@@ -75,7 +76,12 @@ def main() -> None:
     args = parser.parse_args()
     task = load_task(args.task, args.data, given=args.given)
     for method in args.methods:
-        values = np.array(list(compare_rows(task, method)))
+        found = list(compare_rows(task, method))
+        if not found:
+            raise StsError(
+                f"no class has {FEWEST} cells on both sides with what is given: widen it"
+            )
+        values = np.array(found)
         nearer = int((values[:, 0, 1] < values[:, 0, 2]).sum())
         ks, means = values.mean(axis=0)
         for side, gap, distance in zip(SIDES, ks, means, strict=True):
@@ -84,4 +90,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except StsError as error:
+        raise SystemExit(f"error: {error}") from error

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sts.base.errors import StsError
 from sts.base.files import write_json
 from sts.calcium.compare import POPULATION_QUANTITIES
+from tests.calcium.test_population_models import make_population
 from tests.conftest import REPOSITORY
 
 
@@ -74,3 +76,56 @@ def test_a_quantity_that_could_not_be_measured_is_left_out(
     rows = make_rows(benchmark, "ldns", 2.0)
     rows["ldns"]["interval_means"] = unknown
     assert benchmark.measure_times_floor(rows, "ldns") == pytest.approx(2.0)
+
+
+def test_a_file_has_one_size_of_a_model(
+    benchmark: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = []
+
+    def judge(source: object, model: str, given: dict[str, Any]) -> dict[str, Any]:
+        judged.append(given)
+        rows = make_rows(benchmark, "ldns", 2.0)
+        rows[benchmark.GAUSSIAN] = rows["ldns"]
+        about = {"model": model, "session": "mouse", "neurons": 4, "seed": 0, "likeness": {}}
+        return {**about, "rows": rows, "fit_processor_s": 1.0, "peak_mb": 2.0, "peak_mb_before": 1}
+
+    monkeypatch.setattr(benchmark, "judge_alone", judge)
+    words = ["x", "mouse.mat", "--models", "ldns", "--out", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", [*words, "--latents", "16"])
+    for _ in range(2):
+        benchmark.main()
+    assert len(judged) == 1
+    monkeypatch.setattr("sys.argv", [*words, "--channels", "16"])
+    with pytest.raises(StsError, match="other sizes"):
+        benchmark.main()
+
+
+def test_a_decoder_of_other_seconds_is_trained_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(REPOSITORY / "benchmarks")
+    decoder = importlib.import_module("calcium_decoder")
+    asked = []
+
+    def decode(session: str, model: str, seconds: list[int], given: object) -> dict[str, Any]:
+        asked.append(seconds)
+        rows = [{"seconds": each, "alone": 0.5, "both": 0.5} for each in seconds]
+        return {"session": session, "model": model, "rows": rows}
+
+    monkeypatch.setattr(decoder, "decode_session", decode)
+    for seconds in (["7"], ["7"], ["7", "14"]):
+        words = ["x", "mouse.mat", "--seeds", "1", "--out", str(tmp_path), "--seconds", *seconds]
+        monkeypatch.setattr("sys.argv", words)
+        decoder.main()
+    assert asked == [[7], [7, 14]]
+
+
+def test_a_decoder_needs_two_directions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(REPOSITORY / "benchmarks")
+    decoder = importlib.import_module("calcium_decoder")
+    spikes = make_population(4000)
+    traces = np.random.default_rng(0).standard_normal(spikes.shape)
+    np.savez(tmp_path / "one.npz", traces=traces, spikes=spikes, rate_hz=20.0)
+    with pytest.raises(StsError, match="has 1 directions with at least"):
+        decoder.decode_session(str(tmp_path / "one.npz"), "history", [7], {"seed": 0, "steps": 2})

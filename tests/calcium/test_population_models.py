@@ -213,6 +213,13 @@ def test_a_killed_training_resumes_to_the_same_model(
     with pytest.raises(KeyboardInterrupt):
         train_latents(TRAINING, VALIDATION, state=tmp_path / "s", **asked)  # type: ignore[arg-type]
     assert (tmp_path / "s").is_file()
+    # Another validation stretch can choose another autoencoder.
+    done: list[int] = []
+    monkeypatch.setattr(module, "_train_latent_step", lambda *given: done.append(given[1].steps))
+    with pytest.raises(AttributeError):
+        train_latents(TRAINING, TRAINING[:1], state=tmp_path / "s", **asked)  # type: ignore[arg-type]
+    assert done == [0]
+    monkeypatch.setattr(module, "_train_latent_step", step)
     model, checks = train_latents(TRAINING, VALIDATION, state=tmp_path / "s", **asked)  # type: ignore[arg-type]
     sample = model.sample(2, LENGTH, np.random.default_rng(0))
     assert np.array_equal(sample, models["ldns"].sample(2, LENGTH, np.random.default_rng(0)))

@@ -250,7 +250,7 @@ def train_latents(
         )
     device = torch.device(device)
     trainer = LatentTrainer(training, validation, length, settings, device)
-    key = make_key(settings, np.array(length), *training)
+    key = make_key(settings, np.array(length), *training, *validation)
     file = TrainingFile(state, key, LatentCheck, every_s=KEEP_LATENTS_EVERY_S)
     done = file.restore(trainer.state)
     if done.steps:
