@@ -27,6 +27,7 @@ SLOW_FILES = (
     "test_readme.py",
     "studies/classify/networks/test_published.py",
     "networks/test_train.py",
+    "studies/classify/networks/test_predict.py",
     "studies/classify/tables/test_train.py",
     "cli/test_data.py",
     "studies/classify/test_fusion.py",

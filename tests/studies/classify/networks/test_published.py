@@ -4,13 +4,11 @@ import csv
 import json
 import logging
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from sts.base.errors import StsError
 from sts.base.types import CLASSES
@@ -30,14 +28,6 @@ CELLS, HELD_OUT = 20, 8
 MODEL = Architecture(number=4, freeze="NONE", weights="none")
 FOLDERS = {"PatchSeq": "PatchSeqGouwensCWT", "PatchClamp": "PatchClampGouwens_CWT"}
 PUBLISHED = ("4", "NONE", "--scalograms", "published", "--device", "cpu", "-q")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -1,24 +1,18 @@
-"""TRAIN, TEST, EXPLAIN and PREDICT on a small world, through the command a user types."""
+"""TRAIN on a small world, through the command a user types."""
 
-import csv
 import json
-import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import h5py
 import numpy as np
 import optuna
 import pytest
 import torch
 
 from sts.base.errors import StsError
-from sts.base.types import CLASSES
 from sts.base.workspace import Workspace
-from sts.cli.data import main as data_main
 from sts.cli.run import Status
 from sts.cli.sts import main
 from sts.datasets.splits import split_of
@@ -28,7 +22,6 @@ from sts.networks.backbones import Architecture
 from sts.networks.checkpoint import load_model
 from sts.networks.predict import run_network
 from sts.reports.predictions import PREDICTIONS, read_network_features, read_predictions
-from sts.reports.publications.kept import CLASS_SALIENCY, read_class_saliency, read_kept
 from sts.search.trials import FoldScore, SearchResult, TrialRecord
 from sts.studies.classify.networks.model import load_sweeps
 from sts.studies.classify.networks.training import (
@@ -39,22 +32,14 @@ from sts.studies.classify.networks.training import (
 )
 from sts.studies.classify.training import search_settings
 from tests.networks.worlds import make_world
-from tests.studies.cells import write_cell
-
-CELLS = 60
-SIZE = ("--image-size", "32")
-QUICK = ("--weights", "none", *SIZE, "--trials", "1", "--folds", "2")
-QUICK += ("--epochs", "2", "--device", "cpu", "-q")
-# For tests that look at no picture; `trained` draws all of a training.
-UNSEEN = pytest.mark.usefixtures("no_pictures")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+from tests.studies.classify.networks.conftest import (
+    CELLS,
+    QUICK,
+    UNSEEN,
+    make_workspace,
+    report_of,
+    run_of,
+)
 
 
 def quick_job() -> NetworkJob:
@@ -62,46 +47,6 @@ def quick_job() -> NetworkJob:
     return make_network_job(
         architecture, group_by="donor", seed=0, image_size=(32, 32), trials=1, folds=2, epochs=2
     )
-
-
-def make_workspace(root: Path, *, seed: int = 0, cells: int = CELLS) -> Path:
-    for name in ("data", "source"):
-        (root / name).mkdir(parents=True)
-    write_store(root / "data" / "sweeps.h5", make_world(cells, seed=seed))
-    return root
-
-
-# Train in a new process, and write which of our modules it has loaded.
-FRESH = """
-import sys
-import torch
-torch.set_num_threads(1)
-from sts.cli.sts import main
-from sts.reports.figures import style
-style.DPI = 40
-assert main(sys.argv[2:]) == 0
-with open(sys.argv[1], "w") as file:
-    print(*(name for name in sys.modules if name.split(".")[0] == "sts"), file=file)
-"""
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = make_workspace(tmp_path_factory.mktemp("trained") / "world")
-    words = ["1", "TRAIN", "--root", str(root), *QUICK]
-    command = [sys.executable, "-c", FRESH, str(root / "modules.txt"), *words]
-    subprocess.run(command, check=True)
-    return root
-
-
-def run_of(root: Path, study: str = "sts") -> Path:
-    (run,) = (root / "output" / study / "ResNet18-NONE").glob("*")
-    assert (run / "DONE").is_file()
-    return run
-
-
-def report_of(root: Path) -> str:
-    return (run_of(root) / "report.json").read_text()
 
 
 def test_training_leaves_a_model_and_a_run(trained: Path) -> None:
@@ -209,146 +154,6 @@ def test_the_holdout_is_used_for_no_choice(trained: Path, tmp_path: Path) -> Non
     place = Path("models", "ResNet18_best_models", "NONE", "model.safetensors")
     assert (root / place).read_bytes() == (trained / place).read_bytes()
     assert report_of(root) != report_of(trained)
-
-
-@UNSEEN
-def test_testing_finds_what_training_found(trained: Path) -> None:
-    assert main(["1", "TEST", "NONE", "--root", str(trained), "-q"]) == Status.DONE
-    tested = json.loads((run_of(trained, "sts-test") / "report.json").read_text())
-    assert tested["holdout"] == json.loads(report_of(trained))["holdout"]
-
-
-@UNSEEN
-def test_a_model_is_found_under_its_own_name(
-    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    models = trained / "models" / "ResNet18_best_models"
-    shutil.copytree(models / "NONE", models / "mine")
-    (models / "NONE").rename(models / "away")
-    new = ["--recordings", str(write_cell(tmp_path / "new", "501"))]
-    try:
-        # EXPLAIN finds it as TEST does.
-        for mode in (["TEST"], ["PREDICT", *new]):
-            arguments = ["1", *mode, "--root", str(trained), "-q", "--name"]
-            assert main([*arguments, "mine"]) == Status.DONE
-            assert main([*arguments, "yours"]) == Status.USER
-            assert "yours: train it with" in capsys.readouterr().err
-    finally:
-        (models / "away").rename(models / "NONE")
-        shutil.rmtree(models / "mine")
-        for study in ("sts-test", "sts-predict"):
-            shutil.rmtree(trained / "output" / study)
-
-
-def test_explaining_draws_cells_and_says_where_attention_lies(
-    trained: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["1", "EXPLAIN", "--root", str(trained), "-q"]) == Status.DONE
-    assert "first 100 ms" in capsys.readouterr().out
-    run = run_of(trained, "sts-explain")
-    assert len(list((run / "figures").glob("saliency-*.png"))) == 4
-    assert (run / "figures" / "class-saliency.svg").is_file()
-    assert {one.label for one in read_class_saliency(read_kept(run / CLASS_SALIENCY))} <= {*CLASSES}
-    report = json.loads((run / "report.json").read_text())
-    for shares in report["attention"].values():
-        assert sum(shares["times"].values()) == pytest.approx(1.0, abs=1e-6)
-    # maps of other weights are other maps
-    assert all(value < 0.9 for value in report["likeness_to_random_weights"].values())
-
-
-def test_predicting_names_a_class_and_keeps_reasons(
-    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_cell(tmp_path / "new", "501")
-    (tmp_path / "new" / "bad.nwb").write_text("no")
-    arguments = ["1", "PREDICT", "--root", str(trained), "--recordings", str(tmp_path / "new")]
-    copies = ["--write-nwb", str(tmp_path / "copies")]
-    assert main([*arguments, *copies, "-q"]) == Status.PARTIAL
-    told = capsys.readouterr()
-    assert "501" in told.out
-    assert "failed: " in told.err
-    run = run_of(trained, "sts-predict")
-    table = (run / "predictions.csv").read_text().splitlines()
-    assert len(table) == 3
-    assert read_network_features(run, 1) is not None
-    assert len(list((run / "figures").glob("cell-*.png"))) == 1
-    page = (run / "report.html").read_text()
-    for told in ("501", "bad.nwb", "failed", "unlike training", "data:image/"):
-        assert told in page
-    (copy,) = (tmp_path / "copies").glob("*.nwb")
-    with (run / "predictions.csv").open() as file:
-        (row,) = [row for row in csv.DictReader(file) if row["specimen_id"] == "501"]
-    with h5py.File(copy) as file:
-        classes, facts = (
-            file[f"processing/icephys/sts_{name}"] for name in ("class_probabilities", "prediction")
-        )
-        for label, found in zip(classes["label"].asstr(), classes["probability"], strict=True):
-            assert found == pytest.approx(float(row[f"probability_{label}"]))
-        stated = dict(zip(facts["fact"].asstr()[:], facts["value"].asstr()[:], strict=True))
-        pairs = zip(classes["label"].asstr(), classes["in_set"], strict=True)
-        members = [label for label, is_in in pairs if is_in]
-        assert ("; ".join(members) or "none") == row["prediction_set"]
-    assert (stated["prediction"], stated["model"]) == (row["prediction"], "ResNet18-NONE")
-    assert stated["set_coverage"] == "0.9"
-    assert main([*arguments, "--coverage", "9", "-q"]) == Status.USER
-    assert "between 0 and 1, not 9" in capsys.readouterr().err
-
-
-@UNSEEN
-@pytest.mark.parametrize("number", ["1", "5"])
-def test_a_network_of_one_sweep_predicts_a_cell_that_has_no_second(
-    number: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    root = make_workspace(tmp_path / "world")
-    quick = [*QUICK] if number == "1" else [word for word in QUICK if word not in SIZE]
-    common = [number, "TRAIN", "--root", str(root), *quick]
-    assert main(common) == Status.DONE
-    assert main([*common, "--one-sweep", "--name", "alone"]) == Status.DONE
-    new = tmp_path / "new"
-    write_cell(new, "501", amplitudes_pa=[50])
-    write_cell(new, "502")
-    capsys.readouterr()
-    words = [number, "PREDICT", "--root", str(root), "--recordings", str(new), "--workers", "1"]
-    assert main([*words, "-q"]) == Status.DONE
-    assert "none is above rheobase" in capsys.readouterr().err
-    assert main([*words, "-q", "--name", "alone"]) == Status.DONE
-    (table,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("table"))
-    with Path(table.split()[-1]).open() as file:
-        rows = {row["specimen_id"]: row for row in csv.DictReader(file)}
-    assert rows["501"]["prediction"] in CLASSES
-    assert rows["501"]["notes"].startswith("one sweep used: no sweep at rheobase + 40 pA")
-    assert rows["502"]["notes"] == ""
-    # It never sees the second sweep: both cells have the same one at rheobase.
-    names = [f"probability_{label}" for label in CLASSES]
-    assert [rows["501"][name] for name in names] == [rows["502"][name] for name in names]
-
-
-@UNSEEN
-def test_cells_of_a_built_data_set_are_predicted_with_those_that_were_left_out(
-    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = tmp_path / "new"
-    write_cell(folder, "501")
-    (folder / "bad.nwb").write_text("no")
-    built = tmp_path / "built"
-    words = ["build", str(folder), "--out", str(built), "--workers", "1", "-q"]
-    assert data_main([*words, "--root", str(tmp_path)]) == Status.PARTIAL
-    (tmp_path / "models").symlink_to(trained / "models")
-    found = []
-    for where in (["--cells-from", str(built)], ["--recordings", str(folder)]):
-        words = ["1", "predict", "--root", str(tmp_path), *where, "--device", "cpu", "-q"]
-        assert main([*words, "--coverage", "0.999"]) == Status.PARTIAL
-        # A higher coverage makes sets larger: so few calibration cells exclude no class.
-        assert "; ".join(CLASSES) in capsys.readouterr().out
-        newest = max((tmp_path / "output" / "sts-predict" / "ResNet18-NONE").iterdir())
-        with (newest / "predictions.csv").open() as file:
-            rows = {row["specimen_id"] or "bad": row for row in csv.DictReader(file)}
-        found.append(rows)
-        assert (rows["501"]["status"], rows["bad"]["status"]) == ("ok", "failed")
-        assert rows["501"]["unlike_training"] in ("True", "False")
-        assert rows["bad"]["prediction"] == ""
-    names = [f"probability_{label}" for label in CLASSES]
-    assert [found[0]["501"][name] for name in names] == [found[1]["501"][name] for name in names]
 
 
 KILLED = """
