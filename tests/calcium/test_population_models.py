@@ -187,6 +187,14 @@ def test_a_stored_model_gives_the_same_samples(
     assert np.array_equal(loaded.generate(4, seed=3), made.generate(4, seed=3))
 
 
+def test_a_card_has_a_number_of_spikes_that_a_neuron_can_have(
+    models: dict[str, PopulationModel],
+) -> None:
+    # Counts up to this one are tried in each frame.
+    with pytest.raises(StsError, match="most must be at least 1 and at most 10000"):
+        replace(make_generator("ldns", models).card, most=10**12)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_damaged_model_is_refused_in_one_line(
     way: str, models: dict[str, PopulationModel], tmp_path: Path

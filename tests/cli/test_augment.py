@@ -9,7 +9,7 @@ from sts.cli.augment import (
     CONTROL_NAMES,
     METHOD_NAMES,
     REDUCER_NAMES,
-    TASK_NAMES,
+    make_augment_parser,
 )
 from sts.tabular.classifiers import CLASSIFIERS as KINDS
 from sts.tabular.classifiers import VOTE
@@ -20,4 +20,5 @@ def test_the_names_it_knows_are_those_there_are() -> None:
     assert {*METHOD_NAMES, *CONTROL_NAMES} == set(GENERATORS)
     assert (*KINDS, VOTE) == CLASSIFIER_NAMES
     assert set(REDUCER_NAMES) == set(REDUCING)
-    assert set(TASK_NAMES) == set(KNOWN)
+    text = make_augment_parser().format_help()
+    assert all(f"{name}: " in text for name in KNOWN)

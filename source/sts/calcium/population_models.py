@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, get_args
+from typing import Annotated, Any, Final, Literal, Protocol, get_args
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from sts.base.model_files import (
     read_card,
     write_model,
 )
-from sts.base.settings import Positive, check_fields
+from sts.base.settings import Bounds, Positive, check_fields
 from sts.base.types import Floats, Ints
 from sts.calcium.checkpoint import (
     GENERATOR_LIBRARIES,
@@ -44,6 +44,7 @@ from sts.calcium.fluorescence import OasisSettings
 from sts.calcium.history import MEMORIES_S, HistoryModel, SharedNoise, fit_history, match_rates
 from sts.calcium.latent_model import LatentDiffusion
 from sts.calcium.latents import LatentDenoiser, LatentSettings, SpikeAutoencoder
+from sts.calcium.recording import MOST_SPIKES
 from sts.calcium.windows import WindowSettings
 from sts.learning.training import arrays_of, forms_of, load_arrays
 
@@ -112,7 +113,7 @@ class PopulationCard:
     """How the spikes of fluorescence were found."""
     settings: LatentSettings = field(default_factory=LatentSettings)
     """Of `ldns`; other models have none."""
-    most: int = 1
+    most: Annotated[int, Bounds(1, MOST_SPIKES)] = 1
     """Most spikes of a neuron in a frame."""
     data: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
@@ -124,8 +125,8 @@ class PopulationCard:
         """Refuse impossible numbers."""
         check_fields(self)
         one_of(self.model, POPULATION_KINDS, "model")
-        if self.most < 1 or len(self.neurons) < 2:
-            raise StsError("a model of a population needs 2 neurons and spikes")
+        if len(self.neurons) < 2:
+            raise StsError("a model of a population needs 2 neurons")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -30,7 +30,6 @@ CONTROL_NAMES = (
     "borderline",
     "adasyn",
 )
-TASK_NAMES = ("e", "me", "sts")
 CLASSIFIER_NAMES = (
     "svm",
     "mlp",
