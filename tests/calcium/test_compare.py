@@ -266,3 +266,10 @@ def test_copies_are_told_from_fresh_windows() -> None:
     assert measure_copying(training + noise, unseen, training).copies == 1.0
     # chance: 1 of 100
     assert measure_copying(fresh, unseen, training).copies < 0.1
+
+
+def test_a_window_without_a_spike_is_no_copy_of_others() -> None:
+    silent = np.zeros((9, 2, 4))
+    training = np.concatenate([silent, np.eye(8).reshape(8, 2, 4)])
+    found = measure_copying(silent[:5], np.concatenate([silent[:2], training[-3:] + 1]), training)
+    assert (found.generated, found.copies) == (1.0, 0.0)

@@ -169,3 +169,7 @@ def test_a_generator_that_beats_nothing_is_said_to(world: Path) -> None:
     found[GENERATED]["counts"] = [0.0]
     told = compare_with_gaussian(judged, GENERATED)
     assert POPULATION_QUANTITIES["counts"] in told.split("Not closer")[0]
+    found[GENERATED]["interval_means"] = [np.nan]
+    told = compare_with_gaussian(judged, GENERATED)
+    assert told.endswith(f"Too few spikes to compare: {POPULATION_QUANTITIES['interval_means']}.")
+    assert told.count(POPULATION_QUANTITIES["interval_means"]) == 1

@@ -297,7 +297,9 @@ def _measure_nearness(windows: Floats, training: Floats) -> Floats:
     first, second = (each.reshape(len(each), -1).astype(np.float64) for each in (windows, training))
     squares = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1) - 2 * first @ second.T
     distances = np.sqrt(np.maximum(squares, 0.0))
-    return np.asarray(distances.min(axis=1) / np.median(distances, axis=1))
+    nearest, middle = distances.min(axis=1), np.median(distances, axis=1)
+    # A window without a spike equals most training windows of a sparse population: it is no copy.
+    return np.divide(nearest, middle, out=np.ones(len(nearest)), where=middle > 0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -259,10 +259,16 @@ def compare_with_gaussian(judgement: PopulationJudgement, name: str) -> str:
     better = [POPULATION_QUANTITIES[each] for each in judgement.beaten(name)]
     if not better:
         return f"The {name} windows are closer than the dichotomised Gaussian in nothing."
-    worse = [each for each in POPULATION_QUANTITIES.values() if each not in better]
+    unknown = [
+        text
+        for quantity, text in POPULATION_QUANTITIES.items()
+        if not np.isfinite(judgement.mean(name, quantity) - judgement.mean(GAUSSIAN, quantity))
+    ]
+    worse = [text for text in POPULATION_QUANTITIES.values() if text not in (*better, *unknown)]
     return (
         f"The {name} windows are closer than the dichotomised Gaussian in: {', '.join(better)}. "
         f"Not closer: {', '.join(worse) or 'nothing'}."
+        + (f" Too few spikes to compare: {', '.join(unknown)}." if unknown else "")
     )
 
 
