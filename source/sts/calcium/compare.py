@@ -299,7 +299,7 @@ def _measure_nearness(windows: Floats, training: Floats) -> Floats:
     distances = np.sqrt(np.maximum(squares, 0.0))
     nearest, middle = distances.min(axis=1), np.median(distances, axis=1)
     # A window without a spike equals most training windows of a sparse population: it is no copy.
-    return np.divide(nearest, middle, out=np.ones(len(nearest)), where=middle > 0)
+    return np.asarray(np.divide(nearest, middle, out=np.ones(len(nearest)), where=middle > 0))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
