@@ -62,11 +62,6 @@ def test_a_cell_has_the_class_and_types_that_its_files_give_it(
     assert facts_of(read_laboratory(name, data), specimen) == facts
 
 
-def find_features(table: LabelledTable) -> list[str]:
-    """Return the features that any cell has."""
-    return [name for name, values in table.columns().items() if np.isfinite(values).any()]
-
-
 @pytest.mark.parametrize("name", [name for name in LABORATORIES if name != "AllenHuman"])
 def test_every_data_set_keeps_one_contract(data: Path, name: str) -> None:
     table = read_laboratory(name, data)
@@ -77,7 +72,7 @@ def test_every_data_set_keeps_one_contract(data: Path, name: str) -> None:
     assert set(table.preparation.tolist()) <= {"acute", "cultured"}
     assert table.names == FEATURES
     assert table.X.shape == (len(table), len(FEATURES))
-    there = set(find_features(table))
+    there = set(table.features_of(name))
     assert there
     assert np.isnan(table.X[:, [each not in there for each in FEATURES]]).all()
     if LABORATORIES[name].is_mapped:
@@ -201,7 +196,7 @@ def test_features_of_a_class_lie_where_those_of_another_data_set_do(
     table, known = real[name], real[other]
     own = table.rows(table.label == label).columns()
     their = known.rows(known.label == label).columns()
-    for feature in find_features(table):
+    for feature in table.features_of(name):
         median = np.nanmedian(own[feature])
         low, high = np.nanpercentile(their[feature], [1, 99])
         # Human cells sag more, and spikes are taller at 25 C: by less than half of this range.

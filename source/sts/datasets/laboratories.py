@@ -56,6 +56,11 @@ class LabelledTable(EpTable):
     dendrite: Texts
     """`spiny`, `sparsely spiny` or `aspiny`."""
 
+    def features_of(self, dataset: str) -> tuple[str, ...]:
+        """Return the features that any cell of a data set has."""
+        there = np.isfinite(self.X[self.dataset == dataset]).any(axis=0)
+        return tuple(np.array(self.names)[there].tolist())
+
 
 @dataclass(frozen=True, kw_only=True)
 class CellFacts:
