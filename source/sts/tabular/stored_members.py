@@ -333,8 +333,8 @@ def _store_member(fitted: Any) -> StoredMember:
             trees, shares = pack_forest(inner.estimators_)
             return StoredForest(scores=scores, trees=trees, shares=shares)
         if isinstance(inner, DenseNetworks):
-            layers = tuple(inner.slopes_), tuple(inner.offsets_)
-            return StoredNetworks(scores=scores, slopes=layers[0], offsets=layers[1])
+            slopes, offsets = tuple(inner.slopes_), tuple(inner.offsets_)
+            return StoredNetworks(scores=scores, slopes=slopes, offsets=offsets)
         if isinstance(inner, ShrunkenDiscriminant | LogisticRegression):
             coefficients, intercepts = inner.coef_, inner.intercept_
             if len(coefficients) == 1:

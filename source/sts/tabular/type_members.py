@@ -109,14 +109,14 @@ class ShrunkenDiscriminant(ProbableClassifier):
 
 
 class DenseNetworks(ProbableClassifier):
-    """The mean of the probabilities of small networks with one hidden layer after the other.
+    """The mean of the probabilities of small networks with two hidden layers.
 
     Parameters
     ----------
     count
         Number of networks; they differ in their initial weights and batches.
     units
-        Units of each of the two hidden layers.
+        Units of each hidden layer.
     epochs
         Number of times that each row is seen.
     """
