@@ -40,6 +40,8 @@ TRACE: Final = Architecture(number=5, weights="none")
 class ChangedSource:
     """Scalograms of sweeps, some of which are changed at random whenever they are read."""
 
+    kept = None
+
     def __init__(
         self,
         traces: Floats,

@@ -12,6 +12,7 @@ from sts.scalograms.bank import ImageBank
 from sts.scalograms.image import (
     ImageSettings,
     ImageSource,
+    PlainSource,
     PublishedSource,
     RowNumbers,
     TraceSource,
@@ -157,6 +158,18 @@ def test_a_file_with_what_is_no_number_is_refused(tmp_path: Path, value: float) 
     array[90, 2001, 1] = value
     with pytest.raises(StsError, match=r"cell_5\.npy contains values that are not finite"):
         read_published(publish(tmp_path, "5", array))
+
+
+def test_images_that_a_source_has_in_memory_are_not_copied(published: Path) -> None:
+    path = find_published(published, "PatchClamp", "101")
+    published_source = PublishedSource([path, path], SETTINGS)
+    one_row = ImageSettings(height=1, width=4800, content="trace")
+    traces = PlainSource(np.zeros((2, 2, 4800), dtype=np.float32), one_row)
+    for source in (published_source, traces):
+        # The bank has no budget, and needs none.
+        bank = ImageBank(source, source.settings, budget_bytes=0)
+        bank.images([1, 0])
+        assert bank._raw._kept is source.kept
 
 
 def test_one_bad_file_does_not_keep_others_from_being_used(published: Path, tmp_path: Path) -> None:

@@ -166,7 +166,9 @@ class _Channels:
                 yield self._kept[move_rows(some, self.device)]
 
     def _keep_first(self) -> Tensor:
-        """Return the channels of the first cells, as many as fit into the memory budget."""
+        """Return the channels of the first cells: those of the source, or as many as fit."""
+        if self.source.kept is not None:
+            return self.source.kept
         on_gpu = self.device.type == "cuda"
         budget = self._budget_bytes
         if budget is None:

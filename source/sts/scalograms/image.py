@@ -99,6 +99,10 @@ class ImageSource(Protocol):
     def settings(self) -> ImageSettings:
         """Return the settings of the images."""
 
+    @property
+    def kept(self) -> Tensor | None:
+        """Return both channels (n, 2, H, W) of all cells if they are in memory, else None."""
+
     def __len__(self) -> int:
         """Return the number of cells."""
 
@@ -115,6 +119,8 @@ class TraceSource:
     On CUDA the products have the precision that torch is set to: float32, unless
     `torch.set_float32_matmul_precision` was called. TF32 gives errors of a tenth of a percent.
     """
+
+    kept = None
 
     def __init__(
         self, traces_mv: Floats, settings: ImageSettings, device: torch.device | str = "cpu"
@@ -159,16 +165,16 @@ class PlainSource:
     ) -> None:
         self.settings = settings
         traces = _check_and_move(traces_mv, torch.device(device))
-        self._traces = traces - traces[..., :BASELINE_SAMPLES].mean(dim=2, keepdim=True)
+        self.kept = (traces - traces[..., :BASELINE_SAMPLES].mean(dim=2, keepdim=True))[:, :, None]
 
     def __len__(self) -> int:
         """Return the number of cells."""
-        return len(self._traces)
+        return len(self.kept)
 
     def channels(self, rows: RowNumbers) -> Iterator[Tensor]:
         """Yield both sweeps (n, 2, 1, 4800) of `rows`, in batches."""
-        for some in torch.split(move_rows(rows, self._traces.device), _CELLS_AT_ONCE):
-            yield self._traces[some][:, :, None]
+        for some in torch.split(move_rows(rows, self.kept.device), _CELLS_AT_ONCE):
+            yield self.kept[some]
 
 
 def _check_and_move(traces_mv: Floats, device: torch.device) -> Tensor:
@@ -209,16 +215,16 @@ class PublishedSource:
             except StsError as error:
                 self.faults[place] = error
             on_cell()
-        self._channels = channels[:read].to(device)
+        self.kept = channels[:read].to(device)
 
     def __len__(self) -> int:
         """Return the number of cells."""
-        return len(self._channels)
+        return len(self.kept)
 
     def channels(self, rows: RowNumbers) -> Iterator[Tensor]:
         """Yield both channels (1, 2, H, W) of each of `rows`, not standardised."""
         for row in map(int, rows):
-            yield self._channels[row : row + 1]
+            yield self.kept[row : row + 1]
 
 
 def has_published(data: Path) -> bool:
