@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from sts.base.errors import StsError
 from sts.datasets.store import write_store
 from sts.networks.backbones import Architecture
 from sts.search.trials import FoldScore
@@ -105,3 +106,27 @@ def test_folds_of_small_images_score_alike_in_processes(
                 alone = experiment.score(values, fold)
                 assert one.value == alone.value
                 np.testing.assert_array_equal(one.extras["logits"], alone.extras["logits"])
+
+
+def test_cells_that_changed_during_a_search_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "LEAST_IMAGES", 32)
+    write_store(tmp_path / "sweeps.h5", make_world(60))
+    job = make_network_job(
+        Architecture(number=1, weights="none"),
+        group_by="donor",
+        seed=0,
+        image_size=(32, 32),
+        folds=2,
+        epochs=2,
+    )
+    experiment = prepare_network(job, data=tmp_path, device="cpu")
+    louder = make_world(60)
+    louder.traces[:] += 1
+    write_store(tmp_path / "sweeps.h5", louder)
+    with (
+        experiment.scoring() as score,
+        pytest.raises(StsError, match="have changed since the search began"),
+    ):
+        score({"dropout": 0.0}, 0)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from sklearn.metrics import balanced_accuracy_score
 
+from sts.base.errors import StsError
 from sts.base.runs import Run
 from sts.base.settings import from_dict, to_dict
 from sts.base.tracking import Mode, Tracker
@@ -198,6 +199,11 @@ class NetworkExperiment(Experiment):
             "folds": self.folds_digest,
         }
 
+    @property
+    def cells_key(self) -> str:
+        """Return a digest of the cells and of their folds."""
+        return f"{self.cohort.fingerprint()} {self.folds_digest}"
+
     @contextlib.contextmanager
     def scoring(self) -> Iterator[Score]:
         """Provide the function that scores folds; on a CPU those of small images run in parallel.
@@ -211,8 +217,7 @@ class NetworkExperiment(Experiment):
         if workers == 1 or not small or not long or self.bank.device.type != "cpu":
             yield self.score
             return
-        cells = f"{self.cohort.fingerprint()} {self.folds_digest}"
-        work = partial(_score_in_process, self.job, self.data, cells, cores // workers)
+        work = partial(_score_in_process, self.job, self.data, self.cells_key, cores // workers)
         with contextlib.closing(FoldProcesses(work, folds, workers=workers)) as score:
             yield score
 
@@ -327,8 +332,11 @@ def _score_in_process(
 
 @lru_cache(maxsize=1)
 def _load_experiment(job: NetworkJob, data: Path, cells: str) -> NetworkExperiment:
-    """Return the experiment; it is loaded anew if the cells, or their folds, are others."""
-    return prepare_network(job, data=data, device="cpu")
+    """Return the experiment with the cells and folds of this key."""
+    experiment = prepare_network(job, data=data, device="cpu")
+    if experiment.cells_key != cells:
+        raise StsError(f"the cells in {data} have changed since the search began: start it again")
+    return experiment
 
 
 def train_scalogram_network(
