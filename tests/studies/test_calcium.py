@@ -151,15 +151,15 @@ def test_evaluation_stands_beside_floor_and_controls(world: Path) -> None:
 def test_generated_traces_are_written_for_others(world: Path, tmp_path: Path) -> None:
     words = ["generate", "--root", str(world), "--name", NAME, "--windows", "3", "-q"]
     assert main([*words, "--out", str(tmp_path)]) == Status.DONE
-    array = np.load(tmp_path / f"{NAME}-seed0.npz")
+    array = np.load(tmp_path / f"{NAME}-seed0-windows3.npz")
     assert array["traces"].shape == (3, 4, 64)
     assert float(array["rate_hz"]) == 24.0
-    with NWBHDF5IO(str(tmp_path / f"{NAME}-seed0.nwb"), "r") as file:
+    with NWBHDF5IO(str(tmp_path / f"{NAME}-seed0-windows3.nwb"), "r") as file:
         series = file.read().processing["ophys"]["Fluorescence"].roi_response_series
         first = series["window_00000"]
         assert np.array_equal(first.data[()].T, array["traces"][0])
         assert first.rate == 24.0
-    again = read_calcium(tmp_path / f"{NAME}-seed0.npz")
+    again = read_calcium(tmp_path / f"{NAME}-seed0-windows3.npz")
     assert again.traces.shape == (4, 3 * 64)
 
 
@@ -192,6 +192,8 @@ def test_only_a_population_that_is_written_replaces_another(
         (["evaluate", "--name", "nobody"], "unknown generator in"),
         (["deconvolve"], "no recording given"),
         (["dg", "--statistics", "a.json", "--measure", "b.h5"], "either given or measured"),
+        (["dg", "--statistics", "a.json", "--neurons", "5"], "--neurons is no setting of --stat"),
+        (["dg", "--measure", "b.h5", "--correlation", "0.1"], "--correlation is no setting of --m"),
     ],
 )
 def test_what_the_user_must_change_is_told_in_one_line(

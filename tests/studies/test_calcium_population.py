@@ -99,10 +99,19 @@ def test_a_lorenz_system_has_no_statistics_to_set(
     assert "a Lorenz system" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("flag", ["--mean-rate", "--correlation"])
+def test_a_lorenz_system_refuses_flags_that_it_would_ignore(
+    world: Path, flag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["dg", "--root", str(world), "--name", "lorenz", "--lorenz", "--frames", "100"]
+    assert main([*words, flag, "0.4", "-q"]) == Status.USER
+    assert capsys.readouterr().err == f"error: {flag} is no setting of --lorenz\n"
+
+
 def test_generated_counts_are_read_as_a_recording(world: Path) -> None:
     words = ["generate", "--root", str(world), "--name", "made", "--windows", "3", "--seed", "5"]
     assert main([*words, "--kind", "npz", "-q"]) == Status.DONE
-    path = world / "output" / "calcium-generated" / "made-seed5.npz"
+    path = world / "output" / "calcium-generated" / "made-seed5-windows3.npz"
     recording = read_calcium(path)
     assert recording.spikes is not None
     with np.load(path) as file:
@@ -117,12 +126,36 @@ def test_a_neuron_without_spikes_is_generated_and_judged(tmp_path: Path) -> None
     assert main(["evaluate", "--root", str(root), "--name", "made", "-q"]) == Status.DONE
 
 
-def test_generated_counts_have_any_length(world: Path) -> None:
-    words = ["generate", "--root", str(world), "--name", "made", "--windows", "2"]
-    assert main([*words, "--length", "90", "--kind", "npz", "-q"]) == Status.DONE
-    with np.load(world / "output" / "calcium-generated" / "made-seed0.npz") as file:
+def test_generated_counts_have_any_length_and_no_file_replaces_another(
+    world: Path, tmp_path: Path
+) -> None:
+    words = ["generate", "--root", str(world), "--name", "made", "--out", str(tmp_path)]
+    for windows, length in (("2", "90"), ("2", "80"), ("3", "90")):
+        given = ["--windows", windows, "--length", length, "--kind", "npz", "-q"]
+        assert main([*words, *given]) == Status.DONE
+    assert len(list(tmp_path.iterdir())) == 3
+    with np.load(tmp_path / "made-seed0-windows2-length90.npz") as file:
         assert file["spikes"].shape == file["traces"].shape == (2, 5, 90)
         assert file["spikes"].dtype.kind == "i"
+
+
+def test_another_recording_must_be_of_the_same_neurons(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = read_calcium(world / "data" / "made.h5")
+    arrays = {"traces": made.traces, "spikes": made.spikes, "rate_hz": made.rate_hz}
+    paths = {letters: tmp_path / f"{letters}.npz" for letters in ("abcde", "bacde", "01234")}
+    for letters, path in paths.items():
+        np.savez(path, **arrays, neurons=np.array(list(letters)))
+    words = ["--model", "gaussian", "--name", "named", "--recording", str(paths["abcde"])]
+    assert train(world, *words) == Status.DONE
+    words = ["evaluate", "--root", str(world), "--name", "named", "-q", "--recording"]
+    assert main([*words, str(paths["bacde"])]) == Status.USER
+    told = capsys.readouterr().err
+    assert f"neuron 1 of {paths['bacde']} is b, named was trained on a: give a recording" in told
+    assert len(told.splitlines()) == 1
+    # Numbers stand for names where a file has none.
+    assert main([*words, str(paths["01234"])]) == Status.DONE
 
 
 def test_the_test_stretch_plays_no_part_in_a_model(world: Path, tmp_path: Path) -> None:
@@ -157,7 +190,7 @@ def test_a_stretch_that_is_not_known_is_refused(
     assert train(world, *LDNS, "--name", "one", "--stretches", "1") == Status.DONE
     words[4] = "one"
     assert main([*words, "--windows", "2", "--stretch", "1"]) == Status.DONE
-    assert (world / "output" / "calcium-generated" / "one-seed0-stretch1.npz").is_file()
+    assert (world / "output" / "calcium-generated" / "one-seed0-windows2-stretch1.npz").is_file()
 
 
 def test_a_generator_that_beats_nothing_is_said_to(world: Path) -> None:

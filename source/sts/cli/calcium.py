@@ -67,6 +67,11 @@ BEYOND: tuple[FlagRow, ...] = (
 )
 
 
+# Flags by which `dg` draws rates and covariances; by what replaces these, the flags without use.
+_DRAWN = ("neurons", "mean_rate", "correlation")
+_UNUSED = {"lorenz": _DRAWN[1:], "statistics": _DRAWN, "measure": _DRAWN}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run calcium_gan.py with these arguments and return its exit status."""
     parser = make_calcium_parser()
@@ -133,6 +138,8 @@ def _add_dg(commands: "Commands") -> None:
     ):
         about = f"{words}(default: {default:g})"
         add(flag, type=kind, default=default, metavar=unit, help=about)
+    # None says that a flag was not given.
+    parser.set_defaults(**dict.fromkeys(_DRAWN))
     add("--decay", nargs="+", metavar="G", help="g, or g1 and g2, of a frame (default: 0.95)")
     text = "rates_hz (n) and covariances (n x n) of frames with a spike or none, or correlations"
     add("--statistics", type=Path, metavar="JSON", help=text)
@@ -148,13 +155,14 @@ def _dg(args: argparse.Namespace) -> int:
     from sts.calcium.fluorescence import PUBLISHED_DECAY, CalciumModel
     from sts.studies.calcium import ground_truth
 
+    for replaces, names in _UNUSED.items():
+        if getattr(args, replaces):
+            _refuse_flags(args, names, f"--{replaces}")
+    drawn = {"neurons": args.neurons, "mean_hz": args.mean_rate, "correlation": args.correlation}
     job = ground_truth.GroundTruthJob(
         name=args.name,
-        neurons=args.neurons,
         frames=args.frames,
         rate_hz=args.rate,
-        mean_hz=args.mean_rate,
-        correlation=args.correlation,
         memory_s=args.memory,
         calcium=CalciumModel(decay=parse_decay(args) or PUBLISHED_DECAY, noise=args.noise),
         given=str(args.statistics or ""),
@@ -162,6 +170,7 @@ def _dg(args: argparse.Namespace) -> int:
         clip=args.clip,
         lorenz=args.lorenz,
         seed=args.seed,
+        **{name: value for name, value in drawn.items() if value is not None},
     )
     if args.demo:
         job = ground_truth.make_demo_truth(args.seed)
@@ -226,9 +235,10 @@ def _train(args: argparse.Namespace) -> int:
                 f"nothing to train on at {path}: simulate it first with `calcium_gan.py dg`, or "
                 "name a recording of yours with --recording FILE --rate HZ"
             )
-        _refuse_flags(args, () if args.model == "gan" else _GAN_ONLY)
-        _refuse_flags(args, () if args.model == "ldns" else _LATENT_ONLY)
-        _refuse_flags(args, () if args.model in ("gan", "ldns") else _STEPS_ONLY)
+        model = f"--model {args.model}"
+        _refuse_flags(args, () if args.model == "gan" else _GAN_ONLY, model)
+        _refuse_flags(args, () if args.model == "ldns" else _LATENT_ONLY, model)
+        _refuse_flags(args, () if args.model in ("gan", "ldns") else _STEPS_ONLY, model)
         if args.model != "gan":
             return _train_population(args, name, path)
         sizes = take_given(args, "noise", "kernel", "units", "critic_units", "shuffle")
@@ -249,10 +259,10 @@ def _train(args: argparse.Namespace) -> int:
     return Status.DONE
 
 
-def _refuse_flags(args: argparse.Namespace, names: Sequence[str]) -> None:
-    """Refuse flags that the chosen model does not have."""
+def _refuse_flags(args: argparse.Namespace, names: Sequence[str], choice: str) -> None:
+    """Refuse flags that would be ignored by what was chosen with another flag."""
     if given := sorted(take_given(args, *names)):
-        raise StsError(f"--{given[0].replace('_', '-')} is no setting of --model {args.model}")
+        raise StsError(f"--{given[0].replace('_', '-')} is no setting of {choice}")
 
 
 def _train_population(args: argparse.Namespace, name: str, path: Path) -> int:

@@ -39,6 +39,7 @@ from sts.studies.calcium.source import CalciumSource, SplitRecording, load_split
 logger = logging.getLogger("sts")
 
 _STUDY: Final = "calcium-evaluate"
+_Names = tuple[str, ...]
 # Names of the lower limit (other real windows) and of the two controls.
 REAL_FLOOR: Final = "real, other stretch"
 PHASES: Final = "phase-shuffled"
@@ -182,9 +183,23 @@ def _load_cohort(card: GanCard | PopulationCard, job: EvaluateJob) -> SplitRecor
             f"{source.path} has {len(cohort.recording.traces)} neurons, {job.name} was trained on "
             f"{neurons}: give a recording of the same ones"
         )
+    _check_names(cohort.recording.neurons, card.neurons, source.path, job.name)
     if cohort.fingerprint() != card.data.get("fingerprint"):
         logger.warning("%s is not the recording that %s was trained on", source.path, job.name)
     return cohort
+
+
+def _check_names(found: _Names, known: _Names, path: str, generator: str) -> None:
+    """Refuse other neurons, or another order; numbers stand for names that a file lacks."""
+    numbers = tuple(map(str, range(len(found))))
+    if numbers in (found, known):
+        return
+    for place, (one, other) in enumerate(zip(found, known, strict=False), start=1):
+        if one != other:
+            raise StsError(
+                f"neuron {place} of {path} is {one}, {generator} was trained on {other}: give a "
+                "recording of the same neurons in the same order"
+            )
 
 
 def _compare_with_truth(

@@ -170,7 +170,9 @@ def generate_windows(
         **({} if job.stretch is None else {"stretch": job.stretch}),
     }
     folder = out or workspace.output / GENERATED_FOLDER
-    end = "" if job.stretch is None else f"-stretch{job.stretch}"
+    # Whatever differs from the defaults is in the name: no file replaces one of other windows.
+    asked = {name: getattr(job, name) for name in ("windows", "length", "stretch")}
+    end = "".join(f"-{n}{value}" for n, value in asked.items() if value != getattr(GenerateJob, n))
     paths = []
     # If a kind is given twice, it is written once.
     for kind in dict.fromkeys(job.kinds):
