@@ -17,16 +17,18 @@ tree. A candidate runs in a process of its own on one thread, and its processor 
 of its memory are measured there; those of the vote are the sum and the largest of its voters.
 Differences are paired with the reference, with corrected intervals (Nadeau and Bengio, 2003) and
 Holm's correction for all of them. Foundation models need a file of weights by --checkpoint, of the
-model that is named; none is fetched. Scores that are in --out already are not computed again.
+model that is named; none is fetched. Scores that are in --out already are not computed again,
+unless they are of other data or of another file of weights.
 """
 
 import argparse
+import hashlib
 import math
 import multiprocessing
 import os
 import resource
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -38,7 +40,7 @@ from sts.augment.grid import BASELINE, Division, Grid, Item, divide_neurons
 from sts.augment.neurons import Neurons
 from sts.augment.tasks import TASKS, Task, label_groups, load_task
 from sts.base.errors import StsError, one_of
-from sts.base.files import read_json, write_json
+from sts.base.files import read_json, sha256_of, write_json
 from sts.base.types import Floats, Ints, Texts
 from sts.datasets.cell_types import LEVELS
 from sts.datasets.splits import donor_groups
@@ -211,23 +213,51 @@ def run(args: argparse.Namespace) -> list[Row]:
     """Compute the missing scores, and write each as soon as it is known."""
     known: list[Row] = read_json(args.out)["scores"] if args.out.is_file() else []
     how = {"features": args.features, "folds": args.folds, "tune": args.tune, "seed": args.seed}
-    for name in args.task:
-        task = read_task(name, args.data, args.features)
+    tasks = {name: read_task(name, args.data, args.features) for name in args.task}
+    check_scores(args.score, tasks.values())
+    digests = set()
+    for name, task in tasks.items():
         candidates = [each for each in args.candidates if name.startswith(SPECIAL.get(each, ""))]
         for title, divisions in divide(name, task, args).items():
             for division in divisions:
+                digests.add(digest := digest_fold(task, division))
                 place = {"task": title, "repeat": division.repeat, "fold": division.fold, **how}
+                place["digest"] = digest
                 for found in _score_fold(place, candidates, known, task, division, args):
                     known += found
                     shown = {key: value for key, value in found[0].items() if RECALL not in key}
                     print(*(f"{key} {value}" for key, value in shown.items()), flush=True)
                     write_json(args.out, {"load": os.getloadavg()[0], "scores": known})
-    wanted = tuple(args.task)
-    return [row for row in known if how.items() <= row.items() and _task_of(row) in wanted]
+    return [
+        row
+        for row in known
+        if how.items() <= row.items()
+        and row.get("digest") in digests
+        and find_weights(row["candidate"], args).items() <= row.items()
+    ]
 
 
-def _task_of(row: Row) -> str:
-    return str(row["task"]).split(",")[0]
+def check_scores(asked: Sequence[str], tasks: Iterable[Task]) -> None:
+    """Refuse scores that no task has."""
+    recalls = {f"{RECALL}{label}" for task in tasks for label in task.neurons.classes}
+    for name in asked:
+        one_of(name, (*SCORED, *recalls), "score")
+
+
+def digest_fold(task: Task, division: Division) -> str:
+    """Return a digest of the neurons of a fold: their features, classes, data sets and sides."""
+    digest = hashlib.sha256(task.neurons.fingerprint().encode())
+    digest.update("\n".join([*task.neurons.group, *task.groups.stratum]).encode())
+    digest.update(division.fit.tobytes() + division.scored.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def find_weights(candidate: str, args: argparse.Namespace) -> Row:
+    """Return the digest of a candidate's weights, as its rows have it; none if it needs none."""
+    if candidate not in FOUNDATION:
+        return {}
+    # Without a file the rows of no file are shown.
+    return {"weights": sha256_of(args.checkpoint)[:16] if args.checkpoint else ""}
 
 
 def _score_fold(
@@ -239,8 +269,10 @@ def _score_fold(
     args: argparse.Namespace,
 ) -> Iterator[list[Row]]:
     """Yield the scores of one fold that are not known: on all its neurons, and by data set."""
-    done = {row["candidate"] for row in known if place.items() <= row.items()}
-    missing = [name for name in candidates if name not in done]
+    keys = {name: {"candidate": name, **place, **find_weights(name, args)} for name in candidates}
+    missing = [
+        name for name, key in keys.items() if not any(key.items() <= row.items() for row in known)
+    ]
     if not missing:
         return
     rows = read_rows(task, division, args)
@@ -258,7 +290,7 @@ def _score_fold(
             print(f"{place['task']} {name}: no score, {answer}", flush=True)
             continue
         yield [
-            {"candidate": name, **place, "task": title, **score(answer, rows, which)}
+            {**keys[name], "task": title, **score(answer, rows, which)}
             for title, which in parts.items()
         ]
 
@@ -350,9 +382,6 @@ def main() -> None:
     try:
         args.candidates = _choose_candidates(args.candidates, args.checkpoint)
         one_of(args.reference, args.candidates, "reference")
-        for score in args.score:
-            if not score.startswith(RECALL):
-                one_of(score, SCORED, "score")
         rows = run(args)
     except StsError as error:
         raise SystemExit(f"error: {error}") from error

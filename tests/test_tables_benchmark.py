@@ -1,12 +1,16 @@
 """The comparison of classifiers of tables: what is refused, and what is paired with what."""
 
+import argparse
 import importlib
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from sts.augment.neurons import Neurons
+from sts.augment.tasks import SplitGroups, Task
 from sts.base.errors import StsError
 from tests.conftest import REPOSITORY
 
@@ -87,6 +91,70 @@ def test_voters_that_are_fitted_are_not_fitted_again(
     assert probabilities == pytest.approx(np.array([[0.2, 0.8]]))
     assert (seconds, megabytes) == (7.0, 9.0)
     assert tables.vote(None, {"svm": "no memory"}) == "no memory"
+
+
+def make_task(shift: float = 0.0) -> Task:
+    """Return a task of 60 neurons in two classes."""
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], 30)
+    ids = np.array([f"{number:02}" for number in range(60)])
+    labels = np.array(["Exc_1", "Inh_1"])[y]
+    return Task(
+        name="e",
+        title="E",
+        neurons=Neurons(
+            specimen_id=ids,
+            group=ids,
+            y=y,
+            X=rng.normal(size=(60, 3)) + y[:, None] + shift,
+            names=("tau", "ri", "sag"),
+            classes=("Exc_1", "Inh_1"),
+        ),
+        groups=SplitGroups(group=ids, stratum=labels, label=labels),
+        left_out={},
+    )
+
+
+def make_arguments(out: Path, *candidates: str, **given: Any) -> argparse.Namespace:
+    usual = {"data": Path(), "features": "curated", "folds": 3, "repeats": 1, "tune": False}
+    usual |= {"task": ["e"], "score": ["macro_f1"], "checkpoint": None, "seed": 0}
+    return argparse.Namespace(**{**usual, "out": out, "candidates": candidates, **given})
+
+
+def test_scores_of_other_data_or_weights_are_computed_again(
+    tables: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted: list[str] = []
+
+    def fit(name: str, rows: Any) -> tuple[Any, float, float]:
+        fitted.append(name)
+        return np.tile([0.2, 0.8], (len(rows.prepared.scored), 1)), 2.0, 5.0
+
+    monkeypatch.setattr(tables, "fit", fit)
+    weights = tmp_path / "weights"
+    given = {"checkpoint": weights}
+    out = tmp_path / "tables.json"
+    for task, content, computed in (
+        (make_task(), b"1", ["lda", "tabicl"] * 3),
+        (make_task(), b"1", []),
+        (make_task(), b"2", ["tabicl"] * 3),
+        (make_task(shift=0.5), b"2", ["lda", "tabicl"] * 3),
+    ):
+        weights.write_bytes(content)
+        monkeypatch.setattr(tables, "read_task", lambda *_, task=task: task)
+        fitted.clear()
+        rows = tables.run(make_arguments(out, "lda", "tabicl", **given))
+        assert fitted == computed
+        assert len(rows) == 6
+
+
+def test_the_recall_of_a_class_that_no_task_has_is_refused(
+    tables: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "read_task", lambda *_: make_task())
+    asked = make_arguments(tmp_path / "tables.json", "lda", score=["recall_Exc_7"])
+    with pytest.raises(StsError, match=r"mean 'recall_Exc_1'.*accuracy.*recall_Inh_1, top_3$"):
+        tables.run(asked)
 
 
 def test_a_tree_of_e_types_names_its_leaves(tables: ModuleType) -> None:
