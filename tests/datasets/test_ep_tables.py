@@ -187,6 +187,14 @@ def test_an_absent_column_is_named(data: Path) -> None:
     assert len(load_ep_tables(find_ep_tables(data), needed=("ri",))) == 24
 
 
+def test_of_many_absent_columns_some_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.csv"
+    path.write_text("cell,Vrest\n1,-70\n")
+    with pytest.raises(StsError, match=r"no column 'specimen_id', .* and \d+ more in ") as caught:
+        read_ep_table(path)
+    assert len(str(caught.value)) < 300 + len(str(path))
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [

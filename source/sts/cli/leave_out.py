@@ -52,6 +52,8 @@ def check_leave_out(args: argparse.Namespace) -> None:
     ignored = [name for name in IGNORED if args.leave_out and getattr(args, name)]
     if args.leave_out and args.model != FIRST_MODEL:
         ignored.append("model")
+    if args.leave_out and args.wandb != "off":
+        ignored.append("wandb")
     if ignored:
         raise StsError(f"--leave-out would ignore --{ignored[0].replace('_', '-')}: leave it out")
 

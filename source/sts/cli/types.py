@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sts.base.errors import StsError
 from sts.cli.classify import read_coverage, say_predicted
+from sts.cli.leave_out import FIRST_MODEL
 from sts.cli.run import Status, say, say_table
 
 if TYPE_CHECKING:
@@ -48,6 +49,12 @@ def check_types(args: argparse.Namespace) -> None:
         "--features": args.features,
         "--times": args.times,
         "--settings": args.settings,
+        "--model": args.model != FIRST_MODEL,
+        "--trials": args.trials,
+        "--skip-missing": args.skip_missing,
+        "--group-by": args.group_by,
+        "--storage": args.storage,
+        "--wandb": args.wandb != "off",
         "--table": args.table and args.mode == "TRAIN",
         "--labels": args.labels,
         "--demo": args.demo,
@@ -90,7 +97,7 @@ def is_for_types(args: argparse.Namespace, model: Path) -> bool:
     if args.types:
         return True
     chosen = (args.name, args.features, args.times, args.published, args.demo)
-    is_unchosen = not any(chosen) and args.model == "lightgbm"
+    is_unchosen = not any(chosen) and args.model == FIRST_MODEL
     return is_unchosen and not (model / "model.json").exists()
 
 

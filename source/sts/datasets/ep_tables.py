@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 # A spike on a step of 3 ms occurs within this time of the onset: later times have another origin.
 LATEST_SHORT_SQUARE_S: Final = 0.1
+# Number of absent columns that an error names.
+MOST_NAMED: Final = 8
 IDENTITY: Final = ("specimen_id", "donor_id", "label", "dataset", "claimed_id")
 
 
@@ -134,8 +136,10 @@ def read_ep_table(
         return _once(_measured(path, names), path)
     key = "cell_specimen_id" if KEY not in header and "cell_specimen_id" in header else KEY
     if missing := [name for name in (key, *names) if name not in header]:
+        named, others = missing[:MOST_NAMED], len(missing[MOST_NAMED:])
+        more = f" and {others} more" if others else ""
         raise StsError(
-            f"no column {', '.join(map(repr, missing))} in {path}; if its columns have other "
+            f"no column {', '.join(map(repr, named))}{more} in {path}; if its columns have other "
             "names, map them with --columns"
         )
     dataset = _published_as(key, header)

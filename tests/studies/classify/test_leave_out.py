@@ -150,7 +150,8 @@ def test_a_panel_shows_recall_where_there_is_one_class() -> None:
         (["--transfer", "--adapt", "5"], "--adapt goes with --leave-out"),
         (["--transfer", "--leave-out", "all", "--trials", "3"], "would ignore --trials"),
         (["--transfer", "--leave-out", "all", "--model", "svm"], "would ignore --model"),
-        (["--transfer", "--leave-out", "PatchSeq"], "needs two data sets or more"),
+        (["--transfer", "--leave-out", "all", "--wandb", "offline"], "would ignore --wandb"),
+        (["--transfer", "--leave-out", "PatchSeq"], "each is left out while the others train"),
         (["--transfer", "--leave-out", "PatchSeq", "Motor"], "no Split/PatchSeq_EP_features.csv"),
     ],
 )

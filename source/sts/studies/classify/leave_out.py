@@ -84,7 +84,10 @@ def leave_out(
 def _read_sets(data: Path, names: Sequence[str]) -> LabelledTable:
     """Return the cells with known class and all features, measured and derived."""
     if len(names) < 2:
-        raise StsError(f"--leave-out needs two data sets or more, {len(names)} is named")
+        raise StsError(
+            f"--leave-out needs two data sets or more, {len(names)} is named: each is left out "
+            "while the others train"
+        )
     table = read_laboratories(names, data)
     return with_features(table.rows(table.truth >= 0), without_indicators(KNOWN))
 

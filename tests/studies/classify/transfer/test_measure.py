@@ -224,6 +224,11 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "published": (("--published",), "leave out --published"),
     "network": (("--with-networks", "nowhere"), "leave out --with-networks"),
     "mode": (("TEST",), "leave out the mode"),
+    "trials": (("--trials", "3"), "leave out --trials"),
+    "folds": (("--folds", "4"), "leave out --folds"),
+    "name": (("--name", "mine"), "leave out --name"),
+    "storage": (("--storage", "s.sqlite"), "leave out --storage"),
+    "wandb": (("--wandb", "offline"), "leave out --wandb"),
 }
 
 

@@ -152,6 +152,13 @@ def test_without_a_published_data_set_the_user_is_told(tmp_path: Path) -> None:
     ("words", "message"),
     [
         (["--types", "--published"], "leave out --published"),
+        (["--types", "--model", "svm"], "leave out --model"),
+        (["PREDICT", "--types", "--model", "svm", "--table", "t"], "leave out --model"),
+        (["--types", "--trials", "3"], "leave out --trials"),
+        (["--types", "--skip-missing"], "leave out --skip-missing"),
+        (["--types", "--group-by", "donor"], "leave out --group-by"),
+        (["--types", "--storage", "s.sqlite"], "leave out --storage"),
+        (["--types", "--wandb", "offline"], "leave out --wandb"),
         (["TEST", "--types"], "--types goes with TRAIN and PREDICT"),
         (["--release", "there"], "--release goes with --types"),
         (["--types", "--release", "there", "--name", "mine"], "give no other"),
