@@ -19,6 +19,11 @@ from unittest import mock
 
 import pytest
 
+from sts.cli.augment import make_augment_parser
+from sts.cli.baseline import make_baseline_parser
+from sts.cli.calcium import make_calcium_parser
+from sts.cli.data import make_data_parser
+from sts.cli.sts import make_sts_parser
 from tests.conftest import REPOSITORY
 from tests.test_import_map import ORDER
 
@@ -221,6 +226,30 @@ def test_every_script_takes_what_a_page_gives_it(call: tuple[str, ...]) -> None:
         if word.startswith("--"):
             flag = word.split("=")[0]
             assert re.search(rf"{re.escape(flag)}\b", known), f"{script} {command} has no {flag}"
+
+
+PARSERS = {
+    "sts_pipeline.py": make_sts_parser,
+    "baseline_pipeline.py": make_baseline_parser,
+    "augment_benchmark.py": make_augment_parser,
+    "calcium_gan.py": make_calcium_parser,
+    "data_pipeline.py": make_data_parser,
+}
+# Calls in blocks are whole; in running text their words may be left out.
+WHOLE_CALLS = sorted(
+    (name, *words[at + 1 :])
+    for line in TYPED
+    for words in parts(line)
+    for at, word in enumerate(words)
+    if (name := Path(word).name) in PARSERS
+)
+
+
+@pytest.mark.parametrize("call", WHOLE_CALLS, ids=" ".join)
+def test_every_script_can_read_the_words_of_a_block(call: tuple[str, ...]) -> None:
+    script, *words = call
+    # HZ stands for a number.
+    PARSERS[script]().parse_args(["30" if word == "HZ" else word for word in words])
 
 
 KNOWN = {"python", "python3", "pip", "apptainer", "cd", "git", *SCRIPTS}

@@ -53,6 +53,18 @@ def test_a_dry_run_lists_files_and_their_size(
     assert list((root / "data").iterdir()) == []
 
 
+def test_several_sources_are_fetched_one_after_another(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["fetch", "patchseq-metadata", "excitatory", "--dry-run", "--root", str(root)]
+    assert main(words) == Status.DONE
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("would")]
+    assert [line.split(", into")[0] for line in told] == [
+        "would fetch 1 files, 1.1 MB",
+        "would fetch 2 files, 3.1 MB",
+    ]
+
+
 def test_a_fetch_tells_what_came_and_under_which_terms(
     arguments: list[str], root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -84,6 +96,8 @@ def test_failures_are_listed_and_told_by_the_status(
     [
         (["fetch"], "no SOURCE given: choose from sts-tables"),
         (["fetch", "dandy"], "did you mean 'dandi'"),
+        (["fetch", "excitatory", "dandy"], "did you mean 'dandi'"),
+        (["fetch", "etypes", "excitatory", "--out", "x"], "--out is the folder of one source"),
         (["fetch", "etypes", "--limit", "3"], "can only be fetched whole"),
         (["fetch", "dandi", "--api-url", "http://api.dandiarchive.org"], "refused the address"),
         (["fetch", "dandi", "--dandiset", "20"], "ID/VERSION"),

@@ -24,14 +24,19 @@ def add_fetch(commands: "Commands") -> None:
         "final name; after an interruption the same command continues. --list shows all sources "
         "with their sizes and terms.",
     )
-    parser.add_argument("source", nargs="?", metavar="SOURCE", help="one of the sources of --list")
+    parser.add_argument(
+        "sources",
+        nargs="*",
+        metavar="SOURCE",
+        help="sources of --list, which are fetched one after another",
+    )
     parser.add_argument("--list", action="store_true", help="list what can be fetched")
     parser.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
-        help="where to put it (default: where the other commands look, in ROOT/data; weights go "
-        "to torch's cache)",
+        help="where to put one source (default: where the other commands look, in ROOT/data; "
+        "weights go to torch's cache)",
     )
     _add_choice(parser)
     _add_network(parser)
@@ -93,32 +98,43 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
 
 
 def _fetch(args: argparse.Namespace) -> int:
-    if args.list or args.source is None:
+    if args.list or not args.sources:
         return _list(asked=args.list)
     from sts.studies.data.fetch import fetch, plan_fetch
 
-    job = _job(args)
-    if args.dry_run:
-        _tell_plan(plan_fetch(job), job)
-        return Status.DONE
-    done = fetch(job)
-    _tell(done, job)
-    return Status.PARTIAL if done.failures else Status.DONE
+    failed = False
+    for job in _jobs(args):
+        if args.dry_run:
+            _tell_plan(plan_fetch(job), job)
+            continue
+        done = fetch(job)
+        _tell(done, job)
+        failed |= bool(done.failures)
+    return Status.PARTIAL if failed else Status.DONE
 
 
-def _job(args: argparse.Namespace) -> "FetchJob":
+def _jobs(args: argparse.Namespace) -> "list[FetchJob]":
+    """Return the job of every source; all of them are checked before the first is fetched."""
+    from sts.base.errors import StsError
+
+    if len(args.sources) > 1 and args.out:
+        raise StsError("--out is the folder of one source: leave it out, or fetch one at a time")
+    return [_job(args, source) for source in dict.fromkeys(args.sources)]
+
+
+def _job(args: argparse.Namespace, source: str) -> "FetchJob":
     from sts.archives.http_rules import RetrySettings
     from sts.archives.listings import DANDISET
     from sts.studies.data.fetch import default_folder, read_cell_ids
     from sts.studies.data.fetch_files import FetchJob
 
-    data = None if args.source == "weights" else data_of(args)
-    out = args.out or default_folder(args.source, data)
+    data = None if source == "weights" else data_of(args)
+    out = args.out or default_folder(source, data)
     return FetchJob(
-        source=args.source,
+        source=source,
         out=out,
         metadata=tuple(folder for folder in (out, data) if folder is not None),
-        cells=None if args.cells is None else read_cell_ids(args.cells, source=args.source),
+        cells=None if args.cells is None else read_cell_ids(args.cells, source=source),
         limit=args.limit,
         api_url=args.api_url,
         dandiset=args.dandiset or DANDISET,
