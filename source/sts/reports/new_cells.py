@@ -11,6 +11,7 @@ import numpy as np
 from sts.base.files import write_csv
 from sts.base.types import CLASSES, Bools, Floats, Ints
 from sts.datasets.cell_files import CellFiles, FileStamp
+from sts.datasets.cell_types import CLASS_DEPTH
 from sts.reports.page import Block, Facts, Picture, Section, Table, write_page
 from sts.reports.type_answers import (
     ANSWER_COLUMNS,
@@ -151,9 +152,8 @@ class PredictedCell:
 
     def set_in_words(self) -> str:
         """Return the prediction set, "none" if it is empty, "" without one."""
-        if self.possible is None:
-            return ""
-        return SEPARATOR.join(self.possible) or NO_ANSWER
+        possible = self.types.set_at(CLASS_DEPTH) if self.types else self.possible
+        return "" if possible is None else SEPARATOR.join(possible) or NO_ANSWER
 
     @property
     def lacks_much(self) -> bool:

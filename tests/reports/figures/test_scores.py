@@ -10,6 +10,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from sts.base.types import CLASSES
+from sts.evaluation.abstention import risk_coverage
 from sts.evaluation.predictions import Predictions
 from sts.evaluation.scores import Interval, Scores, by_dataset, score
 from sts.reports.figures import scores
@@ -21,6 +22,7 @@ from sts.reports.figures.scores import (
     ScorePanel,
     draw_bars,
     draw_confusion,
+    draw_risk,
     draw_transfer,
 )
 from sts.reports.figures.style import CLASS_COLOURS
@@ -266,3 +268,18 @@ def test_text_of_series_can_be_read(
 
 def test_there_are_as_many_colours_as_marks() -> None:
     assert len(set(SERIES_COLOURS)) == len(set(SERIES_MARKERS)) == len(SERIES_COLOURS)
+
+
+def test_a_curve_of_risk_ends_at_the_share_of_wrong_calls(
+    drawn: list[Figure], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sure = np.array([0.9, 0.8, 0.7, 0.6])
+    right = {"class": np.array([1, 1, 1, 0], bool), "T-type": np.array([1, 0, 1, 0], bool)}
+    curves = {name: risk_coverage(sure, each) for name, each in right.items()}
+    draw_risk(Path("x"), curves)
+    (axes,) = drawn[0].axes
+    lines = {str(line.get_label()): line for line in axes.get_lines()}
+    assert list(lines) == list(right)
+    for name, line in lines.items():
+        assert (line.get_xdata()[-1], line.get_ydata()[-1]) == (1.0, (~right[name]).mean())
+    assert_legible(drawn[0], monkeypatch)

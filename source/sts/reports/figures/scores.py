@@ -1,4 +1,4 @@
-"""Figures of scores: models side by side, confusion matrices, and panels of scores."""
+"""Figures of scores: models, confusion matrices, panels of scores, risk and coverage."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +11,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from sts.evaluation.abstention import RiskCoverage
 from sts.evaluation.predictions import SCORES
 from sts.evaluation.scores import Interval, Scores
 from sts.reports.figures.style import (
@@ -296,3 +297,20 @@ def _draw_mark(axes: Axes, at: float, score: Interval, colour: str, marker: str)
     )
     right = axes.get_yaxis_transform()
     axes.text(1.01, at, f"{score.value:.3f}", va="center", fontsize=7, color=INK, transform=right)
+
+
+def draw_risk(stem: Path, curves: Mapping[str, RiskCoverage]) -> list[Path]:
+    """Draw the share of wrong calls among the surest ones against their number; PNG and SVG."""
+    with look():
+        figure = new_figure(5.6, 3.4)
+        axes = figure.subplots()
+        for colour, (name, curve) in zip(SERIES_COLOURS, curves.items(), strict=False):
+            axes.plot(curve.coverage, curve.risk, color=colour, linewidth=1.4, label=name)
+        axes.set_xlim(0, 1.0)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("share of cells with a call (0 to 1)")
+        axes.set_ylabel("share of wrong calls among them")
+        axes.grid(color=FAINT, alpha=0.25, linewidth=0.5)
+        axes.set_axisbelow(True)
+        figure.legend(loc="outside lower center", ncols=2, frameon=False)
+        return save(figure, stem)

@@ -124,6 +124,8 @@ def test_the_report_says_what_was_found(world: tuple[Path, JudgedTypes]) -> None
     sides = {name: "Excitatory" if name == "Excitatory" else "Inhibitory" for name in CLASSES}
     assert all(f"{side} > {name}" in groups for name, side in sides.items())
     assert (judged.folder / "report.html").read_text().count("<table") == 4 + 2 * len(LEVELS)
+    for name in ("types", "risk_coverage"):
+        assert (judged.folder / "figures" / f"{name}.png").is_file()
     # The study's classes and both of its data sets, each left out once.
     assert len(report["unlike"]) == len(CLASSES) + 2
     areas = [report["unlike"][f"class {name}"]["area"]["value"] for name in CLASSES]
@@ -200,6 +202,7 @@ def test_the_tree_is_stored_and_answers_for_new_cells(
     assert (rows[-1]["unlike_training"], rows[-1]["answer"]) == ("True", "")
     for row in rows[:-1]:
         assert row["set_coverage"] == "0.8"
+        assert row["prediction_set"] == (row["set_class"] or "none")
         assert row["because_1"].endswith(f"towards {row['prediction']}")
         # The answer is a node that the sets of its level and of those above it hold alone.
         *_, last = row["answer"].split(" > ")
@@ -239,3 +242,6 @@ def test_the_same_cells_and_seed_make_the_same_release(
     assert f"| class | all | {score.cells} | {score.first.value:.3f} [" in card
     assert "MotorCortex: no licence is known of motor-cortex" in card
     assert "Made from a part of the published tables" in card
+    report = json.loads((again.folder / "report.json").read_text())
+    (warned,) = [line for line in card.splitlines() if line.startswith("| class Pvalb |")]
+    assert warned.endswith(f"| {report['unlike']['class Pvalb']['false_alarms']:.3f} |")

@@ -9,10 +9,11 @@ import numpy as np
 from sts.base.files import write_csv
 from sts.base.runs import Run
 from sts.datasets.laboratories import LabelledTable
+from sts.evaluation.abstention import risk_coverage
 from sts.evaluation.prediction_sets import FEWEST_OF_SOURCE
 from sts.evaluation.type_scores import LevelAnswers, LevelScores, score_answers
 from sts.evaluation.type_tree import TypeTree, split_label
-from sts.reports.figures.scores import ScorePanel, draw_transfer
+from sts.reports.figures.scores import ScorePanel, draw_risk, draw_transfer
 from sts.reports.page import Block, Picture, Section, Table, write_page
 from sts.studies.classify.types.cells import TypedCells
 from sts.studies.classify.types.unlike import LeftOutSets, UnlikeScores
@@ -41,6 +42,10 @@ FIGURE: Final = (
     "Calls and prediction sets of all cells, of each data set, and of each subclass at the level "
     "of subclasses. n is the number of cells, lines are 95 % intervals. Sets are made to contain "
     "the true type of {coverage} of the cells."
+)
+RISK: Final = (
+    "Abstention: only the surest calls of each level are given. A curve that stays low says that "
+    "wrong calls have low probabilities."
 )
 _SETS: Final = (
     "A set contains the true type of {coverage} of new cells of each subclass (of each class, "
@@ -104,13 +109,18 @@ def write_types_report(
     calls, sets = _two_tables("level", whole)
     sets_in_words = _SETS.format(coverage=share)
     figure = Picture(files=picture, caption=FIGURE.format(coverage=share))
+    curves = {
+        name: risk_coverage(answers.probabilities.max(axis=1), answers.right)
+        for name, answers in levels.items()
+    }
+    risk = Picture(files=draw_risk(run.figures / "risk_coverage", curves), caption=RISK)
     write_page(
         run.path / "report.html",
         "The tree of types",
         subtitle=f"{len(table):,} cells, {len(tree.leaves)} types, each donor in one fold",
         sections=[
             Section("In one figure", [figure]),
-            Section("Levels", [_HOW, CALLS_IN_WORDS, calls, sets_in_words, sets]),
+            Section("Levels", [_HOW, CALLS_IN_WORDS, calls, risk, sets_in_words, sets]),
             *by_group,
             Section("Unlike anything seen", [UNLIKE, unlike_table(detections)]),
             Section("Sets in a data set left out", [LEFT_OUT_SETS, _left_out_table(left_out)]),

@@ -241,14 +241,16 @@ def _list_warnings(model: TypeModel, found: Release) -> Iterator[str]:
         "A cell is called unlike the training cells if it is further from every prototype than "
         f"{model.card.percentile:g} % of training cells are that have similar features. Each "
         "class and data set was left out of the fit of the prototypes in turn: how many of its "
-        "cells, and of the known cells of other donors, are flagged?"
+        "cells, and of the known cells of other donors, are flagged? False alarms: the known cells "
+        "that would be flagged if 95 % of the cells left out were to be."
     )
     yield ""
-    yield "| left out | cells | flagged | known cells flagged | AUROC |"
-    yield "| --- | --- | --- | --- | --- |"
+    yield "| left out | cells | flagged | known cells flagged | AUROC | false alarms |"
+    yield "| --- | --- | --- | --- | --- | --- |"
     for name, each in found.detections.items():
         shares = f"{each.flagged:.3f} | {each.known_flagged:.3f}"
-        yield f"| {name} | {each.unlike:,} | {shares} | {each.area.in_words()} |"
+        area = each.area.in_words()
+        yield f"| {name} | {each.unlike:,} | {shares} | {area} | {each.false_alarms:.3f} |"
 
 
 def _list_limits(model: TypeModel, found: Release) -> Iterator[str]:
