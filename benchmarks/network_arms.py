@@ -1,5 +1,6 @@
 """The arms of `network_inputs.py`, the cells they are trained on, and the training of one."""
 
+import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -85,6 +86,14 @@ class SimulatedSet:
     scored: Ints
     """Rows of the cells that no arm is trained on."""
 
+    def digest(self, rows: Ints) -> str:
+        """Return a digest of some training cells and of the scored ones."""
+        both = np.concatenate([rows, self.scored])
+        digest = hashlib.sha256()
+        for values in (self.traces, self.features, self.labels):
+            digest.update(np.ascontiguousarray(values[both]).data)
+        return digest.hexdigest()[:16]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
@@ -94,6 +103,9 @@ class Run:
     size: int
     seed: int
     weights: str
+    """A file, "none" for random weights, "" if the file of the arm is not given."""
+    key: Mapping[str, str]
+    """Digests of the cells and the weights, which the row of the run has."""
     data: Path
     scored: int
     largest: int
@@ -167,6 +179,7 @@ def run_arm(run: Run) -> dict[str, Any]:
         "arm": run.name,
         "cells": run.size,
         "seed": run.seed,
+        **run.key,
         "accuracy": balanced_accuracy(cells.labels[cells.scored], said),
         "seconds": time.perf_counter() - start,
         "predictions": "".join(map(str, said.tolist())),

@@ -10,13 +10,13 @@ alone; and boosted trees on the features of the same recordings. Each arm has on
 that of the demo, which was found on other cells. A seed draws the training cells of a size where
 there are more, the initial weights and the batches. Files of ImageNet weights are given by the
 number of the network; arms without their file are left out. A finished arm is not trained again:
-the same command goes on, and begins anew on other cells. Intervals resample the scored cells and
-the seeds.
+the same command goes on. A file of results is of one set of cells and of weights. Intervals
+resample the scored cells and the seeds.
 """
 
 import argparse
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, Final
@@ -31,14 +31,17 @@ from network_arms import (
     PRETRAINED_ON,
     SCORED_CELLS,
     Run,
+    SimulatedSet,
+    draw_rows,
     ensure_cells,
     run_arm,
 )
-from sts.base.files import read_json, write_json
+from sts.base.errors import StsError
+from sts.base.files import read_json, sha256_of, write_json
 from sts.base.parallel import map_unordered
 from sts.base.types import CLASSES, Floats, Ints
 from sts.evaluation.scores import interval_of
-from unlabelled import ensure_pretrained
+from unlabelled import TRACE, ensure_pretrained
 
 RESULTS: Final = Path(__file__).resolve().parent / "results" / "network_inputs.json"
 RESAMPLES: Final = 2000
@@ -70,30 +73,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if any(ARMS[name].given and ARMS[name].network == 5 for name in asked.arms):
         training = cells.traces[: min(PRETRAINED_ON, cells.scored[0])]
         weights[5] = str(ensure_pretrained(asked.data, training))
-    # The scored cells are the same for any number of training cells.
-    digest = hashlib.sha256(cells.traces[cells.scored].tobytes()).hexdigest()
-    results = read_json(asked.out) if asked.out.is_file() else {}
-    if results.get("digest") != digest:
-        results = {"digest": digest, "rows": []}
+    runs = list(list_runs(asked, cells, weights, largest))
+    results = read_results(asked.out, cells, runs)
     results |= {"machine": describe_machine(asked.device), "scored_cells": asked.scored}
     done = {(row["arm"], row["cells"], row["seed"]) for row in results["rows"]}
-    runs = [
-        Run(
-            name=name,
-            size=size,
-            seed=seed,
-            weights=weights[number] if arm.given and number is not None else "none",
-            data=asked.data,
-            scored=asked.scored,
-            largest=largest,
-            device=asked.device,
-        )
-        for size, seed, (name, arm) in product(asked.sizes, range(asked.seeds), ARMS.items())
-        if name in asked.arms and (name, size, seed) not in done
-        for number in [arm.network]
-        if not arm.given or number in weights
+    missing = [
+        run
+        for run in runs
+        if run.name in asked.arms and run.weights and (run.name, run.size, run.seed) not in done
     ]
-    for _, row in map_unordered(run_arm, runs, workers=asked.workers):
+    for _, row in map_unordered(run_arm, missing, workers=asked.workers):
         results["rows"].append(row)
         write_json(asked.out, results)
         shown = f"{row['accuracy']:.3f}, {row['seconds']:.0f} s"
@@ -125,6 +114,55 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, default=RESULTS, help="JSON file of the results")
     return parser.parse_args(argv)
+
+
+def list_runs(
+    asked: argparse.Namespace, cells: SimulatedSet, weights: Mapping[int, str], largest: int
+) -> Iterator[Run]:
+    """Yield the trainings of all arms, asked for or not, with the asked sizes and seeds."""
+    for number, file in weights.items():
+        if not Path(file).is_file():
+            raise StsError(f"no file of weights for network {number} at {file}")
+    # The same pretraining gives slightly other weights on another machine: its name stands for it.
+    names = {
+        number: Path(file).stem if number == TRACE.number else sha256_of(Path(file))[:16]
+        for number, file in weights.items()
+    }
+    for size, seed in product(asked.sizes, range(asked.seeds)):
+        digest = cells.digest(draw_rows(cells.labels[: POOLS[size]], size, seed))
+        for name, arm in ARMS.items():
+            is_known = arm.given and arm.network in weights
+            yield Run(
+                name=name,
+                size=size,
+                seed=seed,
+                weights=weights.get(arm.network, "") if arm.given else "none",
+                key={"digest": digest} | ({"weights": names[arm.network]} if is_known else {}),
+                data=asked.data,
+                scored=asked.scored,
+                largest=largest,
+                device=asked.device,
+            )
+
+
+def read_results(path: Path, cells: SimulatedSet, runs: Iterable[Run]) -> dict[str, Any]:
+    """Return the results in a file; those of other cells or weights are refused."""
+    # The scored cells are the same for any number of training cells.
+    digest = hashlib.sha256(cells.traces[cells.scored].tobytes()).hexdigest()
+    results: dict[str, Any] = {"digest": digest, "rows": []}
+    if path.is_file():
+        results = read_json(path)
+    if results.get("digest") != digest:
+        raise StsError(f"{path} was made with other scored cells: give another --out")
+    keys = {(run.name, run.size, run.seed): run.key for run in runs}
+    for row in results["rows"]:
+        arm, size, seed = row["arm"], row["cells"], row["seed"]
+        if not keys.get((arm, size, seed), {}).items() <= row.items():
+            raise StsError(
+                f"{arm} with {size} cells and seed {seed} is of other cells or weights in {path}: "
+                "give another --out"
+            )
+    return results
 
 
 def read_right(rows: Sequence[Mapping[str, Any]], arm: str, size: int, truth: Ints) -> Floats:
@@ -186,4 +224,7 @@ def print_tables(results: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        raise SystemExit(main())
+    except StsError as error:
+        raise SystemExit(f"error: {error}") from error

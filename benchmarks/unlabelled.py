@@ -5,6 +5,7 @@ batch vary and are not correlated (VICReg; Bardes et al., 2022). It needs no dec
 changes are those of the arm with changed sweeps.
 """
 
+import hashlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -81,7 +82,8 @@ def change_sweeps(sweeps: Floats, rng: np.random.Generator) -> Floats:
 
 def ensure_pretrained(folder: Path, traces: Floats) -> Path:
     """Return the file of TraceNet's weights, pretrained on these sweeps unless it exists."""
-    path = folder / f"pretrained-{len(traces)}-{PRETRAINING_EPOCHS}.safetensors"
+    digest = hashlib.sha256(np.ascontiguousarray(traces).data).hexdigest()[:16]
+    path = folder / f"pretrained-{len(traces)}-{PRETRAINING_EPOCHS}-{digest}.safetensors"
     if not path.is_file():
         body = pretrain(traces)
         with atomic_path(path) as part:
