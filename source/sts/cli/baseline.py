@@ -49,6 +49,7 @@ _TAKEN_BY = {
     "types": ("TRAIN", "PREDICT"),
     "coverage": ("TRAIN", "PREDICT"),
     "release": ("TRAIN",),
+    "datasets": ("TRAIN",),
     "leave_out": ("TRAIN",),
     "adapt": ("TRAIN",),
     "with_networks": ("TRAIN",),

@@ -24,6 +24,14 @@ def add_types(parser: argparse.ArgumentParser) -> None:
         "visual cortex in the data, and store it; PREDICT: use it, or the released one",
     )
     group.add_argument(
+        "--datasets",
+        nargs="+",
+        default=(),
+        metavar="NAME",
+        help="with --types: train on these published data sets, such as PatchSeq MotorCortex "
+        "(default: those of mouse visual cortex)",
+    )
+    group.add_argument(
         "--release",
         type=Path,
         metavar="DIR",
@@ -37,6 +45,8 @@ def check_types(args: argparse.Namespace) -> None:
     if not args.types:
         if args.release is not None or (args.coverage is not None and args.mode != "PREDICT"):
             raise StsError(f"{'--release' if args.release else '--coverage'} goes with --types")
+        if args.datasets:
+            raise StsError("--datasets goes with --types")
         return
     if args.mode == "TEST":
         raise StsError("--types goes with TRAIN and PREDICT")
@@ -73,7 +83,11 @@ def say_types(args: argparse.Namespace, workspace: "Workspace", data: Path) -> i
     from sts.studies.classify.types.pages import levels_table
 
     chosen = {"folds": args.folds, "coverage": args.coverage}
-    job = TypesJob(seed=args.seed, **{k: v for k, v in chosen.items() if v is not None})
+    job = TypesJob(
+        datasets=tuple(dict.fromkeys(args.datasets)),
+        seed=args.seed,
+        **{k: v for k, v in chosen.items() if v is not None},
+    )
     judged = judge_types(
         workspace, job, data=data, name=args.name, release=args.release, workers=args.workers
     )

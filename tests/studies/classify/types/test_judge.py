@@ -145,6 +145,24 @@ def test_donors_stand_on_one_side_of_a_fold(tmp_path: Path) -> None:
         assert not (set(donors[fitted]) & set(donors[scored])) - {""}
 
 
+def test_any_data_sets_can_be_chosen(tmp_path: Path) -> None:
+    write_world(tmp_path)
+    assert set(read_typed_cells(tmp_path).table.dataset) == {"PatchClamp", "PatchSeq"}
+    one = read_typed_cells(tmp_path, ["PatchSeq"])
+    assert set(one.table.dataset) == {"PatchSeq"}
+    assert set(one.table.label) == set(CLASSES)
+    with pytest.raises(StsError, match=r"no exc_mMET_ephys_features\.csv in"):
+        read_typed_cells(tmp_path, ["PatchSeq", "ExcitatoryV1"])
+    with pytest.raises(StsError, match="no licence is known of MotorCortex"):
+        read_typed_cells(tmp_path, ["PatchSeq", "MotorCortex"], for_release=True)
+
+
+@pytest.mark.data
+def test_a_tree_needs_cells_of_all_four_classes(data_dir: Path) -> None:
+    with pytest.raises(StsError, match="no cell of HumanInterneurons is Excitatory"):
+        read_typed_cells(data_dir, ["HumanInterneurons"])
+
+
 def test_without_a_published_data_set_the_user_is_told(tmp_path: Path) -> None:
     with pytest.raises(StsError, match="none of the data sets PatchClamp"):
         read_typed_cells(tmp_path)
@@ -163,6 +181,9 @@ def test_without_a_published_data_set_the_user_is_told(tmp_path: Path) -> None:
         (["--types", "--wandb", "offline"], "leave out --wandb"),
         (["TEST", "--types"], "--types goes with TRAIN and PREDICT"),
         (["--release", "there"], "--release goes with --types"),
+        (["--datasets", "PatchSeq"], "--datasets goes with --types"),
+        (["--types", "--datasets", "Patchseq"], "did you mean 'PatchSeq'"),
+        (["PREDICT", "--types", "--datasets", "PatchSeq"], "--datasets belongs to TRAIN"),
         (["--types", "--release", "there", "--name", "mine"], "give no other"),
         (["PREDICT", "--types", "--release", "there"], "--release names the place"),
         (["--coverage", "0.9"], "--coverage goes with --types"),

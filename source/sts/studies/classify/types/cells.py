@@ -1,7 +1,7 @@
 """The cells of --types with their labels on the tree, and the classifier that is fitted on them."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 
 from sts.archives.sources import SOURCES
-from sts.base.errors import StsError
-from sts.base.types import Bools, Ints, Texts
+from sts.base.errors import StsError, one_of
+from sts.base.types import CLASSES, Bools, Ints, Texts
 from sts.datasets.cell_types import merge_rare_types, type_label
 from sts.datasets.feature_sets import feature_names, with_features
 from sts.datasets.laboratories import (
@@ -41,6 +41,8 @@ logger = logging.getLogger("sts")
 class TypesJob:
     """All settings; the results depend only on them and on the cells."""
 
+    datasets: tuple[str, ...] = ()
+    """The data sets to train on; (): those of FINEST that are there."""
     folds: int = 5
     coverage: float = SET_COVERAGE
     copies: int = 1
@@ -67,15 +69,23 @@ class TypedCells:
         return np.unique(self.table.dataset, return_inverse=True)[1]
 
 
-def read_typed_cells(data: Path, *, for_release: bool = False) -> TypedCells:
-    """Return the cells of the data sets of FINEST in `data`, without published test specimens.
+def read_typed_cells(
+    data: Path, names: Sequence[str] = (), *, for_release: bool = False
+) -> TypedCells:
+    """Return the cells of data sets in `data` on the tree, without published test specimens.
 
     Parameters
     ----------
+    names
+        The data sets; (): those of FINEST that are there.
     for_release
         Take the data sets alone whose terms are known.
     """
-    names = [name for name in find_laboratories(data) if name in FINEST]
+    unlicensed = [name for name in names if for_release and sources_without_licence(name)]
+    if unlicensed:
+        raise StsError(f"no licence is known of {unlicensed[0]}: it trains no model to give away")
+    if not names:
+        names = [name for name in find_laboratories(data) if name in FINEST]
     if for_release:
         names = [name for name in names if not sources_without_licence(name)]
     if not names:
@@ -84,8 +94,12 @@ def read_typed_cells(data: Path, *, for_release: bool = False) -> TypedCells:
             "`data_pipeline.py fetch sts-tables patchseq-metadata excitatory`"
         )
     table = read_laboratories(names, data)
+    if lacking := [label for label in CLASSES if label not in table.label]:
+        raise StsError(
+            f"no cell of {', '.join(names)} is {lacking[0]}: a tree needs cells of all four classes"
+        )
     finest = [
-        str(getattr(table, column)[row]) if (column := FINEST[name]) else ""
+        str(getattr(table, column)[row]) if (column := FINEST.get(name)) else ""
         for row, name in enumerate(table.dataset.tolist())
     ]
     known = zip(table.label.tolist(), table.subclass.tolist(), finest, strict=True)
@@ -101,7 +115,8 @@ def read_typed_cells(data: Path, *, for_release: bool = False) -> TypedCells:
 
 def sources_without_licence(name: str) -> tuple[str, ...]:
     """Return the sources of a data set whose terms of use nobody states."""
-    return tuple(each for each in LABORATORIES[name].sources if not SOURCES[each].has_licence)
+    laboratory = LABORATORIES[one_of(name, LABORATORIES, "data set")]
+    return tuple(each for each in laboratory.sources if not SOURCES[each].has_licence)
 
 
 def stimulus_masks(table: LabelledTable) -> Bools:

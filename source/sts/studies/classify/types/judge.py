@@ -76,7 +76,7 @@ def judge_types(
     release
         Folder for a tree that is given away, with a card in words; it is stored there alone.
     """
-    cells = read_typed_cells(data, for_release=release is not None)
+    cells = read_typed_cells(data, job.datasets, for_release=release is not None)
     with start_run(workspace, study=_STUDY, what="TypeTree", settings=job) as run:
         folds = folds_of(cells.table, job.folds, seed=job.seed)
         probabilities = predict_out_of_fold(cells, folds, job, workers=workers)
