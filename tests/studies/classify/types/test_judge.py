@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -264,5 +265,10 @@ def test_the_same_cells_and_seed_make_the_same_release(
     assert "MotorCortex: no licence is known of motor-cortex" in card
     assert "Made from a part of the published tables" in card
     report = json.loads((again.folder / "report.json").read_text())
+    # Whatever one class gains without a stimulus, others lose.
+    gains = [line.split(" | ")[-1] for line in card.splitlines() if " alone | class |" in line]
+    assert len(gains) == 2
+    assert any(re.fullmatch(r"\S+ \+0\.\d{3} \|", gain) for gain in gains)
+    assert "| all | class |" in card
     (warned,) = [line for line in card.splitlines() if line.startswith("| class Pvalb |")]
     assert warned.endswith(f"| {report['unlike']['class Pvalb']['false_alarms']:.3f} |")

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from sts.archives.sources import SOURCES, find_source
 from sts.datasets.cell_types import LEVELS
 from sts.datasets.laboratories import LABORATORIES
 from sts.evaluation.prediction_sets import FEWEST_OF_SOURCE
 from sts.evaluation.scores import Interval
 from sts.evaluation.type_scores import LevelAnswers, LevelScores, score_answers
+from sts.evaluation.type_tree import TypeTree, split_label
 from sts.studies.classify.types.cells import FINEST, TypedCells, sources_without_licence
 from sts.studies.classify.types.pages import group_scores
 from sts.studies.classify.types.unlike import LeftOutSets, UnlikeScores
@@ -207,16 +210,30 @@ def _list_protocols(model: TypeModel, found: Release) -> Iterator[str]:
     yield ""
     yield (
         "The same cells, with the features of a stimulus hidden. Sets of such cells are calibrated "
-        "on cells without the same stimulus."
+        "on cells without the same stimulus. Gains most: the type whose share of the calls exceeds "
+        "that with all stimuli most; a missing stimulus is not to say anything about the type."
     )
     yield ""
-    yield "| stimuli | level | right | set holds the truth | types in a set |"
-    yield "| --- | --- | --- | --- | --- |"
+    yield "| stimuli | level | right | set holds the truth | types in a set | gains most |"
+    yield "| --- | --- | --- | --- | --- | --- |"
     for protocol, levels in {"all": found.levels, **found.lacking}.items():
         for level, answers in levels.items():
             each = score_answers(answers)
             shown = f"{_show(each.first)} | {_show(each.held)} | {each.set_size:.2f}"
-            yield f"| {protocol} | {level} | {shown} |"
+            gain = _largest_gain(model.tree, answers, found.levels[level])
+            yield f"| {protocol} | {level} | {shown} | {gain} |"
+
+
+def _largest_gain(tree: TypeTree, lacking: LevelAnswers, whole: LevelAnswers) -> str:
+    """Return the type that is called more often without a stimulus, "" where none is."""
+    counts = [
+        np.bincount(each.probabilities.argmax(axis=1), minlength=len(each.level))
+        for each in (lacking, whole)
+    ]
+    gains = (counts[0] - counts[1]) / len(whole.rows)
+    most = int(gains.argmax())
+    name = split_label(tree.labels[whole.level[most]])[-1]
+    return f"{name} {gains[most]:+.3f}" if gains[most] > 0 else ""
 
 
 def _groups(found: Release) -> Iterator[tuple[str, str, LevelScores]]:
