@@ -17,6 +17,7 @@ from sts.cli import baseline
 from sts.datasets.cell_types import LEVELS
 from sts.evaluation.type_scores import score_answers
 from sts.reports import new_cells, type_answers
+from sts.reports.checklist import NOT_RECORDED, fill_checklist
 from sts.reports.type_answers import LEVEL_COLUMNS
 from sts.reports.viewer.answers import read_answers
 from sts.signals.feature_names import FEATURES
@@ -135,6 +136,17 @@ def test_the_report_says_what_was_found(world: tuple[Path, JudgedTypes]) -> None
     for each in report["left_out_sets"].values():
         assert each["cautious"]["value"] >= each["pooled"]["value"]
     assert sum(each["cells"] for each in report["left_out_sets"].values()) == report["cells"]
+
+
+def test_a_reporting_checklist_is_filled_from_its_files(world: tuple[Path, JudgedTypes]) -> None:
+    items = {item.id: item.from_run for item in fill_checklist(world[1].folder)}
+    scores = score_answers(world[1].levels["class"])
+    assert "Pvalb, Sst, Vip/Lamp5; 9 types below them." in items["REFORMS 1a"]
+    assert items["REFORMS 3a"].startswith("Cells by data set: PatchClamp ")
+    assert f"class {scores.first.in_words()} (n = {scores.cells})" in items["REFORMS 7a"]
+    assert "Share of right classes: PatchClamp 0." in items["REFORMS 8a"]
+    for name in ("REFORMS 3d", "REFORMS 5a", "REFORMS 5c", "REFORMS 6b", "REFORMS 8b"):
+        assert NOT_RECORDED not in items[name]
 
 
 def test_donors_stand_on_one_side_of_a_fold(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 """The cells of --types with their labels on the tree, and the classifier that is fitted on them."""
 
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -135,3 +136,23 @@ def make_classifier(table: LabelledTable, job: TypesJob) -> TypeTreeClassifier:
         reference=REFERENCE if REFERENCE in table.dataset else None,
         random_state=job.seed,
     )
+
+
+def describe_cells(cells: TypedCells) -> dict[str, Any]:
+    """Return the numbers of cells by data set, class and type, and a digest of them."""
+    table = cells.table
+    texts = [*table.names, *table.specimen_id, *cells.labels, *table.dataset]
+    digest = hashlib.sha256("\n".join(texts).encode())
+    digest.update(np.ascontiguousarray(table.X).data)
+    return {
+        "cells": len(table),
+        "datasets": _count(table.dataset),
+        "classes": _count(table.label),
+        "types": _count(cells.labels),
+        "training_fingerprint": digest.hexdigest()[:16],
+    }
+
+
+def _count(names: Texts) -> dict[str, int]:
+    found, counts = np.unique(names, return_counts=True)
+    return dict(zip(found.tolist(), counts.tolist(), strict=True))

@@ -1,6 +1,5 @@
 """--types: scores of the tree of types on donors outside training, and the tree itself."""
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -23,6 +22,7 @@ from sts.evaluation.type_scores import LevelAnswers, answer_level, score_answers
 from sts.studies.classify.types.cells import (
     TypedCells,
     TypesJob,
+    describe_cells,
     make_classifier,
     read_typed_cells,
     stimulus_masks,
@@ -192,7 +192,7 @@ def _fit_types(
         seed=job.seed,
         settings={"folds": job.folds, "copies": job.copies},
         scores=dict(scores),
-        data=_describe_cells(cells),
+        data=describe_cells(cells),
     )
     return TypeModel(
         card=card,
@@ -224,18 +224,3 @@ def _find_limits(X: Floats, cells: TypedCells, folds: _Folds, masks: Bools) -> U
         prototypes = fit_prototypes(X[fitted], cells.truth[fitted], cells.tree)
         found[:, scored] = score_hidden(prototypes, X[scored], masks)
     return find_limits(masks, found, UNLIKE_PERCENTILE)
-
-
-def _describe_cells(cells: TypedCells) -> dict[str, Any]:
-    """Return the numbers of training cells by data set and type, and a digest of them."""
-    table = cells.table
-    texts = [*table.names, *table.specimen_id, *cells.labels, *table.dataset]
-    digest = hashlib.sha256("\n".join(texts).encode())
-    digest.update(np.ascontiguousarray(table.X).data)
-    sets, labels = (np.unique(each, return_counts=True) for each in (table.dataset, cells.labels))
-    return {
-        "cells": len(table),
-        "datasets": {str(name): int(count) for name, count in zip(*sets, strict=True)},
-        "types": {str(name): int(count) for name, count in zip(*labels, strict=True)},
-        "training_fingerprint": digest.hexdigest()[:16],
-    }

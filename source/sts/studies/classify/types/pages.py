@@ -15,7 +15,7 @@ from sts.evaluation.type_scores import LevelAnswers, LevelScores, score_answers
 from sts.evaluation.type_tree import TypeTree, split_label
 from sts.reports.figures.scores import ScorePanel, draw_risk, draw_transfer
 from sts.reports.page import Block, Picture, Section, Table, write_page
-from sts.studies.classify.types.cells import TypedCells
+from sts.studies.classify.types.cells import TypedCells, describe_cells
 from sts.studies.classify.types.unlike import LeftOutSets, UnlikeScores
 
 CALL_COLUMNS: Final = ("cells", "right", "among three", "mean over types", "area under risk")
@@ -89,6 +89,7 @@ def write_types_report(
             "cells": len(table),
             "types": len(tree.leaves),
             "coverage": coverage,
+            "data": describe_cells(cells) | {"features": len(table.names)},
             "levels": {name: asdict(scores) for name, scores in whole.items()},
             "groups": {
                 name: {group: asdict(scores) for group, scores in of_level.items()}
