@@ -1,20 +1,20 @@
 """Apply a classifier to a laboratory outside its training data, with or without labels there.
 
 Without labels the cells of the new laboratory can be taken as they are, which is right if the same
-program measured them, or be brought to the scale of the training cells as a batch. With some
-labels, a second classifier is trained on these labels alone. The weights of both follow from the
-number of labels, and from cross-validation on them.
+program measured them, or be brought to the scale of the training cells as a batch. Then a
+classifier can be trained on the cells of the new laboratory themselves, with the estimated classes
+as labels (self-training; Scudder, 1965): it uses all features of the laboratory, and its class
+frequencies. With some labels, a classifier is trained on these labels alone too. Its weight follows
+from the number of labels, and from cross-validation on them.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import product
 from typing import Final, Self
 
 import numpy as np
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.impute import SimpleImputer
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import KFold, StratifiedKFold
 
 from sts.base.types import Floats, Ints
 from sts.evaluation.transfer import with_shares
@@ -30,13 +30,22 @@ TREES: Final = 150
 FOLDS: Final = 5
 # Possible weights of the classifier of the new labels alone, relative to both classifiers.
 LABEL_WEIGHTS: Final = tuple(np.linspace(0, 1, 11).tolist())
-# With this number of labels a class both classifiers are expected to count the same. It and the
-# deviation were chosen on PatchClamp and PatchSeq, each as the new laboratory of the other, with
-# all features and with those of MotorCortex or HumanInterneurons alone.
-LABELS_FOR_HALF: Final = 20
+# With this number of labels a class both classifiers are expected to count the same. It was chosen
+# on PatchClamp, PatchSeq and HumanInterneurons as new laboratories, with the deviation.
+LABELS_FOR_HALF: Final = 60
 PRIOR_DEVIATION: Final = 0.1
-# The three scales on which the carried classifier reads cells of the new laboratory.
-AS_MEASURED, ALIGNED, BY_LABELS = "as measured", "aligned", "aligned by labels"
+# The ways in which cells of the new laboratory are classified without labels.
+AS_MEASURED, ALIGNED, SELF_TRAINED = "as measured", "aligned", "self-trained"
+# Rounds of self-training: scale, then forest. This and the next three were chosen on PatchClamp,
+# PatchSeq, ExcitatoryV1 and HumanInterneurons. More rounds lose rare classes.
+SELF_ROUNDS: Final = 2
+# Exponent of the estimated probabilities: uncertain cells teach less.
+CERTAINTY: Final = 2.0
+# Exponent of the weight of a rare class, 1: all classes count the same; and the largest weight.
+RARE_POWER: Final = 0.5
+RAREST_WEIGHT: Final = 10.0
+# A class that is less probable than this is not taught.
+LEAST_TAUGHT: Final = 0.02
 
 
 def make_carried_members(seed: int) -> PooledClassifier:
@@ -55,7 +64,8 @@ def make_carried_members(seed: int) -> PooledClassifier:
 class CarriedClassifier:
     """A classifier fitted on cells of known laboratories, for cells of a new laboratory.
 
-    It assumes equal class frequencies, since the frequencies there are unknown.
+    It assumes equal class frequencies, since the frequencies there are unknown, until it is trained
+    on the cells there.
     """
 
     classes: int
@@ -80,17 +90,60 @@ class CarriedClassifier:
 
     def predict_batch(self, X: Floats) -> Floats:
         """Return probabilities of cells of one laboratory, on the scale of the training cells."""
-        return self.predict(self._align(X))
-
-    def _align(self, X: Floats) -> Floats:
         known = np.flatnonzero(self._shares)
-        return self._shift.transform_batch(X, lambda moved: self.predict(moved)[:, known])
+        moved = self._shift.transform_batch(X, lambda moved: self.predict(moved)[:, known])
+        return self.predict(moved)
 
-    def predict_by_labels(self, X: Floats, rows: Ints, y: Ints) -> Floats:
-        """Return probabilities of cells, on a scale from the known classes y of some of them."""
+    def predict_self_trained(self, X: Floats, X_own: Floats) -> Floats:
+        """Return probabilities of cells of one laboratory, by forests trained on these cells.
+
+        Their labels are the estimated classes; no cell is classified by a forest that saw it.
+
+        Parameters
+        ----------
+        X
+            (cells, features) that the fitted classifier reads.
+        X_own
+            (cells, other features): all features that were measured there.
+        """
+        probabilities = self.predict_batch(X)
+        if len(X) < 2 * FOLDS:
+            return probabilities
         known = np.flatnonzero(self._shares)
-        shares = (y[:, None] == known).astype(np.float64)
-        return self.predict(X - self._shift.find_shift(X[rows], shares))
+        estimated = self._with_own_shares(probabilities)[:, known]
+        for again in range(SELF_ROUNDS):
+            if again:
+                moved = X - self._shift.find_shift(X, estimated)
+                estimated = self._with_own_shares(self.predict(moved))[:, known]
+            estimated = _self_train(estimated, X_own, self.seed)
+        found = np.zeros_like(probabilities)
+        found[:, known] = estimated
+        return found
+
+    def _with_own_shares(self, probabilities: Floats) -> Floats:
+        """Return probabilities for the class frequencies of these cells instead of equal ones.
+
+        Their mean estimates the frequencies. The most likely frequencies would lose rare classes
+        where the classifier is unsure.
+        """
+        is_trained = self._shares > 0
+        return with_shares(probabilities, is_trained / is_trained.sum(), probabilities.mean(axis=0))
+
+
+def _self_train(estimated: Floats, X: Floats, seed: int) -> Floats:
+    """Return probabilities (cells, classes) from forests that other cells taught."""
+    taught = estimated**CERTAINTY
+    taught /= taught.sum(axis=1, keepdims=True)
+    cells, classes = np.nonzero(taught > LEAST_TAUGHT)
+    rarity = 1 / (taught.shape[1] * np.maximum(taught.mean(axis=0), FLOOR))
+    weights = taught[cells, classes] * np.minimum(rarity, RAREST_WEIGHT)[classes] ** RARE_POWER
+    found = np.zeros_like(estimated)
+    for _, left_out in KFold(FOLDS, shuffle=True, random_state=seed).split(X):
+        rows = ~np.isin(cells, left_out)
+        forest = make_indicating_forest(seed)
+        forest.fit(X[cells[rows]], classes[rows], sample_weight=weights[rows])
+        found[np.ix_(left_out, forest.classes_)] = forest.predict_proba(X[left_out])
+    return found
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -101,55 +154,37 @@ class Adapted:
     """(cells, classes), for all cells."""
     labels_alone: Floats
     """The probabilities from a classifier of the labels alone."""
-    scale: str
-    """The scale on which the carried classifier read the cells."""
     part: float
     """Weight of the classifier of the labels alone, from 0 to 1."""
 
 
-def adapt(carried: CarriedClassifier, X: Floats, X_own: Floats, rows: Ints, y: Ints) -> Adapted:
+def adapt(carried: Floats, X: Floats, rows: Ints, y: Ints, *, seed: int) -> Adapted:
     """Return the probabilities of cells of a new laboratory, of which some have labels.
 
     Parameters
     ----------
+    carried
+        The probabilities (cells, classes) without labels, of `predict_self_trained`.
     X
-        (cells, features) of all cells there, with the features of the fitted classifier.
-    X_own
-        (cells, other features) of the same cells: all features that were measured there.
+        (cells, features) of the same cells: all features that were measured there.
     rows
         The cells with labels; `y` are their classes, at least three cells of each class.
     """
-    scales = {AS_MEASURED: carried.predict(X), ALIGNED: carried.predict_batch(X)}
-    alone, unseen = _predict_from_labels(carried, X_own, rows, y)
-    held = {name: probabilities[rows] for name, probabilities in scales.items()}
-    scales[BY_LABELS] = carried.predict_by_labels(X, rows, y)
-    held[BY_LABELS] = np.zeros_like(unseen)
-    for fit, left_out in _folds(y, carried.seed):
-        held[BY_LABELS][left_out] = carried.predict_by_labels(X, rows[fit], y[fit])[rows[left_out]]
-    scale, part = _choose(held, unseen, y)
-    return Adapted(
-        probabilities=_pool(scales[scale], alone, part),
-        labels_alone=alone,
-        scale=scale,
-        part=part,
-    )
-
-
-def _predict_from_labels(
-    carried: CarriedClassifier, X: Floats, rows: Ints, y: Ints
-) -> tuple[Floats, Floats]:
-    """Return probabilities from the labels alone, for all cells and for left-out labelled cells."""
 
     def predict(fit: Ints, of: Ints) -> Floats:
-        model = make_label_classifier(carried.seed).fit(X[rows[fit]], y[fit])
-        probabilities = np.zeros((len(of), carried.classes))
+        model = make_label_classifier(seed).fit(X[rows[fit]], y[fit])
+        probabilities = np.zeros((len(of), carried.shape[1]))
         probabilities[:, model.classes_] = model.predict_proba(X[of])
         return probabilities
 
-    unseen = np.zeros((len(rows), carried.classes))
-    for fit, left_out in _folds(y, carried.seed):
+    unseen = np.zeros((len(rows), carried.shape[1]))
+    fewest = int(np.unique(y, return_counts=True)[1].min())
+    folds = StratifiedKFold(min(FOLDS, fewest), shuffle=True, random_state=seed)
+    for fit, left_out in folds.split(y, y):
         unseen[left_out] = predict(fit, rows[left_out])
-    return predict(np.arange(len(rows)), np.arange(len(X))), unseen
+    alone = predict(np.arange(len(rows)), np.arange(len(X)))
+    part = _choose(carried[rows], unseen, y)
+    return Adapted(probabilities=_pool(carried, alone, part), labels_alone=alone, part=part)
 
 
 def make_label_classifier(seed: int) -> PooledClassifier:
@@ -160,12 +195,6 @@ def make_label_classifier(seed: int) -> PooledClassifier:
     return PooledClassifier(members=(make_indicating_forest(seed), make_discriminant()))
 
 
-def _folds(y: Ints, seed: int) -> list[tuple[Ints, Ints]]:
-    fewest = int(np.unique(y, return_counts=True)[1].min())
-    parts = StratifiedKFold(min(FOLDS, fewest), shuffle=True, random_state=seed)
-    return list(parts.split(y, y))
-
-
 def _pool(carried: Floats, alone: Floats, part: float) -> Floats:
     """Return the normalised geometric mean of both."""
     logs = (1 - part) * np.log(np.maximum(carried, FLOOR)) + part * np.log(np.maximum(alone, FLOOR))
@@ -173,23 +202,21 @@ def _pool(carried: Floats, alone: Floats, part: float) -> Floats:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def _choose(held: Mapping[str, Floats], unseen: Floats, y: Ints) -> tuple[str, float]:
-    """Return a scale and the weight of the classifier of the labels alone.
+def _choose(carried: Floats, unseen: Floats, y: Ints) -> float:
+    """Return the weight of the classifier of the labels alone.
 
-    It is the choice of the highest posterior probability: log loss on the labels, and a normal
-    prior of the weight. Its mean grows with the number of labels of a class, since so few labels
+    It is the weight of the highest posterior probability: log loss on the labels, and a normal
+    prior. The mean of the prior grows with the number of labels of a class, since so few labels
     cannot tell by themselves how far they are to be trusted.
     """
     labels = float(np.median(np.unique(y, return_counts=True)[1]))
     expected = labels / (labels + LABELS_FOR_HALF)
-    tried = list(product(LABEL_WEIGHTS, held))
     losses = [
-        _losses(_pool(held[scale], unseen, part), y).sum()
+        _losses(_pool(carried, unseen, part), y).sum()
         + ((part - expected) / PRIOR_DEVIATION) ** 2 / 2
-        for part, scale in tried
+        for part in LABEL_WEIGHTS
     ]
-    part, scale = tried[int(np.argmin(losses))]
-    return scale, part
+    return float(LABEL_WEIGHTS[int(np.argmin(losses))])
 
 
 def _losses(probabilities: Floats, y: Ints) -> Floats:

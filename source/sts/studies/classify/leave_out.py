@@ -27,7 +27,13 @@ from sts.studies.classify.leave_out_pages import (
     UnseenScores,
     write_leave_out_report,
 )
-from sts.tabular.adaptation import ALIGNED, AS_MEASURED, CarriedClassifier, adapt
+from sts.tabular.adaptation import (
+    ALIGNED,
+    AS_MEASURED,
+    SELF_TRAINED,
+    CarriedClassifier,
+    adapt,
+)
 from sts.tabular.type_classifier import RARE
 
 _STUDY: Final = "baseline-leave-out"
@@ -103,16 +109,18 @@ def _score_target(table: LabelledTable, name: str, job: LeaveOutJob) -> list[Uns
         return []
     every = np.arange(len(target.cells))
     scores = []
+    self_trained = target.carried.predict_self_trained(target.X, target.X_own)
     for way, probabilities in (
         (AS_MEASURED, target.carried.predict(target.X)),
         (ALIGNED, target.carried.predict_batch(target.X)),
+        (SELF_TRAINED, self_trained),
     ):
         for title, kept in _groups(target.cells):
             rows = every[kept]
             cells = target.predictions(probabilities[rows], rows)
             scores.append(_score(target, title, way, cells, count=len(rows), seed=job.seed))
     for labels in job.labels if len(np.unique(target.truth)) > 1 else ():
-        scores += _score_adapted(target, name, labels, job)
+        scores += _score_adapted(target, self_trained, labels, job)
     return scores
 
 
@@ -173,7 +181,7 @@ def _groups(cells: LabelledTable) -> Iterator[tuple[str, Bools]]:
 
 
 def _score_adapted(
-    target: NewLaboratory, name: str, labels: int, job: LeaveOutJob
+    target: NewLaboratory, carried: Floats, labels: int, job: LeaveOutJob
 ) -> Iterator[UnseenScores]:
     """Yield the scores with labels of half of the donors, tested on those of the other half."""
     parts: dict[str, list[Predictions]] = {ADAPTED: [], ALONE: []}
@@ -181,7 +189,7 @@ def _score_adapted(
     for draw in range(job.draws):
         rows, test = draw_labels(target, labels, seed=job.seed + draw)
         tested |= set(test.tolist())
-        adapted = adapt(target.carried, target.X, target.X_own, rows, target.truth[rows])
+        adapted = adapt(carried, target.X_own, rows, target.truth[rows], seed=job.seed)
         for way, probabilities in (
             (ADAPTED, adapted.probabilities),
             (ALONE, adapted.labels_alone),
@@ -191,6 +199,7 @@ def _score_adapted(
     both = {way: _join(predictions) for way, predictions in parts.items()}
     compared = compare(both[ALONE], both[ADAPTED], rng=np.random.default_rng(job.seed))
     gain = compared.groups["pooled"].differences["macro_f1"].difference
+    name = str(target.cells.dataset[0])
     shared: dict[str, Any] = {"labels": labels, "count": len(tested), "seed": job.seed}
     yield _score(target, name, ADAPTED, both[ADAPTED], gain=gain, **shared)
     yield _score(target, name, ALONE, both[ALONE], **shared)

@@ -11,7 +11,7 @@ from sts.datasets.laboratories import LABORATORIES
 from sts.evaluation.scores import Interval
 from sts.reports.figures.scores import ScorePanel, draw_transfer
 from sts.reports.page import Block, Code, Picture, Section, Table, write_page
-from sts.tabular.adaptation import ALIGNED, AS_MEASURED
+from sts.tabular.adaptation import ALIGNED, AS_MEASURED, LABELS_FOR_HALF, SELF_TRAINED
 
 ADAPTED, ALONE = "adapted", "labels alone"
 LEFT_OUT_COLUMNS: Final = (
@@ -25,10 +25,14 @@ WAYS: Final = {
     "equally frequent.",
     ALIGNED: "the features of the cells are brought to the scale of the training cells as a batch, "
     "without labels. Use it if the cells were measured with another program or solution.",
-    ADAPTED: "blended with a second classifier that is trained on some labels of the data set "
-    "alone, so many of each class. With 20 labels a class both are expected to count the same; "
-    "cross-validation on the labels corrects that and chooses the scale.",
-    ALONE: "this second classifier, without any cell of another data set.",
+    SELF_TRAINED: "forests are trained on the cells of the data set themselves, with the classes "
+    "that were estimated after alignment as labels, and with all of its features. This is done "
+    "twice, and the scale is estimated again between. No label is used, and no cell is classified "
+    "by a forest that saw it. Class frequencies are those that were estimated.",
+    ADAPTED: "the same, blended with another classifier that is trained on some labels of the data "
+    f"set alone, so many of each class. With {LABELS_FOR_HALF} labels a class both are expected to "
+    "count the same; cross-validation on the labels corrects that.",
+    ALONE: "this other classifier, without any cell of another data set.",
 }
 SCORES_IN_WORDS: Final = (
     "Recall is the share of the cells of a class that are recognised. The F1 of a class is the "
