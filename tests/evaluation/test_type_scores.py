@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from sts.base.types import Floats, Ints
-from sts.evaluation.type_scores import LevelAnswers, answer_level, score_answers
+from sts.evaluation.type_scores import (
+    LevelAnswers,
+    answer_level,
+    score_answers,
+    with_batch_shares,
+)
 from sts.evaluation.type_tree import TypeTree
 from tests.evaluation.worlds import sum_up
 
@@ -64,3 +69,39 @@ def test_all_cells_are_their_groups_together() -> None:
     hits = sum(each.first.value * each.cells for each in groups)
     assert hits == pytest.approx(whole.first.value * whole.cells)
     assert whole.macro == pytest.approx(np.mean([each.first.value for each in groups]))
+
+
+def test_class_frequencies_of_a_batch_are_estimated_without_labels() -> None:
+    # Of the first data set only every tenth excitatory cell was recorded, of the second every
+    # tenth inhibitory one; the classifier knows both together.
+    is_excitatory = TREE.lift(TRUTH, 1) == TREE.level(1)[0]
+    every_tenth = np.arange(len(TRUTH)) % 10 == 0
+    parts = [np.flatnonzero(~is_excitatory | every_tenth), np.flatnonzero(is_excitatory)]
+    parts[1] = np.concatenate([parts[1], np.flatnonzero(~is_excitatory & every_tenth)])
+    rows, sources = np.concatenate(parts), np.repeat([0, 1], [len(part) for part in parts])
+    order = np.random.default_rng(1).permutation(len(rows))
+    rows, sources = rows[order], sources[order]
+    folds = [np.arange(len(rows))[part::3] for part in range(3)]
+
+    def score(in_batch: Floats | None) -> tuple[float, float]:
+        found = answer_level(
+            PROBABILITIES[rows], TRUTH[rows], folds, TREE, depth=1, in_batch=in_batch
+        )
+        scores = score_answers(found)
+        return scores.first.value, scores.first_in_batch.value
+
+    changed = with_batch_shares(
+        PROBABILITIES[rows], TRUTH[rows], folds, TREE, depth=1, sources=sources
+    )
+    plain, in_batch = score(changed)
+    assert in_batch > plain + 0.03
+    assert score(None) == (plain, plain)
+
+
+def test_few_cells_say_nothing_of_frequencies() -> None:
+    rows = np.arange(57)
+    folds = [rows[part::3] for part in range(3)]
+    found = with_batch_shares(
+        PROBABILITIES[rows], TRUTH[rows], folds, TREE, depth=1, sources=np.zeros(57, dtype=int)
+    )
+    np.testing.assert_array_equal(found, PROBABILITIES[rows])

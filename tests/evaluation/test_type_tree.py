@@ -63,3 +63,14 @@ def test_a_node_is_lifted_to_its_ancestor_and_not_lowered() -> None:
     assert TREE.lift(nodes, 2).tolist() == [4, 4, 3, -1, 1, -1]
     # Pvalb and Excitatory are leaves above the depth: nothing finer is there.
     assert TREE.lift(nodes, 3).tolist() == [5, -1, 3, -1, 1, -1]
+
+
+def test_new_probabilities_of_a_level_reach_all_nodes() -> None:
+    rng = np.random.default_rng(3)
+    leaves = rng.dirichlet(np.ones(len(TREE.leaves)), size=20)
+    before = leaves @ TREE.contains[:, TREE.leaves].T
+    wanted = rng.dirichlet(np.ones(3), size=20)
+    after = TREE.with_level(before, wanted, 2)
+    np.testing.assert_allclose(after[:, TREE.level(2)], wanted)
+    np.testing.assert_allclose(after, after[:, TREE.leaves] @ TREE.contains[:, TREE.leaves].T)
+    np.testing.assert_allclose(after[:, 5] / after[:, 4], before[:, 5] / before[:, 4])

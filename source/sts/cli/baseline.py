@@ -50,6 +50,7 @@ _TAKEN_BY = {
     "coverage": ("TRAIN", "PREDICT"),
     "release": ("TRAIN",),
     "datasets": ("TRAIN",),
+    "estimate_frequencies": ("PREDICT",),
     "leave_out": ("TRAIN",),
     "adapt": ("TRAIN",),
     "with_networks": ("TRAIN",),
@@ -358,6 +359,8 @@ def _predict(args: argparse.Namespace) -> int:
     wanted, workspace = _job(args), flags.workspace_of(args)
     if is_for_types(args, wanted.folder(workspace.models, args.name)):
         return predict_types(args, workspace, source)
+    if args.estimate_frequencies:
+        raise StsError("--estimate-frequencies is for a tree of types: add --types")
     job = TablePredictJob(
         model=wanted.model,
         variant=wanted.variant,

@@ -37,6 +37,12 @@ def add_types(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="with --types: write the model here instead, with a card in words, to be given away",
     )
+    group.add_argument(
+        "--estimate-frequencies",
+        action="store_true",
+        help="PREDICT by a tree of types: the cells are of one laboratory, recorded as they came; "
+        "estimate its class frequencies from them, without labels",
+    )
 
 
 def check_types(args: argparse.Namespace) -> None:
@@ -119,6 +125,11 @@ def predict_types(args: argparse.Namespace, workspace: "Workspace", source: "Cel
     """Run PREDICT by the tree of types and print its answers."""
     from sts.studies.classify.types.stored import TypesPredictJob, predict_by_types
 
-    job = TypesPredictJob(source=source, name=args.name, coverage=args.coverage)
+    job = TypesPredictJob(
+        source=source,
+        name=args.name,
+        coverage=args.coverage,
+        estimate_frequencies=args.estimate_frequencies,
+    )
     found = predict_by_types(workspace, job, workers=args.workers, write_nwb=args.write_nwb)
     return say_predicted(found)

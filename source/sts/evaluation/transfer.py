@@ -10,6 +10,8 @@ from sts.base.types import Bools, Floats, Ints, Texts
 from sts.evaluation.predictions import Predictions, contributions, metrics_of
 from sts.evaluation.scores import RESAMPLES, Interval, interval_of, resampled_sums
 
+# Fewer cells say too little about class frequencies.
+FEWEST_FOR_SHARES: Final = 20
 # The estimate of class shares ends if their change is smaller than this.
 SETTLED: Final = 1e-6
 # Largest number of rounds of this estimate.
@@ -137,6 +139,20 @@ def with_shares(probabilities: Floats, shares: Floats, wanted: Floats) -> Floats
     # If only classes with a share of 0 in `wanted` were possible, only these shares are known.
     changed: Floats = np.where(total > 0, odds / np.where(total > 0, total, 1.0), wanted)
     return changed
+
+
+def with_own_shares(probabilities: Floats, shares: Floats) -> Floats:
+    """Return the probabilities of cells of one laboratory for their own class frequencies.
+
+    Their mean estimates the frequencies. The most likely frequencies would lose rare classes where
+    the classifier is unsure.
+
+    Parameters
+    ----------
+    probabilities
+        (cells, classes), of a classifier fitted where classes have `shares`.
+    """
+    return with_shares(probabilities, shares, probabilities.mean(axis=0))
 
 
 def estimate_shares(probabilities: Floats, shares: Floats) -> Floats:

@@ -11,6 +11,7 @@ from sts.evaluation.abstention import find_threshold, risk_coverage
 from sts.evaluation.calibration import SET_COVERAGE, form_sets
 from sts.evaluation.prediction_sets import calibrate_sets, coverage_of
 from sts.evaluation.scores import Interval, proportion_of
+from sts.evaluation.transfer import FEWEST_FOR_SHARES, with_own_shares
 from sts.evaluation.type_tree import TypeTree
 
 # A second accuracy: whether the true type is among this number of most probable types.
@@ -35,6 +36,9 @@ class LevelAnswers:
     """The same for cells of no known data set, as new cells get them."""
     is_given: Bools
     """(cells,), whether the confidence reaches the threshold."""
+    right_in_batch: Bools
+    """(cells,), whether the most probable node is the true one if class frequencies are estimated
+    from the cells of the same fold and data set."""
 
     @property
     def right(self) -> Bools:
@@ -49,6 +53,8 @@ class LevelScores:
     cells: int
     first: Interval
     """Share of cells whose most probable type is the true one."""
+    first_in_batch: Interval
+    """The same if class frequencies are estimated from all cells of a data set."""
     among_few: Interval
     """Share of cells whose type is among the three most probable ones."""
     macro: float
@@ -76,6 +82,7 @@ def answer_level(
     depth: int,
     coverage: float = SET_COVERAGE,
     sources: Ints | None = None,
+    in_batch: Floats | None = None,
 ) -> LevelAnswers:
     """Return the predictions at a depth; each fold is calibrated on the cells of all others.
 
@@ -90,6 +97,8 @@ def answer_level(
     sources
         (cells,), number of the data set of each cell, by which sets are calibrated; None: all are
         of one.
+    in_batch
+        (cells, nodes), the probabilities from `with_batch_shares`; None: as `probabilities`.
     """
     level, lifted = tree.level(depth), tree.lift(truth, depth)
     rows = np.flatnonzero(lifted >= 0)
@@ -100,6 +109,7 @@ def answer_level(
     places = np.searchsorted(level, np.where(lifted >= 0, lifted, level[0]))
     confidence = probabilities[:, level].max(axis=1)
     right = probabilities[:, level].argmax(axis=1) == places
+    batch = probabilities if in_batch is None else in_batch
     for fold in folds:
         others = np.setdiff1d(rows, fold)
         calibrated = calibrate_sets(
@@ -117,7 +127,67 @@ def answer_level(
         sets=sets[rows],
         cautious=cautious[rows],
         is_given=is_given[rows],
+        right_in_batch=(batch[:, level].argmax(axis=1) == places)[rows],
     )
+
+
+def with_batch_shares(
+    probabilities: Floats,
+    truth: Ints,
+    folds: Sequence[Ints],
+    tree: TypeTree,
+    *,
+    depth: int,
+    sources: Ints,
+) -> Floats:
+    """Return the probabilities for class frequencies that are estimated without labels.
+
+    The cells of a fold and data set are a batch, as a new laboratory would measure it.
+
+    Parameters
+    ----------
+    depth
+        Of the classes.
+    """
+    found = probabilities.copy()
+    for fold in folds:
+        shares = count_shares(tree, np.delete(truth, fold), depth=depth)
+        for source in np.unique(sources[fold]):
+            rows = fold[sources[fold] == source]
+            found[rows] = with_estimated_shares(tree, probabilities[rows], shares, depth=depth)
+    return found
+
+
+def with_estimated_shares(
+    tree: TypeTree, probabilities: Floats, shares: Floats, *, depth: int
+) -> Floats:
+    """Return the probabilities of all nodes for the class frequencies of these cells.
+
+    Parameters
+    ----------
+    shares
+        Of the classes where the classifier was fitted. Few cells stay as they are.
+    """
+    if len(probabilities) < FEWEST_FOR_SHARES:
+        return probabilities
+    own = with_own_shares(probabilities[:, tree.level(depth)], shares)
+    return tree.with_level(probabilities, own, depth)
+
+
+def count_shares(tree: TypeTree, nodes: Ints, *, depth: int, counts: Ints | None = None) -> Floats:
+    """Return the share of each node at a depth, of cells with these nodes.
+
+    Parameters
+    ----------
+    counts
+        (nodes,), number of cells of each; None: one.
+    """
+    lifted, level = tree.lift(nodes, depth), tree.level(depth)
+    known = lifted >= 0
+    places = np.searchsorted(level, lifted[known])
+    weights = None if counts is None else counts[known]
+    found = np.bincount(places, weights=weights, minlength=len(level))
+    return np.asarray(found / found.sum())
 
 
 def score_answers(answers: LevelAnswers, which: Bools | None = None) -> LevelScores:
@@ -140,6 +210,7 @@ def score_answers(answers: LevelAnswers, which: Bools | None = None) -> LevelSco
     return LevelScores(
         cells=len(truth),
         first=proportion_of(int(right.sum()), len(truth)),
+        first_in_batch=proportion_of(int(answers.right_in_batch[chosen].sum()), len(truth)),
         among_few=proportion_of(int(among.sum()), len(truth)),
         macro=float(np.mean([right[truth == node].mean() for node in np.unique(truth)])),
         held=coverage_of(sets, truth),

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from sts.base.types import Bools, Ints
+from sts.base.types import Bools, Floats, Ints
 
 _SEPARATOR: Final = " > "
 # Node of a cell whose label contains no information.
@@ -105,6 +105,25 @@ class TypeTree:
         level = self.level(depth)
         inside = self.contains[level][:, nodes]
         return np.where(inside.any(axis=0), level[inside.argmax(axis=0)], -1)
+
+    def with_level(self, probabilities: Floats, of_level: Floats, depth: int) -> Floats:
+        """Return the probabilities of all nodes after those of one level were changed.
+
+        Parameters
+        ----------
+        probabilities
+            (cells, nodes)
+        of_level
+            (cells, nodes of the level), their new probabilities. Below them the shares of children
+            stay as they are.
+        """
+        level = self.level(depth)
+        before, inside = probabilities[:, level], self.contains[level]
+        factors = np.divide(of_level, before, out=np.zeros_like(of_level), where=before > 0)
+        changed = probabilities * (factors @ inside)
+        above = ~inside.any(axis=0)
+        changed[:, above] = of_level @ self.contains[np.ix_(above, level)].T
+        return np.asarray(changed)
 
 
 def split_label(label: str) -> Path:

@@ -17,7 +17,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.model_selection import KFold, StratifiedKFold
 
 from sts.base.types import Floats, Ints
-from sts.evaluation.transfer import with_shares
+from sts.evaluation.transfer import with_own_shares, with_shares
 from sts.tabular.estimators import FLOOR, Prepared
 from sts.tabular.set_shift import SetShift
 from sts.tabular.type_members import (
@@ -110,24 +110,14 @@ class CarriedClassifier:
         if len(X) < 2 * FOLDS:
             return probabilities
         known = np.flatnonzero(self._shares)
-        estimated = self._with_own_shares(probabilities)[:, known]
+        even = np.full(len(known), 1 / len(known))
+        found = np.zeros_like(probabilities)
         for again in range(SELF_ROUNDS):
             if again:
-                moved = X - self._shift.find_shift(X, estimated)
-                estimated = self._with_own_shares(self.predict(moved))[:, known]
-            estimated = _self_train(estimated, X_own, self.seed)
-        found = np.zeros_like(probabilities)
-        found[:, known] = estimated
+                probabilities = self.predict(X - self._shift.find_shift(X, found[:, known]))
+            estimated = with_own_shares(probabilities[:, known], even)
+            found[:, known] = _self_train(estimated, X_own, self.seed)
         return found
-
-    def _with_own_shares(self, probabilities: Floats) -> Floats:
-        """Return probabilities for the class frequencies of these cells instead of equal ones.
-
-        Their mean estimates the frequencies. The most likely frequencies would lose rare classes
-        where the classifier is unsure.
-        """
-        is_trained = self._shares > 0
-        return with_shares(probabilities, is_trained / is_trained.sum(), probabilities.mean(axis=0))
 
 
 def _self_train(estimated: Floats, X: Floats, seed: int) -> Floats:

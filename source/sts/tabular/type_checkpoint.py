@@ -25,11 +25,13 @@ from sts.base.model_files import (
 )
 from sts.base.settings import Bounds, Seed, Share, check_fields
 from sts.base.types import Bools, Floats
+from sts.datasets.cell_types import CLASS_DEPTH
 from sts.datasets.feature_sets import KNOWN
 from sts.datasets.formulas import FORMULAS
 from sts.evaluation.calibration import form_sets
 from sts.evaluation.neighbours import UNLIKE_PERCENTILE
 from sts.evaluation.prediction_sets import SetScores
+from sts.evaluation.type_scores import count_shares
 from sts.evaluation.type_tree import TypeTree, split_label
 from sts.tabular.packed_trees import unpack_bits
 from sts.tabular.prototypes import Prototypes, UnlikeRule
@@ -122,6 +124,13 @@ class TypeModel:
     def tree(self) -> TypeTree:
         """Return the tree."""
         return TypeTree(paths=tuple(map(split_label, self.card.types)))
+
+    @cached_property
+    def class_shares(self) -> Floats:
+        """Return the share of each class among the training cells."""
+        types: Mapping[str, int] = self.card.data["types"]
+        nodes, counts = self.tree.find_nodes(types), np.array(list(types.values()))
+        return count_shares(self.tree, nodes, depth=CLASS_DEPTH, counts=counts)
 
     def node_probabilities(self, X: Floats, *, deepest: int = MOST_TYPES) -> Floats:
         """Return the probability of every node, (cells, nodes); the root has 1.

@@ -201,6 +201,7 @@ def test_without_a_published_data_set_the_user_is_told(tmp_path: Path) -> None:
         (["PREDICT", "--types", "--release", "there"], "--release names the place"),
         (["--coverage", "0.9"], "--coverage goes with --types"),
         (["--types", "--coverage", "90"], "between 0 and 1"),
+        (["--types", "--estimate-frequencies"], "--estimate-frequencies"),
     ],
 )
 def test_flags_that_do_not_go_together_are_refused(
@@ -261,6 +262,41 @@ def test_the_tree_is_stored_and_answers_for_new_cells(
         given = [level.call for level in answer.levels if level.is_given]
         assert given == (row["answer"].split(" > ") if row["answer"] else [])
     assert not any(level.is_given for level in viewed["odd"].levels)
+
+
+def test_frequencies_of_new_cells_are_estimated_and_their_sets_stay(
+    world: tuple[Path, JudgedTypes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, judged = world
+    table = judged.cells.table
+    columns = table.columns()
+    # A laboratory that records excitatory cells nearly alone.
+    chosen = np.flatnonzero(table.truth == CLASSES.index("Excitatory"))[:30].tolist()
+    lines = [",".join(["specimen_id", *FEATURES])]
+    for at in chosen:
+        values = [f"{columns[name][at]:.9g}" if name in columns else "" for name in FEATURES]
+        lines.append(",".join([f"new{at}", *("" if value == "nan" else value for value in values)]))
+
+    def predict(count: int, *more: str) -> tuple[int, list[dict[str, str]]]:
+        new = root / "laboratory.csv"
+        new.write_text("\n".join(lines[: count + 1]) + "\n", encoding="utf-8")
+        words = ["PREDICT", "--types", "--table", str(new), "--root", str(root), *more]
+        code = baseline.main(words)
+        folders = (root / "output" / "baseline-predict" / "TypeTree-engineered").iterdir()
+        newest = max(folders, key=lambda folder: folder.stat().st_mtime_ns)
+        with (newest / "predictions.csv").open() as file:
+            return code, list(csv.DictReader(file))
+
+    _, plain = predict(30)
+    _, estimated = predict(30, "--estimate-frequencies")
+    column = "probability_Excitatory"
+    assert np.mean([float(row[column]) for row in plain]) < np.mean(
+        [float(row[column]) for row in estimated]
+    )
+    assert [row["answer"] for row in plain] == [row["answer"] for row in estimated]
+    capsys.readouterr()
+    assert predict(19, "--estimate-frequencies")[0] == 2
+    assert "needs 20 cells that can be read, 19 can" in capsys.readouterr().err
 
 
 def test_the_same_cells_and_seed_make_the_same_release(

@@ -13,12 +13,12 @@ from sts.base.parallel import map_unordered, worker_count
 from sts.base.runs import start_run
 from sts.base.types import Bools, Floats, Ints
 from sts.base.workspace import Workspace
-from sts.datasets.cell_types import LEVELS
+from sts.datasets.cell_types import CLASS_DEPTH, LEVELS
 from sts.datasets.splits import folds_of
 from sts.datasets.stimuli import PROTOCOLS
 from sts.evaluation.neighbours import UNLIKE_PERCENTILE
 from sts.evaluation.prediction_sets import calibrate_sets
-from sts.evaluation.type_scores import LevelAnswers, answer_level, score_answers
+from sts.evaluation.type_scores import LevelAnswers, answer_level, score_answers, with_batch_shares
 from sts.studies.classify.types.cells import (
     TypedCells,
     TypesJob,
@@ -107,15 +107,20 @@ def judge_types(
 def _judge_levels(
     cells: TypedCells, folds: _Folds, probabilities: Floats, job: TypesJob
 ) -> dict[str, LevelAnswers]:
+    scored = [rows for _, rows in folds]
+    in_batch = with_batch_shares(
+        probabilities, cells.truth, scored, cells.tree, depth=CLASS_DEPTH, sources=cells.sources
+    )
     return {
         name: answer_level(
             probabilities,
             cells.truth,
-            [scored for _, scored in folds],
+            scored,
             cells.tree,
             depth=depth,
             coverage=job.coverage,
             sources=cells.sources,
+            in_batch=in_batch,
         )
         for depth, name in enumerate(LEVELS, start=1)
         if depth <= cells.tree.depths.max()

@@ -18,7 +18,10 @@ from sts.reports.page import Block, Picture, Section, Table, write_page
 from sts.studies.classify.types.cells import TypedCells, describe_cells
 from sts.studies.classify.types.unlike import LeftOutSets, UnlikeScores
 
-CALL_COLUMNS: Final = ("cells", "right", "among three", "mean over types", "area under risk")
+CALL_COLUMNS: Final = (
+    *("cells", "right", "right, own frequencies", "among three", "mean over types"),
+    "area under risk",
+)
 _SET_COLUMNS: Final = (
     *("cells", "true type in set", "types in a set", "empty sets"),
     *("in set, data set unknown", "types in it"),
@@ -33,7 +36,9 @@ _HOW: Final = (
     "A cell counts at the levels at which it is known."
 )
 CALLS_IN_WORDS: Final = (
-    "Right: the most probable type is the true one. Among three: the true type is one of the three "
+    "Right: the most probable type is the true one. Own frequencies: the class frequencies of the "
+    "cells of a data set are estimated from these cells, without labels, as with "
+    "--estimate-frequencies. Among three: the true type is one of the three "
     "most probable ones. Mean over types: the share of right calls of each type, averaged over "
     "types. Area under risk: if the surest cells are called first, the share of wrong calls among "
     "the called cells, averaged over all numbers of called cells; 0 is best."
@@ -231,6 +236,7 @@ def _call_values(scores: LevelScores) -> list[object]:
     return [
         scores.cells,
         scores.first.in_words(),
+        scores.first_in_batch.in_words(),
         scores.among_few.in_words(),
         f"{scores.macro:.3f}",
         f"{scores.risk_area:.4f}",

@@ -156,11 +156,19 @@ def _list_scores(model: TypeModel, found: Release) -> Iterator[str]:
         "released tree is fitted on all folds. In brackets: 95 % intervals (Wilson, 1927)."
     )
     yield ""
-    yield "| level | cells of | cells | right | right type among the three most probable |"
-    yield "| --- | --- | --- | --- | --- |"
+    yield (
+        "Own frequencies: class frequencies are estimated from the cells of a fold and data set, "
+        "without labels, as with `PREDICT --estimate-frequencies`."
+    )
+    yield ""
+    yield (
+        "| level | cells of | cells | right | right, own frequencies "
+        "| right type among the three most probable |"
+    )
+    yield "| --- | --- | --- | --- | --- | --- |"
     for level, group, scores in _groups(found):
-        first, few = _show(scores.first), _show(scores.among_few)
-        yield f"| {level} | {group} | {scores.cells:,} | {first} | {few} |"
+        shown = map(_show, (scores.first, scores.first_in_batch, scores.among_few))
+        yield f"| {level} | {group} | {scores.cells:,} | {' | '.join(shown)} |"
 
 
 def _list_sets(model: TypeModel, found: Release) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from scipy.special import logit
 
+from sts.base.errors import StsError
 from sts.base.model_files import CARD
 from sts.base.runs import Run
 from sts.base.types import CLASSES, Bools, Floats
@@ -18,6 +19,8 @@ from sts.datasets.cell_types import CLASS_DEPTH, LEVELS
 from sts.datasets.ep_tables import EpTable
 from sts.datasets.feature_sets import raw_features, value_in_words, with_features
 from sts.evaluation.prediction_sets import safe_answers
+from sts.evaluation.transfer import FEWEST_FOR_SHARES
+from sts.evaluation.type_scores import with_estimated_shares
 from sts.evaluation.type_tree import ROOT
 from sts.reports.new_cells import REASONS, Answers, PredictedCell, PredictResult, Reason
 from sts.reports.type_answers import LevelTypes, TypeAnswer, TypeChance
@@ -48,6 +51,8 @@ class TypesPredictJob:
     """Of the tree, where it has one of its own."""
     coverage: float | None = None
     """How often a set is to hold the true type; None: as the tree was trained for."""
+    estimate_frequencies: bool = False
+    """Take the cells for those of one laboratory, and estimate its class frequencies."""
 
 
 def find_tree(workspace: Workspace, name: str | None) -> Path | None:
@@ -76,7 +81,17 @@ def predict_by_types(
     if table is not None:
         features = with_features(table, model.card.names)
         coverage = model.card.coverage if job.coverage is None else job.coverage
-        answering = TypedAnswers(model=model, cells=features, coverage=coverage)
+        if job.estimate_frequencies and len(features) < FEWEST_FOR_SHARES:
+            raise StsError(
+                f"--estimate-frequencies needs {FEWEST_FOR_SHARES} cells that can be read, "
+                f"{len(features)} can: leave it out"
+            )
+        answering = TypedAnswers(
+            model=model,
+            cells=features,
+            coverage=coverage,
+            estimate_frequencies=job.estimate_frequencies,
+        )
     return predict_cells(
         workspace,
         job,
@@ -97,12 +112,17 @@ class TypedAnswers:
     cells: EpTable
     """With the features of the model."""
     coverage: float
+    estimate_frequencies: bool = False
 
     def answer(self) -> Answers:
         """Return the answers of PREDICT for all cells."""
         model, X = self.model, self.cells.X
         nodes = model.node_probabilities(X)
+        # A set holds the truth of each class, so that frequencies do not change it.
+        sets = model.find_sets(X, nodes, self.coverage)
         classes = _class_nodes(model)
+        if self.estimate_frequencies:
+            nodes = with_estimated_shares(model.tree, nodes, model.class_shares, depth=CLASS_DEPTH)
         probabilities = nodes[:, classes]
         unlike = model.measure_unlike(X)
         return Answers(
@@ -114,7 +134,9 @@ class TypedAnswers:
                 find_reasons(model, row, classes[best], CLASSES[best])
                 for row, best in zip(X, probabilities.argmax(axis=1).tolist(), strict=True)
             ],
-            types=answer_types(model, X, nodes, self.coverage, unlike.scores > unlike.limits),
+            types=answer_types(
+                model, X, nodes, sets, unlike.scores > unlike.limits, coverage=self.coverage
+            ),
         )
 
     def draw(self, run: Run, cells: Sequence[PredictedCell]) -> dict[str, list[Path]]:
@@ -130,7 +152,13 @@ def _class_nodes(model: TypeModel) -> list[int]:
 
 
 def answer_types(
-    model: TypeModel, X: Floats, nodes: Floats, coverage: float, unlike: Bools
+    model: TypeModel,
+    X: Floats,
+    nodes: Floats,
+    sets: Sequence[Bools],
+    unlike: Bools,
+    *,
+    coverage: float,
 ) -> list[TypeAnswer]:
     """Return the answer for each cell on all levels.
 
@@ -138,11 +166,12 @@ def answer_types(
     ----------
     nodes
         (cells, nodes), their probabilities.
+    sets
+        (cells, nodes of the level), of every level.
     unlike
         (cells,), which cells are unlike the training cells: for them no answer is safe.
     """
     tree = model.tree
-    sets = model.find_sets(X, nodes, coverage)
     answers = np.where(unlike, ROOT, safe_answers(tree, sets))
     scores = model.prototypes.scores(X)
     nearest = np.argsort(scores, axis=1, kind="stable")[:, :NEAREST]
