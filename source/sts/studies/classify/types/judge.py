@@ -79,8 +79,9 @@ def judge_types(
     cells = read_typed_cells(data, job.datasets, for_release=release is not None)
     with start_run(workspace, study=_STUDY, what="TypeTree", settings=job) as run:
         folds = folds_of(cells.table, job.folds, seed=job.seed)
-        probabilities = predict_out_of_fold(cells, folds, job, workers=workers)
-        levels, *lacking = (_judge_levels(cells, folds, each, job) for each in probabilities)
+        *probabilities, unknown = predict_out_of_fold(cells, folds, job, workers=workers)
+        levels = _judge_levels(cells, folds, probabilities[0], job, unknown)
+        lacking = [_judge_levels(cells, folds, each, job) for each in probabilities[1:]]
         detections = measure_unlike(cells, folds[0], seed=job.seed)
         halves = folds_of(cells.table, 2, seed=job.seed)
         left_out = measure_left_out_sets(cells, halves[0], job)
@@ -105,7 +106,11 @@ def judge_types(
 
 
 def _judge_levels(
-    cells: TypedCells, folds: _Folds, probabilities: Floats, job: TypesJob
+    cells: TypedCells,
+    folds: _Folds,
+    probabilities: Floats,
+    job: TypesJob,
+    unknown: Floats | None = None,
 ) -> dict[str, LevelAnswers]:
     scored = [rows for _, rows in folds]
     in_batch = with_batch_shares(
@@ -121,6 +126,7 @@ def _judge_levels(
             coverage=job.coverage,
             sources=cells.sources,
             in_batch=in_batch,
+            unknown=unknown,
         )
         for depth, name in enumerate(LEVELS, start=1)
         if depth <= cells.tree.depths.max()
@@ -132,9 +138,10 @@ def predict_out_of_fold(
 ) -> Floats:
     """Return the probabilities of nodes by a classifier of the other folds.
 
-    They are (masks, cells, nodes), for each of `stimulus_masks`.
+    They are (masks + 1, cells, nodes), for each of `stimulus_masks`, and last as PREDICT gives
+    them: with all features, of cells of no known data set, which are not brought to one scale.
     """
-    masks = len(stimulus_masks(cells.table))
+    masks = len(stimulus_masks(cells.table)) + 1
     found = np.zeros((masks, len(cells.table), len(cells.tree)))
     count = min(worker_count(workers), len(folds))
     for at, (columns, said) in map_unordered(
@@ -146,7 +153,7 @@ def predict_out_of_fold(
 
 
 def _predict_fold(cells: TypedCells, job: TypesJob, fold: tuple[Ints, Ints]) -> tuple[Ints, Floats]:
-    """Return nodes and their probabilities for the cells of a fold, (masks, cells, nodes)."""
+    """Return nodes and their probabilities for the cells of a fold, (masks + 1, cells, nodes)."""
     table, (fitted, scored) = cells.table, fold
     classifier = make_classifier(table, job)
     classifier.fit(table.X[fitted], cells.labels[fitted], dataset=table.dataset[fitted])
@@ -156,6 +163,7 @@ def _predict_fold(cells: TypedCells, job: TypesJob, fold: tuple[Ints, Ints]) -> 
         )
         for mask in stimulus_masks(table)
     ]
+    said.append(classifier.node_probabilities(table.X[scored]))
     # A type without a fitted cell is not in the tree of the fold.
     return cells.tree.find_nodes(classifier.tree_.labels), np.array(said)
 
@@ -164,7 +172,7 @@ def _fit_types(
     cells: TypedCells,
     job: TypesJob,
     folds: _Folds,
-    probabilities: Floats,
+    probabilities: Sequence[Floats],
     scores: Mapping[str, Any],
 ) -> TypeModel:
     """Return the tree of types fitted on all cells.
@@ -176,7 +184,7 @@ def _fit_types(
     Parameters
     ----------
     probabilities
-        (masks, cells, nodes), of each cell by a classifier fitted without it, for each of
+        (cells, nodes) of each cell by a classifier fitted without it, for each of
         `stimulus_masks`: a cell without a stimulus is compared with cells without it.
     scores
         What the cross-validation found, for the card.
