@@ -23,6 +23,8 @@ from sts.networks.checkpoint import load_model
 from sts.networks.predict import run_network
 from sts.reports.predictions import PREDICTIONS, read_network_features, read_predictions
 from sts.search.trials import FoldScore, SearchResult, TrialRecord
+from sts.studies.classify.networks import training
+from sts.studies.classify.networks.folds import FoldProcesses
 from sts.studies.classify.networks.model import load_sweeps
 from sts.studies.classify.networks.training import (
     NetworkExperiment,
@@ -42,10 +44,10 @@ from tests.studies.classify.networks.conftest import (
 )
 
 
-def quick_job() -> NetworkJob:
+def quick_job(size: tuple[int, int] | None = (32, 32), epochs: int = 2) -> NetworkJob:
     architecture = Architecture(number=1, weights="none")
     return make_network_job(
-        architecture, group_by="donor", seed=0, image_size=(32, 32), trials=1, folds=2, epochs=2
+        architecture, group_by="donor", seed=0, image_size=size, trials=1, folds=2, epochs=epochs
     )
 
 
@@ -199,6 +201,31 @@ def test_killed_twice_and_begun_again_it_ends_the_same(trained: Path, tmp_path: 
     for report in (ours, theirs):
         report["model"]["data"].pop("split")
     assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    ("size", "epochs", "parallel"), [((32, 32), 2, True), ((32, 32), 1, False), (None, 2, False)]
+)
+def test_folds_of_small_images_score_alike_in_processes(
+    size: tuple[int, int] | None,
+    epochs: int,
+    parallel: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(training, "LEAST_IMAGES", 32)
+    monkeypatch.setattr(training, "count_cores", lambda: 2)
+    root = make_workspace(tmp_path / "world")
+    experiment = prepare_network(quick_job(size, epochs), data=root / "data", device="cpu")
+    values = {"dropout": 0.0}
+    with experiment.scoring() as score:
+        assert isinstance(score, FoldProcesses) == parallel
+        if parallel:
+            found = [score(values, fold) for fold in range(2)]
+            for fold, one in enumerate(found):
+                alone = experiment.score(values, fold)
+                assert one.value == alone.value
+                np.testing.assert_array_equal(one.extras["logits"], alone.extras["logits"])
 
 
 @UNSEEN
