@@ -34,7 +34,7 @@ def place(tmp_path: Path) -> Workspace:
 
 def test_the_command_goes_all_the_way(place: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--root", str(place.root), "--task", "me", "--borrow", "--workers", "1", "-q"]
-    arguments += ["--method", "smote", "weights", "--classifiers", "lda", "extra-trees"]
+    arguments += ["--method", "smote", "weights", "--classifiers", "lda", "logistic"]
     arguments += ["--added", "10", "20", "--folds", "3", "--repeats", "1", "--plan"]
     assert main(arguments) == 0
     said = capsys.readouterr().out

@@ -17,5 +17,8 @@ def no_pictures_after_the_first(no_pictures: None) -> None:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = make_workspace(tmp_path_factory.mktemp("trained") / "world")
-    assert main(["--root", str(root), *QUICK]) == Status.DONE
+    with pytest.MonkeyPatch.context() as patched:
+        # The same figures in less time.
+        patched.setattr("sts.reports.figures.style.DPI", 40)
+        assert main(["--root", str(root), *QUICK]) == Status.DONE
     return root

@@ -217,6 +217,8 @@ if {moment!r} == "search":
 elif {moment!r} == "model":
     model.save_baseline = die
 else:
+    from sts.reports.figures import style
+    style.DPI = 40
     training.write_test_report = die
 main(sys.argv[1:])
 """
@@ -225,6 +227,8 @@ main(sys.argv[1:])
 WITHOUT_TORCH = """
 import sys
 from sts.cli.baseline import main
+from sts.reports.figures import style
+style.DPI = 40
 assert main(sys.argv[1:]) == 0
 assert main(["TEST", *sys.argv[1:5], "-q"]) == 0
 sys.exit(", ".join({"torch", "torchvision", "wandb"} & set(sys.modules)) or 0)
