@@ -215,7 +215,8 @@ def test_a_disk_that_is_full_while_a_product_is_written_is_one_line(job: BuildJo
     )
     arguments = ["build", str(job.folder), "--features", "--workers", "1", "-q"]
     ended = subprocess.run(
-        [sys.executable, "-c", command, *arguments, "--root", str(job.folder.parent)],
+        # -B: Python would cut off its own files of compiled modules, and keep them.
+        [sys.executable, "-B", "-c", command, *arguments, "--root", str(job.folder.parent)],
         cwd=job.folder.parent,
         capture_output=True,
         text=True,

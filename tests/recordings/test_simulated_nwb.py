@@ -96,7 +96,8 @@ def test_a_disk_that_is_full_is_one_line_and_no_crash(tmp_path: Path) -> None:
     )
     arguments = ["simulate", "--cells", "1", "--workers", "1", "-q"]
     ended = subprocess.run(
-        [sys.executable, "-c", command, *arguments],
+        # -B: Python would cut off its own files of compiled modules, and keep them.
+        [sys.executable, "-B", "-c", command, *arguments],
         cwd=tmp_path,
         capture_output=True,
         text=True,
