@@ -32,8 +32,8 @@ FOLDS: Final = 5
 LABEL_WEIGHTS: Final = tuple(np.linspace(0, 1, 11).tolist())
 # With this number of labels a class both classifiers are expected to count the same. It was chosen
 # on PatchClamp, PatchSeq and HumanInterneurons as new laboratories, with the deviation.
-LABELS_FOR_HALF: Final = 60
-PRIOR_DEVIATION: Final = 0.1
+LABELS_FOR_HALF: Final = 20
+PRIOR_DEVIATION: Final = 0.2
 # The ways in which cells of the new laboratory are classified without labels.
 AS_MEASURED, ALIGNED, SELF_TRAINED = "as measured", "aligned", "self-trained"
 # Rounds of self-training: scale, then forest. This and the next three were chosen on PatchClamp,
