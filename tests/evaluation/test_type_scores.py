@@ -55,18 +55,6 @@ def test_the_scores_are_shares_of_the_cells_known_as_finely(depth: int) -> None:
     assert scores.right_dropped < scores.wrong_dropped
 
 
-def test_cells_of_no_known_data_set_are_scored_by_their_own_probabilities() -> None:
-    # As if these cells were measured in another way: their probabilities are those of others.
-    unknown = np.roll(PROBABILITIES, 1, axis=0)
-    found = score_answers(answer_level(PROBABILITIES, TRUTH, FOLDS, TREE, depth=3, unknown=unknown))
-    plain = score_answers(answers(3))
-    assert (found.first, found.held) == (plain.first, plain.held)
-    assert plain.first_unknown == plain.first
-    # By chance a third of the types, and of those in a set.
-    assert found.first_unknown.high < found.first.low
-    assert found.cautious_held.high < found.held.low
-
-
 def test_a_higher_coverage_makes_larger_sets() -> None:
     low, high = (score_answers(answers(3, coverage)) for coverage in (0.8, 0.95))
     assert low.set_size < high.set_size

@@ -34,8 +34,6 @@ class LevelAnswers:
     """(cells, nodes of the level), calibrated on cells of the same data set."""
     cautious: Bools
     """The same for cells of no known data set, as new cells get them."""
-    unknown: Floats
-    """`probabilities` of cells of no known data set."""
     is_given: Bools
     """(cells,), whether the confidence reaches the threshold."""
     right_in_batch: Bools
@@ -46,11 +44,6 @@ class LevelAnswers:
     def right(self) -> Bools:
         """Tell where the most probable node is the true one."""
         return np.asarray(self.probabilities.argmax(axis=1) == self.truth)
-
-    @property
-    def right_unknown(self) -> Bools:
-        """Tell where it is the true one, if the data set of the cell is not known."""
-        return np.asarray(self.unknown.argmax(axis=1) == self.truth)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +62,6 @@ class LevelScores:
     held: Interval
     """Share of cells whose set contains the true type."""
     set_size: float
-    first_unknown: Interval
-    """The same as `first`, where the data set of a cell is not known."""
     cautious_held: Interval
     """The same as `held`, where the data set of a cell is not known."""
     cautious_size: float
@@ -92,7 +83,6 @@ def answer_level(
     coverage: float = SET_COVERAGE,
     sources: Ints | None = None,
     in_batch: Floats | None = None,
-    unknown: Floats | None = None,
 ) -> LevelAnswers:
     """Return the predictions at a depth; each fold is calibrated on the cells of all others.
 
@@ -109,10 +99,7 @@ def answer_level(
         of one.
     in_batch
         (cells, nodes), the probabilities from `with_batch_shares`; None: as `probabilities`.
-    unknown
-        (cells, nodes), where the data set of a cell is not known; None: the same probabilities.
     """
-    unknown = probabilities if unknown is None else unknown
     level, lifted = tree.level(depth), tree.lift(truth, depth)
     rows = np.flatnonzero(lifted >= 0)
     sets = np.zeros((len(truth), len(level)), dtype=bool)
@@ -128,9 +115,9 @@ def answer_level(
         calibrated = calibrate_sets(
             probabilities[others], truth[others], tree, depth=depth, sources=of_cells[others]
         )
-        known = calibrated.p_values(probabilities[fold], of_cells[fold])
-        sets[fold] = form_sets(known, coverage)
-        cautious[fold] = form_sets(calibrated.p_values(unknown[fold]), coverage)
+        said = probabilities[fold]
+        sets[fold] = form_sets(calibrated.p_values(said, of_cells[fold]), coverage)
+        cautious[fold] = form_sets(calibrated.p_values(said), coverage)
         is_given[fold] = confidence[fold] >= find_threshold(confidence[others], right[others])
     return LevelAnswers(
         rows=rows,
@@ -139,7 +126,6 @@ def answer_level(
         truth=places[rows],
         sets=sets[rows],
         cautious=cautious[rows],
-        unknown=unknown[np.ix_(rows, level)],
         is_given=is_given[rows],
         right_in_batch=(batch[:, level].argmax(axis=1) == places)[rows],
     )
@@ -215,7 +201,7 @@ def score_answers(answers: LevelAnswers, which: Bools | None = None) -> LevelSco
     chosen = np.ones(len(answers.rows), dtype=bool) if which is None else which
     probabilities, truth = answers.probabilities[chosen], answers.truth[chosen]
     right, sets, given = answers.right[chosen], answers.sets[chosen], answers.is_given[chosen]
-    cautious, unknown = answers.cautious[chosen], answers.right_unknown[chosen]
+    cautious = answers.cautious[chosen]
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :AMONG_FEW]
     among = (best == truth[:, None]).any(axis=1)
     wrong_dropped, right_dropped = (
@@ -229,7 +215,6 @@ def score_answers(answers: LevelAnswers, which: Bools | None = None) -> LevelSco
         macro=float(np.mean([right[truth == node].mean() for node in np.unique(truth)])),
         held=coverage_of(sets, truth),
         set_size=float(sets.sum(axis=1).mean()),
-        first_unknown=proportion_of(int(unknown.sum()), len(truth)),
         cautious_held=coverage_of(cautious, truth),
         cautious_size=float(cautious.sum(axis=1).mean()),
         empty=float((~sets.any(axis=1)).mean()),

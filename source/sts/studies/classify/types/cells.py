@@ -33,7 +33,6 @@ FINEST: Final[Mapping[str, str]] = {
     "PatchSeq": "t_type",
     "ExcitatoryV1": "met_type",
 }
-REFERENCE: Final = "PatchSeq"
 
 logger = logging.getLogger("sts")
 
@@ -126,14 +125,15 @@ def stimulus_masks(table: LabelledTable) -> Bools:
 
 
 def make_classifier(table: LabelledTable, job: TypesJob) -> TypeTreeClassifier:
-    """Return the classifier of a job, not fitted yet."""
+    """Return the classifier of a job, not fitted yet.
+
+    It learns every data set on its own scale: a new cell is of none of them, and stays on its own.
+    """
     return TypeTreeClassifier(
         estimator=make_members(job.seed),
         fine_estimator=make_fine_members(job.seed),
         masks=protocol_masks(table.names),
         copies=job.copies,
-        align=True,
-        reference=REFERENCE if REFERENCE in table.dataset else None,
         random_state=job.seed,
     )
 

@@ -79,9 +79,8 @@ def judge_types(
     cells = read_typed_cells(data, job.datasets, for_release=release is not None)
     with start_run(workspace, study=_STUDY, what="TypeTree", settings=job) as run:
         folds = folds_of(cells.table, job.folds, seed=job.seed)
-        *probabilities, unknown = predict_out_of_fold(cells, folds, job, workers=workers)
-        levels = _judge_levels(cells, folds, probabilities[0], job, unknown)
-        lacking = [_judge_levels(cells, folds, each, job) for each in probabilities[1:]]
+        probabilities = predict_out_of_fold(cells, folds, job, workers=workers)
+        levels, *lacking = (_judge_levels(cells, folds, each, job) for each in probabilities)
         detections = measure_unlike(cells, folds[0], seed=job.seed)
         halves = folds_of(cells.table, 2, seed=job.seed)
         left_out = measure_left_out_sets(cells, halves[0], job)
@@ -106,11 +105,7 @@ def judge_types(
 
 
 def _judge_levels(
-    cells: TypedCells,
-    folds: _Folds,
-    probabilities: Floats,
-    job: TypesJob,
-    unknown: Floats | None = None,
+    cells: TypedCells, folds: _Folds, probabilities: Floats, job: TypesJob
 ) -> dict[str, LevelAnswers]:
     scored = [rows for _, rows in folds]
     in_batch = with_batch_shares(
@@ -126,7 +121,6 @@ def _judge_levels(
             coverage=job.coverage,
             sources=cells.sources,
             in_batch=in_batch,
-            unknown=unknown,
         )
         for depth, name in enumerate(LEVELS, start=1)
         if depth <= cells.tree.depths.max()
@@ -138,10 +132,9 @@ def predict_out_of_fold(
 ) -> Floats:
     """Return the probabilities of nodes by a classifier of the other folds.
 
-    They are (masks + 1, cells, nodes), for each of `stimulus_masks`, and last as PREDICT gives
-    them: with all features, of cells of no known data set, which are not brought to one scale.
+    They are (masks, cells, nodes), for each of `stimulus_masks`.
     """
-    masks = len(stimulus_masks(cells.table)) + 1
+    masks = len(stimulus_masks(cells.table))
     found = np.zeros((masks, len(cells.table), len(cells.tree)))
     count = min(worker_count(workers), len(folds))
     for at, (columns, said) in map_unordered(
@@ -153,7 +146,7 @@ def predict_out_of_fold(
 
 
 def _predict_fold(cells: TypedCells, job: TypesJob, fold: tuple[Ints, Ints]) -> tuple[Ints, Floats]:
-    """Return nodes and their probabilities for the cells of a fold, (masks + 1, cells, nodes)."""
+    """Return nodes and their probabilities for the cells of a fold, (masks, cells, nodes)."""
     table, (fitted, scored) = cells.table, fold
     classifier = make_classifier(table, job)
     classifier.fit(table.X[fitted], cells.labels[fitted], dataset=table.dataset[fitted])
@@ -163,7 +156,6 @@ def _predict_fold(cells: TypedCells, job: TypesJob, fold: tuple[Ints, Ints]) -> 
         )
         for mask in stimulus_masks(table)
     ]
-    said.append(classifier.node_probabilities(table.X[scored]))
     # A type without a fitted cell is not in the tree of the fold.
     return cells.tree.find_nodes(classifier.tree_.labels), np.array(said)
 
@@ -172,7 +164,7 @@ def _fit_types(
     cells: TypedCells,
     job: TypesJob,
     folds: _Folds,
-    probabilities: Sequence[Floats],
+    probabilities: Floats,
     scores: Mapping[str, Any],
 ) -> TypeModel:
     """Return the tree of types fitted on all cells.
@@ -184,7 +176,7 @@ def _fit_types(
     Parameters
     ----------
     probabilities
-        (cells, nodes) of each cell by a classifier fitted without it, for each of
+        (masks, cells, nodes), of each cell by a classifier fitted without it, for each of
         `stimulus_masks`: a cell without a stimulus is compared with cells without it.
     scores
         What the cross-validation found, for the card.
@@ -193,7 +185,6 @@ def _fit_types(
     table = cells.table
     classifier = make_classifier(table, job)
     classifier.fit(table.X, cells.labels, dataset=table.dataset)
-    X = classifier.shift_.transform(table.X, table.dataset)
     levels = range(1, int(cells.tree.depths.max()) + 1)
     masks = stimulus_masks(table)
     card = TypeCard(
@@ -224,14 +215,15 @@ def _fit_types(
             )
             for each in probabilities
         ),
-        prototypes=fit_prototypes(X, cells.truth, cells.tree),
-        unlike=_find_limits(X, cells, folds, masks),
-        ranks=find_ranks(X),
+        prototypes=fit_prototypes(table.X, cells.truth, cells.tree),
+        unlike=_find_limits(cells, folds, masks),
+        ranks=find_ranks(table.X),
     )
 
 
-def _find_limits(X: Floats, cells: TypedCells, folds: _Folds, masks: Bools) -> UnlikeRule:
+def _find_limits(cells: TypedCells, folds: _Folds, masks: Bools) -> UnlikeRule:
     """Return the limits from cells whose fold was not fitted."""
+    X = cells.table.X
     found = np.zeros((len(masks), len(X)))
     for fitted, scored in folds:
         prototypes = fit_prototypes(X[fitted], cells.truth[fitted], cells.tree)

@@ -19,8 +19,8 @@ from sts.studies.classify.types.cells import TypedCells, describe_cells
 from sts.studies.classify.types.unlike import LeftOutSets, UnlikeScores
 
 CALL_COLUMNS: Final = (
-    *("cells", "right", "right, data set unknown", "right, own frequencies", "among three"),
-    *("mean over types", "area under risk"),
+    *("cells", "right", "right, own frequencies", "among three", "mean over types"),
+    "area under risk",
 )
 _SET_COLUMNS: Final = (
     *("cells", "true type in set", "types in a set", "empty sets"),
@@ -36,11 +36,10 @@ _HOW: Final = (
     "A cell counts at the levels at which it is known."
 )
 CALLS_IN_WORDS: Final = (
-    "Right: the most probable type is the true one. Data set unknown: of a cell that is not "
-    "brought to the scale of its data set, as PREDICT reads it. Own frequencies: the class "
-    "frequencies of the cells of a data set are estimated from these cells, without labels, as "
-    "with --estimate-frequencies. Among three: the true type is one of the three most probable "
-    "ones. Mean over types: the share of right calls of each type, averaged over "
+    "Right: the most probable type is the true one. Own frequencies: the class frequencies of the "
+    "cells of a data set are estimated from these cells, without labels, as with "
+    "--estimate-frequencies. Among three: the true type is one of the three "
+    "most probable ones. Mean over types: the share of right calls of each type, averaged over "
     "types. Area under risk: if the surest cells are called first, the share of wrong calls among "
     "the called cells, averaged over all numbers of called cells; 0 is best."
 )
@@ -57,9 +56,9 @@ _SETS: Final = (
     "A set contains the true type of {coverage} of new cells of each subclass (of each class, "
     "at the level of classes) if they come from the same source as these cells. It is calibrated "
     "on the cells of the other folds, for each data set by itself if it has "
-    f"{FEWEST_OF_SOURCE} of them. New cells come from no data set that is known: they are not "
-    "brought to one scale, and their set has all types that it would have in any of the data sets "
-    "(in set, data set unknown). An empty set means that the cell is unusual for every type. "
+    f"{FEWEST_OF_SOURCE} of them. New cells come from no data set that is known: their set has all "
+    "types that it would have in any of the data sets (in set, data set unknown). An empty "
+    "set means that the cell is unusual for every type. "
     "A call is dropped if its probability is below that of half of the wrong calls of the other "
     "folds."
 )
@@ -237,7 +236,6 @@ def _call_values(scores: LevelScores) -> list[object]:
     return [
         scores.cells,
         scores.first.in_words(),
-        scores.first_unknown.in_words(),
         scores.first_in_batch.in_words(),
         scores.among_few.in_words(),
         f"{scores.macro:.3f}",

@@ -153,9 +153,7 @@ def _list_scores(model: TypeModel, found: Release) -> Iterator[str]:
     yield (
         f"Of {folds}-fold cross-validation with whole donors on one side of a fold, where donors "
         "are known; every cell is predicted by trees that saw neither it nor its donor. The "
-        "released tree is fitted on all folds. Data set unknown: cells that are not brought to the "
-        "scale of their data set, as PREDICT reads them. In brackets: 95 % intervals (Wilson, "
-        "1927)."
+        "released tree is fitted on all folds. In brackets: 95 % intervals (Wilson, 1927)."
     )
     yield ""
     yield (
@@ -164,14 +162,13 @@ def _list_scores(model: TypeModel, found: Release) -> Iterator[str]:
     )
     yield ""
     yield (
-        "| level | cells of | cells | right | data set unknown: right | right, own frequencies "
+        "| level | cells of | cells | right | right, own frequencies "
         "| right type among the three most probable |"
     )
-    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    yield "| --- | --- | --- | --- | --- | --- |"
     for level, group, scores in _groups(found):
-        each = (scores.first, scores.first_unknown, scores.first_in_batch, scores.among_few)
-        shown = " | ".join(map(_show, each))
-        yield f"| {level} | {group} | {scores.cells:,} | {shown} |"
+        shown = map(_show, (scores.first, scores.first_in_batch, scores.among_few))
+        yield f"| {level} | {group} | {scores.cells:,} | {' | '.join(shown)} |"
 
 
 def _list_sets(model: TypeModel, found: Release) -> Iterator[str]:
@@ -182,8 +179,8 @@ def _list_sets(model: TypeModel, found: Release) -> Iterator[str]:
         "subclass (of each class, where classes are told), for cells that come from where these "
         "come from. Measured on the cells of each fold, calibrated on those of the other folds, "
         f"for each data set by itself if it has {FEWEST_OF_SOURCE} of them. New cells come from no "
-        "data set that is known: PREDICT does not bring them to one scale, and gives them all "
-        "types that they would have in any of the data sets. The last two columns are of such sets."
+        "data set that is known: PREDICT gives them all types that they would have in any of the "
+        "data sets. The last two columns are of such sets."
     )
     yield ""
     yield (

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from sts.base.types import Bools, Floats, Ints
+from sts.base.types import Bools, Ints
 from sts.datasets.laboratories import LabelledTable
 from sts.evaluation.abstention import false_alarms
 from sts.evaluation.calibration import form_sets
@@ -15,14 +15,12 @@ from sts.evaluation.prediction_sets import calibrate_sets, coverage_of
 from sts.evaluation.scores import Interval, proportion_of
 from sts.evaluation.transfer import auc
 from sts.studies.classify.types.cells import (
-    REFERENCE,
     TypedCells,
     TypesJob,
     make_classifier,
     stimulus_masks,
 )
 from sts.tabular.prototypes import find_limits, fit_prototypes, score_hidden
-from sts.tabular.set_shift import SetShift
 from sts.tabular.type_classifier import TypeTreeClassifier
 
 # Smallest number of cells of each kind: fewer are not informative.
@@ -160,7 +158,7 @@ def _detect(
     classes, counts = np.unique(table.label[fitted], return_counts=True)
     if min(len(known), len(unlike), *counts) < _FEWEST or len(classes) < 2:
         return None
-    X = _align(cells, fitted)
+    X = table.X
     prototypes = fit_prototypes(X[fitted], cells.truth[fitted], cells.tree)
     masks = stimulus_masks(table)
     # One half of the known cells sets the limits, the other says how often they err.
@@ -179,14 +177,3 @@ def _detect(
         flagged=float((others > 0).mean()),
         known_flagged=float((own > 0).mean()),
     )
-
-
-def _align(cells: TypedCells, fitted: Ints) -> Floats:
-    """Return all cells, those of the fitted data sets on one scale."""
-    table = cells.table
-    reference = REFERENCE if REFERENCE in table.dataset[fitted] else None
-    tops = cells.tree.lift(cells.truth, _CLASS_DEPTH)[fitted]
-    rows = fitted[tops >= 0]
-    shift = SetShift(reference=reference)
-    shift.fit(table.X[rows], tops[tops >= 0], table.dataset[rows])
-    return shift.transform(table.X, table.dataset)
