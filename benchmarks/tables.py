@@ -47,7 +47,7 @@ from sts.datasets.splits import donor_groups
 from sts.evaluation.compare import correct_by_holm, corrected_interval, judge, verdict_of
 from sts.evaluation.predictions import PLAIN_SCORES, RECALL, scores_of
 from sts.evaluation.scores import Interval
-from sts.studies.classify.types.cells import REFERENCE, read_typed_cells
+from sts.studies.classify.types.cells import read_typed_cells
 from sts.tabular.classifiers import CLASSIFIERS, VOTE, VOTERS, combine_votes
 from tables_candidates import CANDIDATES, FOUNDATION, NAMES, SPECIAL, TYPES, Predict, Rows
 
@@ -58,6 +58,8 @@ SCORED: Final = (*PLAIN_SCORES, TOP)
 MEGABYTE: Final = 2**10
 # Trained on one data set and scored on the other.
 OVER: Final = "sts-over"
+# The data set whose cells have T-types.
+TYPED_SET: Final = "PatchSeq"
 Row = dict[str, Any]
 
 
@@ -72,7 +74,7 @@ def read_types(data: Path) -> Task:
     """Return the task of T-types: PatchSeq cells whose type is known, donors apart."""
     cells = read_typed_cells(data)
     is_fine = cells.tree.depths[cells.truth] == len(LEVELS)
-    rows = np.flatnonzero(is_fine & (cells.table.dataset == REFERENCE))
+    rows = np.flatnonzero(is_fine & (cells.table.dataset == TYPED_SET))
     labels = cells.labels[rows]
     table = replace(cells.table.rows(rows), label=labels)
     classes, y = np.unique(labels, return_inverse=True)
