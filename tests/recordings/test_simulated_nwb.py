@@ -86,6 +86,8 @@ def test_a_strict_checker_of_nwb_files_finds_no_fault(path: Path) -> None:
     assert not grave, grave
 
 
+# Before it numba has stored the compiled model of a cell, for which there is no room in it.
+@pytest.mark.usefixtures("cell")
 def test_a_disk_that_is_full_is_one_line_and_no_crash(tmp_path: Path) -> None:
     # A soft limit can be raised again, so that one process tries all.
     command = (
