@@ -58,6 +58,10 @@ def check_types(args: argparse.Namespace) -> None:
         raise StsError("--types goes with TRAIN and PREDICT")
     if args.release is not None and (args.mode != "TRAIN" or args.name):
         raise StsError("--release names the place of a model that is trained: give no other")
+    if args.release is not None and args.datasets:
+        raise StsError(
+            "--release is made from all data sets with known terms: leave out --datasets"
+        )
     others = {
         "--transfer": args.transfer,
         "--with-networks": args.with_networks,

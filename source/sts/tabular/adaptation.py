@@ -3,9 +3,9 @@
 Without labels the cells of the new laboratory can be taken as they are, which is right if the same
 program measured them, or be brought to the scale of the training cells as a batch. Then a
 classifier can be trained on the cells of the new laboratory themselves, with the estimated classes
-as labels (self-training; Scudder, 1965): it uses all features of the laboratory, and its class
-frequencies. With some labels, a classifier is trained on these labels alone too. Its weight follows
-from the number of labels, and from cross-validation on them.
+as labels (self-training; Scudder, 1965): it uses all features of the laboratory, and something of
+its class frequencies. With some labels, a classifier is trained on these labels alone too. Its
+weight follows from the number of labels, and from cross-validation on them.
 """
 
 from dataclasses import dataclass, field
@@ -64,8 +64,8 @@ def make_carried_members(seed: int) -> PooledClassifier:
 class CarriedClassifier:
     """A classifier fitted on cells of known laboratories, for cells of a new laboratory.
 
-    It assumes equal class frequencies, since the frequencies there are unknown, until it is trained
-    on the cells there.
+    It assumes equal class frequencies, since the frequencies there are unknown; self-training
+    estimates them.
     """
 
     classes: int

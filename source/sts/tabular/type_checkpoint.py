@@ -38,7 +38,7 @@ from sts.tabular.prototypes import Prototypes, UnlikeRule
 from sts.tabular.stored_members import StoredPool, store_members
 from sts.tabular.type_classifier import TypeTreeClassifier
 
-FORMAT: Final = "sts-types 2"
+FORMAT: Final = "sts-types 3"
 ARRAYS: Final = "types.safetensors"
 NAME: Final = "TypeTree"
 LIBRARIES: Final = ("lightgbm", "numpy", "scikit-learn")

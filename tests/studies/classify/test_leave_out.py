@@ -83,6 +83,33 @@ def test_a_data_set_with_few_of_the_features_does_not_train(table: LabelledTable
     assert (target.trained_on, target.X.shape[1]) == (("PatchSeq",), 20)
 
 
+@pytest.mark.parametrize("case", ["few cells of a second class", "one donor", "one label of many"])
+def test_a_laboratory_too_small_for_labels_is_scored_without(
+    table: LabelledTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    here = table.dataset == "MotorCortex"
+    kept = ~here | (table.label == "Sst")
+    if case == "few cells of a second class":
+        kept[np.flatnonzero(here & (table.label == "Pvalb"))[:2]] = True
+    small = table.rows(np.flatnonzero(kept))
+    if case == "one donor":
+        small = table.rows(np.flatnonzero(table.dataset != "HumanInterneurons"))
+        small.donor_id[small.dataset == "MotorCortex"] = "the only one"
+    elif case == "one label of many":
+        # All cells of the second class are of one donor.
+        rows = np.flatnonzero(here & (table.label == "Pvalb"))
+        kept[rows] = True
+        small = table.rows(np.flatnonzero(kept))
+        small.donor_id[(small.dataset == "MotorCortex") & (small.label == "Pvalb")] = "one"
+    monkeypatch.setattr(module, "read_laboratories", lambda names, data: small)
+    job = LeaveOutJob(datasets=("PatchSeq", "MotorCortex"), labels=(4,), draws=1)
+    _, found = leave_out(Workspace(tmp_path), job, data=tmp_path)
+    ways = [each.way for each in found if each.tested_on == "MotorCortex"]
+    assert ways[:3] == ["as measured", "aligned", "self-trained"]
+    if case != "one label of many":
+        assert len(ways) == 3
+
+
 def test_labels_are_of_other_donors_than_test_cells(table: LabelledTable) -> None:
     target = make_target(table, "MotorCortex", seed=0)
     assert target is not None

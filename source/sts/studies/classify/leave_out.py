@@ -11,7 +11,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sts.base.errors import StsError
 from sts.base.progress import progress
 from sts.base.runs import start_run
-from sts.base.types import CLASSES, Bools, Floats, Ints
+from sts.base.types import CLASSES, Bools, Floats, Ints, Texts
 from sts.base.workspace import Workspace
 from sts.datasets.feature_sets import KNOWN, with_features
 from sts.datasets.laboratories import LabelledTable, read_laboratories
@@ -60,14 +60,13 @@ class NewLaboratory:
     def predictions(self, probabilities: Floats, rows: Ints, mark: str = "") -> Predictions:
         """Return the probabilities of some cells as predictions; `mark` is added to their ids."""
         cells = self.cells.rows(rows)
-        donors = np.where(cells.donor_id == "", cells.specimen_id, cells.donor_id)
         return Predictions(
             specimen_id=np.char.add(cells.specimen_id, mark),
             dataset=cells.dataset,
             truth=self.truth[rows],
             probabilities=probabilities,
             # A cell in several draws is the same cell.
-            donor_id=donors,
+            donor_id=_donors_of(cells),
         )
 
 
@@ -119,7 +118,7 @@ def _score_target(table: LabelledTable, name: str, job: LeaveOutJob) -> list[Uns
             rows = every[kept]
             cells = target.predictions(probabilities[rows], rows)
             scores.append(_score(target, title, way, cells, count=len(rows), seed=job.seed))
-    for labels in job.labels if len(np.unique(target.truth)) > 1 else ():
+    for labels in job.labels if _can_be_divided(target) else ():
         scores += _score_adapted(target, self_trained, labels, job)
     return scores
 
@@ -167,6 +166,17 @@ def _find_similar_sets(table: LabelledTable, own: Bools) -> list[str]:
     return [name for name, share in shares.items() if share >= LEAST_SHARED]
 
 
+def _can_be_divided(target: NewLaboratory) -> bool:
+    """Tell whether two classes have enough cells for labels, and other donors for a test."""
+    counts = np.unique(target.truth, return_counts=True)[1]
+    several = (counts >= 2 * FEWEST_LABELS).sum() > 1
+    return bool(several and len(np.unique(_donors_of(target.cells))) > 1)
+
+
+def _donors_of(cells: LabelledTable) -> Texts:
+    return np.where(cells.donor_id == "", cells.specimen_id, cells.donor_id)
+
+
 def _has(X: Floats) -> Bools:
     return np.asarray(np.isfinite(X).mean(axis=0) > RARE)
 
@@ -188,6 +198,8 @@ def _score_adapted(
     tested: set[int] = set()
     for draw in range(job.draws):
         rows, test = draw_labels(target, labels, seed=job.seed + draw)
+        if len(np.unique(target.truth[rows])) < 2:
+            continue
         tested |= set(test.tolist())
         adapted = adapt(carried, target.X_own, rows, target.truth[rows], seed=job.seed)
         for way, probabilities in (
@@ -196,6 +208,8 @@ def _score_adapted(
         ):
             cells = target.predictions(probabilities[test], test, f" {draw + 1}")
             parts[way].append(cells)
+    if not tested:
+        return
     both = {way: _join(predictions) for way, predictions in parts.items()}
     compared = compare(both[ALONE], both[ADAPTED], rng=np.random.default_rng(job.seed))
     gain = compared.groups["pooled"].differences["macro_f1"].difference
@@ -207,14 +221,14 @@ def _score_adapted(
 
 def draw_labels(target: NewLaboratory, labels: int, *, seed: int) -> tuple[Ints, Ints]:
     """Return rows that get a label, and rows of other donors to test on."""
-    truth, cells = target.truth, target.cells
-    donors = np.where(cells.donor_id == "", cells.specimen_id, cells.donor_id)
+    truth, donors = target.truth, _donors_of(target.cells)
     halves = StratifiedGroupKFold(2, shuffle=True, random_state=seed)
     pool, test = next(halves.split(truth, truth, donors))
     rng = np.random.default_rng(seed)
     drawn = [rng.permutation(pool[truth[pool] == label])[:labels] for label in np.unique(truth)]
     # With fewer labels of a class, cross-validation is impossible.
-    return np.concatenate([rows for rows in drawn if len(rows) >= FEWEST_LABELS]), test
+    kept = [rows for rows in drawn if len(rows) >= FEWEST_LABELS]
+    return np.concatenate(kept) if kept else np.zeros(0, dtype=np.int64), test
 
 
 def _join(parts: Sequence[Predictions]) -> Predictions:

@@ -11,7 +11,7 @@ from sts.datasets.laboratories import LABORATORIES
 from sts.evaluation.scores import Interval
 from sts.reports.figures.scores import ScorePanel, draw_transfer
 from sts.reports.page import Block, Code, Picture, Section, Table, write_page
-from sts.tabular.adaptation import ALIGNED, AS_MEASURED, LABELS_FOR_HALF, SELF_TRAINED
+from sts.tabular.adaptation import ALIGNED, AS_MEASURED, FOLDS, LABELS_FOR_HALF, SELF_TRAINED
 
 ADAPTED, ALONE = "adapted", "labels alone"
 LEFT_OUT_COLUMNS: Final = (
@@ -28,7 +28,8 @@ WAYS: Final = {
     SELF_TRAINED: "forests are trained on the cells of the data set themselves, with the classes "
     "that were estimated after alignment as labels, and with all of its features. This is done "
     "twice, and the scale is estimated again between. No label is used, and no cell is classified "
-    "by a forest that saw it. Class frequencies are those that were estimated.",
+    "by a forest that saw it. Class frequencies are between equal and estimated ones. Fewer than "
+    f"{2 * FOLDS} cells stay aligned.",
     ADAPTED: "the same, blended with another classifier that is trained on some labels of the data "
     f"set alone, so many of each class. With {LABELS_FOR_HALF} labels a class both are expected to "
     "count the same; cross-validation on the labels corrects that.",

@@ -201,6 +201,7 @@ def test_without_a_published_data_set_the_user_is_told(tmp_path: Path) -> None:
         (["PREDICT", "--types", "--datasets", "PatchSeq"], "--datasets belongs to TRAIN"),
         (["--types", "--release", "there", "--name", "mine"], "give no other"),
         (["PREDICT", "--types", "--release", "there"], "--release names the place"),
+        (["--types", "--release", "there", "--datasets", "PatchSeq"], "leave out --datasets"),
         (["--coverage", "0.9"], "--coverage goes with --types"),
         (["--types", "--coverage", "90"], "between 0 and 1"),
         (["--types", "--estimate-frequencies"], "--estimate-frequencies"),
@@ -297,8 +298,9 @@ def test_frequencies_of_new_cells_are_estimated_and_their_sets_stay(
     )
     assert [row["answer"] for row in plain] == [row["answer"] for row in estimated]
     capsys.readouterr()
-    assert predict(19, "--estimate-frequencies")[0] == 2
-    assert "needs 20 cells that can be read, 19 can" in capsys.readouterr().err
+    code, few = predict(19, "--estimate-frequencies")
+    assert (code, len(few)) == (0, 19)
+    assert "needs 20 cells with features, and 19 have them" in capsys.readouterr().err
 
 
 def test_the_same_cells_and_seed_make_the_same_release(

@@ -151,9 +151,7 @@ def _predict_fold(cells: TypedCells, job: TypesJob, fold: tuple[Ints, Ints]) -> 
     classifier = make_classifier(table, job)
     classifier.fit(table.X[fitted], cells.labels[fitted], dataset=table.dataset[fitted])
     said = [
-        classifier.node_probabilities(
-            np.where(mask, np.nan, table.X[scored]), table.dataset[scored]
-        )
+        classifier.node_probabilities(np.where(mask, np.nan, table.X[scored]))
         for mask in stimulus_masks(table)
     ]
     # A type without a fitted cell is not in the tree of the fold.

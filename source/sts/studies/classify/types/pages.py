@@ -201,12 +201,14 @@ def unlike_table(detections: Mapping[str, UnlikeScores]) -> Table:
 def _left_out_table(left_out: Mapping[str, LeftOutSets]) -> Table:
     return Table(
         columns=[
-            *("left out", "cells", "right class", "pooled sets hold it", "classes in a set"),
+            *("left out", "cells", "right class", "right, own frequencies"),
+            *("pooled sets hold it", "classes in a set"),
             *("cautious sets hold it", "classes in a set"),
         ],
         rows=[
             [
-                *(name, each.cells, each.right.in_words(), each.pooled.in_words()),
+                *(name, each.cells, each.right.in_words(), each.right_in_batch.in_words()),
+                each.pooled.in_words(),
                 *(f"{each.pooled_size:.2f}", each.cautious.in_words()),
                 f"{each.cautious_size:.2f}",
             ]

@@ -9,14 +9,14 @@ from typing import Final
 import numpy as np
 
 from sts.archives.sources import SOURCES, find_source
-from sts.datasets.cell_types import LEVELS
+from sts.datasets.cell_types import CLASS_DEPTH, LEVELS
 from sts.datasets.laboratories import LABORATORIES
 from sts.evaluation.prediction_sets import FEWEST_OF_SOURCE
 from sts.evaluation.scores import Interval
 from sts.evaluation.type_scores import LevelAnswers, LevelScores, score_answers
 from sts.evaluation.type_tree import TypeTree, split_label
 from sts.studies.classify.types.cells import FINEST, TypedCells, sources_without_licence
-from sts.studies.classify.types.pages import group_scores
+from sts.studies.classify.types.pages import SUBCLASS, group_scores
 from sts.studies.classify.types.unlike import LeftOutSets, UnlikeScores
 from sts.tabular.released import save_released
 from sts.tabular.type_checkpoint import TypeModel
@@ -61,15 +61,15 @@ def describe_release(model: TypeModel, found: Release) -> str:
 
 def _introduce(model: TypeModel, found: Release) -> Iterator[str]:
     data, tree = model.card.data, model.tree
+    classes, subclasses = (len(tree.level(depth)) for depth in (CLASS_DEPTH, SUBCLASS))
     yield "# The released tree of types"
     yield ""
     yield (
         "Made by `baseline_pipeline.py --types --release DIR`, which wrote this page and all "
-        f"numbers on it. From electrophysiology features it tells {len(tree.level(2))} classes, "
-        f"{len(tree.level(3))} subclasses and {len(tree.leaves)} types of neurons of mouse visual "
-        f"cortex. It was fitted on {data['cells']:,} cells, and none of them is stored: the files "
-        "hold classifiers, means of types, percentiles of features and one score of each "
-        "calibration cell."
+        f"numbers on it. From electrophysiology features it tells {classes} classes, {subclasses} "
+        f"subclasses and {len(tree.leaves)} types of neurons of mouse visual cortex. It was fitted "
+        f"on {data['cells']:,} cells, and none of them is stored: the files hold classifiers, "
+        "means of types, percentiles of features and one score of each calibration cell."
     )
     yield ""
     complete = [_is_complete(path, known) for path, known in _files(found)]
@@ -203,13 +203,15 @@ def _list_sets(model: TypeModel, found: Release) -> Iterator[str]:
     )
     yield ""
     yield (
-        "| left out | cells | right | pooled set holds the truth | classes | as PREDICT | classes |"
+        "| left out | cells | right | right, own frequencies | pooled set holds the truth "
+        "| classes | as PREDICT | classes |"
     )
-    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
     for name, each in found.left_out.items():
         yield (
-            f"| {name} | {each.cells:,} | {_show(each.right)} | {_show(each.pooled)} "
-            f"| {each.pooled_size:.2f} | {_show(each.cautious)} | {each.cautious_size:.2f} |"
+            f"| {name} | {each.cells:,} | {_show(each.right)} | {_show(each.right_in_batch)} "
+            f"| {_show(each.pooled)} | {each.pooled_size:.2f} "
+            f"| {_show(each.cautious)} | {each.cautious_size:.2f} |"
         )
 
 

@@ -10,7 +10,6 @@ from typing import Final
 import numpy as np
 from scipy.special import logit
 
-from sts.base.errors import StsError
 from sts.base.model_files import CARD
 from sts.base.runs import Run
 from sts.base.types import CLASSES, Bools, Floats
@@ -82,9 +81,10 @@ def predict_by_types(
         features = with_features(table, model.card.names)
         coverage = model.card.coverage if job.coverage is None else job.coverage
         if job.estimate_frequencies and len(features) < FEWEST_FOR_SHARES:
-            raise StsError(
-                f"--estimate-frequencies needs {FEWEST_FOR_SHARES} cells that can be read, "
-                f"{len(features)} can: leave it out"
+            logger.warning(
+                "--estimate-frequencies needs %d cells with features, and %d have them: "
+                "nothing is changed",
+                *(FEWEST_FOR_SHARES, len(features)),
             )
         answering = TypedAnswers(
             model=model,
@@ -123,6 +123,8 @@ class TypedAnswers:
         classes = _class_nodes(model)
         if self.estimate_frequencies:
             nodes = with_estimated_shares(model.tree, nodes, model.class_shares, depth=CLASS_DEPTH)
+            shares = zip(CLASSES, nodes[:, classes].mean(axis=0).tolist(), strict=True)
+            logger.info("estimated: %s", ", ".join(f"{name} {one:.0%}" for name, one in shares))
         probabilities = nodes[:, classes]
         unlike = model.measure_unlike(X)
         return Answers(

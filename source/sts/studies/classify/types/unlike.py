@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from sts.base.types import Bools, Ints
+from sts.datasets.cell_types import CLASS_DEPTH
 from sts.datasets.laboratories import LabelledTable
 from sts.evaluation.abstention import false_alarms
 from sts.evaluation.calibration import form_sets
@@ -14,6 +15,7 @@ from sts.evaluation.neighbours import UNLIKE_PERCENTILE
 from sts.evaluation.prediction_sets import calibrate_sets, coverage_of
 from sts.evaluation.scores import Interval, proportion_of
 from sts.evaluation.transfer import auc
+from sts.evaluation.type_scores import count_shares, with_estimated_shares
 from sts.studies.classify.types.cells import (
     TypedCells,
     TypesJob,
@@ -25,7 +27,6 @@ from sts.tabular.type_classifier import TypeTreeClassifier
 
 # Smallest number of cells of each kind: fewer are not informative.
 _FEWEST: Final = 10
-_CLASS_DEPTH: Final = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +67,8 @@ class LeftOutSets:
 
     cells: int
     right: Interval
+    right_in_batch: Interval
+    """The same if class frequencies are estimated from these cells, without labels."""
     pooled: Interval
     """Calibrated on the cells of a class of all other data sets."""
     pooled_size: float
@@ -95,34 +98,36 @@ def measure_left_out_sets(
             continue
         classifier = make_classifier(table.rows(fitted), job)
         # Nodes below the classes change nothing here.
-        labels = np.array(cells.tree.labels)[cells.tree.lift(cells.truth[fitted], _CLASS_DEPTH)]
+        labels = np.array(cells.tree.labels)[cells.tree.lift(cells.truth[fitted], CLASS_DEPTH)]
         classifier.fit(table.X[fitted], labels, dataset=table.dataset[fitted])
-        found[name] = _cover(cells, classifier, calibrating, np.flatnonzero(out), job.coverage)
+        new = np.flatnonzero(out)
+        found[name] = _cover(cells, classifier, fitted, calibrating, new, coverage=job.coverage)
     return found
 
 
 def _cover(
     cells: TypedCells,
     classifier: TypeTreeClassifier,
+    fitted: Ints,
     calibrating: Ints,
     new: Ints,
+    *,
     coverage: float,
 ) -> LeftOutSets:
     table, tree = cells.table, cells.tree
     places = tree.find_nodes(classifier.tree_.labels)
     said = np.zeros((len(table), len(tree)))
-    known = classifier.node_probabilities(table.X[calibrating], table.dataset[calibrating])
-    said[np.ix_(calibrating, places)] = known
+    said[np.ix_(calibrating, places)] = classifier.node_probabilities(table.X[calibrating])
     said[np.ix_(new, places)] = classifier.node_probabilities(table.X[new])
-    level = tree.level(_CLASS_DEPTH)
-    truth = np.searchsorted(level, tree.lift(cells.truth[new], _CLASS_DEPTH))
+    level = tree.level(CLASS_DEPTH)
+    truth = np.searchsorted(level, tree.lift(cells.truth[new], CLASS_DEPTH))
     sets = [
         form_sets(
             calibrate_sets(
                 said[calibrating],
                 cells.truth[calibrating],
                 tree,
-                depth=_CLASS_DEPTH,
+                depth=CLASS_DEPTH,
                 sources=sources,
             ).p_values(said[new]),
             coverage,
@@ -130,10 +135,15 @@ def _cover(
         for sources in (None, cells.sources[calibrating])
     ]
     pooled, cautious = sets
-    hits = int((said[np.ix_(new, level)].argmax(axis=1) == truth).sum())
+    shares = count_shares(tree, cells.truth[fitted], depth=CLASS_DEPTH)
+    in_batch = with_estimated_shares(tree, said[new], shares, depth=CLASS_DEPTH)
+    hits, own_hits = (
+        int((each[:, level].argmax(axis=1) == truth).sum()) for each in (said[new], in_batch)
+    )
     return LeftOutSets(
         cells=len(new),
         right=proportion_of(hits, len(new)),
+        right_in_batch=proportion_of(own_hits, len(new)),
         pooled=coverage_of(pooled, truth),
         pooled_size=float(pooled.sum(axis=1).mean()),
         cautious=coverage_of(cautious, truth),
