@@ -228,6 +228,23 @@ def test_folds_of_small_images_score_alike_in_processes(
                 np.testing.assert_array_equal(one.extras["logits"], alone.extras["logits"])
 
 
+def test_cells_that_changed_during_a_search_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "LEAST_IMAGES", 32)
+    monkeypatch.setattr(training, "count_cores", lambda: 2)
+    root = make_workspace(tmp_path / "world")
+    experiment = prepare_network(quick_job(), data=root / "data", device="cpu")
+    louder = make_world(CELLS)
+    louder.traces[:] += 1
+    write_store(root / "data" / "sweeps.h5", louder)
+    with (
+        experiment.scoring() as score,
+        pytest.raises(StsError, match="have changed since the search began"),
+    ):
+        score({"dropout": 0.0}, 0)
+
+
 @UNSEEN
 def test_two_processes_share_the_trials_of_one_search(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
