@@ -217,15 +217,15 @@ def _check_transfer(args: argparse.Namespace) -> None:
     }
     if unwanted := [name for name, value in others.items() if value]:
         raise StsError(f"--transfer compares all times and features: leave out {unwanted[0]}")
-    ignored = [
-        flag
-        for flag in ("--trials", "--folds", "--name", "--storage")
-        if getattr(args, flag.removeprefix("--"))
-    ]
-    if args.wandb != "off":
-        ignored.append("--wandb")
-    if ignored:
-        raise StsError(f"--transfer searches and keeps no model: leave out {ignored[0]}")
+    ignored = {
+        "--trials": args.trials,
+        "--folds": args.folds,
+        "--name": args.name,
+        "--storage": args.storage,
+        "--wandb": args.wandb != "off",
+    }
+    if unwanted := [name for name, value in ignored.items() if value]:
+        raise StsError(f"--transfer searches and keeps no model: leave out {unwanted[0]}")
 
 
 def _source(args: argparse.Namespace) -> "Source":

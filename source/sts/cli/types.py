@@ -28,7 +28,7 @@ def add_types(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=(),
         metavar="NAME",
-        help="with --types: train on these published data sets, such as PatchSeq MotorCortex "
+        help="with --types: train on these published data sets, such as PatchSeq ExcitatoryV1 "
         "(default: those of mouse visual cortex)",
     )
     group.add_argument(

@@ -11,10 +11,11 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sts.base.errors import StsError
 from sts.base.progress import progress
 from sts.base.runs import start_run
-from sts.base.types import CLASSES, Bools, Floats, Ints, Texts
+from sts.base.types import CLASSES, Bools, Floats, Ints
 from sts.base.workspace import Workspace
 from sts.datasets.feature_sets import KNOWN, with_features
 from sts.datasets.laboratories import LabelledTable, read_laboratories
+from sts.datasets.splits import donor_groups
 from sts.datasets.stimuli import without_indicators
 from sts.evaluation.compare import compare
 from sts.evaluation.predictions import Predictions
@@ -66,7 +67,7 @@ class NewLaboratory:
             truth=self.truth[rows],
             probabilities=probabilities,
             # A cell in several draws is the same cell.
-            donor_id=_donors_of(cells),
+            donor_id=donor_groups(cells),
         )
 
 
@@ -170,11 +171,7 @@ def _can_be_divided(target: NewLaboratory) -> bool:
     """Tell whether two classes have enough cells for labels, and other donors for a test."""
     counts = np.unique(target.truth, return_counts=True)[1]
     several = (counts >= 2 * FEWEST_LABELS).sum() > 1
-    return bool(several and len(np.unique(_donors_of(target.cells))) > 1)
-
-
-def _donors_of(cells: LabelledTable) -> Texts:
-    return np.where(cells.donor_id == "", cells.specimen_id, cells.donor_id)
+    return bool(several and len(np.unique(donor_groups(target.cells))) > 1)
 
 
 def _has(X: Floats) -> Bools:
@@ -221,7 +218,7 @@ def _score_adapted(
 
 def draw_labels(target: NewLaboratory, labels: int, *, seed: int) -> tuple[Ints, Ints]:
     """Return rows that get a label, and rows of other donors to test on."""
-    truth, donors = target.truth, _donors_of(target.cells)
+    truth, donors = target.truth, donor_groups(target.cells)
     halves = StratifiedGroupKFold(2, shuffle=True, random_state=seed)
     pool, test = next(halves.split(truth, truth, donors))
     rng = np.random.default_rng(seed)

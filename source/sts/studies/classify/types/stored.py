@@ -124,7 +124,8 @@ class TypedAnswers:
         if self.estimate_frequencies:
             nodes = with_estimated_shares(model.tree, nodes, model.class_shares, depth=CLASS_DEPTH)
             shares = zip(CLASSES, nodes[:, classes].mean(axis=0).tolist(), strict=True)
-            logger.info("estimated: %s", ", ".join(f"{name} {one:.0%}" for name, one in shares))
+            words = ", ".join(f"{name} {share:.0%}" for name, share in shares)
+            logger.info("estimated class frequencies of these cells: %s", words)
         probabilities = nodes[:, classes]
         unlike = model.measure_unlike(X)
         return Answers(
